@@ -1,0 +1,281 @@
+"""The nouns of winnow: what crosses a folder boundary.
+
+All are frozen and slotted. This module imports nothing of ours and nothing heavy. Vectors live in
+`storage.vectors`, so that reading a log needs no numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import Literal
+
+Scalar = str | int | float | bool | None
+Status = Literal["ok", "repaired", "partial", "fallback"]
+
+# From best to worst: the worst stage speaks for a chain.
+STATUS_ORDER: tuple[Status, ...] = ("ok", "repaired", "partial", "fallback")
+
+_NOTHING: Mapping[str, Scalar] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading of a document: it holds from `offset` (characters) on; `level` counts from 1."""
+
+    offset: int
+    level: int
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageStart:
+    """A page (or slide, sheet) of a document starts at `offset` (characters); `page` counts from 1."""
+
+    offset: int
+    page: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One source, parsed: its text and what is known about it.
+
+    `id` derives from `source`, `content_hash` (SHA-256, hex) from the bytes of the source. `structured`
+    says that the text is Markdown, so that the chunker may honour its structure.
+    """
+
+    id: str
+    source: str
+    title: str
+    text: str
+    mime: str
+    content_hash: str
+    structured: bool = False
+    headings: tuple[Heading, ...] = ()
+    pages: tuple[PageStart, ...] = ()
+    metadata: Mapping[str, Scalar] = _NOTHING
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A passage of a document: `text == document.text[start:end]`, spans in characters.
+
+    `id` (a UUIDv5) derives from the document and the content, so that a second ingest finds it again.
+    `headings` is the heading path, outermost first. `legible` says whether the encoder could read it:
+    an illegible passage has neither a dense nor token vectors.
+    """
+
+    id: str
+    document_id: str
+    source: str
+    title: str
+    text: str
+    start: int
+    end: int
+    ordinal: int = 0
+    headings: tuple[str, ...] = ()
+    page: int | None = None
+    legible: bool = True
+    metadata: Mapping[str, Scalar] = _NOTHING
+
+    @property
+    def context(self) -> str:
+        """Title and heading path in one line, as it stands before the text when it is encoded."""
+        parts = [self.title, *(heading for heading in self.headings if heading != self.title)]
+        return " › ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A passage on its way from retrieval to the answer, with every stage's rank and score.
+
+    Ranks count from 1; a stage that did not see the passage has no entry. Retrieval adds `dense`,
+    `lexical` (each leg) and `retrieval` (fused); a rerank stage adds its own name.
+    """
+
+    chunk: Chunk
+    ranks: Mapping[str, int] = MappingProxyType({})
+    scores: Mapping[str, float] = MappingProxyType({})
+
+    @property
+    def id(self) -> str:
+        return self.chunk.id
+
+    @property
+    def text(self) -> str:
+        return self.chunk.text
+
+    def ranked(self, stage: str, rank: int, score: float | None = None) -> Candidate:
+        """The same candidate with `stage`'s rank (from 1) and score beside the earlier ones."""
+        scores = self.scores if score is None else MappingProxyType({**self.scores, stage: score})
+        return replace(self, ranks=MappingProxyType({**self.ranks, stage: rank}), scores=scores)
+
+    @classmethod
+    def from_text(cls, text: str, *, id: str, source: str = "") -> Candidate:  # noqa: A002 - the field's own name
+        """A candidate from bare text, for people who bring their own retrieval."""
+        chunk = Chunk(id=id, document_id=id, source=source or id, title="", text=text, start=0, end=len(text))
+        return cls(chunk)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a stage spent. `cost` is in the currency of the price table; None where it is not known."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float | None = None
+
+    def __add__(self, other: Usage) -> Usage:
+        costs = [cost for cost in (self.cost, other.cost) if cost is not None]
+        return Usage(
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            sum(costs) if costs else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one stage went. Anything but `ok` has a `reason`, which is shown and logged.
+
+    `ok`: as asked. `repaired`: the model's reply needed mending, nothing is missing. `partial`: part of
+    the work was not done. `fallback`: the stage gives back what it was given.
+    """
+
+    name: str
+    status: Status = "ok"
+    reason: str = ""
+    ms: float = 0.0
+    usage: Usage = Usage()
+
+    def __post_init__(self) -> None:
+        if self.status != "ok" and not self.reason:
+            raise ValueError(f"the outcome {self.status!r} of stage {self.name!r} needs a reason")
+
+
+def worst(statuses: Iterable[Status]) -> Status:
+    """The status that speaks for several stages."""
+    return max(statuses, key=STATUS_ORDER.index, default="ok")
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """The candidates of a question, best first, and how retrieving them went."""
+
+    candidates: tuple[Candidate, ...]
+    outcome: Outcome = Outcome("retrieval")
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What a rerank strategy gives back.
+
+    `candidates` are kept, best first, at most `top_k`; `dropped` are the others that it was given, in the
+    order in which they would have followed. A chain has one outcome a stage.
+    """
+
+    candidates: tuple[Candidate, ...]
+    outcomes: tuple[Outcome, ...]
+    dropped: tuple[Candidate, ...] = ()
+
+    @property
+    def everything(self) -> tuple[Candidate, ...]:
+        """All candidates that were given, best first."""
+        return self.candidates + self.dropped
+
+    @property
+    def outcome(self) -> Outcome:
+        """One outcome for the whole: the worst status, all reasons, the sums."""
+        return Outcome(
+            name="rerank",
+            status=worst(outcome.status for outcome in self.outcomes),
+            reason="; ".join(f"{outcome.name}: {outcome.reason}" for outcome in self.outcomes if outcome.reason),
+            ms=sum(outcome.ms for outcome in self.outcomes),
+            usage=sum((outcome.usage for outcome in self.outcomes), Usage()),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Citation:
+    """Where a marker such as `[1]` in an answer points.
+
+    `start` and `end` are characters in the document's text; `quote` is the sentence where the answerer
+    quoted one, otherwise empty.
+    """
+
+    marker: int
+    chunk_id: str
+    document_id: str
+    source: str
+    title: str
+    start: int
+    end: int
+    headings: tuple[str, ...] = ()
+    page: int | None = None
+    quote: str = ""
+
+    @property
+    def location(self) -> str:
+        """Page or heading path, for people."""
+        if self.page is not None:
+            return f"p. {self.page}"
+        return " › ".join(self.headings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """What an answerer gives back. `answered` is False where nothing retrieved supports an answer.
+
+    `answerer` names who answered (`extractive`, or the chat model's name); `prompt` is what was sent,
+    empty where no model was asked.
+    """
+
+    text: str
+    outcome: Outcome
+    answerer: str
+    citations: tuple[Citation, ...] = ()
+    answered: bool = True
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A question, its answer, and everything that happened on the way.
+
+    `candidates` holds all that retrieval found: the final ones first, then the others in the order in
+    which they would have followed; `ranks["final"]` counts the final ones. `fingerprints` maps
+    `settings`, `prompt` and `collection` to hashes that say whether a replay meets the same conditions.
+    """
+
+    id: str
+    question: str
+    text: str
+    collection: str
+    created_at: datetime
+    rerank: str
+    answerer: str
+    top_k_retrieve: int
+    top_k_rerank: int
+    answered: bool = True
+    citations: tuple[Citation, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    stages: tuple[Outcome, ...] = ()
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    prompt: str = ""
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def usage(self) -> Usage:
+        """What all stages together spent."""
+        return sum((stage.usage for stage in self.stages), Usage())
+
+    @property
+    def final(self) -> Sequence[Candidate]:
+        """The candidates that reached the answerer, best first."""
+        return [candidate for candidate in self.candidates if "final" in candidate.ranks]

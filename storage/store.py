@@ -1,0 +1,130 @@
+"""What a collection in Qdrant can do, as small Protocols by use, and what identifies a collection.
+
+Two adapters: `storage.edge` (the engine in this process) and `storage.server` (a server or cluster).
+Both are synchronous; the application calls them in worker threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection as Container
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Protocol
+from uuid import UUID, uuid5
+
+from storage.vectors import Floats, Hit, Leg, Point
+
+SCHEMA_VERSION = 1
+DENSE, LEXICAL, TOKENS = "dense", "lexical", "tokens"
+
+_NAMESPACE = UUID("6f0c9f0e-6f2a-5f0e-9c53-77696e6e6f77")
+
+
+def document_id(source: str) -> str:
+    """The id of the document at `source`: the same source, the same id, on any machine."""
+    return str(uuid5(_NAMESPACE, f"document\0{source}"))
+
+
+def chunk_id(document: str, text: str, occurrence: int) -> str:
+    """The id of a passage: it derives from the document's id and the content.
+
+    `occurrence` (from 0) tells apart passages of one document that have the same text.
+    """
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return str(uuid5(_NAMESPACE, f"chunk\0{document}\0{digest}\0{occurrence}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a collection was built with. Searching it with anything else gives nonsense."""
+
+    encoder: str
+    dim: int
+    chunker: str
+    lexical: str
+    token_dim: int | None
+    schema: int = SCHEMA_VERSION
+
+    def to_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Fingerprint:
+        return cls(**values)  # type: ignore[arg-type]  # written by to_dict, read back from our own file
+
+    def differences(self, other: Fingerprint) -> list[str]:
+        """What differs, each as `name: mine, not theirs`; empty where the two agree."""
+        mine, theirs = asdict(self), asdict(other)
+        return [f"{name}: {mine[name]!r}, not {theirs[name]!r}" for name in mine if mine[name] != theirs[name]]
+
+    def __str__(self) -> str:
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Searcher(Protocol):
+    def search(self, legs: Sequence[Leg], limit: int) -> list[list[Hit]]:
+        """All legs in one batch; for each its hits, best first, at most `limit`."""
+        ...
+
+
+class Writer(Protocol):
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Store points, replacing those with the same id. Durable against a crash when it returns."""
+        ...
+
+    def delete_document(self, document: str, *, keep: Container[str] = ()) -> None:
+        """Delete the passages of a document, but for those whose ids are in `keep`."""
+        ...
+
+    def flush(self) -> None:
+        """Write everything to its final place and let go of the write-ahead log."""
+        ...
+
+
+class TokenScorer(Protocol):
+    def max_sim(self, query: Floats, chunk_ids: Sequence[str]) -> dict[str, float]:
+        """MaxSim of query token vectors, shape (n, token_dim), against the stored ones of given passages.
+
+        Passages without token vectors are left out of the result.
+        """
+        ...
+
+    def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
+        """The stored token vectors of given passages, each of shape (n_tokens, token_dim)."""
+        ...
+
+
+class CollectionStore(Searcher, Writer, TokenScorer, Protocol):
+    """An open collection."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> Fingerprint: ...
+
+    def count(self) -> int:
+        """The number of passages."""
+        ...
+
+    def close(self) -> None:
+        """Flush and let go; further calls are an error."""
+        ...
+
+
+class CollectionStores(Protocol):
+    """Where collections live: opened, made, listed and dropped by name."""
+
+    def open(self, name: str) -> CollectionStore:
+        """Open an existing collection. Raises NotFoundError, StoreLockedError, StoreCorruptError."""
+        ...
+
+    def create(self, name: str, fingerprint: Fingerprint) -> CollectionStore:
+        """Make a new, empty collection and open it."""
+        ...
+
+    def names(self) -> list[str]: ...
+
+    def drop(self, name: str) -> None: ...

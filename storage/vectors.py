@@ -1,0 +1,85 @@
+"""What encoders make and stores keep: vectors, in the shapes that both sides agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from storage.records import Chunk
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class SparseVector:
+    """Term ids and their weights, of equal length."""
+
+    indices: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """One text, encoded.
+
+    `dense` has shape (dim,), `tokens` (n_tokens, token_dim), both L2-normalised float32; `tokens` is None
+    where the encoder gives none. `truncated` says that the text was longer than the encoder reads.
+    """
+
+    dense: Floats
+    tokens: Floats | None
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A passage as it is stored. `dense` and `tokens` are None where the encoder cannot read the passage."""
+
+    chunk: Chunk
+    lexical: SparseVector
+    dense: Floats | None = None
+    tokens: Floats | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage that a leg of a query found, with that leg's score (higher is better)."""
+
+    chunk: Chunk
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One leg of a query: the named vector to search and what to search it with."""
+
+    name: str
+    query: Floats | SparseVector
+
+
+def max_sim(query: Floats, passage: Floats) -> float:
+    """Late interaction of ColBERT (Khattab & Zaharia 2020): Σ over query tokens of the best passage token.
+
+    Both are L2-normalised, shapes (n, dim) and (m, dim); the result lies in [-n, n].
+    """
+    return float((query @ passage.T).max(axis=1).sum())
+
+
+def normalised(vectors: Floats) -> Floats:
+    """Rows of unit length; a zero row stays zero."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.where(lengths == 0, 1, lengths)
+
+
+def payload_bytes(points: Sequence[Point]) -> int:
+    """A rough size of points on the wire or in the write-ahead log, in bytes."""
+    return sum(
+        (0 if point.tokens is None else point.tokens.nbytes)
+        + (0 if point.dense is None else point.dense.nbytes)
+        + 8 * len(point.lexical.indices)
+        + 4 * len(point.chunk.text)
+        for point in points
+    )
