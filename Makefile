@@ -26,13 +26,13 @@ test-slow: $(INSTALLED) ## kills, browsers, big data
 	$(RUN) -m pytest -m slow
 
 check: $(INSTALLED)
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
 
 format: $(INSTALLED) ## mend what ruff can mend
-	$(VENV)/bin/ruff check --fix .
-	$(VENV)/bin/ruff format .
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
 
 clean: ## remove the environment and the demo's data
 	rm -rf $(VENV) .winnow

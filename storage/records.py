@@ -87,6 +87,11 @@ class Chunk:
         parts = [self.title, *(heading for heading in self.headings if heading != self.title)]
         return " › ".join(part for part in parts if part)
 
+    @property
+    def encoded_text(self) -> str:
+        """The text as every encoder sees it: the context line, then the passage."""
+        return f"{self.context}\n{self.text}" if self.context else self.text
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:

@@ -1,0 +1,66 @@
+"""What a chat model takes and gives: the nouns that rerank strategies and answerers share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from storage.records import Usage
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A chat model's reply, reasoning traces already taken out of `text`.
+
+    `first_token` maps the candidates for the first token of the reply to their log-probabilities, where the
+    server gives them; otherwise it is None. `finish_reason` is the server's word: `length` means cut off.
+    `refusal` holds a structured refusal, otherwise it is empty.
+    """
+
+    text: str
+    usage: Usage
+    model: str
+    finish_reason: str = "stop"
+    first_token: Mapping[str, float] | None = None
+    refusal: str = ""
+    ms: float = 0.0
+
+
+class ChatModel(Protocol):
+    """An OpenAI-compatible chat model, or anything that behaves like one.
+
+    Both methods raise `ChatError` for every failure of the endpoint.
+    """
+
+    @property
+    def model(self) -> str: ...
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        schema: Mapping[str, object] | None = None,
+        top_logprobs: int = 0,
+    ) -> Completion:
+        """One reply at temperature 0.
+
+        `schema` (JSON schema) and `top_logprobs` are wishes: a server that does not offer them is asked
+        without, and the Completion shows what came.
+        """
+        ...
+
+    def stream(self, messages: Sequence[Message], *, max_tokens: int) -> AsyncIterator[str | Completion]:
+        """Pieces of the text as they come, then the whole Completion as the last item."""
+        ...
