@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from types import MappingProxyType
 from typing import Literal
 
 Scalar = str | int | float | bool | None
@@ -17,8 +16,6 @@ Status = Literal["ok", "repaired", "partial", "fallback"]
 
 # From best to worst: the worst stage speaks for a chain.
 STATUS_ORDER: tuple[Status, ...] = ("ok", "repaired", "partial", "fallback")
-
-_NOTHING: Mapping[str, Scalar] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ class Document:
     structured: bool = False
     headings: tuple[Heading, ...] = ()
     pages: tuple[PageStart, ...] = ()
-    metadata: Mapping[str, Scalar] = _NOTHING
+    metadata: Mapping[str, Scalar] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -79,7 +76,7 @@ class Chunk:
     headings: tuple[str, ...] = ()
     page: int | None = None
     legible: bool = True
-    metadata: Mapping[str, Scalar] = _NOTHING
+    metadata: Mapping[str, Scalar] = field(default_factory=dict)
 
     @property
     def context(self) -> str:
@@ -102,8 +99,8 @@ class Candidate:
     """
 
     chunk: Chunk
-    ranks: Mapping[str, int] = MappingProxyType({})
-    scores: Mapping[str, float] = MappingProxyType({})
+    ranks: Mapping[str, int] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -115,8 +112,8 @@ class Candidate:
 
     def ranked(self, stage: str, rank: int, score: float | None = None) -> Candidate:
         """The same candidate with `stage`'s rank (from 1) and score beside the earlier ones."""
-        scores = self.scores if score is None else MappingProxyType({**self.scores, stage: score})
-        return replace(self, ranks=MappingProxyType({**self.ranks, stage: rank}), scores=scores)
+        scores = self.scores if score is None else {**self.scores, stage: score}
+        return replace(self, ranks={**self.ranks, stage: rank}, scores=scores)
 
     @classmethod
     def from_text(cls, text: str, *, id: str, source: str = "") -> Candidate:  # noqa: A002 - the field's own name
