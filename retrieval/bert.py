@@ -133,7 +133,9 @@ class BertModel:
         encoded: list[Encoding | None] = [None] * len(texts)
         with torch.inference_mode():
             for batch in self._batches(tokenized):
-                for index, encoding in zip(batch, self._run([tokenized[i] for i in batch], tokens), strict=True):
+                for index, encoding in zip(
+                    batch, self._run([tokenized[i] for i in batch], tokens), strict=True
+                ):
                     encoded[index] = encoding
         return [encoding for encoding in encoded if encoding is not None]
 
@@ -153,7 +155,9 @@ class BertModel:
         ids = [self._truncated(text.ids) for text in batch]
         lengths = torch.tensor([len(row) for row in ids])
         longest = int(lengths.max())
-        padded = torch.tensor([row + [0] * (longest - len(row)) for row in ids], device=self._embeddings.device)
+        padded = torch.tensor(
+            [row + [0] * (longest - len(row)) for row in ids], device=self._embeddings.device
+        )
         visible = (torch.arange(longest) < lengths[:, None]).to(self._embeddings.device)
         mask = None if bool(visible.all()) else visible[:, None, None, :]
         states = self._norm(self._embeddings[padded] + self._positions[:longest])
@@ -187,10 +191,16 @@ def _parts(weights: dict[str, Tensor], config: dict[str, Any]) -> tuple[Tensor, 
     eps, heads = float(config["layer_norm_eps"]), int(config["num_attention_heads"])
     # one segment only: its embedding is a constant that can be added once
     positions = (
-        weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
+        weights["embeddings.position_embeddings.weight"]
+        + weights["embeddings.token_type_embeddings.weight"][0]
     )
     layers = [_layer(weights, f"encoder.layer.{n}.", heads, eps) for n in range(config["num_hidden_layers"])]
-    return weights["embeddings.word_embeddings.weight"], positions, _norm(weights, "embeddings.LayerNorm", eps), layers
+    return (
+        weights["embeddings.word_embeddings.weight"],
+        positions,
+        _norm(weights, "embeddings.LayerNorm", eps),
+        layers,
+    )
 
 
 def _layer(weights: dict[str, Tensor], prefix: str, heads: int, eps: float) -> _Layer:

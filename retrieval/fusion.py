@@ -11,7 +11,11 @@ RRF_K = 60
 
 
 def reciprocal_rank_fusion(
-    legs: Mapping[str, Sequence[Hit]], *, limit: int, k: int = RRF_K, weights: Mapping[str, float] | None = None
+    legs: Mapping[str, Sequence[Hit]],
+    *,
+    limit: int,
+    k: int = RRF_K,
+    weights: Mapping[str, float] | None = None,
 ) -> list[Candidate]:
     """Σ over legs of weight / (k + rank) (Cormack, Clarke & Büttcher 2009).
 

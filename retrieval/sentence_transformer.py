@@ -61,7 +61,10 @@ class SentenceTransformerModel:
 
     def _encoding(self, output: Any, tokens: bool, truncated: bool) -> Encoding:
         dense = _floats(output["sentence_embedding"])
-        vectors = _floats(output["token_embeddings"]) if tokens else None
+        # the batch's padding stands with the token states
+        vectors = (
+            _floats(output["token_embeddings"])[_floats(output["attention_mask"]) > 0] if tokens else None
+        )
         return Encoding(
             dense=normalised(dense),
             tokens=None if vectors is None else normalised(vectors),

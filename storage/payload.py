@@ -7,7 +7,6 @@ under `metadata`, so that a document can never overwrite a field of ours.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from storage.errors import StoreCorruptError
@@ -61,5 +60,5 @@ def _chunk(id: str, payload: Mapping[str, Any]) -> Chunk:  # noqa: A002
         headings=tuple(payload["headings"]),
         page=payload["page"],
         legible=payload["legible"],
-        metadata=MappingProxyType(dict(payload[METADATA])),
+        metadata=dict(payload[METADATA]),
     )
