@@ -1,7 +1,8 @@
 """BERT with mean pooling in plain torch (Devlin et al. 2019; Reimers & Gurevych 2019).
 
-Why not through a library: importing sentence-transformers costs 7 to 9 seconds and transformers' BERT 4, which a
-cold `winnow ask` cannot afford; this needs torch alone. Tests hold it equal to sentence-transformers.
+Why not through a library: importing sentence-transformers costs 7 to 9 seconds and transformers' BERT 4,
+which a cold `winnow ask` cannot afford; this needs torch alone. Tests hold it equal to
+sentence-transformers.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ class BertModel:
 
     @classmethod
     def load(cls, folder: Path, tokenizer: Tokenizer, *, device: str = "auto") -> BertModel:
-        """Read the weights of a folder for which `is_plain_bert` holds. Raises ModelError on damaged files."""
+        """Read the weights of a folder for which `is_plain_bert` holds. Raises ModelError."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 

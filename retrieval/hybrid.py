@@ -32,12 +32,6 @@ class QueryTerms(Protocol):
     def encode_query(self, text: str) -> SparseVector: ...
 
 
-class Retriever(Protocol):
-    """Anything that finds candidates for a question."""
-
-    async def search(self, query: str, top_k: int) -> Retrieval: ...
-
-
 class HybridRetriever:
     """Dense and BM25 legs over one collection. `mode` switches a leg off."""
 

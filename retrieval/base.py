@@ -1,0 +1,76 @@
+"""What a retriever is, and how a user's own becomes one."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import anyio.to_thread
+
+from storage.errors import BadInputError
+from storage.records import Candidate, Outcome, Retrieval
+
+
+class Retriever(Protocol):
+    """Anything that finds candidates for a question."""
+
+    async def search(self, query: str, top_k: int) -> Retrieval:
+        """At most `top_k` candidates, best first."""
+        ...
+
+
+def adapted(retriever: Any) -> Retriever:
+    """A Retriever from a user's object with `search(query, top_k)`.
+
+    It may be synchronous (it then runs in a worker thread) and may give a Retrieval, or a sequence of
+    Candidates (or bare texts), best first.
+    """
+    if not callable(getattr(retriever, "search", None)):
+        raise BadInputError(
+            f"{type(retriever).__name__} is no retriever: it has no method search(query, top_k)",
+            way_out="See the Protocol retrieval.base.Retriever.",
+        )
+    return _Adapted(retriever)
+
+
+class _Adapted:
+    def __init__(self, retriever: Any) -> None:
+        self._retriever = retriever
+
+    async def search(self, query: str, top_k: int) -> Retrieval:
+        started = time.perf_counter()
+        if inspect.iscoroutinefunction(self._retriever.search):
+            found = await self._retriever.search(query, top_k)
+        else:
+            found = await anyio.to_thread.run_sync(self._retriever.search, query, top_k)
+        if isinstance(found, Retrieval):
+            return found
+        ms = (time.perf_counter() - started) * 1000
+        return Retrieval(self._ranked(found, top_k), Outcome("retrieval", ms=ms))
+
+    def _ranked(self, found: Any, top_k: int) -> tuple[Candidate, ...]:
+        if isinstance(found, str) or not isinstance(found, Sequence):
+            raise BadInputError(
+                f"{type(self._retriever).__name__}.search gave {type(found).__name__}",
+                way_out="It gives a Retrieval or a sequence of Candidates; Candidate.from_text makes one.",
+            )
+        candidates = [_candidate(item, rank) for rank, item in enumerate(found[:top_k], start=1)]
+        if len({candidate.id for candidate in candidates}) < len(candidates):
+            raise BadInputError(
+                f"{type(self._retriever).__name__}.search gave a candidate twice",
+                way_out="Each candidate's chunk id is its own.",
+            )
+        return tuple(candidate.ranked("retrieval", rank) for rank, candidate in enumerate(candidates, start=1))
+
+
+def _candidate(item: Any, rank: int) -> Candidate:
+    if isinstance(item, Candidate):
+        return item
+    if isinstance(item, str):
+        return Candidate.from_text(item, id=f"text-{rank}")
+    raise BadInputError(
+        f"a retriever gave {type(item).__name__} as a candidate",
+        way_out="Candidate.from_text(text, id=...) makes one from bare text.",
+    )

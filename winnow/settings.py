@@ -1,0 +1,184 @@
+"""Settings: flags over environment (`WINNOW_SECTION__KEY`) over `winnow.toml` over the profile's defaults.
+
+This is the only module that reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from storage.errors import SettingsError
+
+FILE = "winnow.toml"
+PREFIX = "WINNOW_"
+
+Profile = Literal["local", "multilingual", "openai"]
+Answerer = Literal["extractive", "openai"]
+
+# What a profile sets where file, environment and flags are silent.
+PROFILES: Mapping[str, Mapping[str, Any]] = {
+    "local": {},
+    "multilingual": {
+        "encoder": {"model": "BAAI/bge-m3"},
+        "rerank": {"spec": 'cross-encoder(model="BAAI/bge-reranker-v2-m3")'},
+    },
+    "openai": {"rerank": {"spec": "late-interaction:20,listwise"}, "answer": {"answerer": "openai"}},
+}
+
+# Keys that other software leaves in the environment. winnow mentions them and sends them nowhere.
+_FOREIGN_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "COHERE_API_KEY", "JINA_API_KEY", "VOYAGE_API_KEY")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StoreSettings(_Section):
+    """Where the vectors live. Without `url`: embedded, in the data folder."""
+
+    url: str | None = None
+    api_key: SecretStr | None = None
+    prefer_grpc: bool = True
+    timeout_s: float = Field(30, gt=0)
+
+
+class EncoderSettings(_Section):
+    """The dense encoder: a hub id or a local folder."""
+
+    model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+
+class IngestSettings(_Section):
+    """`token_vectors`: store each passage's token vectors, so that late interaction reranks in milliseconds."""
+
+    token_vectors: bool = True
+
+
+class RetrievalSettings(_Section):
+    """`mode` switches a leg off."""
+
+    mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
+    top_k: int = Field(50, ge=1, le=10_000)
+
+
+class RerankSettings(_Section):
+    """`spec` names a strategy or a chain, as in `cross-encoder:20,listwise:5`."""
+
+    spec: str = "late-interaction"
+    top_k: int = Field(5, ge=1, le=1_000)
+
+
+class AnswerSettings(_Section):
+    """Who answers. `openai` means any OpenAI-compatible endpoint at `base_url`; it is never chosen for you."""
+
+    answerer: Answerer = "extractive"
+    model: str = "gpt-4o-mini"
+    base_url: str = "https://api.openai.com/v1"
+    api_key: SecretStr | None = None
+    timeout_s: float = Field(60, gt=0)
+    max_tokens: int = Field(1024, ge=16)
+
+
+class LogSettings(_Section):
+    """The SQLite log. `url` (SQLAlchemy's form) moves it elsewhere; `enabled = false` logs nothing."""
+
+    enabled: bool = True
+    url: str | None = None
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Use `Settings.load()`; its errors name the key and what is allowed."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", toml_file=FILE, extra="forbid", frozen=True
+    )
+
+    data_dir: Path = Path(".winnow")
+    collection: str = "default"
+    profile: Profile = "local"
+    store: StoreSettings = StoreSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    ingest: IngestSettings = IngestSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    rerank: RerankSettings = RerankSettings()
+    answer: AnswerSettings = AnswerSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Settings:
+        """Settings of this folder and environment; `overrides` (nested dicts) win. Raises SettingsError."""
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            raise SettingsError(_explained(error), way_out=f"Mend {FILE}, the environment or the flag.") from error
+        except ValueError as error:  # a TOML file that does not parse
+            raise SettingsError(f"{FILE} cannot be read: {error}", way_out=f"Mend {FILE}.") from error
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, toml, _ProfileSource(settings_cls)
+
+    @property
+    def database_url(self) -> str:
+        """The log's SQLAlchemy URL."""
+        return self.log.url or f"sqlite:///{(self.data_dir / 'winnow.db').absolute().as_posix()}"
+
+    @property
+    def collections_dir(self) -> Path:
+        return self.data_dir / "collections"
+
+    def chat_api_key(self) -> str | None:
+        """The chat endpoint's key: the setting, or OPENAI_API_KEY. Read only where a chat model is chosen."""
+        if self.answer.api_key is not None:
+            return self.answer.api_key.get_secret_value()
+        return os.environ.get("OPENAI_API_KEY") or None
+
+    def unused_keys(self) -> list[str]:
+        """API keys in the environment that these settings send nowhere."""
+        used = {"OPENAI_API_KEY"} if self.answer.answerer == "openai" else set()
+        return [name for name in _FOREIGN_KEYS if os.environ.get(name) and name not in used]
+
+
+class _ProfileSource(InitSettingsSource):
+    """The weakest source: what the chosen profile sets."""
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        super().__init__(settings_cls, init_kwargs={})
+
+    def __call__(self) -> dict[str, Any]:
+        chosen = self.current_state.get("profile", "local")
+        return {section: dict(values) for section, values in PROFILES.get(str(chosen), {}).items()}
+
+
+def _explained(error: ValidationError) -> str:
+    return "; ".join(map(partial(_explained_one), error.errors()))
+
+
+def _explained_one(problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"there is no setting {key!r}"
+    got = "" if "key" in key else f" (got {problem['input']!r})"  # a key never reaches a terminal
+    return f"{key}: {problem['msg']}{got}"
