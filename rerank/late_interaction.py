@@ -1,0 +1,110 @@
+"""Late interaction (ColBERT: Khattab & Zaharia 2020): MaxSim of question and passage token vectors.
+
+The passages' vectors are stored beside them, so that a question costs one short forward pass and one look-up
+in the store. Where a collection has none, they are computed on the fly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from anyio import to_thread
+
+from rerank.base import by_score, check_top_k, flagged, unchanged
+from rerank.options import read_options
+from rerank.parts import RerankParts, TokenEncoder
+from rerank.spec import Value
+from storage.errors import ModelError
+from storage.records import Candidate, Outcome, Ranking
+from storage.store import TokenScorer
+from storage.vectors import Floats, max_sim
+
+
+@dataclass(frozen=True, slots=True)
+class NoOptions:
+    """Late interaction takes no options: the encoder is the collection's."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    by_candidate: list[float | None]
+    encoded_now: int
+    illegible: int
+
+
+class LateInteraction:
+    """Ranks by MaxSim, the mean over the question's tokens: scores lie in [-1, 1].
+
+    A question that the encoder cannot read is a `fallback`; passages that it cannot read follow the others
+    in the incoming order, and the outcome is `partial`.
+    """
+
+    needs = "the collection's encoder"
+
+    def __init__(
+        self, encoder: TokenEncoder, scorer: TokenScorer | None, name: str = "late-interaction"
+    ) -> None:
+        self.name = name
+        self._encoder = encoder
+        self._scorer = scorer
+
+    @classmethod
+    def load(cls, parts: RerankParts, name: str, **options: Value) -> LateInteraction:
+        read_options(NoOptions, name, options)
+        return cls(parts.needed_encoder(name), parts.scorer, name)
+
+    @staticmethod
+    def calls(n: int, k: int) -> int:  # noqa: ARG004 - nothing is asked over the network
+        return 0
+
+    async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
+        check_top_k(top_k)
+        if not candidates:
+            return Ranking((), (Outcome(self.name),))
+        scores = await to_thread.run_sync(self._scores, query, candidates)
+        outcome = Outcome(self.name)
+        if scores is None:
+            return unchanged(candidates, top_k, flagged(outcome, "fallback", _UNREADABLE))
+        if scores.encoded_now:
+            outcome = flagged(outcome, "ok", f"{scores.encoded_now} passages encoded on the fly")
+        if scores.illegible:
+            reason = f"the encoder cannot read {scores.illegible} of {len(candidates)} passages"
+            outcome = flagged(outcome, "partial", reason)
+        return by_score(self.name, candidates, scores.by_candidate, top_k, outcome)
+
+    def _scores(self, query: str, candidates: Sequence[Candidate]) -> _Scores | None:
+        """MaxSim of every legible candidate; None where the question itself is illegible."""
+        if not self._encoder.reads(query):
+            return None
+        tokens = self._encoder.encode_query(query).tokens
+        if tokens is None or not len(tokens):
+            raise ModelError(f"{self.name}: the encoder gives no token vectors")
+        legible = [candidate for candidate in candidates if candidate.chunk.legible]
+        found = self._stored(tokens, legible)
+        missing = {candidate.id: candidate for candidate in legible if candidate.id not in found}
+        computed = self._computed(tokens, list(missing.values()))
+        found = {**found, **computed}
+        scores = [found[c.id] / len(tokens) if c.id in found else None for c in candidates]
+        return _Scores(scores, len(computed), scores.count(None))
+
+    def _stored(self, query: Floats, candidates: Sequence[Candidate]) -> dict[str, float]:
+        if self._scorer is None or not candidates:
+            return {}
+        return self._scorer.max_sim(query, [candidate.id for candidate in candidates])
+
+    def _computed(self, query: Floats, candidates: Sequence[Candidate]) -> dict[str, float]:
+        readable = [c for c in candidates if self._encoder.reads(c.chunk.encoded_text)]
+        if not readable:
+            return {}
+        encoded = self._encoder.encode_passages([c.chunk.encoded_text for c in readable], tokens=True)
+        return {
+            candidate.id: max_sim(query, encoding.tokens)
+            for candidate, encoding in zip(readable, encoded, strict=True)
+            if encoding.tokens is not None and len(encoding.tokens)
+        }
+
+
+_UNREADABLE = (
+    "the encoder cannot read the question, so the retrieval order stands; the profile `multilingual` reads it"
+)

@@ -1,0 +1,74 @@
+"""A stage's options: declared by each strategy as a frozen dataclass, checked against a spec's values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from rerank.spec import Value
+from storage.errors import SpecError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Options = TypeVar("Options", bound="DataclassInstance")
+
+
+def read_options(declared: type[Options], stage: str, values: Mapping[str, Value]) -> Options:
+    """The declared dataclass, filled with a spec's values.
+
+    Raises SpecError for an unknown option (naming the valid ones), a value of another type, or one that the
+    dataclass's own check refuses (a ValueError from `__post_init__`).
+    """
+    hints = get_type_hints(declared)
+    names = [field.name for field in fields(declared)]
+    accepted = {}
+    for key, value in values.items():
+        if key not in hints:
+            raise unknown_option(stage, key, names)
+        accepted[key] = _fitting(stage, key, value, hints[key])
+    try:
+        return declared(**accepted)
+    except ValueError as error:
+        raise SpecError(f"{stage}: {error}") from error
+
+
+def unknown_option(stage: str, key: str, names: list[str]) -> SpecError:
+    """The error for an option that nobody knows."""
+    close = get_close_matches(key, names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    known = f"Its options are: {', '.join(names)}." if names else "It takes no options."
+    return SpecError(f"{stage} has no option {key!r}{hint}", way_out=known)
+
+
+def _fitting(stage: str, key: str, value: Value, hint: object) -> Value:
+    allowed = _alternatives(hint)
+    for kind in allowed:
+        if get_origin(kind) is Literal:
+            if value in get_args(kind):
+                return value
+        # bool is an int to Python, but not to a reader of a spec
+        elif kind is bool or isinstance(value, bool):
+            if kind is bool and isinstance(value, bool):
+                return value
+        elif kind is float and isinstance(value, int):
+            return float(value)
+        elif isinstance(kind, type) and isinstance(value, kind):
+            return value
+    raise SpecError(f"{stage}: the option {key}={value!r} must be {' or '.join(map(_called, allowed))}")
+
+
+def _alternatives(hint: object) -> list[object]:
+    if get_origin(hint) in (Union, UnionType):
+        return [kind for kind in get_args(hint) if kind is not NoneType]
+    return [hint]
+
+
+def _called(kind: object) -> str:
+    if get_origin(kind) is Literal:
+        return " or ".join(map(str, get_args(kind)))
+    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+    return next((name for known, name in names.items() if known is kind), str(kind))
