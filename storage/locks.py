@@ -71,7 +71,8 @@ class CollectionLock:
         )
         return StoreLockedError(
             f"the collection {self._folder.name!r} is in use by {who}; waited {waited_s:g} s",
-            way_out="Wait for it or end it; for several processes at once run a Qdrant server and set WINNOW_STORE__URL.",
+            way_out="Wait for it or end it. Several processes at once need a Qdrant server "
+            "(docker compose up, then set WINNOW_STORE__URL).",
         )
 
 

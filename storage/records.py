@@ -196,7 +196,7 @@ class Ranking:
         return Outcome(
             name="rerank",
             status=worst(outcome.status for outcome in self.outcomes),
-            reason="; ".join(f"{outcome.name}: {outcome.reason}" for outcome in self.outcomes if outcome.reason),
+            reason="; ".join(f"{stage.name}: {stage.reason}" for stage in self.outcomes if stage.reason),
             ms=sum(outcome.ms for outcome in self.outcomes),
             usage=sum((outcome.usage for outcome in self.outcomes), Usage()),
         )

@@ -57,7 +57,8 @@ class Fingerprint:
     def differences(self, other: Fingerprint) -> list[str]:
         """What differs, each as `name: mine, not theirs`; empty where the two agree."""
         mine, theirs = asdict(self), asdict(other)
-        return [f"{name}: {mine[name]!r}, not {theirs[name]!r}" for name in mine if mine[name] != theirs[name]]
+        different = (name for name in mine if mine[name] != theirs[name])
+        return [f"{name}: {mine[name]!r}, not {theirs[name]!r}" for name in different]
 
     def __str__(self) -> str:
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]

@@ -71,7 +71,7 @@ def max_sim(query: Floats, passage: Floats) -> float:
 def normalised(vectors: Floats) -> Floats:
     """Rows of unit length; a zero row stays zero."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.where(lengths == 0, 1, lengths)
+    return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)
 
 
 def payload_bytes(points: Sequence[Point]) -> int:
