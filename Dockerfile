@@ -1,0 +1,36 @@
+# winnow in a slim image, as an ordinary user. The store is a Qdrant server (docker-compose.yml), or embedded in /data.
+FROM docker.io/library/python:3.12-slim
+
+# CPU-only builds: the default index carries gigabytes of CUDA. For a GPU: --build-arg TORCH_INDEX=https://pypi.org/simple
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+ENV PYTHONUNBUFFERED=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1
+
+# What the container writes lies in /data: a volume made from an image folder inherits its owner.
+RUN useradd --create-home --uid 10001 winnow \
+    && install --directory --owner=winnow --group=winnow /data
+
+WORKDIR /opt/winnow
+
+# A layer of its own: torch is large and rarely changes. The bounds are pyproject.toml's.
+RUN pip install --index-url "${TORCH_INDEX}" "torch>=2.6,<2.14"
+
+COPY pyproject.toml README.md LICENSE ./
+COPY winnow/ winnow/
+COPY storage/ storage/
+COPY ingest/ ingest/
+COPY retrieval/ retrieval/
+COPY rerank/ rerank/
+COPY generation/ generation/
+RUN pip install ".[offline]"
+
+USER winnow
+WORKDIR /data
+ENV WINNOW_DATA_DIR=/data \
+    HF_HOME=/data/models
+VOLUME /data
+
+ENTRYPOINT ["winnow"]
+CMD ["--help"]
