@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Protocol, cast
 
 from anyio import to_thread
@@ -41,7 +42,7 @@ def check_top_k(top_k: int) -> None:
 def flagged(outcome: Outcome, status: Status, reason: str) -> Outcome:
     """The outcome, made no better than `status`, with one more reason."""
     reasons = "; ".join(part for part in (outcome.reason, reason) if part)
-    return Outcome(outcome.name, worst((outcome.status, status)), reasons, outcome.ms, outcome.usage)
+    return replace(outcome, status=worst((outcome.status, status)), reason=reasons)
 
 
 def by_score(

@@ -95,12 +95,14 @@ class Candidate:
     """A passage on its way from retrieval to the answer, with every stage's rank and score.
 
     Ranks count from 1; a stage that did not see the passage has no entry. Retrieval adds `dense`,
-    `lexical` (each leg) and `retrieval` (fused); a rerank stage adds its own name.
+    `lexical` (each leg) and `retrieval` (fused); a rerank stage adds its own name. `evidence` holds, for a stage
+    that read a long passage in windows, the characters of the passage's text that it scored highest.
     """
 
     chunk: Chunk
     ranks: Mapping[str, int] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
+    evidence: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -124,12 +126,17 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a stage spent. `cost` is in the currency of the price table; None where it is not known."""
+    """What a stage spent. `cost` is in the currency of the price table; None where it is not known.
+
+    `retries` are those of the `calls` that asked again; `cached` counts verdicts that cost nothing this time.
+    """
 
     calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float | None = None
+    retries: int = 0
+    cached: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         costs = [cost for cost in (self.cost, other.cost) if cost is not None]
@@ -138,7 +145,24 @@ class Usage:
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             sum(costs) if costs else None,
+            self.retries + other.retries,
+            self.cached + other.cached,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One call of a language model by a stage: what was sent (role and content a message) and what came.
+
+    `error` says why there is no usable reply, otherwise it is empty.
+    """
+
+    model: str
+    messages: tuple[tuple[str, str], ...]
+    reply: str
+    usage: Usage = Usage()
+    ms: float = 0.0
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +170,8 @@ class Outcome:
     """How one stage went. Anything but `ok` has a `reason`, which is shown and logged.
 
     `ok`: as asked. `repaired`: the model's reply needed mending, nothing is missing. `partial`: part of
-    the work was not done. `fallback`: the stage gives back what it was given.
+    the work was not done. `fallback`: the stage gives back what it was given. `exchanges` are a model's calls,
+    where the settings ask to keep them.
     """
 
     name: str
@@ -154,6 +179,7 @@ class Outcome:
     reason: str = ""
     ms: float = 0.0
     usage: Usage = Usage()
+    exchanges: tuple[Exchange, ...] = ()
 
     def __post_init__(self) -> None:
         if self.status != "ok" and not self.reason:
