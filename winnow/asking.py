@@ -44,7 +44,7 @@ class SearchResult:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Everything that did not go as asked, one sentence each."""
-        return tuple(f"{stage.name} ({stage.status}): {stage.reason}" for stage in self.stages if stage.reason)
+        return _warnings(self.stages)
 
 
 async def search(question: str, stages: Stages, *, top_k_retrieve: int, top_k_rerank: int) -> SearchResult:
@@ -63,7 +63,6 @@ async def ask(question: str, stages: Stages, *, top_k_retrieve: int, top_k_reran
     found = await search(question, stages, top_k_retrieve=top_k_retrieve, top_k_rerank=top_k_rerank)
     generation = await stages.generator.generate(question, found.final)
     outcomes = (*found.stages, generation.outcome)
-    reason = generation.outcome.reason
     return Answer(
         id=token_hex(8),
         question=question,
@@ -79,7 +78,7 @@ async def ask(question: str, stages: Stages, *, top_k_retrieve: int, top_k_reran
         candidates=found.candidates,
         stages=outcomes,
         timings_ms=_timings(outcomes, (time.perf_counter() - started) * 1000),
-        warnings=(*found.warnings, *([f"generation ({generation.outcome.status}): {reason}"] if reason else [])),
+        warnings=_warnings(outcomes),
         prompt=generation.prompt,
         fingerprints=stages.fingerprints,
     )
@@ -88,6 +87,10 @@ async def ask(question: str, stages: Stages, *, top_k_retrieve: int, top_k_reran
 def _final_first(ranking: Ranking) -> tuple[Candidate, ...]:
     final = (candidate.ranked("final", rank) for rank, candidate in enumerate(ranking.candidates, start=1))
     return (*final, *ranking.dropped)
+
+
+def _warnings(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    return tuple(f"{stage.name} ({stage.status}): {stage.reason}" for stage in outcomes if stage.status != "ok")
 
 
 def _timings(outcomes: Sequence[Outcome], total: float) -> dict[str, float]:

@@ -82,15 +82,20 @@ class RerankSettings(_Section):
     top_k: int = Field(5, ge=1, le=1_000)
 
 
-class AnswerSettings(_Section):
-    """Who answers. `openai` means any OpenAI-compatible endpoint at `base_url`; it is never chosen for you."""
+class LlmSettings(_Section):
+    """The chat model, at any OpenAI-compatible endpoint. Only what names it asks it."""
 
-    answerer: Answerer = "extractive"
     model: str = "gpt-4o-mini"
     base_url: str = "https://api.openai.com/v1"
     api_key: SecretStr | None = None
     timeout_s: float = Field(60, gt=0)
-    max_tokens: int = Field(1024, ge=16)
+    max_retries: int = Field(2, ge=0, le=10)
+
+
+class AnswerSettings(_Section):
+    """Who answers: `extractive` quotes the passages, `openai` asks the chat model of `[llm]`."""
+
+    answerer: Answerer = "extractive"
 
 
 class LogSettings(_Section):
@@ -115,6 +120,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     rerank: RerankSettings = RerankSettings()
+    llm: LlmSettings = LlmSettings()
     answer: AnswerSettings = AnswerSettings()
     log: LogSettings = LogSettings()
 
@@ -149,15 +155,28 @@ class Settings(BaseSettings):
     def collections_dir(self) -> Path:
         return self.data_dir / "collections"
 
+    def make_data_dir(self) -> None:
+        """Make the data folder, which git shall not see. Raises SettingsError where that is impossible."""
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            ignore = self.data_dir / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n", encoding="utf-8")
+        except OSError as error:
+            raise SettingsError(
+                f"cannot write to the data folder {self.data_dir}: {error.strerror}",
+                way_out="Choose another: --data-dir or WINNOW_DATA_DIR.",
+            ) from error
+
     def chat_api_key(self) -> str | None:
         """The chat endpoint's key: the setting, or OPENAI_API_KEY. Read only where a chat model is chosen."""
-        if self.answer.api_key is not None:
-            return self.answer.api_key.get_secret_value()
+        if self.llm.api_key is not None:
+            return self.llm.api_key.get_secret_value()
         return os.environ.get("OPENAI_API_KEY") or None
 
     def unused_keys(self) -> list[str]:
         """API keys in the environment that these settings send nowhere."""
-        used = {"OPENAI_API_KEY"} if self.answer.answerer == "openai" else set()
+        used = {"OPENAI_API_KEY"} if self.answer.answerer == "openai" else set[str]()
         return [name for name in _FOREIGN_KEYS if os.environ.get(name) and name not in used]
 
 

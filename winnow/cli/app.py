@@ -1,0 +1,35 @@
+"""The shell: one Typer application; each command's work is imported when it runs."""
+
+from __future__ import annotations
+
+import typer
+
+from winnow.cli import ask, collections, demo, doctor, ingest, log
+
+app = typer.Typer(
+    name="winnow",
+    help="Retrieve 50, keep the best 5, answer with citations, log every rank.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 done, 1 failed, 2 not usable as asked, 3 some documents refused, 130 interrupted.",
+)
+
+app.command("ingest")(ingest.ingest)
+app.command("ask")(ask.ask)
+app.command("search")(ask.search)
+app.add_typer(log.app, name="log")
+app.add_typer(collections.app, name="collections")
+app.command("doctor")(doctor.doctor)
+app.command("demo", hidden=True)(demo.demo)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
+) -> None:
+    if show:
+        from winnow import __version__
+
+        typer.echo(f"winnow {__version__}")
+        raise typer.Exit

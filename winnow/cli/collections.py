@@ -1,0 +1,72 @@
+"""`winnow collections`: what there is to ask."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from winnow.cli.options import AsJson, DataDir, settings
+from winnow.cli.terminal import note, out, print_json, reported, safe
+
+app = typer.Typer(help="List, show and delete collections.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The collection's name.", show_default=False)]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@app.command("list")
+def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """All collections."""
+    with reported(as_json):
+        from winnow.wiring import Wiring
+
+        names = Wiring(settings(data_dir)).stores.names()
+        if as_json:
+            print_json([{"name": name} for name in names])
+        elif names:
+            for name in names:
+                out().print(safe(name))
+        else:
+            note("There is no collection yet: winnow ingest PATH makes one.")
+
+
+@app.command()
+def show(name: Name, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """A collection's size, and what it was built with."""
+    with reported(as_json):
+        from rich.table import Table
+
+        from winnow.wiring import Wiring
+
+        store = Wiring(settings(data_dir)).stores.open(name)
+        try:
+            facts = {"name": store.name, "passages": store.count(), **store.fingerprint.to_dict()}
+        finally:
+            store.close()
+        if as_json:
+            print_json(facts)
+            return
+        table = Table(box=None, show_header=False)
+        for key, value in facts.items():
+            table.add_row(key, safe(str(value)))
+        out().print(table)
+
+
+@app.command()
+def delete(name: Name, yes: Yes = False, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Delete a collection with all its passages. The log of answers stays."""
+    with reported(as_json):
+        from winnow.wiring import Wiring
+
+        if not yes and not as_json:
+            typer.confirm(f"Delete the collection {name!r} and all its passages?", abort=True)
+        wiring = Wiring(settings(data_dir))
+        try:
+            wiring.drop(name)
+        finally:
+            wiring.close()
+        if as_json:
+            print_json({"deleted": name})
+        else:
+            note(f"deleted {name}")

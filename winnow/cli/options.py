@@ -1,0 +1,40 @@
+"""The options that every command takes, written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from winnow.settings import Settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value; errors too.")]
+Collection = Annotated[
+    str | None, typer.Option("--collection", "-c", help="The collection; see `winnow collections list`.")
+]
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Where collections and log lie (default: ./.winnow).")
+]
+Rerank = Annotated[
+    str | None,
+    typer.Option("--rerank", "-r", help="A rerank spec, as in `late-interaction` or `cross-encoder:20,listwise:5`."),
+]
+TopKRetrieve = Annotated[int | None, typer.Option("--top-k-retrieve", help="Candidates to retrieve (50).", min=1)]
+TopKRerank = Annotated[int | None, typer.Option("--top-k-rerank", "-k", help="Candidates to keep (5).", min=1)]
+
+
+def settings(
+    data_dir: Path | None = None, collection: str | None = None, **sections: dict[str, Any]
+) -> Settings:
+    """Settings with a command's flags on top; a flag that was not given changes nothing."""
+    overrides: dict[str, Any] = {}
+    if data_dir is not None:
+        overrides["data_dir"] = data_dir
+    if collection is not None:
+        overrides["collection"] = collection
+    for section, values in sections.items():
+        given = {key: value for key, value in values.items() if value is not None}
+        if given:
+            overrides[section] = given
+    return Settings.load(**overrides)

@@ -1,0 +1,97 @@
+"""The terminal: what is printed where, in which colours, and what becomes of an error.
+
+Results go to standard output, everything else to standard error; colours appear on a terminal only. Text
+from documents is untrusted: control characters never reach the terminal and markup is never interpreted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from storage.errors import BadInputError, WinnowError
+
+# Documented in README: scripts rely on them.
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+EXIT_REFUSED = 3
+EXIT_INTERRUPTED = 130
+
+_SHOWN_CONTROLS = "\n\t"
+
+
+def out() -> Console:
+    """Standard output."""
+    return Console(highlight=False, soft_wrap=False)
+
+
+def err() -> Console:
+    """Standard error."""
+    return Console(stderr=True, highlight=False)
+
+
+def plain(text: str) -> str:
+    """Text that cannot steer the terminal: no escape sequences, no reversed or invisible characters."""
+    return "".join(_harmless(character) for character in text)
+
+
+def _harmless(character: str) -> str:
+    if character in _SHOWN_CONTROLS:
+        return character
+    category = unicodedata.category(character)
+    if category == "Cf":  # direction marks and the like
+        return ""
+    return "\ufffd" if category in ("Cc", "Cs") else character
+
+
+def safe(text: str, style: str = "") -> Text:
+    """Untrusted text for rich: cleaned, and never read as markup."""
+    return Text(plain(text), style=style)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value, on one line where nobody reads along."""
+    text = json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None)
+    sys.stdout.write(text.encode("utf-8", "replace").decode("utf-8") + "\n")
+
+
+def note(text: str) -> None:
+    """A remark beside the result."""
+    err().print(safe(text, "dim"))
+
+
+def warn(text: str) -> None:
+    """Something did not go as asked."""
+    err().print(Text("warning: ", style="yellow") + safe(text))
+
+
+@contextmanager
+def reported(as_json: bool) -> Iterator[None]:
+    """Errors of ours become a message (or JSON) and an exit code, never a traceback."""
+    try:
+        yield
+    except WinnowError as error:
+        _report(error, as_json)
+        raise typer.Exit(EXIT_USAGE if isinstance(error, BadInputError) else EXIT_FAILURE) from error
+    except KeyboardInterrupt:
+        note("interrupted; what was finished is kept")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _report(error: WinnowError, as_json: bool) -> None:
+    if as_json:
+        from winnow import jsonable
+
+        print_json(jsonable.error(error))
+        return
+    err().print(Text("error: ", style="bold red") + safe(str(error)))
+    if error.way_out:
+        err().print(safe(error.way_out))

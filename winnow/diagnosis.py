@@ -1,0 +1,122 @@
+"""The checks behind `winnow doctor`. Each looks at one thing and says what to do about it."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+from storage.errors import WinnowError
+from winnow.settings import Settings
+from winnow.wiring import Wiring
+
+_VERSIONS = ("winnow-rag", "qdrant-edge-py", "qdrant-client", "torch", "sentence-transformers", "sqlalchemy", "openai")
+_ROOMY_BYTES = 2 * 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding. `bad` means that something will not work; `note` that it is worth knowing."""
+
+    name: str
+    state: Literal["ok", "note", "bad"]
+    finding: str
+    advice: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def run(settings: Settings) -> list[Check]:
+    """All checks. Nothing is sent anywhere but to a Qdrant server or chat endpoint that was chosen."""
+    wiring = Wiring(settings)
+    try:
+        return [
+            _versions(),
+            _guarded("encoder", lambda: _encoder(wiring)),
+            _guarded("store", lambda: _store(wiring)),
+            _guarded("log", lambda: _log(wiring)),
+            _chat(settings),
+            _disk(settings),
+            *_keys(settings),
+        ]
+    finally:
+        wiring.close()
+
+
+def _guarded(name: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except WinnowError as error:
+        return Check(name, "bad", str(error), error.way_out)
+
+
+def _versions() -> Check:
+    found = ", ".join(f"{name} {_version(name)}" for name in _VERSIONS)
+    return Check("versions", "ok", f"Python {platform.python_version()}, {found}")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def _encoder(wiring: Wiring) -> Check:
+    encoder = wiring.encoder
+    chinese = encoder.legibility("重排序让最相关的段落排在最前面。")
+    finding = f"{encoder.id}, {encoder.dim} dimensions, reads {encoder.max_tokens} tokens"
+    if chinese >= 0.9:
+        return Check("encoder", "ok", f"{finding}, English and Chinese")
+    return Check(
+        "encoder",
+        "note",
+        f"{finding}; of Chinese it reads {chinese:.0%}, so Chinese is searched lexically only",
+        "The profile `multilingual` reads both: WINNOW_PROFILE=multilingual (its models are fetched once).",
+    )
+
+
+def _store(wiring: Wiring) -> Check:
+    url = wiring.settings.store.url
+    names = wiring.stores.names()
+    place = url or f"embedded, in {wiring.settings.collections_dir}"
+    if not names:
+        return Check("store", "note", f"{place}; no collection yet", "winnow ingest PATH makes one.")
+    return Check("store", "ok", f"{place}; collections: {', '.join(names)}")
+
+
+def _log(wiring: Wiring) -> Check:
+    if not wiring.settings.log.enabled:
+        return Check("log", "note", "switched off", "log.enabled = true keeps every answer.")
+    answers = wiring.log.list(limit=1)
+    newest = f"newest answer {answers[0].id}" if answers else "no answer yet"
+    return Check("log", "ok", f"{wiring.settings.database_url}; {newest}")
+
+
+def _chat(settings: Settings) -> Check:
+    llm = settings.llm
+    if settings.answer.answerer == "extractive":
+        return Check("chat model", "ok", "none is used: answers are quoted from the passages")
+    if settings.chat_api_key() is None and "api.openai.com" in llm.base_url:
+        return Check("chat model", "bad", f"{llm.model} at {llm.base_url} needs a key", "Set OPENAI_API_KEY.")
+    return Check("chat model", "ok", f"{llm.model} at {llm.base_url} (not asked by this check)")
+
+
+def _disk(settings: Settings) -> Check:
+    folder = settings.data_dir.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    finding = f"{free / 1024**3:.0f} GB free for {settings.data_dir}"
+    if free < _ROOMY_BYTES:
+        return Check("disk", "note", finding, "A passage with token vectors takes about 60 KB.")
+    return Check("disk", "ok", finding)
+
+
+def _keys(settings: Settings) -> Iterator[Check]:
+    if keys := settings.unused_keys():
+        yield Check("keys", "note", f"{', '.join(keys)} is set; nothing is sent there unless you choose it")

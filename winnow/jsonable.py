@@ -1,0 +1,124 @@
+"""What `--json` prints, and what the HTTP API answers: plain JSON values for winnow's records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from storage.errors import WinnowError
+from storage.records import Answer, Candidate, Citation, Outcome, Usage
+from winnow.asking import SearchResult
+
+Json = dict[str, Any]
+
+# Every candidate names these ranks, null where the stage did not see it; each rerank stage adds its own.
+_RETRIEVAL_RANKS = ("dense", "lexical", "retrieval")
+
+
+def answer(value: Answer) -> Json:
+    """An answer, whole."""
+    return {
+        "id": value.id,
+        "question": value.question,
+        "answer": value.text,
+        "answered": value.answered,
+        "answerer": value.answerer,
+        "collection": value.collection,
+        "created_at": value.created_at.isoformat(),
+        "rerank": value.rerank,
+        "top_k_retrieve": value.top_k_retrieve,
+        "top_k_rerank": value.top_k_rerank,
+        "citations": [citation(item) for item in value.citations],
+        "candidates": candidates(value.candidates, value.stages),
+        "stages": [stage(item) for item in value.stages],
+        "timings_ms": dict(value.timings_ms),
+        "usage": usage(value.usage),
+        "warnings": list(value.warnings),
+        "prompt": value.prompt,
+        "fingerprints": dict(value.fingerprints),
+    }
+
+
+def search_result(value: SearchResult) -> Json:
+    """The candidates of a search and how its stages went."""
+    return {
+        "question": value.question,
+        "collection": value.collection,
+        "candidates": candidates(value.candidates, value.stages),
+        "stages": [stage(item) for item in value.stages],
+        "warnings": list(value.warnings),
+    }
+
+
+def candidates(values: Sequence[Candidate], stages: Sequence[Outcome]) -> list[Json]:
+    """Candidates with every stage's rank and score: null where a stage did not see them."""
+    reranks = [outcome.name for outcome in stages if outcome.name not in ("retrieval", "generation")]
+    scored = [*_RETRIEVAL_RANKS, *reranks]
+    return [
+        {
+            "chunk_id": value.id,
+            "document": value.chunk.source,
+            "document_id": value.chunk.document_id,
+            "title": value.chunk.title,
+            "headings": list(value.chunk.headings),
+            "page": value.chunk.page,
+            "start": value.chunk.start,
+            "end": value.chunk.end,
+            "legible": value.chunk.legible,
+            "text": value.text,
+            "metadata": dict(value.chunk.metadata),
+            "ranks": _named(value.ranks, [*scored, "final"]),
+            "scores": _named(value.scores, scored),
+        }
+        for value in values
+    ]
+
+
+def citation(value: Citation) -> Json:
+    """Where a marker points."""
+    return {
+        "marker": value.marker,
+        "chunk_id": value.chunk_id,
+        "document": value.source,
+        "document_id": value.document_id,
+        "title": value.title,
+        "page": value.page,
+        "headings": list(value.headings),
+        "start": value.start,
+        "end": value.end,
+        "quote": value.quote,
+    }
+
+
+def stage(value: Outcome) -> Json:
+    """How a stage went."""
+    return {
+        "name": value.name,
+        "status": value.status,
+        "reason": value.reason,
+        "calls": value.usage.calls,
+        "ms": round(value.ms, 3),
+        "prompt_tokens": value.usage.prompt_tokens,
+        "completion_tokens": value.usage.completion_tokens,
+        "cost": value.usage.cost,
+    }
+
+
+def usage(value: Usage) -> Json:
+    """What was spent."""
+    return {
+        "calls": value.calls,
+        "prompt_tokens": value.prompt_tokens,
+        "completion_tokens": value.completion_tokens,
+        "cost": value.cost,
+    }
+
+
+def error(value: WinnowError) -> Json:
+    """An error under `--json`."""
+    return {"error": {"code": value.code, "message": str(value), "way_out": value.way_out}}
+
+
+def _named(values: Mapping[str, Any], names: Sequence[str]) -> Json:
+    # a stage that a user's own part added under a name of its own is kept as well
+    return {**{name: values.get(name) for name in names}, **values}

@@ -1,0 +1,237 @@
+"""`RAGPipeline`: what people import. Ingest, ask, search, look at the log.
+
+There is one implementation, async, in `winnow.asking`; the synchronous methods hop to the portal's loop and
+wait, the `a…` methods hop there and are awaited.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio.to_thread
+
+from storage.errors import BadInputError, LogError, WinnowError
+from storage.records import Answer
+from winnow import asking, portal
+from winnow.asking import SearchResult, Stages
+from winnow.settings import Settings
+from winnow.wiring import Wiring
+
+if TYPE_CHECKING:
+    from generation.base import Generator
+    from ingest.report import IngestReport, Progress
+    from rerank.base import Reranker
+    from retrieval.base import Retriever
+    from storage.answer_log import AnswerLog
+
+
+class RAGPipeline:
+    """Questions in, cited answers out, everything logged.
+
+    `RAGPipeline.from_settings()` wires the default. From ready parts it takes a retriever
+    (`search(query, top_k)`), a reranker (`rerank(query, candidates, top_k)`) and a generator
+    (`generate(question, candidates)`): see the Protocols in `retrieval.base`, `rerank.base` and
+    `generation.base`; synchronous objects work too. Use it as a context manager, or call `close()`.
+    """
+
+    def __init__(
+        self,
+        retriever: Retriever | Any,
+        reranker: Reranker | Any,
+        generator: Generator | Any,
+        *,
+        collection: str = "custom",
+        settings: Settings | None = None,
+    ) -> None:
+        from generation.base import adapted as adapted_generator
+        from rerank.base import adapted as adapted_reranker
+        from retrieval.base import adapted as adapted_retriever
+
+        self._assign(settings or Settings.load())
+        reranks = adapted_reranker(reranker)
+        self._ready = Stages(
+            adapted_retriever(retriever), reranks, adapted_generator(generator), collection, reranks.name
+        )
+
+    @classmethod
+    def from_settings(cls, settings: Settings | None = None) -> Self:
+        """The pipeline that `settings` describe; without them those of this folder and environment."""
+        pipeline = cls.__new__(cls)
+        pipeline._assign(settings or Settings.load())
+        return pipeline
+
+    def _assign(self, settings: Settings) -> None:
+        self.settings = settings
+        self._wiring = Wiring(settings)
+        self._ready: Stages | None = None
+        self._closed = False
+
+    def ask(
+        self,
+        question: str,
+        top_k_retrieve: int | None = None,
+        top_k_rerank: int | None = None,
+        rerank: str | Reranker | None = None,
+        collection: str | None = None,
+        answerer: str | None = None,
+    ) -> Answer:
+        """Retrieve (50), rerank (to 5), answer, log.
+
+        `rerank` is a spec such as `"late-interaction"` or `"cross-encoder:20,listwise:5"`, or a ready
+        reranker. Raises WinnowError where no answer is possible; what merely degraded is in
+        `Answer.stages` and `Answer.warnings`.
+        """
+        return portal.call(self._ask, question, top_k_retrieve, top_k_rerank, rerank, collection, answerer)
+
+    async def aask(
+        self,
+        question: str,
+        top_k_retrieve: int | None = None,
+        top_k_rerank: int | None = None,
+        rerank: str | Reranker | None = None,
+        collection: str | None = None,
+        answerer: str | None = None,
+    ) -> Answer:
+        """`ask`, awaited."""
+        return await portal.acall(
+            self._ask, question, top_k_retrieve, top_k_rerank, rerank, collection, answerer
+        )
+
+    def __call__(self, question: str, **options: Any) -> str:
+        """The answer's text alone; takes what `ask` takes."""
+        return self.ask(question, **options).text
+
+    def search(
+        self,
+        question: str,
+        top_k_retrieve: int | None = None,
+        top_k_rerank: int | None = None,
+        rerank: str | Reranker | None = None,
+        collection: str | None = None,
+    ) -> SearchResult:
+        """Retrieve and rerank, without an answer and without a log entry."""
+        return portal.call(self._search, question, top_k_retrieve, top_k_rerank, rerank, collection)
+
+    async def asearch(
+        self,
+        question: str,
+        top_k_retrieve: int | None = None,
+        top_k_rerank: int | None = None,
+        rerank: str | Reranker | None = None,
+        collection: str | None = None,
+    ) -> SearchResult:
+        """`search`, awaited."""
+        return await portal.acall(self._search, question, top_k_retrieve, top_k_rerank, rerank, collection)
+
+    def ingest(
+        self,
+        paths: str | Path | Sequence[str | Path],
+        *,
+        collection: str | None = None,
+        progress: Callable[[Progress], None] | None = None,
+        **options: Any,
+    ) -> IngestReport:
+        """Bring files and trees into a collection; unchanged ones cost nothing.
+
+        One bad document never stops the run: the report says which were refused and why. `options` are
+        those of `ingest.run.Ingestor.run`.
+        """
+        several = [paths] if isinstance(paths, str | Path) else list(paths)
+        ingestor = self._wiring.ingestor(collection)
+        return ingestor.run([Path(path) for path in several], progress=progress, **options)
+
+    @property
+    def log(self) -> AnswerLog:
+        """The log: `get(id)`, `list()`. Raises LogError where logging is switched off."""
+        if not self.settings.log.enabled:
+            raise LogError("the log is switched off", way_out="Set log.enabled = true.")
+        return self._wiring.log
+
+    @property
+    def wiring(self) -> Wiring:
+        """The parts behind this pipeline, for tools that need one of them."""
+        return self._wiring
+
+    def close(self) -> None:
+        """Flush and let go of collections and log. Called twice, it does nothing."""
+        self._closed = True
+        self._wiring.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def _ask(
+        self,
+        question: str,
+        top_k_retrieve: int | None,
+        top_k_rerank: int | None,
+        rerank: str | Reranker | None,
+        collection: str | None,
+        answerer: str | None,
+    ) -> Answer:
+        retrieve, keep = self._limits(top_k_retrieve, top_k_rerank)
+        stages = await self._stages(rerank, collection, answerer, keep)
+        answer = await asking.ask(question, stages, top_k_retrieve=retrieve, top_k_rerank=keep)
+        return await self._logged(answer)
+
+    async def _search(
+        self,
+        question: str,
+        top_k_retrieve: int | None,
+        top_k_rerank: int | None,
+        rerank: str | Reranker | None,
+        collection: str | None,
+    ) -> SearchResult:
+        retrieve, keep = self._limits(top_k_retrieve, top_k_rerank)
+        stages = await self._stages(rerank, collection, None, keep)
+        return await asking.search(question, stages, top_k_retrieve=retrieve, top_k_rerank=keep)
+
+    def _limits(self, retrieve: int | None, keep: int | None) -> tuple[int, int]:
+        return (
+            self.settings.retrieval.top_k if retrieve is None else retrieve,
+            self.settings.rerank.top_k if keep is None else keep,
+        )
+
+    async def _stages(
+        self, rerank: str | Reranker | None, collection: str | None, answerer: str | None, keep: int
+    ) -> Stages:
+        if self._closed:
+            raise BadInputError("this pipeline is closed", way_out="Make a new one.")
+        if self._ready is None:
+            # models load on first use, which blocks
+            return await anyio.to_thread.run_sync(
+                lambda: self._wiring.stages(collection, rerank=rerank, answerer=answerer, top_k=keep)
+            )
+        if collection is not None or answerer is not None or isinstance(rerank, str):
+            raise BadInputError(
+                "this pipeline was built from ready parts: it has no collections, specs or answerers to choose from",
+                way_out="Give rerank= a ready reranker, or use RAGPipeline.from_settings().",
+            )
+        return self._ready if rerank is None else _with_reranker(self._ready, rerank)
+
+    async def _logged(self, answer: Answer) -> Answer:
+        """The answer, saved; a log that cannot be written is a warning on the answer, not a lost answer."""
+        if not self.settings.log.enabled:
+            return answer
+        try:
+            await anyio.to_thread.run_sync(lambda: self._wiring.log.save(answer))
+        except WinnowError as error:
+            return replace(answer, warnings=(*answer.warnings, f"this answer is not in the log: {error}"))
+        return answer
+
+
+def _with_reranker(stages: Stages, reranker: Reranker) -> Stages:
+    from rerank.base import adapted
+
+    ready = adapted(reranker)
+    return replace(stages, reranker=ready, rerank=ready.name)

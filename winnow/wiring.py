@@ -1,0 +1,234 @@
+"""The one place that makes parts out of settings: models, stores, stages, the log.
+
+Everything is made when it is first needed and kept; a second collection or rerank spec shares the encoder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from storage.errors import FingerprintMismatchError, NotFoundError
+from storage.store import CollectionStore, CollectionStores, Fingerprint
+from winnow.asking import Stages
+from winnow.settings import Settings
+
+if TYPE_CHECKING:
+    from generation.base import Generator
+    from generation.openai_chat import OpenAIChat
+    from ingest.run import Ingestor
+    from rerank.base import Reranker
+    from retrieval.encoder import Encoder
+    from retrieval.lexical import LexicalEncoder
+    from storage.answer_log import AnswerLog
+    from storage.database import Database
+
+T = TypeVar("T")
+
+
+class Wiring:
+    """Parts by need. Safe to use from several threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._making = threading.RLock()
+        self._parts: dict[str, object] = {}
+        self._collections: dict[str, CollectionStore] = {}
+        self._chats: dict[str, OpenAIChat] = {}
+        self._database: Database | None = None
+
+    @property
+    def encoder(self) -> Encoder:
+        from retrieval.encoder import load_encoder
+
+        chosen = self.settings.encoder
+        return self._kept("encoder", lambda: load_encoder(chosen.model, device=chosen.device))
+
+    @property
+    def lexical(self) -> LexicalEncoder:
+        from retrieval.lexical import LexicalEncoder
+
+        return self._kept("lexical", LexicalEncoder.load)
+
+    @property
+    def stores(self) -> CollectionStores:
+        return self._kept("stores", self._connect)
+
+    @property
+    def database(self) -> Database:
+        """The SQLite database of log and manifest, migrated to this version."""
+        with self._making:
+            if self._database is None:
+                from storage.database import Database
+
+                if self.settings.log.url is None:
+                    self.settings.make_data_dir()
+                self._database = Database.open(self.settings.database_url)
+            return self._database
+
+    @property
+    def log(self) -> AnswerLog:
+        from storage.answer_log import AnswerLog
+
+        return AnswerLog(self.database)
+
+    def collection(self, name: str | None = None) -> CollectionStore:
+        """An open collection that fits the encoder. Raises NotFoundError, FingerprintMismatchError …"""
+        name = name or self.settings.collection
+        with self._making:
+            if name not in self._collections:
+                store = self.stores.open(name)
+                try:
+                    self._check(store)
+                except FingerprintMismatchError:
+                    store.close()
+                    raise
+                self._collections[name] = store
+            return self._collections[name]
+
+    def stages(
+        self, collection: str | None = None, *, rerank: str | Reranker | None = None, answerer: str | None = None,
+        top_k: int | None = None,
+    ) -> Stages:
+        """The three stages over a collection. `rerank` is a spec, or a ready reranker."""
+        from retrieval.hybrid import HybridRetriever
+
+        store = self.collection(collection)
+        spec = self.settings.rerank.spec if rerank is None else rerank
+        return Stages(
+            retriever=HybridRetriever(store, self.encoder, self.lexical, mode=self.settings.retrieval.mode),
+            reranker=self.reranker(store, spec, top_k=top_k),
+            generator=self.generator(store, answerer),
+            collection=store.name,
+            rerank=spec if isinstance(spec, str) else spec.name,
+            fingerprints={"collection": str(store.fingerprint), "settings": self._settings_fingerprint()},
+        )
+
+    def reranker(self, store: CollectionStore, rerank: str | Reranker, *, top_k: int | None = None) -> Reranker:
+        """The chain of a spec over a collection's token vectors, or the ready reranker, checked."""
+        from rerank.base import adapted
+        from rerank.chain import Chain
+        from rerank.parts import RerankParts
+        from rerank.spec import Spec
+
+        if not isinstance(rerank, str):
+            return adapted(rerank)
+        parts = RerankParts(encoder=self.encoder, scorer=store, chat=self.chat)
+        return Chain.load(Spec.parse(rerank, top_k=top_k), parts)
+
+    def generator(self, store: CollectionStore, answerer: str | None = None) -> Generator:
+        """The answerer that settings or caller name."""
+        if (answerer or self.settings.answer.answerer) == "openai":
+            from generation.chat_answerer import ChatAnswerer
+
+            return ChatAnswerer(self.chat())
+        from generation.extractive import ExtractiveAnswerer
+
+        return ExtractiveAnswerer(self.encoder, store, self.lexical)
+
+    def chat(self, model: str | None = None) -> OpenAIChat:
+        """The chat model of that name, or the configured one. The first thing that ever reads an API key."""
+        from generation.openai_chat import OpenAIChat
+
+        llm = self.settings.llm
+        name = model or llm.model
+        with self._making:
+            if name not in self._chats:
+                self._chats[name] = OpenAIChat.load(
+                    model=name,
+                    base_url=llm.base_url,
+                    api_key=self.settings.chat_api_key(),
+                    timeout_s=llm.timeout_s,
+                    max_retries=llm.max_retries,
+                )
+            return self._chats[name]
+
+    def ingestor(self, name: str | None = None) -> Ingestor:
+        """An ingestor into a collection, which is made if it is not there."""
+        from ingest.run import Ingestor
+        from storage.manifest import Manifest
+
+        store = self._open_or_create(name or self.settings.collection)
+        return Ingestor(store, self.encoder, self.lexical, Manifest(self.database, store.name))
+
+    def drop(self, name: str) -> None:
+        """Delete a collection and what the manifest knows of it."""
+        from storage.manifest import Manifest
+
+        with self._making:
+            if store := self._collections.pop(name, None):
+                store.close()
+            self.stores.drop(name)
+            Manifest(self.database, name).clear()
+
+    def close(self) -> None:
+        """Flush and let go of everything."""
+        with self._making:
+            for store in self._collections.values():
+                store.close()
+            self._collections.clear()
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+
+    def _open_or_create(self, name: str) -> CollectionStore:
+        with self._making:
+            try:
+                return self.collection(name)
+            except NotFoundError:
+                self.settings.make_data_dir()
+                self._collections[name] = self.stores.create(name, self._fingerprint())
+                return self._collections[name]
+
+    def _fingerprint(self) -> Fingerprint:
+        from ingest.chunking import CHUNKER
+
+        return Fingerprint(
+            encoder=self.encoder.id,
+            dim=self.encoder.dim,
+            chunker=CHUNKER,
+            lexical=self.lexical.id,
+            token_dim=self.encoder.token_dim if self.settings.ingest.token_vectors else None,
+        )
+
+    def _check(self, store: CollectionStore) -> None:
+        built = store.fingerprint
+        # a collection decides for itself whether it has token vectors; its chunker matters to ingestion alone
+        wanted = Fingerprint(
+            encoder=self.encoder.id,
+            dim=self.encoder.dim,
+            chunker=built.chunker,
+            lexical=self.lexical.id,
+            token_dim=built.token_dim,
+        )
+        if differences := built.differences(wanted):
+            raise FingerprintMismatchError(
+                f"the collection {store.name!r} was built with other settings: {'; '.join(differences)}",
+                way_out="Ask with the settings it was built with, or ingest into a new collection.",
+            )
+
+    def _connect(self) -> CollectionStores:
+        chosen = self.settings.store
+        if chosen.url is None:
+            from storage.edge import EdgeStores
+
+            return EdgeStores(self.settings.collections_dir)
+        from storage.server import ServerStores
+
+        return ServerStores.connect(
+            chosen.url,
+            api_key=chosen.api_key.get_secret_value() if chosen.api_key else None,
+            prefer_grpc=chosen.prefer_grpc,
+            timeout_s=chosen.timeout_s,
+        )
+
+    def _settings_fingerprint(self) -> str:
+        return hashlib.sha256(self.settings.model_dump_json(exclude={"data_dir"}).encode()).hexdigest()[:16]
+
+    def _kept(self, name: str, make: Callable[[], T]) -> T:
+        with self._making:
+            if name not in self._parts:
+                self._parts[name] = make()
+            return cast("T", self._parts[name])
