@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Collection as Container
 from collections.abc import Iterator, Sequence
@@ -25,13 +24,12 @@ from storage.errors import (
 )
 from storage.locks import PATIENCE_S, CollectionLock
 from storage.payload import DOCUMENT_ID, from_payload, to_payload
-from storage.store import DENSE, LEXICAL, TOKENS, Fingerprint
+from storage.store import DENSE, LEXICAL, TOKENS, Fingerprint, checked_name
 from storage.vectors import Floats, Hit, Leg, Point, SparseVector, payload_bytes
 
 # Until flush() the write-ahead log keeps everything, several times its size: 100,000 passages made 30 GB.
 FLUSH_BYTES = 128 * 1024 * 1024
 
-_SAFE_NAME = re.compile(r"[\w][\w.-]{0,99}")
 _SCROLL_PAGE = 1_000
 
 
@@ -81,12 +79,7 @@ class EdgeStores:
         shutil.rmtree(folder)
 
     def _folder(self, name: str) -> Path:
-        if not _SAFE_NAME.fullmatch(name):
-            raise BadInputError(
-                f"{name!r} is not a collection name",
-                way_out="Use letters of any script, digits, '_', '.', '-'; a letter or digit first; 100 at most.",
-            )
-        return self._root / name
+        return self._root / checked_name(name)
 
     def _known(self) -> str:
         names = self.names()

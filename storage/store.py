@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Collection as Container
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 from uuid import UUID, uuid5
 
+from storage.errors import BadInputError
 from storage.vectors import Floats, Hit, Leg, Point
 
 SCHEMA_VERSION = 1
 DENSE, LEXICAL, TOKENS = "dense", "lexical", "tokens"
 
+_SAFE_NAME = re.compile(r"[\w][\w.-]{0,99}")
 _NAMESPACE = UUID("6f0c9f0e-6f2a-5f0e-9c53-77696e6e6f77")
 
 
@@ -34,6 +37,16 @@ def chunk_id(document: str, text: str, occurrence: int) -> str:
     """
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return str(uuid5(_NAMESPACE, f"chunk\0{document}\0{digest}\0{occurrence}"))
+
+
+def checked_name(name: str) -> str:
+    """The name, where a collection may bear it on any store. Raises BadInputError."""
+    if not _SAFE_NAME.fullmatch(name):
+        raise BadInputError(
+            f"{name!r} is not a collection name",
+            way_out="Use letters of any script, digits, '_', '.', '-'; a letter or digit first; 100 at most.",
+        )
+    return name
 
 
 @dataclass(frozen=True, slots=True)

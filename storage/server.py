@@ -1,0 +1,242 @@
+"""Qdrant as a server or cluster, through qdrant-client: REST or gRPC."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection as Container
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import numpy as np
+from qdrant_client import QdrantClient, models
+
+from storage.errors import BadInputError, StoreError, WinnowError
+from storage.payload import DOCUMENT_ID, from_payload
+from storage.records import Chunk
+from storage.server_errors import Link
+from storage.server_layout import layout, metadata_of, read_fingerprint
+from storage.server_points import batches, from_record, named, to_query, to_struct
+from storage.store import TOKENS, Fingerprint, checked_name
+from storage.tuning import Tuning
+from storage.vectors import Floats, Hit, Leg, Point
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+_PAGE = 256
+_TOKEN_PAGE = 32
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class ServerStores:
+    """The collections of winnow on one server. Collections that winnow did not make are left alone."""
+
+    def __init__(self, client: QdrantClient, link: Link, tuning: Tuning | None = None) -> None:
+        self._client = client
+        self._link = link
+        self._tuning = tuning or Tuning()
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        *,
+        api_key: str | None = None,
+        prefer_grpc: bool = True,
+        grpc_port: int = 6334,
+        timeout_s: float = 30.0,
+        tuning: Tuning | None = None,
+    ) -> ServerStores:
+        """Stores at `url` (http or https). Nothing is asked of the server before the first use.
+
+        Raises BadInputError where `url` is none. `https` encrypts gRPC too.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise BadInputError(
+                f"{url!r} is not the URL of a Qdrant server", way_out="It looks like http://localhost:6333."
+            )
+        if api_key and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+            _log.warning("the API key travels unencrypted to %s: use https where others can listen", url)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the client's own word on the same key
+            client = QdrantClient(
+                url=url,
+                port=parts.port or (443 if parts.scheme == "https" else 6333),
+                grpc_port=grpc_port,
+                prefer_grpc=prefer_grpc,
+                api_key=api_key or None,
+                timeout=timeout_s,  # type: ignore[arg-type]  # annotated int; rounded up by the client itself
+                check_compatibility=False,  # asked by `version`, not by a thread that prints
+            )
+        return cls(client, Link.to(url, timeout_s), tuning)
+
+    @classmethod
+    def in_memory(cls, tuning: Tuning | None = None) -> ServerStores:
+        """qdrant-client's local mode: the same calls without a server, for tests and small trials."""
+        return cls(QdrantClient(":memory:"), Link("memory", timeout_s=0, attempts=1), tuning)
+
+    def version(self) -> str:
+        """The server's version. Raises StoreUnavailableError."""
+        return self._link.call("", self._client.info).version
+
+    def open(self, name: str) -> ServerCollection:
+        """See `storage.store.CollectionStores.open`."""
+        info = self._link.call(checked_name(name), lambda: self._client.get_collection(name))
+        fingerprint = read_fingerprint(name, self._link.where, info)
+        return ServerCollection(name, fingerprint, self._client, self._link, tuning=self._tuning)
+
+    def create(self, name: str, fingerprint: Fingerprint) -> ServerCollection:
+        """See `storage.store.CollectionStores.create`. What fails half-way is taken back."""
+        config = layout(fingerprint, self._tuning)
+        # once: a second try after a lost answer would meet its own collection
+        self._link.call_once(checked_name(name), lambda: self._client.create_collection(name, **config))
+        try:
+            self._link.call(name, lambda: self._index(name))
+            return self.open(name)
+        except WinnowError:
+            self._take_back(name)
+            raise
+
+    def names(self) -> list[str]:
+        """The names of winnow's collections, sorted."""
+        listed = self._link.call("", self._client.get_collections).collections
+        return sorted(found.name for found in listed if self._is_ours(found.name))
+
+    def drop(self, name: str) -> None:
+        """Delete a collection, complete or half made. Raises NotFoundError, BadInputError (not ours)."""
+        if not self._is_ours(checked_name(name)):
+            raise BadInputError(
+                f"the collection {name!r} at {self._link.where} was not made by winnow",
+                way_out="Delete it with Qdrant's own tools, if that is what you want.",
+            )
+        self._link.call(name, lambda: self._client.delete_collection(name))
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
+    def _is_ours(self, name: str) -> bool:
+        info = self._link.call(name, lambda: self._client.get_collection(name))
+        return metadata_of(info) is not None
+
+    def _index(self, name: str) -> None:
+        # deletes of a document's passages look it up by this field
+        self._client.create_payload_index(name, DOCUMENT_ID, models.PayloadSchemaType.KEYWORD, wait=True)
+
+    def _take_back(self, name: str) -> None:
+        try:
+            self._link.call(name, lambda: self._client.delete_collection(name))
+        except WinnowError as error:
+            _log.warning("the half-made collection %r stays at %s: %s", name, self._link.where, error)
+
+
+class ServerCollection:
+    """One collection on a server: see `storage.store.CollectionStore`. Threads may share it."""
+
+    def __init__(
+        self, name: str, fingerprint: Fingerprint, client: QdrantClient, link: Link, *, tuning: Tuning
+    ) -> None:
+        self.name = name
+        self.fingerprint = fingerprint
+        self._client = client
+        self._link = link
+        self._params = models.SearchParams(exact=tuning.exact, hnsw_ef=tuning.hnsw_ef)
+        self._closed = False
+
+    def search(self, legs: Sequence[Leg], limit: int) -> list[list[Hit]]:
+        """All legs in one `query_batch_points`."""
+        if not legs:
+            return []
+        requests = [
+            models.QueryRequest(
+                query=to_query(leg.query), using=leg.name, limit=limit, with_payload=True, params=self._params
+            )
+            for leg in legs
+        ]
+        answers = self._call(lambda: self._client.query_batch_points(self.name, requests))
+        return [
+            [Hit(from_payload(str(point.id), point.payload), point.score) for point in answer.points]
+            for answer in answers
+        ]
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Store points in batches by bytes, each acknowledged by the server."""
+        for batch in batches(points):
+            structs = [to_struct(point) for point in batch]
+            self._call(lambda structs=structs: self._client.upsert(self.name, structs, wait=True))  # type: ignore[misc]  # a default in a lambda
+
+    def delete_document(self, document: str, *, keep: Container[str] = ()) -> None:
+        belongs = models.FieldCondition(key=DOCUMENT_ID, match=models.MatchValue(value=document))
+        kept: list[models.Condition] = [models.HasIdCondition(has_id=list(keep))] if keep else []
+        selector = models.FilterSelector(filter=models.Filter(must=[belongs], must_not=kept))
+        self._call(lambda: self._client.delete(self.name, selector, wait=True))
+
+    def flush(self) -> None:
+        """Nothing to do: a server answers a write after it is in its own log."""
+
+    def max_sim(self, query: Floats, chunk_ids: Sequence[str]) -> dict[str, float]:
+        """MaxSim on the server: an exact scan of the given passages' multivectors."""
+        if not chunk_ids or self.fingerprint.token_dim is None:
+            return {}
+        answer = self._call(
+            lambda: self._client.query_points(
+                self.name,
+                query=query.tolist(),
+                using=TOKENS,
+                query_filter=models.Filter(must=[models.HasIdCondition(has_id=list(chunk_ids))]),
+                search_params=models.SearchParams(exact=True),
+                limit=len(chunk_ids),
+                with_payload=False,
+            )
+        )
+        return {str(point.id): point.score for point in answer.points}
+
+    def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
+        if self.fingerprint.token_dim is None:
+            return {}
+        found: dict[str, Floats] = {}
+        for start in range(0, len(chunk_ids), _TOKEN_PAGE):
+            for record in self._retrieve(chunk_ids[start : start + _TOKEN_PAGE], [TOKENS], payload=False):
+                tokens = named(record.vector).get(TOKENS)
+                if tokens:
+                    found[str(record.id)] = np.asarray(tokens, dtype=np.float32)
+        return found
+
+    def count(self) -> int:
+        return self._call(lambda: self._client.count(self.name, exact=True)).count
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All passages, by id."""
+        offset: models.ExtendedPointId | None = None
+        while True:
+            start = offset
+            records, offset = self._call(
+                lambda start=start: self._client.scroll(self.name, limit=_PAGE, offset=start)  # type: ignore[misc]
+            )
+            yield from (from_payload(str(record.id), record.payload) for record in records)
+            if offset is None:
+                return
+
+    def points(self, chunk_ids: Sequence[str]) -> list[Point]:
+        """The given passages with all their vectors; those that are not there are left out."""
+        return [from_record(record) for record in self._retrieve(chunk_ids, True, payload=True)]
+
+    def close(self) -> None:
+        """Let go: the connections belong to the stores."""
+        self._closed = True
+
+    def _retrieve(
+        self, ids: Sequence[str], vectors: bool | list[str], *, payload: bool
+    ) -> list[models.Record]:
+        return self._call(
+            lambda: self._client.retrieve(self.name, list(ids), with_payload=payload, with_vectors=vectors)
+        )
+
+    def _call(self, request: Callable[[], T]) -> T:
+        if self._closed:
+            raise StoreError(f"the collection {self.name!r} is closed")
+        return self._link.call(self.name, request)

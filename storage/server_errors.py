@@ -1,0 +1,199 @@
+"""What a Qdrant server's failures mean: vendor exceptions to ours, and which are worth another try."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import grpc
+import httpx
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+from storage.errors import BadInputError, NotFoundError, StoreError, StoreUnavailableError, WinnowError
+
+T = TypeVar("T")
+
+_TRANSIENT_HTTP = frozenset({429, 502, 503, 504})
+_TRANSIENT_GRPC = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.ABORTED}
+)
+# gRPC's codes in HTTP's words, so that each meaning is written once.
+_GRPC_AS_HTTP = {
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.INTERNAL: 500,
+}
+_LONGEST_WAIT_S = 5.0
+_backoff = wait_exponential_jitter(initial=0.1, max=2, jitter=0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A server as its errors name it, and how patient a call is.
+
+    `where` is the URL without credentials. Only transient failures are tried again, `attempts` times in all:
+    refused connections and what a busy server answers. A timeout is not: the caller has waited already.
+    """
+
+    where: str
+    timeout_s: float
+    attempts: int = 4
+
+    @classmethod
+    def to(cls, url: str, timeout_s: float) -> Link:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+        return cls(f"{parts.scheme}://{host}{parts.path}", timeout_s)
+
+    def call(self, collection: str, request: Callable[[], T]) -> T:
+        """The request's result; errors are ours and name the server and the collection."""
+        retrying = Retrying(
+            stop=stop_after_attempt(self.attempts),
+            wait=_wait,
+            retry=retry_if_exception(is_transient),
+            reraise=True,
+        )
+        with self._translated(collection):
+            return retrying(request)
+
+    def call_once(self, collection: str, request: Callable[[], T]) -> T:
+        """The same without another try, for what must not happen twice."""
+        with self._translated(collection):
+            return request()
+
+    @contextmanager
+    def _translated(self, collection: str) -> Iterator[None]:
+        try:
+            yield
+        except WinnowError:
+            raise
+        except Exception as error:
+            raise self.explained(error, collection) from error
+
+    def explained(self, error: Exception, collection: str) -> StoreError | BadInputError:
+        """Our error for one of qdrant-client's, httpx's or grpc's."""
+        if isinstance(error, ResponseHandlingException):
+            return self.explained(error.source, collection)
+        if isinstance(error, UnexpectedResponse):
+            return self._from_status(error.status_code or 0, _server_says(error), collection)
+        if isinstance(error, ResourceExhaustedResponse):
+            return self._from_status(429, str(error), collection)
+        if isinstance(error, grpc.RpcError):
+            return self._from_grpc(error, collection)
+        if isinstance(error, httpx.TimeoutException):
+            return self._timed_out()
+        if isinstance(error, httpx.HTTPError | httpx.InvalidURL | OSError):
+            return self._unreachable(str(error) or type(error).__name__)
+        if isinstance(error, ValueError):
+            return self._from_value_error(error, collection)
+        return StoreError(f"Qdrant at {self.where} failed on {collection!r}: {error}")
+
+    def _from_grpc(self, error: grpc.RpcError, collection: str) -> StoreError | BadInputError:
+        code, details = _grpc_status(error)
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return self._timed_out()
+        if code is grpc.StatusCode.UNAVAILABLE:
+            return self._unreachable(
+                f"gRPC: {details}",
+                way_out="Is it running, its gRPC port open? For REST alone set store.prefer_grpc = false.",
+            )
+        return self._from_status(_GRPC_AS_HTTP.get(code, 0), f"{code.name}: {details}", collection)
+
+    def _from_status(self, status: int, says: str, collection: str) -> StoreError | BadInputError:
+        if status in (401, 403):
+            return StoreUnavailableError(
+                f"Qdrant at {self.where} refused the API key: {says}",
+                way_out="Set store.api_key (WINNOW_STORE__API_KEY) to a key that may write.",
+            )
+        if status == 404:
+            return NotFoundError(
+                f"there is no collection {collection!r} at {self.where}",
+                way_out="winnow collections list shows what is there; winnow ingest PATH makes one.",
+            )
+        if status == 409:
+            return BadInputError(
+                f"the collection {collection!r} exists already at {self.where}",
+                way_out="Open it, or choose another name.",
+            )
+        if status == 413:
+            return StoreError(
+                f"Qdrant at {self.where} finds a passage of {collection!r} too large: {says}",
+                way_out="Raise its service.max_request_size_mb, or use gRPC (store.prefer_grpc = true).",
+            )
+        if status in _TRANSIENT_HTTP or status >= 500:
+            return StoreUnavailableError(
+                f"Qdrant at {self.where} could not serve {collection!r}: {says}",
+                way_out="Try again; if it stays so, the server's own log says why.",
+            )
+        return StoreError(
+            f"Qdrant at {self.where} refused a request on {collection!r}: {says}",
+            way_out="winnow is written for Qdrant 1.20; winnow doctor shows the server's version.",
+        )
+
+    def _from_value_error(self, error: ValueError, collection: str) -> StoreError | BadInputError:
+        # the client's local mode knows no status codes
+        if str(error) == f"Collection {collection} not found":
+            return self._from_status(404, str(error), collection)
+        if "already exists" in str(error):
+            return self._from_status(409, str(error), collection)
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return StoreError(
+            f"what {self.where} answered about {collection!r} is not what a Qdrant server says: {reason}",
+            way_out="Check store.url: does another program listen there, or a proxy in between?",
+        )
+
+    def _timed_out(self) -> StoreUnavailableError:
+        return StoreUnavailableError(
+            f"Qdrant at {self.where} did not answer within {self.timeout_s:g} s",
+            way_out="Is it overloaded? Raise store.timeout_s (WINNOW_STORE__TIMEOUT_S) to wait longer.",
+        )
+
+    def _unreachable(self, reason: str, way_out: str = "") -> StoreUnavailableError:
+        return StoreUnavailableError(
+            f"Qdrant at {self.where} cannot be reached: {reason}",
+            way_out=way_out or "Is it running, and store.url right? Without a store.url no server is needed.",
+        )
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same request may well succeed a moment later."""
+    if isinstance(error, ResponseHandlingException):
+        return isinstance(error.source, httpx.ConnectError | httpx.RemoteProtocolError | httpx.ReadError)
+    if isinstance(error, UnexpectedResponse):
+        return error.status_code in _TRANSIENT_HTTP
+    if isinstance(error, grpc.RpcError):
+        return _grpc_status(error)[0] in _TRANSIENT_GRPC
+    return isinstance(error, ResourceExhaustedResponse)
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, ResourceExhaustedResponse):
+        return min(float(error.retry_after_s), _LONGEST_WAIT_S)
+    return _backoff(state)
+
+
+def _grpc_status(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
+    # a failed call is an RpcError and a Call in one; only the Call knows the code
+    if isinstance(error, grpc.Call):
+        return error.code(), error.details() or ""
+    return grpc.StatusCode.UNKNOWN, str(error)
+
+
+def _server_says(error: UnexpectedResponse) -> str:
+    """The server's own sentence where there is one, else the status."""
+    try:
+        says = json.loads(error.content)["status"]["error"]
+    except (ValueError, KeyError, TypeError):
+        says = ""
+    return str(says) if says else f"HTTP {error.status_code} {error.reason_phrase}".strip()
