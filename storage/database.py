@@ -1,0 +1,182 @@
+"""The database under the log and the manifest: SQLite, or any other that SQLAlchemy speaks to.
+
+A file that does not exist is made, an older schema is brought up to date, a newer one refused. Every
+failure is raised as `LogError`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import URL, Connection, Engine, Insert, create_engine, event, insert, make_url, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from storage.database_errors import is_busy, translated
+from storage.errors import LogError
+from storage.migrations.upgrade import needs_upgrade, upgrade
+from storage.tables import Base
+
+# How long a writer waits for another process before it gives up, in seconds.
+PATIENCE_S = 10.0
+
+# Any number will do, as long as all processes that migrate the same PostgreSQL database use it.
+_POSTGRES_LOCK = 0x77696E6E6F77
+
+
+class Database:
+    """An open database. Threads may share it; each `reading` or `writing` takes a connection of its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.path = _file_of(engine.url)
+        self.shown = str(self.path) if self.path else engine.url.render_as_string(hide_password=True)
+
+    @classmethod
+    def open(cls, url: str | Path, *, patience_s: float = PATIENCE_S) -> Database:
+        """Open a database by its SQLAlchemy URL, or an SQLite file by its path.
+
+        `patience_s` is how long to wait for another process that writes to an SQLite file, in seconds.
+        Raises LogError where the file is locked, read-only and outdated, damaged, or of a newer schema.
+        """
+        address = URL.create("sqlite", database=str(url)) if isinstance(url, Path) else _parsed(url)
+        with translated(address.render_as_string(hide_password=True)):
+            database = cls(_engine(address, patience_s))
+        try:
+            database._prepare(patience_s)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection that sees one state of the database until the block ends."""
+        with translated(self.shown), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A connection that may write, the only one that does. Rolled back unless it is committed."""
+        with translated(self.shown), self._engine.connect() as connection:
+            yield connection.execution_options(winnow_writes=True)
+
+    def close(self) -> None:
+        """Let go of every connection; the database can be used again, which opens new ones."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self._engine.dialect.name == "sqlite"
+
+    def _prepare(self, patience_s: float) -> None:
+        """Make or upgrade the schema where needed; two processes may do so at once."""
+        with self.reading() as connection:
+            outdated = needs_upgrade(connection, self.shown)
+        if not outdated:
+            return
+        if self.is_sqlite:
+            self._use_wal(time.monotonic() + patience_s)
+        with self.writing() as connection:
+            if self._engine.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRES_LOCK})
+            if needs_upgrade(connection, self.shown):
+                upgrade(connection)
+                connection.commit()
+
+    def _use_wal(self, deadline: float) -> None:
+        """Readers beside one writer from here on: the file remembers its journal mode.
+
+        SQLite does not wait by itself when two connections change the mode at the same time.
+        """
+        with translated(self.shown), closing(self._engine.raw_connection()) as connection:
+            while True:
+                try:
+                    connection.cursor().execute("PRAGMA journal_mode=WAL")
+                    return
+                except sqlite3.OperationalError as error:
+                    if not is_busy(error) or time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.02)
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError as error:
+        raise LogError(
+            f"{url!r} is not a database URL",
+            way_out="write sqlite:///path/to/file.db, or another SQLAlchemy URL",
+        ) from error
+
+
+def _file_of(url: URL) -> Path | None:
+    """The file of an SQLite database; None for any other kind."""
+    if url.get_backend_name() != "sqlite":
+        return None
+    name = (url.database or "").removeprefix("file:")
+    if not name or name.startswith(":memory:") or url.query.get("mode") == "memory":
+        raise LogError(
+            "a database in memory keeps nothing",
+            way_out="name a file: sqlite:///path/to/file.db, or turn the log off",
+        )
+    return Path(name)
+
+
+def _engine(url: URL, patience_s: float) -> Engine:
+    if (file := _file_of(url)) is None:
+        return create_engine(url)
+    _make_folder(file.parent)
+    engine = create_engine(url)
+    event.listen(engine, "connect", _configure(patience_s))
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LogError(
+            f"the folder {folder} of the database cannot be made: {error.strerror or error}",
+            way_out="make it, or use another data folder",
+        ) from error
+
+
+def _configure(patience_s: float) -> Callable[[DBAPIConnection, ConnectionPoolEntry], None]:
+    def configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        # The driver would begin transactions late and as readers, which cannot become writers safely.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={int(patience_s * 1000)}")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        # With a write-ahead log this survives a crash of the process; a power cut may take the last answers.
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.close()
+
+    return configure
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("winnow_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def insert_new(connection: Connection, table: type[Base]) -> Insert:
+    """An insert that passes over rows whose key is there already."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return insert(table).prefix_with("OR IGNORE", dialect="sqlite")

@@ -1,0 +1,180 @@
+"""The manifest of a collection: what became of each source, so that a second ingest embeds nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, delete, insert, select
+
+from storage.database import Database
+from storage.log_rows import clean, iso, to_json
+from storage.tables import ChunkEntry, DocumentEntry, RunRow
+
+# How many documents one query names: databases bound the number of parameters.
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentRow:
+    """What became of one source. `status` is `ingested`, `refused` (see `reason`) or `duplicate`.
+
+    `chunk_ids` are its passages in order; `duplicate_of` is the id of the document that has its content.
+    """
+
+    id: str
+    source: str
+    content_hash: str
+    title: str
+    mime: str
+    status: str
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
+    chunk_ids: tuple[str, ...] = ()
+    duplicate_of: str | None = None
+    parser: str = ""
+
+
+class Manifest:
+    """The documents of one collection. Every method raises LogError where the database fails."""
+
+    def __init__(self, database: Database, collection: str) -> None:
+        self._database = database
+        self._collection = collection
+
+    def get(self, document_id: str) -> DocumentRow | None:
+        return self._first(DocumentEntry.id == document_id)
+
+    def by_hash(self, content_hash: str) -> DocumentRow | None:
+        """An ingested document of that content."""
+        return self._first(DocumentEntry.content_hash == content_hash, DocumentEntry.status == "ingested")
+
+    def rows(self) -> Iterator[DocumentRow]:
+        """All documents, by id. Rows may be written or removed meanwhile: no transaction is held open."""
+        last = ""
+        while page := self._page(DocumentEntry.id > last):
+            yield from page
+            last = page[-1].id
+
+    def put(self, row: DocumentRow) -> None:
+        """Write a document, in place of what was known about it."""
+        self.put_many([row])
+
+    def put_many(self, rows: Sequence[DocumentRow]) -> None:
+        """Write documents in one transaction; where an id occurs twice, its last row holds."""
+        latest = list({row.id: row for row in rows}.values())
+        with self._database.writing() as connection:
+            for start in range(0, len(latest), _BATCH):
+                self._put(connection, latest[start : start + _BATCH])
+            connection.commit()
+
+    def remove(self, document_id: str) -> None:
+        """Forget a document and its passages; nothing happens where it is not known."""
+        with self._database.writing() as connection:
+            connection.execute(delete(DocumentEntry).where(self._mine, DocumentEntry.id == document_id))
+            connection.commit()
+
+    def clear(self) -> None:
+        """Forget the whole collection: documents, passages and runs."""
+        with self._database.writing() as connection:
+            connection.execute(delete(DocumentEntry).where(self._mine))
+            connection.execute(delete(RunRow).where(RunRow.collection == self._collection))
+            connection.commit()
+
+    def save_run(self, report_json: str) -> int:
+        """Keep the report of an ingest run; its number is given back."""
+        row = clean(
+            {"collection": self._collection, "created_at": iso(datetime.now(UTC)), "report": report_json}
+        )
+        with self._database.writing() as connection:
+            number = connection.execute(insert(RunRow).returning(RunRow.number), row).scalar_one()
+            connection.commit()
+        return number
+
+    def last_run(self) -> str | None:
+        """The report of the latest run; None before the first."""
+        latest = (
+            select(RunRow.report)
+            .where(RunRow.collection == self._collection)
+            .order_by(RunRow.number.desc())
+            .limit(1)
+        )
+        with self._database.reading() as connection:
+            return connection.execute(latest).scalar()
+
+    @property
+    def _mine(self) -> ColumnElement[bool]:
+        return DocumentEntry.collection == self._collection
+
+    def _first(self, *where: ColumnElement[bool]) -> DocumentRow | None:
+        return next(iter(self._page(*where, limit=1)), None)
+
+    def _page(self, *where: ColumnElement[bool], limit: int = _BATCH) -> list[DocumentRow]:
+        documents = select(DocumentEntry).where(self._mine, *where).order_by(DocumentEntry.id).limit(limit)
+        with self._database.reading() as connection:
+            found = connection.execute(documents).all()
+            chunks = _chunk_ids(connection, self._collection, [row.id for row in found])
+        return [_document(row, tuple(chunks.get(row.id, ()))) for row in found]
+
+    def _put(self, connection: Connection, rows: Sequence[DocumentRow]) -> None:
+        # What was known goes first, and its passages with it.
+        connection.execute(
+            delete(DocumentEntry).where(self._mine, DocumentEntry.id.in_([row.id for row in rows]))
+        )
+        connection.execute(insert(DocumentEntry), [self._entry(row) for row in rows])
+        chunks = [
+            {"collection": self._collection, "document_id": row.id, "position": position, "chunk_id": chunk}
+            for row in rows
+            for position, chunk in enumerate(row.chunk_ids)
+        ]
+        if chunks:
+            connection.execute(insert(ChunkEntry), chunks)
+
+    def _entry(self, row: DocumentRow) -> dict[str, Any]:
+        return clean(
+            {
+                "collection": self._collection,
+                "id": row.id,
+                "source": row.source,
+                "content_hash": row.content_hash,
+                "title": row.title,
+                "mime": row.mime,
+                "status": row.status,
+                "reason": row.reason,
+                "warnings": to_json(row.warnings),
+                "duplicate_of": row.duplicate_of,
+                "parser": row.parser,
+            }
+        )
+
+
+def _chunk_ids(connection: Connection, collection: str, documents: Sequence[str]) -> dict[str, list[str]]:
+    """The passages of each document, in order."""
+    query = (
+        select(ChunkEntry.document_id, ChunkEntry.chunk_id)
+        .where(ChunkEntry.collection == collection, ChunkEntry.document_id.in_(documents))
+        .order_by(ChunkEntry.document_id, ChunkEntry.position)
+    )
+    found: dict[str, list[str]] = {}
+    for document, chunk in connection.execute(query):
+        found.setdefault(document, []).append(chunk)
+    return found
+
+
+def _document(row: Any, chunk_ids: tuple[str, ...]) -> DocumentRow:
+    return DocumentRow(
+        id=row.id,
+        source=row.source,
+        content_hash=row.content_hash,
+        title=row.title,
+        mime=row.mime,
+        status=row.status,
+        reason=row.reason,
+        warnings=tuple(json.loads(row.warnings)),
+        chunk_ids=chunk_ids,
+        duplicate_of=row.duplicate_of,
+        parser=row.parser,
+    )

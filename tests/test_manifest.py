@@ -1,0 +1,147 @@
+"""The manifest: what became of each source of a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from storage.database import Database
+from storage.errors import LogError
+from storage.manifest import DocumentRow, Manifest
+
+INGESTED = DocumentRow(
+    id="d1",
+    source="资料/手册 1.md",
+    content_hash="aa",
+    title="手册",
+    mime="text/markdown",
+    status="ingested",
+    warnings=("一页没有文字",),
+    chunk_ids=("c2", "c1", "c3"),
+    parser="markdown",
+)
+REFUSED = DocumentRow(
+    id="d2",
+    source="x.pdf",
+    content_hash="bb",
+    title="",
+    mime="application/pdf",
+    status="refused",
+    reason="encrypted",
+)
+DUPLICATE = replace(INGESTED, id="d3", source="copy.md", status="duplicate", chunk_ids=(), duplicate_of="d1")
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with Database.open(tmp_path / "log.db") as database:
+        yield database
+
+
+@pytest.fixture
+def manifest(database: Database) -> Manifest:
+    return Manifest(database, "知识库")
+
+
+def test_a_document_comes_back_equal(manifest: Manifest) -> None:
+    """What ingest noted is what it finds at the next run, passages in order."""
+    for row in (INGESTED, REFUSED, DUPLICATE):
+        manifest.put(row)
+        assert manifest.get(row.id) == row
+    assert manifest.get("nothing") is None
+
+
+def test_rows_are_all_documents_of_this_collection_alone(database: Database, manifest: Manifest) -> None:
+    """Collections share a database, not their documents."""
+    manifest.put_many([REFUSED, INGESTED])
+    Manifest(database, "other").put(replace(INGESTED, title="other", chunk_ids=("x",)))
+    assert list(manifest.rows()) == [INGESTED, REFUSED]
+    assert manifest.get("d1") == INGESTED
+
+
+def test_many_rows_come_page_by_page_while_others_are_removed(manifest: Manifest) -> None:
+    """More documents than one query takes are read, and may go while they are read."""
+    many = [replace(INGESTED, id=f"{number:05d}", chunk_ids=(f"c{number}",)) for number in range(2500)]
+    manifest.put_many(many)
+    seen = []
+    for row in manifest.rows():
+        seen.append(row)
+        manifest.remove(row.id)
+        if len(seen) == 3:
+            break
+    assert seen == many[:3]
+    assert list(manifest.rows()) == many[3:]
+
+
+def test_putting_again_replaces_the_document_and_its_passages(database: Database, manifest: Manifest) -> None:
+    """A document that changed keeps none of its old passages."""
+    manifest.put(INGESTED)
+    changed = replace(INGESTED, content_hash="cc", chunk_ids=("c9",))
+    manifest.put(changed)
+    assert manifest.get("d1") == changed
+    assert manifest.by_hash("aa") is None
+    with database.reading() as connection:
+        assert connection.execute(text("SELECT chunk_id FROM chunks")).scalars().all() == ["c9"]
+
+
+def test_the_last_of_two_rows_with_one_id_holds(manifest: Manifest) -> None:
+    """A run that meets a source twice writes what it saw last."""
+    manifest.put_many([INGESTED, replace(INGESTED, title="later")])
+    row = manifest.get("d1")
+    assert row is not None
+    assert row.title == "later"
+
+
+def test_only_an_ingested_document_is_found_by_its_content(manifest: Manifest) -> None:
+    """A refused or duplicate document is no original."""
+    manifest.put_many([DUPLICATE, REFUSED])
+    assert manifest.by_hash("aa") is None
+    assert manifest.by_hash("bb") is None
+    manifest.put(INGESTED)
+    assert manifest.by_hash("aa") == INGESTED
+
+
+def test_removing_takes_the_passages_along(database: Database, manifest: Manifest) -> None:
+    """A document that is gone leaves nothing; one that was never there is no error."""
+    manifest.put_many([INGESTED, REFUSED])
+    manifest.remove("d1")
+    manifest.remove("nothing")
+    assert list(manifest.rows()) == [REFUSED]
+    with database.reading() as connection:
+        assert connection.execute(text("SELECT count(*) FROM chunks")).scalar() == 0
+
+
+def test_clearing_forgets_this_collection_alone(database: Database, manifest: Manifest) -> None:
+    """A collection that is dropped leaves the others as they are."""
+    other = Manifest(database, "other")
+    for one in (manifest, other):
+        one.put(INGESTED)
+        one.save_run("{}")
+    manifest.clear()
+    assert list(manifest.rows()) == []
+    assert manifest.last_run() is None
+    assert list(other.rows()) == [INGESTED]
+    assert other.last_run() == "{}"
+
+
+def test_the_last_run_is_kept_for_each_collection(database: Database, manifest: Manifest) -> None:
+    """A report of an ingest run can be read again, with its number."""
+    assert manifest.last_run() is None
+    first = manifest.save_run('{"ingested": 1}')
+    second = manifest.save_run('{"ingested": 2, "坏": "文件"}')
+    Manifest(database, "other").save_run("{}")
+    assert second > first
+    assert manifest.last_run() == '{"ingested": 2, "坏": "文件"}'
+
+
+def test_a_failed_batch_writes_nothing(manifest: Manifest) -> None:
+    """Documents are written in one transaction: all of them, or none."""
+    manifest.put(INGESTED)
+    broken = replace(REFUSED, title=None)  # type: ignore[arg-type]
+    with pytest.raises(LogError, match="NOT NULL"):
+        manifest.put_many([replace(INGESTED, title="changed"), broken])
+    assert list(manifest.rows()) == [INGESTED]
