@@ -34,7 +34,7 @@ _GRPC_AS_HTTP = {
     grpc.StatusCode.INTERNAL: 500,
 }
 _LONGEST_WAIT_S = 5.0
-_backoff = wait_exponential_jitter(initial=0.1, max=2, jitter=0.1)
+_backoff = wait_exponential_jitter(multiplier=0.1, max=2, jitter=0.1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,284 @@
+"""One contract over every store: Qdrant Edge, qdrant-client's local mode, and a server where one is given.
+
+A real server takes part when WINNOW_TEST_QDRANT_URL is set (WINNOW_TEST_QDRANT_API_KEY where it wants one).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from storage.edge import EdgeStores
+from storage.errors import BadInputError, NotFoundError, StoreError
+from storage.records import Chunk
+from storage.server import ServerStores
+from storage.store import DENSE, LEXICAL, TOKENS, CollectionStore, CollectionStores, Fingerprint
+from storage.store import chunk_id as new_chunk_id
+from storage.vectors import Leg, Point, SparseVector, max_sim, normalised
+
+# the client's local mode says of what makes servers fast that it has no use for it
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Local mode performs exact:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning"),
+]
+
+DIM = 32
+FINGERPRINT = Fingerprint("test/encoder@1", DIM, "sections:256", "bm25(avg_len=40)", token_dim=DIM)
+URL = os.environ.get("WINNOW_TEST_QDRANT_URL")
+
+# What two stores may differ by. Legs are exact scans of float32 on each; token vectors are stored in 4 bits
+# a dimension by the engines and in float32 by the client's local mode.
+LEG_TOLERANCE = 1e-4
+TOKEN_TOLERANCE = 0.05
+
+
+def _server() -> ServerStores:
+    assert URL
+    return ServerStores.connect(URL, api_key=os.environ.get("WINNOW_TEST_QDRANT_API_KEY"))
+
+
+def _stores(kind: str, folder: Path) -> CollectionStores:
+    if kind == "edge":
+        return EdgeStores(folder / "edge")
+    return ServerStores.in_memory() if kind == "memory" else _server()
+
+
+KINDS = ["edge", "memory", *(["server"] if URL else [])]
+
+
+@pytest.fixture(params=KINDS)
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> CollectionStores:
+    return _stores(request.param, tmp_path)
+
+
+@pytest.fixture
+def name(stores: CollectionStores) -> Iterator[str]:
+    name = f"合同-{uuid4().hex[:8]}"
+    yield name
+    if name in stores.names():
+        stores.drop(name)
+
+
+@pytest.fixture
+def collection(stores: CollectionStores, name: str) -> Iterator[CollectionStore]:
+    with closing(stores.create(name, FINGERPRINT)) as collection:
+        yield collection
+
+
+def points(count: int = 40) -> list[Point]:
+    """Passages of four documents; every eighth cannot be read by the encoder."""
+    random = np.random.default_rng(7)
+    return [_point(i, random) for i in range(count)]
+
+
+def _point(i: int, random: np.random.Generator) -> Point:
+    legible = i % 8 != 7
+    chunk = Chunk(
+        id=new_chunk_id(f"doc-{i % 4}", f"passage {i}", 0),
+        document_id=f"doc-{i % 4}",
+        source=f"notes/{i % 4}.md",
+        title=f"Document {i % 4}",
+        text=f"passage {i}: 重排序把最好的放在前面 \U0001f600",
+        start=i * 100,
+        end=i * 100 + 90,
+        ordinal=i,
+        headings=("Guide", f"Part {i % 3}"),
+        page=i % 5 or None,
+        legible=legible,
+        metadata={
+            "lang": "zh" if i % 2 else "en",
+            "year": 2015 + i % 10,
+            "score": i / 8,
+            "draft": i % 3 == 0,
+            "author": None if i % 5 else "Wang",
+            "published": f"2024-{i % 12 + 1:02d}-15",
+        },
+    )
+    terms = sorted({int(term) for term in random.integers(0, 50, size=6)})
+    lexical = SparseVector(tuple(terms), tuple(float(w) for w in random.uniform(0.5, 2, size=len(terms))))
+    dense = normalised(random.normal(size=DIM).astype(np.float32))
+    tokens = normalised(random.normal(size=(3 + i % 5, DIM)).astype(np.float32))
+    return Point(chunk, lexical, dense if legible else None, tokens if legible else None)
+
+
+def legs() -> list[Leg]:
+    random = np.random.default_rng(11)
+    dense = normalised(random.normal(size=DIM).astype(np.float32))
+    return [Leg(DENSE, dense), Leg(LEXICAL, SparseVector((3, 17, 40, 44), (1.0, 0.7, 1.3, 0.2)))]
+
+
+def test_a_passage_comes_back_as_it_was_stored(collection: CollectionStore) -> None:
+    """Every field of a passage survives the store: text of any script, None, numbers, flags, metadata."""
+    stored = points()
+    collection.upsert(stored)
+    expected = {point.chunk.id: point.chunk for point in stored}
+    for hits in collection.search(legs(), limit=40):
+        assert hits
+        assert all(hit.chunk == expected[hit.chunk.id] for hit in hits)
+
+
+def test_the_legs_of_a_query_are_answered_in_their_order(collection: CollectionStore) -> None:
+    """Each leg has its own hits, best first, at most `limit`, and no illegible passage in the dense one."""
+    collection.upsert(points())
+    dense, lexical = collection.search(legs(), limit=10)
+    reversed_lexical, reversed_dense = collection.search(legs()[::-1], limit=10)
+    assert [hit.chunk.id for hit in dense] == [hit.chunk.id for hit in reversed_dense]
+    assert [hit.chunk.id for hit in lexical] == [hit.chunk.id for hit in reversed_lexical]
+    assert len(dense) == 10
+    assert [hit.score for hit in dense] == sorted((hit.score for hit in dense), reverse=True)
+    assert all(hit.chunk.legible for hit in dense)
+
+
+def test_no_leg_and_an_empty_collection_find_nothing(collection: CollectionStore) -> None:
+    """Nothing asked or nothing stored is no error."""
+    assert collection.search([], limit=5) == []
+    assert collection.search(legs(), limit=5) == [[], []]
+    assert collection.count() == 0
+    assert (
+        collection.max_sim(np.eye(DIM, dtype=np.float32)[:2], ["7b1f1f5e-0000-5000-8000-000000000000"]) == {}
+    )
+
+
+def test_an_upsert_replaces_the_passage_with_the_same_id(collection: CollectionStore) -> None:
+    """Storing a passage twice leaves one, as it was stored last."""
+    collection.upsert(points())
+    collection.upsert(points()[:5])
+    assert collection.count() == 40
+
+
+def test_a_document_is_deleted_but_for_what_is_kept(collection: CollectionStore) -> None:
+    """delete_document takes the document's passages alone, and spares those in `keep`."""
+    stored = points()
+    collection.upsert(stored)
+    own = [point.chunk.id for point in stored if point.chunk.document_id == "doc-1"]
+    collection.delete_document("doc-1", keep=own[:3])
+    assert collection.count() == 40 - len(own) + 3
+    collection.delete_document("doc-1")
+    assert collection.count() == 40 - len(own)
+    collection.delete_document("no such document")
+    assert collection.count() == 40 - len(own)
+
+
+def test_max_sim_scores_the_given_passages_alone(collection: CollectionStore) -> None:
+    """Scores are MaxSim within the storage type's tolerance; passages without token vectors are left out."""
+    stored = points()
+    collection.upsert(stored)
+    query = normalised(np.random.default_rng(3).normal(size=(4, DIM)).astype(np.float32))
+    asked = [point.chunk.id for point in stored[:16]]
+    scores = collection.max_sim(query, asked)
+    exact = {p.chunk.id: max_sim(query, p.tokens) for p in stored[:16] if p.tokens is not None}
+    assert scores.keys() == exact.keys()
+    assert all(abs(scores[id_] - exact[id_]) <= TOKEN_TOLERANCE * len(query) for id_ in exact)
+
+
+def test_token_vectors_come_back(collection: CollectionStore) -> None:
+    """The stored token vectors of a passage have their shape, and point where they pointed."""
+    stored = points(10)
+    collection.upsert(stored)
+    vectors = collection.token_vectors([point.chunk.id for point in stored])
+    assert vectors.keys() == {point.chunk.id for point in stored if point.tokens is not None}
+    for point in stored:
+        if point.tokens is not None:
+            read = vectors[point.chunk.id]
+            assert read.shape == point.tokens.shape
+            assert np.sum(normalised(read) * point.tokens, axis=1).min() > 1 - TOKEN_TOLERANCE
+
+
+def test_a_collection_without_token_vectors_scores_none(stores: CollectionStores, name: str) -> None:
+    """Where the fingerprint says that there are no token vectors, MaxSim is empty and not an error."""
+    bare = Fingerprint("test/encoder@1", DIM, "sections:256", "bm25", token_dim=None)
+    with closing(stores.create(name, bare)) as collection:
+        stored = [Point(p.chunk, p.lexical, p.dense) for p in points(6)]
+        collection.upsert(stored)
+        ids = [point.chunk.id for point in stored]
+        assert collection.max_sim(np.eye(DIM, dtype=np.float32)[:2], ids) == {}
+        assert collection.token_vectors(ids) == {}
+
+
+def test_a_collection_is_found_again_with_its_fingerprint(stores: CollectionStores, name: str) -> None:
+    """What is closed can be opened again, with the passages and the fingerprint that it was made with."""
+    with closing(stores.create(name, FINGERPRINT)) as made:
+        made.upsert(points())
+    assert name in stores.names()
+    with closing(stores.open(name)) as opened:
+        assert (opened.name, opened.fingerprint, opened.count()) == (name, FINGERPRINT, 40)
+        with pytest.raises(BadInputError, match="exists already"):
+            stores.create(name, FINGERPRINT)
+
+
+def test_a_closed_collection_says_so(stores: CollectionStores, name: str) -> None:
+    """A call after close is an error of ours."""
+    collection = stores.create(name, FINGERPRINT)
+    collection.close()
+    with pytest.raises(StoreError):
+        collection.count()
+
+
+def test_what_is_not_there_is_not_found(stores: CollectionStores) -> None:
+    """Opening or dropping an unknown collection names it; an impossible name is refused."""
+    for use in (stores.open, stores.drop):
+        with pytest.raises(NotFoundError, match="absent"):
+            use("absent")
+        with pytest.raises(BadInputError, match="not a collection name"):
+            use("../etc")
+
+
+def test_a_dropped_collection_is_gone(stores: CollectionStores, name: str) -> None:
+    """After drop the name is free again."""
+    stores.create(name, FINGERPRINT).close()
+    stores.drop(name)
+    assert name not in stores.names()
+    stores.create(name, FINGERPRINT).close()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "edge"])
+def test_every_store_ranks_alike(kind: str, tmp_path: Path) -> None:
+    """Same passages, same query: the same ids in the same order, and scores within the stated tolerance."""
+    name = f"alike-{uuid4().hex[:8]}"
+    one, other = _stores("edge", tmp_path), _stores(kind, tmp_path)
+    with closing(one.create(name, FINGERPRINT)) as edge, closing(other.create(name, FINGERPRINT)) as server:
+        for collection in (edge, server):
+            collection.upsert(points())
+        for mine, theirs in zip(edge.search(legs(), 30), server.search(legs(), 30), strict=True):
+            assert mine
+            assert [hit.chunk.id for hit in mine] == [hit.chunk.id for hit in theirs]
+            assert [hit.score for hit in mine] == pytest.approx(
+                [hit.score for hit in theirs], rel=LEG_TOLERANCE, abs=LEG_TOLERANCE
+            )
+        query = graded_query()
+        edge.upsert(graded_points())
+        server.upsert(graded_points())
+        ids = [point.chunk.id for point in graded_points()]
+        ours, others = edge.max_sim(query, ids), server.max_sim(query, ids)
+        assert sorted(ids, key=ours.__getitem__) == sorted(ids, key=others.__getitem__)
+        assert all(abs(ours[id_] - others[id_]) <= TOKEN_TOLERANCE * len(query) for id_ in ids)
+    other.drop(name)
+
+
+def graded_query() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return normalised(np.random.default_rng(23).normal(size=(5, DIM)).astype(np.float32))
+
+
+def graded_points() -> list[Point]:
+    """Passages whose tokens lie ever nearer to the graded query: an order beyond storage error."""
+    noise = np.random.default_rng(29).normal(size=(8, 5, DIM)).astype(np.float32)
+    tokens = [normalised(graded_query() + 0.25 * (8 - i) * normalised(noise[i])) for i in range(8)]
+    return [
+        Point(point.chunk, point.lexical, point.dense, tokens[i]) for i, point in enumerate(points(60)[40:48])
+    ]
+
+
+def test_the_token_leg_can_be_searched_like_any_other(collection: CollectionStore) -> None:
+    """A leg over the token vectors finds the passage whose own tokens are the query."""
+    stored = points(12)
+    collection.upsert(stored)
+    tokens = stored[4].tokens
+    assert tokens is not None
+    [hits] = collection.search([Leg(TOKENS, tokens)], limit=3)
+    assert hits[0].chunk.id == stored[4].chunk.id
