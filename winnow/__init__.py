@@ -63,7 +63,7 @@ def __dir__() -> list[str]:
 
 
 def _refuse_shadows() -> None:
-    """The stage folders are top-level packages: a folder of that name nearer on the path would take their place."""
+    """The stage folders are top-level packages; a namesake earlier on the path would take their place."""
     home = Path(__file__).resolve().parent.parent
     for stage in _STAGES:
         spec = find_spec(stage)

@@ -90,7 +90,9 @@ def _final_first(ranking: Ranking) -> tuple[Candidate, ...]:
 
 
 def _warnings(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    return tuple(f"{stage.name} ({stage.status}): {stage.reason}" for stage in outcomes if stage.status != "ok")
+    return tuple(
+        f"{stage.name} ({stage.status}): {stage.reason}" for stage in outcomes if stage.status != "ok"
+    )
 
 
 def _timings(outcomes: Sequence[Outcome], total: float) -> dict[str, float]:

@@ -13,7 +13,15 @@ from storage.errors import WinnowError
 from winnow.settings import Settings
 from winnow.wiring import Wiring
 
-_VERSIONS = ("winnow-rag", "qdrant-edge-py", "qdrant-client", "torch", "sentence-transformers", "sqlalchemy", "openai")
+_VERSIONS = (
+    "winnow-rag",
+    "qdrant-edge-py",
+    "qdrant-client",
+    "torch",
+    "sentence-transformers",
+    "sqlalchemy",
+    "openai",
+)
 _ROOMY_BYTES = 2 * 1024**3
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from storage.errors import WinnowError
+from storage.log_records import AnswerSummary
 from storage.records import Answer, Candidate, Citation, Outcome, Usage
 from winnow.asking import SearchResult
 
@@ -37,6 +39,11 @@ def answer(value: Answer) -> Json:
         "prompt": value.prompt,
         "fingerprints": dict(value.fingerprints),
     }
+
+
+def summary(value: AnswerSummary) -> Json:
+    """One answer in a list."""
+    return {**asdict(value), "created_at": value.created_at.isoformat()}
 
 
 def search_result(value: SearchResult) -> Json:

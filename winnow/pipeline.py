@@ -6,7 +6,6 @@ wait, the `a…` methods hop there and are awaited.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +38,8 @@ class RAGPipeline:
     `generation.base`; synchronous objects work too. Use it as a context manager, or call `close()`.
     """
 
+    _ready: Stages | None
+
     def __init__(
         self,
         retriever: Retriever | Any,
@@ -68,7 +69,7 @@ class RAGPipeline:
     def _assign(self, settings: Settings) -> None:
         self.settings = settings
         self._wiring = Wiring(settings)
-        self._ready: Stages | None = None
+        self._ready = None
         self._closed = False
 
     def ask(
@@ -214,7 +215,7 @@ class RAGPipeline:
             )
         if collection is not None or answerer is not None or isinstance(rerank, str):
             raise BadInputError(
-                "this pipeline was built from ready parts: it has no collections, specs or answerers to choose from",
+                "this pipeline has ready parts: there is no collection, spec or answerer to choose",
                 way_out="Give rerank= a ready reranker, or use RAGPipeline.from_settings().",
             )
         return self._ready if rerank is None else _with_reranker(self._ready, rerank)

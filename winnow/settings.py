@@ -52,7 +52,7 @@ class StoreSettings(_Section):
     url: str | None = None
     api_key: SecretStr | None = None
     prefer_grpc: bool = True
-    timeout_s: float = Field(30, gt=0)
+    timeout_s: float = Field(default=30, gt=0)
 
 
 class EncoderSettings(_Section):
@@ -63,7 +63,7 @@ class EncoderSettings(_Section):
 
 
 class IngestSettings(_Section):
-    """`token_vectors`: store each passage's token vectors, so that late interaction reranks in milliseconds."""
+    """`token_vectors`: store each passage's, so that late interaction reranks in milliseconds."""
 
     token_vectors: bool = True
 
@@ -72,14 +72,14 @@ class RetrievalSettings(_Section):
     """`mode` switches a leg off."""
 
     mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
-    top_k: int = Field(50, ge=1, le=10_000)
+    top_k: int = Field(default=50, ge=1, le=10_000)
 
 
 class RerankSettings(_Section):
     """`spec` names a strategy or a chain, as in `cross-encoder:20,listwise:5`."""
 
     spec: str = "late-interaction"
-    top_k: int = Field(5, ge=1, le=1_000)
+    top_k: int = Field(default=5, ge=1, le=1_000)
 
 
 class LlmSettings(_Section):
@@ -88,8 +88,8 @@ class LlmSettings(_Section):
     model: str = "gpt-4o-mini"
     base_url: str = "https://api.openai.com/v1"
     api_key: SecretStr | None = None
-    timeout_s: float = Field(60, gt=0)
-    max_retries: int = Field(2, ge=0, le=10)
+    timeout_s: float = Field(default=60, gt=0)
+    max_retries: int = Field(default=2, ge=0, le=10)
 
 
 class AnswerSettings(_Section):
@@ -130,7 +130,9 @@ class Settings(BaseSettings):
         try:
             return cls(**overrides)
         except ValidationError as error:
-            raise SettingsError(_explained(error), way_out=f"Mend {FILE}, the environment or the flag.") from error
+            raise SettingsError(
+                _explained(error), way_out=f"Mend {FILE}, the environment or the flag."
+            ) from error
         except ValueError as error:  # a TOML file that does not parse
             raise SettingsError(f"{FILE} cannot be read: {error}", way_out=f"Mend {FILE}.") from error
 

@@ -89,7 +89,11 @@ class Wiring:
             return self._collections[name]
 
     def stages(
-        self, collection: str | None = None, *, rerank: str | Reranker | None = None, answerer: str | None = None,
+        self,
+        collection: str | None = None,
+        *,
+        rerank: str | Reranker | None = None,
+        answerer: str | None = None,
         top_k: int | None = None,
     ) -> Stages:
         """The three stages over a collection. `rerank` is a spec, or a ready reranker."""
@@ -106,7 +110,9 @@ class Wiring:
             fingerprints={"collection": str(store.fingerprint), "settings": self._settings_fingerprint()},
         )
 
-    def reranker(self, store: CollectionStore, rerank: str | Reranker, *, top_k: int | None = None) -> Reranker:
+    def reranker(
+        self, store: CollectionStore, rerank: str | Reranker, *, top_k: int | None = None
+    ) -> Reranker:
         """The chain of a spec over a collection's token vectors, or the ready reranker, checked."""
         from rerank.base import adapted
         from rerank.chain import Chain
@@ -147,11 +153,13 @@ class Wiring:
 
     def ingestor(self, name: str | None = None) -> Ingestor:
         """An ingestor into a collection, which is made if it is not there."""
+        from ingest.options import IngestOptions
         from ingest.run import Ingestor
         from storage.manifest import Manifest
 
         store = self._open_or_create(name or self.settings.collection)
-        return Ingestor(store, self.encoder, self.lexical, Manifest(self.database, store.name))
+        options = IngestOptions(tokens=store.fingerprint.token_dim is not None)
+        return Ingestor(store, self.encoder, self.lexical, Manifest(self.database, store.name), options)
 
     def drop(self, name: str) -> None:
         """Delete a collection and what the manifest knows of it."""
@@ -183,12 +191,12 @@ class Wiring:
                 return self._collections[name]
 
     def _fingerprint(self) -> Fingerprint:
-        from ingest.chunking import CHUNKER
+        from ingest.chunking import ChunkSizes, chunker_fingerprint
 
         return Fingerprint(
             encoder=self.encoder.id,
             dim=self.encoder.dim,
-            chunker=CHUNKER,
+            chunker=chunker_fingerprint(self.encoder.max_tokens, ChunkSizes()),
             lexical=self.lexical.id,
             token_dim=self.encoder.token_dim if self.settings.ingest.token_vectors else None,
         )

@@ -12,7 +12,9 @@ from winnow.cli.terminal import note, out, print_json, reported, warn
 Question = Annotated[str, typer.Argument(help="The question, in English or Chinese.", show_default=False)]
 AnswererOption = Annotated[
     str | None,
-    typer.Option("--answerer", help="`extractive` quotes; `openai` asks the chat model of [llm].", metavar="NAME"),
+    typer.Option(
+        "--answerer", help="`extractive` quotes; `openai` asks the chat model of [llm].", metavar="NAME"
+    ),
 ]
 
 
@@ -44,7 +46,7 @@ def ask(
         for warning in answer.warnings:
             warn(warning)
         if keys := chosen.unused_keys():
-            note(f"{', '.join(keys)} is set but unused: nothing was sent anywhere (--answerer openai would use it)")
+            note(f"{', '.join(keys)} is set, and nothing was sent there: that takes --answerer openai")
 
 
 def search(

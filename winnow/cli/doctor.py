@@ -23,7 +23,9 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         else:
             for check in checks:
                 mark, style = _MARKS[check.state]
-                out().print(Text(f"{mark} ", style=style) + safe(f"{check.name}: ", "bold") + safe(check.finding))
+                out().print(
+                    Text(f"{mark} ", style=style) + safe(f"{check.name}: ", "bold") + safe(check.finding)
+                )
                 if check.advice:
                     out().print(safe(f"    {check.advice}", "dim"))
         if any(check.state == "bad" for check in checks):

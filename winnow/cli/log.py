@@ -12,7 +12,9 @@ from winnow.cli.terminal import out, print_json, reported, safe, warn
 app = typer.Typer(help="Look at logged answers.", no_args_is_help=True)
 
 Limit = Annotated[int, typer.Option("--limit", "-n", help="How many, newest first.", min=1)]
-AnswerId = Annotated[str, typer.Argument(metavar="ID", help="An answer's id, or its beginning.", show_default=False)]
+AnswerId = Annotated[
+    str, typer.Argument(metavar="ID", help="An answer's id, or its beginning.", show_default=False)
+]
 
 
 @app.command("list")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from winnow.settings import Settings
+if TYPE_CHECKING:
+    from winnow.settings import Settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value; errors too.")]
 Collection = Annotated[
@@ -18,16 +19,24 @@ DataDir = Annotated[
 ]
 Rerank = Annotated[
     str | None,
-    typer.Option("--rerank", "-r", help="A rerank spec, as in `late-interaction` or `cross-encoder:20,listwise:5`."),
+    typer.Option(
+        "--rerank", "-r", help="A rerank spec, as in `late-interaction` or `cross-encoder:20,listwise:5`."
+    ),
 ]
-TopKRetrieve = Annotated[int | None, typer.Option("--top-k-retrieve", help="Candidates to retrieve (50).", min=1)]
-TopKRerank = Annotated[int | None, typer.Option("--top-k-rerank", "-k", help="Candidates to keep (5).", min=1)]
+TopKRetrieve = Annotated[
+    int | None, typer.Option("--top-k-retrieve", help="Candidates to retrieve (50).", min=1)
+]
+TopKRerank = Annotated[
+    int | None, typer.Option("--top-k-rerank", "-k", help="Candidates to keep (5).", min=1)
+]
 
 
 def settings(
     data_dir: Path | None = None, collection: str | None = None, **sections: dict[str, Any]
 ) -> Settings:
     """Settings with a command's flags on top; a flag that was not given changes nothing."""
+    from winnow.settings import Settings  # pydantic would cost `--help` a quarter of its time
+
     overrides: dict[str, Any] = {}
     if data_dir is not None:
         overrides["data_dir"] = data_dir

@@ -29,6 +29,25 @@ def answer(value: Answer) -> RenderableType:
     return Group(*parts)
 
 
+def logged_answer(value: Answer) -> RenderableType:
+    """A logged answer with every candidate's rank at every stage."""
+    facts = (
+        f"{value.id}  {value.created_at.astimezone():%Y-%m-%d %H:%M:%S}  collection {value.collection}  "
+        f"rerank {value.rerank}  answerer {value.answerer}"
+    )
+    parts: list[RenderableType] = [
+        safe(value.question, "bold"),
+        safe(facts, "dim"),
+        Text(),
+        safe(value.text),
+        Text(),
+    ]
+    if value.citations:
+        parts += [_citations(value.citations), Text()]
+    cited = {citation.chunk_id for citation in value.citations}
+    return Group(*parts, _all_ranks(value, cited), _stages(value))
+
+
 def search_result(value: SearchResult) -> RenderableType:
     """The kept passages and where they came from."""
     passages = [_passage(rank, candidate) for rank, candidate in enumerate(value.final, start=1)]
@@ -40,9 +59,10 @@ def moves(candidates: Sequence[Candidate], stages: Sequence[Outcome]) -> Rendera
     final = [candidate for candidate in candidates if "final" in candidate.ranks]
     if not final:
         return Text("Nothing was retrieved.", style="yellow")
-    reranks = [stage.name for stage in stages if stage.name not in _NOT_RERANK]
-    columns = ["dense", "lexical", "retrieval", *reranks]
-    table = Table(title=f"retrieved {len(candidates)} → reranked to {len(final)}", title_justify="left", box=None)
+    columns = _stage_columns(stages)
+    table = Table(
+        title=f"retrieved {len(candidates)} → reranked to {len(final)}", title_justify="left", box=None
+    )
     for heading in ("#", *columns):
         table.add_column(heading, justify="right")
     table.add_column("moved", justify="right")
@@ -51,6 +71,29 @@ def moves(candidates: Sequence[Candidate], stages: Sequence[Outcome]) -> Rendera
         ranks = [_rank(candidate, column) for column in columns]
         table.add_row(str(candidate.ranks["final"]), *ranks, _moved(candidate), _where(candidate))
     return table
+
+
+def _all_ranks(value: Answer, cited: set[str]) -> RenderableType:
+    columns = _stage_columns(value.stages)
+    table = Table(title=f"all {len(value.candidates)} candidates", title_justify="left", box=None)
+    for heading in ("final", *columns):
+        table.add_column(heading, justify="right")
+    table.add_column("cited", justify="center")
+    table.add_column("passage", overflow="ellipsis", no_wrap=True, ratio=1)
+    for candidate in value.candidates:
+        kept = "final" in candidate.ranks
+        table.add_row(
+            _rank(candidate, "final"),
+            *(_rank(candidate, column) for column in columns),
+            "✓" if candidate.id in cited else "",
+            _where(candidate),
+            style="" if kept else "dim",
+        )
+    return table
+
+
+def _stage_columns(stages: Sequence[Outcome]) -> list[str]:
+    return ["dense", "lexical", "retrieval", *(s.name for s in stages if s.name not in _NOT_RERANK)]
 
 
 def _citations(citations: Sequence[Citation]) -> RenderableType:

@@ -1,0 +1,46 @@
+"""What many tests share: a clean environment, and the packaged encoder loaded once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from retrieval.encoder import Encoder
+    from retrieval.lexical import LexicalEncoder
+
+# The contract tests' own switches stay.
+_KEPT = ("WINNOW_TEST_",)
+_SCRUBBED = ("WINNOW_", "OPENAI_", "ANTHROPIC_", "COHERE_", "JINA_", "VOYAGE_", "MIXEDBREAD_", "OTEL_")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No key or setting of the machine reaches a test, no model hub is asked, nothing lands in the checkout."""
+    for name in list(os.environ):
+        if name.startswith(_SCRUBBED) and not name.startswith(_KEPT):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    folder = tmp_path / "working folder 工作"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Iterator[Encoder]:
+    """The packaged MiniLM."""
+    from retrieval.encoder import load_encoder
+
+    yield load_encoder(device="cpu")
+
+
+@pytest.fixture(scope="session")
+def lexical() -> LexicalEncoder:
+    """Qdrant's own BM25."""
+    from retrieval.lexical import LexicalEncoder
+
+    return LexicalEncoder.load()

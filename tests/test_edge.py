@@ -1,0 +1,132 @@
+"""Qdrant Edge as winnow keeps it: locked by name, durable, never half made. The contract has a file of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from storage.edge import EdgeStores
+from storage.errors import BadInputError, NotFoundError, StoreCorruptError, StoreLockedError
+from storage.locks import CollectionLock
+from storage.records import Chunk
+from storage.store import Fingerprint
+from storage.vectors import Point, SparseVector
+
+PRINT = Fingerprint("encoder", 4, "chunker", "lexical", 4)
+
+
+def _point(n: int) -> Point:
+    chunk = Chunk(
+        id=f"00000000-0000-0000-0000-{n:012d}",
+        document_id="d",
+        source="/d",
+        title="",
+        text=f"t{n}",
+        start=0,
+        end=2,
+    )
+    vectors = np.eye(4, dtype=np.float32)
+    return Point(chunk, SparseVector((n,), (1.0,)), vectors[n % 4], vectors[: n % 3 + 1])
+
+
+def test_a_second_opener_is_told_who_holds_the_collection(tmp_path: Path) -> None:
+    """The error names the process, the command and the ways out."""
+    stores = EdgeStores(tmp_path, patience_s=0.1)
+    held = stores.create("held", PRINT)
+    with pytest.raises(StoreLockedError, match=str(os.getpid())) as caught:
+        stores.open("held")
+    assert "WINNOW_STORE__URL" in caught.value.way_out
+    held.close()
+    stores.open("held").close()
+
+
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+    """A process that is killed leaves no lock behind, and another then says who holds it."""
+    code = (
+        "import sys, time; from pathlib import Path; from storage.locks import CollectionLock\n"
+        f"lock = CollectionLock(Path({str(tmp_path)!r})); lock.acquire(); print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(StoreLockedError, match=str(holder.pid)):
+            CollectionLock(tmp_path).acquire(patience_s=0.1)
+        holder.kill()
+    lock = CollectionLock(tmp_path)
+    lock.acquire(patience_s=1)
+    note = lock.holder()
+    assert note is not None
+    assert note.pid == os.getpid()
+    lock.release()
+
+
+def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
+    """Points upserted and never flushed are there after kill -9."""
+    code = (
+        "import os, sys; sys.path.insert(0, sys.argv[2])\n"
+        "from pathlib import Path; from storage.edge import EdgeStores; from test_edge import PRINT, _point\n"
+        "store = EdgeStores(Path(sys.argv[1])).create('c', PRINT)\n"
+        "store.upsert([_point(n) for n in range(100)]); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)], check=False)
+    store = EdgeStores(tmp_path).open("c")
+    assert store.count() == 100
+    assert len(set(store.ids())) == 100
+    store.close()
+
+
+def test_a_collection_that_was_never_finished_does_not_exist(tmp_path: Path) -> None:
+    """What a crash left half made is not opened, and making it again works."""
+    (tmp_path / "half" / "shard").mkdir(parents=True)
+    (tmp_path / "half" / "shard" / "rubbish").write_text("x")
+    stores = EdgeStores(tmp_path)
+    assert stores.names() == []
+    with pytest.raises(NotFoundError):
+        stores.open("half")
+    stores.create("half", PRINT).close()
+    assert stores.names() == ["half"]
+
+
+def test_a_damaged_fingerprint_is_a_clear_error(tmp_path: Path) -> None:
+    """The error names the file and how to rebuild."""
+    stores = EdgeStores(tmp_path)
+    stores.create("c", PRINT).close()
+    (tmp_path / "c" / "fingerprint.json").write_text("{")
+    with pytest.raises(StoreCorruptError, match=r"fingerprint\.json"):
+        stores.open("c")
+
+
+def test_damaged_segments_are_a_clear_error(tmp_path: Path) -> None:
+    """A shard whose files are gone is named as damaged, and the lock is free again."""
+    stores = EdgeStores(tmp_path, patience_s=0.1)
+    store = stores.create("c", PRINT)
+    store.upsert([_point(1)])
+    store.close()
+    for path in (tmp_path / "c" / "shard").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"\0")
+    for _ in range(2):
+        with pytest.raises(StoreCorruptError, match="'c'"):
+            stores.open("c")
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "-flag", "a" * 101, "nul\0"])
+def test_a_name_that_could_leave_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    """Collection names are names, never paths."""
+    with pytest.raises(BadInputError):
+        EdgeStores(tmp_path).create(name, PRINT)
+
+
+def test_a_dropped_collection_is_gone(tmp_path: Path) -> None:
+    """Nothing of it stays on disk; dropping it again says what there is."""
+    stores = EdgeStores(tmp_path)
+    stores.create("文档", PRINT).close()
+    stores.drop("文档")
+    assert not (tmp_path / "文档").exists()
+    with pytest.raises(NotFoundError):
+        stores.drop("文档")

@@ -1,0 +1,149 @@
+"""The hybrid query: both legs' ranks and scores kept, an unreadable question flagged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from retrieval.base import adapted
+from retrieval.encoder import Encoder
+from retrieval.fusion import reciprocal_rank_fusion
+from retrieval.hybrid import HybridRetriever
+from retrieval.lexical import LexicalEncoder
+from storage.edge import EdgeCollection, EdgeStores
+from storage.errors import BadInputError
+from storage.records import Candidate, Chunk, Retrieval
+from storage.store import Fingerprint, chunk_id, document_id
+from storage.vectors import Hit, Point
+
+PASSAGES = [
+    "Reranking reorders the candidates that retrieval found.",
+    "Bananas are rich in potassium.",
+    "The lexical leg of a hybrid search uses BM25.",
+    "重排序把最相关的段落排在最前面。",
+    "向量数据库保存每个段落的向量。",
+]
+
+
+def _chunk(text: str, legible: bool = True) -> Chunk:
+    document = document_id(f"/{text[:4]}")
+    return Chunk(
+        id=chunk_id(document, text, 0), document_id=document, source="/x.md", title="", text=text, start=0,
+        end=len(text), legible=legible,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def collection(tmp_path: Path, encoder: Encoder, lexical: LexicalEncoder) -> Iterator[EdgeCollection]:
+    """A small bilingual collection."""
+    store = EdgeStores(tmp_path).create(
+        "both", Fingerprint(encoder.id, encoder.dim, "none", lexical.id, encoder.dim)
+    )
+    points = []
+    for text in PASSAGES:
+        readable = encoder.reads(text)
+        encoding = encoder.encode_passages([text], tokens=True)[0] if readable else None
+        points.append(
+            Point(
+                _chunk(text, readable),
+                lexical.encode_passage(text),
+                encoding.dense if encoding else None,
+                encoding.tokens if encoding else None,
+            )
+        )
+    store.upsert(points)
+    yield store
+    store.close()
+
+
+def test_both_legs_keep_their_ranks_and_scores(
+    collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    """A passage that both legs find carries both ranks and scores beside the fused ones."""
+    retriever = HybridRetriever(collection, encoder, lexical)
+    found = anyio.run(retriever.search, "What does reranking do with candidates?", 50)
+    best = found.candidates[0]
+    assert best.text == PASSAGES[0]
+    assert best.ranks == {"dense": 1, "lexical": 1, "retrieval": 1}
+    assert set(best.scores) == {"dense", "lexical", "retrieval"}
+    assert found.outcome.status == "ok"
+    assert all(not candidate.chunk.legible or "dense" in candidate.ranks for candidate in found.candidates)
+
+
+def test_a_chinese_question_is_carried_by_the_lexical_leg_and_says_so(
+    collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    """An illegible question skips the dense leg; the outcome is partial and names the way out."""
+    found = anyio.run(HybridRetriever(collection, encoder, lexical).search, "重排序有什么用？", 50)
+    assert found.candidates[0].text == PASSAGES[3]
+    assert "dense" not in found.candidates[0].ranks
+    assert found.outcome.status == "partial"
+    assert "multilingual" in found.outcome.reason
+
+
+def test_a_question_without_a_searchable_word_is_flagged(
+    collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    """Punctuation alone has no terms: the lexical leg is left out and the outcome says so."""
+    found = anyio.run(HybridRetriever(collection, encoder, lexical).search, "?!", 50)
+    assert found.outcome.status == "partial"
+    assert "no searchable word" in found.outcome.reason
+
+
+def test_fusion_of_hand_made_legs() -> None:
+    """RRF sums 1/(60+rank); equal sums go to the better single rank, then to the id."""
+    a, b, c = (Hit(_chunk(text), score) for text, score in (("aaaa", 3.0), ("bbbb", 2.0), ("cccc", 1.0)))
+    fused = reciprocal_rank_fusion({"dense": [a, b], "lexical": [b, c]}, limit=2)
+    assert [candidate.text for candidate in fused] == ["bbbb", "aaaa"]
+    assert fused[0].scores["retrieval"] == pytest.approx(1 / 62 + 1 / 61)
+    assert fused[0].ranks == {"dense": 2, "lexical": 1, "retrieval": 1}
+
+
+def test_fusion_of_nothing_is_nothing() -> None:
+    """No legs, no candidates."""
+    assert reciprocal_rank_fusion({}, limit=50) == []
+
+
+def test_lexical_terms_are_words_in_both_languages(lexical: LexicalEncoder) -> None:
+    """English is stemmed and loses its stop words; a Chinese sentence becomes words, not one token."""
+    assert lexical.terms("running the rankers") == lexical.terms("Run ranker")
+    assert len(lexical.terms("重排序是检索增强生成中的精排机制")) > 4
+
+
+class Plain:
+    """A user's synchronous retriever over bare texts."""
+
+    def __init__(self, found: object) -> None:
+        self._found = found
+
+    def search(self, query: str, top_k: int) -> object:
+        return self._found
+
+
+def test_a_users_plain_retriever_gives_ranked_candidates() -> None:
+    """Bare texts become candidates with retrieval ranks, cut to top_k."""
+    found: Retrieval = anyio.run(adapted(Plain(["one", "two", "three"])).search, "q", 2)
+    assert [(candidate.text, candidate.ranks["retrieval"]) for candidate in found.candidates] == [
+        ("one", 1),
+        ("two", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    "found",
+    ["a text", 7, [3], [Candidate.from_text("x", id="1"), Candidate.from_text("y", id="1")]],
+    ids=repr,
+)
+def test_what_is_no_list_of_candidates_is_refused(found: object) -> None:
+    """A retriever that gives something else, or one candidate twice, is a clear error."""
+    with pytest.raises(BadInputError):
+        anyio.run(adapted(Plain(found)).search, "q", 5)
+
+
+def test_an_object_without_search_is_refused() -> None:
+    """The error names the missing method."""
+    with pytest.raises(BadInputError, match="search"):
+        adapted(object())

@@ -1,0 +1,75 @@
+"""`make demo`: ingest the project's own examples, ask four questions, show what reranking did."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from winnow.cli.options import DataDir, settings
+from winnow.cli.terminal import out, reported, safe, warn
+
+if TYPE_CHECKING:
+    from winnow.pipeline import RAGPipeline
+
+COLLECTION = "examples"
+
+Examples = Annotated[Path, typer.Option("--examples", help="The folder with documents/ and questions.jsonl.")]
+
+
+def demo(examples: Examples = Path("examples"), data_dir: DataDir = None) -> None:
+    """Ingest the examples and ask four questions."""
+    with reported(False):
+        from winnow.pipeline import RAGPipeline
+
+        # the demo shows the embedded default, whatever this machine's winnow.toml says of answerers
+        chosen = settings(data_dir, COLLECTION, answer={"answerer": "extractive"})
+        with RAGPipeline.from_settings(chosen) as pipeline:
+            _ingest(pipeline, examples / "documents")
+            for question in _questions(examples / "questions.jsonl"):
+                _ask(pipeline, question)
+        _look_further()
+
+
+def _ingest(pipeline: RAGPipeline, documents: Path) -> None:
+    from winnow.cli.ingest import run_with_progress
+
+    _command("ingest", str(documents), "--collection", COLLECTION)
+    run_with_progress(pipeline, [documents])
+
+
+def _ask(pipeline: RAGPipeline, question: str) -> None:
+    from winnow.cli import rendering
+
+    _command("ask", question, "--collection", COLLECTION)
+    answer = pipeline.ask(question)
+    out().print(rendering.answer(answer))
+    for warning in answer.warnings:
+        warn(warning)
+
+
+def _questions(path: Path) -> list[str]:
+    lines = path.read_text(encoding="utf-8").split("\n")
+    questions = [json.loads(line) for line in lines if line]
+    return [str(question["text"]) for question in questions if question.get("demo")]
+
+
+def _command(*words: str) -> None:
+    out().print()
+    out().rule(style="dim")
+    out().print(safe(f"$ winnow {shlex.join(words)}", "bold cyan"))
+
+
+def _look_further() -> None:
+    out().print()
+    out().rule(style="dim")
+    for command, what in (
+        ("winnow log list", "every question that was asked"),
+        ("winnow log show ID", "one answer, with the ranks of all 50 candidates at every stage"),
+        (f"winnow ask '...' --collection {COLLECTION} --json", "the same for programs"),
+        ("winnow ingest PATH", "your own documents"),
+    ):
+        out().print(safe(f"  .venv/bin/{command:<48}", "cyan") + safe(what, "dim"))

@@ -1,0 +1,103 @@
+"""How an ingest run looks on a terminal: a progress bar, then what became of every document that matters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from ingest.report import STATUSES, DocumentResult, IngestReport
+from ingest.report import Progress as Progressed
+from winnow.cli.terminal import err, out, plain, safe, warn
+
+_MOST_ROWS = 20
+_STATUS_STYLE = {"refused": "red", "replaced": "cyan", "ingested": "green", "removed": "yellow"}
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[Progressed], None]]:
+    """A bar on standard error that goes away when the run ends; nothing where that is no terminal."""
+    bar = Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}", style="dim"),
+        TextColumn("{task.description}", style="dim"),
+        console=err(),
+        transient=True,
+    )
+    task = bar.add_task("", total=None, rate="")
+
+    def advance(progressed: Progressed) -> None:
+        left = "" if progressed.seconds_left is None else f"  {_duration(progressed.seconds_left)} left"
+        bar.update(
+            task,
+            completed=progressed.documents,
+            total=progressed.documents_total,
+            rate=f"{progressed.passages_per_second:.0f} passages/s{left}",
+            description=plain(Path(progressed.path).name)[:40],
+        )
+
+    with bar:
+        yield advance
+
+
+def print_report(report: IngestReport) -> None:
+    """Refused documents with their reasons, warnings, then the totals."""
+    notable = [result for result in report.documents if result.status == "refused" or result.warnings]
+    if notable:
+        out().print(_table(notable[:_MOST_ROWS]))
+        if len(notable) > _MOST_ROWS:
+            out().print(f"… and {len(notable) - _MOST_ROWS} more: --json lists them all", style="dim")
+    out().print(_totals(report))
+    if report.illegible:
+        warn(
+            f"the encoder cannot read {report.illegible} passages: they are searched lexically only, "
+            "without dense vectors or late interaction (the profile `multilingual` reads them)"
+        )
+
+
+def _table(results: list[DocumentResult]) -> Table:
+    table = Table(box=None, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold", ratio=1)
+    for result in results:
+        remarks = "; ".join(part for part in (result.reason, *result.warnings) if part)
+        style = _STATUS_STYLE.get(result.status, "")
+        table.add_row(Text(result.status, style=style), safe(_short(result.path)), safe(remarks, "dim"))
+    return table
+
+
+def _short(path: str) -> str:
+    """The path from this folder where it lies below it."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return path
+
+
+def _totals(report: IngestReport) -> Text:
+    totals = report.totals
+    parts = [f"{totals[status]} {status}" for status in STATUSES if totals[status]]
+    line = Text(", ".join(parts) or "nothing to do", style="bold")
+    line.append(
+        f"  {totals['chunks']} passages, {totals['embedded']} embedded, {_duration(report.seconds)}",
+        style="dim",
+    )
+    if report.skipped:
+        skipped = ", ".join(
+            f"{count} {suffix or 'without suffix'}" for suffix, count in report.skipped.items()
+        )
+        line.append_text(safe(f"  skipped as unknown: {skipped}", "dim"))
+    return line
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
