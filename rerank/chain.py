@@ -6,11 +6,13 @@ A stage that fails is stepped over: the chain goes on from the stage before, and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Literal
 
-from rerank.base import Reranker, check_top_k, unchanged
+from rerank.base import Reranker, check_top_k, in_order, unchanged
+from rerank.budget import CURRENT_METER, Budget, Meter
+from rerank.gates import Gates, above, margin, split_options
 from rerank.parts import RerankParts
 from rerank.registry import strategy
 from rerank.spec import Spec
@@ -26,65 +28,106 @@ class Link:
 
     reranker: Reranker
     keep: int | None = None
+    gates: Gates = field(default_factory=Gates)
+    budget: Budget = field(default_factory=Budget)
 
 
 class Chain:
     """Runs its stages one after the other, each over what the stage before kept.
 
-    What a later stage drops comes before what an earlier one dropped. With `on_failure="raise"` a failing
-    stage raises StageError instead.
+    What a later stage drops comes before what an earlier one dropped. `budget` holds for a question,
+    all stages together. With `on_failure="raise"` a failing stage raises StageError instead.
     """
 
     name = "chain"
 
-    def __init__(self, links: Sequence[Link], *, on_failure: OnFailure = "fallback") -> None:
+    def __init__(
+        self, links: Sequence[Link], *, budget: Budget | None = None, on_failure: OnFailure = "fallback"
+    ) -> None:
         self._links = tuple(links)
+        self._budget = budget or Budget()
         self._on_failure = on_failure
 
     @classmethod
-    def load(cls, spec: Spec, parts: RerankParts) -> Chain:
-        """The chain of a spec. Raises SpecError for what the spec names and nobody offers."""
+    def load(cls, spec: Spec, parts: RerankParts, *, prefix: str = "") -> Chain:
+        """The chain of a spec. Raises SpecError for what the spec names and nobody offers.
+
+        `prefix` comes before the stages' names, for a chain inside another strategy.
+        """
         links = []
-        for name, stage in zip(spec.names, spec.stages, strict=True):
-            reranker = strategy(stage.name).load(parts, name, **dict(stage.options))
-            links.append(Link(reranker, stage.keep))
-        return cls(links, on_failure=parts.on_failure)
+        for stage_name, stage in zip(spec.names, spec.stages, strict=True):
+            name = prefix + stage_name
+            gates, budget, options = split_options(name, dict(stage.options))
+            reranker = strategy(stage.name).load(parts, name, **options)
+            links.append(Link(reranker, stage.keep, gates, budget))
+        return cls(links, budget=parts.budget, on_failure=parts.on_failure)
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
         check_top_k(top_k)
-        kept, dropped = tuple(candidates), tuple[Candidate, ...]()
-        outcomes: tuple[Outcome, ...] = ()
+        meter = Meter(self._budget, CURRENT_METER.get())
+        ranking = Ranking(tuple(candidates), ())
+        before = "retrieval"
         for position, link in enumerate(self._links, start=1):
-            keep = self._keep(link, last=position == len(self._links), top_k=top_k, available=len(kept))
-            ranking = await self._run(link.reranker, query, kept, keep)
-            kept, dropped = ranking.candidates, ranking.dropped + dropped
-            outcomes += ranking.outcomes
-        return Ranking(kept, outcomes, dropped)
-
-    def _keep(self, link: Link, *, last: bool, top_k: int, available: int) -> int:
-        wanted = available if link.keep is None else link.keep
-        return max(1, min(wanted, top_k) if last and link.keep is not None else top_k if last else wanted)
+            last = position == len(self._links)
+            keep = _keep(link, last=last, top_k=top_k, available=len(ranking.candidates))
+            found = await self._run(link, meter, query, ranking.candidates, keep, before)
+            ranking = Ranking(
+                found.candidates, ranking.outcomes + found.outcomes, found.dropped + ranking.dropped
+            )
+            before = link.reranker.name
+        return ranking
 
     async def _run(
-        self, reranker: Reranker, query: str, candidates: Sequence[Candidate], keep: int
+        self, link: Link, meter: Meter, query: str, candidates: Sequence[Candidate], keep: int, before: str
     ) -> Ranking:
+        name = link.reranker.name
         if not candidates:
-            return Ranking((), (Outcome(reranker.name, reason="nothing to rank"),))
+            return Ranking((), (Outcome(name, reason="nothing to rank"),))
+        sure, enough = margin(candidates, keep, before), link.gates.skip_if_margin
+        if enough is not None and sure is not None and sure >= enough:
+            reason = f"skipped: {before} is sure, margin {sure:.3g} ≥ {enough:g}"
+            return in_order(name, [(c, None) for c in candidates], keep, Outcome(name, reason=reason))
         started = perf_counter()
+        ranking = await self._ranked(link, meter, query, candidates, keep)
+        ranking = replace(ranking, outcomes=_timed(ranking.outcomes, (perf_counter() - started) * 1000))
+        if link.gates.min_score is not None and ranking.outcome.status != "fallback":
+            return above(ranking, name, link.gates.min_score)
+        return ranking
+
+    async def _ranked(
+        self, link: Link, meter: Meter, query: str, candidates: Sequence[Candidate], keep: int
+    ) -> Ranking:
+        token = CURRENT_METER.set(Meter(link.budget, meter))
         try:
-            ranking = await reranker.rerank(query, candidates, keep)
-        except Exception as error:
+            ranking = await link.reranker.rerank(query, candidates, keep)
+        except Exception as raised:  # noqa: BLE001 - whatever a strategy raises, the question is answered
+            error, name = _first(raised), link.reranker.name
             if self._on_failure == "raise":
-                raise _as_stage_error(reranker.name, error) from error
-            ranking = unchanged(candidates, keep, Outcome(reranker.name, "fallback", _said(error)))
+                raise _as_stage_error(name, error) from error
+            return unchanged(candidates, keep, Outcome(name, "fallback", _said(error)))
+        finally:
+            CURRENT_METER.reset(token)
         if self._on_failure == "raise":
             _refuse_fallback(ranking)
-        return replace(ranking, outcomes=_timed(ranking.outcomes, (perf_counter() - started) * 1000))
+        return ranking
+
+
+def _keep(link: Link, *, last: bool, top_k: int, available: int) -> int:
+    if last:
+        return top_k if link.keep is None else min(link.keep, top_k)
+    return max(1, available) if link.keep is None else link.keep
 
 
 def _timed(outcomes: tuple[Outcome, ...], ms: float) -> tuple[Outcome, ...]:
     """The stage's time; a nested chain has measured its own stages."""
     return (replace(outcomes[0], ms=ms),) if len(outcomes) == 1 else outcomes
+
+
+def _first(error: Exception) -> Exception:
+    """The error itself, where concurrent calls have wrapped it in a group."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _said(error: Exception) -> str:

@@ -36,6 +36,13 @@ def read_options(declared: type[Options], stage: str, values: Mapping[str, Value
         raise SpecError(f"{stage}: {error}") from error
 
 
+def at_least(minimum: float, **values: float) -> None:
+    """Raises ValueError where a named value is below the minimum."""
+    for name, value in values.items():
+        if value < minimum:
+            raise ValueError(f"{name} must be at least {minimum}, and is {value}")
+
+
 def unknown_option(stage: str, key: str, names: list[str]) -> SpecError:
     """The error for an option that nobody knows."""
     close = get_close_matches(key, names, n=1)

@@ -5,10 +5,14 @@ Each part is a small Protocol; a strategy that needs one that is missing says wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
+import anyio
+
+from rerank.budget import Budget, Price
 from storage.chat import ChatModel
 from storage.errors import SettingsError
 from storage.store import TokenScorer
@@ -31,18 +35,51 @@ class TokenEncoder(Protocol):
         ...
 
 
+class ScoreCache(Protocol):
+    """Verdicts that were paid for before. Both methods may block; they are called in a worker thread."""
+
+    def get_many(self, fingerprint: str, question: str, passage_hashes: Sequence[str]) -> dict[str, float]:
+        """The scores that are known of these passages, by hash."""
+        ...
+
+    def put_many(self, fingerprint: str, question: str, scores: Mapping[str, float]) -> None:
+        """Keep scores, by the passages' hashes."""
+        ...
+
+
+# So many calls of a language model or an API are under way at once.
+_IN_FLIGHT = 16
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RerankParts:
     """What a chain is built from. Every part may be missing: only the strategies that need it complain.
 
-    `scorer` knows the stored token vectors of one collection. `chat` gives the chat model of a name, or
-    the configured one for None. `on_failure` says whether a failing stage
-    is stepped over (and flagged) or raises.
+    - `encoder`, and `scorer`, which knows the stored token vectors of one collection
+    - `chat`: the chat model of a name, or the configured one for None
+    - `limiter`: one for all calls over the network; `budget`: the limits of one question
+    - `prices`: by model name; without a price, costs are not known
+    - `cache`: scores paid for before; `prompts`: a folder of templates that replace winnow's
+    - `keep_exchanges`: keep every call of a language model in the outcome
+    - `locate`: the folder of a model given as hub id or path; `cross_encoder`: the default model's
+    - `device`: auto, cpu, cuda or mps; `backend`: how cross-encoders run
+    - `api_key`: the key of a rerank API by its profile's name, None where there is none
+    - `on_failure`: whether a failing stage is stepped over (and flagged) or raises
     """
 
     encoder: TokenEncoder | None = None
     scorer: TokenScorer | None = None
     chat: Callable[[str | None], ChatModel] | None = None
+    limiter: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_IN_FLIGHT))
+    budget: Budget = field(default_factory=Budget)
+    prices: Mapping[str, Price] = field(default_factory=dict)
+    cache: ScoreCache | None = None
+    prompts: Path | None = None
+    keep_exchanges: bool = False
+    locate: Callable[[str], Path] | None = None
+    cross_encoder: str = "cross-encoder/ms-marco-MiniLM-L6-v2"
+    device: str = "auto"
+    api_key: Callable[[str], str | None] = lambda _profile: None
     on_failure: Literal["fallback", "raise"] = "fallback"
 
     def needed_encoder(self, stage: str) -> TokenEncoder:

@@ -22,6 +22,12 @@ GROUP = "winnow.rerankers"
 STRATEGIES: Mapping[str, str] = {
     "none": "rerank.none:NoRerank",
     "late-interaction": "rerank.late_interaction:LateInteraction",
+    "fusion": "rerank.fusion:Fusion",
+    "pointwise": "rerank.pointwise:Pointwise",
+    "listwise": "rerank.listwise:Listwise",
+    "pairwise": "rerank.pairwise:Pairwise",
+    "setwise": "rerank.setwise:Setwise",
+    "tournament": "rerank.tournament:Tournament",
 }
 
 

@@ -1,0 +1,120 @@
+"""Budgets: what a question may spend at most, checked before each call.
+
+A call reserves what it may cost at most, and settles what it did cost. What would not fit is not started.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from time import monotonic
+
+from storage.records import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits for one question; None is no limit. `max_cost` is in the currency of the price table."""
+
+    max_calls: int | None = None
+    max_tokens: int | None = None
+    max_cost: float | None = None
+    deadline_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_calls", "max_tokens", "max_cost", "deadline_ms"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"{name} must not be negative, and is {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs for a million tokens, and for each call."""
+
+    prompt: float = 0.0
+    completion: float = 0.0
+    call: float = 0.0
+
+    def of(self, usage: Usage) -> float:
+        """The cost of calls, their tokens included."""
+        tokens = usage.prompt_tokens * self.prompt + usage.completion_tokens * self.completion
+        return usage.calls * self.call + tokens / 1_000_000
+
+
+Prices = Mapping[str, Price]
+
+
+class Meter:
+    """What has been spent against a Budget, what is reserved by calls under way, and when time is up.
+
+    A stage's meter has the question's as its `parent`: both must admit a call.
+    """
+
+    def __init__(self, budget: Budget, parent: Meter | None = None) -> None:
+        self._budget = budget
+        self._parent = parent
+        self._spent = Usage(cost=0.0)
+        self._deadline = math.inf if budget.deadline_ms is None else monotonic() + budget.deadline_ms / 1000
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds until the earliest deadline, infinite where there is none."""
+        mine = self._deadline - monotonic()
+        return mine if self._parent is None else min(mine, self._parent.remaining_s)
+
+    def refusal(self, wanted: Usage) -> str:
+        """Why a call that may cost `wanted` at most must not be made; empty where it may."""
+        total, budget = self._spent + wanted, self._budget
+        if budget.max_calls is not None and total.calls > budget.max_calls:
+            return f"max_calls={budget.max_calls} is reached"
+        tokens = total.prompt_tokens + total.completion_tokens
+        if budget.max_tokens is not None and tokens > budget.max_tokens:
+            return f"the next call could pass max_tokens={budget.max_tokens}"
+        if budget.max_cost is not None:
+            if wanted.cost is None:
+                return "max_cost is set, and the model has no price in the settings"
+            if (total.cost or 0.0) > budget.max_cost:
+                return f"the next call could pass max_cost={budget.max_cost:g}"
+        if monotonic() >= self._deadline:
+            return f"deadline_ms={budget.deadline_ms:g} has passed"
+        return self._parent.refusal(wanted) if self._parent else ""
+
+    def reserve(self, wanted: Usage) -> None:
+        """Set aside what a call may cost."""
+        self._add(wanted, 1)
+
+    def settle(self, wanted: Usage, spent: Usage) -> None:
+        """Give back what was set aside and book what was spent."""
+        self._add(wanted, -1)
+        self._add(spent, 1)
+
+    def _add(self, usage: Usage, sign: int) -> None:
+        self._spent += Usage(
+            sign * usage.calls,
+            sign * usage.prompt_tokens,
+            sign * usage.completion_tokens,
+            sign * (usage.cost or 0.0),
+        )
+        if self._parent:
+            self._parent._add(usage, sign)
+
+
+# The meter of the stage that runs now. A chain sets it; a strategy used alone has none and is not limited.
+CURRENT_METER: ContextVar[Meter | None] = ContextVar("rerank_meter", default=None)
+
+
+def current_meter() -> Meter:
+    """The running stage's meter, or one without limits."""
+    return CURRENT_METER.get() or Meter(Budget())
+
+
+def estimated_tokens(text: str) -> int:
+    """A safe estimate of a text's tokens where the model's tokenizer is not known.
+
+    Chat models' tokenizers give English about 4 characters a token, Chinese about 1; this counts 3 and 0.8.
+    """
+    ascii_only = sum(character.isascii() for character in text)
+    return math.ceil(ascii_only / 3 + (len(text) - ascii_only) * 1.25)

@@ -1,0 +1,89 @@
+"""Prompts: template files in English and Chinese, chosen by the question's script, overridable by a folder.
+
+A template is a system message, a line `---`, and a user message with `$question`, `$passages`, `$count`
+and `$top`.
+Passages are untrusted: each is fenced and numbered, and cannot close its fence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from string import Template
+
+from storage.chat import Message
+from storage.errors import SettingsError
+
+_OWN = Path(__file__).parent / "prompts"
+_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_HARMLESS = "<\u200b"  # a space of no width keeps the text readable
+_FENCE = re.compile(r"<(?=\s*/?\s*passage)", re.IGNORECASE)
+# One unit: a Han character or kana, or a word of anything else.
+_UNIT = re.compile(
+    r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[^\s\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+"
+)
+
+
+def language_of(question: str) -> str:
+    """`zh` where at least a third of the question's visible characters are Chinese, otherwise `en`."""
+    visible = sum(not character.isspace() for character in question)
+    return "zh" if 3 * len(_HAN.findall(question)) >= max(visible, 1) else "en"
+
+
+def clipped(text: str, units: int) -> str:
+    """The first `units` words of a text (a Chinese or Japanese character counts as one), spaces collapsed."""
+    text = " ".join(text.split())
+    for number, unit in enumerate(_UNIT.finditer(text), start=1):
+        if number > units:
+            return text[: unit.start()].rstrip()
+    return text
+
+
+def fenced(labels: Sequence[str], texts: Sequence[str]) -> str:
+    """Passages between numbered fences. A passage's own `<passage` or `</passage` is made harmless."""
+    return "\n".join(
+        f'<passage id="{label}">\n{_FENCE.sub(_HARMLESS, text)}\n</passage>'
+        for label, text in zip(labels, texts, strict=True)
+    )
+
+
+class Prompts:
+    """The prompts of one folder: its own files first, winnow's for the others."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+
+    def messages(self, name: str, language: str, **fields: str) -> tuple[Message, ...]:
+        """A template, filled in. Raises SettingsError for a template that cannot be used."""
+        system, user = self._parts(name, language)
+        try:
+            return (Message("system", system), Message("user", Template(user).substitute(fields)))
+        except (KeyError, ValueError) as error:
+            raise SettingsError(
+                f"the prompt {language}/{name}.txt cannot be filled in: {error}",
+                way_out=f"Fields: {', '.join(f'${field}' for field in fields)}. A dollar sign is written $$.",
+            ) from error
+
+    def text(self, name: str, language: str) -> str:
+        """A template as it is."""
+        own = None if self._folder is None else self._folder / language / f"{name}.txt"
+        return _read(own if own is not None and own.is_file() else _OWN / language / f"{name}.txt")
+
+    def _parts(self, name: str, language: str) -> tuple[str, str]:
+        system, fence, user = self.text(name, language).partition("\n---\n")
+        if not fence or "$passages" not in user or "$question" not in user:
+            raise SettingsError(
+                f"the prompt {language}/{name}.txt is not usable",
+                way_out="It needs a system text, a line '---', and a user text with $question and $passages.",
+            )
+        return system.strip(), user.strip()
+
+
+@cache
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the prompt {path} cannot be read: {error}") from error
