@@ -1,0 +1,153 @@
+"""The default answerer: it quotes the best sentences of the passages. No language model is asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from anyio import to_thread
+
+from generation.base import STAGE
+from generation.citations import cite, flagged
+from generation.language import nothing_found
+from generation.scoring import (
+    Sentence,
+    SentenceEncoder,
+    Terms,
+    TokenVectors,
+    lexical_scores,
+    neural_scores,
+)
+from generation.sentences import plain, sentences
+from storage.records import Candidate, Citation, Generation, Outcome
+
+NAME = "extractive"
+SENTENCES = 3
+CHARACTERS = 700
+
+# How much the token vectors weigh against the shared words, and what the passage's place in the ranking adds.
+NEURAL_WEIGHT = 0.7
+RANK_WEIGHT = 0.1
+# A sentence that shares no word with the question is still related from this mean similarity on.
+RELATED = 0.5
+# Two sentences that share this much of their terms say the same thing.
+SAME = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    sentence: Sentence
+    shown: str
+    terms: frozenset[int]
+    score: float
+
+
+class ExtractiveAnswerer:
+    """A Generator that quotes up to three sentences, about 700 characters, each with its marker `[n]`.
+
+    `vectors` are the passages' stored token vectors, made by `encoder` from `Chunk.encoded_text`. Where they
+    are missing, or the encoder cannot read the question, shared words alone decide: the outcome is `partial`.
+    """
+
+    name = NAME
+    fingerprint = f"{NAME}/1"
+
+    def __init__(self, encoder: SentenceEncoder, vectors: TokenVectors, terms: Terms) -> None:
+        self._encoder = encoder
+        self._vectors = vectors
+        self._terms = terms
+
+    async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
+        """An answer in the passages' own words.
+
+        `answered` is False where no sentence shares anything with the question.
+        """
+        return await to_thread.run_sync(self._answer, question, tuple(candidates))
+
+    def _answer(self, question: str, candidates: Sequence[Candidate]) -> Generation:
+        started = time.perf_counter()
+        scored, complaint = self._score(question, candidates)
+        chosen = _readable(_best(scored))
+        outcome = flagged(Outcome(STAGE, ms=(time.perf_counter() - started) * 1000), complaint)
+        return Generation(
+            text=_text(chosen) if chosen else nothing_found(question, passages=len(candidates)),
+            outcome=outcome,
+            answerer=NAME,
+            citations=tuple(_citation(one, candidates) for one in chosen),
+            answered=bool(chosen),
+        )
+
+    def _score(self, question: str, candidates: Sequence[Candidate]) -> tuple[list[_Scored], str]:
+        """The sentences that share something with the question, with their scores, and what went wrong."""
+        found = [
+            Sentence(n, span, candidate.text[slice(*span)])
+            for n, candidate in enumerate(candidates)
+            for span in sentences(candidate.text, {candidate.chunk.title, *candidate.chunk.headings})
+        ]
+        if not found:
+            return [], ""
+        terms = [self._terms.terms(sentence.text) for sentence in found]
+        lexical = lexical_scores(self._terms.terms(question), terms)
+        neural, complaint = self._neural(question, candidates, found)
+        return [
+            _Scored(one, plain(one.text), words, _blend(by_words, by_vectors, one.passage, len(candidates)))
+            for one, words, by_words, by_vectors in zip(found, terms, lexical, neural, strict=True)
+            if by_words > 0 or (by_vectors is not None and by_vectors >= RELATED)
+        ], complaint
+
+    def _neural(
+        self, question: str, candidates: Sequence[Candidate], found: Sequence[Sentence]
+    ) -> tuple[list[float | None], str]:
+        """Scores by token vectors, and why they are not complete."""
+        if not self._encoder.reads(question):
+            return [None] * len(
+                found
+            ), "the encoder cannot read the question: sentences chosen by shared words alone"
+        scores = neural_scores(question, candidates, found, self._encoder, self._vectors)
+        missing = scores.count(None)
+        if missing == 0:
+            return scores, ""
+        return (
+            scores,
+            f"{missing} of {len(found)} sentences have no token vectors: judged by shared words alone",
+        )
+
+
+def _blend(by_words: float, by_vectors: float | None, passage: int, passages: int) -> float:
+    neural = by_words if by_vectors is None else by_vectors
+    return NEURAL_WEIGHT * neural + (1 - NEURAL_WEIGHT) * by_words + RANK_WEIGHT * (1 - passage / passages)
+
+
+def _best(scored: Sequence[_Scored]) -> list[_Scored]:
+    """The best sentences, best first, that fit and do not repeat each other."""
+    chosen: list[_Scored] = []
+    room = CHARACTERS
+    for one in sorted(scored, key=lambda one: -one.score):
+        if len(chosen) == SENTENCES:
+            break
+        if len(one.shown) <= room and not any(_same(one, other) for other in chosen):
+            chosen.append(one)
+            room -= len(one.shown)
+    return chosen
+
+
+def _same(one: _Scored, other: _Scored) -> bool:
+    if one.shown in other.shown or other.shown in one.shown:
+        return True
+    either = len(one.terms | other.terms)
+    return bool(either) and len(one.terms & other.terms) / either >= SAME
+
+
+def _readable(chosen: Sequence[_Scored]) -> list[_Scored]:
+    """Passage by passage, that of the best sentence first, each in its own order."""
+    order = list(dict.fromkeys(one.sentence.passage for one in chosen))
+    return sorted(chosen, key=lambda one: (order.index(one.sentence.passage), one.sentence.span))
+
+
+def _text(chosen: Sequence[_Scored]) -> str:
+    return " ".join(f"{one.shown} [{one.sentence.passage + 1}]" for one in chosen)
+
+
+def _citation(one: _Scored, candidates: Sequence[Candidate]) -> Citation:
+    return cite(one.sentence.passage + 1, candidates[one.sentence.passage], one.sentence.span)

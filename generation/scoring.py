@@ -1,0 +1,119 @@
+"""How well a sentence answers a question: by the token vectors that ingestion stored, and by shared words.
+
+Nothing is encoded anew but the question, so that this costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from generation.sentences import Span
+from storage.records import Candidate
+from storage.vectors import Encoding, Floats, normalised
+
+
+class SentenceEncoder(Protocol):
+    """The encoder that made the stored token vectors."""
+
+    def reads(self, text: str) -> bool:
+        """Whether the text is legible enough for its vectors to mean something."""
+        ...
+
+    def encode_query(self, text: str) -> Encoding: ...
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """The character span of each token vector of a passage's text; (0, 0) for special tokens."""
+        ...
+
+
+class TokenVectors(Protocol):
+    """Where the token vectors of passages lie."""
+
+    def token_vectors(self, chunk_ids: Sequence[str]) -> Mapping[str, Floats]:
+        """Token vectors, each of shape (n_tokens, dim); passages without any are left out."""
+        ...
+
+
+class Terms(Protocol):
+    """What counts as a word."""
+
+    def terms(self, text: str) -> frozenset[int]:
+        """The distinct terms of a text: stemmed words, Chinese words."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of the `passage`-th candidate (from 0); `span` counts characters in the passage."""
+
+    passage: int
+    span: Span
+    text: str
+
+
+def lexical_scores(question: frozenset[int], sentences: Sequence[frozenset[int]]) -> list[float]:
+    """The share (0 to 1) of the question's terms that each sentence holds, rare terms weighing more.
+
+    Weights are BM25's inverse document frequencies over the sentences at hand.
+    """
+    seen = Counter(term for terms in sentences for term in terms & question)
+    weights = {term: _idf(seen[term], len(sentences)) for term in question}
+    total = sum(weights.values())
+    return [sum(weights[term] for term in terms & question) / total if total else 0.0 for terms in sentences]
+
+
+def _idf(containing: int, of: int) -> float:
+    return math.log(1 + (of - containing + 0.5) / (containing + 0.5))
+
+
+def neural_scores(
+    question: str,
+    candidates: Sequence[Candidate],
+    sentences: Sequence[Sentence],
+    encoder: SentenceEncoder,
+    vectors: TokenVectors,
+) -> list[float | None]:
+    """MaxSim of each sentence, as the mean over the question's tokens (about 0.2 to 0.9).
+
+    ColBERT's late interaction (Khattab & Zaharia 2020), cut to the tokens of the sentence, whose vectors have
+    seen the whole passage. None where a sentence has no stored vectors.
+    """
+    query = encoder.encode_query(question).tokens
+    if query is None:
+        return [None] * len(sentences)
+    stored = vectors.token_vectors([candidate.id for candidate in candidates])
+    tables = [_similarities(query, candidate, stored.get(candidate.id), encoder) for candidate in candidates]
+    return [None if (table := tables[s.passage]) is None else table.best(s.span) for s in sentences]
+
+
+@dataclass(frozen=True, slots=True)
+class _Similarities:
+    """Question tokens × passage tokens, and where in the passage each of these stands."""
+
+    values: Floats
+    starts: np.ndarray[tuple[int], np.dtype[np.int64]]
+    ends: np.ndarray[tuple[int], np.dtype[np.int64]]
+
+    def best(self, span: Span) -> float | None:
+        inside = (self.starts < span[1]) & (self.ends > span[0])
+        return float(self.values[:, inside].max(axis=1).mean()) if inside.any() else None
+
+
+def _similarities(
+    query: Floats, candidate: Candidate, stored: Floats | None, encoder: SentenceEncoder
+) -> _Similarities | None:
+    if stored is None:
+        return None
+    encoded = candidate.chunk.encoded_text
+    spans = np.array(encoder.token_spans(encoded), dtype=np.int64).reshape(-1, 2)
+    if len(spans) != len(stored):  # vectors of another tokenizer: no telling which token is which
+        return None
+    spans = spans - (len(encoded) - len(candidate.text))
+    # stored vectors may have been rounded to a few bits
+    return _Similarities(normalised(query) @ normalised(stored).T, spans[:, 0], spans[:, 1])
