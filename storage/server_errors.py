@@ -34,7 +34,7 @@ _GRPC_AS_HTTP = {
     grpc.StatusCode.INTERNAL: 500,
 }
 _LONGEST_WAIT_S = 5.0
-_backoff = wait_exponential_jitter(multiplier=0.1, max=2, jitter=0.1)
+_backoff = wait_exponential_jitter(multiplier=0.1, max=2, jitter=0.05)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,9 @@ class Link:
             return self._timed_out()
         if isinstance(error, httpx.HTTPError | httpx.InvalidURL | OSError):
             return self._unreachable(str(error) or type(error).__name__)
-        if isinstance(error, ValueError):
-            return self._from_value_error(error, collection)
-        return StoreError(f"Qdrant at {self.where} failed on {collection!r}: {error}")
+        if isinstance(error, ValueError | AssertionError):
+            return self._misunderstood(error, collection)
+        return StoreError(f"Qdrant at {self.where} failed on {_quoted(collection)}: {error}")
 
     def _from_grpc(self, error: grpc.RpcError, collection: str) -> StoreError | BadInputError:
         code, details = _grpc_status(error)
@@ -117,30 +117,30 @@ class Link:
             )
         if status == 404:
             return NotFoundError(
-                f"there is no collection {collection!r} at {self.where}",
+                f"there is no collection {_quoted(collection)} at {self.where}",
                 way_out="winnow collections list shows what is there; winnow ingest PATH makes one.",
             )
-        if status == 409:
+        if status == 409 or "already exists" in says:
             return BadInputError(
-                f"the collection {collection!r} exists already at {self.where}",
+                f"the collection {_quoted(collection)} exists already at {self.where}",
                 way_out="Open it, or choose another name.",
             )
         if status == 413:
             return StoreError(
-                f"Qdrant at {self.where} finds a passage of {collection!r} too large: {says}",
+                f"Qdrant at {self.where} finds a passage of {_quoted(collection)} too large: {says}",
                 way_out="Raise its service.max_request_size_mb, or use gRPC (store.prefer_grpc = true).",
             )
         if status in _TRANSIENT_HTTP or status >= 500:
             return StoreUnavailableError(
-                f"Qdrant at {self.where} could not serve {collection!r}: {says}",
+                f"Qdrant at {self.where} could not serve {_quoted(collection)}: {says}",
                 way_out="Try again; if it stays so, the server's own log says why.",
             )
         return StoreError(
-            f"Qdrant at {self.where} refused a request on {collection!r}: {says}",
+            f"Qdrant at {self.where} refused a request on {_quoted(collection)}: {says}",
             way_out="winnow is written for Qdrant 1.20; winnow doctor shows the server's version.",
         )
 
-    def _from_value_error(self, error: ValueError, collection: str) -> StoreError | BadInputError:
+    def _misunderstood(self, error: Exception, collection: str) -> StoreError | BadInputError:
         # the client's local mode knows no status codes
         if str(error) == f"Collection {collection} not found":
             return self._from_status(404, str(error), collection)
@@ -148,7 +148,7 @@ class Link:
             return self._from_status(409, str(error), collection)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return StoreError(
-            f"what {self.where} answered about {collection!r} is not what a Qdrant server says: {reason}",
+            f"{self.where} answered about {_quoted(collection)} what is not what a Qdrant server says: {reason}",
             way_out="Check store.url: does another program listen there, or a proxy in between?",
         )
 
@@ -181,6 +181,10 @@ def _wait(state: RetryCallState) -> float:
     if isinstance(error, ResourceExhaustedResponse):
         return min(float(error.retry_after_s), _LONGEST_WAIT_S)
     return _backoff(state)
+
+
+def _quoted(collection: str) -> str:
+    return repr(collection) if collection else "its list of collections"
 
 
 def _grpc_status(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:

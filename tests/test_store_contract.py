@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,11 +16,12 @@ import pytest
 
 from storage.edge import EdgeStores
 from storage.errors import BadInputError, NotFoundError, StoreError
-from storage.records import Chunk
 from storage.server import ServerStores
-from storage.store import DENSE, LEXICAL, TOKENS, CollectionStore, CollectionStores, Fingerprint
-from storage.store import chunk_id as new_chunk_id
-from storage.vectors import Leg, Point, SparseVector, max_sim, normalised
+from storage.store import TOKENS, CollectionStore, CollectionStores, Fingerprint
+from storage.vectors import Leg, Point, max_sim, normalised
+from tests.passages import DIM, FINGERPRINT, graded_points, graded_query, legs, points
+from tests.qdrant_grpc import serving_grpc
+from tests.qdrant_wire import serving
 
 # the client's local mode says of what makes servers fast that it has no use for it
 pytestmark = [
@@ -28,8 +29,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning"),
 ]
 
-DIM = 32
-FINGERPRINT = Fingerprint("test/encoder@1", DIM, "sections:256", "bm25(avg_len=40)", token_dim=DIM)
 URL = os.environ.get("WINNOW_TEST_QDRANT_URL")
 
 # What two stores may differ by. Legs are exact scans of float32 on each; token vectors are stored in 4 bits
@@ -38,23 +37,36 @@ LEG_TOLERANCE = 1e-4
 TOKEN_TOLERANCE = 0.05
 
 
-def _server() -> ServerStores:
-    assert URL
-    return ServerStores.connect(URL, api_key=os.environ.get("WINNOW_TEST_QDRANT_API_KEY"))
-
-
-def _stores(kind: str, folder: Path) -> CollectionStores:
+@contextmanager
+def _stores(kind: str, folder: Path) -> Iterator[CollectionStores]:
     if kind == "edge":
-        return EdgeStores(folder / "edge")
-    return ServerStores.in_memory() if kind == "memory" else _server()
+        yield EdgeStores(folder / "edge")
+    elif kind == "memory":
+        yield ServerStores.in_memory()
+    elif kind == "rest":
+        with serving() as wire, closing(ServerStores.connect(wire.url, prefer_grpc=False)) as stores:
+            yield stores
+    elif kind == "grpc":
+        with (
+            serving_grpc() as grpc_wire,
+            closing(ServerStores.connect("http://127.0.0.1:6333", grpc_port=grpc_wire.port)) as stores,
+        ):
+            yield stores
+    else:
+        assert URL
+        key = os.environ.get("WINNOW_TEST_QDRANT_API_KEY")
+        with closing(ServerStores.connect(URL, api_key=key)) as stores:
+            yield stores
 
 
-KINDS = ["edge", "memory", *(["server"] if URL else [])]
+# `rest` and `grpc`: the local mode behind the real protocol, so that what is sent and read back travels
+KINDS = ["edge", "memory", "rest", "grpc", *(["server"] if URL else [])]
 
 
 @pytest.fixture(params=KINDS)
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> CollectionStores:
-    return _stores(request.param, tmp_path)
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CollectionStores]:
+    with _stores(request.param, tmp_path) as stores:
+        yield stores
 
 
 @pytest.fixture
@@ -69,48 +81,6 @@ def name(stores: CollectionStores) -> Iterator[str]:
 def collection(stores: CollectionStores, name: str) -> Iterator[CollectionStore]:
     with closing(stores.create(name, FINGERPRINT)) as collection:
         yield collection
-
-
-def points(count: int = 40) -> list[Point]:
-    """Passages of four documents; every eighth cannot be read by the encoder."""
-    random = np.random.default_rng(7)
-    return [_point(i, random) for i in range(count)]
-
-
-def _point(i: int, random: np.random.Generator) -> Point:
-    legible = i % 8 != 7
-    chunk = Chunk(
-        id=new_chunk_id(f"doc-{i % 4}", f"passage {i}", 0),
-        document_id=f"doc-{i % 4}",
-        source=f"notes/{i % 4}.md",
-        title=f"Document {i % 4}",
-        text=f"passage {i}: 重排序把最好的放在前面 \U0001f600",
-        start=i * 100,
-        end=i * 100 + 90,
-        ordinal=i,
-        headings=("Guide", f"Part {i % 3}"),
-        page=i % 5 or None,
-        legible=legible,
-        metadata={
-            "lang": "zh" if i % 2 else "en",
-            "year": 2015 + i % 10,
-            "score": i / 8,
-            "draft": i % 3 == 0,
-            "author": None if i % 5 else "Wang",
-            "published": f"2024-{i % 12 + 1:02d}-15",
-        },
-    )
-    terms = sorted({int(term) for term in random.integers(0, 50, size=6)})
-    lexical = SparseVector(tuple(terms), tuple(float(w) for w in random.uniform(0.5, 2, size=len(terms))))
-    dense = normalised(random.normal(size=DIM).astype(np.float32))
-    tokens = normalised(random.normal(size=(3 + i % 5, DIM)).astype(np.float32))
-    return Point(chunk, lexical, dense if legible else None, tokens if legible else None)
-
-
-def legs() -> list[Leg]:
-    random = np.random.default_rng(11)
-    dense = normalised(random.normal(size=DIM).astype(np.float32))
-    return [Leg(DENSE, dense), Leg(LEXICAL, SparseVector((3, 17, 40, 44), (1.0, 0.7, 1.3, 0.2)))]
 
 
 def test_a_passage_comes_back_as_it_was_stored(collection: CollectionStore) -> None:
@@ -241,8 +211,12 @@ def test_a_dropped_collection_is_gone(stores: CollectionStores, name: str) -> No
 def test_every_store_ranks_alike(kind: str, tmp_path: Path) -> None:
     """Same passages, same query: the same ids in the same order, and scores within the stated tolerance."""
     name = f"alike-{uuid4().hex[:8]}"
-    one, other = _stores("edge", tmp_path), _stores(kind, tmp_path)
-    with closing(one.create(name, FINGERPRINT)) as edge, closing(other.create(name, FINGERPRINT)) as server:
+    with (
+        _stores("edge", tmp_path) as one,
+        _stores(kind, tmp_path) as other,
+        closing(one.create(name, FINGERPRINT)) as edge,
+        closing(other.create(name, FINGERPRINT)) as server,
+    ):
         for collection in (edge, server):
             collection.upsert(points())
         for mine, theirs in zip(edge.search(legs(), 30), server.search(legs(), 30), strict=True):
@@ -258,20 +232,7 @@ def test_every_store_ranks_alike(kind: str, tmp_path: Path) -> None:
         ours, others = edge.max_sim(query, ids), server.max_sim(query, ids)
         assert sorted(ids, key=ours.__getitem__) == sorted(ids, key=others.__getitem__)
         assert all(abs(ours[id_] - others[id_]) <= TOKEN_TOLERANCE * len(query) for id_ in ids)
-    other.drop(name)
-
-
-def graded_query() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return normalised(np.random.default_rng(23).normal(size=(5, DIM)).astype(np.float32))
-
-
-def graded_points() -> list[Point]:
-    """Passages whose tokens lie ever nearer to the graded query: an order beyond storage error."""
-    noise = np.random.default_rng(29).normal(size=(8, 5, DIM)).astype(np.float32)
-    tokens = [normalised(graded_query() + 0.25 * (8 - i) * normalised(noise[i])) for i in range(8)]
-    return [
-        Point(point.chunk, point.lexical, point.dense, tokens[i]) for i, point in enumerate(points(60)[40:48])
-    ]
+        other.drop(name)
 
 
 def test_the_token_leg_can_be_searched_like_any_other(collection: CollectionStore) -> None:

@@ -1,0 +1,171 @@
+"""The gRPC face of `qdrant_wire`: the same local mode behind the protocol's own messages."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from typing import Any
+
+import grpc as rpc
+from qdrant_client import QdrantClient, grpc
+from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
+
+
+class GrpcWire:
+    """State of the server: what it holds, the codes it shall abort with next, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.client = QdrantClient(":memory:")
+        self.aborts: list[rpc.StatusCode] = []
+        self.seen: list[str] = []
+        self.port = 0
+
+
+@contextmanager
+def serving_grpc() -> Iterator[GrpcWire]:
+    """A running gRPC server on 127.0.0.1."""
+    wire = GrpcWire()
+    server = rpc.server(futures.ThreadPoolExecutor(max_workers=1))
+    grpc.add_PointsServicer_to_server(_servicer(grpc.PointsServicer, _POINTS, wire), server)
+    grpc.add_CollectionsServicer_to_server(_servicer(grpc.CollectionsServicer, _COLLECTIONS, wire), server)
+    wire.port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield wire
+    finally:
+        server.stop(grace=None).wait()
+        wire.client.close()
+
+
+def _servicer(base: type, calls: dict[str, Callable[[QdrantClient, Any], Any]], wire: GrpcWire) -> Any:
+    return type("Servicer", (base,), {name: _method(name, call, wire) for name, call in calls.items()})()
+
+
+def _method(name: str, call: Callable[[QdrantClient, Any], Any], wire: GrpcWire) -> Any:
+    def answer(_self: Any, request: Any, context: rpc.ServicerContext) -> Any:
+        wire.seen.append(name)
+        if wire.aborts:
+            context.abort(wire.aborts.pop(0), "told to fail")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # local mode's remarks on indexes and search parameters
+            try:
+                return call(wire.client, request)
+            except ValueError as error:
+                context.abort(_code(str(error)), str(error))
+
+    return answer
+
+
+def _code(message: str) -> rpc.StatusCode:
+    if "already exists" in message:
+        return rpc.StatusCode.ALREADY_EXISTS
+    return rpc.StatusCode.NOT_FOUND if "not found" in message else rpc.StatusCode.INTERNAL
+
+
+def _create(client: QdrantClient, request: Any) -> Any:
+    client.create_collection(
+        request.collection_name,
+        vectors_config=GrpcToRest.convert_vectors_config(request.vectors_config),
+        sparse_vectors_config=GrpcToRest.convert_sparse_vector_config(request.sparse_vectors_config),
+        metadata=GrpcToRest.convert_payload(request.metadata),
+    )
+    return grpc.CollectionOperationResponse(result=True)
+
+
+def _info(client: QdrantClient, request: Any) -> Any:
+    info = client.get_collection(request.collection_name)
+    return grpc.GetCollectionInfoResponse(result=RestToGrpc.convert_collection_info(info))
+
+
+def _list(client: QdrantClient, request: Any) -> Any:
+    named = [grpc.CollectionDescription(name=one.name) for one in client.get_collections().collections]
+    return grpc.ListCollectionsResponse(collections=named)
+
+
+def _drop(client: QdrantClient, request: Any) -> Any:
+    return grpc.CollectionOperationResponse(result=client.delete_collection(request.collection_name))
+
+
+def _done() -> Any:
+    return grpc.PointsOperationResponse(
+        result=grpc.UpdateResult(operation_id=0, status=grpc.UpdateStatus.Completed)
+    )
+
+
+def _upsert(client: QdrantClient, request: Any) -> Any:
+    client.upsert(
+        request.collection_name, [GrpcToRest.convert_point_struct(point) for point in request.points]
+    )
+    return _done()
+
+
+def _delete(client: QdrantClient, request: Any) -> Any:
+    client.delete(request.collection_name, GrpcToRest.convert_points_selector(request.points))
+    return _done()
+
+
+def _query(client: QdrantClient, request: Any) -> Any:
+    return grpc.QueryResponse(result=_scored(client, request))
+
+
+def _query_batch(client: QdrantClient, request: Any) -> Any:
+    results = [grpc.BatchResult(result=_scored(client, query)) for query in request.query_points]
+    return grpc.QueryBatchResponse(result=results)
+
+
+def _scored(client: QdrantClient, request: Any) -> list[Any]:
+    asked = GrpcToRest.convert_query_points(request)
+    [answer] = client.query_batch_points(request.collection_name, [asked])
+    return [RestToGrpc.convert_scored_point(point) for point in answer.points]
+
+
+def _get(client: QdrantClient, request: Any) -> Any:
+    records = client.retrieve(
+        request.collection_name,
+        [GrpcToRest.convert_point_id(id_) for id_ in request.ids],
+        with_payload=request.with_payload.enable,
+        with_vectors=GrpcToRest.convert_with_vectors_selector(request.with_vectors),
+    )
+    return grpc.GetResponse(result=[_retrieved(record) for record in records])
+
+
+def _scroll(client: QdrantClient, request: Any) -> Any:
+    records, following = client.scroll(
+        request.collection_name,
+        limit=request.limit,
+        offset=GrpcToRest.convert_point_id(request.offset) if request.HasField("offset") else None,
+        with_payload=request.with_payload.enable,
+    )
+    return grpc.ScrollResponse(
+        result=[_retrieved(record) for record in records],
+        next_page_offset=None if following is None else RestToGrpc.convert_extended_point_id(following),
+    )
+
+
+def _retrieved(record: Any) -> Any:
+    # the conversion knows no absent payload
+    return RestToGrpc.convert_retrieved_point(record.model_copy(update={"payload": record.payload or {}}))
+
+
+def _count(client: QdrantClient, request: Any) -> Any:
+    return grpc.CountResponse(result=grpc.CountResult(count=client.count(request.collection_name).count))
+
+
+_COLLECTIONS: dict[str, Callable[[QdrantClient, Any], Any]] = {
+    "Create": _create,
+    "Get": _info,
+    "List": _list,
+    "Delete": _drop,
+}
+_POINTS: dict[str, Callable[[QdrantClient, Any], Any]] = {
+    "Upsert": _upsert,
+    "Delete": _delete,
+    "Query": _query,
+    "QueryBatch": _query_batch,
+    "Get": _get,
+    "Scroll": _scroll,
+    "Count": _count,
+    "CreateFieldIndex": lambda client, request: _done(),
+}

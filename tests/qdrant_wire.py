@@ -1,0 +1,203 @@
+"""A Qdrant server for tests: REST on 127.0.0.1 over the client's own local mode, which can be told to fail.
+
+It speaks as much of the protocol as winnow uses, so that what is sent and read back really travels as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel
+from qdrant_client import QdrantClient, models
+
+
+@dataclass
+class Fault:
+    """An answer in place of the real one; `delay_s` only answers late. An empty `body` is Qdrant's form."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    delay_s: float = 0
+    path: str = ""
+
+
+class Wire:
+    """State of the server: what it holds, what it shall do wrong next, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.client = QdrantClient(":memory:")
+        self.lock = threading.Lock()
+        self.released = threading.Event()
+        self.faults: list[Fault] = []
+        self.api_key = ""
+        self.seen: list[str] = []
+        self.sizes: list[int] = []
+        self.bodies: dict[str, Any] = {}
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def fail(self, *faults: Fault) -> None:
+        self.faults.extend(faults)
+
+    def next_fault(self, path: str) -> Fault | None:
+        for fault in self.faults:
+            if fault.path in path:
+                self.faults.remove(fault)
+                return fault
+        return None
+
+
+@contextmanager
+def serving() -> Iterator[Wire]:
+    """A running server; it stops, and lets go of delayed answers, at the end."""
+    wire = Wire()
+    handler = type("Handler", (_Handler,), {"wire": wire})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        wire.port = server.server_port
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        try:
+            yield wire
+        finally:
+            wire.released.set()
+            server.shutdown()
+            thread.join()
+            wire.client.close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    wire: Wire
+    protocol_version = "HTTP/1.1"
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path = unquote(urlsplit(self.path).path)
+        self.wire.seen.append(f"{self.command} {path}")
+        self.wire.sizes.append(len(body))
+        self.wire.bodies[self.wire.seen[-1]] = json.loads(body or b"null")
+        fault = self.wire.next_fault(path)
+        if fault is not None and fault.delay_s:
+            self.wire.released.wait(fault.delay_s)
+        elif fault is not None:
+            self._send(fault.status, fault.body or _error(f"told to fail ({fault.status})"), fault.headers)
+            return
+        if self.wire.api_key and self.headers.get("api-key") != self.wire.api_key:
+            self._send(401, b"Must provide an API key or an Authorization bearer token")
+            return
+        with self.wire.lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # local mode's remarks on indexes and search parameters
+            status, answer = _served(self.wire.client, self.command, path.strip("/").split("/"), body)
+        self._send(status, answer)
+
+    def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        try:
+            self.send_response(status)
+            for key, value in (headers or {}).items():
+                self.send_header(key, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        except ConnectionError:
+            self.close_connection = True  # the caller did not wait
+
+    do_GET = do_PUT = do_POST = do_DELETE = _answer  # noqa: N815 - the base class's names
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+def _served(client: QdrantClient, method: str, path: list[str], body: bytes) -> tuple[int, bytes]:
+    if path == [""]:
+        return 200, json.dumps({"title": "qdrant", "version": "1.20.0"}).encode()
+    if path == ["collections"]:
+        return 200, _result(client.get_collections())
+    name, route = path[1], "/".join([method, *path[2:]])
+    if route != "PUT" and not client.collection_exists(name):
+        return 404, _error(f"Not found: Collection `{name}` doesn't exist!")
+    if route == "PUT" and client.collection_exists(name):
+        return 409, _error(f"Wrong input: Collection `{name}` already exists!")
+    return 200, _result(_ROUTES[route](client, name, json.loads(body or b"null")))
+
+
+def _create(client: QdrantClient, name: str, body: Any) -> Any:
+    asked = models.CreateCollection.model_validate(body)
+    return client.create_collection(
+        name,
+        vectors_config=asked.vectors,
+        sparse_vectors_config=asked.sparse_vectors,
+        metadata=asked.metadata,
+    )
+
+
+def _delete(client: QdrantClient, name: str, body: Any) -> Any:
+    return client.delete(name, models.FilterSelector.model_validate(body))
+
+
+def _query(client: QdrantClient, name: str, body: Any) -> Any:
+    asked = models.QueryRequest.model_validate(body)
+    return client.query_batch_points(name, [asked])[0]
+
+
+def _query_batch(client: QdrantClient, name: str, body: Any) -> Any:
+    return client.query_batch_points(name, models.QueryRequestBatch.model_validate(body).searches)
+
+
+def _retrieve(client: QdrantClient, name: str, body: Any) -> Any:
+    return client.retrieve(name, body["ids"], body.get("with_payload"), body.get("with_vector"))
+
+
+def _scroll(client: QdrantClient, name: str, body: Any) -> Any:
+    asked = models.ScrollRequest.model_validate(body)
+    points, following = client.scroll(
+        name,
+        asked.filter,
+        asked.limit or 10,
+        offset=asked.offset,
+        with_payload=asked.with_payload is not False,
+        with_vectors=asked.with_vector or False,
+    )
+    return models.ScrollResult(points=points, next_page_offset=following)
+
+
+_ROUTES: dict[str, Callable[[QdrantClient, str, Any], Any]] = {
+    "GET": lambda client, name, _: client.get_collection(name),
+    "PUT": _create,
+    "DELETE": lambda client, name, _: client.delete_collection(name),
+    "PUT/index": lambda client, name, body: models.UpdateResult(operation_id=0, status="completed"),
+    "PUT/points": lambda client, name, body: client.upsert(
+        name, models.PointsList.model_validate(body).points
+    ),
+    "POST/points/delete": _delete,
+    "POST/points/query": _query,
+    "POST/points/query/batch": _query_batch,
+    "POST/points": _retrieve,
+    "POST/points/scroll": _scroll,
+    "POST/points/count": lambda client, name, body: client.count(name),
+}
+
+
+def _result(result: Any) -> bytes:
+    return json.dumps({"result": _plain(result), "status": "ok", "time": 0.0}, ensure_ascii=False).encode()
+
+
+def _plain(result: Any) -> Any:
+    if isinstance(result, BaseModel):
+        return result.model_dump(mode="json")
+    return [_plain(item) for item in result] if isinstance(result, list) else result
+
+
+def _error(message: str) -> bytes:
+    return json.dumps({"status": {"error": message}, "time": 0.0}).encode()
