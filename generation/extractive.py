@@ -20,7 +20,7 @@ from generation.scoring import (
     neural_scores,
 )
 from generation.sentences import plain, sentences
-from storage.records import Candidate, Citation, Generation, Outcome
+from storage.records import UNREADABLE_QUESTION, Candidate, Citation, Generation, Outcome
 
 NAME = "extractive"
 SENTENCES = 3
@@ -101,9 +101,7 @@ class ExtractiveAnswerer:
     ) -> tuple[list[float | None], str]:
         """Scores by token vectors, and why they are not complete."""
         if not self._encoder.reads(question):
-            return [None] * len(
-                found
-            ), "the encoder cannot read the question: sentences chosen by shared words alone"
+            return [None] * len(found), UNREADABLE_QUESTION
         scores = neural_scores(question, candidates, found, self._encoder, self._vectors)
         missing = scores.count(None)
         if missing == 0:

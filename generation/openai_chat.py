@@ -73,25 +73,22 @@ class OpenAIChat:
         The key is the one that is handed in, or none: no credential, organisation or header is taken from the
         environment. Raises ChatError where `base_url` is no URL.
         """
-        from openai import AsyncOpenAI, Omit
+        from openai import AsyncOpenAI
 
         # An empty string keeps the client from looking into the environment; a None would not.
-        headers: dict[str, Any] = {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
-        if not api_key:
-            headers["Authorization"] = Omit()
         with translated(model, base_url):
             client = AsyncOpenAI(
                 api_key=api_key or "",
                 admin_api_key="",
+                organization="",
+                project="",
                 webhook_secret="",
                 base_url=base_url,
                 timeout=timeout_s,
                 max_retries=max_retries,
-                default_headers=headers,
             )
-        client._custom_headers = (
-            headers  # without those of OPENAI_CUSTOM_HEADERS, which may hold a credential
-        )
+        client.organization = client.project = None  # an empty one would be sent
+        client._custom_headers = {}  # those of OPENAI_CUSTOM_HEADERS, which may hold a credential
         wishes = Wishes(new_limit_name="api.openai.com" in base_url)
         return cls(client, model, timeout_s=timeout_s, price=(prices or {}).get(model), wishes=wishes)
 
@@ -149,10 +146,17 @@ class OpenAIChat:
             yield piece
         yield self._completion(collected, calls, started)
 
+    @property
+    def _headers(self) -> dict[str, Any]:
+        """Without a key the client wants to be told that none is meant."""
+        from openai import Omit
+
+        return {} if self._client.api_key else {"Authorization": Omit()}
+
     async def models(self) -> list[str]:
         """The names of the models that the endpoint offers. Raises ChatError."""
         with translated(self._model, self._base_url), anyio.fail_after(self._deadline_s):
-            return sorted([model.id async for model in self._client.models.list()])
+            return sorted([model.id async for model in self._client.models.list(extra_headers=self._headers)])
 
     async def aclose(self) -> None:
         await self._client.close()
@@ -186,7 +190,9 @@ class OpenAIChat:
         while True:
             wanted = self._wishes.applied(body, refused)
             try:
-                raw = await self._client.chat.completions.with_raw_response.create(**wanted)
+                raw = await self._client.chat.completions.with_raw_response.create(
+                    **wanted, extra_headers=self._headers
+                )
             except (BadRequestError, UnprocessableEntityError) as error:
                 more = refused_by(str(error), wanted, refused)
                 if not more:
