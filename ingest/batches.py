@@ -1,0 +1,131 @@
+"""From passages to the store: encoded in batches across documents, written by one thread behind.
+
+The order of writing is what makes a kill harmless. For each batch: documents that begin are noted as
+pending; their passages are stored; what a finished document no longer has is deleted; and only then does the
+manifest say that the document is in. Whatever was cut off is done again by the next run, under the same ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from ingest.encoding import LexicalEncoder, PassageEncoder
+from storage.manifest import DocumentRow, Manifest
+from storage.records import Chunk
+from storage.store import Writer
+from storage.vectors import Point, payload_bytes
+
+PENDING = "pending"
+# The write-ahead log keeps everything until a flush, at somewhat more than this size.
+_FLUSH_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A document that is complete: its row for the manifest (None: forget it), and whether older passages
+    of it may lie in the store."""
+
+    id: str
+    row: DocumentRow | None
+    had_passages: bool
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is written together."""
+
+    points: list[Point] = field(default_factory=list)
+    openings: list[DocumentRow] = field(default_factory=list)
+    closings: list[Closing] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        return not (self.points or self.openings or self.closings)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Points, and for each passage whether the encoder could read it."""
+
+    points: list[Point]
+    legible: list[bool]
+
+
+class Embedder:
+    """Passages → points. Passages that the encoder cannot read get a lexical vector only."""
+
+    def __init__(self, encoder: PassageEncoder, lexical: LexicalEncoder, *, tokens: bool) -> None:
+        self._encoder = encoder
+        self._lexical = lexical
+        self._tokens = tokens
+
+    def encode(self, chunks: Sequence[Chunk]) -> Encoded:
+        """The points of passages, in their order, and which of them the encoder could read."""
+        texts = [chunk.encoded_text for chunk in chunks]
+        legible = [self._encoder.reads(text) for text in texts]
+        readable = [text for text, reads in zip(texts, legible, strict=True) if reads]
+        encodings = iter(self._encoder.encode_passages(readable, tokens=self._tokens) if readable else ())
+        points = []
+        for chunk, text, reads in zip(chunks, texts, legible, strict=True):
+            encoding = next(encodings) if reads else None
+            points.append(
+                Point(
+                    chunk if reads else replace(chunk, legible=False),
+                    self._lexical.encode_passage(text),
+                    dense=encoding.dense if encoding else None,
+                    tokens=encoding.tokens if encoding else None,
+                )
+            )
+        return Encoded(points, legible)
+
+
+class Sink:
+    """Writes batches in order, in a thread of its own, at most one behind."""
+
+    def __init__(self, store: Writer, manifest: Manifest) -> None:
+        self._store = store
+        self._manifest = manifest
+        self._thread = ThreadPoolExecutor(1, "ingest-writer")
+        self._writing: Future[None] | None = None
+        self._unflushed = 0
+
+    def put(self, batch: Batch) -> None:
+        """Write soon; waits for the batch before. Raises what writing that one raised."""
+        self.wait()
+        if not batch.empty:
+            self._writing = self._thread.submit(self._write, batch)
+
+    def wait(self) -> None:
+        """Until everything is written."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def close(self) -> None:
+        """Let the write in progress end, whatever came of it."""
+        self._thread.shutdown(wait=True)
+
+    def _write(self, batch: Batch) -> None:
+        if batch.openings:
+            self._manifest.put_many(batch.openings)
+        if batch.points:
+            self._store.upsert(batch.points)
+            self._flush_by_volume(batch.points)
+        for closing in batch.closings:
+            if closing.had_passages:
+                self._store.delete_document(
+                    closing.id, keep=set(closing.row.chunk_ids) if closing.row else ()
+                )
+        if rows := [closing.row for closing in batch.closings if closing.row]:
+            self._manifest.put_many(rows)
+        for closing in batch.closings:
+            if closing.row is None:
+                self._manifest.remove(closing.id)
+
+    def _flush_by_volume(self, points: Sequence[Point]) -> None:
+        self._unflushed += payload_bytes(points)
+        if self._unflushed >= _FLUSH_BYTES:
+            self._store.flush()
+            self._unflushed = 0

@@ -1,0 +1,116 @@
+"""Which files a run means: given files, trees, globs; in a stable order, nothing outside the tree."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ingest.ignore import IgnoreRules
+from ingest.loaders import supported
+from storage.errors import NotFoundError
+
+Paths = Sequence[str | os.PathLike[str]]
+
+# What editors and systems leave beside documents: locks and resource forks, never documents themselves.
+_LITTER = ("~$", "._", ".~lock.")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file to ingest; `source` is its absolute posix path, which is also its name in the collection."""
+
+    path: Path
+    source: str
+    size: int
+
+
+@dataclass(slots=True)
+class Discovery:
+    """What was found: the files, the trees they came from, and what was left out, counted by suffix."""
+
+    files: list[FoundFile] = field(default_factory=list)
+    roots: list[str] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def covers(self, source: str) -> bool:
+        """Whether a document of that source belongs to what was asked for."""
+        return any(source == root or source.startswith(root.rstrip("/") + "/") for root in self.roots)
+
+
+def discover(paths: Paths) -> Discovery:
+    """All files that the paths mean, sorted, each once.
+
+    A directory means its tree: without hidden directories, without what `.winnowignore` names, without files
+    of unknown formats, and without links that lead out of it. A file that is named is taken whatever its
+    suffix. Raises NotFoundError for a path that does not exist and a pattern that matches nothing.
+    """
+    found = Discovery()
+    seen: set[str] = set()
+    for given in paths:
+        for path in _expanded(Path(given).expanduser()):
+            found.roots.append(_absolute(path).as_posix())
+            files = _tree(path, found.skipped) if path.is_dir() else [path]
+            for file in files:
+                _add(found, seen, file)
+    found.files.sort(key=lambda file: file.source)
+    return found
+
+
+def _add(found: Discovery, seen: set[str], file: Path) -> None:
+    source = _absolute(file).as_posix()
+    if source in seen:
+        return
+    seen.add(source)
+    with suppress(FileNotFoundError):  # it left between the listing and now
+        found.files.append(FoundFile(file, source, file.stat().st_size))
+
+
+def _absolute(path: Path) -> Path:
+    # Not resolve(): a link keeps the name under which people know it.
+    return Path(os.path.abspath(path))  # noqa: PTH100 - pathlib's absolute() leaves ".." inside
+
+
+def _expanded(path: Path) -> list[Path]:
+    if path.exists():
+        return [path]
+    if any(character in path.as_posix() for character in "*?["):
+        anchor = Path(path.anchor) if path.anchor else Path()
+        pattern = path.relative_to(path.anchor).as_posix() if path.anchor else path.as_posix()
+        if matches := sorted(anchor.glob(pattern)):
+            return matches
+        raise NotFoundError(f"no file matches {path}")
+    raise NotFoundError(f"{path} does not exist", way_out="Give files, directories, or a quoted pattern.")
+
+
+def _tree(root: Path, skipped: Counter[str]) -> Iterator[Path]:
+    rules = IgnoreRules()
+    real_root = root.resolve()
+    for folder, subfolders, names in os.walk(root):
+        here = Path(folder)
+        rules = rules.entered(here)
+        subfolders[:] = sorted(
+            name
+            for name in subfolders
+            if not name.startswith(".") and not rules.ignores(here / name, is_folder=True)
+        )
+        for name in sorted(names):
+            path = here / name
+            if name.startswith(_LITTER) or rules.ignores(path, is_folder=False):
+                continue
+            if not supported(name):
+                skipped[path.suffix.lower() or name] += 1
+            elif path.is_symlink() and not _inside(path, real_root):
+                skipped["(links out of the tree)"] += 1
+            elif path.is_file():
+                yield path
+
+
+def _inside(path: Path, root: Path) -> bool:
+    try:
+        return path.resolve(strict=True).is_relative_to(root)
+    except OSError:  # a link to nowhere, or in a circle
+        return False

@@ -1,0 +1,61 @@
+"""A run that writes nothing: it parses everything, encodes a sample, and says what the whole would take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from ingest.batches import Batch, Embedder, Encoded
+from ingest.report import Estimate
+from storage.records import Chunk
+from storage.vectors import Point
+
+_SAMPLE = 32
+# Bytes on disk beside the vectors, for payload and indexes, as a multiple of the text's bytes; measured.
+_TEXT_FACTOR = 3
+# Token vectors rest at 4 bits a dimension, in what a store rounds up to; the dense vector at 32.
+_TOKEN_BITS, _DENSE_BITS = 5, 40
+
+
+class DryRun:
+    """Stands where the embedder and the sink stand."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._passages = 0
+        self._text_bytes = 0
+        self._sampled = 0
+        self._sample_seconds = 0.0
+        self._sample_bits = 0
+
+    def encode(self, chunks: Sequence[Chunk]) -> Encoded:
+        """Encodes only until the sample is full; of the others it counts."""
+        self._passages += len(chunks)
+        self._text_bytes += sum(len(chunk.text.encode("utf-8", "replace")) for chunk in chunks)
+        sample = chunks[: max(0, _SAMPLE - self._sampled)]
+        if sample:
+            started = time.monotonic()
+            encoded = self._embedder.encode(sample)
+            self._sample_seconds += time.monotonic() - started
+            self._sampled += len(sample)
+            self._sample_bits += sum(_bits(point) for point in encoded.points)
+        return Encoded([], [True] * len(chunks))
+
+    def put(self, batch: Batch) -> None: ...
+
+    def wait(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def estimate(self) -> Estimate:
+        """From the sample's speed and size."""
+        share = self._passages / self._sampled if self._sampled else 0.0
+        vectors = share * self._sample_bits / 8
+        return Estimate(
+            self._passages, share * self._sample_seconds, int(vectors + _TEXT_FACTOR * self._text_bytes)
+        )
+
+
+def _bits(point: Point) -> int:
+    dense = 0 if point.dense is None else point.dense.size * _DENSE_BITS
+    return dense + (0 if point.tokens is None else point.tokens.size * _TOKEN_BITS)

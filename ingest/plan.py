@@ -1,0 +1,166 @@
+"""Before a file is parsed: is there anything to do for it at all?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from ingest.batches import PENDING
+from ingest.discover import FoundFile
+from ingest.loaders import format_of
+from ingest.options import IngestOptions
+from ingest.parse import is_record_file
+from ingest.record_files import passages_in
+from ingest.report import DocumentResult
+from storage.manifest import DocumentRow, Manifest
+from storage.store import document_id
+
+
+class Verdict(Enum):
+    """`SETTLED`: nothing to do. `WAIT`: its content is, or may soon be, here under another name."""
+
+    PARSE = auto()
+    SETTLED = auto()
+    WAIT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do for a file; `result` says what became of a settled one."""
+
+    verdict: Verdict
+    file: FoundFile
+    old: DocumentRow | None
+    content_hash: str
+    result: DocumentResult | None = None
+
+
+class Planner:
+    """Compares files with the manifest. `reindex` leaves nothing unchanged."""
+
+    def __init__(self, manifest: Manifest, options: IngestOptions, chunker: str, *, reindex: bool) -> None:
+        self._manifest = manifest
+        self._options = options
+        self._chunker = chunker
+        self._reindex = reindex
+        # content hash and parser → the file of this round that has them
+        self._begun: dict[tuple[str, str], str] = {}
+
+    def parser_of(self, source: str) -> str:
+        """The fingerprint of whatever decides how this file becomes passages."""
+        found = format_of(source)
+        kind = found.fingerprint if found else "text/1"
+        columns = self._options.columns if is_record_file(source) else None
+        fields = (
+            ""
+            if columns is None
+            else f" by line: {columns.text}, {columns.id}, {columns.title}, {columns.metadata}"
+        )
+        return f"{kind}{fields}; {self._chunker}"
+
+    def decide(self, file: FoundFile) -> Decision:
+        """Look at a file's bytes and at what is known of it."""
+        old = self._manifest.get(document_id(file.source))
+        digest = _digest(file, self._options.limits.file_bytes)
+        decision = Decision(Verdict.PARSE, file, old, digest)
+        if old is not None and old.content_hash == digest and not self._reindex:
+            if old.status == "duplicate":
+                return replace(decision, verdict=Verdict.WAIT)
+            if result := self._known(file, old):
+                return replace(decision, verdict=Verdict.SETTLED, result=result)
+        if self._twin(digest, file.source):
+            return replace(decision, verdict=Verdict.WAIT)
+        return decision
+
+    def settle(self, waiting: Sequence[Decision]) -> list[Decision]:
+        """Decide on files that waited, now that everything before them is written.
+
+        Of several new twins the first is parsed; the others wait once more.
+        """
+        self._begun.clear()
+        return [self._settled(decision) for decision in waiting]
+
+    def _settled(self, waiting: Decision) -> Decision:
+        source = waiting.file.source
+        original = self._manifest.by_hash(waiting.content_hash)
+        if original is not None and self._same_content(original, source):
+            result = DocumentResult(source, "duplicate", f"has the same content as {original.source}")
+            return replace(waiting, verdict=Verdict.SETTLED, result=result)
+        if self._begun_elsewhere(waiting.content_hash, source):
+            return waiting
+        return replace(waiting, verdict=Verdict.PARSE)
+
+    def id_of(self, decision: Decision) -> str:
+        return document_id(decision.file.source)
+
+    def is_unchanged(self, old: DocumentRow | None, new: DocumentRow) -> bool:
+        """Whether a record of a file is in the collection just as it would be now."""
+        return (
+            not self._reindex
+            and old is not None
+            and old.status == "ingested"
+            and old.content_hash == new.content_hash
+            and old.parser == new.parser
+        )
+
+    def duplicate_row(self, decision: Decision) -> DocumentRow:
+        """The manifest's row of a settled duplicate."""
+        original = self._manifest.by_hash(decision.content_hash)
+        return DocumentRow(
+            id=document_id(decision.file.source),
+            source=decision.file.source,
+            content_hash=decision.content_hash,
+            title=original.title if original else "",
+            mime=original.mime if original else "",
+            status="duplicate",
+            reason=decision.result.reason if decision.result else "",
+            duplicate_of=original.id if original else None,
+            parser=self.parser_of(decision.file.source),
+        )
+
+    def _known(self, file: FoundFile, old: DocumentRow) -> DocumentResult | None:
+        same_parser = old.parser == self.parser_of(file.source)
+        if old.status == "ingested":
+            stale = (
+                ""
+                if same_parser
+                else f"was read by {old.parser}; now it would be {self.parser_of(file.source)}"
+            )
+            warnings = (f"{stale}: --reindex reads it again",) if stale else ()
+            chunks = len(old.chunk_ids) or passages_in(old.reason)
+            return DocumentResult(file.source, "unchanged", "", chunks, warnings)
+        if old.status == "refused" and same_parser:
+            return DocumentResult(file.source, "refused", old.reason)
+        return None
+
+    def _twin(self, digest: str, source: str) -> bool:
+        other = self._manifest.by_hash(digest)
+        known = other is not None and self._same_content(other, source)
+        return known or self._begun_elsewhere(digest, source)
+
+    def _begun_elsewhere(self, digest: str, source: str) -> bool:
+        """Whether another file of that content is being read; if none is, this one is from now on."""
+        return self._begun.setdefault((digest, self.parser_of(source)), source) != source
+
+    def _same_content(self, other: DocumentRow, source: str) -> bool:
+        return other.source != source and other.parser == self.parser_of(source)
+
+
+def had_passages(old: DocumentRow | None) -> bool:
+    """Whether passages of a document may lie in the store."""
+    return old is not None and old.status in ("ingested", PENDING)
+
+
+def _digest(file: FoundFile, limit: int) -> str:
+    if file.size > limit and not is_record_file(file.source):
+        return f"{file.size} bytes"
+    digest = hashlib.sha256()
+    try:
+        with file.path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
+    return digest.hexdigest()

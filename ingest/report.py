@@ -1,0 +1,117 @@
+"""What a run did, document by document and in total."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+DocumentStatus = Literal["ingested", "unchanged", "replaced", "duplicate", "removed", "refused"]
+STATUSES: tuple[DocumentStatus, ...] = (
+    "ingested",
+    "unchanged",
+    "replaced",
+    "duplicate",
+    "removed",
+    "refused",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentResult:
+    """What became of one file. `chunks` counts its passages in the collection after the run."""
+
+    path: str
+    status: DocumentStatus
+    reason: str = ""
+    chunks: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run would take: passages to embed, seconds, bytes on disk."""
+
+    passages: int
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run is. Sizes in bytes; rates per second; None where nothing can be said yet."""
+
+    documents: int
+    documents_total: int
+    bytes_done: int
+    bytes_total: int
+    passages: int
+    passages_per_second: float
+    seconds_left: float | None
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestReport:
+    """A finished run.
+
+    `skipped` counts files of a tree whose suffix no parser knows, by suffix. `illegible` counts passages
+    that the encoder cannot read, `embedded` those that it encoded in this run.
+    """
+
+    documents: tuple[DocumentResult, ...]
+    seconds: float = 0.0
+    embedded: int = 0
+    illegible: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    dry_run: bool = False
+    estimate: Estimate | None = None
+
+    @property
+    def totals(self) -> dict[str, int | float]:
+        counts = Counter(result.status for result in self.documents)
+        return {
+            "documents": len(self.documents),
+            **{status: counts[status] for status in STATUSES},
+            "skipped": sum(self.skipped.values()),
+            "chunks": sum(result.chunks for result in self.documents),
+            "embedded": self.embedded,
+            "illegible": self.illegible,
+            "warnings": sum(len(result.warnings) for result in self.documents),
+            "seconds": round(self.seconds, 3),
+        }
+
+    @property
+    def refused(self) -> Sequence[DocumentResult]:
+        return [result for result in self.documents if result.status == "refused"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain values: `documents`, `totals`, `skipped`; for a dry run also `estimate`."""
+        values: dict[str, Any] = {
+            "documents": [
+                {
+                    "path": result.path,
+                    "status": result.status,
+                    "reason": result.reason,
+                    "chunks": result.chunks,
+                    "warnings": list(result.warnings),
+                }
+                for result in self.documents
+            ],
+            "totals": self.totals,
+            "skipped": dict(self.skipped),
+        }
+        if self.dry_run:
+            values["dry_run"] = True
+        if self.estimate:
+            values["estimate"] = {
+                "passages": self.estimate.passages,
+                "seconds": round(self.estimate.seconds, 1),
+                "bytes": self.estimate.bytes,
+            }
+        return values
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), ensure_ascii=False)

@@ -1,0 +1,95 @@
+"""An ingest run: find, compare, parse, encode, write; what is already there costs a hash."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from ingest.assembly import Assembly
+from ingest.batches import Embedder, Sink
+from ingest.chunking import chunker_fingerprint
+from ingest.discover import Paths, discover
+from ingest.dry_run import DryRun
+from ingest.encoding import LexicalEncoder, PassageEncoder
+from ingest.options import IngestOptions
+from ingest.plan import Planner
+from ingest.pool import Pool
+from ingest.report import IngestReport
+from ingest.steps import OnProgress, Run
+from ingest.tasks import Setup
+from storage.manifest import Manifest
+from storage.store import Writer
+
+
+class Ingestor:
+    """Brings files into one collection. One run at a time."""
+
+    def __init__(
+        self,
+        store: Writer,
+        encoder: PassageEncoder,
+        lexical: LexicalEncoder,
+        manifest: Manifest,
+        options: IngestOptions | None = None,
+    ) -> None:
+        self._store = store
+        self._encoder = encoder
+        self._lexical = lexical
+        self._manifest = manifest
+        self._options = options or IngestOptions()
+
+    def run(
+        self,
+        paths: Paths,
+        *,
+        progress: OnProgress | None = None,
+        prune: bool = False,
+        reindex: bool = False,
+        dry_run: bool = False,
+    ) -> IngestReport:
+        """Ingest files and trees; see `ingest.discover.discover` for what a path means.
+
+        `prune` removes documents below the given paths whose files are gone. `reindex` reads and encodes
+        unchanged files again. `dry_run` parses, but encodes only a sample and writes nothing.
+
+        A file that cannot be ingested is in the report as `refused`; the run goes on. Raises NotFoundError,
+        StoreError and LogError; whatever stops a run, the next one goes on where it stopped.
+        """
+        sink: Sink | DryRun = DryRun(self._embedder()) if dry_run else Sink(self._store, self._manifest)
+        embedder = sink if isinstance(sink, DryRun) else self._embedder()
+        started = time.monotonic()
+        try:
+            with Pool(self._setup(), self._options.workers) as pool:
+                planner = Planner(self._manifest, self._options, self._chunker(), reindex=reindex)
+                assembly = Assembly(embedder, sink, self._manifest, planner, self._options.batch)
+                run = Run(discover(paths), planner, pool, assembly, self._manifest, progress)
+                run.through(prune=prune)
+        finally:
+            sink.close()
+        report = run.report(time.monotonic() - started)
+        if isinstance(sink, DryRun):
+            return replace(report, dry_run=True, estimate=sink.estimate())
+        self._store.flush()
+        self._manifest.save_run(report.to_json())
+        return report
+
+    def remove(self, document: str) -> None:
+        """Take a document (by id) out of the store and the manifest."""
+        self._store.delete_document(document)
+        self._store.flush()
+        self._manifest.remove(document)
+
+    def _embedder(self) -> Embedder:
+        return Embedder(self._encoder, self._lexical, tokens=self._options.tokens)
+
+    def _chunker(self) -> str:
+        return chunker_fingerprint(self._encoder.max_tokens, self._options.sizes)
+
+    def _setup(self) -> Setup:
+        return Setup(
+            tokenizer_json=self._encoder.tokenizer_json(),
+            max_tokens=self._encoder.max_tokens,
+            sizes=self._options.sizes,
+            limits=self._options.limits,
+            columns=self._options.columns,
+        )

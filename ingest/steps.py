@@ -1,0 +1,169 @@
+"""The steps of a run: decide on each file, let the workers parse, take what comes back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ingest.assembly import Assembly, OpenFile
+from ingest.discover import Discovery, FoundFile
+from ingest.plan import Decision, Planner, Verdict
+from ingest.pool import Pool
+from ingest.report import DocumentResult, IngestReport, Progress
+from ingest.tasks import Done, Parsed, Task
+from storage.manifest import DocumentRow, Manifest
+
+OnProgress = Callable[[Progress], None]
+
+
+class Run:
+    """One run over what was found."""
+
+    def __init__(
+        self,
+        found: Discovery,
+        planner: Planner,
+        pool: Pool,
+        assembly: Assembly,
+        manifest: Manifest,
+        progress: OnProgress | None,
+    ) -> None:
+        self._found = found
+        self._planner = planner
+        self._pool = pool
+        self._assembly = assembly
+        self._manifest = manifest
+        self._progress = progress
+        self._open: dict[str, OpenFile] = {}
+        self._waiting: list[Decision] = []
+        self._started = time.monotonic()
+        self._done = 0
+        self._bytes_done = 0
+
+    def through(self, *, prune: bool) -> None:
+        """All files, then what had to wait for them."""
+        self._drive(self._planner.decide(file) for file in self._found.files)
+        if prune:
+            self._prune()
+        self._settle()
+        self._bereaved()
+        self._settle()
+
+    def report(self, seconds: float) -> IngestReport:
+        return IngestReport(
+            documents=tuple(sorted(self._assembly.results, key=lambda result: result.path)),
+            seconds=seconds,
+            embedded=self._assembly.embedded,
+            illegible=self._assembly.illegible,
+            skipped=dict(self._found.skipped),
+        )
+
+    def _drive(self, decisions: Iterable[Decision]) -> None:
+        coming = iter(decisions)
+        while True:
+            while self._pool.has_room and (decision := next(coming, None)) is not None:
+                self._start(decision)
+            if self._pool.idle:
+                break
+            self._receive()
+        self._assembly.settle()
+
+    def _start(self, decision: Decision) -> None:
+        file, result = decision.file, decision.result
+        if decision.verdict is Verdict.WAIT:
+            self._waiting.append(decision)
+        elif decision.verdict is Verdict.PARSE:
+            self._open[file.source] = OpenFile(decision)
+            self._pool.submit(Task(str(file.path.absolute()), file.source))
+        elif result is not None:
+            if result.status == "duplicate":
+                self._assembly.duplicate(decision, self._planner.duplicate_row(decision), result)
+            else:
+                self._assembly.results.append(result)
+            self._count(file)
+
+    def _receive(self) -> None:
+        task, reply = self._pool.next_reply()
+        file = self._open[task.source]
+        if isinstance(reply, Parsed):
+            self._assembly.add(file, reply)
+            self._tell(task.source)
+            return
+        if isinstance(reply, Done):
+            self._assembly.finish(file, reply)
+        else:
+            self._assembly.refuse(file, reply)
+        del self._open[task.source]
+        self._count(file.decision.file)
+
+    def _settle(self) -> None:
+        while self._waiting:
+            waiting, self._waiting = self._waiting, []
+            self._drive(self._planner.settle(waiting))
+
+    def _prune(self) -> None:
+        """Remove documents below the given paths whose files are no longer there."""
+        present = {file.source for file in self._found.files}
+        gone = [
+            row
+            for row in self._manifest.rows()
+            if self._found.covers(row.source) and not any(owner in present for owner in _owners(row.source))
+        ]
+        sources = {row.source for row in gone}
+        for row in gone:
+            self._assembly.remove(row)
+            is_record = any(owner in sources for owner in _owners(row.source)[1:])
+            if row.status in ("ingested", "duplicate") and not is_record:
+                self._assembly.results.append(DocumentResult(row.source, "removed", "its file is gone"))
+        self._assembly.settle()
+
+    def _bereaved(self) -> None:
+        """Duplicates elsewhere whose original changed or left: one of them takes its place."""
+        if not self._assembly.gone:
+            return
+        looked_at = {file.source for file in self._found.files}
+        for row in self._manifest.rows():
+            if (
+                row.status == "duplicate"
+                and row.duplicate_of in self._assembly.gone
+                and row.source not in looked_at
+            ):
+                self._adopt(row)
+
+    def _adopt(self, row: DocumentRow) -> None:
+        path = Path(row.source)
+        if path.is_file():
+            self._waiting.append(self._planner.decide(FoundFile(path, row.source, path.stat().st_size)))
+
+    def _count(self, file: FoundFile) -> None:
+        self._done += 1
+        self._bytes_done += file.size
+        self._tell(file.source)
+
+    def _tell(self, path: str) -> None:
+        if self._progress is None:
+            return
+        seconds = time.monotonic() - self._started
+        passages = self._assembly.embedded + self._assembly.illegible
+        total = sum(file.size for file in self._found.files)
+        self._progress(
+            Progress(
+                documents=min(self._done, len(self._found.files)),
+                documents_total=len(self._found.files),
+                bytes_done=self._bytes_done,
+                bytes_total=total,
+                passages=passages,
+                passages_per_second=passages / seconds if seconds else 0.0,
+                seconds_left=seconds * (total - self._bytes_done) / self._bytes_done
+                if self._bytes_done
+                else None,
+                path=path,
+            )
+        )
+
+
+def _owners(source: str) -> list[str]:
+    """The source itself, and every file that it may be a record of."""
+    parts = source.split("#")
+    return [source, *("#".join(parts[:count]) for count in range(len(parts) - 1, 0, -1))]
