@@ -148,7 +148,7 @@ class Link:
             return self._from_status(409, str(error), collection)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return StoreError(
-            f"{self.where} answered about {_quoted(collection)} what is not what a Qdrant server says: {reason}",
+            f"{self.where}, asked for {_quoted(collection)}, answered what no Qdrant server says: {reason}",
             way_out="Check store.url: does another program listen there, or a proxy in between?",
         )
 

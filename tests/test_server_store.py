@@ -203,7 +203,7 @@ def test_what_is_no_url_is_refused_at_once(url: str) -> None:
 def test_another_program_on_the_port_is_noticed(wire: Wire, stores: ServerStores, body: bytes) -> None:
     """A success in words that are not Qdrant's is an error that points at the URL."""
     wire.fail(Fault(200, body=body or b" "))
-    with pytest.raises(StoreError, match="not what a Qdrant server says") as caught:
+    with pytest.raises(StoreError, match="no Qdrant server says") as caught:
         stores.names()
     assert "store.url" in caught.value.way_out
 
