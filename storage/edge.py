@@ -12,9 +12,11 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
-import numpy as np
 import qdrant_edge as qdrant
 
+from storage.conditions import Condition
+from storage.edge_filters import edge_filter
+from storage.edge_layout import field_index, floats, from_record, layout, named, nearest, to_struct
 from storage.errors import (
     BadInputError,
     NotFoundError,
@@ -23,9 +25,11 @@ from storage.errors import (
     WinnowError,
 )
 from storage.locks import PATIENCE_S, CollectionLock
-from storage.payload import DOCUMENT_ID, from_payload, to_payload
-from storage.store import DENSE, LEXICAL, TOKENS, Fingerprint, checked_name
-from storage.vectors import Floats, Hit, Leg, Point, SparseVector, payload_bytes
+from storage.payload import DOCUMENT_ID, from_payload
+from storage.records import Chunk
+from storage.store import TOKENS, Fingerprint, checked_name
+from storage.tuning import Tuning
+from storage.vectors import Floats, Hit, Leg, Point, payload_bytes
 
 # Until flush() the write-ahead log keeps everything, several times its size: 100,000 passages made 30 GB.
 FLUSH_BYTES = 128 * 1024 * 1024
@@ -36,16 +40,17 @@ _SCROLL_PAGE = 1_000
 class EdgeStores:
     """The collections below one folder."""
 
-    def __init__(self, root: Path, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, root: Path, *, patience_s: float = PATIENCE_S, tuning: Tuning | None = None) -> None:
         self._root = root
         self._patience_s = patience_s
+        self._tuning = tuning or Tuning()
 
     def open(self, name: str) -> EdgeCollection:
         """See `storage.store.CollectionStores.open`."""
         folder = self._folder(name)
         if not (folder / "fingerprint.json").is_file():
             raise NotFoundError(f"there is no collection {name!r}", way_out=self._known())
-        return EdgeCollection.load(folder, patience_s=self._patience_s)
+        return EdgeCollection.load(folder, self._tuning, patience_s=self._patience_s)
 
     def create(self, name: str, fingerprint: Fingerprint) -> EdgeCollection:
         """See `storage.store.CollectionStores.create`."""
@@ -60,7 +65,7 @@ class EdgeStores:
             raise StoreError(
                 f"cannot make {folder}: {error.strerror}", way_out="Choose another --data-dir."
             ) from error
-        return EdgeCollection.create(folder, fingerprint, patience_s=self._patience_s)
+        return EdgeCollection.create(folder, fingerprint, self._tuning, patience_s=self._patience_s)
 
     def names(self) -> list[str]:
         return sorted(path.parent.name for path in self._root.glob("*/fingerprint.json"))
@@ -90,18 +95,24 @@ class EdgeCollection:
     """One open collection: see `storage.store.CollectionStore`. Calls from several threads are safe."""
 
     def __init__(
-        self, folder: Path, shard: qdrant.EdgeShard, fingerprint: Fingerprint, lock: CollectionLock
+        self,
+        folder: Path,
+        shard: qdrant.EdgeShard,
+        fingerprint: Fingerprint,
+        lock: CollectionLock,
+        tuning: Tuning,
     ) -> None:
         self.name = folder.name
         self.fingerprint = fingerprint
         self._shard = shard
         self._lock = lock
+        self._params = qdrant.SearchParams(exact=tuning.exact, hnsw_ef=tuning.hnsw_ef)
         self._unflushed = 0
         self._writing = RLock()
 
     @classmethod
     def create(
-        cls, folder: Path, fingerprint: Fingerprint, *, patience_s: float = PATIENCE_S
+        cls, folder: Path, fingerprint: Fingerprint, tuning: Tuning, *, patience_s: float = PATIENCE_S
     ) -> EdgeCollection:
         """Make a new collection's shard. The fingerprint is written last: it makes the collection exist."""
         lock = CollectionLock(folder)
@@ -111,18 +122,18 @@ class EdgeCollection:
             shutil.rmtree(shard_folder, ignore_errors=True)  # what a crash left half made
             shard_folder.mkdir()
             with _translated(folder):
-                shard = qdrant.EdgeShard.create(str(shard_folder), _config(fingerprint))
+                shard = qdrant.EdgeShard.create(str(shard_folder), layout(fingerprint, tuning))
                 # deletes of a document's passages look it up by this field
-                shard.update(_field_index(DOCUMENT_ID))
+                shard.update(field_index(DOCUMENT_ID))
                 shard.flush()
             _write_atomically(folder / "fingerprint.json", json.dumps(fingerprint.to_dict(), indent=2))
         except BaseException:
             lock.release()
             raise
-        return cls(folder, shard, fingerprint, lock)
+        return cls(folder, shard, fingerprint, lock, tuning)
 
     @classmethod
-    def load(cls, folder: Path, *, patience_s: float = PATIENCE_S) -> EdgeCollection:
+    def load(cls, folder: Path, tuning: Tuning, *, patience_s: float = PATIENCE_S) -> EdgeCollection:
         lock = CollectionLock(folder)
         lock.acquire(patience_s)
         try:
@@ -132,14 +143,22 @@ class EdgeCollection:
         except BaseException:
             lock.release()
             raise
-        return cls(folder, shard, fingerprint, lock)
+        return cls(folder, shard, fingerprint, lock, tuning)
 
-    def search(self, legs: Sequence[Leg], limit: int) -> list[list[Hit]]:
+    def search(self, legs: Sequence[Leg], limit: int, where: Condition | None = None) -> list[list[Hit]]:
         """All legs in one `query_batch`."""
         if not legs:
             return []
+        chosen = None if where is None else edge_filter(where)
         requests = [
-            qdrant.QueryRequest(limit, query=_nearest(leg.query, leg.name), with_payload=True) for leg in legs
+            qdrant.QueryRequest(
+                limit,
+                query=nearest(leg.query, leg.name),
+                filter=chosen,
+                params=self._params,
+                with_payload=True,
+            )
+            for leg in legs
         ]
         with _translated(self.name):
             results = self._shard.query_batch(qdrant.QueryBatchRequest(requests))
@@ -152,7 +171,7 @@ class EdgeCollection:
         if not points:
             return
         with self._writing, _translated(self.name):
-            self._shard.update(qdrant.UpdateOperation.upsert_points([_point(point) for point in points]))
+            self._shard.update(qdrant.UpdateOperation.upsert_points([to_struct(point) for point in points]))
             self._unflushed += payload_bytes(points)
             if self._unflushed >= FLUSH_BYTES:
                 self.flush()
@@ -176,7 +195,7 @@ class EdgeCollection:
             return {}
         request = qdrant.QueryRequest(
             len(chunk_ids),
-            query=_nearest(query, TOKENS),
+            query=nearest(query, TOKENS),
             filter=qdrant.Filter(must=[qdrant.HasIdCondition(set(chunk_ids))]),
             params=qdrant.SearchParams(exact=True),
         )
@@ -188,8 +207,8 @@ class EdgeCollection:
             return {}
         with _translated(self.name):
             records = self._shard.retrieve(list(chunk_ids), with_payload=False, with_vector=[TOKENS])
-        stored = ((str(record.id), _named(record.vector, TOKENS)) for record in records)
-        return {id_: np.asarray(vectors, dtype=np.float32) for id_, vectors in stored if vectors}
+        stored = ((str(record.id), floats(named(record.vector, TOKENS))) for record in records)
+        return {id_: vectors for id_, vectors in stored if vectors is not None}
 
     def count(self) -> int:
         with _translated(self.name):
@@ -197,12 +216,25 @@ class EdgeCollection:
 
     def ids(self) -> Iterator[str]:
         """The ids of all passages, in the engine's order."""
+        return (str(record.id) for record in self._scroll(payload=False))
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All passages, in the same order."""
+        return (from_payload(str(record.id), record.payload) for record in self._scroll(payload=True))
+
+    def points(self, chunk_ids: Sequence[str]) -> list[Point]:
+        """The given passages with all their vectors; those that are not there are left out."""
+        with _translated(self.name):
+            records = self._shard.retrieve(list(chunk_ids), with_payload=True, with_vector=True)
+        return [from_record(record) for record in records]
+
+    def _scroll(self, *, payload: bool) -> Iterator[qdrant.Record]:
         offset: Any = None
         while True:
-            request = qdrant.ScrollRequest(offset=offset, limit=_SCROLL_PAGE, with_payload=False)
+            request = qdrant.ScrollRequest(offset=offset, limit=_SCROLL_PAGE, with_payload=payload)
             with _translated(self.name):
                 records, offset = self._shard.scroll(request)
-            yield from (str(record.id) for record in records)
+            yield from records
             if offset is None:
                 return
 
@@ -213,52 +245,6 @@ class EdgeCollection:
                 self._shard.close()
         finally:
             self._lock.release()
-
-
-def _config(fingerprint: Fingerprint) -> qdrant.EdgeConfig:
-    vectors = {DENSE: qdrant.EdgeVectorParams(size=fingerprint.dim, distance=qdrant.Distance.Cosine)}
-    if fingerprint.token_dim is not None:
-        vectors[TOKENS] = qdrant.EdgeVectorParams(
-            size=fingerprint.token_dim,
-            distance=qdrant.Distance.Cosine,
-            multivector_config=qdrant.MultiVectorConfig(qdrant.MultiVectorComparator.MaxSim),
-            # 4 bits a dimension keep 0.904 of 0.906 MRR at a quarter of float16's bytes
-            datatype=qdrant.VectorStorageDatatype.Turbo4,  # type: ignore[attr-defined]  # missing from the stub only
-            # m = 0: only ever scored for given passages, never searched through a graph
-            hnsw_config=qdrant.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000),
-            memory=qdrant.Memory.Cold,
-        )
-    return qdrant.EdgeConfig(
-        vectors=vectors,
-        sparse_vectors={LEXICAL: qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf)},
-        wal_enabled=True,
-    )
-
-
-def _field_index(field: str) -> qdrant.UpdateOperation:
-    return qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Keyword)
-
-
-def _point(point: Point) -> qdrant.Point:
-    vectors: dict[str, Any] = {LEXICAL: _sparse(point.lexical)}
-    if point.dense is not None:
-        vectors[DENSE] = point.dense.tolist()
-    if point.tokens is not None:
-        vectors[TOKENS] = point.tokens.tolist()
-    return qdrant.Point(point.chunk.id, vectors, to_payload(point.chunk))
-
-
-def _nearest(query: Floats | SparseVector, using: str) -> Any:
-    vector = _sparse(query) if isinstance(query, SparseVector) else query.tolist()
-    return qdrant.Query.Nearest(vector, using=using)
-
-
-def _sparse(vector: SparseVector) -> qdrant.SparseVector:
-    return qdrant.SparseVector(list(vector.indices), list(vector.values))
-
-
-def _named(vector: Any, name: str) -> Any:
-    return vector.get(name) if isinstance(vector, dict) else None
 
 
 def _read_fingerprint(folder: Path) -> Fingerprint:

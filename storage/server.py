@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 import numpy as np
 from qdrant_client import QdrantClient, models
 
+from storage.conditions import Condition
 from storage.errors import BadInputError, StoreError, WinnowError
 from storage.payload import DOCUMENT_ID, from_payload
 from storage.records import Chunk
 from storage.server_errors import Link
+from storage.server_filters import server_filter
 from storage.server_layout import layout, metadata_of, read_fingerprint
 from storage.server_points import batches, from_record, named, to_query, to_struct
 from storage.store import TOKENS, Fingerprint, checked_name
@@ -147,13 +149,19 @@ class ServerCollection:
         self._params = models.SearchParams(exact=tuning.exact, hnsw_ef=tuning.hnsw_ef)
         self._closed = False
 
-    def search(self, legs: Sequence[Leg], limit: int) -> list[list[Hit]]:
+    def search(self, legs: Sequence[Leg], limit: int, where: Condition | None = None) -> list[list[Hit]]:
         """All legs in one `query_batch_points`."""
         if not legs:
             return []
+        chosen = None if where is None else server_filter(where)
         requests = [
             models.QueryRequest(
-                query=to_query(leg.query), using=leg.name, limit=limit, with_payload=True, params=self._params
+                query=to_query(leg.query),
+                using=leg.name,
+                filter=chosen,
+                limit=limit,
+                with_payload=True,
+                params=self._params,
             )
             for leg in legs
         ]

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Protocol
 from uuid import UUID, uuid5
 
+from storage.conditions import Condition
 from storage.errors import BadInputError
 from storage.vectors import Floats, Hit, Leg, Point
 
@@ -78,8 +79,8 @@ class Fingerprint:
 
 
 class Searcher(Protocol):
-    def search(self, legs: Sequence[Leg], limit: int) -> list[list[Hit]]:
-        """All legs in one batch; for each its hits, best first, at most `limit`."""
+    def search(self, legs: Sequence[Leg], limit: int, where: Condition | None = None) -> list[list[Hit]]:
+        """All legs in one batch; for each its hits, best first, at most `limit`, where `where` holds."""
         ...
 
 
