@@ -67,7 +67,7 @@ class Pool:
         self._closing.set()
         for worker in self._workers:
             self._tasks.put(None)
-            worker.stop()
+            worker.kill()
         for thread in self._threads:
             while thread.is_alive():
                 self._discard()
@@ -94,15 +94,16 @@ class Pool:
         thread.start()
 
     def _serve(self, worker: _Worker) -> None:
-        while not self._closing.is_set() and (task := self._tasks.get()) is not None:
-            try:
+        try:
+            while not self._closing.is_set() and (task := self._tasks.get()) is not None:
                 for reply in worker.replies(task):
                     if self._closing.is_set():
                         return
                     self._replies.put((task, reply))
-            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for replies
-                self._replies.put(error)
-                return
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for replies
+            self._replies.put(error)
+        finally:
+            worker.end()
 
 
 class _Worker:
@@ -124,12 +125,17 @@ class _Worker:
                     return
         except (EOFError, OSError, pickle.UnpicklingError):
             self._process = None
-            yield self._epitaph(Path(task.path).name, process.wait())
+            yield self._epitaph(Path(task.path).name, _ended(process))
 
-    def stop(self) -> None:
+    def kill(self) -> None:
+        """From any thread: whoever waits for the process sees its end."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            _ended(self._process)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -144,7 +150,7 @@ class _Worker:
                 pickle.load(cast(BinaryIO, self._process.stdout))
             except (EOFError, OSError) as error:
                 raise WinnowError(
-                    f"the process that parses files does not start (exit code {self._process.wait()})",
+                    f"the process that parses files does not start (exit code {_ended(self._process)})",
                     way_out="Try: python -c 'import ingest.worker'",
                 ) from error
         return self._process
@@ -153,6 +159,16 @@ class _Worker:
         if code == -getattr(signal, "SIGALRM", 0):
             return Refused("timeout", f"{name}: parsing took longer than {self._setup.limits.seconds:g} s")
         return Refused("damaged", f"{name}: its parser crashed (exit code {code})")
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    """The exit code of a process that is over, or is now; its pipes are closed."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(0.5)  # a crash has its own exit code, and is about to have it
+    process.kill()
+    with suppress(BrokenPipeError), process:  # what was not sent cannot be any more
+        pass
+    return process.wait()
 
 
 def _send(process: subprocess.Popen[bytes], message: Setup | Task) -> None:

@@ -45,9 +45,12 @@ class TextBuilder:
         self._headings: list[Heading] = []
         self._pages: list[PageStart] = []
 
-    def block(self, text: str, *, gap: str = "\n\n") -> None:
-        """Add cleaned text; blank text adds nothing. `gap` stands between it and what came before."""
-        self._add(clean(text).strip("\n").rstrip(), gap)
+    def block(self, text: str, *, gap: str = "\n\n") -> int:
+        """Add cleaned text; blank text adds nothing. `gap` stands between it and what came before.
+
+        Gives back the offset at which the text stands.
+        """
+        return self._add(clean(text).strip("\n").rstrip(), gap)
 
     def heading(self, title: str, level: int) -> None:
         """Add a Markdown heading; `level` counts from 1 and is cut at 6."""
@@ -123,6 +126,11 @@ _TRADITIONAL = frozenset(
     "的一是不了在人有我他這中大來上國個到說們為子和你地出道也時年得就那要下以生會自著去之過家學對可她裡後小麼心多天而能好都然沒日於起還發成事只作當想看文無開手十用主行方又如前所本見經頭面公同三已老從動兩長"
 )
 _SAMPLE = 200_000
+# What files are really in. Left to all encodings of the world, a guess from a few bytes is any of them.
+_CANDIDATES = (
+    *("cp1252", "iso8859_2", "cp1250", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256", "cp874"),
+    *("cp932", "euc_jp", "iso2022_jp", "cp949", "gb18030", "big5hkscs"),
+)
 # More broken bytes than this in 1,000 characters, and the text is not UTF-8 with a flaw but something else.
 _FLAWS_PER_THOUSAND = 20
 
@@ -196,7 +204,7 @@ def _chinese(data: bytes) -> Decoded | None:
 def _any_other(data: bytes) -> Decoded | None:
     from charset_normalizer import from_bytes
 
-    found = from_bytes(data[:_SAMPLE]).best()
+    found = from_bytes(data[:_SAMPLE], cp_isolation=list(_CANDIDATES)).best()
     if found is None:
         return None
     decoded = _lenient(data, found.encoding, guessed=True)

