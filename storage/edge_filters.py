@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import qdrant_edge as qdrant
 
 from storage.conditions import (
@@ -61,7 +62,11 @@ def _range(order: Order, bound: float | datetime) -> Any:
 
 
 def _equals(field: str, value: Value) -> qdrant.FieldCondition:
-    if isinstance(value, str | bool):
+    if isinstance(value, bool):
+        # Edge 0.9 takes Python's own bool for an integer, numpy's for what it is
+        flag = qdrant.MatchValue(np.bool_(value))  # type: ignore[arg-type]
+        return qdrant.FieldCondition(payload_key(field), match=flag)
+    if isinstance(value, str):
         return qdrant.FieldCondition(payload_key(field), match=qdrant.MatchValue(value))
     # as a range 2020 equals 2020.0, which a match of integers would not
     return qdrant.FieldCondition(
