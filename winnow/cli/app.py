@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from winnow.cli import ask, collections, demo, doctor, ingest, log
+from winnow.cli import ask, collections, demo, doctor, evaluate, ingest, log
 
 app = typer.Typer(
     name="winnow",
@@ -20,6 +20,7 @@ app.command("ask")(ask.ask)
 app.command("search")(ask.search)
 app.add_typer(log.app, name="log")
 app.add_typer(collections.app, name="collections")
+app.command("evaluate")(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)
 app.command("demo", hidden=True)(demo.demo)
 

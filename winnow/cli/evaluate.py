@@ -1,0 +1,185 @@
+"""`winnow evaluate`: retrieval, reranking and answers, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from winnow.cli.options import AsJson, Collection, DataDir, TopKRetrieve, settings
+from winnow.cli.terminal import err, note, out, print_json, reported
+
+if TYPE_CHECKING:
+    from winnow.evaluation import Dataset, Progress, Run
+    from winnow.settings import Settings
+    from winnow.wiring import Wiring
+
+Folder = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[DIR]",
+        help="corpus.jsonl, queries.jsonl, qrels.tsv (BEIR's layout; .gz too).",
+        show_default=False,
+    ),
+]
+Split = Annotated[str | None, typer.Option("--split", help="Read queries.SPLIT.jsonl and qrels.SPLIT.tsv.")]
+QrelsFile = Annotated[Path | None, typer.Option("--qrels", help="Judgements: a TREC or TSV file.")]
+QueriesFile = Annotated[Path | None, typer.Option("--queries", help="Questions: a JSONL file.")]
+Retrieve = Annotated[
+    list[str] | None, typer.Option("--retrieve", help="dense, lexical or hybrid. Repeatable.", metavar="MODE")
+]
+RunFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--run", help="Candidates from a TREC run instead. Repeatable.", metavar="FILE"),
+]
+Specs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rerank", "-r", help="A rerank spec, or `none` (the default). Repeatable.", metavar="SPEC"
+    ),
+]
+Sample = Annotated[int | None, typer.Option("--sample", help="Ask only so many questions.", min=1)]
+Seed = Annotated[int, typer.Option("--seed", help="Draws the sample and the bootstrap.", min=0)]
+Report = Annotated[Path | None, typer.Option("--report", help="Write an HTML report to this file.")]
+Answers = Annotated[
+    bool, typer.Option("--answers", help="Answer from the best passages too, and measure that.")
+]
+AnswererOption = Annotated[
+    str | None, typer.Option("--answerer", help="extractive or openai, for --answers.", metavar="NAME")
+]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Measure again what was measured before (embeddings stay).")
+]
+
+
+def evaluate(
+    folder: Folder = None,
+    split: Split = None,
+    queries: QueriesFile = None,
+    qrels: QrelsFile = None,
+    collection: Collection = None,
+    retrieve: Retrieve = None,
+    run: RunFiles = None,
+    rerank: Specs = None,
+    sample: Sample = None,
+    seed: Seed = 0,
+    top_k_retrieve: TopKRetrieve = None,
+    answers: Answers = False,
+    answerer: AnswererOption = None,
+    report: Report = None,
+    fresh: Fresh = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure retrieval and reranking on a set of questions with judgements."""
+    with reported(as_json):
+        from winnow.evaluation import Plan
+        from winnow.evaluation import evaluate as measure
+
+        chosen = settings(data_dir, collection)
+        _check_report(report)
+        plan = Plan(
+            dataset=_dataset(folder, split, queries, qrels, collection, sample, seed),
+            retrieve=_retrieve(retrieve, run, chosen),
+            runs=_runs(run),
+            rerank=rerank or ["none"],
+            collection=collection,
+            top_k=top_k_retrieve,
+            seed=seed,
+            fresh=fresh,
+            answers=answers,
+            answerer=answerer,
+        )
+        with _wired(chosen) as wiring, _shown() as progress:
+            found = measure(plan, wiring, progress)
+        if report is not None:
+            from winnow.evaluation.report import write_report
+
+            write_report(found, report)
+        if as_json:
+            print_json(found.to_json())
+            return
+        from winnow.cli.evaluation_rendering import evaluation
+
+        out().print(evaluation(found))
+        for remark in found.notes:
+            note(remark)
+        if report is not None:
+            note(f"report: {report}")
+
+
+def _dataset(
+    folder: Path | None,
+    split: str | None,
+    queries: Path | None,
+    qrels: Path | None,
+    collection: str | None,
+    sample: int | None,
+    seed: int,
+) -> Dataset:
+    from winnow.evaluation import load_dataset
+
+    loaded = load_dataset(folder, split=split, queries=queries, qrels=qrels, with_corpus=collection is None)
+    return loaded if sample is None else loaded.sampled(sample, seed)
+
+
+def _retrieve(modes: Sequence[str] | None, runs: Sequence[Path] | None, chosen: Settings) -> list[str]:
+    if modes or runs:
+        return list(modes or ())
+    return [chosen.retrieval.mode]
+
+
+def _runs(files: Sequence[Path] | None) -> list[tuple[str, Run]]:
+    from winnow.evaluation import read_run
+
+    return [(str(file), read_run(file)) for file in files or ()]
+
+
+def _check_report(report: Path | None) -> None:
+    """Before the long work: whether the report can be written after it."""
+    from storage.errors import BadInputError
+
+    if report is not None and (report.is_dir() or not report.absolute().parent.is_dir()):
+        raise BadInputError(
+            f"the report cannot be written to {report}", way_out="Give a file in an existing folder."
+        )
+
+
+@contextmanager
+def _wired(chosen: Settings) -> Iterator[Wiring]:
+    from winnow.wiring import Wiring
+
+    wiring = Wiring(chosen)
+    try:
+        yield wiring
+    finally:
+        wiring.close()
+
+
+@contextmanager
+def _shown() -> Iterator[Progress]:
+    """Progress bars on standard error, where somebody sees them."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    from winnow.cli.terminal import plain
+
+    console = err()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks = {}
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(plain(what), total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield progress
