@@ -16,7 +16,7 @@ from rerank.options import read_options
 from rerank.parts import RerankParts, TokenEncoder
 from rerank.spec import Value
 from storage.errors import ModelError
-from storage.records import Candidate, Outcome, Ranking
+from storage.records import UNREADABLE_QUESTION, Candidate, Outcome, Ranking
 from storage.store import TokenScorer
 from storage.vectors import Floats, max_sim
 
@@ -65,7 +65,7 @@ class LateInteraction:
         scores = await to_thread.run_sync(self._scores, query, candidates)
         outcome = Outcome(self.name)
         if scores is None:
-            return unchanged(candidates, top_k, flagged(outcome, "fallback", _UNREADABLE))
+            return unchanged(candidates, top_k, flagged(outcome, "fallback", UNREADABLE_QUESTION))
         if scores.encoded_now:
             outcome = flagged(outcome, "ok", f"{scores.encoded_now} passages encoded on the fly")
         if scores.illegible:
@@ -103,8 +103,3 @@ class LateInteraction:
             for candidate, encoding in zip(readable, encoded, strict=True)
             if encoding.tokens is not None and len(encoding.tokens)
         }
-
-
-_UNREADABLE = (
-    "the encoder cannot read the question, so the retrieval order stands; the profile `multilingual` reads it"
-)

@@ -62,7 +62,9 @@ class _Adapted:
                 f"{type(self._retriever).__name__}.search gave a candidate twice",
                 way_out="Each candidate's chunk id is its own.",
             )
-        return tuple(candidate.ranked("retrieval", rank) for rank, candidate in enumerate(candidates, start=1))
+        return tuple(
+            candidate.ranked("retrieval", rank) for rank, candidate in enumerate(candidates, start=1)
+        )
 
 
 def _candidate(item: Any, rank: int) -> Candidate:

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import anyio.to_thread
 
 from retrieval.fusion import reciprocal_rank_fusion
-from storage.records import Outcome, Retrieval
+from storage.records import UNREADABLE_QUESTION, Outcome, Retrieval
 from storage.store import DENSE, LEXICAL, Searcher
 from storage.vectors import Encoding, Leg, SparseVector
 
@@ -18,8 +18,6 @@ Mode = Literal["hybrid", "dense", "lexical"]
 
 class QueryEncoder(Protocol):
     """What the dense leg needs of an encoder."""
-
-    def legibility(self, text: str) -> float: ...
 
     def reads(self, text: str) -> bool: ...
 
@@ -74,7 +72,7 @@ class HybridRetriever:
                         "the question is longer than the encoder reads: its end was not searched for"
                     )
             else:
-                reasons.append(illegible(self._encoder.legibility(query)))
+                reasons.append(UNREADABLE_QUESTION)
         if self._mode != "dense":
             terms = self._terms.encode_query(query)
             if terms.indices:
@@ -82,11 +80,3 @@ class HybridRetriever:
             else:
                 reasons.append("the question has no searchable word: no lexical search")
         return legs, reasons
-
-
-def illegible(legibility: float) -> str:
-    """The reason that retrieval gives where the encoder cannot read the question."""
-    return (
-        f"the encoder can read only {legibility:.0%} of the question: lexical search alone "
-        "(the profile `multilingual` reads it)"
-    )

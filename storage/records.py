@@ -18,6 +18,10 @@ Status = Literal["ok", "repaired", "partial", "fallback"]
 STATUS_ORDER: tuple[Status, ...] = ("ok", "repaired", "partial", "fallback")
 
 
+# One cause, three stages: each gives this same reason, so that a person reads it once.
+UNREADABLE_QUESTION = "the encoder cannot read the question (the profile `multilingual` can)"
+
+
 @dataclass(frozen=True, slots=True)
 class Heading:
     """A heading of a document: it holds from `offset` (characters) on; `level` counts from 1."""
@@ -95,8 +99,8 @@ class Candidate:
     """A passage on its way from retrieval to the answer, with every stage's rank and score.
 
     Ranks count from 1; a stage that did not see the passage has no entry. Retrieval adds `dense`,
-    `lexical` (each leg) and `retrieval` (fused); a rerank stage adds its own name. `evidence` holds, for a stage
-    that read a long passage in windows, the characters of the passage's text that it scored highest.
+    `lexical` (each leg) and `retrieval` (fused); a rerank stage adds its own name. `evidence` holds, for a
+    stage that read a long passage in windows, the characters of its text that scored highest.
     """
 
     chunk: Chunk
@@ -170,8 +174,8 @@ class Outcome:
     """How one stage went. Anything but `ok` has a `reason`, which is shown and logged.
 
     `ok`: as asked. `repaired`: the model's reply needed mending, nothing is missing. `partial`: part of
-    the work was not done. `fallback`: the stage gives back what it was given. `exchanges` are a model's calls,
-    where the settings ask to keep them.
+    the work was not done. `fallback`: the stage gives back what it was given. `exchanges` are a model's
+    calls, where the settings ask to keep them.
     """
 
     name: str

@@ -15,7 +15,7 @@ from retrieval.hybrid import HybridRetriever
 from retrieval.lexical import LexicalEncoder
 from storage.edge import EdgeCollection, EdgeStores
 from storage.errors import BadInputError
-from storage.records import Candidate, Chunk, Retrieval
+from storage.records import UNREADABLE_QUESTION, Candidate, Chunk, Retrieval
 from storage.store import Fingerprint, chunk_id, document_id
 from storage.vectors import Hit, Point
 
@@ -81,7 +81,7 @@ def test_a_chinese_question_is_carried_by_the_lexical_leg_and_says_so(
     assert found.candidates[0].text == PASSAGES[3]
     assert "dense" not in found.candidates[0].ranks
     assert found.outcome.status == "partial"
-    assert "multilingual" in found.outcome.reason
+    assert found.outcome.reason == UNREADABLE_QUESTION
 
 
 def test_a_question_without_a_searchable_word_is_flagged(

@@ -90,9 +90,12 @@ def _final_first(ranking: Ranking) -> tuple[Candidate, ...]:
 
 
 def _warnings(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    return tuple(
-        f"{stage.name} ({stage.status}): {stage.reason}" for stage in outcomes if stage.status != "ok"
-    )
+    """One sentence a reason; stages that give the same reason share it."""
+    stages: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.status != "ok":
+            stages.setdefault(outcome.reason, []).append(f"{outcome.name} {outcome.status}")
+    return tuple(f"{', '.join(names)}: {reason}" for reason, names in stages.items())
 
 
 def _timings(outcomes: Sequence[Outcome], total: float) -> dict[str, float]:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from storage.errors import FingerprintMismatchError, NotFoundError
-from storage.store import CollectionStore, CollectionStores, Fingerprint
+from storage.store import CollectionStore, CollectionStores, Fingerprint, TokenScorer
+from winnow import portal
 from winnow.asking import Stages
 from winnow.settings import Settings
 
@@ -111,7 +112,7 @@ class Wiring:
         )
 
     def reranker(
-        self, store: CollectionStore, rerank: str | Reranker, *, top_k: int | None = None
+        self, store: TokenScorer, rerank: str | Reranker, *, top_k: int | None = None
     ) -> Reranker:
         """The chain of a spec over a collection's token vectors, or the ready reranker, checked."""
         from rerank.base import adapted
@@ -124,7 +125,7 @@ class Wiring:
         parts = RerankParts(encoder=self.encoder, scorer=store, chat=self.chat)
         return Chain.load(Spec.parse(rerank, top_k=top_k), parts)
 
-    def generator(self, store: CollectionStore, answerer: str | None = None) -> Generator:
+    def generator(self, store: TokenScorer, answerer: str | None = None) -> Generator:
         """The answerer that settings or caller name."""
         if (answerer or self.settings.answer.answerer) == "openai":
             from generation.chat_answerer import ChatAnswerer
@@ -177,6 +178,9 @@ class Wiring:
             for store in self._collections.values():
                 store.close()
             self._collections.clear()
+            for chat in self._chats.values():
+                portal.call(chat.aclose)  # its connections belong to the portal's loop
+            self._chats.clear()
             if self._database is not None:
                 self._database.close()
                 self._database = None

@@ -29,8 +29,9 @@ def demo(examples: Examples = Path("examples"), data_dir: DataDir = None) -> Non
         chosen = settings(data_dir, COLLECTION, answer={"answerer": "extractive"})
         with RAGPipeline.from_settings(chosen) as pipeline:
             _ingest(pipeline, examples / "documents")
+            warned: set[str] = set()
             for question in _questions(examples / "questions.jsonl"):
-                _ask(pipeline, question)
+                _ask(pipeline, question, warned)
         _look_further()
 
 
@@ -41,14 +42,15 @@ def _ingest(pipeline: RAGPipeline, documents: Path) -> None:
     run_with_progress(pipeline, [documents])
 
 
-def _ask(pipeline: RAGPipeline, question: str) -> None:
+def _ask(pipeline: RAGPipeline, question: str, warned: set[str]) -> None:
     from winnow.cli import rendering
 
     _command("ask", question, "--collection", COLLECTION)
     answer = pipeline.ask(question)
     out().print(rendering.answer(answer))
-    for warning in answer.warnings:
+    for warning in set(answer.warnings) - warned:
         warn(warning)
+    warned.update(answer.warnings)
 
 
 def _questions(path: Path) -> list[str]:
@@ -60,7 +62,9 @@ def _questions(path: Path) -> list[str]:
 def _command(*words: str) -> None:
     out().print()
     out().rule(style="dim")
-    out().print(safe(f"$ winnow {shlex.join(words)}", "bold cyan"))
+    # soft: a command that does not fit stays one line for copying
+    out().print(safe(f"$ winnow {shlex.join(words)}", "bold cyan"), soft_wrap=True)
+    out().print()
 
 
 def _look_further() -> None:
@@ -72,4 +76,5 @@ def _look_further() -> None:
         (f"winnow ask '...' --collection {COLLECTION} --json", "the same for programs"),
         ("winnow ingest PATH", "your own documents"),
     ):
-        out().print(safe(f"  .venv/bin/{command:<48}", "cyan") + safe(what, "dim"))
+        out().print(safe(f"  .venv/bin/{command}", "cyan"))
+        out().print(safe(f"      {what}", "dim"))

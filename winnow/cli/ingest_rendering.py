@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ingest.report import STATUSES, DocumentResult, IngestReport
 from ingest.report import Progress as Progressed
-from winnow.cli.terminal import err, out, plain, safe, warn
+from winnow.cli.terminal import err, out, plain, safe, shortened, warn
 
 _MOST_ROWS = 20
 _STATUS_STYLE = {"refused": "red", "replaced": "cyan", "ingested": "green", "removed": "yellow"}
@@ -68,16 +68,8 @@ def _table(results: list[DocumentResult]) -> Table:
     for result in results:
         remarks = "; ".join(part for part in (result.reason, *result.warnings) if part)
         style = _STATUS_STYLE.get(result.status, "")
-        table.add_row(Text(result.status, style=style), safe(_short(result.path)), safe(remarks, "dim"))
+        table.add_row(Text(result.status, style=style), safe(shortened(result.path)), safe(remarks, "dim"))
     return table
-
-
-def _short(path: str) -> str:
-    """The path from this folder where it lies below it."""
-    try:
-        return str(Path(path).relative_to(Path.cwd()))
-    except ValueError:
-        return path
 
 
 def _totals(report: IngestReport) -> Text:

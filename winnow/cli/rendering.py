@@ -11,7 +11,7 @@ from rich.text import Text
 
 from storage.records import Answer, Candidate, Citation, Outcome
 from winnow.asking import SearchResult
-from winnow.cli.terminal import safe
+from winnow.cli.terminal import safe, shortened
 
 _STATUS_STYLE = {"ok": "green", "repaired": "yellow", "partial": "yellow", "fallback": "red"}
 _NOT_RERANK = ("retrieval", "generation")
@@ -60,35 +60,29 @@ def moves(candidates: Sequence[Candidate], stages: Sequence[Outcome]) -> Rendera
     if not final:
         return Text("Nothing was retrieved.", style="yellow")
     columns = _stage_columns(stages)
-    table = Table(
-        title=f"retrieved {len(candidates)} → reranked to {len(final)}", title_justify="left", box=None
-    )
-    for heading in ("#", *columns):
-        table.add_column(heading, justify="right")
-    table.add_column("moved", justify="right")
-    table.add_column("passage", overflow="ellipsis", no_wrap=True, ratio=1)
+    table = _ranks_table(f"retrieved {len(candidates)} → reranked to {len(final)}", ["#", *columns, "moved"])
     for candidate in final:
-        ranks = [_rank(candidate, column) for column in columns]
-        table.add_row(str(candidate.ranks["final"]), *ranks, _moved(candidate), _where(candidate))
+        ranks = [_rank(candidate, column) for column in ("final", *columns)]
+        table.add_row(*ranks, _moved(candidate), _where(candidate))
+    return table
+
+
+def _ranks_table(title: str, numbers: Sequence[str]) -> Table:
+    """Numbers keep their width, the passage takes what is left, on one line."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    for heading in numbers:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("passage", ratio=1)
     return table
 
 
 def _all_ranks(value: Answer, cited: set[str]) -> RenderableType:
     columns = _stage_columns(value.stages)
-    table = Table(title=f"all {len(value.candidates)} candidates", title_justify="left", box=None)
-    for heading in ("final", *columns):
-        table.add_column(heading, justify="right")
-    table.add_column("cited", justify="center")
-    table.add_column("passage", overflow="ellipsis", no_wrap=True, ratio=1)
+    table = _ranks_table(f"all {len(value.candidates)} candidates", ["final", *columns, "cited"])
     for candidate in value.candidates:
-        kept = "final" in candidate.ranks
-        table.add_row(
-            _rank(candidate, "final"),
-            *(_rank(candidate, column) for column in columns),
-            "✓" if candidate.id in cited else "",
-            _where(candidate),
-            style="" if kept else "dim",
-        )
+        ranks = [_rank(candidate, column) for column in ("final", *columns)]
+        mark = "✓" if candidate.id in cited else ""
+        table.add_row(*ranks, mark, _where(candidate), style="" if "final" in candidate.ranks else "dim")
     return table
 
 
@@ -97,16 +91,25 @@ def _stage_columns(stages: Sequence[Outcome]) -> list[str]:
 
 
 def _citations(citations: Sequence[Citation]) -> RenderableType:
-    table = Table(box=None, show_header=False, padding=(0, 1))
-    table.add_column(justify="right", style="cyan")
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+    table.add_column(justify="right", style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
+    by_marker: dict[int, list[Citation]] = {}
     for citation in citations:
-        place = safe(citation.title, "bold")
-        if citation.location:
-            place += safe(f"  {citation.location}", "dim")
-        span = f"  {citation.source}:{citation.start}-{citation.end}"
-        table.add_row(f"[{citation.marker}]", place + safe(span, "dim"))
+        by_marker.setdefault(citation.marker, []).append(citation)
+    for marker, places in sorted(by_marker.items()):
+        spans = ", ".join(f"{place.start}-{place.end}" for place in places)
+        first = places[0]
+        heading = safe(first.title, "bold") + safe(f"  {_below_title(first)}" if _below_title(first) else "")
+        table.add_row(f"[{marker}]", heading)
+        table.add_row("", safe(f"{shortened(first.source)}:{spans}", "dim"))
     return table
+
+
+def _below_title(citation: Citation) -> str:
+    headings = [heading for heading in citation.headings if heading != citation.title]
+    page = [f"p. {citation.page}"] if citation.page is not None else []
+    return " › ".join([*page, *headings])
 
 
 def _stages(value: Answer) -> RenderableType:
@@ -114,7 +117,7 @@ def _stages(value: Answer) -> RenderableType:
     for stage in value.stages:
         line.append(f"{stage.name} ", style="dim")
         line.append(stage.status, style=_STATUS_STYLE[stage.status])
-        line.append(f" {stage.ms:.0f} ms   ", style="dim")
+        line.append(f" {stage.ms:.0f} ms  ", style="dim")
     line.append(f"total {value.timings_ms.get('total', 0):.0f} ms", style="dim")
     return line
 
@@ -140,5 +143,9 @@ def _moved(candidate: Candidate) -> Text:
 
 
 def _where(candidate: Candidate) -> Text:
-    page = f"p. {candidate.chunk.page} · " if candidate.chunk.page is not None else ""
-    return safe(f"{candidate.chunk.context} · ", "dim") + safe(page + " ".join(candidate.text.split())[:160])
+    chunk = candidate.chunk
+    page = f"p. {chunk.page} › " if chunk.page is not None else ""
+    text = safe(page + (chunk.context or " ".join(candidate.text.split())[:160]))
+    # no wrapping here rather than in the column: rich shrinks the columns that may wrap first
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text

@@ -11,6 +11,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -55,6 +56,14 @@ def _harmless(character: str) -> str:
 def safe(text: str, style: str = "") -> Text:
     """Untrusted text for rich: cleaned, and never read as markup."""
     return Text(plain(text), style=style)
+
+
+def shortened(path: str) -> str:
+    """The path from this folder where it lies below it."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return path
 
 
 def print_json(value: Any) -> None:

@@ -1,0 +1,252 @@
+"""The shell: JSON that programs can rely on, exit codes, errors without tracebacks, harmless terminals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from winnow.cli.app import app
+from winnow.cli.terminal import plain
+
+QUESTION = "What does a reranker do?"
+
+
+def run(*words: object) -> Result:
+    """One command in this process."""
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def as_json(*words: object) -> Any:
+    """What a command prints under --json."""
+    result = run(*words, "--json")
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with one ingested English and one Chinese document."""
+    root = tmp_path_factory.mktemp("shell")
+    docs = root / "docs 文档"
+    docs.mkdir()
+    (docs / "en.md").write_text(
+        "# Rerankers\n\nA reranker reorders candidates by relevance.\n", encoding="utf-8"
+    )
+    (docs / "zh.txt").write_text("重排序（reranker）按相关性重新排列候选段落。", encoding="utf-8")
+    result = run("ingest", docs, "--data-dir", root / "data")
+    assert result.exit_code == 0, result.output
+    return root / "data"
+
+
+def test_ask_json_has_what_programs_need(data: Path) -> None:
+    """Every documented key is there, with ranks from 1 and null where a stage saw nothing."""
+    answer = as_json("ask", QUESTION, "--data-dir", data)
+    keys = "id question answer collection citations candidates stages timings_ms usage warnings"
+    assert set(keys.split()) <= set(answer)
+    first, second = answer["candidates"]
+    assert {"chunk_id", "document", "text", "ranks", "scores"} <= set(first)
+    assert first["ranks"] == {"dense": 1, "lexical": 1, "retrieval": 1, "late-interaction": 1, "final": 1}
+    assert second["ranks"]["dense"] is None
+    assert {"name", "status", "reason", "calls", "ms"} <= set(answer["stages"][0])
+    assert [stage["name"] for stage in answer["stages"]] == ["retrieval", "late-interaction", "generation"]
+    assert answer["citations"][0]["document"].endswith("en.md")
+
+
+def test_a_stage_that_occurs_twice_is_numbered(data: Path) -> None:
+    """Two passes of one strategy are told apart in ranks and stages."""
+    answer = as_json(
+        "ask", QUESTION, "--data-dir", data, "--rerank", "late-interaction:2,late-interaction:1", "-k", 1
+    )
+    assert [stage["name"] for stage in answer["stages"]][1:3] == ["late-interaction", "late-interaction#2"]
+    assert answer["candidates"][0]["ranks"]["late-interaction#2"] == 1
+
+
+def test_ask_prints_answer_citation_table_and_the_way_to_the_log(data: Path) -> None:
+    """A person sees the answer, where it stands, who moved, and how to look closer."""
+    result = run("ask", QUESTION, "--data-dir", data)
+    assert result.exit_code == 0
+    assert "A reranker reorders candidates by relevance. [1]" in result.stdout
+    assert "retrieved 2 → reranked to 2" in result.stdout
+    assert "no language model was used" in result.stdout
+    answer_id = result.stdout.split("winnow log show ")[1].split()[0]
+    shown = run("log", "show", answer_id, "--data-dir", data)
+    assert QUESTION in shown.stdout
+    assert "all 2 candidates" in shown.stdout
+
+
+def test_a_chinese_question_warns_on_standard_error_only(data: Path) -> None:
+    """The result stays clean for a pipe; what degraded is said beside it, once."""
+    result = run("ask", "重排序做什么？", "--data-dir", data)
+    assert "按相关性重新排列候选段落。" in result.stdout
+    assert "warning" not in result.stdout
+    assert " ".join(result.stderr.split()).count("cannot read the question") == 1
+
+
+def test_log_list_and_show_give_the_same_answer(data: Path) -> None:
+    """What `ask --json` printed is what `log show --json` prints later."""
+    answer = as_json("ask", QUESTION, "--data-dir", data)
+    listed = as_json("log", "list", "--data-dir", data)
+    assert listed[0]["id"] == answer["id"]
+    assert as_json("log", "show", answer["id"][:8], "--data-dir", data) == answer
+
+
+def test_collections_can_be_listed_shown_and_deleted(tmp_path: Path) -> None:
+    """The whole life of a collection from the shell."""
+    (tmp_path / "a.txt").write_text("One sentence about reranking.")
+    run("ingest", tmp_path / "a.txt", "--data-dir", tmp_path / "d", "--collection", "文集")
+    assert as_json("collections", "list", "--data-dir", tmp_path / "d") == [{"name": "文集"}]
+    shown = as_json("collections", "show", "文集", "--data-dir", tmp_path / "d")
+    assert shown["passages"] == 1
+    assert shown["dim"] == 384
+    assert as_json("collections", "delete", "文集", "--data-dir", tmp_path / "d") == {"deleted": "文集"}
+    assert as_json("collections", "list", "--data-dir", tmp_path / "d") == []
+
+
+def test_deleting_and_ingesting_again_brings_everything_back(tmp_path: Path) -> None:
+    """The manifest forgets a deleted collection, so that nothing is wrongly called unchanged."""
+    (tmp_path / "a.txt").write_text("One sentence about reranking.")
+    words = ("ingest", tmp_path / "a.txt", "--data-dir", tmp_path / "d")
+    run(*words)
+    run("collections", "delete", "default", "--yes", "--data-dir", tmp_path / "d")
+    assert as_json(*words)["totals"]["ingested"] == 1
+
+
+def test_a_refused_document_gives_exit_code_3_and_its_reason(tmp_path: Path) -> None:
+    """The good document goes in, the bad one is named with a reason."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "good.txt").write_text("A sentence.")
+    (tmp_path / "docs" / "bad.pdf").write_bytes(b"%PDF-1.7 and then nothing")
+    result = run("ingest", tmp_path / "docs", "--data-dir", tmp_path / "d", "--json")
+    report = json.loads(result.stdout)
+    assert result.exit_code == 3
+    by_name = {Path(document["path"]).name: document for document in report["documents"]}
+    assert by_name["good.txt"]["status"] == "ingested"
+    assert by_name["bad.pdf"]["status"] == "refused"
+    assert by_name["bad.pdf"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "named"),
+    [
+        (("ask", "x", "--collection", "nothere"), 2, "nothere"),
+        (("ask", " "), 2, "empty"),
+        (("ask", "x", "--rerank", "late-interactoin"), 2, "late-interactoin"),
+        (("ask", "x", "--rerank", "late-interaction:3"), 2, "3"),
+        (("log", "show", "ffffffff"), 2, "ffffffff"),
+        (("collections", "show", "nothere"), 2, "nothere"),
+        (("ingest", "no/such/file.md"), 2, "no/such/file.md"),
+    ],
+)
+def test_errors_are_json_under_json_and_sentences_otherwise(
+    data: Path, words: tuple[str, ...], code: int, named: str
+) -> None:
+    """Both forms name the thing, neither shows a traceback, the exit code is the documented one."""
+    spoken = run(*words, "--data-dir", data)
+    assert spoken.exit_code == code
+    assert named in " ".join(spoken.stderr.split())
+    assert "Traceback" not in spoken.output
+    printed = run(*words, "--data-dir", data, "--json")
+    assert printed.exit_code == code
+    error = json.loads(printed.stdout)["error"]
+    assert named in error["message"]
+    assert set(error) == {"code", "message", "way_out"}
+
+
+def test_a_stray_key_is_mentioned_once_and_used_for_nothing(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OPENAI_API_KEY in the environment: one remark, the answer is still quoted."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    result = run("ask", QUESTION, "--data-dir", data)
+    assert result.stderr.count("OPENAI_API_KEY") == 1
+    assert "sk-x" not in result.output
+    assert "no language model was used" in result.stdout
+
+
+def test_doctor_says_what_is_there_and_what_is_not(data: Path) -> None:
+    """Every check has a finding; with a working default none is bad."""
+    checks = {check["name"]: check for check in as_json("doctor", "--data-dir", data)}
+    assert {"versions", "encoder", "store", "log", "chat model", "disk"} <= set(checks)
+    assert "default" in checks["store"]["finding"]
+    assert "multilingual" in checks["encoder"]["advice"]
+    assert all(check["state"] != "bad" for check in checks.values())
+
+
+def test_doctor_fails_where_the_encoder_is_missing(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing model is one bad line with its advice, and exit code 1."""
+    monkeypatch.setenv("WINNOW_ENCODER__MODEL", "nobody/nothing")
+    result = run("doctor", "--data-dir", data)
+    assert result.exit_code == 1
+    assert "winnow models fetch nobody/nothing" in " ".join(result.stdout.split())
+
+
+def test_a_broken_settings_file_is_a_sentence(data: Path) -> None:
+    """A typo in winnow.toml is named, with exit code 2."""
+    Path("winnow.toml").write_text("[rerank]\nspek = 'x'\n")
+    result = run("ask", QUESTION, "--data-dir", data)
+    assert result.exit_code == 2
+    assert "rerank.spek" in result.stderr
+
+
+def test_a_document_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    """Escape sequences, markup and direction marks in a document arrive as harmless text."""
+    hostile = "Reranking \x1b]0;owned\x07\x1b[31mred\x1b[0m [bold]markup[/bold] \u202eesrever is a title."
+    (tmp_path / "hostile.txt").write_text(hostile)
+    run("ingest", tmp_path / "hostile.txt", "--data-dir", tmp_path / "d")
+    result = run("ask", "What is reranking?", "--data-dir", tmp_path / "d")
+    assert "\x1b" not in result.output
+    assert "\x07" not in result.output
+    assert "\u202e" not in result.output
+    assert "[bold]markup[/bold]" in " ".join(result.stdout.split())
+
+
+def test_plain_keeps_what_people_read() -> None:
+    """Chinese, wide spaces, emoji and line breaks stay; control characters go."""
+    assert plain("中文　全角 é 🙂\n\t") == "中文　全角 é 🙂\n\t"
+    assert plain("\x1b[0m\x9b\u200b\ud800") == "�[0m��"
+
+
+def test_kill_between_ingest_and_ask_loses_nothing(tmp_path: Path) -> None:
+    """A process killed right after its ingest returned leaves a collection that answers."""
+    (tmp_path / "a.md").write_text("# Notes\n\nLate interaction keeps one vector for every token.\n")
+    script = (
+        "import os, sys; from winnow import RAGPipeline, Settings\n"
+        "p = RAGPipeline.from_settings(Settings.load(data_dir=sys.argv[1]))\n"
+        "p.ingest(sys.argv[2]); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "d"), str(tmp_path / "a.md")], check=False, timeout=60
+    )
+    assert done.returncode == -signal.SIGKILL
+    answer = as_json("ask", "What does late interaction keep?", "--data-dir", tmp_path / "d")
+    assert "one vector for every token" in answer["answer"]
+
+
+def test_ctrl_c_ends_with_130_and_without_a_traceback(tmp_path: Path) -> None:
+    """An interrupted ingest says so; running again finishes the work."""
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    for n in range(300):
+        (docs / f"{n}.txt").write_text(f"Document {n}. " + f"Some sentence number {n} about ranking. " * 20)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "winnow", "ingest", str(docs), "--data-dir", str(tmp_path / "d")],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    database = tmp_path / "d" / "winnow.db"
+    while not database.exists():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert "interrupted" in errors
+    finished = as_json("ingest", docs, "--data-dir", tmp_path / "d")
+    assert finished["totals"]["ingested"] + finished["totals"]["unchanged"] == 300
