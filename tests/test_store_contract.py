@@ -14,9 +14,9 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from storage.edge import EdgeStores
+from storage.edge import EdgeCollection, EdgeStores
 from storage.errors import BadInputError, NotFoundError, StoreError
-from storage.server import ServerStores
+from storage.server import ServerCollection, ServerStores
 from storage.store import TOKENS, CollectionStore, CollectionStores, Fingerprint
 from storage.vectors import Leg, Point, max_sim, normalised
 from tests.passages import DIM, FINGERPRINT, graded_points, graded_query, legs, points
@@ -188,6 +188,26 @@ def test_a_closed_collection_says_so(stores: CollectionStores, name: str) -> Non
     collection.close()
     with pytest.raises(StoreError):
         collection.count()
+
+
+def test_all_passages_can_be_read_back(collection: EdgeCollection | ServerCollection) -> None:
+    """chunks() gives every passage once; points() gives those asked for with the vectors they have."""
+    stored = {point.chunk.id: point for point in points()}
+    collection.upsert(list(stored.values()))
+    chunks = list(collection.chunks())
+    assert len(chunks) == len(stored)
+    assert {chunk.id: chunk for chunk in chunks} == {id_: point.chunk for id_, point in stored.items()}
+    read = collection.points([*stored, "7b1f1f5e-0000-5000-8000-000000000000"])
+    assert {point.chunk.id for point in read} == stored.keys()
+    for point in read:
+        original = stored[point.chunk.id]
+        pairs = zip(point.lexical.indices, point.lexical.values, strict=True)
+        assert dict(pairs) == pytest.approx(
+            dict(zip(original.lexical.indices, original.lexical.values, strict=True))
+        )
+        assert (point.dense is None, point.tokens is None) == (not original.chunk.legible,) * 2
+        if point.dense is not None and original.dense is not None:
+            assert point.dense == pytest.approx(original.dense, abs=LEG_TOLERANCE)
 
 
 def test_what_is_not_there_is_not_found(stores: CollectionStores) -> None:
