@@ -229,7 +229,7 @@ class Judge:
             completion = await self._call(self._corrected(messages, completion), room, retry=True)
             verdict = None if completion is None else form.read(completion, len(group), top)
         if verdict is None and completion is not None:
-            self._tally.unreadable += 1
+            self._tally.unread()
         self._tally.judged += verdict is not None
         return verdict
 

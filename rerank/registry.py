@@ -23,6 +23,7 @@ STRATEGIES: Mapping[str, str] = {
     "none": "rerank.none:NoRerank",
     "late-interaction": "rerank.late_interaction:LateInteraction",
     "fusion": "rerank.fusion:Fusion",
+    "api": "rerank.api:Api",
     "pointwise": "rerank.pointwise:Pointwise",
     "listwise": "rerank.listwise:Listwise",
     "pairwise": "rerank.pairwise:Pairwise",

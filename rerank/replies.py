@@ -16,13 +16,16 @@ _THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | 
 _THOUGHT_END = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _ALONE = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(?:/\s*(\d+))?\s*[.。]?\s*")
 _LABELLED = re.compile(
-    r"(?:score|rating|relevance|分数|得分|评分)\D{0,12}?(-?\d+(?:\.\d+)?)(?:\s*/\s*(\d+))?", re.IGNORECASE
+    r"(?:score|rating|relevance|answer|分数|得分|评分|答案)\D{0,12}?(-?\d+(?:\.\d+)?)(?:\s*/\s*(\d+))?",
+    re.IGNORECASE,
 )
+_OWN_LINE = re.compile(r"^[\s*`]*(-?\d+(?:\.\d+)?)\s*(?:/\s*(\d+))?[\s*`.]*$", re.MULTILINE)
 _BRACKETED = re.compile(r"\[\s*(-?\d+)\s*\]")
 _BARE_LIST = re.compile(r"\s*-?\d+(?:\s*[,>，、;\s]\s*-?\d+)*\s*[.。]?\s*")
-_OPEN_LIST = re.compile(r"\[\s*(-?\d+\s*(?:,\s*-?\d+\s*)*)(?:,\s*)?\Z")
+_OPEN_LIST = re.compile(r"\[\s*(-?\d+\s*(?:,\s*-?\d+\s*)*)(,\s*)?\Z")
 _INTEGER = re.compile(r"-?\d+")
 
+_BREAKS = r"[\s.,:;!。，：；！、*`\"'“”]+"
 _YES = {"yes", "true", "是", "是的", "相关"}
 _NO = {"no", "false", "否", "不", "不是", "不相关"}
 
@@ -57,20 +60,33 @@ def plain(reply: str) -> str:
 
 
 def read_number(reply: str, top: int) -> float | None:
-    """A score from 0 to `top`: alone, as `8/10`, or after a word such as "score". None out of range."""
+    """A score from 0 to `top`: alone, on a line of its own, as `8/10`, or after a word such as "score".
+
+    A score out of range is none.
+    """
     text = plain(reply)
-    found = _ALONE.fullmatch(text) or next(reversed(list(_LABELLED.finditer(text))), None)
+    found = _ALONE.fullmatch(text) or _only(_LABELLED.finditer(text)) or _only(_OWN_LINE.finditer(text))
     if found is None or (found[2] is not None and int(found[2]) != top):
         return None
     value = float(found[1])
     return value if 0 <= value <= top else None
 
 
+def _only(found: Iterator[re.Match[str]]) -> re.Match[str] | None:
+    """The one match, or one of several that say the same."""
+    matches = list(found)
+    return matches[0] if len({(match[1], match[2]) for match in matches}) == 1 else None
+
+
 def read_yes_no(reply: str) -> float | None:
     """1 for yes, 0 for no, in English or Chinese."""
-    words = re.split(r"[\s.,:;!。，：；！、*\"'“”]+", plain(reply).lower())
-    first = next((word for word in words if word), "")
-    return 1.0 if first in _YES else 0.0 if first in _NO else None
+    text = plain(reply).lower()
+    lines = [re.split(_BREAKS, line.strip()) for line in (text.partition("\n")[0], *text.split("\n"))]
+    # the first word of all, otherwise a line of its own
+    said = [words for words in ([word for word in line if word] for line in lines) if words]
+    first = said[:1] + [words for words in said if len(words) == 1]
+    verdicts = [1.0 if words[0] in _YES else 0.0 for words in first if words[0] in _YES | _NO]
+    return verdicts[0] if len(set(verdicts)) == 1 else None
 
 
 def read_choice(reply: str, labels: Sequence[str]) -> int | None:
@@ -106,8 +122,9 @@ def _ids(text: str) -> list[int] | None:
     if (listed := _json_ids(text)) is not None:
         return listed
     if cut_off := _OPEN_LIST.search(text):
-        # the last number may be cut off too: "1" may have been going to be "12"
-        return [int(i) for i in _INTEGER.findall(cut_off[1])][:-1]
+        numbers = [int(i) for i in _INTEGER.findall(cut_off[1])]
+        # without a comma behind it the last number may be cut off too: "1" may have been going to be "12"
+        return numbers if cut_off[2] else numbers[:-1]
     if bracketed := _BRACKETED.findall(text):
         return [int(i) for i in bracketed]
     if _BARE_LIST.fullmatch(text):

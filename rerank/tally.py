@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from rerank.base import flagged
 from storage.records import Exchange, Outcome, Usage
 
-# So many calls in a row that fail mean that the endpoint is down: the others are not tried.
+# So many calls in a row that fail mean that the endpoint is down; so many replies that cannot be read, with none
+# that can, that the model does not understand. The others are not paid for.
 _GIVE_UP_AFTER = 5
 
 
@@ -41,6 +42,12 @@ class Tally:
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= _GIVE_UP_AFTER:
             self.stopped = self.stopped or f"gave up after {self._failed_in_a_row} failures in a row"
+
+    def unread(self) -> None:
+        """Count a reply that could not be read, asked for twice."""
+        self.unreadable += 1
+        if not self.judged and self.unreadable >= _GIVE_UP_AFTER:
+            self.stopped = self.stopped or f"gave up after {self.unreadable} replies that could not be read"
 
     def outcome(self, name: str) -> Outcome:
         """`fallback` where there is no verdict at all, `partial` where some are missing."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from string import Template
 
@@ -18,6 +17,7 @@ from storage.errors import SettingsError
 
 _OWN = Path(__file__).parent / "prompts"
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_LATIN = re.compile(r"[A-Za-z]+")
 _HARMLESS = "<\u200b"  # a space of no width keeps the text readable
 _FENCE = re.compile(r"<(?=\s*/?\s*passage)", re.IGNORECASE)
 # One unit: a Han character or kana, or a word of anything else.
@@ -27,9 +27,9 @@ _UNIT = re.compile(
 
 
 def language_of(question: str) -> str:
-    """`zh` where at least a third of the question's visible characters are Chinese, otherwise `en`."""
-    visible = sum(not character.isspace() for character in question)
-    return "zh" if 3 * len(_HAN.findall(question)) >= max(visible, 1) else "en"
+    """`zh` where the question has at least as many Chinese characters as Latin words, otherwise `en`."""
+    characters = len(_HAN.findall(question))
+    return "zh" if characters and characters >= len(_LATIN.findall(question)) else "en"
 
 
 def clipped(text: str, units: int) -> str:
@@ -54,6 +54,7 @@ class Prompts:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
+        self._read: dict[tuple[str, str], str] = {}
 
     def messages(self, name: str, language: str, **fields: str) -> tuple[Message, ...]:
         """A template, filled in. Raises SettingsError for a template that cannot be used."""
@@ -68,8 +69,11 @@ class Prompts:
 
     def text(self, name: str, language: str) -> str:
         """A template as it is."""
-        own = None if self._folder is None else self._folder / language / f"{name}.txt"
-        return _read(own if own is not None and own.is_file() else _OWN / language / f"{name}.txt")
+        if (name, language) not in self._read:
+            own = None if self._folder is None else self._folder / language / f"{name}.txt"
+            path = own if own is not None and own.is_file() else _OWN / language / f"{name}.txt"
+            self._read[name, language] = _contents(path)
+        return self._read[name, language]
 
     def _parts(self, name: str, language: str) -> tuple[str, str]:
         system, fence, user = self.text(name, language).partition("\n---\n")
@@ -81,8 +85,7 @@ class Prompts:
         return system.strip(), user.strip()
 
 
-@cache
-def _read(path: Path) -> str:
+def _contents(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

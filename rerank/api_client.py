@@ -1,0 +1,120 @@
+"""One request to a rerank API, with retries of what may pass; Retry-After is honoured, with jitter."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import anyio
+import httpx2
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+from tenacity.wait import wait_random_exponential
+
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_LONGEST_WAIT_S = 60.0
+_SNIPPET = 200
+
+
+class ApiError(Exception):
+    """A request that brought no usable reply; `status` is 0 where there was no answer at all."""
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class PassingError(ApiError):
+    """A failure that may pass; `retry_after` (seconds) is what the server asked for."""
+
+    def __init__(self, message: str, *, status: int = 0, retry_after: float | None = None) -> None:
+        super().__init__(message, status=status)
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to send requests, as whom, and how patiently."""
+
+    url: str
+    key: str | None = None
+    timeout_s: float = 30.0
+    retries: int = 2
+    backoff_s: float = 0.5
+
+
+async def posted(client: httpx2.AsyncClient, address: Address, body: Mapping[str, object]) -> Any:
+    """The reply's JSON. Raises ApiError."""
+    headers = {"authorization": f"Bearer {address.key}"} if address.key else {}
+    try:
+        with anyio.fail_after(address.timeout_s):
+            response = await client.post(address.url, json=body, headers=headers)
+    except TimeoutError:
+        raise PassingError(f"no answer within {address.timeout_s:g} s") from None
+    except httpx2.TransportError as error:
+        raise PassingError(f"the connection failed ({type(error).__name__})") from error
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise ApiError(f"{type(error).__name__}: {error}") from error
+    if response.status_code in _PASSING:
+        wait = retry_after(response.headers.get("retry-after"))
+        raise PassingError(_refused(response), status=response.status_code, retry_after=wait)
+    if not response.is_success:
+        raise ApiError(_refused(response), status=response.status_code)
+    try:
+        return response.json()
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        raise PassingError(f"the reply is no JSON: {_snippet(response.text)}") from None
+
+
+def retrying(address: Address, longest_s: float) -> AsyncRetrying:
+    """Attempts, with pauses of at most `longest_s` (what is left until the deadline)."""
+    backoff = wait_random_exponential(multiplier=address.backoff_s, max=8)
+
+    def pause(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, PassingError) else None
+        # a little more than asked for, never less, so that many clients do not come back at once
+        return backoff(state) if asked is None else asked + backoff(state) / 10
+
+    def stop(state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, PassingError) else None
+        return (asked or 0) > min(longest_s, _LONGEST_WAIT_S)
+
+    enough = stop_after_attempt(address.retries + 1)
+    return AsyncRetrying(
+        stop=lambda state: enough(state) or stop(state),
+        wait=pause,
+        retry=retry_if_exception_type(PassingError),
+        sleep=anyio.sleep,
+        reraise=True,
+    )
+
+
+def retry_after(header: str | None) -> float | None:
+    """Seconds, from a number or an HTTP date."""
+    if not header:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _refused(response: httpx2.Response) -> str:
+    return f"HTTP {response.status_code}: {_snippet(response.text)}"
+
+
+def _snippet(text: str) -> str:
+    """The beginning of a server's text, fit for a terminal."""
+    return (
+        re.sub(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+", " ", text[:_SNIPPET]).strip() or "(empty)"
+    )
