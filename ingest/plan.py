@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
@@ -16,6 +16,8 @@ from ingest.record_files import passages_in
 from ingest.report import DocumentResult
 from storage.manifest import DocumentRow, Manifest
 from storage.store import document_id
+
+_LOOKED_UP_TOGETHER = 256
 
 
 class Verdict(Enum):
@@ -60,9 +62,16 @@ class Planner:
         )
         return f"{kind}{fields}; {self._chunker}"
 
-    def decide(self, file: FoundFile) -> Decision:
+    def decisions(self, files: Sequence[FoundFile]) -> Iterator[Decision]:
+        """A decision on each file, as they are asked for."""
+        for start in range(0, len(files), _LOOKED_UP_TOGETHER):
+            window = files[start : start + _LOOKED_UP_TOGETHER]
+            known = self._manifest.get_many([document_id(file.source) for file in window])
+            for file in window:
+                yield self._decide(file, known.get(document_id(file.source)))
+
+    def _decide(self, file: FoundFile, old: DocumentRow | None) -> Decision:
         """Look at a file's bytes and at what is known of it."""
-        old = self._manifest.get(document_id(file.source))
         digest = _digest(file, self._options.limits.file_bytes)
         decision = Decision(Verdict.PARSE, file, old, digest)
         if old is not None and old.content_hash == digest and not self._reindex:

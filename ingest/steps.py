@@ -43,7 +43,7 @@ class Run:
 
     def through(self, *, prune: bool) -> None:
         """All files, then what had to wait for them."""
-        self._drive(self._planner.decide(file) for file in self._found.files)
+        self._drive(self._planner.decisions(self._found.files))
         if prune:
             self._prune()
         self._settle()
@@ -134,7 +134,7 @@ class Run:
     def _adopt(self, row: DocumentRow) -> None:
         path = Path(row.source)
         if path.is_file():
-            self._waiting.append(self._planner.decide(FoundFile(path, row.source, path.stat().st_size)))
+            self._waiting.extend(self._planner.decisions([FoundFile(path, row.source, path.stat().st_size)]))
 
     def _count(self, file: FoundFile) -> None:
         self._done += 1
