@@ -73,7 +73,7 @@ def test_ask_prints_answer_citation_table_and_the_way_to_the_log(data: Path) -> 
     """A person sees the answer, where it stands, who moved, and how to look closer."""
     result = run("ask", QUESTION, "--data-dir", data)
     assert result.exit_code == 0
-    assert "A reranker reorders candidates by relevance. [1]" in result.stdout
+    assert "A reranker reorders candidates by relevance. [1]" in " ".join(result.stdout.split())
     assert "retrieved 2 → reranked to 2" in result.stdout
     assert "no language model was used" in result.stdout
     answer_id = result.stdout.split("winnow log show ")[1].split()[0]

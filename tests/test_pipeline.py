@@ -51,7 +51,7 @@ def test_an_english_question_is_answered_with_an_exact_citation(pipeline: RAGPip
     assert citation.source.endswith("rerank.md")
     assert citation.headings == ("Reranking",)
     assert DOCUMENTS["rerank.md"][citation.start : citation.end] == citation.quote
-    assert [stage.status for stage in answer.stages] == ["ok", "partial", "ok"]
+    assert {stage.status for stage in answer.stages} == {"ok"}
     assert answer.candidates[0].ranks["final"] == 1
     assert answer.candidates[0].ranks["late-interaction"] == 1
 
