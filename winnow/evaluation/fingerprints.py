@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rerank.registry import STRATEGIES, strategy
 from rerank.spec import Spec
+from storage.errors import SpecError
 
 if TYPE_CHECKING:
     from winnow.settings import Settings
@@ -60,10 +61,19 @@ def _stages(spec: Spec) -> list[Any]:
     return [
         (
             "" if stage.name in STRATEGIES else code(strategy(stage.name).__module__.partition(".")[0]),
-            [_state(Path(value).expanduser()) for _, value in stage.options if isinstance(value, str)],
+            [_option(value) for _, value in stage.options if isinstance(value, str)],
         )
         for stage in spec.stages
     ]
+
+
+def _option(value: str) -> list[Any]:
+    """What an option's text leads to: files, or specs within the spec, as fusion has them."""
+    try:
+        nested = [_stages(Spec.parse(part)) for part in value.split(";") if "(" in part]
+    except SpecError:
+        nested = []
+    return [_state(Path(value).expanduser()), nested]
 
 
 def _state(path: Path) -> list[tuple[str, int, int]]:
