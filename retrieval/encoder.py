@@ -96,6 +96,10 @@ class Encoder:
         """A question's dense vector, shape (dim,), and token vectors, shape (n, token_dim)."""
         return self._encode_query(self._query_prompt + text)
 
+    def forget_queries(self) -> None:
+        """Encode every question anew from here on: a remembered one would cost nothing, which hides its time."""
+        self._encode_query.cache_clear()
+
     def encode_passages(self, texts: Sequence[str], *, tokens: bool) -> list[Encoding]:
         """Passages in the order given; token vectors only if asked for."""
         return self._model.encode([self._passage_prompt + text for text in texts], tokens=tokens)

@@ -48,6 +48,9 @@ class WordEncoder:
     def encode_query(self, text: str) -> Encoding:
         return self._encode(text)
 
+    def forget_queries(self) -> None:
+        """It remembers none."""
+
     def encode_passages(self, texts: Sequence[str], *, tokens: bool) -> list[Encoding]:
         self.encoded += texts
         return [self._encode(text) for text in texts]

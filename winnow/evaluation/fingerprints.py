@@ -73,12 +73,16 @@ def _option(value: str) -> list[Any]:
         nested = [_stages(Spec.parse(part)) for part in value.split(";") if "(" in part]
     except SpecError:
         nested = []
-    return [_state(Path(value).expanduser()), nested]
+    return [_state(value), nested]
 
 
-def _state(path: Path) -> list[tuple[str, int, int]]:
+def _state(value: str) -> list[tuple[str, int, int]]:
     """Names, sizes and times of the files at a path: a model trained anew in its folder is another one."""
-    return [(file.as_posix(), file.stat().st_size, file.stat().st_mtime_ns) for file in _files(path)]
+    try:
+        files = list(_files(Path(value).expanduser()))
+        return [(file.as_posix(), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    except (OSError, RuntimeError):  # most texts are no paths at all
+        return []
 
 
 def _files(path: Path) -> Iterator[Path]:

@@ -67,9 +67,15 @@ def leg_source(
             f"there is no way of retrieving called {mode!r}", way_out=f"There are: {', '.join(MODES)}."
         )
     depth = wiring.settings.retrieval.top_k if top_k is None else top_k
-    retriever = HybridRetriever(ground.vectors, wiring.encoder, wiring.lexical, mode=cast("Mode", mode))
+    encoder = wiring.encoder
     return LegSource(
-        mode, fingerprints.retrieval_key(key, mode, depth), retriever, ground.cache, depth, remember
+        label=mode,
+        key=fingerprints.retrieval_key(key, mode, depth),
+        retriever=HybridRetriever(ground.vectors, encoder, wiring.lexical, mode=cast("Mode", mode)),
+        cache=ground.cache,
+        top_k=depth,
+        forget=encoder.forget_queries,
+        remember=remember,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,13 +43,18 @@ def question_key(question: Question) -> str:
 
 @dataclass(slots=True)
 class LegSource:
-    """Retrieval with winnow's own legs; what was found once is read from the cache."""
+    """Retrieval with winnow's own legs; what was found once is read from the cache.
+
+    `forget` lets go of encoded questions, so that each leg's time holds its own encoding. `remember` keeps
+    the passages that come: an index has them, a collection has not.
+    """
 
     label: str
     key: str
     retriever: Retriever
     cache: EvaluationCache
     top_k: int
+    forget: Callable[[], None]
     remember: bool = False
 
     def retrieve(self, question: Question) -> Retrieval:
@@ -57,6 +62,7 @@ class LegSource:
         kept = self.cache.result(self.key, name)
         if kept is not None:
             return _restored(kept, self.cache)
+        self.forget()
         found: Retrieval = portal.call(self.retriever.search, question.text, self.top_k)
         if self.remember:
             self.cache.remember([candidate.chunk for candidate in found.candidates])

@@ -1,0 +1,228 @@
+"""Which fusion of the legs is never worse than the better leg?
+
+    python benchmarks/fusion.py DATA_FOLDER [--data-dir .winnow]
+
+DATA_FOLDER holds squad-dev, cranfield, nq-oracle and trec-dl19-pool in BEIR's layout. Fusions are chosen on
+one half of squad-dev and cranfield, and confirmed on the other half, nq-oracle and the pool. Both legs and
+late interaction are run once for each set and kept; every fusion is then computed from the same lists.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.store import DENSE, LEXICAL
+from storage.vectors import Leg
+from winnow.evaluation import CorpusIndex, Dataset, load_dataset, measured
+from winnow.settings import Settings
+from winnow.wiring import Wiring
+
+DEPTH = 50
+SETS = ("squad-dev", "cranfield", "nq-oracle", "trec-dl19-pool")
+Scores = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """One question's hits: passage → score, best first, and the document of each passage."""
+
+    dense: Scores
+    lexical: Scores
+    late: Scores
+    documents: Mapping[str, str]
+
+
+Fusion = Callable[[Sequence[Scores]], Scores]
+
+
+def rrf(k: int, *weights: float) -> Fusion:
+    """Σ weight / (k + rank)."""
+
+    def fuse(lists: Sequence[Scores]) -> Scores:
+        fused: dict[str, float] = {}
+        for weight, hits in zip(weights, lists, strict=True):
+            for rank, name in enumerate(hits, start=1):
+                fused[name] = fused.get(name, 0.0) + weight / (k + rank)
+        return fused
+
+    return fuse
+
+
+def convex(normalise: Callable[[Scores], Scores], *weights: float) -> Fusion:
+    """Σ weight · normalised score; a passage that a leg did not find has that leg's lowest."""
+
+    def fuse(lists: Sequence[Scores]) -> Scores:
+        names = list(dict.fromkeys(name for hits in lists for name in hits))
+        fused = dict.fromkeys(names, 0.0)
+        for weight, hits in zip(weights, lists, strict=True):
+            scaled = normalise(hits)
+            lowest = min(scaled.values(), default=0.0)
+            for name in names:
+                fused[name] += weight * scaled.get(name, lowest)
+        return fused
+
+    return fuse
+
+
+def min_max(hits: Scores) -> Scores:
+    """From 0 (the last hit) to 1 (the first)."""
+    low, high = min(hits.values(), default=0.0), max(hits.values(), default=0.0)
+    return {name: (score - low) / (high - low) if high > low else 1.0 for name, score in hits.items()}
+
+
+def by_max(hits: Scores) -> Scores:
+    """Divided by the best score: 0 stands for no similarity at all."""
+    high = max(hits.values(), default=0.0)
+    return {name: max(0.0, score) / high if high > 0 else 0.0 for name, score in hits.items()}
+
+
+def z_score(hits: Scores) -> Scores:
+    """Mean 0, deviation 1."""
+    if len(hits) < 2:
+        return dict.fromkeys(hits, 0.0)
+    mean, spread = statistics.fmean(hits.values()), statistics.pstdev(hits.values())
+    return {name: (score - mean) / spread if spread else 0.0 for name, score in hits.items()}
+
+
+def dbsf(hits: Scores) -> Scores:
+    """Qdrant's distribution-based fusion: mean ± 3 deviations become 0 and 1."""
+    return {name: (score + 3) / 6 for name, score in z_score(hits).items()}
+
+
+def legs_of(index: CorpusIndex, wiring: Wiring, dataset: Dataset, path: Path) -> Iterator[Lists]:
+    """Both legs and late interaction over their union, for every question; kept in a file."""
+    if not path.exists():
+        index.cut()
+        index.make_findable()
+        index.encode()
+        draft = path.with_suffix(".draft")
+        with draft.open("w", encoding="utf-8") as file:
+            for start in range(0, len(dataset.questions), 64):
+                for lists in _searched(index, wiring, dataset, start):
+                    file.write(json.dumps(lists) + "\n")
+        draft.replace(path)
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield Lists(*json.loads(line))
+
+
+def _searched(index: CorpusIndex, wiring: Wiring, dataset: Dataset, start: int) -> Iterator[list[Scores]]:
+    questions = dataset.questions[start : start + 64]
+    encoded = wiring.encoder.encode_passages([question.text for question in questions], tokens=True)
+    for question, encoding in zip(questions, encoded, strict=True):
+        legs = [Leg(DENSE, encoding.dense), Leg(LEXICAL, wiring.lexical.encode_query(question.text))]
+        dense, lexical = index.search(legs, DEPTH)
+        chunks = {hit.chunk.id: hit.chunk.document_id for hit in [*dense, *lexical]}
+        assert encoding.tokens is not None
+        late = index.max_sim(encoding.tokens, list(chunks))
+        yield [
+            {hit.chunk.id: hit.score for hit in dense},
+            {hit.chunk.id: hit.score for hit in lexical},
+            dict(sorted(late.items(), key=lambda pair: -pair[1])),
+            chunks,
+        ]
+
+
+def figures(
+    dataset: Dataset, lists: Sequence[Lists], order: Callable[[Lists], Scores]
+) -> tuple[float, float, float]:
+    """nDCG@10, MRR@10 and Recall@50 of an order over passages, folded into documents."""
+    rankings = {}
+    for question, found in zip(dataset.questions, lists, strict=True):
+        scores = order(found)
+        ranked = sorted(scores, key=lambda name: (-scores[name], name))[:DEPTH]
+        rankings[question.id] = list(dict.fromkeys(found.documents[name] for name in ranked))
+    values = measured(dataset.qrels.grades, rankings).values()
+    ndcg, mrr, recall, _ = (statistics.fmean(column) for column in zip(*values, strict=True))
+    return ndcg, mrr, recall
+
+
+def two_legs() -> dict[str, Fusion]:
+    """The candidates for the default: dense first, lexical second."""
+    found: dict[str, Fusion] = {f"rrf k={k}": rrf(k, 1, 1) for k in (1, 5, 10, 20, 60)}
+    for share in (0.3, 0.4, 0.6, 0.7):
+        found |= {f"rrf k={k} dense {share}": rrf(k, share, 1 - share) for k in (10, 60)}
+    for name, normalise in (("min-max", min_max), ("by max", by_max), ("z", z_score), ("dbsf", dbsf)):
+        for share in (0.3, 0.4, 0.5, 0.6, 0.7):
+            found[f"{name} dense {share}"] = convex(normalise, share, 1 - share)
+    return found
+
+
+def with_late() -> dict[str, Callable[[Lists], Scores]]:
+    """Late interaction, alone and with the legs."""
+    found: dict[str, Callable[[Lists], Scores]] = {"late interaction": lambda lists: lists.late}
+    for name, normalise in (("z", z_score), ("min-max", min_max)):
+        for dense, lexical in ((0.5, 0), (1, 0), (0, 0.25), (0, 0.5), (0.25, 0.25), (0.5, 0.5)):
+            fuse = convex(normalise, 1, dense, lexical)
+            found[f"{name}: late + {dense} dense + {lexical} lexical"] = lambda lists, fuse=fuse: fuse(
+                [lists.late, lists.dense, lists.lexical]
+            )
+    fuse_ranks = rrf(60, 1, 1, 1)
+    found["rrf k=60: late + dense + lexical"] = lambda lists: fuse_ranks(
+        [lists.late, lists.dense, lists.lexical]
+    )
+    return found
+
+
+def parts(data: Path, wiring: Wiring) -> Iterator[tuple[str, Dataset, list[Lists]]]:
+    """Each set with its lists; squad-dev in two halves, by the parity of the question's place."""
+    root = wiring.settings.data_dir / "evaluation" / "corpora"
+    for name in SETS:
+        qrels = data / name / "qrels.full.trec"
+        dataset = load_dataset(data / name, qrels=qrels if qrels.exists() else None)
+        assert dataset.corpus is not None
+        index = CorpusIndex.open(dataset.corpus, root, wiring.encoder, wiring.lexical)
+        try:
+            lists = list(legs_of(index, wiring, dataset, index.cache.path.with_name("fusion.jsonl")))
+        finally:
+            index.close()
+        if name != "squad-dev":
+            yield name, dataset, lists
+            continue
+        for half in (0, 1):
+            picked = Dataset(f"{name}/{half + 1}", dataset.questions[half::2], dataset.qrels)
+            yield picked.name, picked, lists[half::2]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--data-dir", type=Path, default=Path(".winnow"))
+    chosen = parser.parse_args()
+    wiring = Wiring(Settings.load(data_dir=chosen.data_dir))
+    for name, dataset, lists in parts(chosen.data, wiring):
+        print(f"\n{name}: {len(lists)} questions (nDCG@10, MRR@10, Recall@50; against the better leg)")
+        dense = figures(dataset, lists, lambda found: found.dense)
+        lexical = figures(dataset, lists, lambda found: found.lexical)
+        best = [max(pair) for pair in zip(dense, lexical, strict=True)]
+        show("dense", dense, best)
+        show("lexical", lexical, best)
+        for label, fuse in two_legs().items():
+            show(
+                label,
+                figures(dataset, lists, lambda found, fuse=fuse: fuse([found.dense, found.lexical])),
+                best,
+            )
+        late = figures(dataset, lists, lambda found: found.late)
+        print("  against late interaction alone over the union of both legs:")
+        for label, order in with_late().items():
+            show(label, figures(dataset, lists, order), late)
+
+
+def show(label: str, values: Sequence[float], against: Sequence[float]) -> None:
+    """One line: figures and differences."""
+    worse = any(value < other - 1e-9 for value, other in zip(values[:2], against[:2], strict=True))
+    both = " ".join(
+        f"{value:.4f} ({value - other:+.4f})" for value, other in zip(values, against, strict=True)
+    )
+    print(f"  {label:42s} {both}{'  worse' if worse and not math.isnan(values[0]) else ''}")
+
+
+if __name__ == "__main__":
+    main()
