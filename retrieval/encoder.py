@@ -97,7 +97,7 @@ class Encoder:
         return self._encode_query(self._query_prompt + text)
 
     def forget_queries(self) -> None:
-        """Encode every question anew from here on: a remembered one would cost nothing, which hides its time."""
+        """Encode every question anew from here on: a remembered one would hide what encoding costs."""
         self._encode_query.cache_clear()
 
     def encode_passages(self, texts: Sequence[str], *, tokens: bool) -> list[Encoding]:
