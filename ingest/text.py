@@ -125,6 +125,7 @@ _SIMPLIFIED = frozenset(
 _TRADITIONAL = frozenset(
     "的一是不了在人有我他這中大來上國個到說們為子和你地出道也時年得就那要下以生會自著去之過家學對可她裡後小麼心多天而能好都然沒日於起還發成事只作當想看文無開手十用主行方又如前所本見經頭面公同三已老從動兩長"
 )
+_WESTERN_MARKS = frozenset("–—‘’‚“”„…€£§©®°«»¡¿·•†‰²³½¼¾×\xa0")
 _SAMPLE = 200_000
 # What files are really in. Left to all encodings of the world, a guess from a few bytes is any of them.
 _CANDIDATES = (
@@ -204,11 +205,27 @@ def _chinese(data: bytes) -> Decoded | None:
 def _any_other(data: bytes) -> Decoded | None:
     from charset_normalizer import from_bytes
 
-    found = from_bytes(data[:_SAMPLE], cp_isolation=list(_CANDIDATES)).best()
-    if found is None:
+    matches = from_bytes(data[:_SAMPLE], cp_isolation=list(_CANDIDATES))
+    best = matches.best()
+    as_good = [
+        match for match in matches if best and match.chaos <= best.chaos and match.coherence >= best.coherence
+    ]
+    unsure = best is None or best.coherence == 0 or any(match.encoding == "cp1252" for match in as_good)
+    if unsure and _looks_western(_strict(data, "cp1252")):
+        return _lenient(data, "cp1252", guessed=True)
+    if best is None:
         return None
-    decoded = _lenient(data, found.encoding, guessed=True)
+    decoded = _lenient(data, best.encoding, guessed=True)
     return decoded if decoded.broken * 100 <= len(decoded.text) else None
+
+
+def _looks_western(text: str | None) -> bool:
+    """Mostly ASCII letters, and beyond them nothing but letters and the marks of good typography."""
+    if text is None:
+        return False
+    beyond = [character for character in text[:_SAMPLE] if character > "\x7f"]
+    letters = sum(character.isalpha() for character in text[:_SAMPLE])
+    return len(beyond) < 0.4 * letters and all(mark.isalpha() or mark in _WESTERN_MARKS for mark in beyond)
 
 
 def _last_resort(flawed: Decoded) -> Decoded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -120,3 +121,14 @@ def world(folder: Path) -> Iterator[World]:
 
 def by_name(report: IngestReport) -> dict[str, DocumentResult]:
     return {Path(result.path).name: result for result in report.documents}
+
+
+def main(folder: str) -> None:
+    """A real process that ingests, for tests that kill it: says `ready`, then runs."""
+    with world(Path(folder)) as here:
+        print("ready", flush=True)  # noqa: T201 - the parent waits for it
+        here.ingest(options=IngestOptions(workers=1, batch=8), prune=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -61,7 +61,7 @@ def _head(tree: LexborHTMLParser) -> tuple[str, dict[str, Scalar]]:
         meta = tree.css_first(f'head meta[name="{name}"]')
         if meta is not None and (content := one_line(meta.attributes.get("content") or "")):
             metadata[name] = content
-    return (one_line(node.text_content or "") if node is not None else ""), metadata
+    return (one_line(node.text()) if node is not None else ""), metadata
 
 
 def _drop(tree: LexborHTMLParser, selector: str) -> None:
