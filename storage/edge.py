@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Collection as Container
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -15,15 +14,25 @@ from typing import Any
 import qdrant_edge as qdrant
 
 from storage.conditions import Condition
+from storage.edge_errors import translated
 from storage.edge_filters import edge_filter
-from storage.edge_layout import field_index, floats, from_record, layout, named, nearest, to_struct
+from storage.edge_layout import (
+    field_index,
+    floats,
+    from_record,
+    index_kinds,
+    layout,
+    named,
+    nearest,
+    to_struct,
+)
 from storage.errors import (
     BadInputError,
     NotFoundError,
     StoreCorruptError,
     StoreError,
-    WinnowError,
 )
+from storage.indexing import OWN, Indexed, IndexKind
 from storage.locks import PATIENCE_S, CollectionLock
 from storage.payload import DOCUMENT_ID, from_payload
 from storage.records import Chunk
@@ -107,6 +116,7 @@ class EdgeCollection:
         self._shard = shard
         self._lock = lock
         self._params = qdrant.SearchParams(exact=tuning.exact, hnsw_ef=tuning.hnsw_ef)
+        self._indexed = Indexed(self.indexes())
         self._unflushed = 0
         self._writing = RLock()
 
@@ -121,10 +131,10 @@ class EdgeCollection:
             shard_folder = folder / "shard"
             shutil.rmtree(shard_folder, ignore_errors=True)  # what a crash left half made
             shard_folder.mkdir()
-            with _translated(folder):
+            with translated(folder):
                 shard = qdrant.EdgeShard.create(str(shard_folder), layout(fingerprint, tuning))
-                # deletes of a document's passages look it up by this field
-                shard.update(field_index(DOCUMENT_ID))
+                for path, kind in OWN.items():
+                    shard.update(field_index(path, kind))
                 shard.flush()
             _write_atomically(folder / "fingerprint.json", json.dumps(fingerprint.to_dict(), indent=2))
         except BaseException:
@@ -138,7 +148,7 @@ class EdgeCollection:
         lock.acquire(patience_s)
         try:
             fingerprint = _read_fingerprint(folder)
-            with _translated(folder):
+            with translated(folder):
                 shard = qdrant.EdgeShard.load(str(folder / "shard"))
         except BaseException:
             lock.release()
@@ -149,7 +159,7 @@ class EdgeCollection:
         """All legs in one `query_batch`."""
         if not legs:
             return []
-        chosen = None if where is None else edge_filter(where)
+        chosen = None if where is None else edge_filter(self._indexed.fitted(where))
         requests = [
             qdrant.QueryRequest(
                 limit,
@@ -160,7 +170,7 @@ class EdgeCollection:
             )
             for leg in legs
         ]
-        with _translated(self.name):
+        with translated(self.name):
             results = self._shard.query_batch(qdrant.QueryBatchRequest(requests))
         return [
             [Hit(from_payload(str(point.id), point.payload), point.score) for point in points]
@@ -170,7 +180,10 @@ class EdgeCollection:
     def upsert(self, points: Sequence[Point]) -> None:
         if not points:
             return
-        with self._writing, _translated(self.name):
+        with self._writing, translated(self.name):
+            for path, kind in self._indexed.missing(points).items():
+                self._shard.update(field_index(path, kind))
+                self._indexed.add(path, kind)
             self._shard.update(qdrant.UpdateOperation.upsert_points([to_struct(point) for point in points]))
             self._unflushed += payload_bytes(points)
             if self._unflushed >= FLUSH_BYTES:
@@ -179,15 +192,23 @@ class EdgeCollection:
     def delete_document(self, document: str, *, keep: Container[str] = ()) -> None:
         belongs = qdrant.FieldCondition(key=DOCUMENT_ID, match=qdrant.MatchValue(document))
         kept: list[Any] = [qdrant.HasIdCondition(set(keep))] if keep else []
-        with self._writing, _translated(self.name):
+        with self._writing, translated(self.name):
             self._shard.update(
                 qdrant.UpdateOperation.delete_points_by_filter(qdrant.Filter(must=[belongs], must_not=kept))
             )
 
     def flush(self) -> None:
-        with self._writing, _translated(self.name):
+        with self._writing, translated(self.name):
             self._shard.flush()
             self._unflushed = 0
+
+    def optimize(self) -> bool:
+        """Build the graph where a segment is large enough for one; True where anything was done.
+
+        It takes minutes for 100,000 passages. Searches go on meanwhile, writes wait.
+        """
+        with self._writing, translated(self.name):
+            return self._shard.optimize()
 
     def max_sim(self, query: Floats, chunk_ids: Sequence[str]) -> dict[str, float]:
         """MaxSim inside the engine: an exact scan of the given passages' multivectors."""
@@ -199,19 +220,19 @@ class EdgeCollection:
             filter=qdrant.Filter(must=[qdrant.HasIdCondition(set(chunk_ids))]),
             params=qdrant.SearchParams(exact=True),
         )
-        with _translated(self.name):
+        with translated(self.name):
             return {str(point.id): point.score for point in self._shard.query(request)}
 
     def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
         if not chunk_ids or self.fingerprint.token_dim is None:
             return {}
-        with _translated(self.name):
+        with translated(self.name):
             records = self._shard.retrieve(list(chunk_ids), with_payload=False, with_vector=[TOKENS])
         stored = ((str(record.id), floats(named(record.vector, TOKENS))) for record in records)
         return {id_: vectors for id_, vectors in stored if vectors is not None}
 
     def count(self) -> int:
-        with _translated(self.name):
+        with translated(self.name):
             return self._shard.count(qdrant.CountRequest(exact=True))
 
     def ids(self) -> Iterator[str]:
@@ -224,7 +245,7 @@ class EdgeCollection:
 
     def points(self, chunk_ids: Sequence[str]) -> list[Point]:
         """The given passages with all their vectors; those that are not there are left out."""
-        with _translated(self.name):
+        with translated(self.name):
             records = self._shard.retrieve(list(chunk_ids), with_payload=True, with_vector=True)
         return [from_record(record) for record in records]
 
@@ -232,15 +253,20 @@ class EdgeCollection:
         offset: Any = None
         while True:
             request = qdrant.ScrollRequest(offset=offset, limit=_SCROLL_PAGE, with_payload=payload)
-            with _translated(self.name):
+            with translated(self.name):
                 records, offset = self._shard.scroll(request)
             yield from records
             if offset is None:
                 return
 
+    def indexes(self) -> dict[str, IndexKind]:
+        """The payload paths that have an index, and its kind."""
+        with translated(self.name):
+            return index_kinds(self._shard.info())
+
     def close(self) -> None:
         try:
-            with _translated(self.name):
+            with translated(self.name):
                 self._shard.flush()
                 self._shard.close()
         finally:
@@ -262,26 +288,3 @@ def _write_atomically(path: Path, text: str) -> None:
     draft = path.with_suffix(".draft")
     draft.write_text(text, encoding="utf-8")
     os.replace(draft, path)  # noqa: PTH105 - replace() of Path is the same call; this says it must be atomic
-
-
-@contextmanager
-def _translated(folder: Path | str) -> Iterator[None]:
-    """Qdrant Edge raises bare exceptions with Rust messages; ours say which collection and what to do."""
-    name = folder.name if isinstance(folder, Path) else folder
-    try:
-        yield
-    except WinnowError:
-        raise
-    except Exception as error:
-        if _means_damage(str(error)):
-            raise StoreCorruptError(
-                f"the collection {name!r} is damaged: {error}",
-                way_out=f"Rebuild it: winnow collections delete {name}, then winnow ingest the documents.",
-            ) from error
-        raise StoreError(f"Qdrant Edge failed on the collection {name!r}: {error}") from error
-
-
-def _means_damage(message: str) -> bool:
-    return any(
-        word in message.lower() for word in ("corrupt", "deserialize", "no such file", "segment", "checksum")
-    )

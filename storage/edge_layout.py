@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import qdrant_edge as qdrant
 
+from storage.indexing import IndexKind
 from storage.payload import from_payload, to_payload
 from storage.store import DENSE, LEXICAL, TOKENS, Fingerprint
 from storage.tuning import Tuning
@@ -16,6 +17,12 @@ from storage.vectors import Floats, Point, SparseVector
 # The engine's own defaults, which its config does not let one leave out singly.
 _M, _EF_CONSTRUCT, _FULL_SCAN_KB = 16, 100, 10_000
 
+_SCHEMAS: Mapping[IndexKind, qdrant.PayloadSchemaType] = {
+    "keyword": qdrant.PayloadSchemaType.Keyword,
+    "number": qdrant.PayloadSchemaType.Float,
+    "flag": qdrant.PayloadSchemaType.Bool,
+    "date": qdrant.PayloadSchemaType.Datetime,
+}
 _QUANTIZATION: Mapping[str, Any] = {
     "scalar": qdrant.ScalarQuantizationConfig(qdrant.ScalarType.Int8, always_ram=True),
     "turbo": qdrant.TurboQuantQuantizationConfig(always_ram=True),
@@ -68,9 +75,16 @@ def _hnsw(m: int | None, ef_construct: int | None) -> qdrant.HnswIndexConfig:
     )
 
 
-def field_index(field: str) -> qdrant.UpdateOperation:
-    """An index over a text field, which makes filters on it cheap."""
-    return qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Keyword)
+def field_index(path: str, kind: IndexKind) -> qdrant.UpdateOperation:
+    """An index over a field of the payload."""
+    return qdrant.UpdateOperation.create_field_index(path, _SCHEMAS[kind])
+
+
+def index_kinds(info: qdrant.ShardInfo) -> dict[str, IndexKind]:
+    """The paths that have an index of ours."""
+    kinds = {schema: kind for kind, schema in _SCHEMAS.items()}
+    schemas = ((path, index.data_type) for path, index in info.payload_schema.items())
+    return {path: kinds[schema] for path, schema in schemas if schema in kinds}
 
 
 def to_struct(point: Point) -> qdrant.Point:

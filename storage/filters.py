@@ -47,6 +47,7 @@ from storage.conditions import (
     Value,
 )
 from storage.errors import BadInputError
+from storage.indexing import DATE
 from storage.payload import FIELDS, METADATA
 
 # Deeper nesting than anyone writes; the parser's own stack is safe well beyond it.
@@ -62,7 +63,6 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
-_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?)?")
 _KEYWORDS = frozenset({"and", "or", "not", "in", "is", "null", "contains", "true", "false"})
 _CURLY = "“”‘’„「」『』＂＇"
 
@@ -219,7 +219,7 @@ class _Parser:
     def _bound(self) -> int | float | datetime:
         token = self._peek
         value = self._value()
-        if isinstance(value, str) and _DATE.fullmatch(value):
+        if isinstance(value, str) and DATE.fullmatch(value):
             return self._date(value, token)
         if isinstance(value, str | bool):
             raise self._error('only numbers and dates such as "2024-01-31" have an order', token)

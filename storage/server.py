@@ -14,11 +14,12 @@ from qdrant_client import QdrantClient, models
 
 from storage.conditions import Condition
 from storage.errors import BadInputError, StoreError, WinnowError
+from storage.indexing import OWN, Indexed, IndexKind
 from storage.payload import DOCUMENT_ID, from_payload
 from storage.records import Chunk
 from storage.server_errors import Link
 from storage.server_filters import server_filter
-from storage.server_layout import layout, metadata_of, read_fingerprint
+from storage.server_layout import SCHEMAS, index_kinds, layout, metadata_of, read_fingerprint
 from storage.server_points import batches, from_record, named, to_query, to_struct
 from storage.store import TOKENS, Fingerprint, checked_name
 from storage.tuning import Tuning
@@ -89,7 +90,8 @@ class ServerStores:
         """See `storage.store.CollectionStores.open`."""
         info = self._link.call(checked_name(name), lambda: self._client.get_collection(name))
         fingerprint = read_fingerprint(name, self._link.where, info)
-        return ServerCollection(name, fingerprint, self._client, self._link, tuning=self._tuning)
+        indexed = Indexed(index_kinds(info))
+        return ServerCollection(name, fingerprint, indexed, self._client, self._link, tuning=self._tuning)
 
     def create(self, name: str, fingerprint: Fingerprint) -> ServerCollection:
         """See `storage.store.CollectionStores.create`. What fails half-way is taken back."""
@@ -126,8 +128,8 @@ class ServerStores:
         return metadata_of(info) is not None
 
     def _index(self, name: str) -> None:
-        # deletes of a document's passages look it up by this field
-        self._client.create_payload_index(name, DOCUMENT_ID, models.PayloadSchemaType.KEYWORD, wait=True)
+        for path, kind in OWN.items():
+            self._client.create_payload_index(name, path, SCHEMAS[kind], wait=True)
 
     def _take_back(self, name: str) -> None:
         try:
@@ -140,10 +142,18 @@ class ServerCollection:
     """One collection on a server: see `storage.store.CollectionStore`. Threads may share it."""
 
     def __init__(
-        self, name: str, fingerprint: Fingerprint, client: QdrantClient, link: Link, *, tuning: Tuning
+        self,
+        name: str,
+        fingerprint: Fingerprint,
+        indexed: Indexed,
+        client: QdrantClient,
+        link: Link,
+        *,
+        tuning: Tuning,
     ) -> None:
         self.name = name
         self.fingerprint = fingerprint
+        self._indexed = indexed
         self._client = client
         self._link = link
         self._params = models.SearchParams(exact=tuning.exact, hnsw_ef=tuning.hnsw_ef)
@@ -153,7 +163,7 @@ class ServerCollection:
         """All legs in one `query_batch_points`."""
         if not legs:
             return []
-        chosen = None if where is None else server_filter(where)
+        chosen = None if where is None else server_filter(self._indexed.fitted(where))
         requests = [
             models.QueryRequest(
                 query=to_query(leg.query),
@@ -173,6 +183,8 @@ class ServerCollection:
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Store points in batches by bytes, each acknowledged by the server."""
+        for path, kind in self._indexed.missing(points).items():
+            self._index(path, kind)
         for batch in batches(points):
             structs = [to_struct(point) for point in batch]
             self._call(lambda structs=structs: self._client.upsert(self.name, structs, wait=True))  # type: ignore[misc]  # a default in a lambda
@@ -236,6 +248,10 @@ class ServerCollection:
     def close(self) -> None:
         """Let go: the connections belong to the stores."""
         self._closed = True
+
+    def _index(self, path: str, kind: IndexKind) -> None:
+        self._call(lambda: self._client.create_payload_index(self.name, path, SCHEMAS[kind], wait=True))
+        self._indexed.add(path, kind)
 
     def _retrieve(
         self, ids: Sequence[str], vectors: bool | list[str], *, payload: bool

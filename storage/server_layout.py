@@ -8,12 +8,20 @@ from typing import Any
 from qdrant_client import models
 
 from storage.errors import StoreCorruptError
+from storage.indexing import IndexKind
 from storage.store import DENSE, LEXICAL, TOKENS, Fingerprint
 from storage.tuning import Tuning
 
 # The key in the collection's own metadata under which the fingerprint stands. It is written in the same
 # request that makes the collection, so that there is no moment at which one exists without it.
 OURS = "winnow"
+
+SCHEMAS: Mapping[IndexKind, models.PayloadSchemaType] = {
+    "keyword": models.PayloadSchemaType.KEYWORD,
+    "number": models.PayloadSchemaType.FLOAT,
+    "flag": models.PayloadSchemaType.BOOL,
+    "date": models.PayloadSchemaType.DATETIME,
+}
 
 _QUANTIZATION: Mapping[str, models.QuantizationConfig] = {
     "scalar": models.ScalarQuantization(
@@ -58,6 +66,13 @@ def _vectors(fingerprint: Fingerprint, tuning: Tuning) -> dict[str, models.Vecto
         on_disk=True,
     )
     return {DENSE: dense, TOKENS: tokens}
+
+
+def index_kinds(info: models.CollectionInfo) -> dict[str, IndexKind]:
+    """The paths that have an index of ours."""
+    kinds = {schema: kind for kind, schema in SCHEMAS.items()}
+    schemas = ((path, index.data_type) for path, index in info.payload_schema.items())
+    return {path: kinds[schema] for path, schema in schemas if schema in kinds}
 
 
 def metadata_of(info: models.CollectionInfo) -> Mapping[str, Any] | None:

@@ -39,6 +39,7 @@ def _point(i: int, random: np.random.Generator) -> Point:
             "score": i / 8,
             "draft": i % 3 == 0,
             "author": None if i % 5 else "Wang",
+            "mixed": (7, 2.5, "x", True, "2024-03-01")[i % 5],
             "published": f"2024-{i % 12 + 1:02d}-15",
         },
     )

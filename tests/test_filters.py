@@ -273,6 +273,18 @@ ASKED = [
     'published < "2024-06-15T00:00:00Z"',
     'published > "2024-06-14T20:00:00-08:00"',
     'lang >= "2024-01-01"',
+    "mixed = 7",
+    "mixed > 2 and mixed < 7",
+    "mixed = true",
+    'mixed = "x"',
+    'mixed in ("x", 2.5)',
+    'mixed >= "2024-02-01"',
+    'mixed contains "2024"',
+    'year <= "2024-01-01"',
+    'year > "1960-01-01"',
+    "published > 0",
+    "published in (1, 'x')",
+    "not published > 0",
     "not (draft = true or not (year > 2018))",
 ]
 
@@ -298,13 +310,21 @@ def test_a_filter_holds_for_every_leg(collections: dict[str, CollectionStore]) -
         assert all(hit.score == pytest.approx(everything[hit.chunk.id], rel=1e-5) for hit in hits)
 
 
-_FIELDS = st.sampled_from(["lang", "year", "score", "draft", "author", "page", "ordinal", "headings", "none"])
-_NUMBERS = st.integers(-3, 2030) | st.sampled_from([0.5, 1.25, 2020.0, -0.0])
-_VALUES = st.sampled_from(["zh", "en", "Wang", "Part 1", ""]) | st.booleans() | _NUMBERS
+_FIELDS = st.sampled_from(
+    ["lang", "year", "score", "draft", "author", "page", "ordinal", "headings", "mixed", "published", "none"]
+)
+_NUMBERS = st.integers(-3, 2030) | st.sampled_from([0.5, 1.25, 2.5, 7, 2020.0, -0.0])
+_VALUES = st.sampled_from(["zh", "en", "Wang", "Part 1", "x", ""]) | st.booleans() | _NUMBERS
 _SIMPLE: st.SearchStrategy[Condition] = st.one_of(
     st.builds(Equals, _FIELDS, _VALUES),
     st.builds(Among, _FIELDS, st.lists(_VALUES, min_size=1, max_size=3).map(tuple)),
     st.builds(Ordered, _FIELDS, st.sampled_from(["<", "<=", ">", ">="]), _NUMBERS),
+    st.builds(
+        Ordered,
+        st.sampled_from(["published", "mixed", "year", "lang"]),
+        st.sampled_from(["<", "<=", ">", ">="]),
+        st.sampled_from([datetime(2024, 3, 1, tzinfo=UTC), datetime(1950, 1, 1, tzinfo=UTC)]),
+    ),
     st.builds(Contains, _FIELDS, st.sampled_from(["a", "zh", "Part"])),
     st.builds(Absent, _FIELDS),
 )

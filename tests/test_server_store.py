@@ -277,7 +277,7 @@ def test_points_travel_in_batches_by_bytes(wire: Wire, stores: ServerStores) -> 
     large = [Point(point.chunk, point.lexical, point.dense, tokens) for point in points(7)]
     del wire.seen[:], wire.sizes[:]
     collection.upsert(large)
-    assert len([seen for seen in wire.seen if seen.startswith("PUT")]) == 4
+    assert len([seen for seen in wire.seen if seen.endswith("/points")]) == 4
     assert max(wire.sizes) < 32 * 1024 * 1024
     assert collection.count() == 7
 
