@@ -245,6 +245,13 @@ def test_a_run_is_reranked_over_its_own_documents(folder: Path, tmp_path: Path) 
     assert rows[1].contrasts[0].question == "1"
 
 
+def test_a_run_of_another_set_is_refused(folder: Path, tmp_path: Path) -> None:
+    """No question in common is a mistake, not a row of zeros."""
+    (folder / "run.trec").write_text("elsewhere Q0 a 1 1.0 x\n", encoding="utf-8")
+    with pytest.raises(BadInputError, match="no candidate for any question"):
+        measure(folder, Parts(tmp_path), runs=[("r", read_run(folder / "run.trec"))])
+
+
 def test_a_long_document_counts_once(folder: Path, tmp_path: Path) -> None:
     """A document of several passages is folded into one before it is measured."""
     long = " ".join(["storm flood."] * 200)

@@ -74,6 +74,7 @@ def test_a_sample_is_drawn_by_its_seed(tmp_path: Path) -> None:
         ("qrels.tsv", "1\ta\t1\n1\tnowhere\t1\n", "qrels.tsv:2: judges the document 'nowhere'"),
         ("qrels.tsv", "1\ta\t1\n9\ta\t1\n", "qrels.tsv:2: judges the question '9'"),
         ("qrels.tsv", "1\ta\tgood\n", "qrels.tsv:1: the grade 'good' is not a whole number"),
+        ("qrels.tsv", "1\ta\t9999999999\n", "qrels.tsv:1: the grade 9999999999 is beyond 1000"),
         ("qrels.tsv", "1\ta\t1\n1\ta\t0\n", "qrels.tsv:2: '1' and 'a' were judged in line 1"),
         ("qrels.tsv", "1\ta\n", "qrels.tsv:1: 2 columns"),
         ("qrels.tsv", "1\ta\t1\n1 0 b 1\n", "qrels.tsv:2: 4 columns"),

@@ -62,7 +62,7 @@ def test_quality_is_drawn_against_latency_and_cost() -> None:
     """Two scatter plots with a dot a row; wins and losses of the second row, with a question to open."""
     page = html(FOUND)
     assert page.count("<circle") == 4
-    assert page.count("<rect") == 2
+    assert page.count('class="bars"') == 2
     assert "1 won" in page
     assert "1 lost" in page
     assert "1 even" in page

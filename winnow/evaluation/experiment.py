@@ -61,6 +61,7 @@ def evaluate(plan: Plan, wiring: Wiring, progress: Progress = silent) -> Evaluat
     specs = [(label, Spec.parse(label)) for label in plan.rerank]
     if not plan.retrieve and not plan.runs:
         raise BadInputError("there is nothing to rank", way_out="Give a way of retrieving, or a run.")
+    _check_runs(plan)
     plain = not plan.retrieve and not plan.answers and all(_keeps_order(spec) for _, spec in specs)
     if plain:
         found = [
@@ -211,6 +212,15 @@ def _row(
         answers=figures,
         contrasts=contrasts(first, here, dataset, lookup) if index else (),
     )
+
+
+def _check_runs(plan: Plan) -> None:
+    for label, run in plan.runs:
+        if not any(question.id in run.candidates for question in plan.dataset.questions):
+            raise BadInputError(
+                f"the run {label} has no candidate for any question",
+                way_out="Is it a run of another set, or of another split?",
+            )
 
 
 def _notes(plan: Plan) -> tuple[str, ...]:

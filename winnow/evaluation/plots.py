@@ -61,19 +61,30 @@ def scatter(dots: Sequence[Dot], *, x_label: str, y_label: str, logarithmic: boo
 
 
 def gains(values: Sequence[float]) -> str:
-    """An SVG with one bar a question, sorted: above the line won, beneath lost."""
+    """An SVG of differences in [-1, 1], sorted: above the line won, beneath lost; even ones are left out."""
     width, height, middle = 560, 120, 60
     found = sorted((value for value in values if value), reverse=True)
     step = width / max(1, len(found))
-    bars = []
-    for index, value in enumerate(found):
-        tall = abs(value) * (middle - 4)
-        top = middle - tall if value > 0 else middle
-        colour = COLOURS[2] if value > 0 else COLOURS[1]
-        size = f'width="{step:.2f}" height="{tall:.2f}"'
-        bars.append(f'<rect x="{index * step:.2f}" y="{top:.2f}" {size} fill="{colour}"/>')
-    line = f'<line x1="0" y1="{middle}" x2="{width}" y2="{middle}" stroke="currentColor"/>'
-    return _svg(width, height, [*bars, line], "difference of each question against the first row")
+    won = [value for value in found if value > 0]
+    tall = middle - 4
+    parts = [
+        _steps(won, 0.0, step, middle, tall, COLOURS[2]),
+        _steps(found[len(won) :], len(won) * step, step, middle, tall, COLOURS[1]),
+        f'<path d="M0 {middle}H{width}" stroke="currentColor"/>',
+    ]
+    return _svg(width, height, parts, "difference of each question against the first row")
+
+
+def _steps(
+    values: Sequence[float], start: float, step: float, middle: float, tall: float, colour: str
+) -> str:
+    """One area for all bars of a kind: thousands of questions stay a small file."""
+    if not values:
+        return ""
+    bars = "".join(
+        f"V{middle - value * tall:.1f}H{start + step * place:.2f}" for place, value in enumerate(values, 1)
+    )
+    return f'<path class="bars" d="M{start:.2f} {middle}{bars}V{middle}Z" fill="{colour}"/>'
 
 
 def _axes(xs: _Scale, ys: _Scale, x_label: str, y_label: str) -> list[str]:

@@ -11,6 +11,9 @@ from winnow.evaluation.reading import LineError, lines
 
 _HEADERS = frozenset({"query-id", "query_id", "queryid", "qid", "query", "topic"})
 
+# trec_eval's code counts the documents of every grade up to the highest
+_HIGHEST = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class Qrels:
@@ -55,6 +58,8 @@ def read_qrels(path: Path) -> Qrels:
         question, document, grade = fields[0], fields[-2], fields[-1]
         if not _is_grade(grade):
             raise LineError(path, number, f"the grade {grade!r} is not a whole number")
+        if abs(int(grade)) > _HIGHEST:
+            raise LineError(path, number, f"the grade {grade} is beyond {_HIGHEST}")
         if (question, document) in places:
             first = places[question, document]
             raise LineError(
