@@ -1,163 +1,168 @@
-"""The log of answers: every answer as one row tree, given back as the same `Answer`."""
+"""The log of answers: winnow's memory. Every answer is one row tree, given back as the same `Answer`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from pathlib import Path
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import select
 
-from storage import log_rows
-from storage.database import Database, insert_new
-from storage.errors import NotFoundError
-from storage.log_records import AnswerSummary
-from storage.records import Answer
-from storage.tables import (
-    AnswerRow,
-    Base,
-    CandidateRow,
-    CitationRow,
-    PassageRow,
-    PromptRow,
-    RankRow,
-    StageRow,
+from storage import log_export, log_feedback, log_query, log_stats, log_upkeep
+from storage.database import Database
+from storage.log_read import number_of, read_answer
+from storage.log_records import (
+    EVERY,
+    AnswerFilter,
+    AnswerSummary,
+    ExportFormat,
+    Feedback,
+    Pruned,
+    StrategyStats,
 )
+from storage.log_redaction import Redactor
+from storage.log_write import insert_answer, passage_rows
+from storage.records import Answer
+from storage.tables import AnswerRow
+
+Summaries = list[AnswerSummary]
+
+# So many answers are read in one go when many are.
+_PAGE = 100
 
 
 class AnswerLog:
-    """Answers in a database. Every method raises LogError where the database fails."""
+    """Answers in a database. Every method raises LogError where the database fails.
 
-    def __init__(self, database: Database) -> None:
+    Where a method takes an answer's id, the beginning of one will do if only one answer has it; otherwise it
+    raises NotFoundError, which lists what is near. `redact` are regular expressions: what matches is never
+    written; raises SettingsError where one is not valid.
+    """
+
+    def __init__(self, database: Database, *, redact: Sequence[str] = ()) -> None:
         self._database = database
+        self._redactor = Redactor.of(redact)
 
-    def save(self, answer: Answer) -> None:
-        """Write an answer, all of it or nothing. An answer that is in the log already stays as it is."""
-        row = log_rows.answer_row(answer)
-        passages = [log_rows.passage_row(candidate.chunk) for candidate in answer.candidates]
+    def save(self, answer: Answer, *, replay_of: str | None = None) -> None:
+        """Write an answer, all of it or nothing. An answer that is in the log already stays as it is.
+
+        `replay_of` is the id of the answer that this one replays.
+        """
+        passages = passage_rows(answer, self._redactor)
         with self._database.writing() as connection:
-            if connection.execute(select(AnswerRow.number).where(AnswerRow.id == answer.id)).first():
-                return
-            number = connection.execute(insert(AnswerRow).returning(AnswerRow.number), row).scalar_one()
-            numbers = _passage_numbers(connection, passages)
-            _insert(
-                connection,
-                PromptRow,
-                [{"answer_number": number, "text": answer.prompt}] if answer.prompt else [],
-            )
-            _insert(connection, StageRow, log_rows.stage_rows(number, answer.stages))
-            _insert(connection, CandidateRow, log_rows.candidate_rows(number, answer, numbers))
-            _insert(connection, RankRow, log_rows.rank_rows(number, answer.candidates))
-            _insert(connection, CitationRow, log_rows.citation_rows(number, answer.citations))
+            original = None if replay_of is None else number_of(connection, replay_of)
+            insert_answer(connection, answer, passages, self._redactor, original)
             connection.commit()
 
     def get(self, id_or_prefix: str) -> Answer:
-        """The answer with that id, or the only one whose id begins so.
+        """The answer, equal to what was saved."""
+        with self._database.reading() as connection:
+            return read_answer(connection, number_of(connection, id_or_prefix))
 
-        Raises NotFoundError where there is none or more than one; its message lists what is near.
+    def summary(self, id_or_prefix: str) -> AnswerSummary:
+        """The answer in one line, with what the log knows beside it: feedback, and what it replays."""
+        with self._database.reading() as connection:
+            [found] = log_query.summaries_of(connection, [number_of(connection, id_or_prefix)])
+        return found
+
+    def answers(self, where: AnswerFilter = EVERY) -> Iterator[Answer]:
+        """The answers that are meant, whole, newest first. No transaction is held open between them."""
+        return (answer for answer, _, _ in self._entries(where))
+
+    def search(self, text: str, limit: int = 20) -> Summaries:
+        """Answers in whose question and text all words occur, newest first. Chinese needs no spaces."""
+        return self.list(limit, AnswerFilter(text=text))
+
+    def count(self, where: AnswerFilter = EVERY) -> int:
+        with self._database.reading() as connection:
+            return log_query.count(connection, where)
+
+    def replays(self, id_or_prefix: str) -> Summaries:
+        """The replays of an answer, oldest first."""
+        with self._database.reading() as connection:
+            original = number_of(connection, id_or_prefix)
+            query = select(AnswerRow.number).where(AnswerRow.replay_of == original).order_by(AnswerRow.number)
+            return log_query.summaries_of(connection, connection.execute(query).scalars().all())
+
+    def feedback(
+        self,
+        id_or_prefix: str,
+        *,
+        good: bool | None = None,
+        note: str = "",
+        grades: Mapping[int, int] | None = None,
+    ) -> Feedback:
+        """Note what somebody thinks of an answer; all feedback on it is given back.
+
+        `grades` maps a candidate's place (from 1, in the order of `Answer.candidates`) to 0 (not relevant) to
+        3 (answers the question). Raises BadInputError where nothing is given, or there is no such place.
         """
+        with self._database.writing() as connection:
+            number = number_of(connection, id_or_prefix)
+            log_feedback.add(connection, number, good, note, grades or {}, self._redactor)
+            connection.commit()
+            return log_feedback.of(connection, number)
+
+    def feedback_of(self, id_or_prefix: str) -> Feedback:
+        """All feedback on an answer, put together."""
         with self._database.reading() as connection:
-            number = _number_of(connection, id_or_prefix)
-            return _read(connection, number)
+            return log_feedback.of(connection, number_of(connection, id_or_prefix))
 
-    def list(self, limit: int = 20) -> list[AnswerSummary]:
-        """The latest answers, newest first, at most `limit`."""
-        newest = select(AnswerRow).order_by(AnswerRow.created_at.desc(), AnswerRow.number.desc()).limit(limit)
+    def stats(self, where: AnswerFilter = EVERY) -> tuple[StrategyStats, ...]:
+        """How each rerank spec did, the most used first."""
         with self._database.reading() as connection:
-            return [_summary(row) for row in connection.execute(newest)]
+            return tuple(log_stats.stats(connection, where))
 
+    def export(
+        self,
+        form: ExportFormat,
+        target: Path,
+        where: AnswerFilter = EVERY,
+        *,
+        shape: log_export.Shape = log_export.plain,
+    ) -> int:
+        """Write answers to a file (`jsonl`, `csv`) or a folder (`beir`: questions with judged passages).
 
-def _insert(connection: Connection, table: type[Base], rows: Sequence[log_rows.Row]) -> None:
-    if rows:
-        connection.execute(insert(table), list(rows))
+        `shape` makes an answer a JSON object. How many answers or questions were written is given back.
+        Raises BadInputError where `target` cannot be written.
+        """
+        if form == "beir":
+            return log_export.write_beir(self._entries(where), target)
+        if form == "csv":
+            return log_export.write_csv(self._entries(where), target)
+        return log_export.write_jsonl(self._entries(where), target, shape)
 
+    def prune(self, older_than: datetime, *, judged: bool = False) -> Pruned:
+        """Forget answers from before `older_than`, but those with feedback only where `judged` is set."""
+        return log_upkeep.prune(self._database, older_than, judged=judged)
 
-def _passage_numbers(connection: Connection, passages: Sequence[log_rows.Row]) -> list[int]:
-    """The numbers of passages, in their order; those that are not in the log yet are written."""
-    hashes = [row["hash"] for row in passages]
-    known = _numbers_by_hash(connection, hashes)
-    if missing := [row for row in passages if row["hash"] not in known]:
-        connection.execute(insert_new(connection, PassageRow), missing)
-        known = _numbers_by_hash(connection, hashes)
-    return [known[address] for address in hashes]
+    def redact(self, patterns: Sequence[str]) -> int:
+        """Replace what matches in everything that is logged already; how many rows changed.
 
+        The old text lies in the file's free space until `vacuum`.
+        """
+        return log_upkeep.redact(self._database, Redactor.of(patterns))
 
-def _numbers_by_hash(connection: Connection, hashes: Sequence[str]) -> dict[str, int]:
-    rows = connection.execute(select(PassageRow.hash, PassageRow.number).where(PassageRow.hash.in_(hashes)))
-    return {row.hash: row.number for row in rows}
+    def vacuum(self) -> int:
+        """Give free space back and leave no trace of what was deleted; how many bytes that saved."""
+        return log_upkeep.vacuum(self._database)
 
+    def backup(self, target: Path) -> None:
+        """Copy the database to a new file while others write. Raises BadInputError where it exists."""
+        log_upkeep.backup(self._database, target)
 
-def _number_of(connection: Connection, id_or_prefix: str) -> int:
-    """The number of the one answer that is meant."""
-    exact = connection.execute(select(AnswerRow.number).where(AnswerRow.id == id_or_prefix)).scalar()
-    if exact is not None:
-        return exact
-    found = _beginning_with(connection, id_or_prefix) if id_or_prefix else []
-    if len(found) == 1:
-        return found[0][1]
-    if found:
-        raise NotFoundError(
-            f"{len(found)} or more answers begin with {id_or_prefix!r}: {_ids(found)}",
-            way_out="write more of the id",
-        )
-    raise NotFoundError(
-        f"no answer {id_or_prefix!r} in the log",
-        way_out=_near(connection, id_or_prefix) or "the log is empty",
-    )
+    def list(self, limit: int = 20, where: AnswerFilter = EVERY, *, offset: int = 0) -> Summaries:
+        """The answers that are meant, newest first, at most `limit` after the first `offset`."""
+        with self._database.reading() as connection:
+            return log_query.summaries(connection, where, limit=limit, offset=offset)
 
-
-def _beginning_with(connection: Connection, prefix: str, limit: int = 5) -> Sequence[Row[str, int]]:
-    """Answers whose ids begin so, newest first."""
-    query = select(AnswerRow.id, AnswerRow.number).where(AnswerRow.id.startswith(prefix, autoescape=True))
-    return connection.execute(query.order_by(AnswerRow.number.desc()).limit(limit)).all()
-
-
-def _near(connection: Connection, wanted: str) -> str:
-    """The ids that share the longest beginning with `wanted`, for people to choose from."""
-    for length in range(len(wanted), -1, -1):
-        if found := _beginning_with(connection, wanted[:length]):
-            return f"near are {_ids(found)}"
-    return ""
-
-
-def _ids(rows: Sequence[Row[str, int]]) -> str:
-    return ", ".join(row.id for row in rows)
-
-
-def _read(connection: Connection, number: int) -> Answer:
-    row = connection.execute(select(AnswerRow).where(AnswerRow.number == number)).one()
-    prompt = connection.execute(select(PromptRow.text).where(PromptRow.answer_number == number)).scalar()
-    passages = (
-        select(CandidateRow.position, PassageRow)
-        .join(PassageRow, PassageRow.number == CandidateRow.passage_number)
-        .where(CandidateRow.answer_number == number)
-        .order_by(CandidateRow.position)
-    )
-    ranks = select(RankRow).where(RankRow.answer_number == number).order_by(RankRow.position, RankRow.step)
-    return log_rows.answer_of(
-        row,
-        prompt or "",
-        _in_order(connection, StageRow, number),
-        _in_order(connection, CitationRow, number),
-        log_rows.candidates_of(connection.execute(passages), connection.execute(ranks)),
-    )
-
-
-def _in_order(connection: Connection, table: type[StageRow | CitationRow], number: int) -> Sequence[Any]:
-    query = select(table).where(table.answer_number == number).order_by(table.position)
-    return connection.execute(query).all()
-
-
-def _summary(row: Any) -> AnswerSummary:
-    return AnswerSummary(
-        id=row.id,
-        created_at=datetime.fromisoformat(row.created_at),
-        question=row.question,
-        collection=row.collection,
-        rerank=row.rerank,
-        answerer=row.answerer,
-        status=row.status,
-        ms=row.ms,
-        answered=row.answered,
-        cost=row.cost,
-    )
+    def _entries(self, where: AnswerFilter) -> Iterator[log_export.Entry]:
+        with self._database.reading() as connection:
+            meant = connection.execute(log_query.numbers(connection, where)).scalars().all()
+        for start in range(0, len(meant), _PAGE):
+            with self._database.reading() as connection:
+                page = [
+                    (read_answer(connection, number), log_feedback.of(connection, number), summary)
+                    for number, summary in log_query.existing(connection, meant[start : start + _PAGE])
+                ]
+            yield from page

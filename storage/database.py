@@ -68,6 +68,21 @@ class Database:
         with translated(self.shown), self._engine.connect() as connection:
             yield connection.execution_options(winnow_writes=True)
 
+    @contextmanager
+    def driver(self) -> Iterator[sqlite3.Connection]:
+        """SQLite's own connection outside of any transaction, for what is no query.
+
+        Raises LogError where the database is of another kind.
+        """
+        if not self.is_sqlite:
+            raise LogError(
+                f"the database {self.shown} is not an SQLite file", way_out="use the tools of its own server"
+            )
+        with translated(self.shown), closing(self._engine.raw_connection()) as pooled:
+            driver = pooled.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            yield driver
+
     def close(self) -> None:
         """Let go of every connection; the database can be used again, which opens new ones."""
         self._engine.dispose()
@@ -102,10 +117,10 @@ class Database:
 
         SQLite does not wait by itself when two connections change the mode at the same time.
         """
-        with translated(self.shown), closing(self._engine.raw_connection()) as connection:
+        with self.driver() as driver:
             while True:
                 try:
-                    connection.cursor().execute("PRAGMA journal_mode=WAL")
+                    driver.execute("PRAGMA journal_mode=WAL")
                     return
                 except sqlite3.OperationalError as error:
                     if not is_busy(error) or time.monotonic() > deadline:
@@ -139,14 +154,15 @@ def _file_of(url: URL) -> Path | None:
 def _engine(url: URL, patience_s: float) -> Engine:
     if (file := _file_of(url)) is None:
         return create_engine(url)
-    _make_folder(file.parent)
+    make_folder(file.parent)
     engine = create_engine(url)
     event.listen(engine, "connect", _configure(patience_s))
     event.listen(engine, "begin", _begin)
     return engine
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make the folder that a database lies in. Raises LogError where that cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,11 +1,42 @@
-"""What the log gives back besides whole answers. Importing this loads no database."""
+"""What the log is asked with, and what it gives back besides answers. This module loads no database."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from storage.records import Status
+
+Verdict = Literal["good", "bad"]
+ExportFormat = Literal["jsonl", "csv", "beir"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerFilter:
+    """Which answers are meant; what is not given does not matter.
+
+    `text`: all its words occur in question and answer. `strategy`: the rerank spec, or a part of it.
+    `since` ≤ time < `until`. `feedback`: the latest verdict, `judged` (some passage has a grade), `any` of
+    them or `none`. `min_ms` and `min_cost` find the slow and the costly. `replays`: only those, or none.
+    """
+
+    text: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    collection: str | None = None
+    strategy: str | None = None
+    answerer: str | None = None
+    status: Status | None = None
+    answered: bool | None = None
+    feedback: Verdict | Literal["judged", "any", "none"] | None = None
+    min_ms: float | None = None
+    min_cost: float | None = None
+    replays: bool | None = None
+
+
+EVERY = AnswerFilter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +44,8 @@ class AnswerSummary:
     """One answer in a list.
 
     `status` is that of its worst stage, `ms` the whole time in milliseconds, `cost` None where unknown.
+    `feedback` is the latest verdict, `judged` counts its passages that have a grade, `replay_of` is the id of
+    the answer that it replays.
     """
 
     id: str
@@ -25,3 +58,66 @@ class AnswerSummary:
     ms: float
     answered: bool
     cost: float | None = None
+    feedback: Verdict | None = None
+    judged: int = 0
+    replay_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """What people thought of an answer.
+
+    `good` is the latest verdict, None where nobody gave one; `notes` are oldest first; `grades` maps a
+    candidate's place (from 1, in the order of `Answer.candidates`) to 0 (not relevant) to 3 (answers it).
+    """
+
+    good: bool | None = None
+    notes: tuple[str, ...] = ()
+    grades: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageStats:
+    """How one stage of a strategy went over many answers; times in milliseconds, `cost` the known sum."""
+
+    name: str
+    runs: int
+    ms_p50: float
+    ms_p95: float
+    repaired: int
+    partial: int
+    fallbacks: int
+    calls: int
+    cost: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyStats:
+    """How a rerank spec went over many answers.
+
+    `fallbacks` counts answers of which some stage fell back, `flagged` those where any stage was not `ok`.
+    `cost` is the sum over the `cost_known` answers whose cost is known.
+    """
+
+    rerank: str
+    answers: int
+    answered: int
+    ms_p50: float
+    ms_p95: float
+    cost: float | None
+    cost_known: int
+    flagged: int
+    fallbacks: int
+    good: int
+    bad: int
+    judged: int
+    stages: tuple[StageStats, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """What was forgotten: answers, and the passages that no other answer holds. `kept` were spared."""
+
+    answers: int
+    passages: int
+    kept: int = 0

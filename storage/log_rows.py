@@ -1,18 +1,23 @@
-"""Answers as rows of the log, and back: plain conversion, no database."""
+"""Answers as rows of the log: plain conversion, no database."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any
 
 from storage.records import Answer, Candidate, Chunk, Citation, Outcome, Usage, worst
 
 # A row on its way into or out of the database: column name → value.
 Row = dict[str, Any]
+
+
+_PASSAGE = (
+    *("chunk_id", "document_id", "source", "title", "text", "start_char", "end_char"),
+    *("ordinal", "headings", "page", "legible", "metadata"),
+)
 
 
 def iso(moment: datetime) -> str:
@@ -38,11 +43,6 @@ def to_json(value: object) -> str:
     """JSON that people can read in the database: Chinese as it is written."""
     plain = dict(value) if isinstance(value, Mapping) else value
     return json.dumps(plain, ensure_ascii=False)
-
-
-def mapping(text: str) -> Mapping[str, Any]:
-    """A mapping that nobody can change, from its JSON."""
-    return MappingProxyType(json.loads(text))
 
 
 def total_ms(answer: Answer) -> float:
@@ -74,6 +74,10 @@ def answer_row(answer: Answer) -> Row:
     return clean(row)
 
 
+def prompt_rows(number: int, prompt: str) -> list[Row]:
+    return [clean({"answer_number": number, "text": prompt})] if prompt else []
+
+
 def stage_rows(number: int, stages: Sequence[Outcome]) -> list[Row]:
     rows: list[Row] = [
         {
@@ -96,11 +100,32 @@ def _usage_row(usage: Usage) -> Row:
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "cost": usage.cost,
+        "retries": usage.retries,
+        "cached": usage.cached,
     }
 
 
+def call_rows(number: int, stages: Sequence[Outcome]) -> list[Row]:
+    rows: list[Row] = [
+        {
+            "answer_number": number,
+            "stage_position": stage_position,
+            "position": position,
+            "model": exchange.model,
+            "messages": to_json(exchange.messages),
+            "reply": exchange.reply,
+            "error": exchange.error,
+            "ms": exchange.ms,
+            **_usage_row(exchange.usage),
+        }
+        for stage_position, stage in enumerate(stages)
+        for position, exchange in enumerate(stage.exchanges)
+    ]
+    return list(map(clean, rows))
+
+
 def passage_row(chunk: Chunk) -> Row:
-    """A passage and its address, the SHA-256 of everything in it."""
+    """A passage, still without its address."""
     row: Row = {
         "chunk_id": chunk.id,
         "document_id": chunk.document_id,
@@ -115,18 +140,23 @@ def passage_row(chunk: Chunk) -> Row:
         "legible": chunk.legible,
         "metadata": to_json(chunk.metadata),
     }
-    row = clean(row)
-    return row | {"hash": hashlib.sha256(json.dumps(list(row.values())).encode()).hexdigest()}
+    return clean(row)
 
 
-def candidate_rows(number: int, answer: Answer, passages: Sequence[int]) -> list[Row]:
-    """One row a candidate; `passages` are the numbers of their passages, in the same order."""
+def with_address(passage: Row) -> Row:
+    """A passage's row with its address, the SHA-256 of everything in it."""
+    content = [passage[name] for name in _PASSAGE]
+    return {**passage, "hash": hashlib.sha256(json.dumps(content).encode()).hexdigest()}
+
+
+def candidate_rows(number: int, answer: Answer, passages: Sequence[Row]) -> list[Row]:
+    """One row a candidate, with the address of its passage; `passages` are their rows, in the same order."""
     cited = {citation.chunk_id for citation in answer.citations}
     return [
         {
             "answer_number": number,
             "position": position,
-            "passage_number": passage,
+            "hash": passage["hash"],
             # Where an answerer was given its passages in another order, that order is a stage `prompt`.
             "slot": candidate.ranks.get("prompt", candidate.ranks.get("final")),
             "cited": candidate.id in cited,
@@ -145,9 +175,11 @@ def rank_rows(number: int, candidates: Sequence[Candidate]) -> list[Row]:
             "stage": stage,
             "rank": None if (rank := candidate.ranks.get(stage)) is None else int(rank),
             "score": None if (score := candidate.scores.get(stage)) is None else float(score),
+            "evidence_start": None if (span := candidate.evidence.get(stage)) is None else int(span[0]),
+            "evidence_end": None if span is None else int(span[1]),
         }
         for position, candidate in enumerate(candidates)
-        for step, stage in enumerate({**candidate.ranks, **candidate.scores})
+        for step, stage in enumerate({**candidate.ranks, **candidate.scores, **candidate.evidence})
     ]
 
 
@@ -170,84 +202,3 @@ def citation_rows(number: int, citations: Sequence[Citation]) -> list[Row]:
         for position, citation in enumerate(citations)
     ]
     return list(map(clean, rows))
-
-
-def stage_of(row: Any) -> Outcome:
-    usage = Usage(row.calls, row.prompt_tokens, row.completion_tokens, row.cost)
-    return Outcome(row.name, row.status, row.reason, row.ms, usage)
-
-
-def chunk_of(row: Any) -> Chunk:
-    return Chunk(
-        id=row.chunk_id,
-        document_id=row.document_id,
-        source=row.source,
-        title=row.title,
-        text=row.text,
-        start=row.start_char,
-        end=row.end_char,
-        ordinal=row.ordinal,
-        headings=tuple(json.loads(row.headings)),
-        page=row.page,
-        legible=row.legible,
-        metadata=mapping(row.metadata),
-    )
-
-
-def citation_of(row: Any) -> Citation:
-    return Citation(
-        marker=row.marker,
-        chunk_id=row.chunk_id,
-        document_id=row.document_id,
-        source=row.source,
-        title=row.title,
-        start=row.start_char,
-        end=row.end_char,
-        headings=tuple(json.loads(row.headings)),
-        page=row.page,
-        quote=row.quote,
-    )
-
-
-def candidates_of(passages: Iterable[Any], ranks: Iterable[Any]) -> tuple[Candidate, ...]:
-    """Candidates from rows of passages (each with its candidate's `position`) and rows of ranks, in order."""
-    chunks = {row.position: chunk_of(row) for row in passages}
-    by_rank: dict[int, dict[str, int]] = {position: {} for position in chunks}
-    by_score: dict[int, dict[str, float]] = {position: {} for position in chunks}
-    for row in ranks:
-        if row.rank is not None:
-            by_rank[row.position][row.stage] = row.rank
-        if row.score is not None:
-            by_score[row.position][row.stage] = row.score
-    return tuple(
-        Candidate(chunk, MappingProxyType(by_rank[position]), MappingProxyType(by_score[position]))
-        for position, chunk in chunks.items()
-    )
-
-
-def answer_of(
-    row: Any,
-    prompt: str,
-    stages: Iterable[Any],
-    citations: Iterable[Any],
-    candidates: tuple[Candidate, ...],
-) -> Answer:
-    return Answer(
-        id=row.id,
-        question=row.question,
-        text=row.text,
-        collection=row.collection,
-        created_at=datetime.fromisoformat(row.created_at),
-        rerank=row.rerank,
-        answerer=row.answerer,
-        top_k_retrieve=row.top_k_retrieve,
-        top_k_rerank=row.top_k_rerank,
-        answered=row.answered,
-        citations=tuple(map(citation_of, citations)),
-        candidates=candidates,
-        stages=tuple(map(stage_of, stages)),
-        timings_ms=mapping(row.timings_ms),
-        warnings=tuple(json.loads(row.warnings)),
-        prompt=prompt,
-        fingerprints=mapping(row.fingerprints),
-    )

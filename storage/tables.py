@@ -1,4 +1,4 @@
-"""The tables of the log and the manifest, as typed mappings. docs/log.md draws them.
+"""The tables of the log, as typed mappings. docs/log.md draws them.
 
 Rows are written and read through SQLAlchemy's Core, in bulk. What is small and never searched (warnings,
 timings, headings) is JSON in one column; times are ISO 8601 in UTC, so that text order is time order.
@@ -6,7 +6,7 @@ timings, headings) is JSON in one column; times are ISO 8601 in UTC, so that tex
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, Text
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -15,20 +15,24 @@ class Base(DeclarativeBase):
 
 
 # Rows that are only ever found by their key need no hidden row id beside it.
-_KEY_ONLY = {"sqlite_with_rowid": False}
+KEY_ONLY = {"sqlite_with_rowid": False}
 
 
 class AnswerRow(Base):
-    """One answer. `number` is for joins, `id` is the answer's own; `status` is its worst stage's."""
+    """One answer. `number` is for joins, `id` is the answer's own; `status` is its worst stage's.
+
+    `feedback` is the latest verdict, `judged` counts judged passages, `replay_of` is the original's number.
+    """
 
     __tablename__ = "answers"
     __table_args__ = (
-        Index("ix_answers_created_at", "created_at"),
-        Index("ix_answers_collection", "collection", "created_at"),
-        Index("ix_answers_rerank", "rerank", "created_at"),
-        Index("ix_answers_status", "status", "created_at"),
-        Index("ix_answers_ms", "ms"),
-        Index("ix_answers_cost", "cost"),
+        # Everything that a list filters by, so that one pass over this index answers any combination.
+        Index(
+            "ix_answers_list",
+            *("created_at", "number", "collection", "rerank", "answerer", "status", "answered"),
+            *("feedback", "judged", "replay_of", "ms", "cost"),
+        ),
+        Index("ix_answers_replay_of", "replay_of"),
     )
 
     number: Mapped[int] = mapped_column(primary_key=True)
@@ -51,6 +55,11 @@ class AnswerRow(Base):
     timings_ms: Mapped[str]
     warnings: Mapped[str]
     fingerprints: Mapped[str]
+    retries: Mapped[int]
+    cached: Mapped[int]
+    feedback: Mapped[str | None]
+    judged: Mapped[int] = mapped_column(server_default="0")
+    replay_of: Mapped[int | None] = mapped_column(ForeignKey("answers.number", ondelete="SET NULL"))
 
 
 class PromptRow(Base):
@@ -68,7 +77,7 @@ class StageRow(Base):
     """How one stage of an answer went; `position` counts from 0 in the order of the stages."""
 
     __tablename__ = "stages"
-    __table_args__ = _KEY_ONLY
+    __table_args__ = KEY_ONLY
 
     answer_number: Mapped[int] = mapped_column(
         ForeignKey("answers.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
@@ -82,6 +91,37 @@ class StageRow(Base):
     prompt_tokens: Mapped[int]
     completion_tokens: Mapped[int]
     cost: Mapped[float | None]
+    retries: Mapped[int]
+    cached: Mapped[int]
+
+
+class CallRow(Base):
+    """One call of a language model by a stage; `messages` is JSON: `[[role, content], …]`."""
+
+    __tablename__ = "llm_calls"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["answer_number", "stage_position"],
+            ["stages.answer_number", "stages.position"],
+            ondelete="CASCADE",
+        ),
+        KEY_ONLY,
+    )
+
+    answer_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    stage_position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    model: Mapped[str]
+    messages: Mapped[str]
+    reply: Mapped[str]
+    error: Mapped[str]
+    ms: Mapped[float]
+    calls: Mapped[int]
+    prompt_tokens: Mapped[int]
+    completion_tokens: Mapped[int]
+    cost: Mapped[float | None]
+    retries: Mapped[int]
+    cached: Mapped[int]
 
 
 class PassageRow(Base):
@@ -113,7 +153,7 @@ class CandidateRow(Base):
     """
 
     __tablename__ = "candidates"
-    __table_args__ = (Index("ix_candidates_passage", "passage_number"), _KEY_ONLY)
+    __table_args__ = (Index("ix_candidates_passage", "passage_number"), KEY_ONLY)
 
     answer_number: Mapped[int] = mapped_column(
         ForeignKey("answers.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
@@ -125,7 +165,10 @@ class CandidateRow(Base):
 
 
 class RankRow(Base):
-    """A candidate's rank (from 1) and score in one stage; `step` keeps the stages in their order."""
+    """A candidate's rank (from 1) and score in one stage; `step` keeps the stages in their order.
+
+    The evidence is where in the passage's text (characters) the stage found its score.
+    """
 
     __tablename__ = "ranks"
     __table_args__ = (
@@ -134,7 +177,7 @@ class RankRow(Base):
             ["candidates.answer_number", "candidates.position"],
             ondelete="CASCADE",
         ),
-        _KEY_ONLY,
+        KEY_ONLY,
     )
 
     answer_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -143,13 +186,15 @@ class RankRow(Base):
     stage: Mapped[str]
     rank: Mapped[int | None]
     score: Mapped[float | None]
+    evidence_start: Mapped[int | None]
+    evidence_end: Mapped[int | None]
 
 
 class CitationRow(Base):
     """Where a marker in an answer's text points, in the order of `Answer.citations`."""
 
     __tablename__ = "citations"
-    __table_args__ = _KEY_ONLY
+    __table_args__ = KEY_ONLY
 
     answer_number: Mapped[int] = mapped_column(
         ForeignKey("answers.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
@@ -167,49 +212,45 @@ class CitationRow(Base):
     quote: Mapped[str]
 
 
-class DocumentEntry(Base):
-    """The manifest: what became of each source of a collection."""
+class FeedbackRow(Base):
+    """What somebody thought of an answer: a verdict, a note, or both. Rows are added, never changed."""
 
-    __tablename__ = "documents"
-    __table_args__ = (Index("ix_documents_content_hash", "collection", "content_hash"), _KEY_ONLY)
-
-    collection: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[str] = mapped_column(primary_key=True)
-    source: Mapped[str]
-    content_hash: Mapped[str]
-    title: Mapped[str]
-    mime: Mapped[str]
-    status: Mapped[str]
-    reason: Mapped[str]
-    warnings: Mapped[str]
-    duplicate_of: Mapped[str | None]
-    parser: Mapped[str]
-
-
-class ChunkEntry(Base):
-    """The manifest: the passages of each document, in order."""
-
-    __tablename__ = "chunks"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["collection", "document_id"], ["documents.collection", "documents.id"], ondelete="CASCADE"
-        ),
-        _KEY_ONLY,
-    )
-
-    collection: Mapped[str] = mapped_column(primary_key=True)
-    document_id: Mapped[str] = mapped_column(primary_key=True)
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    chunk_id: Mapped[str]
-
-
-class RunRow(Base):
-    """One ingest run and its report (JSON)."""
-
-    __tablename__ = "runs"
-    __table_args__ = (Index("ix_runs_collection", "collection", "number"),)
+    __tablename__ = "feedback"
+    __table_args__ = (Index("ix_feedback_answer", "answer_number"),)
 
     number: Mapped[int] = mapped_column(primary_key=True)
-    collection: Mapped[str]
+    answer_number: Mapped[int] = mapped_column(ForeignKey("answers.number", ondelete="CASCADE"))
     created_at: Mapped[str]
-    report: Mapped[str]
+    good: Mapped[bool | None]
+    note: Mapped[str]
+
+
+class JudgementRow(Base):
+    """How relevant somebody found a candidate: 0 (not at all) to 3 (answers the question)."""
+
+    __tablename__ = "judgements"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["answer_number", "position"],
+            ["candidates.answer_number", "candidates.position"],
+            ondelete="CASCADE",
+        ),
+        KEY_ONLY,
+    )
+
+    answer_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    grade: Mapped[int]
+    created_at: Mapped[str]
+
+
+class ScoreRow(Base):
+    """A cached score. `question` hashes the strategy's fingerprint and the question; older rows go first."""
+
+    __tablename__ = "scores"
+    __table_args__ = (UniqueConstraint("question", "passage"),)
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    question: Mapped[str]
+    passage: Mapped[str]
+    score: Mapped[float]

@@ -1,13 +1,37 @@
-"""Answers for tests of the log: one that uses every field, in English and Chinese, and plain ones."""
+"""Databases and answers for tests of the log: one answer that uses every field, and plain ones."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import MappingProxyType
 
-from storage.records import Answer, Candidate, Chunk, Citation, Outcome, Usage
+from sqlalchemy import create_engine, text
+
+from storage.database import Database
+from storage.records import Answer, Candidate, Chunk, Citation, Exchange, Outcome, Usage
+
+# The contract of the log holds for every kind of database that is named here.
+DATABASES = ["sqlite", *filter(None, [os.environ.get("WINNOW_TEST_DATABASE_URL")])]
 
 NOON = datetime(2026, 3, 14, 12, 0, 0, 123, tzinfo=UTC)
+
+
+@contextmanager
+def a_database(kind: str, folder: Path) -> Iterator[Database]:
+    """A fresh database of that kind; one that is named by its URL is emptied first."""
+    if kind != "sqlite":
+        engine = create_engine(kind)
+        with engine.begin() as connection:
+            connection.execute(text("DROP SCHEMA public CASCADE"))
+            connection.execute(text("CREATE SCHEMA public"))
+        engine.dispose()
+    with Database.open(folder / "log.db" if kind == "sqlite" else kind) as database:
+        yield database
 
 
 def a_chunk(number: int, text: str = "") -> Chunk:
@@ -36,6 +60,7 @@ def a_candidate(position: int, *, final: bool) -> Candidate:
         candidate = candidate.ranked("dense", position + 1, 1 / (position + 1))
     candidate = candidate.ranked("lexical", 50 - position).ranked("retrieval", position + 1, 0.016)
     candidate = candidate.ranked("listwise", position + 1).ranked("listwise#2", position + 1, -3.5)
+    candidate = replace(candidate, evidence=MappingProxyType({"listwise": (position, position + 20)}))
     return candidate.ranked("final", position + 1) if final else candidate
 
 
@@ -55,6 +80,18 @@ def a_citation(marker: int) -> Citation:
     )
 
 
+EXCHANGES = (
+    Exchange(
+        "gpt-4o-mini",
+        (("system", "你给段落排序。"), ("user", '[1] "passage"\n[2] 段落')),
+        "[2] > [1]",
+        Usage(1, 1500, 30, 0.00625, 1),
+        450.5,
+    ),
+    Exchange("gpt-4o-mini", (("user", "again"),), "", Usage(1), 9.5, "429: too many requests"),
+)
+
+
 def a_full_answer(id: str = "0198a-full", *, candidates: int = 50) -> Answer:  # noqa: A002
     """An answer in which every field differs from its default."""
     return Answer(
@@ -72,7 +109,14 @@ def a_full_answer(id: str = "0198a-full", *, candidates: int = 50) -> Answer:  #
         candidates=tuple(a_candidate(position, final=position < 5) for position in range(candidates)),
         stages=(
             Outcome("retrieval", "partial", "问题不可读: the lexical leg alone", 12.5),
-            Outcome("listwise", "repaired", "two numbers were missing", 900.25, Usage(2, 3000, 60, 0.0125)),
+            Outcome(
+                "listwise",
+                "repaired",
+                "two numbers were missing",
+                900.25,
+                Usage(2, 3000, 60, 0.0125, 1, 4),
+                EXCHANGES,
+            ),
             Outcome("listwise#2", "ok", "", 450.0, Usage(1, 900, 20, None)),
         ),
         timings_ms={"retrieval": 12.5, "listwise": 900.25, "listwise#2": 450.0, "total": 1370.75},

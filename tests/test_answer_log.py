@@ -16,12 +16,12 @@ from storage.answer_log import AnswerLog
 from storage.database import Database
 from storage.errors import LogError, NotFoundError
 from storage.records import Answer, Candidate, Chunk, Outcome
-from tests.log_samples import NOON, a_candidate, a_full_answer, a_plain_answer
+from tests.log_samples import DATABASES, NOON, a_candidate, a_database, a_full_answer, a_plain_answer
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with Database.open(tmp_path / "log.db") as database:
+@pytest.fixture(params=DATABASES)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    with a_database(request.param, tmp_path) as database:
         yield database
 
 
@@ -172,6 +172,31 @@ def test_a_beginning_that_fits_several_lists_them(log: AnswerLog) -> None:
     assert "answer-000001" in str(caught.value)
     assert "answer-000002" in str(caught.value)
     assert "more of the id" in caught.value.way_out
+
+
+def test_a_replay_is_linked_to_its_original(log: AnswerLog) -> None:
+    """A replay can be found from its original and the other way round; an unknown original is an error."""
+    log.save(a_plain_answer(1))
+    log.save(a_plain_answer(2), replay_of="answer-000001")
+    log.save(a_plain_answer(3), replay_of="answer-000001")
+    assert [row.id for row in log.replays("answer-000001")] == ["answer-000002", "answer-000003"]
+    assert log.summary("answer-000003").replay_of == "answer-000001"
+    assert log.summary("answer-000001").replay_of is None
+    with pytest.raises(NotFoundError):
+        log.save(a_plain_answer(4), replay_of="nothing")
+    assert log.count() == 3
+
+
+def test_the_slot_in_the_prompt_is_the_final_rank_unless_a_stage_says_otherwise(
+    database: Database, log: AnswerLog
+) -> None:
+    """Where the answerer orders its passages otherwise, that order is kept as the stage `prompt`."""
+    first, second = a_candidate(0, final=True), a_candidate(1, final=True)
+    log.save(a_plain_answer(1, candidates=(first, second, a_candidate(2, final=False))))
+    log.save(a_plain_answer(2, candidates=(first.ranked("prompt", 2), second.ranked("prompt", 1))))
+    with database.reading() as connection:
+        slots = connection.execute(text("SELECT slot FROM candidates ORDER BY answer_number, position"))
+        assert slots.scalars().all() == [1, 2, None, 2, 1]
 
 
 @pytest.mark.parametrize("wanted", ["answer-00012x", "nothing like it", "", "%", "answer_000123"])

@@ -1,5 +1,7 @@
 """The log of answers and the manifest of collections."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -9,7 +11,7 @@ branch_labels = None
 depends_on = None
 
 
-def _answer() -> sa.Column:
+def _answer() -> sa.Column[Any]:
     return sa.Column(
         "answer_number",
         sa.Integer,
@@ -19,23 +21,23 @@ def _answer() -> sa.Column:
     )
 
 
-def _key(name: str) -> sa.Column:
+def _key(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.Integer, primary_key=True, autoincrement=False)
 
 
-def _text(*names: str, nullable: bool = False) -> list[sa.Column]:
+def _text(*names: str, nullable: bool = False) -> list[sa.Column[Any]]:
     return [sa.Column(name, sa.Text, nullable=nullable) for name in names]
 
 
-def _int(*names: str, nullable: bool = False) -> list[sa.Column]:
+def _int(*names: str, nullable: bool = False) -> list[sa.Column[Any]]:
     return [sa.Column(name, sa.Integer, nullable=nullable) for name in names]
 
 
-def _float(name: str, *, nullable: bool = False) -> sa.Column:
+def _float(name: str, *, nullable: bool = False) -> sa.Column[Any]:
     return sa.Column(name, sa.Double, nullable=nullable)
 
 
-def _bool(name: str) -> sa.Column:
+def _bool(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.Boolean, nullable=False)
 
 

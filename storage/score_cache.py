@@ -1,0 +1,83 @@
+"""Scores that were paid for before: (strategy, question, passage) → score, kept in the log's database."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from sqlalchemy import Connection, delete, func, select
+
+from storage.database import Database, insert_new
+from storage.tables import ScoreRow
+
+# Databases bound the number of parameters of a query.
+_BATCH = 1000
+MAX_ROWS = 1_000_000
+
+
+class ScoreCache:
+    """At most `max_rows` scores; the oldest go first. Every method raises LogError where the database fails.
+
+    Keys are hashes that the caller makes, of a passage or of whatever else a verdict is about: a pair has a
+    key of its own. A score that is known already stays as it is.
+    """
+
+    def __init__(self, database: Database, *, max_rows: int = MAX_ROWS) -> None:
+        self._database = database
+        self._max_rows = max_rows
+
+    def get_many(self, fingerprint: str, question: str, passage_hashes: Sequence[str]) -> dict[str, float]:
+        """The scores that are known of these passages, by hash.
+
+        `fingerprint` says what made the scores: strategy, model and prompt.
+        """
+        asked = _address(fingerprint, question)
+        found: dict[str, float] = {}
+        with self._database.reading() as connection:
+            for some in _batches(passage_hashes):
+                query = select(ScoreRow.passage, ScoreRow.score).where(
+                    ScoreRow.question == asked, ScoreRow.passage.in_(some)
+                )
+                found.update({row.passage: row.score for row in connection.execute(query)})
+        return found
+
+    def put_many(self, fingerprint: str, question: str, scores: Mapping[str, float]) -> None:
+        """Keep scores by the passages' hashes; scores that are no numbers are not kept."""
+        asked = _address(fingerprint, question)
+        rows = [
+            {"question": asked, "passage": passage, "score": float(score)}
+            for passage, score in scores.items()
+            if not math.isnan(score)
+        ]
+        if not rows:
+            return
+        with self._database.writing() as connection:
+            connection.execute(insert_new(connection, ScoreRow), rows)
+            _bound(connection, self._max_rows)
+            connection.commit()
+
+    def prune(self, max_rows: int) -> int:
+        """Forget the oldest scores but `max_rows`; how many went."""
+        with self._database.writing() as connection:
+            gone = _bound(connection, max_rows)
+            connection.commit()
+        return gone
+
+    def count(self) -> int:
+        with self._database.reading() as connection:
+            return connection.execute(select(func.count()).select_from(ScoreRow)).scalar_one()
+
+
+def _bound(connection: Connection, max_rows: int) -> int:
+    """Numbers only grow, so that those far behind the last one are the oldest; gaps make it forget early."""
+    last = connection.execute(select(func.max(ScoreRow.number))).scalar() or 0
+    return connection.execute(delete(ScoreRow).where(ScoreRow.number <= last - max_rows)).rowcount
+
+
+def _address(fingerprint: str, question: str) -> str:
+    return hashlib.sha256(f"{fingerprint}\0{question}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _batches(items: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
