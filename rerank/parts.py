@@ -62,7 +62,7 @@ class RerankParts:
     - `cache`: scores paid for before; `prompts`: a folder of templates that replace winnow's
     - `keep_exchanges`: keep every call of a language model in the outcome
     - `locate`: the folder of a model given as hub id or path; `cross_encoder`: the default model's
-    - `device`: auto, cpu, cuda or mps; `backend`: how cross-encoders run
+    - `device`: auto, cpu, cuda or mps; `exported`: a folder for models that are converted to run faster
     - `api_key`: the key of a rerank API by its profile's name, None where there is none
     - `on_failure`: whether a failing stage is stepped over (and flagged) or raises
     """
@@ -79,6 +79,7 @@ class RerankParts:
     locate: Callable[[str], Path] | None = None
     cross_encoder: str = "cross-encoder/ms-marco-MiniLM-L6-v2"
     device: str = "auto"
+    exported: Path | None = None
     api_key: Callable[[str], str | None] = lambda _profile: None
     on_failure: Literal["fallback", "raise"] = "fallback"
 

@@ -22,6 +22,7 @@ GROUP = "winnow.rerankers"
 STRATEGIES: Mapping[str, str] = {
     "none": "rerank.none:NoRerank",
     "late-interaction": "rerank.late_interaction:LateInteraction",
+    "cross-encoder": "rerank.cross_encoder:CrossEncoder",
     "fusion": "rerank.fusion:Fusion",
     "api": "rerank.api:Api",
     "pointwise": "rerank.pointwise:Pointwise",

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from rerank.base import flagged
 from storage.records import Exchange, Outcome, Usage
 
-# So many calls in a row that fail mean that the endpoint is down; so many replies that cannot be read, with none
-# that can, that the model does not understand. The others are not paid for.
+# So many calls in a row that fail mean that the endpoint is down; so many replies that cannot be read (and
+# none that can) that the model does not understand. The others are not paid for.
 _GIVE_UP_AFTER = 5
 
 

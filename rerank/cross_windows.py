@@ -1,0 +1,74 @@
+"""Long passages in windows (MaxP: Dai & Callan 2019): a passage is as relevant as its best part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+# Neighbouring windows share a quarter, so that an answer at a seam is whole in one of them.
+_SHARED = 4
+# A window's text may come out a few tokens longer when it is tokenized by itself.
+_SLACK = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of a text: `passage` is the text's number, `start` and `end` are characters in it."""
+
+    passage: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Texts cut into windows; `shortened` are the numbers of texts that have more windows than allowed."""
+
+    windows: tuple[Window, ...]
+    shortened: frozenset[int]
+
+
+def cut(tokenizer: Tokenizer, texts: Sequence[str], room: int, most: int) -> Cut:
+    """Windows of at most `room` tokens, at most `most` a text; a text that fits is one window."""
+    windows: list[Window] = []
+    shortened: set[int] = set()
+    for number, encoded in enumerate(tokenizer.encode_batch(list(texts), add_special_tokens=False)):
+        spans = encoded.offsets
+        if len(spans) <= room:
+            windows.append(Window(number, 0, len(texts[number])))
+            continue
+        size = max(1, room - _SLACK)
+        starts = list(range(0, len(spans), max(1, size - size // _SHARED)))
+        # the last window ends with the text, and holds more than what the one before it held
+        starts = [start for start in starts if start == 0 or start + size // _SHARED < len(spans)]
+        if len(starts) > most:
+            shortened.add(number)
+        for start in starts[:most]:
+            last = spans[min(start + size, len(spans)) - 1]
+            windows.append(Window(number, spans[start][0], last[1]))
+    return Cut(tuple(windows), frozenset(shortened))
+
+
+def shortened_to(tokenizer: Tokenizer, text: str, most: int) -> tuple[str, bool]:
+    """The first `most` tokens of a text, and whether it had more."""
+    spans = tokenizer.encode(text, add_special_tokens=False).offsets
+    return (text[: spans[most - 1][1]], True) if len(spans) > most else (text, False)
+
+
+def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Numbers of sequences, grouped so that a group padded to its longest has at most `budget` tokens.
+
+    The longest come first: what does not fit into memory fails at once. On a CPU padding costs more than
+    large batches gain.
+    """
+    groups: list[list[int]] = []
+    for number in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if groups and lengths[groups[-1][0]] * (len(groups[-1]) + 1) <= budget:
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    return groups

@@ -1,0 +1,136 @@
+"""Rerankers of real architectures with few, random weights, and real tokenizers of a few sentences."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+SENTENCES = [
+    "A reranker reads the question and the passage together.",
+    "Late interaction compares token vectors with MaxSim.",
+    "Judge whether the Document meets the requirements based on the Query and the Instruct provided.",
+    "重排序模型同时阅读问题和文档，然后给出相关性分数。",
+    "The quick brown fox jumps over the lazy dog, yes or no.",
+]
+
+
+def bert(folder: Path, *, labels: int = 1, seed: int = 0) -> Path:
+    """A BERT classifier with a WordPiece tokenizer; it reads 64 tokens."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    tokenizer.train_from_iterator(
+        SENTENCES, trainers.WordPieceTrainer(vocab_size=400, special_tokens=special)
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
+    )
+    tokenizer.enable_truncation(32)
+    tokenizer.enable_padding(length=32)
+    _save(
+        tokenizer,
+        folder,
+        "BertTokenizerFast",
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+    )
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64, max_position_embeddings=64, num_labels=labels, initializer_range=0.5,
+    )  # fmt: skip
+    BertForSequenceClassification(config).save_pretrained(folder)
+    return folder
+
+
+def xlm_roberta(folder: Path) -> Path:
+    """An XLM-RoBERTa classifier (the kind of BGE and Jina rerankers) with a Unigram tokenizer."""
+    from transformers import XLMRobertaConfig, XLMRobertaForSequenceClassification
+
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    trainer = trainers.UnigramTrainer(
+        vocab_size=150, special_tokens=special, unk_token="<unk>", show_progress=False
+    )
+    tokenizer.train_from_iterator(SENTENCES, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")],
+    )
+    _save(
+        tokenizer,
+        folder,
+        "PreTrainedTokenizerFast",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        model_input_names=["input_ids", "attention_mask"],
+    )
+    torch.manual_seed(1)
+    config = XLMRobertaConfig(
+        vocab_size=tokenizer.get_vocab_size(), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64, max_position_embeddings=66, pad_token_id=1, num_labels=1, initializer_range=0.5,
+    )  # fmt: skip
+    XLMRobertaForSequenceClassification(config).save_pretrained(folder)
+    return folder
+
+
+def halved(folder: Path, target: Path) -> Path:
+    """A copy of an XLM-RoBERTa classifier with its weights in float16."""
+    from transformers import XLMRobertaForSequenceClassification
+
+    shutil.copytree(folder, target)
+    XLMRobertaForSequenceClassification.from_pretrained(folder).half().save_pretrained(target)
+    return target
+
+
+def qwen3(folder: Path, *, converted: bool = False, places: int = 512) -> Path:
+    """A causal Qwen3 that says yes or no, or one converted to sequence classification."""
+    from transformers import Qwen3Config, Qwen3ForCausalLM, Qwen3ForSequenceClassification
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=600, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator([*SENTENCES, *["yes no yes no system user assistant"] * 20], trainer)
+    tokenizer.add_tokens([word for word in ("yes", "no") if tokenizer.token_to_id(word) is None])
+    _save(
+        tokenizer,
+        folder,
+        "PreTrainedTokenizerFast",
+        pad_token="<|endoftext|>",
+        model_input_names=["input_ids", "attention_mask"],
+    )
+    torch.manual_seed(2)
+    config = Qwen3Config(
+        vocab_size=tokenizer.get_vocab_size(), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=16, intermediate_size=64, max_position_embeddings=places,
+        num_labels=1, pad_token_id=0, initializer_range=0.5,
+    )  # fmt: skip
+    model = Qwen3ForSequenceClassification(config) if converted else Qwen3ForCausalLM(config)
+    model.save_pretrained(folder)
+    return folder
+
+
+def _save(tokenizer: Tokenizer, folder: Path, kind: str, **special: Any) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {"tokenizer_class": kind, **special}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
