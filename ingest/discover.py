@@ -112,5 +112,5 @@ def _tree(root: Path, skipped: Counter[str]) -> Iterator[Path]:
 def _inside(path: Path, root: Path) -> bool:
     try:
         return path.resolve(strict=True).is_relative_to(root)
-    except OSError:  # a link to nowhere, or in a circle
+    except (OSError, RuntimeError):  # a link to nowhere, or in a circle
         return False

@@ -65,11 +65,10 @@ class Pool:
     def close(self) -> None:
         """End the processes; what they were doing is lost."""
         self._closing.set()
-        for worker in self._workers:
+        for thread, worker in zip(self._threads, self._workers, strict=True):
             self._tasks.put(None)
-            worker.kill()
-        for thread in self._threads:
             while thread.is_alive():
+                worker.kill()  # again and again: its process may only just be starting
                 self._discard()
                 thread.join(0.01)
 
