@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -166,7 +167,10 @@ def candidate_rows(number: int, answer: Answer, passages: Sequence[Row]) -> list
 
 
 def rank_rows(number: int, candidates: Sequence[Candidate]) -> list[Row]:
-    """One row for each candidate and stage; numbers of any kind become Python's own."""
+    """One row for each candidate and stage; numbers of any kind become Python's own.
+
+    A score that is not a number is no score: SQLite would not keep it either.
+    """
     return [
         {
             "answer_number": number,
@@ -174,13 +178,17 @@ def rank_rows(number: int, candidates: Sequence[Candidate]) -> list[Row]:
             "step": step,
             "stage": stage,
             "rank": None if (rank := candidate.ranks.get(stage)) is None else int(rank),
-            "score": None if (score := candidate.scores.get(stage)) is None else float(score),
+            "score": _number(candidate.scores.get(stage)),
             "evidence_start": None if (span := candidate.evidence.get(stage)) is None else int(span[0]),
             "evidence_end": None if span is None else int(span[1]),
         }
         for position, candidate in enumerate(candidates)
         for step, stage in enumerate({**candidate.ranks, **candidate.scores, **candidate.evidence})
     ]
+
+
+def _number(score: float | None) -> float | None:
+    return None if score is None or math.isnan(score) else float(score)
 
 
 def citation_rows(number: int, citations: Sequence[Citation]) -> list[Row]:

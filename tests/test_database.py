@@ -12,6 +12,7 @@ from sqlalchemy import create_engine, insert, inspect, text
 
 from storage.answer_log import AnswerLog
 from storage.database import Database
+from storage.database_errors import translated
 from storage.errors import LogError, MissingDependencyError
 from storage.migrations.upgrade import known_revisions, upgrade
 from storage.tables import Base
@@ -271,6 +272,32 @@ def test_a_url_that_keeps_nothing_is_refused(url: str) -> None:
     with pytest.raises(LogError) as caught:
         Database.open(url)
     assert "sqlite:///path" in caught.value.way_out
+
+
+def _every(root: type[Exception]) -> list[type[Exception]]:
+    return [root, *(below for child in root.__subclasses__() for below in _every(child))]
+
+
+@pytest.mark.parametrize("kind", [OverflowError, *_every(sqlite3.Error)])
+def test_no_error_of_the_driver_passes(kind: type[Exception]) -> None:
+    """Whatever SQLite's driver raises arrives as a LogError that names the database and a way out."""
+    with pytest.raises(LogError, match=r"some\.db") as caught, translated("some.db"):
+        raise kind("why")
+    assert caught.value.way_out
+    assert "why" in str(caught.value)
+
+
+def test_an_error_of_the_application_passes_as_it_is() -> None:
+    """Only the database's own errors are told anew."""
+    with pytest.raises(KeyError), translated("some.db"):
+        raise KeyError
+
+
+def test_datasette_finds_the_search_index(tmp_path: Path) -> None:
+    """It shows a search box over the answers where the index names its table in double quotes."""
+    with Database.open(tmp_path / "log.db") as database, database.reading() as connection:
+        made = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'answers_fts'").scalar()
+    assert 'content="answers"' in str(made)
 
 
 def test_a_driver_that_is_not_installed_is_named(tmp_path: Path) -> None:

@@ -151,10 +151,13 @@ def _scores() -> None:
 
 
 def _search() -> None:
-    """The index reads its columns from `answers`; its words are fed by the program, Chinese as bigrams."""
+    """The index reads its columns from `answers`; its words are fed by the program, Chinese as bigrams.
+
+    Datasette finds the index, and shows a search box, only where the table's name is in double quotes.
+    """
     op.execute(
         "CREATE VIRTUAL TABLE answers_fts USING fts5("
-        "question, text, content='answers', content_rowid='number', tokenize='unicode61 remove_diacritics 2')"
+        """question, text, content="answers", content_rowid='number', tokenize='unicode61 remove_diacritics 2')"""
     )
     bind = op.get_bind()
     for number, question, text in bind.exec_driver_sql("SELECT number, question, text FROM answers").fetchall():
