@@ -20,6 +20,7 @@ from anyio import to_thread
 from rerank.api_profiles import PROFILES, Profile, UnusableReplyError, read_scores, read_usage
 from rerank.base import by_score, check_top_k, flagged, unchanged
 from rerank.budget import Meter, current_meter, estimated_tokens
+from rerank.memory import Memory
 from rerank.options import at_least, read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
@@ -134,6 +135,7 @@ class _Question:
         self._texts = texts
         self._meter: Meter = current_meter()
         self._tally = Tally()
+        self._memory = Memory(parts.cache, f"api:{address.url}:{model}", query)
 
     async def ask(self) -> None:
         """Fill in `scores`: from the cache, then from the API, in as few requests as its limit allows."""
@@ -149,7 +151,7 @@ class _Question:
 
     def outcome(self, name: str) -> Outcome:
         """How it went; texts that the server left out make it `partial`."""
-        outcome = self._tally.outcome(name)
+        outcome = self._memory.told(self._tally.outcome(name))
         lost = sum(score is None for score in self.scores)
         if lost and outcome.status == "ok":
             status: Status = "fallback" if lost == len(self.scores) else "partial"
@@ -222,11 +224,10 @@ class _Question:
         )
 
     async def _look_up(self) -> None:
-        cache = self._parts.cache
-        if cache is None:
+        if not self._memory.there:
             return
         keys = [_sha256(text) for text in self._texts]
-        known = await to_thread.run_sync(cache.get_many, self._fingerprint, self._query, keys)
+        known = await to_thread.run_sync(self._memory.known, keys)
         self.scores = [known.get(key) for key in keys]
         found = sum(score is not None for score in self.scores)
         self._tally.cached = found
@@ -234,13 +235,9 @@ class _Question:
 
     async def _keep(self, asked: Sequence[int]) -> None:
         fresh = {_sha256(self._texts[i]): score for i in asked if (score := self.scores[i]) is not None}
-        if self._parts.cache is not None and fresh:
+        if self._memory.there and fresh:
             with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(self._parts.cache.put_many, self._fingerprint, self._query, fresh)
-
-    @property
-    def _fingerprint(self) -> str:
-        return f"api:{self._address.url}:{self._model}"
+                await to_thread.run_sync(self._memory.keep, fresh)
 
 
 def _smaller(error: ApiError, count: int) -> int:

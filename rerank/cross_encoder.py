@@ -19,6 +19,7 @@ from anyio import from_thread, to_thread
 from rerank.base import by_score, check_top_k, flagged, unchanged
 from rerank.budget import Meter, current_meter
 from rerank.cross_windows import Window, cut, shortened_to
+from rerank.memory import Memory
 from rerank.options import at_least, read_options
 from rerank.parts import RerankParts, ScoreCache
 from rerank.spec import Value
@@ -60,6 +61,7 @@ class _Scored:
     question_cut: bool = False
     stopped: str = ""
     cached: int = 0
+    memory: Memory | None = None
 
 
 class CrossEncoder:
@@ -151,7 +153,7 @@ class CrossEncoder:
             outcome = flagged(outcome, "partial", reason)
         if found.cached:
             outcome = flagged(outcome, "ok", f"{found.cached} scores from the cache")
-        return outcome
+        return found.memory.told(outcome) if found.memory else outcome
 
     def _scored(self, query: str, candidates: Sequence[Candidate], meter: Meter) -> _Scored:
         """All candidates' log-odds. Runs in a worker thread."""
@@ -179,7 +181,8 @@ class CrossEncoder:
         Equal pieces are read once: in different places of a batch they would differ in the last digit.
         """
         keys = [hashlib.sha256(piece.encode("utf-8", "surrogatepass")).hexdigest() for piece in pieces]
-        known = self._cache.get_many(self._fingerprint, query, keys) if self._cache else {}
+        memory = Memory(self._cache, self._fingerprint, query)
+        known = memory.known(list(dict.fromkeys(keys)))
         found.cached = sum(key in known for key in keys)
         missing = {key: piece for key, piece in zip(keys, pieces, strict=True) if key not in known}
         new: dict[str, float] = {}
@@ -189,8 +192,8 @@ class CrossEncoder:
                 found.stopped = "the deadline has passed"
                 break
             _check_cancelled()
-        if self._cache and new:
-            self._cache.put_many(self._fingerprint, query, new)
+        memory.keep(new)
+        found.memory = memory
         return [known.get(key, new.get(key)) for key in keys]
 
 

@@ -16,6 +16,7 @@ import anyio
 from anyio import to_thread
 
 from rerank.budget import current_meter, estimated_tokens
+from rerank.memory import Memory
 from rerank.options import at_least
 from rerank.parts import RerankParts
 from rerank.tally import Tally
@@ -117,9 +118,12 @@ class Judge:
         self._meter = current_meter()
         self._known: dict[Case, Scores] = {}
         self._looked_up: set[Case] = set()
+        self._asking: dict[Case, anyio.Lock] = {}
         self._fresh: dict[str, float] = {}
         self._roomy = False
         self._tally = Tally()
+        fingerprint = f"{court.form.template}:{court.chat.model}"
+        self._memory = Memory(court.parts.cache, fingerprint, question)
 
     async def __aenter__(self) -> Judge:
         return self
@@ -127,15 +131,14 @@ class Judge:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        cache = self._court.parts.cache
-        if cache is not None and self._fresh:
+        if self._memory.there and self._fresh:
             # what was paid for is kept, even when the question is cancelled
             with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(cache.put_many, self._fingerprint, self._question, dict(self._fresh))
+                await to_thread.run_sync(self._memory.keep, dict(self._fresh))
 
     def outcome(self) -> Outcome:
         """How it went so far."""
-        return self._tally.outcome(self._court.name)
+        return self._memory.told(self._tally.outcome(self._court.name))
 
     async def verdicts(self, groups: Sequence[Group], top: int = 0) -> list[Scores | None]:
         """A verdict for each group, asked for concurrently; the cache is asked first, once for all."""
@@ -156,32 +159,28 @@ class Judge:
         `top` fills `$top` in the prompt.
         """
         case = (top, group)
-        await self._look_up([case])
-        if case in self._known:
-            return self._known[case]
-        verdict = await self._asked(case)
-        if verdict is None:
-            return None
+        # a second task that wants the same waits for the first
+        async with self._asking.setdefault(case, anyio.Lock()):
+            await self._look_up([case])
+            if case not in self._known and (verdict := await self._asked(case)) is not None:
+                self._note(case, verdict)
+        return self._known.get(case)
+
+    def _note(self, case: Case, verdict: Verdict) -> None:
         self._known[case] = verdict.scores
         if verdict.mended:
             self._tally.mended[verdict.mended] += 1
         else:
             self._fresh.update(zip(self._keys(case), verdict.scores, strict=True))
-        return verdict.scores
-
-    @property
-    def _fingerprint(self) -> str:
-        return f"{self._court.form.template}:{self._court.chat.model}"
 
     async def _look_up(self, cases: Sequence[Case]) -> None:
-        cache = self._court.parts.cache
         wanted = [case for case in cases if case not in self._known and case not in self._looked_up]
-        if cache is None or not wanted:
+        if not self._memory.there or not wanted:
             return
         self._looked_up.update(wanted)
         keys = {case: self._keys(case) for case in wanted}
         every = [key for case in wanted for key in keys[case]]
-        found = await to_thread.run_sync(cache.get_many, self._fingerprint, self._question, every)
+        found = await to_thread.run_sync(self._memory.known, every)
         for case in keys:
             if all(key in found for key in keys[case]):
                 self._known[case] = tuple(found[key] for key in keys[case])

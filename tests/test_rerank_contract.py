@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -12,11 +12,15 @@ import pytest
 
 from rerank.base import Reranker
 from rerank.chain import Chain
+from rerank.late_interaction import LateInteraction
 from rerank.parts import RerankParts
 from rerank.registry import STRATEGIES, describe, strategy
 from rerank.spec import Spec
 from storage.records import Candidate
 from storage.vectors import Encoding, Floats, max_sim
+from tests import tiny_models
+from tests.endpoint import Endpoint
+from tests.rerank_endpoint import SHAPES, Oracle, OracleChat, rerank_route
 
 
 class LetterEncoder:
@@ -66,8 +70,23 @@ def passages(n: int, seed: int = 7) -> list[Candidate]:
     return [Candidate.from_text(text, id=f"c{i}") for i, text in enumerate(texts)]
 
 
-def make(name: str) -> Reranker:
-    return strategy(name).load(RerankParts(encoder=LetterEncoder()), name)
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Reranker]]:
+    """Every strategy with real parts: a model on disk, an HTTP server, an oracle for a language model."""
+    folder = tiny_models.bert(tmp_path_factory.mktemp("bert"))
+    with Endpoint() as endpoint:
+        endpoint.routes["/v1/rerank"] = rerank_route(SHAPES["vllm"], lambda _query, text: len(text) / 99)
+        parts = RerankParts(
+            encoder=LetterEncoder(),
+            chat=lambda _model: OracleChat(Oracle({c.text: len(c.text) % 4 for c in passages(60)})),
+            locate=lambda _model: folder,
+            device="cpu",
+        )
+        options: dict[str, dict[str, str]] = {"api": {"profile": "custom", "url": endpoint.root}}
+        yield lambda name: strategy(name).load(parts, name, **options.get(name, {}))
+
+
+Make = Callable[[str], Reranker]
 
 
 def rank(reranker: Reranker, candidates: Sequence[Candidate], top_k: int):  # type: ignore[no-untyped-def]
@@ -76,9 +95,9 @@ def rank(reranker: Reranker, candidates: Sequence[Candidate], top_k: int):  # ty
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
 class TestEveryStrategy:
-    def test_gives_back_what_it_was_given(self, name: str) -> None:
+    def test_gives_back_what_it_was_given(self, make: Make, name: str) -> None:
         """Nothing lost, nothing invented, nothing twice, at most top_k kept, for every size."""
-        for n in (1, 2, 5, 19, 20, 21, 25, 55):
+        for n in (1, 2, 20, 21, 55):
             given = passages(n)
             before = list(given)
             ranking = rank(make(name), given, 5)
@@ -87,15 +106,15 @@ class TestEveryStrategy:
             assert given == before
             assert ranking.outcome.status == "ok"
 
-    def test_nothing_gives_nothing(self, name: str) -> None:
+    def test_nothing_gives_nothing(self, make: Make, name: str) -> None:
         """No candidates: an empty ranking, no error."""
         assert rank(make(name), [], 5).everything == ()
 
-    def test_more_wanted_than_given(self, name: str) -> None:
+    def test_more_wanted_than_given(self, make: Make, name: str) -> None:
         """top_k above the number of candidates keeps all."""
         assert len(rank(make(name), passages(3), 10).candidates) == 3
 
-    def test_earlier_ranks_stay(self, name: str) -> None:
+    def test_earlier_ranks_stay(self, make: Make, name: str) -> None:
         """A stage adds its rank beside the earlier ones and overwrites none."""
         given = [c.ranked("retrieval", i, 1.0 / i) for i, c in enumerate(passages(6), start=1)]
         for position, candidate in enumerate(rank(make(name), given, 6).candidates, start=1):
@@ -105,15 +124,17 @@ class TestEveryStrategy:
                 == next(c for c in given if c.id == candidate.id).ranks["retrieval"]
             )
 
-    def test_passages_of_the_same_text_are_all_kept(self, name: str) -> None:
+    def test_passages_of_the_same_text_are_all_kept(self, make: Make, name: str) -> None:
         """Equal texts are different passages: none stands for another."""
         given = [Candidate.from_text("the same text", id=f"c{i}") for i in range(6)]
-        assert [c.id for c in rank(make(name), given, 6).candidates] == [c.id for c in given]
+        assert sorted(c.id for c in rank(make(name), given, 6).candidates) == [c.id for c in given]
 
-    def test_the_same_input_gives_the_same_output(self, name: str) -> None:
+    def test_the_same_input_gives_the_same_output(self, make: Make, name: str) -> None:
         """No randomness, no dependence on hashing."""
         given = passages(25)
-        assert rank(make(name), given, 5) == rank(make(name), given, 5)
+        first, second = rank(make(name), given, 5), rank(make(name), given, 5)
+        assert first.everything == second.everything
+        assert first.outcome.usage == second.outcome.usage
 
     def test_it_describes_itself(self, name: str) -> None:
         """What it needs and what it calls is known without loading anything."""
@@ -148,14 +169,14 @@ class TestLateInteraction:
         assert encoder.encoded == [given[4].text, given[5].text]
         assert ranking.outcome.status == "ok"
         assert "2 passages encoded" in ranking.outcome.reason
-        everything = rank(make("late-interaction"), given, 6)
+        everything = rank(LateInteraction(LetterEncoder(), None), given, 6)
         assert [c.id for c in ranking.candidates] == [c.id for c in everything.candidates]
         assert all(-1 <= c.scores["late-interaction"] <= 1 for c in ranking.candidates)
 
     def test_an_illegible_question_falls_back_and_says_so(self) -> None:
         """A question that the encoder cannot read leaves the order alone and names the way out."""
         given = passages(6)
-        ranking = anyio.run(make("late-interaction").rerank, "重排序是什么", given, 3)
+        ranking = anyio.run(LateInteraction(LetterEncoder(), None).rerank, "重排序是什么", given, 3)
         assert list(ranking.everything) == given
         assert ranking.outcome.status == "fallback"
         assert "multilingual" in ranking.outcome.reason
@@ -166,7 +187,7 @@ class TestLateInteraction:
         given.insert(0, Candidate.from_text("重排序", id="zh"))
         flagged = replace(given[2].chunk, legible=False)
         given[2] = replace(given[2], chunk=flagged)
-        ranking = rank(make("late-interaction"), given, 5)
+        ranking = rank(LateInteraction(LetterEncoder(), None), given, 5)
         assert [c.id for c in ranking.candidates][-2:] == ["zh", flagged.id]
         assert ranking.outcome.status == "partial"
         assert "2 of 5" in ranking.outcome.reason

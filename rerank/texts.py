@@ -1,0 +1,47 @@
+"""Reranking without a store: texts in, texts out, for people who have their own retrieval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rerank.chain import Chain
+from rerank.parts import RerankParts
+from rerank.spec import Spec
+from storage.records import Candidate, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class RankedText:
+    """A text, ranked. `index` is its place in what was given, `score` the last stage's, if it gave one."""
+
+    index: int
+    text: str
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RankedTexts:
+    """The kept texts, best first, and how each stage went."""
+
+    results: tuple[RankedText, ...]
+    outcomes: tuple[Outcome, ...]
+
+
+async def rerank_texts(
+    question: str, texts: Sequence[str], spec: str, parts: RerankParts, *, top_k: int | None = None
+) -> RankedTexts:
+    """The best `top_k` (all, if not given) of the texts by a rerank spec.
+
+    Raises SpecError for a spec that does not parse, and what loading its strategies raises.
+    """
+    chain = Chain.load(Spec.parse(spec, top_k=top_k), parts)
+    candidates = [Candidate.from_text(text, id=str(index)) for index, text in enumerate(texts)]
+    ranking = await chain.rerank(question, candidates, top_k or max(1, len(texts)))
+    stages = [outcome.name for outcome in ranking.outcomes]
+    return RankedTexts(tuple(_result(c, stages) for c in ranking.candidates), ranking.outcomes)
+
+
+def _result(candidate: Candidate, stages: Sequence[str]) -> RankedText:
+    score = next((candidate.scores[stage] for stage in reversed(stages) if stage in candidate.scores), None)
+    return RankedText(int(candidate.id), candidate.text, score)
