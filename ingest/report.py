@@ -113,5 +113,22 @@ class IngestReport:
             }
         return values
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> IngestReport:
+        """The report that `to_dict` gave."""
+        totals = values["totals"]
+        return cls(
+            documents=tuple(
+                DocumentResult(**{**result, "warnings": tuple(result["warnings"])})
+                for result in values["documents"]
+            ),
+            seconds=totals["seconds"],
+            embedded=totals["embedded"],
+            illegible=totals["illegible"],
+            skipped=values["skipped"],
+            dry_run=values.get("dry_run", False),
+            estimate=Estimate(**values["estimate"]) if "estimate" in values else None,
+        )
+
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), ensure_ascii=False)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from storage.records import Answer, Candidate, Chunk, Citation, Generation, Outcome, Ranking, Retrieval
     from winnow.asking import SearchResult
     from winnow.pipeline import RAGPipeline
+    from winnow.reranking import rerank
     from winnow.settings import Settings
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "SearchResult",
     "Settings",
     "WinnowError",
+    "rerank",
 ]
 
 __version__ = "0.1.0"
@@ -47,6 +49,7 @@ _HOMES = {
     "SearchResult": "winnow.asking",
     "RAGPipeline": "winnow.pipeline",
     "Settings": "winnow.settings",
+    "rerank": "winnow.reranking",
 }
 
 _STAGES = ("storage", "ingest", "retrieval", "rerank", "generation")

@@ -40,8 +40,7 @@ class Check:
 
 def run(settings: Settings) -> list[Check]:
     """All checks. Nothing is sent anywhere but to a Qdrant server or chat endpoint that was chosen."""
-    wiring = Wiring(settings)
-    try:
+    with Wiring(settings) as wiring:
         return [
             _versions(),
             _guarded("encoder", lambda: _encoder(wiring)),
@@ -51,8 +50,6 @@ def run(settings: Settings) -> list[Check]:
             _disk(settings),
             *_keys(settings),
         ]
-    finally:
-        wiring.close()
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:

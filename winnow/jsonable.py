@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from storage.errors import WinnowError
 from storage.log_records import AnswerSummary
-from storage.records import Answer, Candidate, Citation, Outcome, Usage
+from storage.records import Answer, Candidate, Citation, Outcome, Ranking, Usage
 from winnow.asking import SearchResult
+
+if TYPE_CHECKING:
+    from storage.manifest import DocumentRow
 
 Json = dict[str, Any]
 
@@ -44,6 +47,33 @@ def answer(value: Answer) -> Json:
 def summary(value: AnswerSummary) -> Json:
     """One answer in a list."""
     return {**asdict(value), "created_at": value.created_at.isoformat()}
+
+
+def ranking(value: Ranking) -> Json:
+    """What reranking texts without a store gives."""
+    return {
+        "candidates": [
+            {"index": int(item.id), "text": item.text, "ranks": dict(item.ranks), "scores": dict(item.scores)}
+            for item in value.candidates
+        ],
+        "stages": [stage(item) for item in value.outcomes],
+    }
+
+
+def document(value: DocumentRow) -> Json:
+    """A document of a collection."""
+    return {
+        "id": value.id,
+        "path": value.source,
+        "status": value.status,
+        "reason": value.reason,
+        "title": value.title,
+        "mime": value.mime,
+        "content_hash": value.content_hash,
+        "duplicate_of": value.duplicate_of,
+        "warnings": list(value.warnings),
+        "chunks": list(value.chunk_ids),
+    }
 
 
 def search_result(value: SearchResult) -> Json:

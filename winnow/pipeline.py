@@ -23,6 +23,7 @@ from winnow.wiring import Wiring
 
 if TYPE_CHECKING:
     from generation.base import Generator
+    from ingest.loaders.base import Columns
     from ingest.report import IngestReport, Progress
     from rerank.base import Reranker
     from retrieval.base import Retriever
@@ -135,16 +136,20 @@ class RAGPipeline:
         *,
         collection: str | None = None,
         progress: Callable[[Progress], None] | None = None,
-        **options: Any,
+        prune: bool = False,
+        reindex: bool = False,
+        dry_run: bool = False,
+        columns: Columns | None = None,
     ) -> IngestReport:
         """Bring files and trees into a collection; unchanged ones cost nothing.
 
-        One bad document never stops the run: the report says which were refused and why. `options` are
-        those of `ingest.run.Ingestor.run`.
+        One bad document never stops the run: the report says which were refused and why. `prune` removes
+        documents below the paths whose files are gone, `reindex` encodes unchanged ones again, `dry_run`
+        only estimates. With `columns` each line of a CSV, TSV or JSONL is a document of its own.
         """
         several = [paths] if isinstance(paths, str | Path) else list(paths)
-        ingestor = self._wiring.ingestor(collection)
-        return ingestor.run([Path(path) for path in several], progress=progress, **options)
+        ingestor = self._wiring.ingestor(collection, columns=columns)
+        return ingestor.run(several, progress=progress, prune=prune, reindex=reindex, dry_run=dry_run)
 
     @property
     def log(self) -> AnswerLog:

@@ -20,7 +20,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from rerank.budget import Budget, Price
 from storage.errors import SettingsError
+from storage.tuning import Tuning
 
 FILE = "winnow.toml"
 PREFIX = "WINNOW_"
@@ -47,12 +49,13 @@ class _Section(BaseModel):
 
 
 class StoreSettings(_Section):
-    """Where the vectors live. Without `url`: embedded, in the data folder."""
+    """Where the vectors live. Without `url`: embedded, in the data folder. `tuning` is the engine's."""
 
     url: str | None = None
     api_key: SecretStr | None = None
     prefer_grpc: bool = True
     timeout_s: float = Field(default=30, gt=0)
+    tuning: Tuning = Tuning()
 
 
 class EncoderSettings(_Section):
@@ -76,20 +79,36 @@ class RetrievalSettings(_Section):
 
 
 class RerankSettings(_Section):
-    """`spec` names a strategy or a chain, as in `cross-encoder:20,listwise:5`."""
+    """`spec` names a strategy or a chain, as in `cross-encoder:20,listwise:5`.
+
+    `on_failure`: a failing stage is stepped over and flagged, or raises. `in_flight` bounds the calls that
+    are under way at once. `cache` keeps paid verdicts. `prompts` is a folder of templates that replace
+    winnow's.
+    """
 
     spec: str = "late-interaction"
     top_k: int = Field(default=5, ge=1, le=1_000)
+    on_failure: Literal["fallback", "raise"] = "fallback"
+    in_flight: int = Field(default=16, ge=1, le=1_000)
+    cache: bool = True
+    cross_encoder: str = "cross-encoder/ms-marco-MiniLM-L6-v2"
+    prompts: Path | None = None
+    budget: Budget = Budget()
+    api_keys: Mapping[str, SecretStr] = Field(default_factory=dict)
 
 
 class LlmSettings(_Section):
-    """The chat model, at any OpenAI-compatible endpoint. Only what names it asks it."""
+    """The chat model, at any OpenAI-compatible endpoint. Only what names it asks it.
+
+    `prices`: by model name, for a million tokens and for each call; without them costs are not known.
+    """
 
     model: str = "gpt-4o-mini"
     base_url: str = "https://api.openai.com/v1"
     api_key: SecretStr | None = None
     timeout_s: float = Field(default=60, gt=0)
     max_retries: int = Field(default=2, ge=0, le=10)
+    prices: Mapping[str, Price] = Field(default_factory=dict)
 
 
 class AnswerSettings(_Section):
@@ -99,10 +118,16 @@ class AnswerSettings(_Section):
 
 
 class LogSettings(_Section):
-    """The SQLite log. `url` (SQLAlchemy's form) moves it elsewhere; `enabled = false` logs nothing."""
+    """The SQLite log. `url` (SQLAlchemy's form) moves it elsewhere; `enabled = false` logs nothing.
+
+    `llm_calls` keeps every exchange with a chat model. `redact`: regular expressions whose matches are never
+    written.
+    """
 
     enabled: bool = True
     url: str | None = None
+    llm_calls: bool = False
+    redact: tuple[str, ...] = ()
 
 
 class Settings(BaseSettings):
@@ -176,10 +201,21 @@ class Settings(BaseSettings):
             return self.llm.api_key.get_secret_value()
         return os.environ.get("OPENAI_API_KEY") or None
 
+    def rerank_api_key(self, profile: str) -> str | None:
+        """A rerank API's key: the setting, or PROFILE_API_KEY. Read only where a spec names that API."""
+        if (key := self.rerank.api_keys.get(profile)) is not None:
+            return key.get_secret_value()
+        return os.environ.get(f"{profile.upper()}_API_KEY") or None
+
     def unused_keys(self) -> list[str]:
         """API keys in the environment that these settings send nowhere."""
         used = {"OPENAI_API_KEY"} if self.answer.answerer == "openai" else set[str]()
-        return [name for name in _FOREIGN_KEYS if os.environ.get(name) and name not in used]
+        spec = self.rerank.spec.upper()
+        return [
+            name
+            for name in _FOREIGN_KEYS
+            if os.environ.get(name) and name not in used and name.removesuffix("_API_KEY") not in spec
+        ]
 
 
 class _ProfileSource(InitSettingsSource):

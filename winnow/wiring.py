@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Self, TypeVar, cast
 
-from storage.errors import FingerprintMismatchError, NotFoundError
+import anyio
+
+from storage.errors import FingerprintMismatchError, LogError, NotFoundError
 from storage.store import CollectionStore, CollectionStores, Fingerprint, TokenScorer
 from winnow import portal
 from winnow.asking import Stages
@@ -19,12 +21,16 @@ from winnow.settings import Settings
 if TYPE_CHECKING:
     from generation.base import Generator
     from generation.openai_chat import OpenAIChat
+    from ingest.loaders.base import Columns
     from ingest.run import Ingestor
     from rerank.base import Reranker
+    from rerank.parts import RerankParts
     from retrieval.encoder import Encoder
     from retrieval.lexical import LexicalEncoder
     from storage.answer_log import AnswerLog
     from storage.database import Database
+    from storage.manifest import Manifest
+    from storage.score_cache import ScoreCache
 
 T = TypeVar("T")
 
@@ -73,7 +79,7 @@ class Wiring:
     def log(self) -> AnswerLog:
         from storage.answer_log import AnswerLog
 
-        return AnswerLog(self.database)
+        return AnswerLog(self.database, redact=self.settings.log.redact)
 
     def collection(self, name: str | None = None) -> CollectionStore:
         """An open collection that fits the encoder. Raises NotFoundError, FingerprintMismatchError …"""
@@ -111,26 +117,56 @@ class Wiring:
             fingerprints={"collection": str(store.fingerprint), "settings": self._settings_fingerprint()},
         )
 
-    def reranker(
-        self, store: TokenScorer, rerank: str | Reranker, *, top_k: int | None = None
-    ) -> Reranker:
+    def reranker(self, store: TokenScorer, rerank: str | Reranker, *, top_k: int | None = None) -> Reranker:
         """The chain of a spec over a collection's token vectors, or the ready reranker, checked."""
         from rerank.base import adapted
         from rerank.chain import Chain
-        from rerank.parts import RerankParts
         from rerank.spec import Spec
 
         if not isinstance(rerank, str):
             return adapted(rerank)
-        parts = RerankParts(encoder=self.encoder, scorer=store, chat=self.chat)
-        return Chain.load(Spec.parse(rerank, top_k=top_k), parts)
+        return Chain.load(Spec.parse(rerank, top_k=top_k), self.rerank_parts(store))
+
+    def rerank_parts(self, store: TokenScorer | None) -> RerankParts:
+        """What rerank strategies are made of; `store` knows stored token vectors, where there are any."""
+        from rerank.parts import RerankParts
+        from retrieval.models import locate
+
+        chosen = self.settings.rerank
+        return RerankParts(
+            encoder=self.encoder,
+            scorer=store,
+            chat=self.chat,
+            limiter=self._kept("limiter", lambda: anyio.CapacityLimiter(chosen.in_flight)),
+            budget=chosen.budget,
+            prices=self.settings.llm.prices,
+            cache=self._score_cache(),
+            prompts=chosen.prompts,
+            keep_exchanges=self.settings.log.llm_calls,
+            locate=lambda model: locate(model).folder,
+            cross_encoder=chosen.cross_encoder,
+            device=self.settings.encoder.device,
+            exported=self.settings.data_dir / "models",
+            api_key=self.settings.rerank_api_key,
+            on_failure=chosen.on_failure,
+        )
+
+    def _score_cache(self) -> ScoreCache | None:
+        if not (self.settings.rerank.cache and self.settings.log.enabled):
+            return None
+        from storage.score_cache import ScoreCache
+
+        try:
+            return ScoreCache(self.database)
+        except LogError:
+            return None  # the same database then fails to log the answer, which says so
 
     def generator(self, store: TokenScorer, answerer: str | None = None) -> Generator:
         """The answerer that settings or caller name."""
         if (answerer or self.settings.answer.answerer) == "openai":
             from generation.chat_answerer import ChatAnswerer
 
-            return ChatAnswerer(self.chat())
+            return ChatAnswerer(self.chat(), keep_exchanges=self.settings.log.llm_calls)
         from generation.extractive import ExtractiveAnswerer
 
         return ExtractiveAnswerer(self.encoder, store, self.lexical)
@@ -152,25 +188,28 @@ class Wiring:
                 )
             return self._chats[name]
 
-    def ingestor(self, name: str | None = None) -> Ingestor:
+    def ingestor(self, name: str | None = None, *, columns: Columns | None = None) -> Ingestor:
         """An ingestor into a collection, which is made if it is not there."""
         from ingest.options import IngestOptions
         from ingest.run import Ingestor
-        from storage.manifest import Manifest
 
         store = self._open_or_create(name or self.settings.collection)
-        options = IngestOptions(tokens=store.fingerprint.token_dim is not None)
-        return Ingestor(store, self.encoder, self.lexical, Manifest(self.database, store.name), options)
+        options = IngestOptions(tokens=store.fingerprint.token_dim is not None, columns=columns)
+        return Ingestor(store, self.encoder, self.lexical, self.manifest(store.name), options)
+
+    def manifest(self, name: str | None = None) -> Manifest:
+        """What was ingested into a collection, document by document."""
+        from storage.manifest import Manifest
+
+        return Manifest(self.database, name or self.settings.collection)
 
     def drop(self, name: str) -> None:
         """Delete a collection and what the manifest knows of it."""
-        from storage.manifest import Manifest
-
         with self._making:
             if store := self._collections.pop(name, None):
                 store.close()
             self.stores.drop(name)
-            Manifest(self.database, name).clear()
+            self.manifest(name).clear()
 
     def close(self) -> None:
         """Flush and let go of everything."""
@@ -184,6 +223,12 @@ class Wiring:
             if self._database is not None:
                 self._database.close()
                 self._database = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _open_or_create(self, name: str) -> CollectionStore:
         with self._making:
@@ -226,7 +271,7 @@ class Wiring:
         if chosen.url is None:
             from storage.edge import EdgeStores
 
-            return EdgeStores(self.settings.collections_dir)
+            return EdgeStores(self.settings.collections_dir, tuning=chosen.tuning)
         from storage.server import ServerStores
 
         return ServerStores.connect(
@@ -234,6 +279,7 @@ class Wiring:
             api_key=chosen.api_key.get_secret_value() if chosen.api_key else None,
             prefer_grpc=chosen.prefer_grpc,
             timeout_s=chosen.timeout_s,
+            tuning=chosen.tuning,
         )
 
     def _settings_fingerprint(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from winnow.cli import ask, collections, demo, doctor, evaluate, ingest, log
+from winnow.cli import ask, collections, demo, doctor, documents, evaluate, ingest, log, rerankers
 
 app = typer.Typer(
     name="winnow",
@@ -18,7 +18,10 @@ app = typer.Typer(
 app.command("ingest")(ingest.ingest)
 app.command("ask")(ask.ask)
 app.command("search")(ask.search)
+app.command("rerank")(rerankers.rerank)
+app.add_typer(rerankers.app, name="rerankers")
 app.add_typer(log.app, name="log")
+app.add_typer(documents.app, name="documents")
 app.add_typer(collections.app, name="collections")
 app.command("evaluate")(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)

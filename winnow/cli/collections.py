@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -21,7 +22,8 @@ def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     with reported(as_json):
         from winnow.wiring import Wiring
 
-        names = Wiring(settings(data_dir)).stores.names()
+        with Wiring(settings(data_dir)) as wiring:
+            names = wiring.stores.names()
         if as_json:
             print_json([{"name": name} for name in names])
         elif names:
@@ -39,11 +41,8 @@ def show(name: Name, data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
         from winnow.wiring import Wiring
 
-        store = Wiring(settings(data_dir)).stores.open(name)
-        try:
+        with Wiring(settings(data_dir)) as wiring, closing(wiring.stores.open(name)) as store:
             facts = {"name": store.name, "passages": store.count(), **store.fingerprint.to_dict()}
-        finally:
-            store.close()
         if as_json:
             print_json(facts)
             return
@@ -61,11 +60,8 @@ def delete(name: Name, yes: Yes = False, data_dir: DataDir = None, as_json: AsJs
 
         if not yes and not as_json:
             typer.confirm(f"Delete the collection {name!r} and all its passages?", abort=True)
-        wiring = Wiring(settings(data_dir))
-        try:
+        with Wiring(settings(data_dir)) as wiring:
             wiring.drop(name)
-        finally:
-            wiring.close()
         if as_json:
             print_json({"deleted": name})
         else:

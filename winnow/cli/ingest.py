@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from winnow.cli.options import AsJson, Collection, DataDir, settings
-from winnow.cli.terminal import EXIT_REFUSED, print_json, reported
+from winnow.cli.terminal import EXIT_REFUSED, note, print_json, reported
 
 if TYPE_CHECKING:
+    from ingest.loaders.base import Columns
     from ingest.report import IngestReport
     from winnow.pipeline import RAGPipeline
 
 Paths = Annotated[
-    list[Path], typer.Argument(help="Files and folders.", metavar="PATH...", show_default=False)
+    list[Path] | None,
+    typer.Argument(help="Files, folders, quoted patterns.", metavar="PATH...", show_default=False),
 ]
 TokenVectors = Annotated[
     bool | None,
@@ -24,12 +26,35 @@ TokenVectors = Annotated[
         help="For a new collection: store token vectors, so that late interaction takes milliseconds (yes).",
     ),
 ]
+Prune = Annotated[bool, typer.Option("--prune", help="Remove documents below PATH whose files are gone.")]
+Reindex = Annotated[bool, typer.Option("--reindex", help="Read and encode unchanged files again.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Parse, estimate time and disk, write nothing.")]
+Last = Annotated[bool, typer.Option("--last", help="Show the report of the last run.")]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--text-column", help="Each line of a CSV, TSV or JSONL is a document: the column of its text."
+    ),
+]
+IdColumn = Annotated[str | None, typer.Option("--id-column", help="The column of its id.")]
+TitleColumn = Annotated[str | None, typer.Option("--title-column", help="The column of its title.")]
+MetadataColumns = Annotated[
+    list[str] | None, typer.Option("--metadata-column", help="A column to keep as metadata; repeatable.")
+]
 
 
 def ingest(
-    paths: Paths,
+    paths: Paths = None,
     collection: Collection = None,
     token_vectors: TokenVectors = None,
+    prune: Prune = False,
+    reindex: Reindex = False,
+    dry_run: DryRun = False,
+    last: Last = False,
+    text_column: TextColumn = None,
+    id_column: IdColumn = None,
+    title_column: TitleColumn = None,
+    metadata_columns: MetadataColumns = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -39,20 +64,72 @@ def ingest(
 
         chosen = settings(data_dir, collection, ingest={"token_vectors": token_vectors})
         with RAGPipeline.from_settings(chosen) as pipeline:
+            if last:
+                _show_last(pipeline, as_json)
+                return
+            _check(paths)
+            columns = _columns(text_column, id_column, title_column, metadata_columns)
+            options: dict[str, Any] = {
+                "prune": prune,
+                "reindex": reindex,
+                "dry_run": dry_run,
+                "columns": columns,
+            }
             if as_json:
-                report = pipeline.ingest(paths)
+                report = pipeline.ingest(paths or [], **options)
                 print_json(report.to_dict())
             else:
-                report = run_with_progress(pipeline, paths)
+                report = run_with_progress(pipeline, paths or [], **options)
         if report.refused:
             raise typer.Exit(EXIT_REFUSED)
 
 
-def run_with_progress(pipeline: RAGPipeline, paths: list[Path]) -> IngestReport:
+def run_with_progress(pipeline: RAGPipeline, paths: list[Path], **options: Any) -> IngestReport:
     """Ingest with a progress bar on a terminal, then print the report."""
     from winnow.cli import ingest_rendering
 
     with ingest_rendering.progress_bar() as progress:
-        report = pipeline.ingest(paths, progress=progress)
+        report = pipeline.ingest(paths, progress=progress, **options)
     ingest_rendering.print_report(report)
     return report
+
+
+def _show_last(pipeline: RAGPipeline, as_json: bool) -> None:
+    import json
+
+    from ingest.report import IngestReport
+    from winnow.cli import ingest_rendering
+
+    text = pipeline.wiring.manifest().last_run()
+    if text is None:
+        note("Nothing has been ingested into this collection yet.")
+    elif as_json:
+        print_json(json.loads(text))
+    else:
+        ingest_rendering.print_report(IngestReport.from_dict(json.loads(text)))
+
+
+def _check(paths: list[Path] | None) -> None:
+    from storage.errors import BadInputError
+
+    if not paths:
+        raise BadInputError(
+            "there is nothing to ingest", way_out="Name files or folders: winnow ingest PATH..."
+        )
+
+
+def _columns(
+    text: str | None, identifier: str | None, title: str | None, metadata: list[str] | None
+) -> Columns | None:
+    from storage.errors import BadInputError
+
+    if text is None:
+        if identifier or title or metadata:
+            raise BadInputError(
+                "the columns of id, title and metadata need the column of the text",
+                way_out="Add --text-column.",
+            )
+        return None
+    from ingest.loaders.base import Columns
+
+    return Columns(text=text, id=identifier, title=title, metadata=tuple(metadata or ()))

@@ -1,0 +1,78 @@
+"""`winnow rerankers` and `winnow rerank`: strategies, and reranking without a store."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from winnow.cli.ask import Question
+from winnow.cli.options import AsJson, DataDir, Rerank, settings
+from winnow.cli.terminal import out, print_json, reported, safe, warn
+
+app = typer.Typer(help="What can rerank.", no_args_is_help=True)
+
+Texts = Annotated[
+    Path | None,
+    typer.Argument(help="A file with one text a line (default: standard input).", show_default=False),
+]
+TopK = Annotated[int, typer.Option("--top-k", "-k", help="How many to keep.", min=1)]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """Every strategy, what it needs, and how often it asks a model over the network for the best 5 of 50."""
+    with reported(as_json):
+        from dataclasses import asdict
+
+        from rich.table import Table
+
+        from rerank.registry import describe
+        from rerank.spec import PRESETS
+
+        strategies = describe()
+        if as_json:
+            print_json(
+                {"strategies": [asdict(strategy) for strategy in strategies], "presets": dict(PRESETS)}
+            )
+            return
+        table = Table(box=None)
+        for heading in ("strategy", "calls, 50 → 5", "needs"):
+            table.add_column(heading, justify="right" if heading.startswith("calls") else "left")
+        for strategy in strategies:
+            calls = "?" if strategy.calls is None else str(strategy.calls)
+            table.add_row(strategy.name, calls, safe(strategy.needs, "dim"))
+        for name, spec in PRESETS.items():
+            table.add_row(f"{name} (preset)", "", safe(f"= {spec}", "dim"))
+        out().print(table)
+
+
+def rerank(
+    question: Question,
+    texts: Texts = None,
+    spec: Rerank = None,
+    top_k: TopK = 5,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rerank texts of your own, one a line, without a store."""
+    with reported(as_json):
+        from winnow import jsonable
+        from winnow.reranking import rerank as rerank_texts
+
+        lines = texts.read_text(encoding="utf-8").splitlines() if texts else sys.stdin.read().splitlines()
+        ranking = rerank_texts(
+            question, [line for line in lines if line.strip()], spec, top_k=top_k, settings=settings(data_dir)
+        )
+        if as_json:
+            print_json(jsonable.ranking(ranking))
+            return
+        for rank, candidate in enumerate(ranking.candidates, start=1):
+            score = candidate.scores.get(ranking.outcomes[-1].name)
+            shown = "" if score is None else f"  {score:.3f}"
+            out().print(safe(f"{rank}.{shown}  ", "cyan") + safe(candidate.text))
+        for outcome in ranking.outcomes:
+            if outcome.status != "ok":
+                warn(f"{outcome.name} {outcome.status}: {outcome.reason}")
