@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Protocol, cast
+from contextlib import asynccontextmanager
+from typing import Protocol, TypeVar, cast
 
 from anyio import to_thread
 
 from generation.citations import flagged, resolve
 from storage.errors import BadInputError, StageError
 from storage.records import Candidate, Generation, Outcome
+
+T = TypeVar("T")
 
 STAGE = "generation"
 
@@ -35,6 +38,31 @@ class StreamingGenerator(Generator, Protocol):
         ...
 
 
+async def streamed(
+    generator: Generator, question: str, candidates: Sequence[Candidate]
+) -> AsyncIterator[str | Generation]:
+    """The stream of any answerer: one that cannot stream gives its whole text as one piece."""
+    stream = getattr(generator, "stream", None)
+    if stream is None:
+        generation = await generator.generate(question, candidates)
+        yield generation.text
+        yield generation
+        return
+    async with closing(stream(question, candidates)) as items:
+        async for item in items:
+            yield item
+
+
+@asynccontextmanager
+async def closing(items: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """Closes a stream when it is left early, so that a model's server can stop at once."""
+    try:
+        yield items
+    finally:
+        if aclose := getattr(items, "aclose", None):
+            await aclose()
+
+
 class UserGenerator(Protocol):
     """A user's own answerer: `generate(question, candidates)`, plain or async.
 
@@ -47,8 +75,13 @@ class UserGenerator(Protocol):
 
 
 def adapted(generator: Generator | UserGenerator) -> Generator:
-    """A user's object as a Generator: a plain method runs in a worker thread, a text gets its citations."""
-    return generator if isinstance(generator, Adapted) else Adapted(generator)
+    """A user's object as a Generator: a plain method runs in a worker thread, a text gets its citations.
+
+    What streams already is one of winnow's own kind and stays as it is.
+    """
+    if isinstance(generator, Adapted) or inspect.isasyncgenfunction(getattr(generator, "stream", None)):
+        return cast("Generator", generator)
+    return Adapted(generator)
 
 
 class Adapted:

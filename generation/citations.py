@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from storage.records import Candidate, Citation, Outcome, worst
@@ -52,12 +52,15 @@ def _numbers(inside: str) -> Iterator[int]:
     yield from map(int, _DIGITS.findall(inside[position:]))
 
 
-def resolve(text: str, candidates: Sequence[Candidate]) -> Resolved:
-    """Every marker of a text, as the passage that it points at: the n-th candidate, counted from 1."""
+def resolve(text: str, candidates: Sequence[Candidate], given: Collection[int] | None = None) -> Resolved:
+    """Every marker of a text, as the passage that it points at: the n-th candidate, counted from 1.
+
+    `given` are the numbers that the answerer was shown, where these are not all.
+    """
     numbers = markers(text)
-    known = tuple(cite(n, candidates[n - 1]) for n in numbers if 0 < n <= len(candidates))
-    unknown = tuple(n for n in numbers if not 0 < n <= len(candidates))
-    return Resolved(known, unknown, len(candidates))
+    shown = range(1, len(candidates) + 1) if given is None else given
+    known = tuple(cite(n, candidates[n - 1]) for n in numbers if n in shown)
+    return Resolved(known, tuple(n for n in numbers if n not in shown), len(shown))
 
 
 def cite(marker: int, candidate: Candidate, span: tuple[int, int] | None = None) -> Citation:

@@ -1,89 +1,129 @@
-"""What a chat model is sent: templates in two languages, and passages that cannot pass for instructions."""
+"""What a chat model is sent: passages within a budget, fenced so that they cannot pass for instructions."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
-from string import Template
+from dataclasses import dataclass, field
+from typing import Literal
 
 from generation.language import language_of
+from generation.templating import Templates
+from generation.tokens import EstimatedTokens, TokenCounter
 from storage.chat import Message
-from storage.errors import SettingsError
+from storage.errors import BadInputError
 from storage.records import Candidate
 
-NAMES = ("system.en", "system.zh", "user.en", "user.zh")
-_NEEDED = {"system": frozenset[str](), "user": frozenset({"passages", "question"})}
-_ALLOWED = frozenset({"fence", "passages", "question"})
+Order = Literal["best-first", "both-ends"]
+
+# Room for five long passages; well within the context of any chat model in use.
+PROMPT_TOKENS = 6000
+# What servers add around each message
+_PER_MESSAGE = 8
 _TITLE = 200
-# <|im_start|> and its like: some servers read them as the turns of the conversation, wherever they stand
+# <|im_start|> and its like: some servers read them as the turns of a conversation, wherever they stand
 _CONTROL_TOKEN = re.compile(
-    r"<\|(?=[^|\n]{1,40}\|>)|<(?=/?(?:s|bos|eos|start_of_turn|end_of_turn)>)|\[(?=/?INST\])"
+    r"<\|(?=[^|\n]{1,40}\|>)|<(?=/?(?:s|bos|eos|(?:start|end)_of_turn)>)|\[(?=/?INST\])"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Templates:
-    """System and user prompt by language, as `string.Template`s over $fence, $passages and $question."""
+class Prompt:
+    """Messages to send. `given` are the numbers of the passages in them, in their order there.
 
-    texts: tuple[tuple[str, str], ...]
+    `complaint` says what the budget left out, otherwise it is empty.
+    """
 
-    @classmethod
-    def load(cls, folder: Path | None = None) -> Templates:
-        """winnow's own templates; a file `system.en.txt`, … in `folder` takes the place of ours.
+    messages: tuple[Message, ...]
+    given: tuple[int, ...]
+    complaint: str = ""
 
-        Raises SettingsError where a file is not readable, or misses or misnames a placeholder.
-        """
-        if folder is not None and not folder.is_dir():
-            raise SettingsError(
-                f"the folder of prompt templates does not exist: {folder}",
-                way_out=f"Make it, with one or more of {', '.join(f'{name}.txt' for name in NAMES)}.",
-            )
-        return cls(tuple((name, _checked(name, _read(name, folder))) for name in NAMES))
+    @property
+    def text(self) -> str:
+        """All that is sent, for the log."""
+        return "\n\n".join(f"<{message.role}>\n{message.content}" for message in self.messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompter:
+    """Makes prompts of at most `tokens` tokens, counted by `counter`.
+
+    `order` is where the passages stand: `best-first`, or `both-ends` (the best first, the second last, and so
+    on inwards), since long contexts are read worst in their middle (Liu et al. 2023, "Lost in the Middle").
+    A passage keeps the number of its rank in either order.
+    """
+
+    templates: Templates
+    tokens: int = PROMPT_TOKENS
+    counter: TokenCounter = field(default_factory=EstimatedTokens)
+    order: Order = "best-first"
 
     @property
     def fingerprint(self) -> str:
-        """Which wording was used: a hash of all templates."""
-        return hashlib.sha256("\0".join(text for _, text in self.texts).encode()).hexdigest()[:16]
+        """What decides about a prompt beside question and passages."""
+        parts = (self.templates.fingerprint, self.tokens, self.counter.exact, self.order)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
-    def messages(self, question: str, candidates: Sequence[Candidate]) -> list[Message]:
-        """System and user message in the question's language; passages numbered from 1, as given."""
+    def prompt(self, question: str, candidates: Sequence[Candidate]) -> Prompt:
+        """The prompt for a question. Passages that do not fit are left out, the worst first.
+
+        Where not even the best one fits, it is cut. Raises BadInputError where there is no room for it.
+        """
         fence = _fence(question, candidates)
-        passages = "\n\n".join(_passage(n, one, fence) for n, one in enumerate(candidates, start=1))
-        values = {"fence": fence, "passages": passages, "question": question.strip()}
-        language, texts = language_of(question), dict(self.texts)
-        return [
-            Message("system", Template(texts[f"system.{language}"]).substitute(values).strip()),
-            Message("user", Template(texts[f"user.{language}"]).substitute(values).strip()),
-        ]
+        passages = [_passage(n, one, fence) for n, one in enumerate(candidates, start=1)]
+        room = self.tokens - self._size(self._messages(question, "", fence))
+        fitting, complaint = self._fitting(passages, room)
+        given = _ordered(range(1, len(fitting) + 1), self.order)
+        text = "\n\n".join(fitting[number - 1] for number in given)
+        return Prompt(tuple(self._messages(question, text, fence)), tuple(given), complaint)
+
+    def _messages(self, question: str, passages: str, fence: str) -> list[Message]:
+        language, asked = language_of(question), question.strip()
+        user = self.templates.filled("user", language, fence=fence, passages=passages, question=asked)
+        return [Message("system", self.templates.filled("system", language)), Message("user", user)]
+
+    def _size(self, messages: Sequence[Message]) -> int:
+        return sum(self.counter.count(message.content) + _PER_MESSAGE for message in messages)
+
+    def _fitting(self, passages: Sequence[str], room: int) -> tuple[list[str], str]:
+        used, fitting = 0, list[str]()
+        for passage in passages:
+            used += self.counter.count(passage) + 1
+            if used > room:
+                break
+            fitting.append(passage)
+        if len(fitting) == len(passages):
+            return fitting, ""
+        limit = f"the prompt may have {self.tokens:,} tokens{'' if self.counter.exact else ' (estimated)'}"
+        if not fitting:
+            return [self._cut(passages[0], room)], f"only the best passage was sent, and cut: {limit}"
+        return fitting, f"{len(passages) - len(fitting)} of {len(passages)} passages were not sent: {limit}"
+
+    def _cut(self, passage: str, room: int) -> str:
+        """As much of a passage as fits, its label and both fences included; found by halving."""
+        label, fence, rest = passage.split("\n", 2)
+        text = rest.removesuffix(fence)
+
+        def cut(length: int) -> str:
+            return f"{label}\n{fence}\n{text[:length]} …\n{fence}"
+
+        low, high = 0, len(text)
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if self.counter.count(cut(middle)) <= room else (low, middle - 1)
+        if low == 0:
+            raise BadInputError(
+                f"the question leaves no room for a passage in a prompt of {self.tokens:,} tokens",
+                way_out="Ask a shorter question, or raise the limit for prompts.",
+            )
+        return cut(low)
 
 
-def _read(name: str, folder: Path | None) -> str:
-    own = folder / f"{name}.txt" if folder is not None else None
-    try:
-        if own is not None and own.exists():
-            return own.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the prompt template {own} cannot be read: {error}") from error
-    return (resources.files("generation") / "templates" / f"{name}.txt").read_text(encoding="utf-8")
-
-
-def _checked(name: str, text: str) -> str:
-    template = Template(text)
-    used = frozenset(template.get_identifiers())
-    if not template.is_valid() or used - _ALLOWED:
-        wrong = ", ".join(f"${one}" for one in sorted(used - _ALLOWED)) or "a lone $"
-        raise SettingsError(
-            f"the prompt template {name}.txt holds {wrong}",
-            way_out="Only $fence, $passages and $question are filled in; write $$ for a dollar sign.",
-        )
-    if missing := _NEEDED[name.partition(".")[0]] - used:
-        lacking = ", ".join(f"${one}" for one in sorted(missing))
-        raise SettingsError(f"the prompt template {name}.txt misses {lacking}", way_out="Add it.")
-    return text
+def _ordered(numbers: Sequence[int], order: Order) -> list[int]:
+    if order == "best-first":
+        return list(numbers)
+    return [*numbers[::2], *reversed(numbers[1::2])]
 
 
 def _fence(question: str, candidates: Sequence[Candidate]) -> str:
@@ -91,14 +131,12 @@ def _fence(question: str, candidates: Sequence[Candidate]) -> str:
 
     It is the same for the same question and passages, so that a prompt can be replayed.
     """
-    texts = (question, *(candidate.text for candidate in candidates))
-    return (
-        f"======{hashlib.sha256(chr(0).join(texts).encode('utf-8', 'surrogatepass')).hexdigest()[:12]}======"
-    )
+    texts = "\0".join((question, *(candidate.text for candidate in candidates)))
+    return f"======{hashlib.sha256(texts.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}======"
 
 
 def _passage(number: int, candidate: Candidate, fence: str) -> str:
-    return f"[{number}] {_label(candidate)}\n{fence}\n{_harmless(candidate.text.strip())}\n{fence}"
+    return f"[{number}] {_label(candidate)}\n{fence}\n{harmless(candidate.text.strip())}\n{fence}"
 
 
 def _label(candidate: Candidate) -> str:
@@ -108,9 +146,9 @@ def _label(candidate: Candidate) -> str:
     if chunk.page is not None:
         parts.append(f"p. {chunk.page}")
     line = " › ".join(" ".join(part.split()) for part in parts if part.strip())
-    return _harmless("".join(ch for ch in line if ch.isprintable())[:_TITLE])
+    return harmless("".join(character for character in line if character.isprintable())[:_TITLE])
 
 
-def _harmless(text: str) -> str:
-    """Control tokens of chat formats, broken by a space."""
+def harmless(text: str) -> str:
+    """A text with the control tokens of chat formats broken by a space."""
     return _CONTROL_TOKEN.sub(lambda match: match[0] + " ", text)

@@ -84,7 +84,13 @@ def completion(
         "finish_reason": finish_reason,
         "logprobs": None if first_token is None else {"content": [_logprobs(first_token)]},
     }
-    body = {"id": "chat-1", "object": "chat.completion", "created": 1, "model": model, "choices": [choice]}
+    body: dict[str, Any] = {
+        "id": "chat-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": model,
+        "choices": [choice],
+    }
     return body if usage is None else body | {"usage": _usage(*usage)}
 
 
@@ -101,8 +107,15 @@ def events(
     done: bool = True,
 ) -> list[str]:
     """The events of a streamed chat completion."""
-    head = {"id": "chat-1", "object": "chat.completion.chunk", "created": 1, "model": "served-model"}
-    deltas = [{"index": 0, "delta": {"content": piece}, "finish_reason": None} for piece in pieces]
+    head: dict[str, Any] = {
+        "id": "chat-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "served-model",
+    }
+    deltas: list[dict[str, Any]] = [
+        {"index": 0, "delta": {"content": piece}, "finish_reason": None} for piece in pieces
+    ]
     if finish_reason:
         deltas.append({"index": 0, "delta": {}, "finish_reason": finish_reason})
     chunks = [head | {"choices": [delta]} for delta in deltas]

@@ -86,7 +86,9 @@ def test_the_request_says_what_was_asked_for(endpoint: Endpoint) -> None:
     assert not {"response_format", "logprobs", "top_logprobs", "stream"} & body.keys()
 
 
-def test_no_credential_of_the_environment_is_sent(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_credential_of_the_environment_is_sent(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A key, organisation, header or address that lies in the environment goes nowhere."""
     for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.setenv(name, "leaked")
@@ -123,7 +125,7 @@ def test_passing_faults_are_retried_and_counted(endpoint: Endpoint, code: int) -
 
 
 def test_the_time_that_the_server_asks_for_is_waited(endpoint: Endpoint) -> None:
-    """`Retry-After` is honoured: a wait longer than the whole call may take ends it, with one request made."""
+    """`Retry-After` is honoured: a wait longer than the whole call may take ends it after one request."""
     endpoint.reply = status(429, retry_after=60)
     with pytest.raises(ChatError, match="in time"):
         ask(endpoint, max_retries=1, timeout_s=0.2)
@@ -293,7 +295,10 @@ def test_the_first_tokens_candidates_come_with_their_probabilities(endpoint: End
     endpoint.enqueue(said("Yes", first_token={"Yes": 0.75, " yes": 0.2}), "Yes")
     first = ask(endpoint, top_logprobs=5).first_token
     assert first is not None
-    assert {token: round(2.718281828**value, 3) for token, value in first.items()} == {"Yes": 0.75, " yes": 0.2}
+    assert {token: round(2.718281828**value, 3) for token, value in first.items()} == {
+        "Yes": 0.75,
+        " yes": 0.2,
+    }
     assert ask(endpoint, top_logprobs=5).first_token is None
 
 
