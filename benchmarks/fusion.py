@@ -1,6 +1,6 @@
 """Which fusion of the legs is never worse than the better leg?
 
-    python benchmarks/fusion.py DATA_FOLDER [--data-dir .winnow]
+    python -P benchmarks/fusion.py DATA_FOLDER [--data-dir .winnow]
 
 DATA_FOLDER holds squad-dev, cranfield, nq-oracle and trec-dl19-pool in BEIR's layout. Fusions are chosen on
 one half of squad-dev and cranfield, and confirmed on the other half, nq-oracle and the pool. Both legs and
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -131,16 +130,16 @@ def _searched(index: CorpusIndex, wiring: Wiring, dataset: Dataset, start: int) 
 
 def figures(
     dataset: Dataset, lists: Sequence[Lists], order: Callable[[Lists], Scores]
-) -> tuple[float, float, float]:
-    """nDCG@10, MRR@10 and Recall@50 of an order over passages, folded into documents."""
+) -> tuple[float, float]:
+    """nDCG@10 and MRR@10 of an order over passages, folded into documents."""
     rankings = {}
     for question, found in zip(dataset.questions, lists, strict=True):
         scores = order(found)
-        ranked = sorted(scores, key=lambda name: (-scores[name], name))[:DEPTH]
-        rankings[question.id] = list(dict.fromkeys(found.documents[name] for name in ranked))
+        ranked = sorted(scores, key=lambda name: (-scores[name], name))
+        rankings[question.id] = list(dict.fromkeys(found.documents[name] for name in ranked))[:10]
     values = measured(dataset.qrels.grades, rankings).values()
-    ndcg, mrr, recall, _ = (statistics.fmean(column) for column in zip(*values, strict=True))
-    return ndcg, mrr, recall
+    ndcg, mrr, _, _ = (statistics.fmean(column) for column in zip(*values, strict=True))
+    return ndcg, mrr
 
 
 def two_legs() -> dict[str, Fusion]:
@@ -197,7 +196,7 @@ def main() -> None:
     chosen = parser.parse_args()
     wiring = Wiring(Settings.load(data_dir=chosen.data_dir))
     for name, dataset, lists in parts(chosen.data, wiring):
-        print(f"\n{name}: {len(lists)} questions (nDCG@10, MRR@10, Recall@50; against the better leg)")
+        print(f"\n{name}: {len(lists)} questions (nDCG@10, MRR@10; against the better leg)")
         dense = figures(dataset, lists, lambda found: found.dense)
         lexical = figures(dataset, lists, lambda found: found.lexical)
         best = [max(pair) for pair in zip(dense, lexical, strict=True)]
@@ -216,12 +215,11 @@ def main() -> None:
 
 
 def show(label: str, values: Sequence[float], against: Sequence[float]) -> None:
-    """One line: figures and differences."""
-    worse = any(value < other - 1e-9 for value, other in zip(values[:2], against[:2], strict=True))
-    both = " ".join(
-        f"{value:.4f} ({value - other:+.4f})" for value, other in zip(values, against, strict=True)
-    )
-    print(f"  {label:42s} {both}{'  worse' if worse and not math.isnan(values[0]) else ''}")
+    """One line: figures, and differences."""
+    pairs = list(zip(values, against, strict=True))
+    both = " ".join(f"{value:.4f} ({value - other:+.4f})" for value, other in pairs)
+    worse = any(value < other - 1e-9 for value, other in pairs)
+    print(f"  {label:42s} {both}{'  worse' if worse else ''}", flush=True)
 
 
 if __name__ == "__main__":
