@@ -1,0 +1,63 @@
+"""The context line of a passage: title and heading path, cut before they eat the passage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from storage.records import Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A title and a heading path as a passage carries them, and the tokens of their line."""
+
+    title: str
+    headings: tuple[str, ...]
+    tokens: int = 0
+
+
+class Contexts:
+    """The paths of one document. `count` counts tokens, `cap` bounds those of the line."""
+
+    def __init__(self, title: str, count: Callable[[str], int], cap: int, characters: int) -> None:
+        self._title = title
+        self._count = count
+        self._cap = cap
+        self._characters = characters
+        self._known: dict[tuple[str, ...], Path] = {}
+
+    def path(self, headings: tuple[str, ...]) -> Path:
+        """The path within the cap: outer headings go first, then words are cut."""
+        if headings not in self._known:
+            self._known[headings] = self._cut(headings)
+        return self._known[headings]
+
+    def _cut(self, headings: tuple[str, ...]) -> Path:
+        path = self._measured(self._title, headings)
+        while path.tokens > self._cap and len(path.headings) > 1:
+            path = self._measured(self._title, path.headings[1:])
+        share = self._cap // (2 if path.headings else 1)
+        if path.tokens > self._cap:
+            path = self._measured(self._shortened(self._title, share), path.headings)
+        if path.tokens > self._cap and path.headings:
+            path = self._measured(path.title, (self._shortened(path.headings[0], share),))
+        return path if path.tokens <= self._cap else Path("", ())
+
+    def _measured(self, title: str, headings: tuple[str, ...]) -> Path:
+        context = _context(title, headings)
+        return Path(title, headings, self._count(f"{context}\n") if context else 0)
+
+    def _shortened(self, text: str, tokens: int) -> str:
+        if self._count(text) <= tokens - 4 and len(text) <= tokens * self._characters:
+            return text
+        text = text[: tokens * self._characters]
+        while len(text) > 1 and self._count(text) > tokens - 4:
+            text = text[: len(text) * 3 // 4]
+        return text.rstrip() + "…"
+
+
+def _context(title: str, headings: tuple[str, ...]) -> str:
+    return Chunk(
+        id="", document_id="", source="", title=title, text="", start=0, end=0, headings=headings
+    ).context

@@ -1,0 +1,93 @@
+"""Where a document's headings, pages and table rows are, asked by offset."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+
+from storage.records import Document, Heading, PageStart, Scalar
+
+Span = tuple[int, int]
+
+
+class Outline:
+    """Which headings and which page hold at a place of a document."""
+
+    def __init__(self, document: Document) -> None:
+        self._text = document.text
+        self._headings = document.headings
+        self._offsets = [heading.offset for heading in document.headings]
+        self._pages = document.pages
+        self._page_offsets = [page.offset for page in document.pages]
+        self._paths = list(_paths(document.headings))
+
+    def path(self, span: Span) -> tuple[str, ...]:
+        """The path at the first text of a passage that is not a heading itself."""
+        index = bisect_right(self._offsets, span[0])
+        while index < len(self._offsets) and self._offsets[index] < span[1]:
+            begun = self._text[span[0] : self._offsets[index]]
+            if begun.strip() and (index == 0 or not only_headings(begun)):
+                break
+            index += 1
+        return self._paths[index - 1] if index else ()
+
+    def paths(self) -> set[tuple[str, ...]]:
+        """Every heading path that a passage may have; the empty one is for text before any heading."""
+        return {(), *self._paths}
+
+    def page(self, offset: int) -> int | None:
+        index = bisect_right(self._page_offsets, offset)
+        return self._pages[index - 1].page if index else None
+
+
+def _paths(headings: Sequence[Heading]) -> Iterator[tuple[str, ...]]:
+    open_ones: list[Heading] = []
+    for heading in headings:
+        while open_ones and open_ones[-1].level >= heading.level:
+            open_ones.pop()
+        open_ones.append(heading)
+        yield tuple(one.title for one in open_ones)
+
+
+def only_headings(text: str) -> bool:
+    """Whether nothing but heading lines stands in a text that begins with a heading."""
+    lines = [line for line in text.split("\n") if line.strip(" =-\t")]
+    return len(lines) <= 1 or all(line.lstrip().startswith("#") for line in lines)
+
+
+def with_headings(text: str, spans: Sequence[Span], headings: Sequence[Heading]) -> list[Span]:
+    """Spans that are headings alone, joined to the span that follows."""
+    offsets = [heading.offset for heading in headings]
+    joined: list[Span] = []
+    start: int | None = None
+    for index, span in enumerate(spans):
+        begin = span[0] if start is None else start
+        found = bisect_right(offsets, span[0])
+        begins_with_heading = found > 0 and offsets[found - 1] == span[0]
+        if begins_with_heading and index + 1 < len(spans) and only_headings(text[span[0] : span[1]]):
+            start = begin
+            continue
+        joined.append((begin, span[1]))
+        start = None
+    return joined
+
+
+class RowCounter:
+    """The number of the table row in which a passage begins, found by counting lines."""
+
+    def __init__(self, text: str, rows: Sequence[PageStart]) -> None:
+        self._text = text
+        self._rows = rows
+        self._offsets = [row.offset for row in rows]
+        self._run = -1
+        self._counted = (0, 0)  # up to this offset, this row
+
+    def with_row(self, metadata: Mapping[str, Scalar], start: int) -> Mapping[str, Scalar]:
+        run = bisect_right(self._offsets, start) - 1
+        if run < 0:
+            return metadata
+        if run != self._run or start < self._counted[0]:
+            self._run, self._counted = run, (self._rows[run].offset, self._rows[run].page)
+        offset, row = self._counted
+        self._counted = (start, row + self._text.count("\n", offset, start))
+        return {**metadata, "row": self._counted[1]}
