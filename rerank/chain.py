@@ -5,7 +5,7 @@ A stage that fails is stepped over: the chain goes on from the stage before, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Literal
@@ -49,16 +49,25 @@ class Chain:
         self._on_failure = on_failure
 
     @classmethod
-    def load(cls, spec: Spec, parts: RerankParts, *, prefix: str = "") -> Chain:
+    def load(
+        cls,
+        spec: Spec,
+        parts: RerankParts,
+        *,
+        prefix: str = "",
+        ready: Mapping[str, Reranker] | None = None,
+    ) -> Chain:
         """The chain of a spec. Raises SpecError for what the spec names and nobody offers.
 
-        `prefix` comes before the stages' names, for a chain inside another strategy.
+        `prefix` comes before the stages' names, for a chain inside another strategy. `ready` holds stages, by
+        name, that need not be made: a replay's logged ones.
         """
         links = []
         for stage_name, stage in zip(spec.names, spec.stages, strict=True):
             name = prefix + stage_name
             gates, budget, options = split_options(name, dict(stage.options))
-            reranker = strategy(stage.name).load(parts, name, **options)
+            given = (ready or {}).get(name)
+            reranker = given or strategy(stage.name).load(parts, name, **options)
             links.append(Link(reranker, stage.keep, gates, budget))
         return cls(links, budget=parts.budget, on_failure=parts.on_failure)
 

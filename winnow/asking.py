@@ -80,8 +80,13 @@ async def ask(question: str, stages: Stages, *, top_k_retrieve: int, top_k_reran
         timings_ms=_timings(outcomes, (time.perf_counter() - started) * 1000),
         warnings=_warnings(outcomes),
         prompt=generation.prompt,
-        fingerprints=stages.fingerprints,
+        fingerprints=_with_prompt(stages),
     )
+
+
+def _with_prompt(stages: Stages) -> dict[str, str]:
+    prompt = getattr(stages.generator, "fingerprint", None)  # a user's own answerer may have none
+    return {**stages.fingerprints, **({"prompt": prompt} if isinstance(prompt, str) else {})}
 
 
 def _final_first(ranking: Ranking) -> tuple[Candidate, ...]:

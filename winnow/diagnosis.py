@@ -99,7 +99,7 @@ def _log(wiring: Wiring) -> Check:
         return Check("log", "note", "switched off", "log.enabled = true keeps every answer.")
     answers = wiring.log.list(limit=1)
     newest = f"newest answer {answers[0].id}" if answers else "no answer yet"
-    return Check("log", "ok", f"{wiring.settings.database_url}; {newest}")
+    return Check("log", "ok", f"{wiring.database.shown}; {newest}")
 
 
 def _chat(settings: Settings) -> Check:

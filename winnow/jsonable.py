@@ -13,6 +13,8 @@ from winnow.asking import SearchResult
 
 if TYPE_CHECKING:
     from storage.manifest import DocumentRow
+    from winnow.comparing import SpecRow
+    from winnow.replay import Replay
 
 Json = dict[str, Any]
 
@@ -58,6 +60,22 @@ def ranking(value: Ranking) -> Json:
         ],
         "stages": [stage(item) for item in value.outcomes],
     }
+
+
+def replay(value: Replay) -> Json:
+    """A replay beside its original."""
+    return {
+        "original": answer(value.original),
+        "replay": answer(value.answer),
+        "recomputed": dict(value.recomputed),
+        "overlap": value.overlap,
+        "rbo": value.rbo,
+    }
+
+
+def spec_row(value: SpecRow) -> Json:
+    """How a rerank spec did over many logged answers."""
+    return asdict(value)
 
 
 def document(value: DocumentRow) -> Json:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ingest.report import IngestReport, Progress
     from rerank.base import Reranker
     from retrieval.base import Retriever
-    from storage.answer_log import AnswerLog
+    from winnow.log import Log
 
 
 class RAGPipeline:
@@ -152,8 +152,8 @@ class RAGPipeline:
         return ingestor.run(several, progress=progress, prune=prune, reindex=reindex, dry_run=dry_run)
 
     @property
-    def log(self) -> AnswerLog:
-        """The log: `get(id)`, `list()`. Raises LogError where logging is switched off."""
+    def log(self) -> Log:
+        """The log: get, list, search, feedback, replay, compare, export … Raises LogError where it is off."""
         if not self.settings.log.enabled:
             raise LogError("the log is switched off", way_out="Set log.enabled = true.")
         return self._wiring.log

@@ -174,9 +174,9 @@ class Settings(BaseSettings):
         return init_settings, env_settings, toml, _ProfileSource(settings_cls)
 
     @property
-    def database_url(self) -> str:
-        """The log's SQLAlchemy URL."""
-        return self.log.url or f"sqlite:///{(self.data_dir / 'winnow.db').absolute().as_posix()}"
+    def database(self) -> str | Path:
+        """Where the log is: SQLAlchemy's URL, or a file."""
+        return self.log.url or self.data_dir / "winnow.db"
 
     @property
     def collections_dir(self) -> Path:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 import anyio
@@ -24,13 +24,15 @@ if TYPE_CHECKING:
     from ingest.loaders.base import Columns
     from ingest.run import Ingestor
     from rerank.base import Reranker
+    from rerank.chain import Chain
     from rerank.parts import RerankParts
+    from rerank.spec import Spec
     from retrieval.encoder import Encoder
     from retrieval.lexical import LexicalEncoder
-    from storage.answer_log import AnswerLog
     from storage.database import Database
     from storage.manifest import Manifest
     from storage.score_cache import ScoreCache
+    from winnow.log import Log
 
 T = TypeVar("T")
 
@@ -72,14 +74,14 @@ class Wiring:
 
                 if self.settings.log.url is None:
                     self.settings.make_data_dir()
-                self._database = Database.open(self.settings.database_url)
+                self._database = Database.open(self.settings.database)
             return self._database
 
     @property
-    def log(self) -> AnswerLog:
-        from storage.answer_log import AnswerLog
+    def log(self) -> Log:
+        from winnow.log import Log
 
-        return AnswerLog(self.database, redact=self.settings.log.redact)
+        return Log(self)
 
     def collection(self, name: str | None = None) -> CollectionStore:
         """An open collection that fits the encoder. Raises NotFoundError, FingerprintMismatchError …"""
@@ -114,18 +116,37 @@ class Wiring:
             generator=self.generator(store, answerer),
             collection=store.name,
             rerank=spec if isinstance(spec, str) else spec.name,
-            fingerprints={"collection": str(store.fingerprint), "settings": self._settings_fingerprint()},
+            fingerprints={
+                "collection": str(store.fingerprint),
+                "settings": self._settings_fingerprint(),
+                **self.conditions(),
+            },
         )
 
     def reranker(self, store: TokenScorer, rerank: str | Reranker, *, top_k: int | None = None) -> Reranker:
         """The chain of a spec over a collection's token vectors, or the ready reranker, checked."""
         from rerank.base import adapted
-        from rerank.chain import Chain
         from rerank.spec import Spec
 
         if not isinstance(rerank, str):
             return adapted(rerank)
-        return Chain.load(Spec.parse(rerank, top_k=top_k), self.rerank_parts(store))
+        return self.chain(Spec.parse(rerank, top_k=top_k), store)
+
+    def chain(self, spec: Spec, store: TokenScorer, *, ready: Mapping[str, Reranker] | None = None) -> Chain:
+        """The chain of a spec; `ready` stages, by name, are taken as they are."""
+        from rerank.chain import Chain
+
+        return Chain.load(spec, self.rerank_parts(store), ready=ready)
+
+    def conditions(self) -> dict[str, str]:
+        """What a rerank stage's result depends on beside its options: models, endpoint, templates."""
+        llm, chosen = self.settings.llm, self.settings.rerank
+        return {
+            "encoder": self.encoder.id,
+            "llm": f"{llm.model} at {llm.base_url}",
+            "cross_encoder": chosen.cross_encoder,
+            "prompts": str(chosen.prompts or "winnow's"),
+        }
 
     def rerank_parts(self, store: TokenScorer | None) -> RerankParts:
         """What rerank strategies are made of; `store` knows stored token vectors, where there are any."""

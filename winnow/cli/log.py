@@ -1,65 +1,307 @@
-"""`winnow log`: what was asked, what was answered, and why."""
+"""`winnow log`: what was asked, what was answered, and why; replayed, judged, exported."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from winnow.cli.options import AsJson, DataDir, settings
-from winnow.cli.terminal import out, print_json, reported, safe, warn
+from winnow.cli.log_options import (
+    AnswererName,
+    Cost,
+    FeedbackIs,
+    InCollection,
+    Since,
+    Slow,
+    StatusIs,
+    Strategy,
+    Text,
+    Until,
+    answer_filter,
+    moment,
+)
+from winnow.cli.options import AsJson, DataDir, Rerank, settings
+from winnow.cli.terminal import EXIT_FAILURE, note, out, print_json, reported, warn
 
-app = typer.Typer(help="Look at logged answers.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from winnow.pipeline import RAGPipeline
+
+app = typer.Typer(help="Look at logged answers, replay, compare and judge them.", no_args_is_help=True)
 
 Limit = Annotated[int, typer.Option("--limit", "-n", help="How many, newest first.", min=1)]
 AnswerId = Annotated[
     str, typer.Argument(metavar="ID", help="An answer's id, or its beginning.", show_default=False)
 ]
+Specs = Annotated[list[str], typer.Option("--rerank", "-r", help="A rerank spec to compare; repeatable.")]
+
+
+def _pipeline(data_dir: Path | None) -> RAGPipeline:
+    from winnow.pipeline import RAGPipeline
+
+    return RAGPipeline.from_settings(settings(data_dir))
 
 
 @app.command("list")
-def list_(limit: Limit = 20, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """The newest answers."""
+def list_(
+    limit: Limit = 20,
+    text: Text = "",
+    collection: InCollection = None,
+    strategy: Strategy = None,
+    status: StatusIs = None,
+    feedback: FeedbackIs = None,
+    since: Since = None,
+    until: Until = None,
+    slow: Slow = None,
+    costly: Cost = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """The newest answers that are meant."""
     with reported(as_json):
-        from rich.table import Table
-
         from winnow import jsonable
-        from winnow.pipeline import RAGPipeline
+        from winnow.cli import log_rendering
 
-        with RAGPipeline.from_settings(settings(data_dir)) as pipeline:
-            summaries = pipeline.log.list(limit=limit)
+        where = answer_filter(text, collection, strategy, status, feedback, since, until, slow, costly)
+        with _pipeline(data_dir) as pipeline:
+            summaries = pipeline.log.list(limit, where)
         if as_json:
             print_json([jsonable.summary(summary) for summary in summaries])
-            return
-        table = Table(box=None)
-        for heading in ("id", "when", "collection", "rerank", "status", "ms", "question"):
-            table.add_column(heading, no_wrap=heading != "question", overflow="ellipsis")
-        for summary in summaries:
-            table.add_row(
-                summary.id,
-                summary.created_at.astimezone().strftime("%Y-%m-%d %H:%M"),
-                safe(summary.collection),
-                safe(summary.rerank),
-                summary.status,
-                f"{summary.ms:.0f}",
-                safe(summary.question),
-            )
-        out().print(table if summaries else "Nothing has been asked yet.")
+        elif summaries:
+            out().print(log_rendering.summaries(summaries))
+        else:
+            note("No answer matches.")
 
 
 @app.command()
-def show(answer_id: AnswerId, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def show(
+    answer_id: AnswerId,
+    prompt: Annotated[bool, typer.Option("--prompt", help="The prompt too.")] = False,
+    calls: Annotated[
+        bool, typer.Option("--calls", help="Every exchange with a model (log.llm_calls).")
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
     """One answer with every candidate's rank at every stage."""
     with reported(as_json):
         from winnow import jsonable
-        from winnow.cli import rendering
-        from winnow.pipeline import RAGPipeline
+        from winnow.cli import log_rendering, rendering
 
-        with RAGPipeline.from_settings(settings(data_dir)) as pipeline:
+        with _pipeline(data_dir) as pipeline:
             answer = pipeline.log.get(answer_id)
         if as_json:
             print_json(jsonable.answer(answer))
             return
         out().print(rendering.logged_answer(answer))
+        if prompt:
+            out().print(log_rendering.prompt(answer))
+        if calls:
+            out().print(log_rendering.exchanges(answer))
         for warning in answer.warnings:
             warn(warning)
+
+
+@app.command()
+def replay(
+    answer_id: AnswerId,
+    rerank: Rerank = None,
+    answerer: AnswererName = None,
+    top_k: Annotated[int | None, typer.Option("--top-k", "-k", help="Passages to keep.", min=1)] = None,
+    save: Annotated[
+        bool, typer.Option("--save/--no-save", help="Log the replay, linked to its original.")
+    ] = True,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a logged answer's own candidates through another chain; old and new side by side. Needs no store."""
+    with reported(as_json):
+        from winnow import jsonable
+        from winnow.cli import log_rendering
+
+        with _pipeline(data_dir) as pipeline:
+            done = pipeline.log.replay(answer_id, rerank, answerer=answerer, top_k=top_k, save=save)
+        if as_json:
+            print_json(jsonable.replay(done))
+        else:
+            out().print(log_rendering.replay(done))
+
+
+@app.command()
+def compare(
+    specs: Specs,
+    last: Annotated[int, typer.Option("--last", help="The newest so many answers.", min=1)] = 100,
+    text: Text = "",
+    collection: InCollection = None,
+    feedback: FeedbackIs = None,
+    since: Since = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rerank specs over many logged answers: agreement, cost, latency, quality where passages were judged."""
+    with reported(as_json):
+        from winnow import jsonable
+        from winnow.cli import log_rendering
+
+        where = answer_filter(text, collection, None, None, feedback, since, None, None, None)
+        with _pipeline(data_dir) as pipeline:
+            rows = pipeline.log.compare(specs, where, last=last)
+        if as_json:
+            print_json({"results": [jsonable.spec_row(row) for row in rows]})
+        else:
+            out().print(log_rendering.comparison(rows))
+
+
+@app.command()
+def regress(
+    floor: Annotated[float, typer.Option("--min-ndcg", help="Fail below this nDCG@5.", min=0, max=1)],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay all judged answers under the current settings; exit code 1 below the floor."""
+    with reported(as_json):
+        from winnow import jsonable
+        from winnow.cli import log_rendering
+
+        with _pipeline(data_dir) as pipeline:
+            row = pipeline.log.regress()
+        passed = row.ndcg is not None and row.ndcg >= floor
+        if as_json:
+            print_json({**jsonable.spec_row(row), "min_ndcg": floor, "passed": passed})
+        else:
+            out().print(log_rendering.comparison([row]))
+            note(f"nDCG@5 {row.ndcg:.3f} over {row.judged} judged answers, the floor is {floor:g}")
+        if not passed:
+            raise typer.Exit(EXIT_FAILURE)
+
+
+@app.command()
+def feedback(
+    answer_id: AnswerId,
+    good: Annotated[bool | None, typer.Option("--good/--bad", help="What you think of the answer.")] = None,
+    passage: Annotated[
+        list[str] | None,
+        typer.Option("--passage", metavar="N=GRADE", help="Grade passage N: 0 (no use) to 3 (answers it)."),
+    ] = None,
+    remark: Annotated[str, typer.Option("--note", help="Why.")] = "",
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge an answer and its passages. Judged answers become qrels and training pairs."""
+    with reported(as_json):
+        from dataclasses import asdict
+
+        from winnow.cli.log_options import grades
+
+        with _pipeline(data_dir) as pipeline:
+            kept = pipeline.log.feedback(answer_id, good=good, note=remark, grades=grades(passage or []))
+        if as_json:
+            print_json({**asdict(kept), "notes": list(kept.notes)})
+        else:
+            note(f"noted; {len(kept.grades)} passages of this answer are judged")
+
+
+@app.command()
+def stats(since: Since = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """For each rerank spec: answers, times, cost, fallbacks, feedback."""
+    with reported(as_json):
+        from dataclasses import asdict
+
+        from winnow.cli import log_rendering
+
+        where = answer_filter("", None, None, None, None, since, None, None, None)
+        with _pipeline(data_dir) as pipeline:
+            rows = pipeline.log.stats(where)
+        if as_json:
+            print_json([asdict(row) for row in rows])
+        else:
+            out().print(log_rendering.statistics(rows))
+
+
+@app.command()
+def export(
+    target: Annotated[Path, typer.Argument(help="A file; a folder for beir.", show_default=False)],
+    form: Annotated[Literal["jsonl", "csv", "beir"], typer.Option("--format", "-f")] = "jsonl",
+    text: Text = "",
+    collection: InCollection = None,
+    feedback_is: FeedbackIs = None,
+    since: Since = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write answers for other tools; `beir` writes the judged ones as queries, corpus and qrels."""
+    with reported(as_json):
+        from winnow import jsonable
+
+        where = answer_filter(text, collection, None, None, feedback_is, since, None, None, None)
+        with _pipeline(data_dir) as pipeline:
+            count = pipeline.log.export(form, target, where, shape=jsonable.answer)
+        if as_json:
+            print_json({"written": count, "target": str(target)})
+        else:
+            note(f"{count} written to {target}")
+
+
+@app.command()
+def prune(
+    older_than: Annotated[str, typer.Option("--older-than", help="A date, or an age: 90d, 12h.")],
+    judged: Annotated[bool, typer.Option("--judged", help="Forget judged answers too.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Forget old answers; those with feedback are kept."""
+    with reported(as_json):
+        from dataclasses import asdict
+
+        with _pipeline(data_dir) as pipeline:
+            pruned = pipeline.log.prune(moment(older_than), judged=judged)
+        if as_json:
+            print_json(asdict(pruned))
+        else:
+            note(
+                f"{pruned.answers} answers and {pruned.passages} passages forgotten, {pruned.kept} judged ones kept"
+            )
+
+
+@app.command()
+def redact(
+    patterns: Annotated[list[str], typer.Argument(help="Regular expressions.", show_default=False)],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Overwrite what matches, everywhere in the log. `log.redact` in the settings does it before writing."""
+    with reported(as_json):
+        with _pipeline(data_dir) as pipeline:
+            changed = pipeline.log.redact(patterns)
+        if as_json:
+            print_json({"changed": changed})
+        else:
+            note(f"{changed} rows changed")
+
+
+@app.command()
+def vacuum(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Give the space of forgotten answers back to the disk."""
+    with reported(as_json):
+        with _pipeline(data_dir) as pipeline:
+            freed = pipeline.log.vacuum()
+        if as_json:
+            print_json({"bytes_freed": freed})
+        else:
+            note(f"{freed / 1024**2:.1f} MB freed")
+
+
+@app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the log while others may be writing to it."""
+    with reported(as_json):
+        with _pipeline(data_dir) as pipeline:
+            pipeline.log.backup(target)
+        if as_json:
+            print_json({"target": str(target)})
+        else:
+            note(f"written to {target}")

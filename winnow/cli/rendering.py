@@ -22,7 +22,7 @@ def answer(value: Answer) -> RenderableType:
     parts: list[RenderableType] = [safe(value.text), Text()]
     if value.citations:
         parts += [_citations(value.citations), Text()]
-    parts += [moves(value.candidates, value.stages), _stages(value)]
+    parts += [moves(value.candidates, value.stages), stage_line(value)]
     if value.answerer == "extractive":
         parts.append(Text("Quoted from the passages; no language model was used.", style="dim"))
     parts.append(safe(f"Look closer: winnow log show {value.id}", "dim"))
@@ -45,7 +45,7 @@ def logged_answer(value: Answer) -> RenderableType:
     if value.citations:
         parts += [_citations(value.citations), Text()]
     cited = {citation.chunk_id for citation in value.citations}
-    return Group(*parts, _all_ranks(value, cited), _stages(value))
+    return Group(*parts, _all_ranks(value, cited), stage_line(value))
 
 
 def search_result(value: SearchResult) -> RenderableType:
@@ -63,7 +63,7 @@ def moves(candidates: Sequence[Candidate], stages: Sequence[Outcome]) -> Rendera
     table = _ranks_table(f"retrieved {len(candidates)} → reranked to {len(final)}", ["#", *columns, "moved"])
     for candidate in final:
         ranks = [_rank(candidate, column) for column in ("final", *columns)]
-        table.add_row(*ranks, _moved(candidate), _where(candidate))
+        table.add_row(*ranks, _moved(candidate), where(candidate))
     return table
 
 
@@ -82,7 +82,7 @@ def _all_ranks(value: Answer, cited: set[str]) -> RenderableType:
     for candidate in value.candidates:
         ranks = [_rank(candidate, column) for column in ("final", *columns)]
         mark = "✓" if candidate.id in cited else ""
-        table.add_row(*ranks, mark, _where(candidate), style="" if "final" in candidate.ranks else "dim")
+        table.add_row(*ranks, mark, where(candidate), style="" if "final" in candidate.ranks else "dim")
     return table
 
 
@@ -112,7 +112,8 @@ def _below_title(citation: Citation) -> str:
     return " › ".join([*page, *headings])
 
 
-def _stages(value: Answer) -> RenderableType:
+def stage_line(value: Answer) -> Text:
+    """Every stage's status and time on one line."""
     line = Text()
     for stage in value.stages:
         line.append(f"{stage.name} ", style="dim")
@@ -142,7 +143,8 @@ def _moved(candidate: Candidate) -> Text:
     return Text(f"↑{rise}", style="green") if rise > 0 else Text(f"↓{-rise}", style="red")
 
 
-def _where(candidate: Candidate) -> Text:
+def where(candidate: Candidate) -> Text:
+    """Title, page or heading of a passage, on one line that is cut rather than wrapped."""
     chunk = candidate.chunk
     page = f"p. {chunk.page} › " if chunk.page is not None else ""
     text = safe(page + (chunk.context or " ".join(candidate.text.split())[:160]))

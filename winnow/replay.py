@@ -1,0 +1,203 @@
+"""Replaying a logged answer: its own candidates through another chain, with no vector store at all.
+
+A stage that the new chain shares with the logged one, under the same conditions, takes its logged ranks and
+scores, and so gives the same ranking at no cost. Any other stage is computed anew, and the replay says why.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rerank.base import in_order
+from rerank.spec import Spec
+from storage.errors import SpecError
+from storage.records import Answer, Candidate, Outcome, Ranking, Retrieval
+from storage.vectors import Floats, max_sim
+from winnow import asking
+from winnow.asking import Stages
+from winnow.similarity import overlap, rank_biased_overlap
+
+if TYPE_CHECKING:
+    from rerank.base import Reranker
+    from rerank.parts import TokenEncoder
+    from winnow.wiring import Wiring
+
+_LEGS = ("dense", "lexical", "retrieval")
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """An answer and its replay. `recomputed` says of each stage that was computed anew, why."""
+
+    original: Answer
+    answer: Answer
+    recomputed: Mapping[str, str]
+
+    @property
+    def overlap(self) -> float:
+        """The share (0 to 1) of the final passages that both have."""
+        return overlap(_ids(self.original), _ids(self.answer))
+
+    @property
+    def rbo(self) -> float:
+        """Rank-biased overlap (0 to 1) of the two final rankings."""
+        return rank_biased_overlap(_ids(self.original), _ids(self.answer))
+
+
+async def replay(
+    original: Answer,
+    wiring: Wiring,
+    *,
+    rerank: str | None = None,
+    answerer: str | None = None,
+    top_k: int | None = None,
+) -> Replay:
+    """Run the logged candidates through a chain (default: the logged one) and an answerer.
+
+    The answer has a new id and is not logged here. Raises SpecError where the spec does not parse, or the
+    logged one was a reranker of the user's own.
+    """
+    keep = top_k or original.top_k_rerank
+    spec = _spec(rerank or original.rerank, keep)
+    conditions = wiring.conditions()
+    recomputed, logged = _split(original, spec, conditions)
+    candidates = retrieved(original)
+    vectors = EncodedPassages(wiring.encoder, candidates)
+    stages = Stages(
+        retriever=_Logged(candidates),
+        reranker=wiring.chain(spec, vectors, ready=logged),
+        generator=wiring.generator(vectors, answerer or _answerer(original)),
+        collection=original.collection,
+        rerank=rerank or original.rerank,
+        fingerprints={**original.fingerprints, **conditions},
+    )
+    answer = await asking.ask(
+        original.question, stages, top_k_retrieve=max(1, len(candidates)), top_k_rerank=keep
+    )
+    return Replay(original, replace(answer, top_k_retrieve=original.top_k_retrieve), recomputed)
+
+
+def retrieved(answer: Answer) -> tuple[Candidate, ...]:
+    """The candidates as retrieval gave them: its order, its ranks and scores alone."""
+    bare = (
+        replace(
+            candidate,
+            ranks={leg: rank for leg, rank in candidate.ranks.items() if leg in _LEGS},
+            scores={leg: score for leg, score in candidate.scores.items() if leg in _LEGS},
+            evidence={},
+        )
+        for candidate in answer.candidates
+    )
+    return tuple(sorted(bare, key=lambda candidate: candidate.ranks.get("retrieval", len(answer.candidates))))
+
+
+class EncodedPassages:
+    """Token vectors of given passages, encoded when first asked for: what a store would have kept."""
+
+    def __init__(self, encoder: TokenEncoder, candidates: Sequence[Candidate]) -> None:
+        self._encoder = encoder
+        self._texts = {c.id: c.chunk.encoded_text for c in candidates if c.chunk.legible}
+        self._tokens: dict[str, Floats] = {}
+
+    def max_sim(self, query: Floats, chunk_ids: Sequence[str]) -> dict[str, float]:
+        """See `storage.store.TokenScorer`."""
+        return {id_: max_sim(query, tokens) for id_, tokens in self.token_vectors(chunk_ids).items()}
+
+    def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
+        """See `storage.store.TokenScorer`."""
+        missing = [id_ for id_ in chunk_ids if id_ in self._texts and id_ not in self._tokens]
+        encodings = self._encoder.encode_passages([self._texts[id_] for id_ in missing], tokens=True)
+        for id_, encoding in zip(missing, encodings, strict=True):
+            if encoding.tokens is not None:
+                self._tokens[id_] = encoding.tokens
+        return {id_: self._tokens[id_] for id_ in chunk_ids if id_ in self._tokens}
+
+
+class LoggedStage:
+    """A Reranker that gives a stage's logged ranking again."""
+
+    def __init__(self, name: str, answer: Answer, outcome: Outcome) -> None:
+        self.name = name
+        self._ranks = {c.id: c.ranks[name] for c in answer.candidates if name in c.ranks}
+        self._scores = {c.id: c.scores.get(name) for c in answer.candidates}
+        self._evidence = {c.id: c.evidence[name] for c in answer.candidates if name in c.evidence}
+        self._outcome = outcome
+
+    async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:  # noqa: ARG002
+        order = sorted(candidates, key=lambda candidate: self._ranks.get(candidate.id, len(candidates) + 1))
+        known = [(self._with_evidence(candidate), self._scores.get(candidate.id)) for candidate in order]
+        # what it cost was paid then; its status and reason still hold
+        return in_order(
+            self.name, known, top_k, Outcome(self.name, self._outcome.status, self._outcome.reason)
+        )
+
+    def _with_evidence(self, candidate: Candidate) -> Candidate:
+        span = self._evidence.get(candidate.id)
+        return (
+            candidate
+            if span is None
+            else replace(candidate, evidence={**candidate.evidence, self.name: span})
+        )
+
+
+class _Logged:
+    """A Retriever that gives the logged candidates again."""
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self._candidates = tuple(candidates)
+
+    async def search(self, query: str, top_k: int) -> Retrieval:  # noqa: ARG002
+        started = time.perf_counter()
+        return Retrieval(
+            self._candidates[:top_k], Outcome("retrieval", ms=(time.perf_counter() - started) * 1000)
+        )
+
+
+def _split(
+    original: Answer, spec: Spec, conditions: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, Reranker]]:
+    """Stages to compute anew, with the reason, and those that the log can give."""
+    try:
+        before = Spec.parse(original.rerank)
+    except SpecError:  # a user's own reranker
+        before = Spec(())
+    outcomes = {outcome.name: outcome for outcome in original.stages}
+    recomputed: dict[str, str] = {}
+    logged: dict[str, Reranker] = {}
+    for place, (name, stage) in enumerate(zip(spec.names, spec.stages, strict=True)):
+        changed = [
+            f"{what}: {original.fingerprints[what]} → {now}"
+            for what, now in conditions.items()
+            if original.fingerprints.get(what, now) != now
+        ]
+        if recomputed:
+            recomputed[name] = "an earlier stage is computed anew"
+        elif place >= len(before.stages) or before.stages[place].name != stage.name:
+            recomputed[name] = "it was not in the logged chain"
+        elif before.stages[place].options != stage.options:
+            recomputed[name] = f"its options changed: {before.stages[place]} → {stage}"
+        elif name not in outcomes or outcomes[name].status == "fallback":
+            recomputed[name] = "it fell back then"
+        elif changed:
+            recomputed[name] = f"changed since: {'; '.join(changed)}"
+        else:
+            logged[name] = LoggedStage(name, original, outcomes[name])
+    return recomputed, logged
+
+
+def _spec(text: str, top_k: int) -> Spec:
+    try:
+        return Spec.parse(text, top_k=top_k)
+    except SpecError as error:
+        raise SpecError(str(error), way_out=error.way_out or "Name the chain: --rerank SPEC") from error
+
+
+def _answerer(original: Answer) -> str:
+    return "extractive" if original.answerer == "extractive" else "openai"
+
+
+def _ids(answer: Answer) -> list[str]:
+    return [candidate.id for candidate in answer.final]
