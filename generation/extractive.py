@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,14 +33,17 @@ NEURAL_WEIGHT = 0.7
 RANK_WEIGHT = 0.15
 # A sentence that is much worse than the best one adds words, but (on the same questions) no answers.
 SHARE_OF_BEST = 0.65
-# Below both of these the passages are about something else. With MiniLM, 99 of 100 questions find a sentence
-# above the similarity in the right passages, and 5 of 100 in wrong ones.
+# Below both of these the passages are about something else: the best sentence's similarity, and the share of
+# the question's words in one passage. docs/answers.md says how often right and wrong passages reach them.
 SIMILARITY_FLOOR = 0.36
 MANY_WORDS = 0.5
 # The same where words are all there is.
-WORDS_FLOOR = 0.2
+WORDS_FLOOR = 0.17
 # Two sentences that share this much of their terms say the same thing.
 SAME = 0.75
+
+
+_QUESTION = re.compile(r"[?？][\s*_\"'”’」』)）]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,25 +105,36 @@ class ExtractiveAnswerer:
         found = _sentences(candidates)
         if not found:
             return [], ""
+        asked = self._terms.terms(question)
         terms = [self._terms.terms(sentence.text) for sentence in found]
-        lexical = lexical_scores(self._terms.terms(question), terms)
         neural, complaint = self._neural(question, candidates, found)
-        if not self._related(lexical, neural):
+        if not self._related(asked, found, terms, neural):
             return [], complaint
+        lexical = lexical_scores(asked, terms)
         return [
             _Scored(one, plain(one.text), words, _blend(by_words, by_vectors, one.passage, len(candidates)))
             for one, words, by_words, by_vectors in zip(found, terms, lexical, neural, strict=True)
             if by_words > 0 or (by_vectors or 0) >= SIMILARITY_FLOOR
         ], complaint
 
-    def _related(self, lexical: Sequence[float], neural: Sequence[float | None]) -> bool:
+    def _related(
+        self,
+        asked: frozenset[int],
+        found: Sequence[Sentence],
+        terms: Sequence[frozenset[int]],
+        neural: Sequence[float | None],
+    ) -> bool:
         """Whether the passages speak of what the question asks about at all."""
         if self._floor is None:
             return True
+        passages: dict[int, frozenset[int]] = {}
+        for sentence, words in zip(found, terms, strict=True):
+            passages[sentence.passage] = passages.get(sentence.passage, frozenset()) | words
+        shared = max(lexical_scores(asked, list(passages.values())))
         similarity = max((score for score in neural if score is not None), default=None)
         if similarity is None:
-            return max(lexical) >= WORDS_FLOOR
-        return similarity >= self._floor or max(lexical) >= MANY_WORDS
+            return shared >= WORDS_FLOOR
+        return similarity >= self._floor or shared >= MANY_WORDS
 
     def _neural(
         self, question: str, candidates: Sequence[Candidate], found: Sequence[Sentence]
@@ -142,6 +157,8 @@ def _sentences(candidates: Sequence[Candidate]) -> list[Sentence]:
         Sentence(n, span, candidate.text[slice(*span)])
         for n, candidate in enumerate(candidates)
         for span in sentences(candidate.text, {candidate.chunk.title, *candidate.chunk.headings})
+        # a question repeats the words of the one that was asked, and answers nothing
+        if not _QUESTION.search(candidate.text, *span)
     ]
 
 

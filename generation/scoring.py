@@ -115,5 +115,7 @@ def _similarities(
     if len(spans) != len(stored):  # vectors of another tokenizer: no telling which token is which
         return None
     spans = spans - (len(encoded) - len(candidate.text))
-    # stored vectors may have been rounded to a few bits
-    return _Similarities(normalised(query) @ normalised(stored).T, spans[:, 0], spans[:, 1])
+    # Stored vectors may have been rounded to a few bits. einsum, since BLAS wakes its threads for a product
+    # this small: 24 ms of CPU time a passage against 0.2 on a busy machine.
+    values = np.einsum("qd,pd->qp", normalised(query), normalised(stored))
+    return _Similarities(values, spans[:, 0], spans[:, 1])

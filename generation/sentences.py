@@ -86,6 +86,9 @@ def _in_block(text: str, block: Span) -> Iterator[Span]:
 
     start, end = block
     part = text[start:end]
+    if _RECORD.match(part):  # its columns belong together
+        yield from _pieces(text, start, end)
+        return
     for found in get_sentence_boundaries("zh" if HAN.search(part) else "en", part):
         for span in _pieces(text, start + found["start_index"], start + found["end_index"]):
             if len(_WORD.findall(text[slice(*span)])) >= _SHORTEST:

@@ -186,6 +186,13 @@ def test_what_has_nothing_to_do_with_the_question_is_no_answer(
     assert (generation.text, generation.answered, generation.citations) == (text, False, ())
 
 
+def test_a_question_is_never_quoted_as_an_answer(encoder: Encoder, lexical: LexicalEncoder) -> None:
+    """A sentence that asks the same thing shares every word with the question, and answers nothing."""
+    text = "When did the oil crisis begin? It began in October of that year, an oil crisis like no other."
+    generation = answer(encoder, lexical, "When did the oil crisis begin?", [passage(text, 1)])
+    assert quotes(generation) == ["It began in October of that year, an oil crisis like no other."]
+
+
 def test_without_a_floor_any_shared_word_will_do(encoder: Encoder, lexical: LexicalEncoder) -> None:
     """The floor is what abstains: without it a weak answer is given."""
     question = "Which painter painted the Mona Lisa?"

@@ -96,7 +96,7 @@ def test_a_table_alone_gives_its_rows() -> None:
 
 def test_rows_of_a_csv_file_are_not_run_together() -> None:
     """Each `column: value; …` line stands by itself."""
-    rows = "term: pool; meaning: the candidates\nterm: chunk; meaning: a piece"
+    rows = "term: pool; meaning: the candidates. Fifty\nterm: chunk; meaning: a piece"
     assert texts(rows) == rows.split("\n")
 
 
