@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from ingest.batches import PENDING, Batch, Closing, Encoded
+from ingest.batches import Batch, Closing, Encoded, pending
+from ingest.engine import Encodes
 from ingest.plan import Decision, Planner, had_passages
 from ingest.record_files import note
 from ingest.report import DocumentResult
 from ingest.tasks import Done, Parsed, Refused
 from storage.manifest import DocumentRow, Manifest
 from storage.records import Chunk
-
-
-class Encodes(Protocol):
-    def encode(self, chunks: list[Chunk]) -> Encoded: ...
 
 
 class Takes(Protocol):
@@ -93,7 +90,7 @@ class Assembly:
         if whole:
             file.document = document
         if old is None:
-            self._openings.append(_pending(row))
+            self._openings.append(pending(row.id, row.source))
         for chunk in parsed.chunks:
             self._waiting.append((chunk, document))
             if len(self._waiting) >= self._size:
@@ -172,7 +169,7 @@ class Assembly:
         if ending.file is None:
             return document.closing()
         warnings = (*ending.warnings, *_illegible(ending.file))
-        row = _with_warnings(document.row, warnings)
+        row = replace(document.row, warnings=warnings)
         old = ending.file.decision.old
         replaced = old is not None and old.status == "ingested"
         self.results.append(
@@ -217,24 +214,6 @@ class Assembly:
         for row in self._manifest.rows():
             if row.source.startswith(prefix) and row.id not in file.records:
                 self.remove(row)
-
-
-def _pending(row: DocumentRow) -> DocumentRow:
-    return DocumentRow(
-        id=row.id,
-        source=row.source,
-        content_hash=row.content_hash,
-        title=row.title,
-        mime=row.mime,
-        status=PENDING,
-        parser=row.parser,
-    )
-
-
-def _with_warnings(row: DocumentRow, warnings: tuple[str, ...]) -> DocumentRow:
-    from dataclasses import replace
-
-    return replace(row, warnings=warnings)
 
 
 def _illegible(file: OpenFile) -> tuple[str, ...]:

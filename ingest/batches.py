@@ -18,8 +18,14 @@ from storage.store import Writer
 from storage.vectors import Point, payload_bytes
 
 PENDING = "pending"
+
 # The write-ahead log keeps everything until a flush, at somewhat more than this size.
 _FLUSH_BYTES = 256 << 20
+
+
+def pending(id: str, source: str) -> DocumentRow:  # noqa: A002 - the field's own name
+    """The row of a document whose passages may be in the store, or some of them."""
+    return DocumentRow(id=id, source=source, content_hash="", title="", mime="", status=PENDING)
 
 
 @dataclass(frozen=True, slots=True)

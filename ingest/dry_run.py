@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from ingest.batches import Batch, Embedder, Encoded
+from ingest.batches import Batch, Encoded
+from ingest.engine import Encodes
 from ingest.report import Estimate
 from storage.records import Chunk
 from storage.vectors import Point
@@ -20,8 +21,8 @@ _TOKEN_BITS, _DENSE_BITS = 5, 40
 class DryRun:
     """Stands where the embedder and the sink stand."""
 
-    def __init__(self, embedder: Embedder) -> None:
-        self._embedder = embedder
+    def __init__(self, encodes: Encodes) -> None:
+        self._encodes = encodes
         self._passages = 0
         self._text_bytes = 0
         self._sampled = 0
@@ -35,7 +36,7 @@ class DryRun:
         sample = chunks[: max(0, _SAMPLE - self._sampled)]
         if sample:
             started = time.monotonic()
-            encoded = self._embedder.encode(sample)
+            encoded = self._encodes.encode(sample)
             self._sample_seconds += time.monotonic() - started
             self._sampled += len(sample)
             self._sample_bits += sum(_bits(point) for point in encoded.points)

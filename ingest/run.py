@@ -11,9 +11,9 @@ from ingest.chunking import chunker_fingerprint
 from ingest.discover import Paths, discover
 from ingest.dry_run import DryRun
 from ingest.encoding import LexicalEncoder, PassageEncoder
+from ingest.engine import Engine, LocalEngine
 from ingest.options import IngestOptions
 from ingest.plan import Planner
-from ingest.pool import Pool
 from ingest.report import IngestReport
 from ingest.steps import OnProgress, Run
 from ingest.tasks import Setup
@@ -22,7 +22,7 @@ from storage.store import Writer
 
 
 class Ingestor:
-    """Brings files into one collection. One run at a time."""
+    """Brings files into one collection. One run at a time; `engine` is where the work is done."""
 
     def __init__(
         self,
@@ -31,12 +31,17 @@ class Ingestor:
         lexical: LexicalEncoder,
         manifest: Manifest,
         options: IngestOptions | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self._store = store
         self._encoder = encoder
         self._lexical = lexical
         self._manifest = manifest
         self._options = options or IngestOptions()
+        self._local = LocalEngine(
+            Embedder(encoder, lexical, tokens=self._options.tokens), self._options.workers
+        )
+        self._engine = engine or self._local
 
     def run(
         self,
@@ -55,14 +60,15 @@ class Ingestor:
         A file that cannot be ingested is in the report as `refused`; the run goes on. Raises NotFoundError,
         StoreError and LogError; whatever stops a run, the next one goes on where it stopped.
         """
-        sink: Sink | DryRun = DryRun(self._embedder()) if dry_run else Sink(self._store, self._manifest)
-        embedder = sink if isinstance(sink, DryRun) else self._embedder()
+        sink: Sink | DryRun = DryRun(self._local.encodes) if dry_run else Sink(self._store, self._manifest)
+        encodes = sink if isinstance(sink, DryRun) else self._engine.encodes
+        engine = self._local if dry_run else self._engine
         started = time.monotonic()
         try:
-            with Pool(self._setup(), self._options.workers) as pool:
+            with engine.parses(self._setup()) as parses:
                 planner = Planner(self._manifest, self._options, self._chunker(), reindex=reindex)
-                assembly = Assembly(embedder, sink, self._manifest, planner, self._options.batch)
-                run = Run(discover(paths), planner, pool, assembly, self._manifest, progress)
+                assembly = Assembly(encodes, sink, self._manifest, planner, self._options.batch)
+                run = Run(discover(paths), planner, parses, assembly, self._manifest, progress)
                 run.through(prune=prune)
         finally:
             sink.close()
@@ -78,9 +84,6 @@ class Ingestor:
         self._store.delete_document(document)
         self._store.flush()
         self._manifest.remove(document)
-
-    def _embedder(self) -> Embedder:
-        return Embedder(self._encoder, self._lexical, tokens=self._options.tokens)
 
     def _chunker(self) -> str:
         return chunker_fingerprint(self._encoder.max_tokens, self._options.sizes)

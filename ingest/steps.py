@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ingest.assembly import Assembly, OpenFile
 from ingest.discover import Discovery, FoundFile
+from ingest.engine import Parses
 from ingest.plan import Decision, Planner, Verdict
-from ingest.pool import Pool
 from ingest.report import DocumentResult, IngestReport, Progress
 from ingest.tasks import Done, Parsed, Task
 from storage.manifest import DocumentRow, Manifest
@@ -24,14 +24,14 @@ class Run:
         self,
         found: Discovery,
         planner: Planner,
-        pool: Pool,
+        parses: Parses,
         assembly: Assembly,
         manifest: Manifest,
         progress: OnProgress | None,
     ) -> None:
         self._found = found
         self._planner = planner
-        self._pool = pool
+        self._parses = parses
         self._assembly = assembly
         self._manifest = manifest
         self._progress = progress
@@ -62,9 +62,9 @@ class Run:
     def _drive(self, decisions: Iterable[Decision]) -> None:
         coming = iter(decisions)
         while True:
-            while self._pool.has_room and (decision := next(coming, None)) is not None:
+            while self._parses.has_room and (decision := next(coming, None)) is not None:
                 self._start(decision)
-            if self._pool.idle:
+            if self._parses.idle:
                 break
             self._receive()
         self._assembly.settle()
@@ -75,7 +75,7 @@ class Run:
             self._waiting.append(decision)
         elif decision.verdict is Verdict.PARSE:
             self._open[file.source] = OpenFile(decision)
-            self._pool.submit(Task(str(file.path.absolute()), file.source))
+            self._parses.submit(Task(str(file.path.absolute()), file.source))
         elif result is not None:
             if result.status == "duplicate":
                 self._assembly.duplicate(decision, self._planner.duplicate_row(decision), result)
@@ -84,7 +84,7 @@ class Run:
             self._count(file)
 
     def _receive(self) -> None:
-        task, reply = self._pool.next_reply()
+        task, reply = self._parses.next_reply()
         file = self._open[task.source]
         if isinstance(reply, Parsed):
             self._assembly.add(file, reply)

@@ -1,0 +1,75 @@
+"""Ray Data runs the same plan: same documents, same passages, same ids as a local run."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest.options import IngestOptions
+from ingest.ray_engine import Parts, RayEngine
+from ingest.run import Ingestor
+from storage.database import Database
+from storage.errors import MissingDependencyError
+from storage.manifest import Manifest
+from storage.server import ServerStores
+from storage.store import Fingerprint
+from tests.ingestion import DIM, CountingEncoder, WordHashes, by_name, world
+from tests.qdrant_wire import serving
+
+FINGERPRINT = Fingerprint("e", DIM, "c", "l", DIM)
+
+
+def parts(url: str) -> Parts:
+    """What a worker builds for itself."""
+    store = ServerStores.connect(url, prefer_grpc=False).open("c")
+    return Parts(CountingEncoder(), WordHashes(), store)
+
+
+@pytest.fixture
+def ray() -> Iterator[None]:
+    ray = pytest.importorskip("ray")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_two_ray_workers_give_the_store_of_a_local_run(ray: None, tmp_path: Path) -> None:
+    """Into a Qdrant server; refusals, duplicates and a second run behave as they do locally."""
+    with world(tmp_path / "local") as local:
+        for i in range(12):
+            local.write(f"{i}.md", f"# Document {i}\n\n" + f"Sentence {i} of many. " * 60)
+        local.write("法律.md", "# 法律\n\n第一条 为了保护消费者的合法权益，制定本法。\n")
+        local.write("copy of 3.md", (local.docs / "3.md").read_bytes())
+        local.write("broken.json", "{")
+        expected = local.ingest()
+        with serving() as wire, Database.open(tmp_path / "ray.db") as database:
+            stores = ServerStores.connect(wire.url, prefer_grpc=False)
+            store = stores.create("c", FINGERPRINT)
+            manifest = Manifest(database, "c")
+            engine = RayEngine(manifest, functools.partial(parts, wire.url), tokens=True, workers=2)
+            ingestor = Ingestor(store, CountingEncoder(), WordHashes(), manifest, IngestOptions(), engine)
+            report = ingestor.run([local.docs])
+            assert by_name(report) == by_name(expected)
+            points, _ = wire.client.scroll("c", limit=10_000)
+            assert {str(point.id) for point in points} == local.stored()
+            assert {row.id: row.chunk_ids for row in manifest.rows()} == {
+                row.id: row.chunk_ids for row in local.manifest.rows()
+            }
+            assert ingestor.run([local.docs]).totals["unchanged"] == 13
+
+
+def test_without_ray_the_error_names_the_extra(tmp_path: Path) -> None:
+    """The way out is an install command."""
+    try:
+        import ray  # noqa: F401
+    except ImportError:
+        with Database.open(tmp_path / "w.db") as database, pytest.raises(MissingDependencyError) as missing:
+            RayEngine(Manifest(database, "c"), lambda: parts(""), tokens=True, workers=1)
+        assert "distributed" in missing.value.way_out
+    else:
+        pytest.skip("Ray is installed")
