@@ -61,9 +61,11 @@ class Oracle:
 
     def _worth(self, prompt: str, texts: Sequence[str]) -> list[float]:
         random = Random(prompt)
-        places = max(1, len(texts) - 1)
+        behind = len(texts) - 1
         return [
-            self._grade(text) + random.gauss(0, self.noise) + self.bias * (1 - place / places)
+            self._grade(text)
+            + random.gauss(0, self.noise)
+            + (self.bias * (1 - place / behind) if behind else 0.0)
             for place, text in enumerate(texts)
         ]
 
