@@ -26,7 +26,8 @@ class Tuning:
 
     hnsw_m: int | None = None
     hnsw_ef_construct: int | None = None
-    hnsw_ef: int | None = None
+    # on 20,000 real embeddings the engine's own 100 finds 0.976 of the exact Top-50, 200 finds 0.994
+    hnsw_ef: int | None = 200
     indexing_threshold_kb: int | None = None
     quantization: Quantization = "none"
     on_disk: bool | None = None
