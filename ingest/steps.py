@@ -14,6 +14,8 @@ from ingest.report import DocumentResult, IngestReport, Progress
 from ingest.tasks import Done, Parsed, Task
 from storage.manifest import DocumentRow, Manifest
 
+_TOLD_EVERY_S = 0.1
+
 OnProgress = Callable[[Progress], None]
 
 
@@ -40,6 +42,8 @@ class Run:
         self._started = time.monotonic()
         self._done = 0
         self._bytes_done = 0
+        self._bytes_total = sum(file.size for file in found.files)
+        self._told = 0.0
 
     def through(self, *, prune: bool) -> None:
         """All files, then what had to wait for them."""
@@ -144,13 +148,15 @@ class Run:
     def _tell(self, path: str) -> None:
         if self._progress is None:
             return
-        seconds = time.monotonic() - self._started
+        seconds, total, files = time.monotonic() - self._started, self._bytes_total, len(self._found.files)
+        if seconds - self._told < _TOLD_EVERY_S and self._done < files:
+            return
+        self._told = seconds
         passages = self._assembly.embedded + self._assembly.illegible
-        total = sum(file.size for file in self._found.files)
         self._progress(
             Progress(
-                documents=min(self._done, len(self._found.files)),
-                documents_total=len(self._found.files),
+                documents=min(self._done, files),
+                documents_total=files,
                 bytes_done=self._bytes_done,
                 bytes_total=total,
                 passages=passages,

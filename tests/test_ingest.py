@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection as Container
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from ingest.limits import Limits
 from ingest.loaders import Columns
 from ingest.options import IngestOptions
 from ingest.report import Progress
-from storage.errors import NotFoundError
-from storage.store import document_id
-from storage.vectors import Leg
+from ingest.run import Ingestor
+from storage.errors import NotFoundError, StoreError
+from storage.store import Writer, document_id
+from storage.vectors import Leg, Point
 from tests.ingestion import WordHashes, World, by_name, world
 
 GUIDE = "# Guide\n\nRerank fifty candidates and keep five.\n\n## Costs\n\nEvery call costs money.\n"
@@ -286,3 +288,38 @@ def test_a_new_document_that_was_cut_off_is_cleaned_up_even_if_its_file_is_gone(
     here.ingest(prune=True)
     assert here.stored() == set()
     assert list(here.manifest.rows()) == []
+
+
+class FullDisk:
+    """A store that fails after so many writes, as a full disk does."""
+
+    def __init__(self, store: Writer, writes: int) -> None:
+        self._store = store
+        self._left = writes
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise StoreError("no space left on the device")
+        self._store.upsert(points)
+
+    def delete_document(self, document: str, *, keep: Container[str] = ()) -> None:
+        self._store.delete_document(document, keep=keep)
+
+    def flush(self) -> None:
+        self._store.flush()
+
+
+@pytest.mark.parametrize("writes", [0, 1, 3])
+def test_a_full_disk_stops_the_run_and_the_next_one_finishes_it(here: World, writes: int) -> None:
+    """The error is raised; nothing that was not stored counts as ingested; no document is lost or twice."""
+    for i in range(8):
+        here.write(f"{i}.md", LONG.replace("Paragraph", f"Paragraph of {i}"))
+    options = IngestOptions(workers=1, batch=16)
+    broken = Ingestor(FullDisk(here.store, writes), here.encoder, WordHashes(), here.manifest, options)
+    with pytest.raises(StoreError, match="no space"):
+        broken.run([here.docs])
+    assert here.expected() <= here.stored()
+    here.ingest(options=options)
+    assert here.stored() == here.expected()
+    assert {row.status for row in here.manifest.rows()} == {"ingested"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -90,3 +91,19 @@ def test_a_killed_run_that_is_run_again_gives_the_store_of_an_undisturbed_one(tm
         _undisturbed(here)
         assert _content(here) == (second if changed else first), f"trial {trial}"
     assert hits >= KILLS, "too few kills met a running process"
+
+
+def test_ctrl_c_leaves_things_whole(tmp_path: Path) -> None:
+    """The run ends at once, with its parsers; running again gives the store of an undisturbed run."""
+    here, calm = tmp_path / "here", tmp_path / "calm"
+    _write(here, version=0)
+    child = _process(here)
+    time.sleep(0.2)
+    child.send_signal(signal.SIGINT)
+    with child:
+        assert child.wait(timeout=60) != 0
+    _undisturbed(here)
+    interrupted = _content(here)
+    shutil.move(here / "data", calm)
+    _undisturbed(here)
+    assert _content(here) == interrupted

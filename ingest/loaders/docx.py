@@ -18,6 +18,7 @@ from ingest.text import TextBuilder, one_line
 
 _HEADING = re.compile(r"^(?:heading|标题|標題)\s*([1-9])$", re.IGNORECASE)
 _LIST = re.compile(r"^list|列表|^目录", re.IGNORECASE)
+_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _BLOCKS = (qn("w:p"), qn("w:tbl"))
 # Wrappers whose content stands in the body: content controls, insertions, custom XML.
 _WRAPPERS = (qn("w:sdt"), qn("w:sdtContent"), qn("w:ins"), qn("w:customXml"), qn("w:smartTag"))
@@ -68,7 +69,14 @@ def _blocks(document: Any) -> Iterator[Paragraph | Table]:
 def _text(paragraph: Paragraph) -> str:
     """All runs, also those in links, insertions and text boxes; deleted text is none."""
     pieces = paragraph._p.iter(qn("w:t"), qn("w:tab"), qn("w:br"), qn("w:cr"))
-    return "".join(piece.text or "" if piece.tag == qn("w:t") else " " for piece in pieces)
+    return "".join(
+        (piece.text or "") if piece.tag == qn("w:t") else " " for piece in pieces if not _is_fallback(piece)
+    )
+
+
+def _is_fallback(element: Any) -> bool:
+    """A text box is written twice, the second time for old programs."""
+    return any(ancestor.tag == _FALLBACK for ancestor in element.iterancestors())
 
 
 def _add_paragraph(builder: TextBuilder, paragraph: Paragraph) -> None:

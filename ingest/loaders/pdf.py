@@ -22,6 +22,7 @@ _BEGINS = re.compile(
     r"^(?:[-*•●▪◦·–]|\(?\d{1,3}[.)、]|\(?[a-z][.)]\s|第[一二三四五六七八九十百千零〇\d]+[章节条編编款])"
 )
 _FEW_CHARACTERS = 200
+_DATE = re.compile(r"D:(\d{4})(\d{2})(\d{2})")
 _UNREADABLE = re.compile("[\ufffd\ue000-\uf8ff\U000f0000-\U0010fffd]")
 
 
@@ -150,7 +151,10 @@ def _title(document: Any) -> str:
 
 
 def _metadata(document: Any) -> dict[str, Scalar]:
-    values = {
-        name.lower(): one_line(document.get_metadata_value(name)) for name in ("Author", "CreationDate")
-    }
-    return {"pages": len(document), **{name: value for name, value in values.items() if value}}
+    metadata: dict[str, Scalar] = {"pages": len(document)}
+    if author := one_line(document.get_metadata_value("Author")):
+        metadata["author"] = author
+    dates = (document.get_metadata_value(name) for name in ("ModDate", "CreationDate"))
+    if date := next(filter(None, map(_DATE.match, dates)), None):
+        metadata["date"] = "-".join(date.groups())
+    return metadata
