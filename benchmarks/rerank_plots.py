@@ -4,7 +4,8 @@
 
 A simulated model knows each passage's grade and errs by noise, anew for every prompt, and by a preference for
 early places. 50 candidates stand in the order of a retriever that errs too; the mean nDCG@5 over the
-questions is drawn against the calls that a question takes, and against the strength of the preference. Seeded.
+questions is drawn against the calls that a question takes, and against the strength of the preference.
+Seeded.
 """
 
 from __future__ import annotations

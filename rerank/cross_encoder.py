@@ -23,7 +23,6 @@ from rerank.memory import Memory
 from rerank.options import at_least, read_options
 from rerank.parts import RerankParts, ScoreCache
 from rerank.spec import Value
-from storage.errors import SettingsError
 from storage.records import Candidate, Outcome, Ranking, Status, Usage
 
 if TYPE_CHECKING:
@@ -91,9 +90,7 @@ class CrossEncoder:
     def load(cls, parts: RerankParts, name: str, **options: Value) -> CrossEncoder:
         chosen = read_options(CrossEncoderOptions, name, options)
         wanted = chosen.model or parts.cross_encoder
-        if parts.locate is None:
-            raise SettingsError(f"{name} loads a model, and nobody says where models are")
-        folder = parts.locate(wanted)
+        folder = parts.needed_folder(name, wanted)
         if chosen.backend == "onnx":
             from rerank.cross_onnx import load_onnx_model
 

@@ -22,8 +22,10 @@ from storage.vectors import Floats, max_sim
 
 
 @dataclass(frozen=True, slots=True)
-class NoOptions:
-    """Late interaction takes no options: the encoder is the collection's."""
+class LateInteractionOptions:
+    """`model`: a late-interaction model of its own, hub id or folder; otherwise the collection's encoder."""
+
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,14 @@ class LateInteraction:
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> LateInteraction:
-        read_options(NoOptions, name, options)
-        return cls(parts.needed_encoder(name), parts.scorer, name)
+        chosen = read_options(LateInteractionOptions, name, options)
+        if chosen.model is None:
+            return cls(parts.needed_encoder(name), parts.scorer, name)
+        from rerank.multi_vector import load_multi_vector
+
+        return cls(
+            load_multi_vector(parts.needed_folder(name, chosen.model), device=parts.device), None, name
+        )
 
     @staticmethod
     def calls(n: int, k: int) -> int:  # noqa: ARG004 - nothing is asked over the network

@@ -89,6 +89,12 @@ class RerankParts:
             raise SettingsError(f"{stage} needs an encoder with token vectors, and none is configured")
         return self.encoder
 
+    def needed_folder(self, stage: str, model: str) -> Path:
+        """The folder of a model. Raises SettingsError, or ModelError where the model is not there."""
+        if self.locate is None:
+            raise SettingsError(f"{stage} loads a model, and nobody says where models are")
+        return self.locate(model)
+
     def needed_chat(self, stage: str, model: str | None) -> ChatModel:
         """The chat model of that name. Raises SettingsError where none is configured."""
         if self.chat is None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import correlation
+from typing import Any
 
 import anyio
 import pytest
@@ -228,6 +229,56 @@ def test_asking_again_reads_the_cache(folders: Mapping[str, Path]) -> None:
     assert again.everything == first.everything
     assert again.outcome.usage.cached > 0
     assert "cache" in again.outcome.reason
+
+
+def test_large_scores_do_not_saturate_into_ties(folders: Mapping[str, Path]) -> None:
+    """Log-odds far out keep their order as probabilities: nothing is rounded to 1 before it is sorted."""
+    import numpy as np
+
+    model = load_pair_model(folders["bert"], device="cpu")
+    odds = iter([np.float32([24.0, 22.0, 30.0, 26.0])])
+    sure = PairModel("sure", lambda ids, mask, types: next(odds), model.tokenizer, 64, 3, 0, 4096)
+    candidates = [Candidate.from_text(word, id=word) for word in ("fox", "dog", "the", "lazy")]
+    ranking = anyio.run(CrossEncoder("cross-encoder", sure).rerank, QUESTION, candidates, 4)
+    scores = [c.scores["cross-encoder"] for c in ranking.candidates]
+    assert scores == sorted(set(scores), reverse=True)
+    assert len(scores) == 4
+
+
+def test_the_model_never_sees_more_than_a_batch(folders: Mapping[str, Path]) -> None:
+    """Two hundred passages go through in batches within the token budget, not in one pass."""
+    import numpy as np
+
+    model, seen = load_pair_model(folders["bert"], device="cpu"), []
+
+    def forward(ids: Any, mask: Any, types: Any) -> Any:
+        seen.append(ids.size)
+        return np.zeros(len(ids), np.float32)
+
+    recording = PairModel("recording", forward, model.tokenizer, 64, 3, 0, 256)
+    candidates = [Candidate.from_text(f"the fox {i}", id=str(i)) for i in range(200)]
+    anyio.run(CrossEncoder("cross-encoder", recording).rerank, QUESTION, candidates, 4)
+    assert len(seen) > 10
+    assert max(seen) <= 256
+
+
+def test_a_late_interaction_model_of_its_own(tmp_path: Path) -> None:
+    """Any MultiVectorEncoder ranks on the fly, by the same MaxSim; what it cannot read is flagged."""
+    from sentence_transformers import MultiVectorEncoder
+
+    folder = tmp_path / "colbert"
+    MultiVectorEncoder(str(tiny_models.bert(tmp_path / "bert")), device="cpu").save(str(folder))
+    ready = RerankParts(locate=lambda _name: folder, device="cpu")
+    chain = Chain.load(Spec.parse('late-interaction(model="a/colbert")'), ready)
+    candidates = [
+        Candidate.from_text(text, id=f"c{i}") for i, text in enumerate([TEXTS[0], TEXTS[3], QUESTION])
+    ]
+    ranking = anyio.run(chain.rerank, QUESTION, candidates, 3)
+    assert sorted(c.id for c in ranking.candidates) == ["c0", "c1", "c2"]
+    assert all(-1 <= c.scores["late-interaction"] <= 1 for c in ranking.candidates)
+    assert ranking.outcome.status == "ok"
+    ranking = anyio.run(chain.rerank, "Ωμέγα Ψυχή", candidates, 3)
+    assert ranking.outcome.status == "fallback"
 
 
 def test_a_model_that_gives_nan_is_flagged(folders: Mapping[str, Path]) -> None:
