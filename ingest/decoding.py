@@ -1,0 +1,155 @@
+"""Bytes → text: the encoding that is marked or declared, else a guess that knows Chinese."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from storage.errors import DocumentRefusedError
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Text out of bytes; `encoding` is what was found, `guessed` says that nothing declared it.
+
+    `broken` counts the characters that had to be replaced by U+FFFD.
+    """
+
+    text: str
+    encoding: str
+    guessed: bool = False
+    broken: int = 0
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        if self.broken:
+            return (
+                f"{self.broken} characters could not be read as {self.encoding} and were replaced by U+FFFD",
+            )
+        return ()
+
+
+_MARKS = (
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\xff\xfe\x00\x00", "utf-32-le"),
+    (b"\x00\x00\xfe\xff", "utf-32-be"),
+    (b"\xff\xfe", "utf-16-le"),
+    (b"\xfe\xff", "utf-16-be"),
+)
+# Very common characters of running Chinese text: they tell GB18030 from Big5, whose byte ranges overlap.
+_SIMPLIFIED = frozenset(
+    "的一是不了在人有我他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可她里后小么心多天而能好都然没日于起还发成事只作当想看文无开手十用主行方又如前所本见经头面公同三已老从动两长"
+)
+_TRADITIONAL = frozenset(
+    "的一是不了在人有我他這中大來上國個到說們為子和你地出道也時年得就那要下以生會自著去之過家學對可她裡後小麼心多天而能好都然沒日於起還發成事只作當想看文無開手十用主行方又如前所本見經頭面公同三已老從動兩長"
+)
+_WESTERN_MARKS = frozenset("–—‘’‚“”„…€£§©®°«»¡¿·•†‰²³½¼¾×\xa0")
+_SAMPLE = 200_000
+# What files are really in. Left to all encodings of the world, a guess from a few bytes is any of them.
+_CANDIDATES = (
+    *("cp1252", "iso8859_2", "cp1250", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256", "cp874"),
+    *("cp932", "euc_jp", "iso2022_jp", "cp949", "gb18030", "big5hkscs"),
+)
+# More broken bytes than this in 1,000 characters, and the text is not UTF-8 with a flaw but something else.
+_FLAWS_PER_THOUSAND = 20
+
+
+def decode(data: bytes, *, declared: str | None = None) -> Decoded:
+    """Decode bytes whose encoding is marked, declared or guessed (UTF-8/16, GB18030, Big5, Latin, ...).
+
+    Raises DocumentRefusedError (undecodable) for bytes that are no text.
+    """
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return _lenient(data[len(mark) :], encoding)
+    if wide := _wide(data):
+        return _lenient(data, wide, guessed=True)
+    for name in ("utf-8", declared):
+        if name and (text := _strict(data, name)) is not None:
+            return Decoded(text, name.lower())
+    return _guess(data)
+
+
+def _strict(data: bytes, encoding: str) -> str | None:
+    try:
+        return data.decode(encoding)
+    except (UnicodeError, LookupError):
+        return None
+
+
+def _lenient(data: bytes, encoding: str, *, guessed: bool = False) -> Decoded:
+    text = data.decode(encoding, "replace")
+    return Decoded(text, encoding, guessed, text.count("\ufffd"))
+
+
+def _wide(data: bytes) -> str | None:
+    """UTF-16 without a mark: half of the bytes are NUL in Latin text, on the odd or the even places."""
+    sample = data[:4096]
+    if len(sample) < 8 or sample.count(0) < len(sample) * 0.3:
+        return None
+    odd, even = sample[1::2].count(0), sample[::2].count(0)
+    if max(odd, even) < 4 * max(1, min(odd, even)):
+        return None
+    return "utf-16-le" if odd > even else "utf-16-be"
+
+
+def _guess(data: bytes) -> Decoded:
+    flawed = _lenient(data, "utf-8", guessed=True)
+    beyond_ascii = sum(
+        1 for character in flawed.text[:_SAMPLE] if character > "\x7f" and character != "\ufffd"
+    )
+    if flawed.broken * 1000 <= _FLAWS_PER_THOUSAND * len(flawed.text) and beyond_ascii >= flawed.broken:
+        return flawed
+    return _chinese(data) or _any_other(data) or _last_resort(flawed)
+
+
+def _chinese(data: bytes) -> Decoded | None:
+    best, best_share = None, 0.12
+    for encoding, common in (
+        ("gb18030", _SIMPLIFIED),
+        ("big5hkscs", _TRADITIONAL),
+        ("gb18030", _TRADITIONAL),
+    ):
+        text = _strict(data, encoding)
+        if text is None:
+            continue
+        letters = [character for character in text[:_SAMPLE] if character > "\x7f"]
+        share = sum(character in common for character in letters) / max(1, len(letters))
+        if share > best_share:
+            best, best_share = Decoded(text, encoding, guessed=True), share
+    return best
+
+
+def _any_other(data: bytes) -> Decoded | None:
+    from charset_normalizer import from_bytes
+
+    matches = from_bytes(data[:_SAMPLE], cp_isolation=list(_CANDIDATES))
+    best = matches.best()
+    as_good = [
+        match for match in matches if best and match.chaos <= best.chaos and match.coherence >= best.coherence
+    ]
+    unsure = best is None or best.coherence == 0 or any(match.encoding == "cp1252" for match in as_good)
+    if unsure and _looks_western(_strict(data, "cp1252")):
+        return _lenient(data, "cp1252", guessed=True)
+    if best is None:
+        return None
+    decoded = _lenient(data, best.encoding, guessed=True)
+    return decoded if decoded.broken * 100 <= len(decoded.text) else None
+
+
+def _looks_western(text: str | None) -> bool:
+    """Mostly ASCII letters, and beyond them nothing but letters and the marks of good typography."""
+    if text is None:
+        return False
+    beyond = [character for character in text[:_SAMPLE] if character > "\x7f"]
+    letters = sum(character.isalpha() for character in text[:_SAMPLE])
+    return len(beyond) < 0.4 * letters and all(mark.isalpha() or mark in _WESTERN_MARKS for mark in beyond)
+
+
+def _last_resort(flawed: Decoded) -> Decoded:
+    if flawed.broken * 10 > len(flawed.text):
+        raise DocumentRefusedError(
+            "the bytes are no text in any encoding that was tried (UTF-8/16, GB18030, Big5, Latin, ...)",
+            reason="undecodable",
+            way_out="save it as UTF-8",
+        )
+    return flawed
