@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -13,7 +13,7 @@ from generation.openai_errors import translated
 from generation.openai_reply import Reply, read
 from generation.reasoning import ReasoningFilter, without_reasoning
 from generation.wishes import Wishes, refused_by
-from storage.chat import Completion, Message
+from storage.chat import Completion, Message, Price
 from storage.errors import ChatError
 from storage.records import Usage
 
@@ -21,17 +21,6 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 OPENAI = "https://api.openai.com/v1"
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What a model costs, per million tokens."""
-
-    prompt: float
-    completion: float
-
-    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
-        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1_000_000
 
 
 class OpenAIChat:
@@ -210,10 +199,12 @@ class OpenAIChat:
 
     def _completion(self, collected: Reply, calls: int, started: float) -> Completion:
         prompt, completion = collected.tokens or (0, 0)
-        cost = self._price.of(prompt, completion) if self._price and collected.tokens else None
+        usage = Usage(calls, prompt, completion, retries=calls - 1)
+        if self._price and collected.tokens:
+            usage = replace(usage, cost=self._price.of(usage))
         return Completion(
             text=without_reasoning(collected.text),
-            usage=Usage(calls, prompt, completion, cost, retries=calls - 1),
+            usage=usage,
             model=collected.model,
             finish_reason=collected.finish_reason,
             first_token=collected.first_token,

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic
 
+from storage.chat import Price
 from storage.records import Usage
 
 
@@ -28,20 +29,6 @@ class Budget:
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise ValueError(f"{name} must not be negative, and is {value}")
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What a model costs for a million tokens, and for each call."""
-
-    prompt: float = 0.0
-    completion: float = 0.0
-    call: float = 0.0
-
-    def of(self, usage: Usage) -> float:
-        """The cost of calls, their tokens included."""
-        tokens = usage.prompt_tokens * self.prompt + usage.completion_tokens * self.completion
-        return usage.calls * self.call + tokens / 1_000_000
 
 
 Prices = Mapping[str, Price]

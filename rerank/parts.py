@@ -12,8 +12,8 @@ from typing import Literal, Protocol
 
 import anyio
 
-from rerank.budget import Budget, Price
-from storage.chat import ChatModel
+from rerank.budget import Budget
+from storage.chat import ChatModel, Price
 from storage.errors import SettingsError
 from storage.store import TokenScorer
 from storage.vectors import Encoding

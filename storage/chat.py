@@ -37,6 +37,20 @@ class Completion:
     ms: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model or API costs: for a million tokens, and for each call."""
+
+    prompt: float = 0.0
+    completion: float = 0.0
+    call: float = 0.0
+
+    def of(self, usage: Usage) -> float:
+        """The cost of calls, their tokens included."""
+        tokens = usage.prompt_tokens * self.prompt + usage.completion_tokens * self.completion
+        return usage.calls * self.call + tokens / 1_000_000
+
+
 class ChatModel(Protocol):
     """An OpenAI-compatible chat model, or anything that behaves like one.
 

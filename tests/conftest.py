@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ _SCRUBBED = ("WINNOW_", "OPENAI_", "ANTHROPIC_", "COHERE_", "JINA_", "VOYAGE_", 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No key or setting of the machine reaches a test, no model hub is asked, nothing lands in the checkout."""
+    """No key or setting of the machine reaches a test, no hub is asked, nothing lands in the checkout."""
     for name in list(os.environ):
         if name.startswith(_SCRUBBED) and not name.startswith(_KEPT):
             monkeypatch.delenv(name)
@@ -31,11 +30,11 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def encoder() -> Iterator[Encoder]:
+def encoder() -> Encoder:
     """The packaged MiniLM."""
     from retrieval.encoder import load_encoder
 
-    yield load_encoder(device="cpu")
+    return load_encoder(device="cpu")
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -238,7 +237,7 @@ def test_ctrl_c_ends_with_130_and_without_a_traceback(tmp_path: Path) -> None:
         (docs / f"{n}.txt").write_text(f"Document {n}. " + f"Some sentence number {n} about ranking. " * 20)
     process = subprocess.Popen(
         [sys.executable, "-m", "winnow", "ingest", str(docs), "--data-dir", str(tmp_path / "d")],
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     database = tmp_path / "d" / "winnow.db"
     while not database.exists():

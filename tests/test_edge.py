@@ -1,4 +1,4 @@
-"""Qdrant Edge as winnow keeps it: locked by name, durable, never half made. The contract has a file of its own."""
+"""Qdrant Edge as winnow keeps it: locked by name, durable, never half made."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     """A process that is killed leaves no lock behind, and another then says who holds it."""
     code = (
         "import sys, time; from pathlib import Path; from storage.locks import CollectionLock\n"
-        f"lock = CollectionLock(Path({str(tmp_path)!r})); lock.acquire(); print('held', flush=True); time.sleep(60)"
+        f"lock = CollectionLock(Path({str(tmp_path)!r})); lock.acquire()\n"
+        "print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None

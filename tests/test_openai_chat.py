@@ -12,9 +12,9 @@ import httpx2
 import openai
 import pytest
 
-from generation.openai_chat import OpenAIChat, Price
+from generation.openai_chat import OpenAIChat
 from generation.openai_errors import REASONS, chat_error
-from storage.chat import Completion, Message
+from storage.chat import Completion, Message, Price
 from storage.errors import ChatError
 from tests.endpoint import Endpoint, Request, Response, completion, events, said, status
 

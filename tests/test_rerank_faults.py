@@ -18,10 +18,11 @@ import pytest
 from generation.openai_chat import OpenAIChat
 from rerank.api_client import Address, ApiError, PassingError, posted, retry_after
 from rerank.api_profiles import PROFILES, UnusableReplyError, read_scores
-from rerank.budget import Budget, Price
+from rerank.budget import Budget
 from rerank.chain import Chain
 from rerank.parts import RerankParts
 from rerank.spec import Spec
+from storage.chat import Price
 from storage.errors import SettingsError, SpecError, StageError
 from storage.records import Candidate, Ranking
 from tests.endpoint import Endpoint, Reply, Request, Response, said, status

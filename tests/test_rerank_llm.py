@@ -12,14 +12,14 @@ from typing import Any
 import anyio
 import pytest
 
-from rerank.budget import Budget, Price
+from rerank.budget import Budget
 from rerank.chain import Chain
 from rerank.listwise import windows
 from rerank.parts import RerankParts
 from rerank.registry import strategy
 from rerank.spec import Spec
 from rerank.tournament import schedule
-from storage.chat import Completion, Message
+from storage.chat import Completion, Message, Price
 from storage.errors import ChatError, SettingsError, SpecError
 from storage.records import Candidate, Ranking, Usage
 from tests.rerank_endpoint import Oracle, OracleChat

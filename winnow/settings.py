@@ -20,7 +20,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from rerank.budget import Budget, Price
+from rerank.budget import Budget
+from storage.chat import Price
 from storage.errors import SettingsError
 from storage.tuning import Tuning
 
@@ -112,9 +113,20 @@ class LlmSettings(_Section):
 
 
 class AnswerSettings(_Section):
-    """Who answers: `extractive` quotes the passages, `openai` asks the chat model of `[llm]`."""
+    """Who answers: `extractive` quotes the passages, `openai` asks the chat model of `[llm]`.
+
+    `max_tokens` bounds a reply, `prompt_tokens` a prompt, counted by the model's own `tokenizer` (the path of
+    its tokenizer.json) or estimated. `order`: where the passages stand in the prompt. `templates`: a folder
+    that replaces winnow's. Below `min_score` of the last stage there is no answer.
+    """
 
     answerer: Answerer = "extractive"
+    max_tokens: int = Field(default=1024, ge=16)
+    prompt_tokens: int = Field(default=6000, ge=256)
+    tokenizer: Path | None = None
+    order: Literal["best-first", "both-ends"] = "best-first"
+    templates: Path | None = None
+    min_score: float | None = None
 
 
 class LogSettings(_Section):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 import anyio
 
-from storage.errors import FingerprintMismatchError, LogError, NotFoundError
+from storage.errors import BadInputError, FingerprintMismatchError, LogError, NotFoundError
 from storage.store import CollectionStore, CollectionStores, Fingerprint, TokenScorer
 from winnow import portal
 from winnow.asking import Stages
@@ -21,6 +21,7 @@ from winnow.settings import Settings
 if TYPE_CHECKING:
     from generation.base import Generator
     from generation.openai_chat import OpenAIChat
+    from generation.prompts import Prompter
     from ingest.loaders.base import Columns
     from ingest.run import Ingestor
     from rerank.base import Reranker
@@ -184,13 +185,36 @@ class Wiring:
 
     def generator(self, store: TokenScorer, answerer: str | None = None) -> Generator:
         """The answerer that settings or caller name."""
-        if (answerer or self.settings.answer.answerer) == "openai":
-            from generation.chat_answerer import ChatAnswerer
+        from generation.floor import ScoreFloor
 
-            return ChatAnswerer(self.chat(), keep_exchanges=self.settings.log.llm_calls)
-        from generation.extractive import ExtractiveAnswerer
+        chosen = self.settings.answer
+        generator = self._answerer(store, answerer or chosen.answerer)
+        return generator if chosen.min_score is None else ScoreFloor(generator, at_least=chosen.min_score)
 
-        return ExtractiveAnswerer(self.encoder, store, self.lexical)
+    def _answerer(self, store: TokenScorer, name: str) -> Generator:
+        if name == "extractive":
+            from generation.extractive import ExtractiveAnswerer
+
+            return ExtractiveAnswerer(self.encoder, store, self.lexical)
+        if name != "openai":
+            raise BadInputError(f"there is no answerer {name!r}", way_out="There are: extractive, openai.")
+        from generation.chat_answerer import ChatAnswerer
+
+        return ChatAnswerer(
+            self.chat(),
+            prompter=self._prompter(),
+            max_tokens=self.settings.answer.max_tokens,
+            keep_exchanges=self.settings.log.llm_calls,
+        )
+
+    def _prompter(self) -> Prompter:
+        from generation.prompts import Prompter
+        from generation.templating import Templates
+        from generation.tokens import EstimatedTokens, TokenizerTokens
+
+        chosen = self.settings.answer
+        counter = TokenizerTokens.load(chosen.tokenizer) if chosen.tokenizer else EstimatedTokens()
+        return Prompter(Templates.load(chosen.templates), chosen.prompt_tokens, counter, chosen.order)
 
     def chat(self, model: str | None = None) -> OpenAIChat:
         """The chat model of that name, or the configured one. The first thing that ever reads an API key."""
@@ -206,6 +230,7 @@ class Wiring:
                     api_key=self.settings.chat_api_key(),
                     timeout_s=llm.timeout_s,
                     max_retries=llm.max_retries,
+                    prices=llm.prices,
                 )
             return self._chats[name]
 

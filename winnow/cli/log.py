@@ -114,7 +114,7 @@ def replay(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a logged answer's own candidates through another chain; old and new side by side. Needs no store."""
+    """Run a logged answer's own candidates through another chain: old and new side by side, no store."""
     with reported(as_json):
         from winnow import jsonable
         from winnow.cli import log_rendering
@@ -258,9 +258,7 @@ def prune(
         if as_json:
             print_json(asdict(pruned))
         else:
-            note(
-                f"{pruned.answers} answers and {pruned.passages} passages forgotten, {pruned.kept} judged ones kept"
-            )
+            note(f"{pruned.answers} answers, {pruned.passages} passages forgotten; {pruned.kept} judged kept")
 
 
 @app.command()
