@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
@@ -74,8 +75,6 @@ class Api:
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Api:
-        import httpx2
-
         from rerank.api_client import Address
 
         chosen = read_options(ApiOptions, name, options)
@@ -88,8 +87,7 @@ class Api:
             )
         url = _full(name, chosen.url or profile.url, profile.path)
         address = Address(url, key, chosen.timeout_s, chosen.retries)
-        # reading the certificates takes longer than a request: once, and only where they are needed
-        tls = httpx2.create_ssl_context() if url.startswith("https") else False
+        tls = _certificates() if url.startswith("https") else False
         return cls(name, parts, address, profile, chosen.model or profile.model, tls)
 
     @staticmethod
@@ -238,6 +236,14 @@ class _Question:
         if self._memory.there and fresh:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(self._memory.keep, fresh)
+
+
+@cache
+def _certificates() -> SSLContext:
+    """Read once, and only where they are needed: it takes longer than a request."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 def _smaller(error: ApiError, count: int) -> int:

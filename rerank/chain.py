@@ -39,11 +39,15 @@ class Chain:
     all stages together. With `on_failure="raise"` a failing stage raises StageError instead.
     """
 
-    name = "chain"
-
     def __init__(
-        self, links: Sequence[Link], *, budget: Budget | None = None, on_failure: OnFailure = "fallback"
+        self,
+        links: Sequence[Link],
+        *,
+        name: str = "chain",
+        budget: Budget | None = None,
+        on_failure: OnFailure = "fallback",
     ) -> None:
+        self.name = name
         self._links = tuple(links)
         self._budget = budget or Budget()
         self._on_failure = on_failure
@@ -69,7 +73,7 @@ class Chain:
             given = (ready or {}).get(name)
             reranker = given or strategy(stage.name).load(parts, name, **options)
             links.append(Link(reranker, stage.keep, gates, budget))
-        return cls(links, budget=parts.budget, on_failure=parts.on_failure)
+        return cls(links, name=str(spec), budget=parts.budget, on_failure=parts.on_failure)
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
         check_top_k(top_k)

@@ -45,10 +45,13 @@ def at_least(minimum: float, **values: float) -> None:
 
 def unknown_option(stage: str, key: str, names: list[str]) -> SpecError:
     """The error for an option that nobody knows."""
-    close = get_close_matches(key, names, n=1)
+    from rerank.gates import common_options  # which reads its own options with this module
+
+    close = get_close_matches(key, [*names, *common_options()], n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    known = f"Its options are: {', '.join(names)}." if names else "It takes no options."
-    return SpecError(f"{stage} has no option {key!r}{hint}", way_out=known)
+    known = f"Its options: {', '.join(names)}." if names else "It has no options of its own."
+    also = f"Every stage takes: {', '.join(common_options())}."
+    return SpecError(f"{stage} has no option {key!r}{hint}", way_out=f"{known} {also}")
 
 
 def _fitting(stage: str, key: str, value: Value, hint: object) -> Value:

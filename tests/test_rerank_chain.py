@@ -147,6 +147,9 @@ def test_unknown_names_and_options_name_the_nearest() -> None:
     assert "none" in error.value.way_out
     with pytest.raises(SpecError, match="none has no option 'window'"):
         Chain.load(Spec.parse("none(window=3)"), RerankParts())
+    with pytest.raises(SpecError, match="did you mean 'max_calls'") as budget:
+        Chain.load(Spec.parse("none(max_cals=3)"), RerankParts())
+    assert "min_score" in budget.value.way_out
 
 
 class PlainReranker:
