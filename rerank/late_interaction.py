@@ -33,6 +33,8 @@ class _Scores:
     by_candidate: list[float | None]
     encoded_now: int
     illegible: int
+    question_cut: bool
+    passages_cut: int
 
 
 class LateInteraction:
@@ -76,6 +78,15 @@ class LateInteraction:
             return unchanged(candidates, top_k, flagged(outcome, "fallback", UNREADABLE_QUESTION))
         if scores.encoded_now:
             outcome = flagged(outcome, "ok", f"{scores.encoded_now} passages encoded on the fly")
+        if scores.question_cut:
+            outcome = flagged(
+                outcome, "partial", "the question is longer than the encoder reads, and was cut"
+            )
+        if scores.passages_cut:
+            reason = (
+                f"{scores.passages_cut} passages are longer than the encoder reads; their ends were not read"
+            )
+            outcome = flagged(outcome, "partial", reason)
         if scores.illegible:
             reason = f"the encoder cannot read {scores.illegible} of {len(candidates)} passages"
             outcome = flagged(outcome, "partial", reason)
@@ -85,29 +96,32 @@ class LateInteraction:
         """MaxSim of every legible candidate; None where the question itself is illegible."""
         if not self._encoder.reads(query):
             return None
-        tokens = self._encoder.encode_query(query).tokens
+        question = self._encoder.encode_query(query)
+        tokens = question.tokens
         if tokens is None or not len(tokens):
             raise ModelError(f"{self.name}: the encoder gives no token vectors")
         legible = [candidate for candidate in candidates if candidate.chunk.legible]
         found = self._stored(tokens, legible)
         missing = {candidate.id: candidate for candidate in legible if candidate.id not in found}
-        computed = self._computed(tokens, list(missing.values()))
+        computed, cut = self._computed(tokens, list(missing.values()))
         found = {**found, **computed}
         scores = [found[c.id] / len(tokens) if c.id in found else None for c in candidates]
-        return _Scores(scores, len(computed), scores.count(None))
+        return _Scores(scores, len(computed), scores.count(None), question.truncated, cut)
 
     def _stored(self, query: Floats, candidates: Sequence[Candidate]) -> dict[str, float]:
         if self._scorer is None or not candidates:
             return {}
         return self._scorer.max_sim(query, [candidate.id for candidate in candidates])
 
-    def _computed(self, query: Floats, candidates: Sequence[Candidate]) -> dict[str, float]:
+    def _computed(self, query: Floats, candidates: Sequence[Candidate]) -> tuple[dict[str, float], int]:
+        """MaxSim of passages without stored vectors, by id, and how many of them were cut."""
         readable = [c for c in candidates if self._encoder.reads(c.chunk.encoded_text)]
         if not readable:
-            return {}
+            return {}, 0
         encoded = self._encoder.encode_passages([c.chunk.encoded_text for c in readable], tokens=True)
-        return {
+        found = {
             candidate.id: max_sim(query, encoding.tokens)
             for candidate, encoding in zip(readable, encoded, strict=True)
             if encoding.tokens is not None and len(encoding.tokens)
         }
+        return found, sum(encoding.truncated for encoding in encoded)

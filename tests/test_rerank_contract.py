@@ -16,6 +16,7 @@ from rerank.late_interaction import LateInteraction
 from rerank.parts import RerankParts
 from rerank.registry import STRATEGIES, describe, strategy
 from rerank.spec import Spec
+from retrieval.encoder import Encoder
 from storage.records import Candidate
 from storage.vectors import Encoding, Floats, max_sim
 from tests import tiny_models
@@ -180,6 +181,20 @@ class TestLateInteraction:
         assert list(ranking.everything) == given
         assert ranking.outcome.status == "fallback"
         assert "multilingual" in ranking.outcome.reason
+
+    def test_what_is_cut_is_said(self, encoder: Encoder) -> None:
+        """A question or a passage longer than the encoder reads is ranked by its beginning, and flagged."""
+        given = [
+            Candidate.from_text("a reranker " * 400, id="long"),
+            Candidate.from_text("a fox", id="short"),
+        ]
+        reranker = LateInteraction(encoder, None)
+        ranking = anyio.run(reranker.rerank, "what is a reranker?", given, 2)
+        assert ranking.candidates[0].id == "long"
+        assert ranking.outcome.status == "partial"
+        assert "1 passages are longer" in ranking.outcome.reason
+        ranking = anyio.run(reranker.rerank, "what is a reranker? " * 100, given[1:], 1)
+        assert "the question is longer" in ranking.outcome.reason
 
     def test_illegible_passages_follow_and_are_counted(self) -> None:
         """Passages that the encoder cannot read come last, in the incoming order, and are counted."""
