@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -91,7 +92,7 @@ def timed(
 
 def cross(texts: Sequence[str], rounds: int) -> None:
     """Every way of the same 50 scores."""
-    with tempfile.TemporaryDirectory() as work:
+    with tempfile.TemporaryDirectory() as work, start_blocking_portal() as portal:
         folder = minilm_cross_encoder(Path(work) / "minilm")
         model = load_pair_model(folder, device="cpu")
         ways = {
@@ -104,7 +105,7 @@ def cross(texts: Sequence[str], rounds: int) -> None:
             ways["the rerankers package"] = way
         if int8 := onnx_model(folder, Path(work) / "exported"):
             ways["winnow, int8 through ONNX Runtime"] = lambda: own_scores(int8, texts)
-        ways["late interaction, tokens stored"] = late_interaction(Path(work) / "store", texts)
+        ways["late interaction, tokens stored"] = late_interaction(Path(work) / "store", texts, portal)
         report(timed(ways, rounds), len(texts))
 
 
@@ -196,7 +197,7 @@ def onnx_model(folder: Path, exported: Path) -> PairModel | None:
     return load_onnx_model(folder, exported)
 
 
-def late_interaction(folder: Path, texts: Sequence[str]) -> Callable[[], list[float]]:
+def late_interaction(folder: Path, texts: Sequence[str], portal: BlockingPortal) -> Callable[[], list[float]]:
     """The question's forward pass and MaxSim inside the store, over token vectors made beforehand."""
     from retrieval.encoder import load_encoder
     from retrieval.lexical import LexicalEncoder
@@ -235,7 +236,7 @@ def late_interaction(folder: Path, texts: Sequence[str]) -> Callable[[], list[fl
 
     def way() -> list[float]:
         # another question each time: the encoder remembers the last ones
-        ranking = anyio.run(chain.rerank, f"{QUESTION} {next(asked)}", candidates, len(candidates))
+        ranking = portal.call(chain.rerank, f"{QUESTION} {next(asked)}", candidates, len(candidates))
         return [candidate.scores["late-interaction"] for candidate in ranking.everything]
 
     return way

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from rerank.cross_first_token import shorten
 from rerank.cross_windows import batches
 from storage.errors import ModelError
 from storage.vectors import Floats
@@ -140,6 +141,7 @@ def _load_classifier(
     labels = int(model.config.num_labels)
     if labels > 2:
         raise ModelError(f"{folder.name} tells {labels} classes apart: it is a classifier, no reranker")
+    shorten(model)
     return PairModel(
         folder.name,
         Classifier(model.eval().to(device), device, fields_of(names)),
