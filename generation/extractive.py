@@ -111,8 +111,15 @@ class ExtractiveAnswerer:
         if not self._related(asked, found, terms, neural):
             return [], complaint
         lexical = lexical_scores(asked, terms)
+        # beside sentences that the encoder read, one that it could not has no better claim than the worst
+        lowest = min((score for score in neural if score is not None), default=None)
         return [
-            _Scored(one, plain(one.text), words, _blend(by_words, by_vectors, one.passage, len(candidates)))
+            _Scored(
+                one,
+                plain(one.text),
+                words,
+                _blend(by_words, lowest if by_vectors is None else by_vectors, one.passage, len(candidates)),
+            )
             for one, words, by_words, by_vectors in zip(found, terms, lexical, neural, strict=True)
             if by_words > 0 or (by_vectors or 0) >= SIMILARITY_FLOOR
         ], complaint

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import anyio.to_thread
 
 from retrieval.fusion import reciprocal_rank_fusion
+from storage.conditions import Condition
 from storage.records import UNREADABLE_QUESTION, Outcome, Retrieval
 from storage.store import DENSE, LEXICAL, Searcher
 from storage.vectors import Encoding, Leg, SparseVector
@@ -31,15 +32,22 @@ class QueryTerms(Protocol):
 
 
 class HybridRetriever:
-    """Dense and BM25 legs over one collection. `mode` switches a leg off."""
+    """Dense and BM25 legs over one collection. `mode` switches a leg off, `where` filters both."""
 
     def __init__(
-        self, searcher: Searcher, encoder: QueryEncoder, terms: QueryTerms, *, mode: Mode = "hybrid"
+        self,
+        searcher: Searcher,
+        encoder: QueryEncoder,
+        terms: QueryTerms,
+        *,
+        mode: Mode = "hybrid",
+        where: Condition | None = None,
     ) -> None:
         self._searcher = searcher
         self._encoder = encoder
         self._terms = terms
         self._mode = mode
+        self._where = where
 
     async def search(self, query: str, top_k: int) -> Retrieval:
         """At most `top_k` candidates, best first. A leg that cannot run makes the outcome `partial`."""
@@ -48,7 +56,7 @@ class HybridRetriever:
     def _search(self, query: str, top_k: int) -> Retrieval:
         started = time.perf_counter()
         legs, reasons = self._legs(query)
-        hits = self._searcher.search(legs, top_k) if legs else []
+        hits = self._searcher.search(legs, top_k, self._where) if legs else []
         found = {leg.name: found for leg, found in zip(legs, hits, strict=True)}
         return Retrieval(
             tuple(reciprocal_rank_fusion(found, limit=top_k)),

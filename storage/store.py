@@ -10,13 +10,14 @@ import hashlib
 import json
 import re
 from collections.abc import Collection as Container
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 from uuid import UUID, uuid5
 
 from storage.conditions import Condition
 from storage.errors import BadInputError
+from storage.records import Chunk
 from storage.vectors import Floats, Hit, Leg, Point
 
 SCHEMA_VERSION = 1
@@ -111,7 +112,17 @@ class TokenScorer(Protocol):
         ...
 
 
-class CollectionStore(Searcher, Writer, TokenScorer, Protocol):
+class Reader(Protocol):
+    def chunks(self) -> Iterator[Chunk]:
+        """All passages, in the store's order."""
+        ...
+
+    def points(self, chunk_ids: Sequence[str]) -> list[Point]:
+        """Given passages with all their vectors; those that are not there are left out."""
+        ...
+
+
+class CollectionStore(Searcher, Writer, TokenScorer, Reader, Protocol):
     """An open collection."""
 
     @property

@@ -13,6 +13,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from tests.qdrant_wire import serving
 from winnow.cli.app import app
 from winnow.cli.terminal import plain
 
@@ -249,3 +250,101 @@ def test_ctrl_c_ends_with_130_and_without_a_traceback(tmp_path: Path) -> None:
     assert "interrupted" in errors
     finished = as_json("ingest", docs, "--data-dir", tmp_path / "d")
     assert finished["totals"]["ingested"] + finished["totals"]["unchanged"] == 300
+
+
+def test_a_filter_narrows_what_is_found(data: Path) -> None:
+    """`--where` reaches both legs; a filter that does not parse points at the character."""
+    found = as_json("search", QUESTION, "--data-dir", data, "--where", 'title = "Rerankers"')
+    assert [candidate["title"] for candidate in found["candidates"]] == ["Rerankers"]
+    wrong = run("search", QUESTION, "--data-dir", data, "--where", "page >> 1")
+    assert wrong.exit_code == 2
+    assert "character 7" in " ".join(wrong.stderr.split())
+
+
+def test_documents_can_be_listed_shown_and_deleted(tmp_path: Path) -> None:
+    """A document is known by its path; deleting it takes its passages out and leaves the file."""
+    for name in ("a.md", "b.md"):
+        (tmp_path / name).write_text(f"# Title of {name}\n\nA sentence about reranking in {name}.\n")
+    where = ("--data-dir", tmp_path / "d")
+    run("ingest", tmp_path / "a.md", tmp_path / "b.md", *where)
+    assert [document["title"] for document in as_json("documents", "list", *where)] == [
+        "Title of a.md",
+        "Title of b.md",
+    ]
+    assert as_json("documents", "show", tmp_path / "a.md", *where)["status"] == "ingested"
+    assert as_json("documents", "delete", tmp_path / "a.md", *where) == {"deleted": str(tmp_path / "a.md")}
+    assert (tmp_path / "a.md").exists()
+    found = as_json("search", "reranking", *where)
+    assert {Path(candidate["document"]).name for candidate in found["candidates"]} == {"b.md"}
+    assert run("documents", "show", "nothere.md", *where).exit_code == 2
+
+
+def test_the_last_report_can_be_seen_again(tmp_path: Path) -> None:
+    """`ingest --last` gives the report of the last run, the same as it was printed."""
+    (tmp_path / "a.md").write_text("# A\n\nA sentence.\n")
+    report = as_json("ingest", tmp_path / "a.md", "--data-dir", tmp_path / "d")
+    assert as_json("ingest", "--last", "--data-dir", tmp_path / "d") == report
+    assert "1 ingested" in run("ingest", "--last", "--data-dir", tmp_path / "d").stdout
+
+
+def test_a_replay_is_linked_and_unchanged_stages_are_not_computed(data: Path) -> None:
+    """The same chain gives the same ranking from the log alone; another chain says what it computed."""
+    answer = as_json("ask", QUESTION, "--data-dir", data)
+    same = as_json("log", "replay", answer["id"], "--data-dir", data)
+    assert same["recomputed"] == {}
+    assert same["rbo"] == 1
+    assert [c["chunk_id"] for c in same["replay"]["candidates"]] == [
+        c["chunk_id"] for c in answer["candidates"]
+    ]
+    assert same["replay"]["candidates"][0]["scores"] == answer["candidates"][0]["scores"]
+    other = as_json("log", "replay", answer["id"], "--rerank", "none", "--data-dir", data)
+    assert list(other["recomputed"]) == ["none"]
+    listed = {row["id"]: row for row in as_json("log", "list", "--data-dir", data)}
+    assert listed[other["replay"]["id"]]["replay_of"] == answer["id"]
+
+
+def test_a_replay_needs_no_vector_store(data: Path, tmp_path: Path) -> None:
+    """With the collection gone the log alone replays, late interaction included."""
+    (tmp_path / "a.md").write_text(
+        "# Rerankers\n\nA reranker reorders candidates.\n\n## Else\n\nBananas are yellow.\n"
+    )
+    where = ("--data-dir", tmp_path / "d")
+    run("ingest", tmp_path / "a.md", *where)
+    answer = as_json("ask", QUESTION, "--rerank", "none", *where)
+    run("collections", "delete", "default", "--yes", *where)
+    replayed = as_json("log", "replay", answer["id"], "--rerank", "late-interaction", *where)
+    assert list(replayed["recomputed"]) == ["late-interaction"]
+    assert replayed["replay"]["candidates"][0]["ranks"]["late-interaction"] == 1
+    assert replayed["replay"]["stages"][1]["status"] == "ok"
+
+
+def test_judged_answers_are_compared_and_guarded(data: Path) -> None:
+    """Feedback reaches comparison and regress, whose floor decides the exit code."""
+    answer = as_json("ask", QUESTION, "--data-dir", data)
+    kept = as_json("log", "feedback", answer["id"], "--good", "--passage", "1=3", "--data-dir", data)
+    assert kept["grades"] == {"1": 3}
+    rows = as_json("log", "compare", "-r", "late-interaction", "-r", "none", "--data-dir", data)["results"]
+    assert [row["spec"] for row in rows] == ["late-interaction", "none"]
+    assert rows[0]["overlap"] == 1
+    assert rows[0]["judged"] == 1
+    assert rows[0]["ndcg"] == 1
+    assert run("log", "regress", "--min-ndcg", 0.9, "--data-dir", data).exit_code == 0
+    assert run("log", "feedback", answer["id"], "--passage", "9=3", "--data-dir", data).exit_code == 2
+
+
+def test_texts_are_reranked_without_a_store(tmp_path: Path) -> None:
+    """`winnow rerank` takes lines; equal lines stay apart, the best come first."""
+    (tmp_path / "lines.txt").write_text("Bananas are yellow.\nA reranker reorders.\nBananas are yellow.\n")
+    ranked = as_json("rerank", QUESTION, tmp_path / "lines.txt", "-k", 3)
+    assert [candidate["index"] for candidate in ranked["candidates"]] == [1, 0, 2]
+    assert ranked["stages"][0]["status"] == "ok"
+
+
+def test_a_collection_copies_to_a_server(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`collections copy` sends what is missing, once, to anything that speaks Qdrant's protocol."""
+    monkeypatch.setenv("WINNOW_STORE__PREFER_GRPC", "false")
+    with serving() as server:
+        first = as_json("collections", "copy", "default", "--to", server.url, "--data-dir", data)
+        second = as_json("collections", "copy", "default", "--to", server.url, "--data-dir", data)
+    assert (first["sent"], first["present"]) == (2, 0)
+    assert (second["sent"], second["present"]) == (0, 2)

@@ -81,14 +81,17 @@ class RAGPipeline:
         rerank: str | Reranker | None = None,
         collection: str | None = None,
         answerer: str | None = None,
+        where: str | None = None,
     ) -> Answer:
         """Retrieve (50), rerank (to 5), answer, log.
 
         `rerank` is a spec such as `"late-interaction"` or `"cross-encoder:20,listwise:5"`, or a ready
-        reranker. Raises WinnowError where no answer is possible; what merely degraded is in
-        `Answer.stages` and `Answer.warnings`.
+        reranker; `where` a filter on the passages' metadata (docs/qdrant.md). Raises WinnowError where no
+        answer is possible; what merely degraded is in `Answer.stages` and `Answer.warnings`.
         """
-        return portal.call(self._ask, question, top_k_retrieve, top_k_rerank, rerank, collection, answerer)
+        return portal.call(
+            self._ask, question, top_k_retrieve, top_k_rerank, rerank, collection, answerer, where
+        )
 
     async def aask(
         self,
@@ -98,10 +101,11 @@ class RAGPipeline:
         rerank: str | Reranker | None = None,
         collection: str | None = None,
         answerer: str | None = None,
+        where: str | None = None,
     ) -> Answer:
         """`ask`, awaited."""
         return await portal.acall(
-            self._ask, question, top_k_retrieve, top_k_rerank, rerank, collection, answerer
+            self._ask, question, top_k_retrieve, top_k_rerank, rerank, collection, answerer, where
         )
 
     def __call__(self, question: str, **options: Any) -> str:
@@ -115,9 +119,10 @@ class RAGPipeline:
         top_k_rerank: int | None = None,
         rerank: str | Reranker | None = None,
         collection: str | None = None,
+        where: str | None = None,
     ) -> SearchResult:
         """Retrieve and rerank, without an answer and without a log entry."""
-        return portal.call(self._search, question, top_k_retrieve, top_k_rerank, rerank, collection)
+        return portal.call(self._search, question, top_k_retrieve, top_k_rerank, rerank, collection, where)
 
     async def asearch(
         self,
@@ -126,9 +131,12 @@ class RAGPipeline:
         top_k_rerank: int | None = None,
         rerank: str | Reranker | None = None,
         collection: str | None = None,
+        where: str | None = None,
     ) -> SearchResult:
         """`search`, awaited."""
-        return await portal.acall(self._search, question, top_k_retrieve, top_k_rerank, rerank, collection)
+        return await portal.acall(
+            self._search, question, top_k_retrieve, top_k_rerank, rerank, collection, where
+        )
 
     def ingest(
         self,
@@ -184,9 +192,10 @@ class RAGPipeline:
         rerank: str | Reranker | None,
         collection: str | None,
         answerer: str | None,
+        where: str | None,
     ) -> Answer:
         retrieve, keep = self._limits(top_k_retrieve, top_k_rerank)
-        stages = await self._stages(rerank, collection, answerer, keep)
+        stages = await self._stages(rerank, collection, answerer, keep, where)
         answer = await asking.ask(question, stages, top_k_retrieve=retrieve, top_k_rerank=keep)
         return await self._logged(answer)
 
@@ -197,9 +206,10 @@ class RAGPipeline:
         top_k_rerank: int | None,
         rerank: str | Reranker | None,
         collection: str | None,
+        where: str | None,
     ) -> SearchResult:
         retrieve, keep = self._limits(top_k_retrieve, top_k_rerank)
-        stages = await self._stages(rerank, collection, None, keep)
+        stages = await self._stages(rerank, collection, None, keep, where)
         return await asking.search(question, stages, top_k_retrieve=retrieve, top_k_rerank=keep)
 
     def _limits(self, retrieve: int | None, keep: int | None) -> tuple[int, int]:
@@ -209,18 +219,25 @@ class RAGPipeline:
         )
 
     async def _stages(
-        self, rerank: str | Reranker | None, collection: str | None, answerer: str | None, keep: int
+        self,
+        rerank: str | Reranker | None,
+        collection: str | None,
+        answerer: str | None,
+        keep: int,
+        where: str | None,
     ) -> Stages:
         if self._closed:
             raise BadInputError("this pipeline is closed", way_out="Make a new one.")
         if self._ready is None:
             # models load on first use, which blocks
             return await anyio.to_thread.run_sync(
-                lambda: self._wiring.stages(collection, rerank=rerank, answerer=answerer, top_k=keep)
+                lambda: self._wiring.stages(
+                    collection, rerank=rerank, answerer=answerer, top_k=keep, where=where
+                )
             )
-        if collection is not None or answerer is not None or isinstance(rerank, str):
+        if any(given is not None for given in (collection, answerer, where)) or isinstance(rerank, str):
             raise BadInputError(
-                "this pipeline has ready parts: there is no collection, spec or answerer to choose",
+                "this pipeline has ready parts: there is no collection, spec, answerer or filter to choose",
                 way_out="Give rerank= a ready reranker, or use RAGPipeline.from_settings().",
             )
         return self._ready if rerank is None else _with_reranker(self._ready, rerank)

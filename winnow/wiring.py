@@ -105,14 +105,20 @@ class Wiring:
         rerank: str | Reranker | None = None,
         answerer: str | None = None,
         top_k: int | None = None,
+        where: str | None = None,
     ) -> Stages:
-        """The three stages over a collection. `rerank` is a spec, or a ready reranker."""
+        """The three stages over a collection. `rerank` is a spec, or a ready reranker; `where` a filter."""
         from retrieval.hybrid import HybridRetriever
+        from storage.filters import parse_filter
+
+        condition = parse_filter(where) if where else None
 
         store = self.collection(collection)
         spec = self.settings.rerank.spec if rerank is None else rerank
         return Stages(
-            retriever=HybridRetriever(store, self.encoder, self.lexical, mode=self.settings.retrieval.mode),
+            retriever=HybridRetriever(
+                store, self.encoder, self.lexical, mode=self.settings.retrieval.mode, where=condition
+            ),
             reranker=self.reranker(store, spec, top_k=top_k),
             generator=self.generator(store, answerer),
             collection=store.name,
@@ -121,6 +127,7 @@ class Wiring:
                 "collection": str(store.fingerprint),
                 "settings": self._settings_fingerprint(),
                 **self.conditions(),
+                **({"where": where} if where else {}),
             },
         )
 

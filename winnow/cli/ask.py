@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from winnow.cli.options import AsJson, Collection, DataDir, Rerank, TopKRerank, TopKRetrieve, settings
+from winnow.cli.options import AsJson, Collection, DataDir, Rerank, TopKRerank, TopKRetrieve, Where, settings
 from winnow.cli.terminal import note, out, print_json, reported, warn
 
 Question = Annotated[str, typer.Argument(help="The question, in English or Chinese.", show_default=False)]
@@ -23,6 +23,7 @@ def ask(
     collection: Collection = None,
     rerank: Rerank = None,
     answerer: AnswererOption = None,
+    where: Where = None,
     top_k_retrieve: TopKRetrieve = None,
     top_k_rerank: TopKRerank = None,
     data_dir: DataDir = None,
@@ -34,7 +35,7 @@ def ask(
 
         chosen = settings(data_dir, collection, answer={"answerer": answerer})
         with RAGPipeline.from_settings(chosen) as pipeline:
-            answer = pipeline.ask(question, top_k_retrieve, top_k_rerank, rerank)
+            answer = pipeline.ask(question, top_k_retrieve, top_k_rerank, rerank, where=where)
         if as_json:
             from winnow import jsonable
 
@@ -53,6 +54,7 @@ def search(
     question: Question,
     collection: Collection = None,
     rerank: Rerank = None,
+    where: Where = None,
     top_k_retrieve: TopKRetrieve = None,
     top_k_rerank: TopKRerank = None,
     data_dir: DataDir = None,
@@ -63,7 +65,7 @@ def search(
         from winnow.pipeline import RAGPipeline
 
         with RAGPipeline.from_settings(settings(data_dir, collection)) as pipeline:
-            found = pipeline.search(question, top_k_retrieve, top_k_rerank, rerank)
+            found = pipeline.search(question, top_k_retrieve, top_k_rerank, rerank, where=where)
         if as_json:
             from winnow import jsonable
 

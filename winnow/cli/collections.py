@@ -53,6 +53,27 @@ def show(name: Name, data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def copy(
+    name: Name,
+    to: Annotated[str, typer.Option("--to", help="The URL of a Qdrant server.", show_default=False)],
+    api_key: Annotated[
+        str | None, typer.Option("--api-key", envvar="WINNOW_COPY_API_KEY", help="Its key.")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a collection to a Qdrant server and verify it. Run again, it goes on where it stopped."""
+    with reported(as_json):
+        from winnow.copying import copy_to_server
+
+        copied = copy_to_server(settings(data_dir), name, to, api_key=api_key)
+        if as_json:
+            print_json({"sent": copied.sent, "present": copied.present})
+        else:
+            note(f"{copied.total} passages are at {to}; {copied.sent} were sent now")
+
+
+@app.command()
 def delete(name: Name, yes: Yes = False, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Delete a collection with all its passages. The log of answers stays."""
     with reported(as_json):

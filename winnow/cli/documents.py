@@ -27,7 +27,7 @@ def list_(collection: Collection = None, data_dir: DataDir = None, as_json: AsJs
         from winnow.wiring import Wiring
 
         with Wiring(settings(data_dir, collection)) as wiring:
-            rows = list(wiring.manifest().rows())
+            rows = sorted(wiring.manifest().rows(), key=lambda row: row.source)
         if as_json:
             print_json([jsonable.document(row) for row in rows])
             return

@@ -23,6 +23,10 @@ Rerank = Annotated[
         "--rerank", "-r", help="A rerank spec, as in `late-interaction` or `cross-encoder:20,listwise:5`."
     ),
 ]
+Where = Annotated[
+    str | None,
+    typer.Option("--where", "-w", help="Only passages whose metadata fit: 'lang = \"zh\" and year >= 2020'."),
+]
 TopKRetrieve = Annotated[
     int | None, typer.Option("--top-k-retrieve", help="Candidates to retrieve (50).", min=1)
 ]

@@ -1,0 +1,45 @@
+"""Moving a collection to a Qdrant server."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from storage.copying import Copied, copy_passages
+from storage.errors import NotFoundError
+from winnow.settings import Settings
+from winnow.wiring import Wiring
+
+if TYPE_CHECKING:
+    from storage.server import ServerCollection, ServerStores
+    from storage.store import Fingerprint
+
+
+def copy_to_server(settings: Settings, name: str, url: str, *, api_key: str | None = None) -> Copied:
+    """Make the server at `url` hold the collection, with the same ids and payloads.
+
+    Raises NotFoundError, StoreUnavailableError, FingerprintMismatchError, StoreError.
+    """
+    from storage.server import ServerStores
+
+    target_stores = ServerStores.connect(
+        url,
+        api_key=api_key,
+        prefer_grpc=settings.store.prefer_grpc,
+        timeout_s=settings.store.timeout_s,
+        tuning=settings.store.tuning,
+    )
+    with (
+        Wiring(settings) as wiring,
+        closing(target_stores),
+        closing(wiring.stores.open(name)) as source,
+        closing(_opened(target_stores, name, source.fingerprint)) as target,
+    ):
+        return copy_passages(source, target)
+
+
+def _opened(stores: ServerStores, name: str, fingerprint: Fingerprint) -> ServerCollection:
+    try:
+        return stores.open(name)
+    except NotFoundError:
+        return stores.create(name, fingerprint)
