@@ -9,7 +9,7 @@ from ingest.batches import Batch, Closing, Encoded, pending
 from ingest.engine import Encodes
 from ingest.plan import Decision, Planner, had_passages
 from ingest.record_files import note
-from ingest.report import DocumentResult
+from ingest.report import ILLEGIBLE, DocumentResult
 from ingest.tasks import Done, Parsed, Refused
 from storage.manifest import DocumentRow, Manifest
 from storage.records import Chunk
@@ -220,6 +220,6 @@ def _illegible(file: OpenFile) -> tuple[str, ...]:
     if not file.illegible:
         return ()
     return (
-        f"{file.illegible} of {file.chunks} passages cannot be read by the encoder: lexical search only; "
+        f"{file.illegible} of {file.chunks} passages {ILLEGIBLE}: lexical search only; "
         "the profile `multilingual` reads them",
     )

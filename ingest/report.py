@@ -19,6 +19,10 @@ STATUSES: tuple[DocumentStatus, ...] = (
 )
 
 
+# In the warning of a document of which the encoder cannot read some passages.
+ILLEGIBLE = "cannot be read by the encoder"
+
+
 @dataclass(frozen=True, slots=True)
 class DocumentResult:
     """What became of one file. `chunks` counts its passages in the collection after the run."""

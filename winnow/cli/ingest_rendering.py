@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from ingest.report import STATUSES, DocumentResult, IngestReport
+from ingest.report import ILLEGIBLE, STATUSES, DocumentResult, IngestReport
 from ingest.report import Progress as Progressed
 from winnow.cli.terminal import err, out, plain, safe, shortened, warn
 
@@ -47,7 +47,7 @@ def progress_bar() -> Iterator[Callable[[Progressed], None]]:
 
 def print_report(report: IngestReport) -> None:
     """Refused documents with their reasons, warnings, then the totals."""
-    notable = [result for result in report.documents if result.status == "refused" or result.warnings]
+    notable = [result for result in report.documents if result.status == "refused" or _remarks(result)]
     if notable:
         out().print(_table(notable[:_MOST_ROWS]))
         if len(notable) > _MOST_ROWS:
@@ -66,10 +66,15 @@ def _table(results: list[DocumentResult]) -> Table:
     table.add_column(overflow="fold")
     table.add_column(overflow="fold", ratio=1)
     for result in results:
-        remarks = "; ".join(part for part in (result.reason, *result.warnings) if part)
+        remarks = "; ".join(part for part in (result.reason, *_remarks(result)) if part)
         style = _STATUS_STYLE.get(result.status, "")
         table.add_row(Text(result.status, style=style), safe(shortened(result.path)), safe(remarks, "dim"))
     return table
+
+
+def _remarks(result: DocumentResult) -> list[str]:
+    """A document's warnings; what the encoder cannot read is said once, for the whole run."""
+    return [warning for warning in result.warnings if ILLEGIBLE not in warning]
 
 
 def _totals(report: IngestReport) -> Text:
