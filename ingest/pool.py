@@ -65,8 +65,10 @@ class Pool:
     def close(self) -> None:
         """End the processes; what they were doing is lost."""
         self._closing.set()
-        for thread, worker in zip(self._threads, self._workers, strict=True):
+        # Any thread may take any of them, so all are there before one thread is waited for.
+        for _ in self._threads:
             self._tasks.put(None)
+        for thread, worker in zip(self._threads, self._workers, strict=True):
             while thread.is_alive():
                 worker.kill()  # again and again: its process may only just be starting
                 self._discard()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from ingest.encoding import LexicalEncoder, PassageEncoder
 from ingest.engine import Encodes, Parses
 from ingest.pool import Pool
 from ingest.tasks import Done, Parsed, Refused, Reply, Setup, Task
-from storage.errors import MissingDependencyError
+from storage.errors import MissingDependencyError, StoreError, WinnowError
 from storage.manifest import Manifest
 from storage.records import Chunk
 from storage.store import Writer, document_id
@@ -79,8 +79,9 @@ class RayEngine:
                 concurrency=self._workers,
                 num_gpus=self._gpus,
             )
-            for row in data.iter_rows():
-                yield pickle.loads(row["item"])
+            with _translated():
+                for row in data.iter_rows():
+                    yield pickle.loads(row["item"])
 
         return results
 
@@ -101,6 +102,23 @@ def _ray() -> Any:
             "the engine `ray` needs Ray", way_out="pip install 'winnow-rag[distributed]'"
         ) from error
     return ray
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """What a worker raised, as our own error where it was one."""
+    from ray.exceptions import RayError
+
+    try:
+        yield
+    except RayError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, WinnowError):
+            raise cause from error
+        last = str(error).strip().rpartition("\n")[2]
+        raise StoreError(
+            f"a Ray worker failed: {last}", way_out="Run it again: it goes on where it stopped."
+        ) from error
 
 
 class _Written:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,10 +96,11 @@ def test_strange_files_are_read_or_refused_with_a_reason(here: World, name: str,
     assert here.stored() == here.expected()
 
 
-def test_a_pool_gives_every_task_an_end() -> None:
-    """However a parser fails, each task ends with Done or Refused, and the pool is idle."""
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_a_pool_gives_every_task_an_end(workers: int) -> None:
+    """However a parser fails, each task ends with Done or Refused; the pool is idle, and closes."""
     setup = Setup(tokenizer_json=words_tokenizer(), max_tokens=64)
-    with Pool(setup, 2) as pool:
+    with Pool(setup, workers) as pool:
         for i in range(5):
             pool.submit(Task(f"/nowhere/{i}.md", f"/nowhere/{i}.md"))
         replies = [pool.next_reply() for _ in range(5)]
@@ -125,3 +129,23 @@ def test_a_reply_holds_the_document_and_its_passages(tmp_path: Path) -> None:
     assert parsed.title == "Title"
     assert parsed.chunks[0].metadata["mime"] == "text/markdown"
     assert parsed.content_hash == done.content_hash
+
+
+def test_a_script_without_a_main_guard_may_ingest(tmp_path: Path) -> None:
+    """Parsers are started without running the caller's own module again."""
+    here = tmp_path / "here"
+    (here / "docs 文档").mkdir(parents=True)
+    (here / "docs 文档/a.md").write_text("# A\n\nText.", encoding="utf-8")
+    script = tmp_path / "script.py"
+    script.write_text(f"from tests.ingestion import main\nmain({str(here)!r})\n", encoding="utf-8")
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run(
+        [sys.executable, script],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "ready\n"), done.stderr
+    with world(here) as after:
+        assert len(after.stored()) == 1

@@ -12,7 +12,7 @@ from ingest.options import IngestOptions
 from ingest.ray_engine import Parts, RayEngine
 from ingest.run import Ingestor
 from storage.database import Database
-from storage.errors import MissingDependencyError
+from storage.errors import MissingDependencyError, StoreError
 from storage.manifest import Manifest
 from storage.server import ServerStores
 from storage.store import Fingerprint
@@ -61,6 +61,25 @@ def test_two_ray_workers_give_the_store_of_a_local_run(ray: None, tmp_path: Path
                 row.id: row.chunk_ids for row in local.manifest.rows()
             }
             assert ingestor.run([local.docs]).totals["unchanged"] == 13
+
+
+def broken_parts() -> Parts:
+    raise StoreError("the server is gone")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_what_a_ray_worker_raises_is_an_error_of_ours(ray: None, tmp_path: Path) -> None:
+    """Ray's own exceptions do not pass; the message says what happened; nothing counts as ingested."""
+    with world(tmp_path) as here:
+        here.write("a.md", "# A\n\nText.")
+        engine = RayEngine(here.manifest, broken_parts, tokens=True, workers=1)
+        ingestor = Ingestor(here.store, here.encoder, WordHashes(), here.manifest, IngestOptions(), engine)
+        with pytest.raises(StoreError):
+            ingestor.run([here.docs])
+        assert {row.status for row in here.manifest.rows()} == {"pending"}
+        here.ingest()
+        assert here.stored() == here.expected() != set()
 
 
 def test_without_ray_the_error_names_the_extra(tmp_path: Path) -> None:
