@@ -336,7 +336,7 @@ def test_texts_are_reranked_without_a_store(tmp_path: Path) -> None:
     """`winnow rerank` takes lines; equal lines stay apart, the best come first."""
     (tmp_path / "lines.txt").write_text("Bananas are yellow.\nA reranker reorders.\nBananas are yellow.\n")
     ranked = as_json("rerank", QUESTION, tmp_path / "lines.txt", "-k", 3)
-    assert [candidate["index"] for candidate in ranked["candidates"]] == [1, 0, 2]
+    assert [result["index"] for result in ranked["results"]] == [1, 0, 2]
     assert ranked["stages"][0]["status"] == "ok"
 
 

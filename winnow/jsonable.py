@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from storage.errors import WinnowError
 from storage.log_records import AnswerSummary
-from storage.records import Answer, Candidate, Citation, Outcome, Ranking, Usage
+from storage.records import Answer, Candidate, Citation, Outcome, Usage
 from winnow.asking import SearchResult
 
 if TYPE_CHECKING:
+    from rerank.texts import RankedTexts
     from storage.manifest import DocumentRow
     from winnow.comparing import SpecRow
     from winnow.replay import Replay
@@ -51,14 +52,11 @@ def summary(value: AnswerSummary) -> Json:
     return {**asdict(value), "created_at": value.created_at.isoformat()}
 
 
-def ranking(value: Ranking) -> Json:
+def ranked_texts(value: RankedTexts) -> Json:
     """What reranking texts without a store gives."""
     return {
-        "candidates": [
-            {"index": int(item.id), "text": item.text, "ranks": dict(item.ranks), "scores": dict(item.scores)}
-            for item in value.candidates
-        ],
-        "stages": [stage(item) for item in value.outcomes],
+        "results": [asdict(result) for result in value.results],
+        "stages": [stage(outcome) for outcome in value.outcomes],
     }
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from storage.records import Candidate, Ranking
 from winnow import portal
 from winnow.settings import Settings
+
+if TYPE_CHECKING:
+    from rerank.texts import RankedTexts
 
 
 def rerank(
@@ -14,23 +17,20 @@ def rerank(
     texts: Sequence[str],
     spec: str | None = None,
     *,
-    top_k: int = 5,
+    top_k: int | None = None,
     settings: Settings | None = None,
-) -> Ranking:
-    """The best `top_k` of the texts, best first, by any rerank spec (default: that of the settings).
+) -> RankedTexts:
+    """The best `top_k` (all, if not given) of the texts, best first, by any rerank spec.
 
-    A candidate's id is the text's place (from 0) in `texts`, so that equal texts stay apart. Models load anew
-    for each call: keep a `RAGPipeline` where many questions are asked.
+    Without `spec` that of the settings is taken. A result's `index` is its place in `texts`, so that equal
+    texts stay apart. Models load anew for each call: keep a `RAGPipeline` where many questions are asked.
     """
-    from rerank.chain import Chain
-    from rerank.spec import Spec
+    from rerank.texts import rerank_texts
     from winnow.wiring import Wiring
 
     chosen = settings or Settings.load()
-    candidates = [
-        Candidate.from_text(text, id=str(place)).ranked("retrieval", place + 1)
-        for place, text in enumerate(texts)
-    ]
     with Wiring(chosen) as wiring:
-        chain = Chain.load(Spec.parse(spec or chosen.rerank.spec, top_k=top_k), wiring.rerank_parts(None))
-        return portal.call(chain.rerank, question, candidates, top_k)
+        parts = wiring.rerank_parts(None)
+        return portal.call(
+            lambda: rerank_texts(question, texts, spec or chosen.rerank.spec, parts, top_k=top_k)
+        )

@@ -63,16 +63,15 @@ def rerank(
         from winnow.reranking import rerank as rerank_texts
 
         lines = texts.read_text(encoding="utf-8").splitlines() if texts else sys.stdin.read().splitlines()
-        ranking = rerank_texts(
+        ranked = rerank_texts(
             question, [line for line in lines if line.strip()], spec, top_k=top_k, settings=settings(data_dir)
         )
         if as_json:
-            print_json(jsonable.ranking(ranking))
+            print_json(jsonable.ranked_texts(ranked))
             return
-        for rank, candidate in enumerate(ranking.candidates, start=1):
-            score = candidate.scores.get(ranking.outcomes[-1].name)
-            shown = "" if score is None else f"  {score:.3f}"
-            out().print(safe(f"{rank}.{shown}  ", "cyan") + safe(candidate.text))
-        for outcome in ranking.outcomes:
+        for place, result in enumerate(ranked.results, start=1):
+            score = "" if result.score is None else f"  {result.score:.3f}"
+            out().print(safe(f"{place}.{score}  ", "cyan") + safe(result.text))
+        for outcome in ranked.outcomes:
             if outcome.status != "ok":
                 warn(f"{outcome.name} {outcome.status}: {outcome.reason}")
