@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 import anyio.to_thread
 
-from retrieval.fusion import reciprocal_rank_fusion
+from retrieval.fusion import fuse
 from storage.conditions import Condition
 from storage.records import UNREADABLE_QUESTION, Outcome, Retrieval
 from storage.store import DENSE, LEXICAL, Searcher
@@ -59,7 +59,7 @@ class HybridRetriever:
         hits = self._searcher.search(legs, top_k, self._where) if legs else []
         found = {leg.name: found for leg, found in zip(legs, hits, strict=True)}
         return Retrieval(
-            tuple(reciprocal_rank_fusion(found, limit=top_k)),
+            tuple(fuse(found, limit=top_k)),
             Outcome(
                 "retrieval",
                 "partial" if reasons else "ok",

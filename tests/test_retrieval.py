@@ -10,7 +10,7 @@ import pytest
 
 from retrieval.base import adapted
 from retrieval.encoder import Encoder
-from retrieval.fusion import reciprocal_rank_fusion
+from retrieval.fusion import fuse
 from retrieval.hybrid import HybridRetriever
 from retrieval.lexical import LexicalEncoder
 from storage.edge import EdgeCollection, EdgeStores
@@ -94,17 +94,27 @@ def test_a_question_without_a_searchable_word_is_flagged(
 
 
 def test_fusion_of_hand_made_legs() -> None:
-    """RRF sums 1/(60+rank); equal sums go to the better single rank, then to the id."""
-    a, b, c = (Hit(_chunk(text), score) for text, score in (("aaaa", 3.0), ("bbbb", 2.0), ("cccc", 1.0)))
-    fused = reciprocal_rank_fusion({"dense": [a, b], "lexical": [b, c]}, limit=2)
-    assert [candidate.text for candidate in fused] == ["bbbb", "aaaa"]
-    assert fused[0].scores["retrieval"] == pytest.approx(1 / 62 + 1 / 61)
-    assert fused[0].ranks == {"dense": 2, "lexical": 1, "retrieval": 1}
+    """0.65·dense/best + 0.35·lexical/best; who is missing from a leg gets its lowest value there."""
+    a, b, c = (_chunk(text) for text in ("aaaa", "bbbb", "cccc"))
+    fused = fuse({"dense": [Hit(a, 0.8), Hit(b, 0.4)], "lexical": [Hit(b, 10.0), Hit(c, 2.0)]}, limit=2)
+    assert [candidate.text for candidate in fused] == ["aaaa", "bbbb"]
+    assert fused[0].scores["retrieval"] == pytest.approx(0.65 * 1 + 0.35 * 0.2)
+    assert fused[1].scores["retrieval"] == pytest.approx(0.65 * 0.5 + 0.35 * 1)
+    assert fused[1].ranks == {"dense": 2, "lexical": 1, "retrieval": 2}
+    assert fused[1].scores["lexical"] == 10.0
+
+
+def test_fusion_breaks_ties_by_the_better_single_rank_then_by_id() -> None:
+    """Equal fused scores always come in the same order."""
+    a, b = _chunk("aaaa"), _chunk("bbbb")
+    for hits in ([Hit(a, 1.0), Hit(b, 1.0)], [Hit(b, 1.0), Hit(a, 1.0)]):
+        assert fuse({"dense": hits}, limit=2)[0].id == hits[0].chunk.id
 
 
 def test_fusion_of_nothing_is_nothing() -> None:
-    """No legs, no candidates."""
-    assert reciprocal_rank_fusion({}, limit=50) == []
+    """No legs, no candidates; scores below zero count as zero and divide by nothing."""
+    assert fuse({}, limit=50) == []
+    assert fuse({"dense": [Hit(_chunk("aaaa"), -0.2)]}, limit=5)[0].scores["retrieval"] == 0.0
 
 
 def test_lexical_terms_are_words_in_both_languages(lexical: LexicalEncoder) -> None:
