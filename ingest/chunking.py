@@ -8,6 +8,7 @@ of the one before; the context line (title and heading path) counts, and is cut 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ class Chunker:
             if length + path.tokens > self._limit and (halves := self._halves(document.text, span)):
                 stack.extend(reversed(halves))
             else:
-                found.append((span, path))
+                found.append((_with_base(document.text, span), path))
         return _numbered(document, found, outline, rows)
 
     def _whole(self, text: str, room: int) -> list[Span]:
@@ -144,6 +145,14 @@ def chunker_fingerprint(max_tokens: int, sizes: ChunkSizes | None = None) -> str
     splitter = version("semantic-text-splitter")
     total = min(sizes.total, max_tokens)
     return f"winnow-{VERSION}/semantic-text-splitter-{splitter}/{total}-{sizes.context}-{sizes.overlap}"
+
+
+def _with_base(text: str, span: Span) -> Span:
+    """A span that begins with no mark of the character before: trimmed white space may carry some."""
+    start = span[0]
+    while start > 0 and unicodedata.category(text[start]) in ("Mn", "Me", "Mc"):
+        start -= 1
+    return start, span[1]
 
 
 def _splitter(tokenizer_json: str, structured: bool, size: int) -> Any:

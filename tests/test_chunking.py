@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 import regex
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -69,6 +69,7 @@ def test_passages_are_true_to_the_document_and_within_the_limit(
 
 
 @settings(max_examples=100, deadline=None)
+@example(text="\u3000" + "\u0301" * 30, structured=False)
 @given(TEXTS, st.booleans())
 def test_a_passage_never_cuts_a_grapheme(text: str, structured: bool) -> None:
     """Both ends of every passage lie on boundaries of what a reader sees as one character."""
