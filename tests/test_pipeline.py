@@ -255,6 +255,7 @@ def test_ready_plain_parts_make_a_pipeline_that_logs(tmp_path: Path) -> None:
         assert answer.text == "Why? Bananas are yellow. [1]"
         assert answer.citations[0].chunk_id == "text-1"
         assert answer.candidates[0].ranks == {"retrieval": 1, "longest": 1, "final": 1}
+        assert answer.rerank == "longest"
         assert pipeline.log.get(answer.id) == answer
         assert pipeline("Why?") == answer.text.replace("[1]", "[1]")
 
@@ -312,3 +313,27 @@ def test_without_token_vectors_late_interaction_computes_them(ingested: Path, tm
         ours, theirs = one.scores.get("late-interaction"), other.scores.get("late-interaction")
         assert (ours is None) == (theirs is None)
         assert ours is None or ours == pytest.approx(theirs, abs=0.03)
+
+
+class Broken:
+    """A user's reranker that fails."""
+
+    name = "broken"
+
+    def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> list[Candidate]:
+        raise RuntimeError("out of luck")
+
+
+def test_a_users_reranker_that_fails_is_a_flagged_fallback(tmp_path: Path) -> None:
+    """The question is answered in retrieval order, and the answer says why; `raise` turns that off."""
+    with RAGPipeline(Shelf(), Broken(), Echo(), settings=Settings.load(data_dir=tmp_path)) as pipeline:
+        answer = pipeline.ask("Why?")
+    assert answer.stages[1].status == "fallback"
+    assert "out of luck" in answer.warnings[0]
+    assert answer.final[0].text == "Bananas are yellow."
+    strict = Settings.load(data_dir=tmp_path, rerank={"on_failure": "raise"})
+    with (
+        RAGPipeline(Shelf(), Broken(), Echo(), settings=strict) as pipeline,
+        pytest.raises(WinnowError, match="luck"),
+    ):
+        pipeline.ask("Why?")

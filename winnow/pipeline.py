@@ -19,7 +19,7 @@ from storage.records import Answer
 from winnow import asking, portal
 from winnow.asking import SearchResult, Stages
 from winnow.settings import Settings
-from winnow.wiring import Wiring
+from winnow.wiring import Wiring, ready_chain
 
 if TYPE_CHECKING:
     from generation.base import Generator
@@ -51,13 +51,12 @@ class RAGPipeline:
         settings: Settings | None = None,
     ) -> None:
         from generation.base import adapted as adapted_generator
-        from rerank.base import adapted as adapted_reranker
         from retrieval.base import adapted as adapted_retriever
 
         self._assign(settings or Settings.load())
-        reranks = adapted_reranker(reranker)
+        chain = ready_chain(reranker, self.settings)
         self._ready = Stages(
-            adapted_retriever(retriever), reranks, adapted_generator(generator), collection, reranks.name
+            adapted_retriever(retriever), chain, adapted_generator(generator), collection, chain.name
         )
 
     @classmethod
@@ -240,7 +239,10 @@ class RAGPipeline:
                 "this pipeline has ready parts: there is no collection, spec, answerer or filter to choose",
                 way_out="Give rerank= a ready reranker, or use RAGPipeline.from_settings().",
             )
-        return self._ready if rerank is None else _with_reranker(self._ready, rerank)
+        if rerank is None:
+            return self._ready
+        chain = ready_chain(rerank, self.settings)
+        return replace(self._ready, reranker=chain, rerank=chain.name)
 
     async def _logged(self, answer: Answer) -> Answer:
         """The answer, saved; a log that cannot be written is a warning on the answer, not a lost answer."""
@@ -251,10 +253,3 @@ class RAGPipeline:
         except WinnowError as error:
             return replace(answer, warnings=(*answer.warnings, f"this answer is not in the log: {error}"))
         return answer
-
-
-def _with_reranker(stages: Stages, reranker: Reranker) -> Stages:
-    from rerank.base import adapted
-
-    ready = adapted(reranker)
-    return replace(stages, reranker=ready, rerank=ready.name)

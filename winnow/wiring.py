@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import anyio
 
@@ -36,6 +36,15 @@ if TYPE_CHECKING:
     from winnow.log import Log
 
 T = TypeVar("T")
+
+
+def ready_chain(reranker: Any, settings: Settings) -> Chain:
+    """A user's reranker as a chain of one: what it gives is checked, a failure is a flagged fallback."""
+    from rerank.base import adapted
+    from rerank.chain import Chain, Link
+
+    checked = adapted(reranker)
+    return Chain([Link(checked)], name=checked.name, on_failure=settings.rerank.on_failure)
 
 
 class Wiring:
@@ -115,14 +124,15 @@ class Wiring:
 
         store = self.collection(collection)
         spec = self.settings.rerank.spec if rerank is None else rerank
+        reranker = self.reranker(store, spec, top_k=top_k)
         return Stages(
             retriever=HybridRetriever(
                 store, self.encoder, self.lexical, mode=self.settings.retrieval.mode, where=condition
             ),
-            reranker=self.reranker(store, spec, top_k=top_k),
+            reranker=reranker,
             generator=self.generator(store, answerer),
             collection=store.name,
-            rerank=spec if isinstance(spec, str) else spec.name,
+            rerank=spec if isinstance(spec, str) else reranker.name,
             fingerprints={
                 "collection": str(store.fingerprint),
                 "settings": self._settings_fingerprint(),
@@ -133,11 +143,10 @@ class Wiring:
 
     def reranker(self, store: TokenScorer, rerank: str | Reranker, *, top_k: int | None = None) -> Reranker:
         """The chain of a spec over a collection's token vectors, or the ready reranker, checked."""
-        from rerank.base import adapted
         from rerank.spec import Spec
 
         if not isinstance(rerank, str):
-            return adapted(rerank)
+            return ready_chain(rerank, self.settings)
         return self.chain(Spec.parse(rerank, top_k=top_k), store)
 
     def chain(self, spec: Spec, store: TokenScorer, *, ready: Mapping[str, Reranker] | None = None) -> Chain:
