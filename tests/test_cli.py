@@ -348,3 +348,14 @@ def test_a_collection_copies_to_a_server(data: Path, monkeypatch: pytest.MonkeyP
         second = as_json("collections", "copy", "default", "--to", server.url, "--data-dir", data)
     assert (first["sent"], first["present"]) == (2, 0)
     assert (second["sent"], second["present"]) == (0, 2)
+
+
+def test_models_are_listed_without_a_network_and_a_failed_fetch_is_a_sentence(data: Path) -> None:
+    """The packaged encoder is here, the others say how to get them; offline a fetch fails clearly."""
+    models = {model["name"]: model for model in as_json("models", "list", "--data-dir", data)}
+    assert models["sentence-transformers/all-MiniLM-L6-v2"]["here"] is True
+    assert "winnow models fetch BAAI/bge-m3" in models["BAAI/bge-m3"]["place"]
+    failed = run("models", "fetch", "nobody/nothing")
+    assert failed.exit_code == 1
+    assert "nobody/nothing" in failed.stderr
+    assert "Traceback" not in failed.output

@@ -91,7 +91,14 @@ def _store(wiring: Wiring) -> Check:
     place = url or f"embedded, in {wiring.settings.collections_dir}"
     if not names:
         return Check("store", "note", f"{place}; no collection yet", "winnow ingest PATH makes one.")
-    return Check("store", "ok", f"{place}; collections: {', '.join(names)}")
+    finding = f"{place}; collections: {', '.join(names)}"
+    chosen = wiring.settings.collection
+    if chosen not in names:
+        return Check(
+            "store", "note", f"{finding}; none is called {chosen!r}", "Choose one with --collection."
+        )
+    # opening it shows what is damaged, locked, or built with another encoder
+    return Check("store", "ok", f"{finding}; {chosen!r} has {wiring.collection().count()} passages")
 
 
 def _log(wiring: Wiring) -> Check:

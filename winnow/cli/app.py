@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from winnow.cli import ask, collections, demo, doctor, documents, evaluate, ingest, log, rerankers
+from winnow.cli import ask, collections, demo, doctor, documents, evaluate, ingest, log, models, rerankers
 
 app = typer.Typer(
     name="winnow",
@@ -23,6 +23,7 @@ app.add_typer(rerankers.app, name="rerankers")
 app.add_typer(log.app, name="log")
 app.add_typer(documents.app, name="documents")
 app.add_typer(collections.app, name="collections")
+app.add_typer(models.app, name="models")
 app.command("evaluate")(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)
 app.command("demo", hidden=True)(demo.demo)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from winnow.cli.options import AsJson, DataDir, settings
+from winnow.cli.options import AsJson, Collection, DataDir, settings
 from winnow.cli.terminal import EXIT_FAILURE, out, print_json, reported, safe
 
 _MARKS = {"ok": ("✓", "green"), "note": ("•", "yellow"), "bad": ("✗", "red")}
 
 
-def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def doctor(collection: Collection = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Check models, store, log, chat endpoint, disk and versions."""
     with reported(as_json):
         from rich.text import Text
 
         from winnow import diagnosis
 
-        checks = diagnosis.run(settings(data_dir))
+        checks = diagnosis.run(settings(data_dir, collection))
         if as_json:
             print_json([check.to_dict() for check in checks])
         else:

@@ -27,7 +27,9 @@ def list_(collection: Collection = None, data_dir: DataDir = None, as_json: AsJs
         from winnow.wiring import Wiring
 
         with Wiring(settings(data_dir, collection)) as wiring:
-            rows = sorted(wiring.manifest().rows(), key=lambda row: row.source)
+            # `pending` is a run's own note of what it is writing, or was when it was killed
+            known = (row for row in wiring.manifest().rows() if row.status != "pending")
+            rows = sorted(known, key=lambda row: row.source)
         if as_json:
             print_json([jsonable.document(row) for row in rows])
             return

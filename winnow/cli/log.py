@@ -77,6 +77,7 @@ def list_(
 def show(
     answer_id: AnswerId,
     prompt: Annotated[bool, typer.Option("--prompt", help="The prompt too.")] = False,
+    collection: InCollection = None,
     calls: Annotated[
         bool, typer.Option("--calls", help="Every exchange with a model (log.llm_calls).")
     ] = False,
@@ -85,11 +86,16 @@ def show(
 ) -> None:
     """One answer with every candidate's rank at every stage."""
     with reported(as_json):
+        from storage.errors import NotFoundError
         from winnow import jsonable
         from winnow.cli import log_rendering, rendering
 
         with _pipeline(data_dir) as pipeline:
             answer = pipeline.log.get(answer_id)
+        if collection is not None and answer.collection != collection:
+            raise NotFoundError(
+                f"answer {answer.id} is of the collection {answer.collection!r}, not {collection!r}"
+            )
         if as_json:
             print_json(jsonable.answer(answer))
             return
