@@ -1,7 +1,7 @@
 # winnow in a slim image, as an ordinary user. The store is a Qdrant server (docker-compose.yml), or embedded in /data.
 FROM docker.io/library/python:3.12-slim
 
-# CPU-only builds: the default index carries gigabytes of CUDA. For a GPU: --build-arg TORCH_INDEX=https://pypi.org/simple
+# CPU-only builds: the default index carries gigabytes of CUDA. For a GPU, build with another TORCH_INDEX.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 ENV PYTHONUNBUFFERED=1 \
