@@ -233,4 +233,7 @@ def _max_tokens(folder: Path, config: dict[str, Any]) -> int:
 
 
 def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise ModelError(f"{path} is damaged: {error}", way_out="Install or fetch the model anew.") from error

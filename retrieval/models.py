@@ -89,15 +89,15 @@ def _from_hub(model: str, *, download: bool) -> LocatedModel:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return LocatedModel(model, Path(snapshot_download(model, local_files_only=True)), "cache")
-    except LocalEntryNotFoundError:
         if not download:
-            raise ModelError(f"the model {model} is not on this machine", way_out=_way_out(model)) from None
+            return LocatedModel(model, Path(snapshot_download(model, local_files_only=True)), "cache")
+    except LocalEntryNotFoundError:
+        raise ModelError(f"the model {model} is not on this machine", way_out=_way_out(model)) from None
     except HFValidationError as error:
         raise ModelError(f"{model!r} is neither a folder nor a hub id: {error}") from error
     try:
         return LocatedModel(model, Path(snapshot_download(model)), "hub")
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ModelError(f"the model {model} cannot be fetched: {error}", way_out=_way_out(model)) from error
 
 

@@ -64,10 +64,7 @@ class EdgeStores:
     def create(self, name: str, fingerprint: Fingerprint) -> EdgeCollection:
         """See `storage.store.CollectionStores.create`."""
         folder = self._folder(name)
-        if (folder / "fingerprint.json").is_file():
-            raise BadInputError(
-                f"the collection {name!r} exists already", way_out="Open it, or choose another name."
-            )
+        _refuse_existing(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -88,9 +85,11 @@ class EdgeStores:
         lock.acquire(self._patience_s)
         # the fingerprint goes first: a crash in between leaves no half collection that looks whole
         (folder / "fingerprint.json").unlink(missing_ok=True)
-        shutil.rmtree(folder / "shard", ignore_errors=True)
+        # out of the way while the lock is held: what another process makes under this name is its own
+        trash = folder.with_name(f".{name}.dropped-{os.getpid()}")
+        folder.rename(trash)
         lock.release()
-        shutil.rmtree(folder)
+        shutil.rmtree(trash)
 
     def _folder(self, name: str) -> Path:
         return self._root / checked_name(name)
@@ -128,6 +127,7 @@ class EdgeCollection:
         lock = CollectionLock(folder)
         lock.acquire(patience_s)
         try:
+            _refuse_existing(folder)  # another process may have made it while this one waited
             shard_folder = folder / "shard"
             shutil.rmtree(shard_folder, ignore_errors=True)  # what a crash left half made
             shard_folder.mkdir()
@@ -137,10 +137,10 @@ class EdgeCollection:
                     shard.update(field_index(path, kind))
                 shard.flush()
             _write_atomically(folder / "fingerprint.json", json.dumps(fingerprint.to_dict(), indent=2))
+            return cls(folder, shard, fingerprint, lock, tuning)
         except BaseException:
             lock.release()
             raise
-        return cls(folder, shard, fingerprint, lock, tuning)
 
     @classmethod
     def load(cls, folder: Path, tuning: Tuning, *, patience_s: float = PATIENCE_S) -> EdgeCollection:
@@ -150,10 +150,10 @@ class EdgeCollection:
             fingerprint = _read_fingerprint(folder)
             with translated(folder):
                 shard = qdrant.EdgeShard.load(str(folder / "shard"))
+            return cls(folder, shard, fingerprint, lock, tuning)
         except BaseException:
             lock.release()
             raise
-        return cls(folder, shard, fingerprint, lock, tuning)
 
     def search(self, legs: Sequence[Leg], limit: int, where: Condition | None = None) -> list[list[Hit]]:
         """All legs in one `query_batch`."""
@@ -271,6 +271,13 @@ class EdgeCollection:
                 self._shard.close()
         finally:
             self._lock.release()
+
+
+def _refuse_existing(folder: Path) -> None:
+    if (folder / "fingerprint.json").is_file():
+        raise BadInputError(
+            f"the collection {folder.name!r} exists already", way_out="Open it, or choose another name."
+        )
 
 
 def _read_fingerprint(folder: Path) -> Fingerprint:

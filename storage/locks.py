@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,7 +50,8 @@ class CollectionLock:
             "command": _command(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        self._note.write_text(json.dumps(note), encoding="utf-8")
+        with suppress(OSError):  # the lock holds without its note; a full disk shows soon enough
+            self._note.write_text(json.dumps(note), encoding="utf-8")
 
     def release(self) -> None:
         if self._lock.is_locked:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -359,3 +361,69 @@ def test_models_are_listed_without_a_network_and_a_failed_fetch_is_a_sentence(da
     assert failed.exit_code == 1
     assert "nobody/nothing" in failed.stderr
     assert "Traceback" not in failed.output
+
+
+def test_two_first_ingests_at_once_lose_nothing(tmp_path: Path) -> None:
+    """Two processes that make the same collection at the same moment: both documents are in it."""
+    for name in ("a.md", "b.md"):
+        (tmp_path / name).write_text(f"# {name}\n\nA sentence about reranking in {name}.\n")
+    words = [sys.executable, "-m", "winnow", "ingest", "--data-dir", str(tmp_path / "d")]
+    both = [
+        subprocess.Popen([*words, str(tmp_path / name)], stdout=subprocess.DEVNULL)
+        for name in ("a.md", "b.md")
+    ]
+    assert [process.wait(timeout=60) for process in both] == [0, 0]
+    assert as_json("collections", "show", "default", "--data-dir", tmp_path / "d")["passages"] == 2
+
+
+def test_a_collection_whose_files_are_gone_is_ingested_anew(tmp_path: Path) -> None:
+    """The manifest of a collection that vanished is not believed."""
+    (tmp_path / "a.md").write_text("# A\n\nA sentence about reranking.\n")
+    words = ("ingest", tmp_path / "a.md", "--data-dir", tmp_path / "d")
+    run(*words)
+    shutil.rmtree(tmp_path / "d" / "collections" / "default")
+    assert as_json(*words)["totals"]["embedded"] == 1
+
+
+def test_a_dry_run_and_a_mistyped_path_leave_no_collection(tmp_path: Path) -> None:
+    """What writes nothing makes nothing."""
+    (tmp_path / "a.md").write_text("# A\n\nA sentence about reranking.\n")
+    dry = run("ingest", tmp_path / "a.md", "--dry-run", "--data-dir", tmp_path / "d")
+    assert "nothing was written" in dry.stdout
+    assert run("ingest", tmp_path / "typo.md", "--data-dir", tmp_path / "d").exit_code == 2
+    assert as_json("collections", "list", "--data-dir", tmp_path / "d") == []
+
+
+def test_comparing_counts_what_a_logged_stage_took(data: Path) -> None:
+    """A stage that the log gives again is not called free."""
+    answer = as_json("ask", QUESTION, "--data-dir", data)
+    took = next(stage["ms"] for stage in answer["stages"] if stage["name"] == "late-interaction")
+    [row] = as_json("log", "compare", "-r", "late-interaction", "--last", 1, "--data-dir", data)["results"]
+    assert row["ms_p50"] == pytest.approx(took, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rerank", "q", "no such file.txt"),
+        ("log", "list", "--since", "9999999999d"),
+        ("log", "list", "--since", "yesterday"),
+        ("log", "feedback", "x", "--passage", "one"),
+        ("search", "bird", "--top-k-retrieve", "100000000000000000000000000"),
+    ],
+)
+def test_bad_values_are_usage_errors_without_a_traceback(data: Path, words: tuple[str, ...]) -> None:
+    """Exit code 2 and a sentence, whatever was typed."""
+    result = run(*words) if words[0] == "rerank" else run(*words, "--data-dir", data)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+
+
+def test_a_pipe_that_is_not_utf8_gets_valid_json(data: Path) -> None:
+    """Chinese reaches a latin-1 pipe escaped, not as an error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "winnow", "search", "重排序", "--json", "--data-dir", str(data)],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"}, capture_output=True, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout.decode("latin-1"))["question"] == "重排序"

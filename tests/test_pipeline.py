@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import BadInputError, FingerprintMismatchError, LogError, NotFoundError, WinnowError
+from storage.errors import (
+    BadInputError,
+    FingerprintMismatchError,
+    LogError,
+    ModelError,
+    NotFoundError,
+    WinnowError,
+)
 from tests.endpoint import Endpoint, said
 from winnow import Candidate, RAGPipeline, Settings
 
@@ -337,3 +344,23 @@ def test_a_users_reranker_that_fails_is_a_flagged_fallback(tmp_path: Path) -> No
         pytest.raises(WinnowError, match="luck"),
     ):
         pipeline.ask("Why?")
+
+
+def test_the_answer_of_a_users_generator_is_sent_to_no_chat_model(tmp_path: Path) -> None:
+    """Replaying it asks who shall answer instead of asking a model unasked."""
+    with RAGPipeline(Shelf(), Longest(), Echo(), settings=Settings.load(data_dir=tmp_path)) as pipeline:
+        answer = pipeline.ask("Why?")
+        with pytest.raises(BadInputError, match="Echo"):
+            pipeline.log.replay(answer.id, "none")
+        assert pipeline.log.replay(answer.id, "none", answerer="extractive").answer.answerer == "extractive"
+
+
+def test_a_missing_model_leaves_the_collection_free(ingested: Path) -> None:
+    """The second attempt fails for the same reason, not because this process locked itself out."""
+    settings = Settings.load(data_dir=ingested / "data", encoder={"model": "nobody/nothing"})
+    with RAGPipeline.from_settings(settings) as pipeline:
+        kept = []
+        for _ in range(2):
+            with pytest.raises(ModelError, match="nobody/nothing") as caught:
+                pipeline.ask("What is reranking?")
+            kept.append(caught)  # a notebook keeps the last exception, and with it what it refers to

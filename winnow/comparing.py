@@ -73,7 +73,7 @@ def _row(
 ) -> SpecRow:
     import numpy as np
 
-    outcomes = [_rerank_outcomes(each.answer) for each in replays]
+    outcomes = [_rerank_outcomes(each) for each in replays]
     ms = [sum(outcome.ms for outcome in stages) for stages in outcomes]
     usage = sum((outcome.usage for stages in outcomes for outcome in stages), Usage())
     return SpecRow(
@@ -103,8 +103,11 @@ def _difference(here: Sequence[float], first: Sequence[float]) -> Difference:
     return difference(float(gains.mean()), means)
 
 
-def _rerank_outcomes(answer: Answer) -> list[Outcome]:
-    return [stage for stage in answer.stages if stage.name not in _NOT_RERANK]
+def _rerank_outcomes(replayed: Replay) -> list[Outcome]:
+    """The rerank stages; one that the log gave again counts with the time and calls that it took then."""
+    then = {stage.name: stage for stage in replayed.original.stages}
+    stages = (stage for stage in replayed.answer.stages if stage.name not in _NOT_RERANK)
+    return [stage if stage.name in replayed.recomputed else then[stage.name] for stage in stages]
 
 
 def _quality(replays: Sequence[Replay], grades: Mapping[str, Grades]) -> list[tuple[float, float]]:

@@ -46,7 +46,7 @@ def run(settings: Settings) -> list[Check]:
             _guarded("encoder", lambda: _encoder(wiring)),
             _guarded("store", lambda: _store(wiring)),
             _guarded("log", lambda: _log(wiring)),
-            _chat(settings),
+            _guarded("chat model", lambda: _chat(settings)),
             _disk(settings),
             *_keys(settings),
         ]
@@ -111,11 +111,19 @@ def _log(wiring: Wiring) -> Check:
 
 def _chat(settings: Settings) -> Check:
     llm = settings.llm
-    if settings.answer.answerer == "extractive":
+    if settings.answer.answerer == "extractive" and not _rerank_asks_chat(settings):
         return Check("chat model", "ok", "none is used: answers are quoted from the passages")
     if settings.chat_api_key() is None and "api.openai.com" in llm.base_url:
         return Check("chat model", "bad", f"{llm.model} at {llm.base_url} needs a key", "Set OPENAI_API_KEY.")
     return Check("chat model", "ok", f"{llm.model} at {llm.base_url} (not asked by this check)")
+
+
+def _rerank_asks_chat(settings: Settings) -> bool:
+    from rerank.registry import describe
+    from rerank.spec import Spec
+
+    needs = {strategy.name: strategy.needs for strategy in describe()}
+    return any("chat model" in needs.get(stage.name, "") for stage in Spec.parse(settings.rerank.spec).stages)
 
 
 def _disk(settings: Settings) -> Check:

@@ -154,9 +154,18 @@ class RAGPipeline:
         documents below the paths whose files are gone, `reindex` encodes unchanged ones again, `dry_run`
         only estimates. With `columns` each line of a CSV, TSV or JSONL is a document of its own.
         """
+        from ingest.discover import discover
+
         several = [paths] if isinstance(paths, str | Path) else list(paths)
-        ingestor = self._wiring.ingestor(collection, columns=columns)
-        return ingestor.run(several, progress=progress, prune=prune, reindex=reindex, dry_run=dry_run)
+        discover(several)  # a mistyped path makes no collection
+        name = collection or self.settings.collection
+        existed = name in self._wiring.stores.names()
+        try:
+            ingestor = self._wiring.ingestor(name, columns=columns)
+            return ingestor.run(several, progress=progress, prune=prune, reindex=reindex, dry_run=dry_run)
+        finally:
+            if dry_run and not existed:
+                self._wiring.drop(name)
 
     @property
     def log(self) -> Log:

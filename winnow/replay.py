@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rerank.base import in_order
 from rerank.spec import Spec
-from storage.errors import SpecError
+from storage.errors import BadInputError, SpecError
 from storage.records import Answer, Candidate, Outcome, Ranking, Retrieval
 from storage.vectors import Floats, max_sim
 from winnow import asking
@@ -196,7 +196,14 @@ def _spec(text: str, top_k: int) -> Spec:
 
 
 def _answerer(original: Answer) -> str:
-    return "extractive" if original.answerer == "extractive" else "openai"
+    if original.answerer == "extractive":
+        return "extractive"
+    if not original.prompt:  # no chat model of ours answered: nothing may be sent to one unasked
+        raise BadInputError(
+            f"answer {original.id} was given by {original.answerer!r}, which cannot be asked again",
+            way_out="Choose who answers the replay: --answerer extractive, or --answerer openai.",
+        )
+    return "openai"
 
 
 def _ids(answer: Answer) -> list[str]:

@@ -170,8 +170,11 @@ class Settings(BaseSettings):
             raise SettingsError(
                 _explained(error), way_out=f"Mend {FILE}, the environment or the flag."
             ) from error
-        except ValueError as error:  # a TOML file that does not parse
-            raise SettingsError(f"{FILE} cannot be read: {error}", way_out=f"Mend {FILE}.") from error
+        except ValueError as error:  # TOML that does not parse, or JSON in the environment
+            raise SettingsError(
+                f"the settings ({FILE} and environment) cannot be read: {error}",
+                way_out=f"Mend {FILE} or the variable.",
+            ) from error
 
     @classmethod
     def settings_customise_sources(

@@ -56,6 +56,7 @@ class Wiring:
         self._parts: dict[str, object] = {}
         self._collections: dict[str, CollectionStore] = {}
         self._chats: dict[str, OpenAIChat] = {}
+        self._keys_used: set[str] = set()
         self._database: Database | None = None
 
     @property
@@ -101,7 +102,7 @@ class Wiring:
                 store = self.stores.open(name)
                 try:
                     self._check(store)
-                except FingerprintMismatchError:
+                except BaseException:
                     store.close()
                     raise
                 self._collections[name] = store
@@ -185,9 +186,17 @@ class Wiring:
             cross_encoder=chosen.cross_encoder,
             device=self.settings.encoder.device,
             exported=self.settings.data_dir / "models",
-            api_key=self.settings.rerank_api_key,
+            api_key=self._rerank_api_key,
             on_failure=chosen.on_failure,
         )
+
+    def unused_keys(self) -> list[str]:
+        """API keys in the environment that nothing of this wiring has read."""
+        return [key for key in self.settings.unused_keys() if key not in self._keys_used]
+
+    def _rerank_api_key(self, profile: str) -> str | None:
+        self._keys_used.add(f"{profile.upper()}_API_KEY")
+        return self.settings.rerank_api_key(profile)
 
     def _score_cache(self) -> ScoreCache | None:
         if not (self.settings.rerank.cache and self.settings.log.enabled):
@@ -238,6 +247,7 @@ class Wiring:
 
         llm = self.settings.llm
         name = model or llm.model
+        self._keys_used.add("OPENAI_API_KEY")
         with self._making:
             if name not in self._chats:
                 self._chats[name] = OpenAIChat.load(
@@ -297,9 +307,17 @@ class Wiring:
             try:
                 return self.collection(name)
             except NotFoundError:
-                self.settings.make_data_dir()
-                self._collections[name] = self.stores.create(name, self._fingerprint())
-                return self._collections[name]
+                return self._create(name)
+
+    def _create(self, name: str) -> CollectionStore:
+        self.settings.make_data_dir()
+        try:
+            self._collections[name] = self.stores.create(name, self._fingerprint())
+        except BadInputError:
+            return self.collection(name)  # another process was quicker
+        # what the manifest may still hold belongs to a collection of that name that is gone
+        self.manifest(name).clear()
+        return self._collections[name]
 
     def _fingerprint(self) -> Fingerprint:
         from ingest.chunking import ChunkSizes, chunker_fingerprint

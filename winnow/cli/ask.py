@@ -36,6 +36,7 @@ def ask(
         chosen = settings(data_dir, collection, answer={"answerer": answerer})
         with RAGPipeline.from_settings(chosen) as pipeline:
             answer = pipeline.ask(question, top_k_retrieve, top_k_rerank, rerank, where=where)
+            unused = pipeline.wiring.unused_keys()
         if as_json:
             from winnow import jsonable
 
@@ -46,8 +47,8 @@ def ask(
         out().print(rendering.answer(answer))
         for warning in answer.warnings:
             warn(warning)
-        if keys := chosen.unused_keys():
-            note(f"{', '.join(keys)} is set, and nothing was sent there: that takes --answerer openai")
+        if unused:
+            note(f"{', '.join(unused)} is set, and nothing was sent there: nothing here asks for it")
 
 
 def search(

@@ -101,10 +101,10 @@ def _show_last(pipeline: RAGPipeline, as_json: bool) -> None:
     from winnow.cli import ingest_rendering
 
     text = pipeline.wiring.manifest().last_run()
-    if text is None:
+    if as_json:
+        print_json(None if text is None else json.loads(text))
+    elif text is None:
         note("Nothing has been ingested into this collection yet.")
-    elif as_json:
-        print_json(json.loads(text))
     else:
         ingest_rendering.print_report(IngestReport.from_dict(json.loads(text)))
 

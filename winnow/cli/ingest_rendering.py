@@ -24,8 +24,8 @@ def progress_bar() -> Iterator[Callable[[Progressed], None]]:
     bar = Progress(
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}", style="dim"),
-        TextColumn("{task.description}", style="dim"),
+        TextColumn("{task.fields[rate]}", style="dim", markup=False),
+        TextColumn("{task.description}", style="dim", markup=False),
         console=err(),
         transient=True,
     )
@@ -80,7 +80,8 @@ def _remarks(result: DocumentResult) -> list[str]:
 def _totals(report: IngestReport) -> Text:
     totals = report.totals
     parts = [f"{totals[status]} {status}" for status in STATUSES if totals[status]]
-    line = Text(", ".join(parts) or "nothing to do", style="bold")
+    line = Text("dry run, nothing was written: " if report.dry_run else "", style="yellow")
+    line.append(", ".join(parts) or "nothing to do", style="bold")
     line.append(
         f"  {totals['chunks']} passages, {totals['embedded']} embedded, {_duration(report.seconds)}",
         style="dim",

@@ -131,6 +131,8 @@ def replay(
             print_json(jsonable.replay(done))
         else:
             out().print(log_rendering.replay(done))
+            for warning in done.answer.warnings:
+                warn(warning)
 
 
 @app.command()

@@ -67,11 +67,11 @@ def moment(text: str) -> datetime:
     """A date as people write it, in this machine's time zone, or an age counted back from now."""
     from storage.errors import BadInputError
 
-    if age := _AGE.fullmatch(text):
-        return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
     try:
+        if age := _AGE.fullmatch(text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
         return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise BadInputError(
             f"{text!r} is neither a date nor an age",
             way_out="Write 2026-05-01, 2026-05-01T12:00, 7d, 12h or 30m.",

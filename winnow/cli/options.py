@@ -28,10 +28,10 @@ Where = Annotated[
     typer.Option("--where", "-w", help="Only passages whose metadata fit: 'lang = \"zh\" and year >= 2020'."),
 ]
 TopKRetrieve = Annotated[
-    int | None, typer.Option("--top-k-retrieve", help="Candidates to retrieve (50).", min=1)
+    int | None, typer.Option("--top-k-retrieve", help="Candidates to retrieve (50).", min=1, max=10_000)
 ]
 TopKRerank = Annotated[
-    int | None, typer.Option("--top-k-rerank", "-k", help="Candidates to keep (5).", min=1)
+    int | None, typer.Option("--top-k-rerank", "-k", help="Candidates to keep (5).", min=1, max=1_000)
 ]
 
 

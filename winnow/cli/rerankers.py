@@ -62,10 +62,7 @@ def rerank(
         from winnow import jsonable
         from winnow.reranking import rerank as rerank_texts
 
-        lines = texts.read_text(encoding="utf-8").splitlines() if texts else sys.stdin.read().splitlines()
-        ranked = rerank_texts(
-            question, [line for line in lines if line.strip()], spec, top_k=top_k, settings=settings(data_dir)
-        )
+        ranked = rerank_texts(question, _lines(texts), spec, top_k=top_k, settings=settings(data_dir))
         if as_json:
             print_json(jsonable.ranked_texts(ranked))
             return
@@ -75,3 +72,13 @@ def rerank(
         for outcome in ranked.outcomes:
             if outcome.status != "ok":
                 warn(f"{outcome.name} {outcome.status}: {outcome.reason}")
+
+
+def _lines(path: Path | None) -> list[str]:
+    from storage.errors import BadInputError
+
+    try:
+        text = path.read_text(encoding="utf-8") if path else sys.stdin.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInputError(f"{path or 'standard input'} cannot be read: {error}") from error
+    return [line for line in text.splitlines() if line.strip()]

@@ -68,7 +68,8 @@ def shortened(path: str) -> str:
 
 def print_json(value: Any) -> None:
     """One JSON value, on one line where nobody reads along."""
-    text = json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None)
+    unicode = "utf" in (sys.stdout.encoding or "").lower()
+    text = json.dumps(value, ensure_ascii=not unicode, indent=2 if sys.stdout.isatty() else None)
     sys.stdout.write(text.encode("utf-8", "replace").decode("utf-8") + "\n")
 
 
