@@ -72,10 +72,12 @@ def _version(name: str) -> str:
 
 
 def _encoder(wiring: Wiring) -> Check:
+    from retrieval.encoder import LEGIBLE
+
     encoder = wiring.encoder
     chinese = encoder.legibility("重排序让最相关的段落排在最前面。")
     finding = f"{encoder.id}, {encoder.dim} dimensions, reads {encoder.max_tokens} tokens"
-    if chinese >= 0.9:
+    if chinese >= LEGIBLE:
         return Check("encoder", "ok", f"{finding}, English and Chinese")
     return Check(
         "encoder",
