@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 import anyio.to_thread
 
@@ -18,6 +18,7 @@ from storage.errors import BadInputError, LogError, WinnowError
 from storage.records import Answer
 from winnow import asking, portal
 from winnow.asking import SearchResult, Stages
+from winnow.choices import AskChoices, SearchChoices
 from winnow.settings import Settings
 from winnow.wiring import Wiring, ready_chain
 
@@ -77,35 +78,24 @@ class RAGPipeline:
         question: str,
         top_k_retrieve: int | None = None,
         top_k_rerank: int | None = None,
-        rerank: str | Reranker | None = None,
-        collection: str | None = None,
-        answerer: str | None = None,
-        where: str | None = None,
+        **choices: Unpack[AskChoices],
     ) -> Answer:
         """Retrieve (50), rerank (to 5), answer, log.
 
-        `rerank` is a spec such as `"late-interaction"` or `"cross-encoder:20,listwise:5"`, or a ready
-        reranker; `where` a filter on the passages' metadata (docs/qdrant.md). Raises WinnowError where no
-        answer is possible; what merely degraded is in `Answer.stages` and `Answer.warnings`.
+        `choices` are those of `AskChoices`: `rerank`, `collection`, `where`, `answerer`. Raises WinnowError
+        where no answer is possible; what merely degraded is in `Answer.stages` and `Answer.warnings`.
         """
-        return portal.call(
-            self._ask, question, top_k_retrieve, top_k_rerank, rerank, collection, answerer, where
-        )
+        return portal.call(self._ask, question, top_k_retrieve, top_k_rerank, choices)
 
     async def aask(
         self,
         question: str,
         top_k_retrieve: int | None = None,
         top_k_rerank: int | None = None,
-        rerank: str | Reranker | None = None,
-        collection: str | None = None,
-        answerer: str | None = None,
-        where: str | None = None,
+        **choices: Unpack[AskChoices],
     ) -> Answer:
         """`ask`, awaited."""
-        return await portal.acall(
-            self._ask, question, top_k_retrieve, top_k_rerank, rerank, collection, answerer, where
-        )
+        return await portal.acall(self._ask, question, top_k_retrieve, top_k_rerank, choices)
 
     def __call__(self, question: str, **options: Any) -> str:
         """The answer's text alone; takes what `ask` takes."""
@@ -116,26 +106,20 @@ class RAGPipeline:
         question: str,
         top_k_retrieve: int | None = None,
         top_k_rerank: int | None = None,
-        rerank: str | Reranker | None = None,
-        collection: str | None = None,
-        where: str | None = None,
+        **choices: Unpack[SearchChoices],
     ) -> SearchResult:
         """Retrieve and rerank, without an answer and without a log entry."""
-        return portal.call(self._search, question, top_k_retrieve, top_k_rerank, rerank, collection, where)
+        return portal.call(self._search, question, top_k_retrieve, top_k_rerank, choices)
 
     async def asearch(
         self,
         question: str,
         top_k_retrieve: int | None = None,
         top_k_rerank: int | None = None,
-        rerank: str | Reranker | None = None,
-        collection: str | None = None,
-        where: str | None = None,
+        **choices: Unpack[SearchChoices],
     ) -> SearchResult:
         """`search`, awaited."""
-        return await portal.acall(
-            self._search, question, top_k_retrieve, top_k_rerank, rerank, collection, where
-        )
+        return await portal.acall(self._search, question, top_k_retrieve, top_k_rerank, choices)
 
     def ingest(
         self,
@@ -193,31 +177,18 @@ class RAGPipeline:
         self.close()
 
     async def _ask(
-        self,
-        question: str,
-        top_k_retrieve: int | None,
-        top_k_rerank: int | None,
-        rerank: str | Reranker | None,
-        collection: str | None,
-        answerer: str | None,
-        where: str | None,
+        self, question: str, retrieve: int | None, keep: int | None, choices: AskChoices
     ) -> Answer:
-        retrieve, keep = self._limits(top_k_retrieve, top_k_rerank)
-        stages = await self._stages(rerank, collection, answerer, keep, where)
+        retrieve, keep = self._limits(retrieve, keep)
+        stages = await self._stages(choices, keep)
         answer = await asking.ask(question, stages, top_k_retrieve=retrieve, top_k_rerank=keep)
         return await self._logged(answer)
 
     async def _search(
-        self,
-        question: str,
-        top_k_retrieve: int | None,
-        top_k_rerank: int | None,
-        rerank: str | Reranker | None,
-        collection: str | None,
-        where: str | None,
+        self, question: str, retrieve: int | None, keep: int | None, choices: SearchChoices
     ) -> SearchResult:
-        retrieve, keep = self._limits(top_k_retrieve, top_k_rerank)
-        stages = await self._stages(rerank, collection, None, keep, where)
+        retrieve, keep = self._limits(retrieve, keep)
+        stages = await self._stages(cast("AskChoices", choices), keep)  # those of ask, but for the answerer
         return await asking.search(question, stages, top_k_retrieve=retrieve, top_k_rerank=keep)
 
     def _limits(self, retrieve: int | None, keep: int | None) -> tuple[int, int]:
@@ -226,24 +197,15 @@ class RAGPipeline:
             self.settings.rerank.top_k if keep is None else keep,
         )
 
-    async def _stages(
-        self,
-        rerank: str | Reranker | None,
-        collection: str | None,
-        answerer: str | None,
-        keep: int,
-        where: str | None,
-    ) -> Stages:
+    async def _stages(self, choices: AskChoices, keep: int) -> Stages:
         if self._closed:
             raise BadInputError("this pipeline is closed", way_out="Make a new one.")
         if self._ready is None:
             # models load on first use, which blocks
-            return await anyio.to_thread.run_sync(
-                lambda: self._wiring.stages(
-                    collection, rerank=rerank, answerer=answerer, top_k=keep, where=where
-                )
-            )
-        if any(given is not None for given in (collection, answerer, where)) or isinstance(rerank, str):
+            return await anyio.to_thread.run_sync(lambda: self._wiring.stages(choices, top_k=keep))
+        rerank = choices.get("rerank")
+        others = [name for name, given in choices.items() if given is not None and name != "rerank"]
+        if others or isinstance(rerank, str):
             raise BadInputError(
                 "this pipeline has ready parts: there is no collection, spec, answerer or filter to choose",
                 way_out="Give rerank= a ready reranker, or use RAGPipeline.from_settings().",

@@ -16,6 +16,7 @@ from storage.errors import BadInputError, FingerprintMismatchError, LogError, No
 from storage.store import CollectionStore, CollectionStores, Fingerprint, TokenScorer
 from winnow import portal
 from winnow.asking import Stages
+from winnow.choices import AskChoices
 from winnow.settings import Settings
 
 if TYPE_CHECKING:
@@ -108,22 +109,14 @@ class Wiring:
                 self._collections[name] = store
             return self._collections[name]
 
-    def stages(
-        self,
-        collection: str | None = None,
-        *,
-        rerank: str | Reranker | None = None,
-        answerer: str | None = None,
-        top_k: int | None = None,
-        where: str | None = None,
-    ) -> Stages:
-        """The three stages over a collection. `rerank` is a spec, or a ready reranker; `where` a filter."""
+    def stages(self, choices: AskChoices, *, top_k: int | None = None) -> Stages:
+        """The three stages over a collection; `top_k` is what the last rerank stage keeps."""
         from retrieval.hybrid import HybridRetriever
         from storage.filters import parse_filter
 
+        where, rerank = choices.get("where"), choices.get("rerank")
         condition = parse_filter(where) if where else None
-
-        store = self.collection(collection)
+        store = self.collection(choices.get("collection"))
         spec = self.settings.rerank.spec if rerank is None else rerank
         reranker = self.reranker(store, spec, top_k=top_k)
         return Stages(
@@ -131,7 +124,7 @@ class Wiring:
                 store, self.encoder, self.lexical, mode=self.settings.retrieval.mode, where=condition
             ),
             reranker=reranker,
-            generator=self.generator(store, answerer),
+            generator=self.generator(store, choices.get("answerer")),
             collection=store.name,
             rerank=spec if isinstance(spec, str) else reranker.name,
             fingerprints={

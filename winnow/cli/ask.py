@@ -35,7 +35,7 @@ def ask(
 
         chosen = settings(data_dir, collection, answer={"answerer": answerer})
         with RAGPipeline.from_settings(chosen) as pipeline:
-            answer = pipeline.ask(question, top_k_retrieve, top_k_rerank, rerank, where=where)
+            answer = pipeline.ask(question, top_k_retrieve, top_k_rerank, rerank=rerank, where=where)
             unused = pipeline.wiring.unused_keys()
         if as_json:
             from winnow import jsonable
@@ -66,7 +66,7 @@ def search(
         from winnow.pipeline import RAGPipeline
 
         with RAGPipeline.from_settings(settings(data_dir, collection)) as pipeline:
-            found = pipeline.search(question, top_k_retrieve, top_k_rerank, rerank, where=where)
+            found = pipeline.search(question, top_k_retrieve, top_k_rerank, rerank=rerank, where=where)
         if as_json:
             from winnow import jsonable
 

@@ -1,0 +1,25 @@
+"""What may be chosen for one question, instead of what the settings say."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from rerank.base import Reranker
+
+
+class SearchChoices(TypedDict, total=False):
+    """Choices for retrieving and reranking. None, or nothing, leaves a choice to the settings.
+
+    `rerank`: a spec such as `"late-interaction"` or `"cross-encoder:20,listwise:5"`, or a ready reranker.
+    `collection`: its name. `where`: a filter on the passages' metadata (docs/qdrant.md).
+    """
+
+    rerank: str | Reranker | None
+    collection: str | None
+    where: str | None
+
+
+class AskChoices(SearchChoices, total=False):
+    """Choices for a question that is answered. `answerer`: `"extractive"` or `"openai"`."""
+
+    answerer: str | None
