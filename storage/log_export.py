@@ -112,7 +112,7 @@ def write_beir(entries: Iterable[Entry], folder: Path) -> int:
     for answer, feedback, _ in entries:
         if not feedback.grades:
             continue
-        query = queries.setdefault(answer.question, answer.id)
+        query = queries.setdefault(answer.understood, answer.id)
         for place, candidate in enumerate(answer.candidates, start=1):
             title = candidate.chunk.context
             corpus.setdefault(candidate.id, {"_id": candidate.id, "title": title, "text": candidate.text})

@@ -11,12 +11,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from storage.errors import NotFoundError
-from storage.records import Answer, Candidate, Chunk, Citation, Exchange, Outcome, Usage
+from storage.records import Answer, Candidate, Chunk, Citation, Exchange, FollowUp, Outcome, Usage
 from storage.tables import (
     AnswerRow,
     CallRow,
     CandidateRow,
     CitationRow,
+    FollowUpRow,
     PassageRow,
     PromptRow,
     RankRow,
@@ -89,10 +90,21 @@ def read_answer(connection: Connection, number: int) -> Answer:
     return _answer_of(
         row,
         prompt or "",
+        _follow_up_of(connection, number),
         _stages_of(_in_order(connection, StageRow, number), connection.execute(calls)),
         _in_order(connection, CitationRow, number),
         _candidates_of(connection.execute(passages), connection.execute(ranks)),
     )
+
+
+def _follow_up_of(connection: Connection, number: int) -> FollowUp | None:
+    query = (
+        select(FollowUpRow.question, FollowUpRow.prompt, AnswerRow.id)
+        .join(AnswerRow, AnswerRow.number == FollowUpRow.follows, isouter=True)
+        .where(FollowUpRow.answer_number == number)
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else FollowUp(row.question, row.prompt, row.id or "")
 
 
 def _in_order(connection: Connection, table: type[StageRow | CitationRow], number: int) -> Sequence[Any]:
@@ -181,6 +193,7 @@ def _candidates_of(passages: Iterable[Any], ranks: Iterable[Any]) -> tuple[Candi
 def _answer_of(
     row: Any,
     prompt: str,
+    follow_up: FollowUp | None,
     stages: tuple[Outcome, ...],
     citations: Iterable[Any],
     candidates: tuple[Candidate, ...],
@@ -203,6 +216,7 @@ def _answer_of(
         warnings=tuple(json.loads(row.warnings)),
         prompt=prompt,
         fingerprints=_mapping(row.fingerprints),
+        follow_up=follow_up,
     )
 
 

@@ -15,6 +15,7 @@ from storage.tables import (
     CallRow,
     CitationRow,
     FeedbackRow,
+    FollowUpRow,
     PassageRow,
     PromptRow,
     StageRow,
@@ -26,6 +27,7 @@ MARK = "[redacted]"
 COLUMNS: Mapping[type[Base], tuple[tuple[str, ...], tuple[str, ...]]] = {
     AnswerRow: (("question", "text"), ("warnings",)),
     PromptRow: (("text",), ()),
+    FollowUpRow: (("question", "prompt"), ()),
     StageRow: (("reason",), ()),
     CallRow: (("reply", "error"), ("messages",)),
     CitationRow: (("source", "title", "quote"), ("headings",)),

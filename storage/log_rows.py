@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from storage.records import Answer, Candidate, Chunk, Citation, Outcome, Usage, worst
+from storage.records import Answer, Candidate, Chunk, Citation, FollowUp, Outcome, Usage, worst
 
 # A row on its way into or out of the database: column name → value.
 Row = dict[str, Any]
@@ -77,6 +77,14 @@ def answer_row(answer: Answer) -> Row:
 
 def prompt_rows(number: int, prompt: str) -> list[Row]:
     return [clean({"answer_number": number, "text": prompt})] if prompt else []
+
+
+def follow_up_rows(number: int, follow_up: FollowUp | None, follows: int | None) -> list[Row]:
+    """`follows` is the number of the answer before, where the log has it."""
+    if follow_up is None:
+        return []
+    row: Row = {"question": follow_up.question, "prompt": follow_up.prompt}
+    return [clean({"answer_number": number, **row, "follows": follows})]
 
 
 def stage_rows(number: int, stages: Sequence[Outcome]) -> list[Row]:

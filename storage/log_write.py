@@ -17,6 +17,7 @@ from storage.tables import (
     CallRow,
     CandidateRow,
     CitationRow,
+    FollowUpRow,
     PassageRow,
     PromptRow,
     RankRow,
@@ -55,6 +56,7 @@ def insert_answer(
     _write(connection, insert_new(connection, PassageRow), passages)
     rows: dict[type[Base], Sequence[Row]] = {
         PromptRow: log_rows.prompt_rows(number, answer.prompt),
+        FollowUpRow: log_rows.follow_up_rows(number, answer.follow_up, _followed(connection, answer)),
         StageRow: log_rows.stage_rows(number, answer.stages),
         CallRow: log_rows.call_rows(number, answer.stages),
         CandidateRow: log_rows.candidate_rows(number, answer, passages),
@@ -65,6 +67,14 @@ def insert_answer(
         statement = _CANDIDATE if table is CandidateRow else insert(table)
         _write(connection, statement, [redactor.row(table, one) for one in some])
     index(connection, [(number, row["question"], row["text"])])
+
+
+def _followed(connection: Connection, answer: Answer) -> int | None:
+    """The number of the answer that this one follows; an answer that is not in the log cannot be linked."""
+    if answer.follow_up is None:
+        return None
+    before = select(AnswerRow.number).where(AnswerRow.id == answer.follow_up.answer_id)
+    return connection.execute(before).scalar()
 
 
 def passage_rows(answer: Answer, redactor: Redactor) -> list[Row]:

@@ -18,6 +18,9 @@ Status = Literal["ok", "repaired", "partial", "fallback"]
 STATUS_ORDER: tuple[Status, ...] = ("ok", "repaired", "partial", "fallback")
 
 
+# The stages of an answer that are no rerank stages, by name.
+AROUND_RERANK = ("rewrite", "retrieval", "generation")
+
 # One cause, three stages: each gives this same reason, so that a person reads it once.
 UNREADABLE_QUESTION = "the encoder cannot read the question (the profile `multilingual` can)"
 
@@ -275,6 +278,19 @@ class Generation:
     prompt: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """How a question that leans on earlier ones was understood.
+
+    `question` stands by itself: it was searched and answered. `prompt` is what a model was sent to write it,
+    empty where none was asked; `answer_id` is the logged answer before, empty where that is not in the log.
+    """
+
+    question: str
+    prompt: str = ""
+    answer_id: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """A question, its answer, and everything that happened on the way.
@@ -282,6 +298,7 @@ class Answer:
     `candidates` holds all that retrieval found: the final ones first, then the others in the order in
     which they would have followed; `ranks["final"]` counts the final ones. `fingerprints` maps
     `settings`, `prompt` and `collection` to hashes that say whether a replay meets the same conditions.
+    `question` is as it was typed; `follow_up` says how it was understood where it followed earlier ones.
     """
 
     id: str
@@ -301,6 +318,12 @@ class Answer:
     warnings: tuple[str, ...] = ()
     prompt: str = ""
     fingerprints: Mapping[str, str] = field(default_factory=dict)
+    follow_up: FollowUp | None = None
+
+    @property
+    def understood(self) -> str:
+        """The question that was searched and answered: as typed, or rewritten with the earlier turns."""
+        return self.follow_up.question if self.follow_up else self.question
 
     @property
     def usage(self) -> Usage:

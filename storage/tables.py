@@ -62,6 +62,23 @@ class AnswerRow(Base):
     replay_of: Mapped[int | None] = mapped_column(ForeignKey("answers.number", ondelete="SET NULL"))
 
 
+class FollowUpRow(Base):
+    """How the question of an answer was understood where it followed earlier ones.
+
+    `prompt` is what a model was sent for that; `follows` is the number of the answer before.
+    """
+
+    __tablename__ = "follow_ups"
+    __table_args__ = (Index("ix_follow_ups_follows", "follows"),)
+
+    answer_number: Mapped[int] = mapped_column(
+        ForeignKey("answers.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    question: Mapped[str]
+    prompt: Mapped[str]
+    follows: Mapped[int | None] = mapped_column(ForeignKey("answers.number", ondelete="SET NULL"))
+
+
 class PromptRow(Base):
     """What was sent to the chat model; apart from `answers`, so that lists need not read past it."""
 

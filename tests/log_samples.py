@@ -13,7 +13,7 @@ from types import MappingProxyType
 from sqlalchemy import create_engine, text
 
 from storage.database import Database
-from storage.records import Answer, Candidate, Chunk, Citation, Exchange, Outcome, Usage
+from storage.records import Answer, Candidate, Chunk, Citation, Exchange, FollowUp, Outcome, Usage
 
 # The contract of the log holds for every kind of database that is named here.
 DATABASES = ["sqlite", *filter(None, [os.environ.get("WINNOW_TEST_DATABASE_URL")])]
@@ -123,6 +123,7 @@ def a_full_answer(id: str = "0198a-full", *, candidates: int = 50) -> Answer:  #
         warnings=("the log was slow", "警告"),
         prompt="Passages:\n[1] …\n问题：为什么？",
         fingerprints={"settings": "ab12", "prompt": "cd34", "collection": "ef56"},
+        follow_up=FollowUp("为什么精排需要重排序？", "Q: 什么是精排？\n最后一个问题：为什么？"),
     )
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from storage.answer_log import AnswerLog
 from storage.database import Database
 from storage.errors import LogError, NotFoundError
-from storage.records import Answer, Candidate, Chunk, Outcome
+from storage.records import Answer, Candidate, Chunk, FollowUp, Outcome
 from tests.log_samples import DATABASES, NOON, a_candidate, a_database, a_full_answer, a_plain_answer
 
 
@@ -271,3 +271,29 @@ def test_eight_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None
         assert len(log.list(limit=1000)) == 80
         assert count(database, "passages") == 50
         assert log.get("7-9") == a_full_answer("7-9")
+
+
+def test_a_follow_up_is_linked_to_the_answer_before_while_the_log_has_it(
+    database: Database, log: AnswerLog
+) -> None:
+    """The link is an id; it goes when that answer is forgotten, what was understood stays."""
+    first = a_plain_answer(1)
+    second = a_plain_answer(2, follow_up=FollowUp("question 1 question 2", "prompt", first.id))
+    log.save(first)
+    log.save(second)
+    assert log.get(second.id) == second
+    with database.reading() as connection:
+        row = connection.exec_driver_sql(
+            f"SELECT understood, follows FROM v_answers WHERE id = '{second.id}'"
+        )
+        assert tuple(row.one()) == ("question 1 question 2", first.id)
+    with database.writing() as connection:
+        connection.exec_driver_sql(f"DELETE FROM answers WHERE id = '{first.id}'")
+        connection.commit()
+    assert log.get(second.id).follow_up == FollowUp("question 1 question 2", "prompt")
+
+
+def test_a_follow_up_of_an_answer_that_is_not_in_the_log_is_kept_without_the_link(log: AnswerLog) -> None:
+    """The answer before may have been asked while the log was off."""
+    log.save(a_plain_answer(2, follow_up=FollowUp("whole", "", "nowhere")))
+    assert log.get(a_plain_answer(2).id).follow_up == FollowUp("whole")

@@ -14,6 +14,7 @@ from storage.answer_log import AnswerLog
 from storage.database import Database
 from storage.database_errors import translated
 from storage.errors import LogError, MissingDependencyError
+from storage.log_words import indexed
 from storage.migrations.upgrade import known_revisions, upgrade
 from storage.tables import Base
 from storage.tables_manifest import RunRow
@@ -24,6 +25,7 @@ COLUMNS = {
     " completion_tokens cost top_k_retrieve top_k_rerank question text timings_ms warnings fingerprints"
     " retries cached feedback judged replay_of",
     "prompts": "answer_number text",
+    "follow_ups": "answer_number question prompt follows",
     "stages": "answer_number position name status reason ms calls prompt_tokens completion_tokens cost"
     " retries cached",
     "llm_calls": "answer_number stage_position position model messages reply error ms calls prompt_tokens"
@@ -44,7 +46,8 @@ COLUMNS = {
 
 VIEWS = {
     "v_answers": "id created_at question answer collection rerank answerer status answered ms calls"
-    " prompt_tokens completion_tokens cost feedback judged replay_of candidates citations prompt",
+    " prompt_tokens completion_tokens cost feedback judged replay_of candidates citations prompt understood"
+    " follows",
     "v_rank_moves": "answer_id created_at question rerank place slot cited step stage rank score stage_before"
     " rank_before rose_by chunk_id source title page passage",
     "v_costs": "day collection rerank stage runs calls prompt_tokens completion_tokens cost"
@@ -84,10 +87,11 @@ def test_the_migrations_make_what_the_mappings_say(tmp_path: Path) -> None:
     assert [one for one in differences if one not in expected] == []
 
 
-def test_an_answer_survives_the_upgrade_from_the_oldest_schema(tmp_path: Path) -> None:
-    """A log that the first winnow wrote opens, keeps its answers and takes new ones."""
+@pytest.mark.parametrize("revision", known_revisions()[:-1])
+def test_an_answer_survives_the_upgrade_from_every_schema(tmp_path: Path, revision: str) -> None:
+    """A log that an earlier winnow wrote opens, keeps its answers and takes new ones."""
     path = tmp_path / "log.db"
-    oldest_schema(path)
+    earlier_schema(path, revision)
     with Database.open(path) as database:
         log = AnswerLog(database)
         assert [row.id for row in log.search("问题")] == ["old-1"]
@@ -95,25 +99,45 @@ def test_an_answer_survives_the_upgrade_from_the_oldest_schema(tmp_path: Path) -
         assert (old.question, old.text, old.prompt) == ("旧问题", "旧答案", "old prompt")
         assert [candidate.ranks for candidate in old.candidates] == [{"dense": 3, "final": 1}]
         assert old.candidates[0].scores == {"dense": 0.5}
+        assert old.follow_up is None
         log.save(a_full_answer())
         assert log.get(a_full_answer().id) == a_full_answer()
-    assert columns_of(path)["alembic_version"] == "version_num"
+        with database.reading() as connection:
+            counted = connection.exec_driver_sql("SELECT id, understood FROM v_answers ORDER BY id").all()
+    assert [tuple(row) for row in counted] == [
+        (a_full_answer().id, a_full_answer().understood),
+        ("old-1", None),
+    ]
+    assert columns_of(path) == columns_of_a_new_one(tmp_path)
 
 
-def oldest_schema(path: Path) -> None:
-    """A database of schema 0001 with one answer, written with plain SQL."""
+def columns_of_a_new_one(folder: Path) -> dict[str, str]:
+    Database.open(folder / "new.db").close()
+    return columns_of(folder / "new.db")
+
+
+def earlier_schema(path: Path, revision: str) -> None:
+    """A database of an earlier schema with one answer, written with plain SQL."""
+    statements = [
+        "INSERT INTO answers (number, id, created_at, collection, rerank, answerer, status, answered, ms,"
+        " calls, prompt_tokens, completion_tokens, cost, top_k_retrieve, top_k_rerank, question, text, timings_ms,"
+        " warnings, fingerprints) VALUES (1, 'old-1', '2026-01-01T00:00:00.000000+00:00', 'c', 'maxsim',"
+        " 'extractive', 'ok', 1, 5.0, 0, 0, 0, NULL, 50, 5, '旧问题', '旧答案', '{}', '[]', '{}')",
+        "INSERT INTO prompts VALUES (1, 'old prompt')",
+        "INSERT INTO stages (answer_number, position, name, status, reason, ms, calls, prompt_tokens,"
+        " completion_tokens, cost) VALUES (1, 0, 'retrieval', 'ok', '', 5.0, 0, 0, 0, NULL)",
+        "INSERT INTO passages VALUES (1, 'h', 'c1', 'd1', 's', 't', 'p', 0, 1, 0, '[]', NULL, 1, '{}')",
+        "INSERT INTO candidates VALUES (1, 0, 1, 1, 0)",
+        "INSERT INTO ranks (answer_number, position, step, stage, rank, score)"
+        " VALUES (1, 0, 0, 'dense', 3, 0.5), (1, 0, 1, 'final', 1, NULL)",
+    ]
+    if revision > "0001":  # from 0002 on the program fed the search index itself
+        words = f"'{indexed('旧问题')}', '{indexed('旧答案')}'"
+        statements.append(f"INSERT INTO answers_fts (rowid, question, text) VALUES (1, {words})")
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
-        upgrade(connection, "0001")
-        for statement in (
-            "INSERT INTO answers VALUES (1, 'old-1', '2026-01-01T00:00:00.000000+00:00', 'c', 'maxsim',"
-            " 'extractive', 'ok', 1, 5.0, 0, 0, 0, NULL, 50, 5, '旧问题', '旧答案', '{}', '[]', '{}')",
-            "INSERT INTO prompts VALUES (1, 'old prompt')",
-            "INSERT INTO stages VALUES (1, 0, 'retrieval', 'ok', '', 5.0, 0, 0, 0, NULL)",
-            "INSERT INTO passages VALUES (1, 'h', 'c1', 'd1', 's', 't', 'p', 0, 1, 0, '[]', NULL, 1, '{}')",
-            "INSERT INTO candidates VALUES (1, 0, 1, 1, 0)",
-            "INSERT INTO ranks VALUES (1, 0, 0, 'dense', 3, 0.5), (1, 0, 1, 'final', 1, NULL)",
-        ):
+        upgrade(connection, revision)
+        for statement in statements:
             connection.exec_driver_sql(statement)
     engine.dispose()
 

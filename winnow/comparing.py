@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from storage.errors import BadInputError
-from storage.records import Answer, Outcome, Usage
+from storage.records import AROUND_RERANK, Answer, Outcome, Usage
 from winnow.replay import Replay, replay
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 Grades = Mapping[str, int]
 
-_NOT_RERANK = ("retrieval", "generation")
 _SEED = 13
 
 
@@ -106,7 +105,7 @@ def _difference(here: Sequence[float], first: Sequence[float]) -> Difference:
 def _rerank_outcomes(replayed: Replay) -> list[Outcome]:
     """The rerank stages; one that the log gave again counts with the time and calls that it took then."""
     then = {stage.name: stage for stage in replayed.original.stages}
-    stages = (stage for stage in replayed.answer.stages if stage.name not in _NOT_RERANK)
+    stages = (stage for stage in replayed.answer.stages if stage.name not in AROUND_RERANK)
     return [stage if stage.name in replayed.recomputed else then[stage.name] for stage in stages]
 
 

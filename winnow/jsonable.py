@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from storage.errors import WinnowError
 from storage.log_records import AnswerSummary
-from storage.records import Answer, Candidate, Citation, Outcome, Usage
+from storage.records import AROUND_RERANK, Answer, Candidate, Citation, Outcome, Usage
 from winnow.asking import SearchResult
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def answer(value: Answer) -> Json:
     return {
         "id": value.id,
         "question": value.question,
+        "follow_up": value.follow_up and asdict(value.follow_up),
         "answer": value.text,
         "answered": value.answered,
         "answerer": value.answerer,
@@ -105,7 +106,7 @@ def search_result(value: SearchResult) -> Json:
 
 def candidates(values: Sequence[Candidate], stages: Sequence[Outcome]) -> list[Json]:
     """Candidates with every stage's rank and score: null where a stage did not see them."""
-    reranks = [outcome.name for outcome in stages if outcome.name not in ("retrieval", "generation")]
+    reranks = [outcome.name for outcome in stages if outcome.name not in AROUND_RERANK]
     scored = [*_RETRIEVAL_RANKS, *reranks]
     return [
         {

@@ -9,17 +9,28 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from storage.records import Answer, Candidate, Citation, Outcome
+from storage.records import AROUND_RERANK, Answer, Candidate, Citation, Outcome
 from winnow.asking import SearchResult
 from winnow.cli.terminal import safe, shortened
 
 _STATUS_STYLE = {"ok": "green", "repaired": "yellow", "partial": "yellow", "fallback": "red"}
-_NOT_RERANK = ("retrieval", "generation")
 
 
 def answer(value: Answer) -> RenderableType:
     """The answer, its citations, where each of the final passages came from, and how to look closer."""
-    parts: list[RenderableType] = [safe(value.text), Text()]
+    return Group(understood(value), safe(value.text), Text(), below_answer(value))
+
+
+def understood(value: Answer) -> Text:
+    """How a follow-up was understood, where that is not as it was typed; otherwise nothing."""
+    if value.understood == value.question:
+        return Text(end="")
+    return safe(f"Understood as: {value.understood}\n", "dim")
+
+
+def below_answer(value: Answer) -> RenderableType:
+    """What stands below the text of an answer."""
+    parts: list[RenderableType] = []
     if value.citations:
         parts += [_citations(value.citations), Text()]
     parts += [moves(value.candidates, value.stages), stage_line(value)]
@@ -35,9 +46,12 @@ def logged_answer(value: Answer) -> RenderableType:
         f"{value.id}  {value.created_at.astimezone():%Y-%m-%d %H:%M:%S}  collection {value.collection}  "
         f"rerank {value.rerank}  answerer {value.answerer}"
     )
+    if value.follow_up and value.follow_up.answer_id:
+        facts += f"  follows {value.follow_up.answer_id}"
     parts: list[RenderableType] = [
         safe(value.question, "bold"),
         safe(facts, "dim"),
+        understood(value),
         Text(),
         safe(value.text),
         Text(),
@@ -87,7 +101,7 @@ def _all_ranks(value: Answer, cited: set[str]) -> RenderableType:
 
 
 def _stage_columns(stages: Sequence[Outcome]) -> list[str]:
-    return ["dense", "lexical", "retrieval", *(s.name for s in stages if s.name not in _NOT_RERANK)]
+    return ["dense", "lexical", "retrieval", *(s.name for s in stages if s.name not in AROUND_RERANK)]
 
 
 def _citations(citations: Sequence[Citation]) -> RenderableType:
