@@ -21,6 +21,12 @@ class ScoreFloor:
         self._at_least = at_least
         self._stage = stage
 
+    @property
+    def fingerprint(self) -> str:
+        """That of the answerer, where it has one, and the floor."""
+        stage = f" of {self._stage}" if self._stage else ""
+        return f"{getattr(self._generator, 'fingerprint', '')} from {self._at_least}{stage}".strip()
+
     async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
         if self._passes(candidates):
             return await self._generator.generate(question, candidates)

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from generation.language import language_of
+from generation.language import HAN, language_of
 from generation.prompts import harmless
 from generation.templating import Templates
-from storage.chat import ChatModel, Message
+from storage.chat import ChatModel, Completion, Message
 from storage.errors import ChatError
-from storage.records import Outcome
+from storage.records import Exchange, Outcome
 
 STAGE = "rewrite"
 TURNS = 4
 _MAX_TOKENS = 256
 _ANSWER = 600
 _LONGEST = 1000
+
+# What points back in a question: "this" and "that" do so before a verb or at the end.
+_POINTS_BACK = re.compile(
+    r"\b(?:its?|itself|they|them|their|he|she|him|her|his|these|those|former|latter|else|instead)\b"
+    r"|\b(?:which|the other|another) ones?\b"
+    r"|\b(?:is|was|does|did|can|will) (?:this|that)\b|\b(?:this|that)(?:\s+(?:one|is|was|does|did|mean|means|happen|work)\b|\W*$)"
+    r"|^\W*(?:and|or|but|so|then|also|why not|what about|how about|what if)\b"
+    r"|[它他她这]|那(?!么)|其中|前者|后者|上述|(?<!应)该|呢\W*$|^\W*(?:还有|另外|然后|那么|但是)",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[^\W_]+")
+# Shorter questions, in words or Chinese characters, rarely stand by themselves.
+_FEW_WORDS, _FEW_CHARACTERS = 2, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +59,14 @@ class Rewriter(Protocol):
 
 
 class JoinedRewriter:
-    """A Rewriter without a model: the question before, then this one. Enough for shared words and vectors."""
+    """A Rewriter without a model: earlier questions, then this one. Enough for shared words and vectors.
+
+    A question that neither points back ("it", "and …", 它, 呢) nor is very short stays as it is; of the
+    earlier ones those are taken on which it leans, back to the first that stands by itself.
+    """
 
     async def rewrite(self, question: str, turns: Sequence[Turn]) -> Rewrite:
-        return Rewrite(_joined(question, turns), Outcome(STAGE))
+        return Rewrite(_joined(question, turns) if _leans(question) else question, Outcome(STAGE))
 
 
 class ChatRewriter:
@@ -57,9 +75,12 @@ class ChatRewriter:
     Where the endpoint fails or its reply is no question, the turns are joined and the outcome is `fallback`.
     """
 
-    def __init__(self, chat: ChatModel, templates: Templates | None = None) -> None:
+    def __init__(
+        self, chat: ChatModel, templates: Templates | None = None, *, keep_exchanges: bool = False
+    ) -> None:
         self._chat = chat
         self._templates = templates or Templates.load()
+        self._keep_exchanges = keep_exchanges
 
     async def rewrite(self, question: str, turns: Sequence[Turn]) -> Rewrite:
         if not turns:
@@ -75,16 +96,37 @@ class ChatRewriter:
             reason = f"the question was joined to the one before: {error}"
             return Rewrite(_joined(question, turns), Outcome(STAGE, "fallback", reason, ms), prompt)
         rewritten = " ".join(completion.text.split()).strip("\"'“”「」")
-        outcome = Outcome(STAGE, ms=completion.ms, usage=completion.usage)
+        outcome = Outcome(STAGE, "ok", "", completion.ms, completion.usage, self._kept(prompt, completion))
         if completion.refusal or not rewritten or len(rewritten) > _LONGEST:
             reason = "the question was joined to the one before: the model's reply is no question"
-            outcome = Outcome(STAGE, "fallback", reason, completion.ms, completion.usage)
+            outcome = replace(outcome, status="fallback", reason=reason)
             rewritten = _joined(question, turns)
         return Rewrite(rewritten, outcome, prompt)
 
+    def _kept(self, prompt: str, completion: Completion) -> tuple[Exchange, ...]:
+        if not self._keep_exchanges:
+            return ()
+        reply = completion.text or completion.refusal
+        return (Exchange(completion.model, (("user", prompt),), reply, completion.usage, completion.ms),)
+
 
 def _joined(question: str, turns: Sequence[Turn]) -> str:
-    return f"{turns[-1].question.strip()} {question.strip()}" if turns else question
+    """The question behind the one before, and behind those on which that leans in its turn."""
+    parts = [question.strip()]
+    for turn in reversed(turns[-TURNS:]):
+        parts.insert(0, turn.question.strip())
+        if not _leans(turn.question):
+            break
+    return " ".join(parts)
+
+
+def _leans(question: str) -> bool:
+    """Whether a question seems to need what was said before."""
+    if _POINTS_BACK.search(question.strip()):
+        return True
+    if language_of(question) == "zh":
+        return len(HAN.findall(question)) <= _FEW_CHARACTERS and not _WORD.search(HAN.sub(" ", question))
+    return len(_WORD.findall(question)) <= _FEW_WORDS
 
 
 def _shown(turns: Sequence[Turn]) -> str:

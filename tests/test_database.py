@@ -120,7 +120,8 @@ def earlier_schema(path: Path, revision: str) -> None:
     """A database of an earlier schema with one answer, written with plain SQL."""
     statements = [
         "INSERT INTO answers (number, id, created_at, collection, rerank, answerer, status, answered, ms,"
-        " calls, prompt_tokens, completion_tokens, cost, top_k_retrieve, top_k_rerank, question, text, timings_ms,"
+        " calls, prompt_tokens, completion_tokens, cost, top_k_retrieve, top_k_rerank, question, text,"
+        " timings_ms,"
         " warnings, fingerprints) VALUES (1, 'old-1', '2026-01-01T00:00:00.000000+00:00', 'c', 'maxsim',"
         " 'extractive', 'ok', 1, 5.0, 0, 0, 0, NULL, 50, 5, '旧问题', '旧答案', '{}', '[]', '{}')",
         "INSERT INTO prompts VALUES (1, 'old prompt')",

@@ -294,7 +294,45 @@ def test_a_rewrite_that_fails_is_a_flagged_join(
     """The question goes on with the one before it, and the outcome says why."""
     endpoint.enqueue(reply)
     rewrite = rewritten(endpoint, "When?", TURNS)
-    assert rewrite.question == "Who made it? When?"
+    assert rewrite.question == "What is MaxSim? Who made it? When?"
     assert rewrite.outcome.status == "fallback"
     assert reason in rewrite.outcome.reason
     assert anyio.run(JoinedRewriter().rewrite, "When?", TURNS).question == rewrite.question
+
+
+@pytest.mark.parametrize(
+    ("question", "leans"),
+    [
+        ("And in Chinese?", True),
+        ("Who made it?", True),
+        ("What does that mean?", True),
+        ("How is this different?", True),
+        ("Which one is faster?", True),
+        ("When exactly?", True),
+        ("那中文呢？", True),
+        ("它是谁提出的？", True),
+        ("为什么？", True),
+        ("What is reranking?", False),
+        ("Which passages does a reranker see that retrieval missed?", False),
+        ("What should this reranker strategy return?", False),
+        ("什么是重排序？", False),
+        ("应该怎么选择召回数量？", False),
+        ("BM25 是什么？", False),
+        ("BM25是什么？", False),
+    ],
+)
+def test_without_a_model_only_a_question_that_points_back_is_joined(question: str, leans: bool) -> None:
+    """A question that stands by itself is not watered down with the one before."""
+    turns = [Turn("What is MaxSim?", "A score."), Turn("What is BM25 good for?", "Words.")]
+    rewrite = anyio.run(JoinedRewriter().rewrite, question, turns)
+    assert rewrite.question == (f"What is BM25 good for? {question}" if leans else question)
+    assert rewrite.outcome.status == "ok"
+
+
+def test_the_exchange_of_a_rewrite_is_kept_where_asked_for(endpoint: Endpoint) -> None:
+    """With `log.llm_calls` the rewrite is seen word for word, like any other call."""
+    endpoint.enqueue("When was MaxSim made?")
+    rewrite = run(endpoint, lambda chat: ChatRewriter(chat, keep_exchanges=True).rewrite("When?", TURNS))
+    [exchange] = rewrite.outcome.exchanges
+    assert exchange.messages == (("user", rewrite.prompt),)
+    assert exchange.reply == "When was MaxSim made?"
