@@ -93,6 +93,11 @@ class RayEngine:
         self._manifest.put_many(rows)
 
 
+def installed() -> None:
+    """Raises MissingDependencyError, which gives the install command, where Ray is missing."""
+    _ray()
+
+
 def _ray() -> Any:
     try:
         import ray

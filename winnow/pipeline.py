@@ -19,7 +19,7 @@ from storage.records import Answer
 from winnow import asking, portal
 from winnow.asking import SearchResult, Stages
 from winnow.choices import AskChoices, SearchChoices
-from winnow.settings import Settings
+from winnow.settings import EngineName, Settings
 from winnow.wiring import Wiring, ready_chain
 
 if TYPE_CHECKING:
@@ -131,12 +131,14 @@ class RAGPipeline:
         reindex: bool = False,
         dry_run: bool = False,
         columns: Columns | None = None,
+        engine: EngineName | None = None,
     ) -> IngestReport:
         """Bring files and trees into a collection; unchanged ones cost nothing.
 
         One bad document never stops the run: the report says which were refused and why. `prune` removes
         documents below the paths whose files are gone, `reindex` encodes unchanged ones again, `dry_run`
         only estimates. With `columns` each line of a CSV, TSV or JSONL is a document of its own.
+        `engine="ray"` works on a Ray cluster and writes to a Qdrant server.
         """
         from ingest.discover import discover
 
@@ -145,7 +147,7 @@ class RAGPipeline:
         name = collection or self.settings.collection
         existed = name in self._wiring.stores.names()
         try:
-            ingestor = self._wiring.ingestor(name, columns=columns)
+            ingestor = self._wiring.ingestor(name, columns=columns, engine=engine)
             return ingestor.run(several, progress=progress, prune=prune, reindex=reindex, dry_run=dry_run)
         finally:
             if dry_run and not existed:
@@ -181,7 +183,9 @@ class RAGPipeline:
     ) -> Answer:
         retrieve, keep = self._limits(retrieve, keep)
         stages = await self._stages(choices, keep)
-        answer = await asking.ask(question, stages, top_k_retrieve=retrieve, top_k_rerank=keep)
+        with self._wiring.tracing.question("ask", question, stages) as traced:
+            answer = await asking.ask(question, traced.stages, top_k_retrieve=retrieve, top_k_rerank=keep)
+            traced.done(answer)
         return await self._logged(answer)
 
     async def _search(
@@ -189,7 +193,10 @@ class RAGPipeline:
     ) -> SearchResult:
         retrieve, keep = self._limits(retrieve, keep)
         stages = await self._stages(cast("AskChoices", choices), keep)  # those of ask, but for the answerer
-        return await asking.search(question, stages, top_k_retrieve=retrieve, top_k_rerank=keep)
+        with self._wiring.tracing.question("search", question, stages) as traced:
+            found = await asking.search(question, traced.stages, top_k_retrieve=retrieve, top_k_rerank=keep)
+            traced.done(found)
+        return found
 
     def _limits(self, retrieve: int | None, keep: int | None) -> tuple[int, int]:
         return (

@@ -30,6 +30,7 @@ PREFIX = "WINNOW_"
 
 Profile = Literal["local", "multilingual", "openai"]
 Answerer = Literal["extractive", "openai"]
+EngineName = Literal["local", "ray"]
 
 # What a profile sets where file, environment and flags are silent.
 PROFILES: Mapping[str, Mapping[str, Any]] = {
@@ -67,9 +68,16 @@ class EncoderSettings(_Section):
 
 
 class IngestSettings(_Section):
-    """`token_vectors`: store each passage's, so that late interaction reranks in milliseconds."""
+    """`token_vectors`: store each passage's, so that late interaction reranks in milliseconds.
+
+    `engine`: this machine, or a Ray cluster (extra `[distributed]`, and `store.url`). `workers` parse (half
+    of the cores); on Ray as many encode, each with `gpus` of a GPU.
+    """
 
     token_vectors: bool = True
+    engine: EngineName = "local"
+    workers: int | None = Field(default=None, ge=1, le=10_000)
+    gpus: float = Field(default=0, ge=0)
 
 
 class RetrievalSettings(_Section):
@@ -142,6 +150,18 @@ class LogSettings(_Section):
     redact: tuple[str, ...] = ()
 
 
+class TracingSettings(_Section):
+    """OpenTelemetry spans of every question (extra `[otel]`), with what people wrote only under `content`.
+
+    They go to the program's own TracerProvider; where there is none (the shell), over OTLP/HTTP to
+    `endpoint`, such as `http://localhost:4318`, or to where OTEL_EXPORTER_OTLP_ENDPOINT says.
+    """
+
+    enabled: bool = False
+    content: bool = False
+    endpoint: str | None = None
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Use `Settings.load()`; its errors name the key and what is allowed."""
 
@@ -160,6 +180,7 @@ class Settings(BaseSettings):
     llm: LlmSettings = LlmSettings()
     answer: AnswerSettings = AnswerSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import anyio
@@ -17,7 +18,7 @@ from storage.store import CollectionStore, CollectionStores, Fingerprint, TokenS
 from winnow import portal
 from winnow.asking import Stages
 from winnow.choices import AskChoices
-from winnow.settings import Settings
+from winnow.settings import EngineName, Settings
 
 if TYPE_CHECKING:
     from generation.base import Generator
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
     from retrieval.lexical import LexicalEncoder
     from storage.database import Database
     from storage.manifest import Manifest
+    from storage.chat import ChatModel
     from storage.score_cache import ScoreCache
     from winnow.log import Log
+    from winnow.tracing import Tracing
 
 T = TypeVar("T")
 
@@ -94,6 +97,11 @@ class Wiring:
         from winnow.log import Log
 
         return Log(self)
+
+    @property
+    def tracing(self) -> Tracing:
+        """What makes spans of questions, where the settings ask for it."""
+        return self._kept("tracing", self._tracing)
 
     def collection(self, name: str | None = None) -> CollectionStore:
         """An open collection that fits the encoder. Raises NotFoundError, FingerprintMismatchError …"""
@@ -168,7 +176,7 @@ class Wiring:
         return RerankParts(
             encoder=self.encoder,
             scorer=store,
-            chat=self.chat,
+            chat=self.traced_chat,
             limiter=self._kept("limiter", lambda: anyio.CapacityLimiter(chosen.in_flight)),
             budget=chosen.budget,
             prices=self.settings.llm.prices,
@@ -219,7 +227,7 @@ class Wiring:
         from generation.chat_answerer import ChatAnswerer
 
         return ChatAnswerer(
-            self.chat(),
+            self.traced_chat(),
             prompter=self._prompter(),
             max_tokens=self.settings.answer.max_tokens,
             keep_exchanges=self.settings.log.llm_calls,
@@ -253,14 +261,33 @@ class Wiring:
                 )
             return self._chats[name]
 
-    def ingestor(self, name: str | None = None, *, columns: Columns | None = None) -> Ingestor:
+    def traced_chat(self, model: str | None = None) -> ChatModel:
+        """`chat`, each of its calls a span where the settings ask for it."""
+        return self.tracing.chat(self.chat(model))
+
+    def ingestor(
+        self, name: str | None = None, *, columns: Columns | None = None, engine: EngineName | None = None
+    ) -> Ingestor:
         """An ingestor into a collection, which is made if it is not there."""
         from ingest.options import IngestOptions
         from ingest.run import Ingestor
+        from winnow import distributed
 
+        chosen = self.settings.ingest
+        on_ray = (engine or chosen.engine) == "ray"
+        if on_ray:
+            distributed.check(self.settings)
         store = self._open_or_create(name or self.settings.collection)
-        options = IngestOptions(tokens=store.fingerprint.token_dim is not None, columns=columns)
-        return Ingestor(store, self.encoder, self.lexical, self.manifest(store.name), options)
+        manifest, tokens = self.manifest(store.name), store.fingerprint.token_dim is not None
+        options = IngestOptions(tokens=tokens, columns=columns)
+        if chosen.workers is not None:
+            options = replace(options, workers=chosen.workers)
+        ray = (
+            distributed.engine(self.settings, store.name, manifest, tokens=tokens, workers=options.workers)
+            if on_ray
+            else None
+        )
+        return Ingestor(store, self.encoder, self.lexical, manifest, options, ray)
 
     def manifest(self, name: str | None = None) -> Manifest:
         """What was ingested into a collection, document by document."""
@@ -285,6 +312,8 @@ class Wiring:
             for chat in self._chats.values():
                 portal.call(chat.aclose)  # its connections belong to the portal's loop
             self._chats.clear()
+            if tracing := self._parts.pop("tracing", None):
+                cast("Tracing", tracing).close()
             if self._database is not None:
                 self._database.close()
                 self._database = None
@@ -354,6 +383,11 @@ class Wiring:
             timeout_s=chosen.timeout_s,
             tuning=chosen.tuning,
         )
+
+    def _tracing(self) -> Tracing:
+        from winnow.tracing import Spans, Untraced
+
+        return Spans.load(self.settings.tracing) if self.settings.tracing.enabled else Untraced()
 
     def _settings_fingerprint(self) -> str:
         return hashlib.sha256(self.settings.model_dump_json(exclude={"data_dir"}).encode()).hexdigest()[:16]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -29,6 +29,18 @@ TokenVectors = Annotated[
 Prune = Annotated[bool, typer.Option("--prune", help="Remove documents below PATH whose files are gone.")]
 Reindex = Annotated[bool, typer.Option("--reindex", help="Read and encode unchanged files again.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Parse, estimate time and disk, write nothing.")]
+Engine = Annotated[
+    Literal["local", "ray"] | None,
+    typer.Option(
+        "--engine",
+        help="Where the work is done: this machine, or Ray, into a Qdrant server.",
+        show_default=False,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", help="Processes that parse (half of the cores); on Ray as many encode.", min=1),
+]
 Last = Annotated[bool, typer.Option("--last", help="Show the report of the last run.")]
 TextColumn = Annotated[
     str | None,
@@ -50,6 +62,8 @@ def ingest(
     prune: Prune = False,
     reindex: Reindex = False,
     dry_run: DryRun = False,
+    engine: Engine = None,
+    workers: Workers = None,
     last: Last = False,
     text_column: TextColumn = None,
     id_column: IdColumn = None,
@@ -62,7 +76,11 @@ def ingest(
     with reported(as_json):
         from winnow.pipeline import RAGPipeline
 
-        chosen = settings(data_dir, collection, ingest={"token_vectors": token_vectors})
+        chosen = settings(
+            data_dir,
+            collection,
+            ingest={"token_vectors": token_vectors, "engine": engine, "workers": workers},
+        )
         with RAGPipeline.from_settings(chosen) as pipeline:
             if last:
                 _show_last(pipeline, as_json)
