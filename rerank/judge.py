@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 
 import anyio
 from anyio import to_thread
 
-from rerank.budget import current_meter, estimated_tokens
+from rerank.calls import Caller, Request, prompt_tokens
 from rerank.memory import Memory
 from rerank.options import at_least
 from rerank.parts import RerankParts
 from rerank.tally import Tally
 from rerank.templates import Prompts, clipped, fenced, language_of
 from storage.chat import ChatModel, Completion, Message
-from storage.errors import ChatError
-from storage.records import Candidate, Exchange, Outcome, Usage
-
-# Where a reply was cut off, the model probably reasons aloud: it and all later calls get so many tokens.
-_ROOMY = 4_096
+from storage.records import Candidate, Outcome, Usage
 
 Group = tuple[int, ...]  # the passages, by position
 Scores = tuple[float, ...]
@@ -101,11 +97,6 @@ class Court:
         """A Judge for one question."""
         return Judge(self, question, [candidate.chunk.encoded_text for candidate in candidates])
 
-    def costed(self, usage: Usage) -> Usage:
-        """The usage with its cost, where the price table knows the model."""
-        price = self.parts.prices.get(self.chat.model)
-        return usage if usage.cost is not None or price is None else replace(usage, cost=price.of(usage))
-
 
 class Judge:
     """Verdicts about groups of one question's passages. Use as `async with`."""
@@ -115,13 +106,12 @@ class Judge:
         self._question = question
         self._texts = texts
         self._language = language_of(question)
-        self._meter = current_meter()
         self._known: dict[Case, Scores] = {}
         self._looked_up: set[Case] = set()
         self._asking: dict[Case, anyio.Lock] = {}
         self._fresh: dict[str, float] = {}
-        self._roomy = False
         self._tally = Tally()
+        self._caller = Caller(court.chat, court.parts, self._tally)
         fingerprint = f"{court.form.template}:{court.chat.model}"
         self._memory = Memory(court.parts.cache, fingerprint, question)
 
@@ -206,7 +196,7 @@ class Judge:
                 count=str(n),
                 top=str(top),
             )
-            if words <= 16 or _prompt_tokens(messages) <= room:
+            if words <= 16 or prompt_tokens(messages) <= room:
                 break
             words = words * 3 // 4
         whole = [" ".join(self._texts[i].split()) for i in group]
@@ -217,73 +207,14 @@ class Judge:
 
     async def _asked(self, case: Case) -> Verdict | None:
         top, group = case
-        form, messages = self._court.form, self._messages(case)
-        room = form.max_tokens(len(group))
-        completion = await self._call(messages, room, retry=False)
-        if completion is None:
-            return None
-        verdict = form.read(completion, len(group), top)
-        if verdict is None and not completion.refusal:
-            self._roomy = self._roomy or completion.finish_reason == "length"
-            completion = await self._call(self._corrected(messages, completion), room, retry=True)
-            verdict = None if completion is None else form.read(completion, len(group), top)
-        if verdict is None and completion is not None:
-            self._tally.unread()
-        self._tally.judged += verdict is not None
-        return verdict
-
-    def _corrected(self, messages: tuple[Message, ...], completion: Completion) -> tuple[Message, ...]:
-        """The same question with the reply and a word about it; an empty reply cannot be sent back."""
-        if completion.finish_reason == "length":
-            return messages
+        form = self._court.form
+        request = Request(self._messages(case), form.max_tokens(len(group)), form.schema, form.top_logprobs)
         again = self._court.prompts.text("again", self._language).strip()
-        if completion.text.strip():
-            return (*messages, Message("assistant", completion.text), Message("user", again))
-        return (*messages[:-1], Message("user", f"{messages[-1].content}\n\n{again}"))
-
-    async def _call(self, messages: tuple[Message, ...], room: int, *, retry: bool) -> Completion | None:
-        form, tally = self._court.form, self._tally
-        room = max(room, _ROOMY) if self._roomy else room
-        async with self._court.parts.limiter:
-            wanted = self._court.costed(Usage(1, _prompt_tokens(messages), room))
-            if reason := tally.stopped or self._meter.refusal(wanted):
-                tally.stopped = reason
-                tally.not_asked += 1
-                return None
-            self._meter.reserve(wanted)
-            spent, completion, error = wanted, None, "cut off at the deadline"
-            try:
-                with anyio.move_on_after(self._meter.remaining_s):
-                    completion = await self._court.chat.complete(
-                        messages, max_tokens=room, schema=form.schema, top_logprobs=form.top_logprobs
-                    )
-                    spent = self._court.costed(
-                        replace(completion.usage, calls=max(1, completion.usage.calls))
-                    )
-            except ChatError as failure:
-                spent, error = Usage(1), str(failure)
-            finally:
-                self._meter.settle(wanted, spent)
-        spent = replace(spent, retries=spent.retries + retry)
-        if completion is None:
-            tally.failed_with(error, spent)
-        else:
-            tally.succeeded(spent)
-        self._keep(messages, completion, spent, "" if completion else error)
-        return completion
-
-    def _keep(
-        self, messages: tuple[Message, ...], completion: Completion | None, spent: Usage, error: str
-    ) -> None:
-        if not self._court.parts.keep_exchanges:
-            return
-        sent = tuple((message.role, message.content) for message in messages)
-        text, ms = (completion.text, completion.ms) if completion else ("", 0.0)
-        self._tally.exchanges.append(Exchange(self._court.chat.model, sent, text, spent, ms, error))
-
-
-def _prompt_tokens(messages: Sequence[Message]) -> int:
-    return sum(estimated_tokens(message.content) + 8 for message in messages)
+        reading = await self._caller.asked(
+            request, lambda completion: form.read(completion, len(group), top), again=again
+        )
+        self._tally.judged += reading.value is not None
+        return reading.value
 
 
 def _sha256(text: str) -> str:
