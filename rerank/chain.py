@@ -5,7 +5,7 @@ A stage that fails is stepped over: the chain goes on from the stage before, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Literal
@@ -74,6 +74,11 @@ class Chain:
             reranker = given or strategy(stage.name).load(parts, name, **options)
             links.append(Link(reranker, stage.keep, gates, budget))
         return cls(links, name=str(spec), budget=parts.budget, on_failure=parts.on_failure)
+
+    def watched(self, watch: Callable[[Reranker], Reranker]) -> Chain:
+        """The same chain with every stage wrapped, for who wants to see what it is given and gives back."""
+        links = [replace(link, reranker=watch(link.reranker)) for link in self._links]
+        return Chain(links, name=self.name, budget=self._budget, on_failure=self._on_failure)
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
         check_top_k(top_k)

@@ -74,9 +74,10 @@ async def replay(
         rerank=rerank or original.rerank,
         fingerprints={**original.fingerprints, **conditions},
     )
-    answer = await asking.ask(
-        original.question, stages, top_k_retrieve=max(1, len(candidates)), top_k_rerank=keep
-    )
+    found = max(1, len(candidates))
+    with wiring.tracing.question("replay", original.question, stages) as traced:
+        answer = await asking.ask(original.question, traced.stages, top_k_retrieve=found, top_k_rerank=keep)
+        traced.done(answer)
     return Replay(original, replace(answer, top_k_retrieve=original.top_k_retrieve), recomputed)
 
 

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from rerank.spec import Spec
     from retrieval.encoder import Encoder
     from retrieval.lexical import LexicalEncoder
+    from storage.chat import ChatModel
     from storage.database import Database
     from storage.manifest import Manifest
-    from storage.chat import ChatModel
     from storage.score_cache import ScoreCache
     from winnow.log import Log
     from winnow.tracing import Tracing
