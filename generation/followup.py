@@ -25,7 +25,8 @@ _LONGEST = 1000
 _POINTS_BACK = re.compile(
     r"\b(?:its?|itself|they|them|their|he|she|him|her|his|these|those|former|latter|else|instead)\b"
     r"|\b(?:which|the other|another) ones?\b"
-    r"|\b(?:is|was|does|did|can|will) (?:this|that)\b|\b(?:this|that)(?:\s+(?:one|is|was|does|did|mean|means|happen|work)\b|\W*$)"
+    r"|\b(?:is|was|does|did|can|will) (?:this|that)\b"
+    r"|\b(?:this|that)(?:\s+(?:one|is|was|does|did|mean|means|happen|work)\b|\W*$)"
     r"|^\W*(?:and|or|but|so|then|also|why not|what about|how about|what if)\b"
     r"|[它他她这]|那(?!么)|其中|前者|后者|上述|(?<!应)该|呢\W*$|^\W*(?:还有|另外|然后|那么|但是)",
     re.IGNORECASE,

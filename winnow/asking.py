@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from secrets import token_hex
 
-from generation.base import Generator
+from generation.base import Generator, closing, streamed
+from generation.followup import JoinedRewriter, Rewriter
 from rerank.base import Reranker
 from retrieval.base import Retriever
-from storage.errors import BadInputError
-from storage.records import Answer, Candidate, Outcome, Ranking
+from storage.errors import BadInputError, StageError
+from storage.records import Answer, Candidate, FollowUp, Generation, Outcome, Ranking
+from winnow.conversation import Conversation
 
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """The three stages that a question goes through, and what they are called in the log."""
+    """The three stages that a question goes through, and what they are called in the log.
+
+    `rewriter` makes a question that follows earlier ones stand by itself.
+    """
 
     retriever: Retriever
     reranker: Reranker
@@ -25,6 +30,7 @@ class Stages:
     collection: str
     rerank: str
     fingerprints: Mapping[str, str] = field(default_factory=dict)
+    rewriter: Rewriter = field(default_factory=JoinedRewriter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,31 +63,97 @@ async def search(question: str, stages: Stages, *, top_k_retrieve: int, top_k_re
     )
 
 
-async def ask(question: str, stages: Stages, *, top_k_retrieve: int, top_k_rerank: int) -> Answer:
-    """Retrieve, rerank, answer."""
-    started = time.perf_counter()
-    found = await search(question, stages, top_k_retrieve=top_k_retrieve, top_k_rerank=top_k_rerank)
-    generation = await stages.generator.generate(question, found.final)
-    outcomes = (*found.stages, generation.outcome)
-    return Answer(
-        id=token_hex(8),
-        question=question,
-        text=generation.text,
-        collection=stages.collection,
-        created_at=datetime.now(UTC),
-        rerank=stages.rerank,
-        answerer=generation.answerer,
-        top_k_retrieve=top_k_retrieve,
-        top_k_rerank=top_k_rerank,
-        answered=generation.answered,
-        citations=generation.citations,
-        candidates=found.candidates,
-        stages=outcomes,
-        timings_ms=_timings(outcomes, (time.perf_counter() - started) * 1000),
-        warnings=_warnings(outcomes),
-        prompt=generation.prompt,
-        fingerprints=_with_prompt(stages),
+async def ask(
+    question: str,
+    stages: Stages,
+    *,
+    top_k_retrieve: int,
+    top_k_rerank: int,
+    conversation: Conversation | None = None,
+) -> Answer:
+    """Understand, retrieve, rerank, answer."""
+    asked = await _asked(question, stages, top_k_retrieve, top_k_rerank, conversation)
+    return asked.answer(await stages.generator.generate(asked.understood, asked.found.final))
+
+
+async def stream(
+    question: str,
+    stages: Stages,
+    *,
+    top_k_retrieve: int,
+    top_k_rerank: int,
+    conversation: Conversation | None = None,
+) -> AsyncIterator[str | Answer]:
+    """As `ask`: pieces of the text while it comes, then the whole Answer as the last item.
+
+    The text of an answerer that cannot stream is one piece.
+    """
+    asked = await _asked(question, stages, top_k_retrieve, top_k_rerank, conversation)
+    async with closing(streamed(stages.generator, asked.understood, asked.found.final)) as items:
+        async for item in items:
+            if isinstance(item, Generation):
+                yield asked.answer(item)
+                return
+            yield item
+    raise StageError(
+        "the answerer's stream ended without an answer",
+        way_out="stream() must give a Generation as its last item.",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question with its passages: all that an answerer needs, and what the Answer will say beside it."""
+
+    question: str
+    stages: Stages
+    top_k_retrieve: int
+    top_k_rerank: int
+    found: SearchResult
+    rewritten: tuple[Outcome, ...]
+    follow_up: FollowUp | None
+    started: float
+
+    @property
+    def understood(self) -> str:
+        return self.follow_up.question if self.follow_up else self.question
+
+    def answer(self, generation: Generation) -> Answer:
+        outcomes = (*self.rewritten, *self.found.stages, generation.outcome)
+        return Answer(
+            id=token_hex(8),
+            question=self.question,
+            text=generation.text,
+            collection=self.stages.collection,
+            created_at=datetime.now(UTC),
+            rerank=self.stages.rerank,
+            answerer=generation.answerer,
+            top_k_retrieve=self.top_k_retrieve,
+            top_k_rerank=self.top_k_rerank,
+            answered=generation.answered,
+            citations=generation.citations,
+            candidates=self.found.candidates,
+            stages=outcomes,
+            timings_ms=_timings(outcomes, (time.perf_counter() - self.started) * 1000),
+            warnings=_warnings(outcomes),
+            prompt=generation.prompt,
+            fingerprints=_with_prompt(self.stages),
+            follow_up=self.follow_up,
+        )
+
+
+async def _asked(question: str, stages: Stages, limits: Limits, conversation: Conversation | None) -> _Asked:
+    started = time.perf_counter()
+    _check(question, top_k_retrieve, top_k_rerank)
+    rewritten: tuple[Outcome, ...] = ()
+    follow_up: FollowUp | None = None
+    if conversation is not None:
+        rewrite = await stages.rewriter.rewrite(question, conversation.turns)
+        rewritten = (rewrite.outcome,)
+        follow_up = FollowUp(rewrite.question, rewrite.prompt, conversation.answer_id)
+    understood = follow_up.question if follow_up else question
+    found = await search(understood, stages, top_k_retrieve=top_k_retrieve, top_k_rerank=top_k_rerank)
+    return _Asked(question, stages, top_k_retrieve, top_k_rerank, found, rewritten, follow_up, started)
 
 
 def _with_prompt(stages: Stages) -> dict[str, str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypedDict
 
+from generation.followup import Turn
 from rerank.base import Reranker
+from storage.records import Answer
 
 
 class SearchChoices(TypedDict, total=False):
@@ -20,6 +23,12 @@ class SearchChoices(TypedDict, total=False):
 
 
 class AskChoices(SearchChoices, total=False):
-    """Choices for a question that is answered. `answerer`: `"extractive"` or `"openai"`."""
+    """Choices for a question that is answered.
+
+    `answerer`: `"extractive"` or `"openai"`. A question that follows others takes either the `history`
+    (earlier turns or answers, oldest first) or `follow_up`, the id of a logged answer or `"last"`.
+    """
 
     answerer: str | None
+    history: Sequence[Turn | Answer] | None
+    follow_up: str | None

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from generation.followup import STAGE as REWRITE
+from generation.followup import Rewrite, Turn
 from rerank.base import in_order
 from rerank.spec import Spec
 from storage.errors import BadInputError, SpecError
@@ -18,6 +20,7 @@ from storage.records import Answer, Candidate, Outcome, Ranking, Retrieval
 from storage.vectors import Floats, max_sim
 from winnow import asking
 from winnow.asking import Stages
+from winnow.conversation import Conversation
 from winnow.similarity import overlap, rank_biased_overlap
 
 if TYPE_CHECKING:
@@ -73,10 +76,17 @@ async def replay(
         collection=original.collection,
         rerank=rerank or original.rerank,
         fingerprints={**original.fingerprints, **conditions},
+        rewriter=_LoggedRewriter(original),
     )
     found = max(1, len(candidates))
     with wiring.tracing.question("replay", original.question, stages) as traced:
-        answer = await asking.ask(original.question, traced.stages, top_k_retrieve=found, top_k_rerank=keep)
+        answer = await asking.ask(
+            original.question,
+            traced.stages,
+            top_k_retrieve=found,
+            top_k_rerank=keep,
+            conversation=_followed(original),
+        )
         traced.done(answer)
     return Replay(original, replace(answer, top_k_retrieve=original.top_k_retrieve), recomputed)
 
@@ -155,6 +165,23 @@ class _Logged:
         return Retrieval(
             self._candidates[:top_k], Outcome("retrieval", ms=(time.perf_counter() - started) * 1000)
         )
+
+
+class _LoggedRewriter:
+    """A Rewriter that gives the logged rewrite again, at no cost."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    async def rewrite(self, question: str, turns: Sequence[Turn]) -> Rewrite:  # noqa: ARG002
+        then = next((stage for stage in self._answer.stages if stage.name == REWRITE), Outcome(REWRITE))
+        prompt = self._answer.follow_up.prompt if self._answer.follow_up else ""
+        return Rewrite(self._answer.understood, Outcome(REWRITE, then.status, then.reason), prompt)
+
+
+def _followed(original: Answer) -> Conversation | None:
+    """A follow-up stays one: its question is understood as it was then."""
+    return None if original.follow_up is None else Conversation((), original.follow_up.answer_id)
 
 
 def _split(

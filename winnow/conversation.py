@@ -1,0 +1,64 @@
+"""What was said before a question: turns that are handed in, or answers that the log has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from generation.followup import TURNS, Turn
+from storage.errors import BadInputError, NotFoundError
+from storage.log_records import AnswerFilter
+from storage.records import Answer
+
+if TYPE_CHECKING:
+    from winnow.log import Log
+
+LAST = "last"
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Earlier turns, oldest first, and the id of the answer that a question follows, where it is known."""
+
+    turns: tuple[Turn, ...]
+    answer_id: str = ""
+
+
+def conversation(
+    history: Sequence[Turn | Answer] | None, follow_up: str | None, log: Callable[[], Log]
+) -> Conversation | None:
+    """What a question follows; None where it is the first.
+
+    `follow_up` is an answer's id, its beginning, or `last`. Raises BadInputError where both are given,
+    NotFoundError where the log has no such answer, LogError where it is off.
+    """
+    if history and follow_up:
+        raise BadInputError("a question follows a history or a logged answer, not both")
+    if follow_up:
+        return _logged(follow_up, log())
+    if not history:
+        return None
+    last = history[-1]
+    return Conversation(tuple(map(_turn, history)), last.id if isinstance(last, Answer) else "")
+
+
+def _turn(said: Turn | Answer) -> Turn:
+    return Turn(said.question, said.text) if isinstance(said, Answer) else said
+
+
+def _logged(follow_up: str, log: Log) -> Conversation:
+    """An answer of the log and those that it follows in its turn."""
+    answer = log.get(_newest(log) if follow_up == LAST else follow_up)
+    found = [answer]
+    while len(found) < TURNS and answer.follow_up and answer.follow_up.answer_id:
+        answer = log.get(answer.follow_up.answer_id)
+        found.append(answer)
+    return Conversation(tuple(map(_turn, reversed(found))), found[0].id)
+
+
+def _newest(log: Log) -> str:
+    newest = log.list(1, AnswerFilter(replays=False))
+    if not newest:
+        raise NotFoundError("there is no answer to follow: the log is empty", way_out="Ask something first.")
+    return newest[0].id
