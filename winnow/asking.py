@@ -142,7 +142,9 @@ class _Asked:
         )
 
 
-async def _asked(question: str, stages: Stages, limits: Limits, conversation: Conversation | None) -> _Asked:
+async def _asked(
+    question: str, stages: Stages, top_k_retrieve: int, top_k_rerank: int, conversation: Conversation | None
+) -> _Asked:
     started = time.perf_counter()
     _check(question, top_k_retrieve, top_k_rerank)
     rewritten: tuple[Outcome, ...] = ()

@@ -22,6 +22,7 @@ from winnow.settings import EngineName, Settings
 
 if TYPE_CHECKING:
     from generation.base import Generator
+    from generation.followup import Rewriter
     from generation.openai_chat import OpenAIChat
     from generation.prompts import Prompter
     from ingest.loaders.base import Columns
@@ -135,6 +136,7 @@ class Wiring:
             generator=self.generator(store, choices.get("answerer")),
             collection=store.name,
             rerank=spec if isinstance(spec, str) else reranker.name,
+            rewriter=self._rewriter(choices.get("answerer")),
             fingerprints={
                 "collection": str(store.fingerprint),
                 "settings": self._settings_fingerprint(),
@@ -232,6 +234,16 @@ class Wiring:
             max_tokens=self.settings.answer.max_tokens,
             keep_exchanges=self.settings.log.llm_calls,
         )
+
+    def _rewriter(self, answerer: str | None) -> Rewriter:
+        """Who makes follow-ups stand by themselves: the chat model only where it answers, too."""
+        from generation.followup import ChatRewriter, JoinedRewriter
+        from generation.templating import Templates
+
+        if (answerer or self.settings.answer.answerer) != "openai":
+            return JoinedRewriter()
+        templates = Templates.load(self.settings.answer.templates)
+        return ChatRewriter(self.traced_chat(), templates, keep_exchanges=self.settings.log.llm_calls)
 
     def _prompter(self) -> Prompter:
         from generation.prompts import Prompter
