@@ -134,7 +134,7 @@ def _ids(text: str) -> list[int] | None:
 
 def _json_ids(text: str) -> list[int] | None:
     """The longest list of integers in the JSON values of a text."""
-    lists = [ids for value in _json_values(text) if (ids := _integer_list(value)) is not None]
+    lists = [ids for value in json_values(text) if (ids := _integer_list(value)) is not None]
     lists = [ids for ids in lists if len(ids) > 1] or lists
     # "[2] > [1]" is a row of one-element lists, not JSON
     if len(lists) > 1 and all(len(ids) == 1 for ids in lists):
@@ -142,7 +142,8 @@ def _json_ids(text: str) -> list[int] | None:
     return max(lists, key=len, default=None)
 
 
-def _json_values(text: str) -> Iterator[object]:
+def json_values(text: str) -> Iterator[object]:
+    """The JSON objects and arrays in a text, whatever stands around them."""
     decoder, at = json.JSONDecoder(), 0
     while (opening := re.compile(r"[\[{]").search(text, at)) is not None:
         try:

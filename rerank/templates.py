@@ -50,10 +50,21 @@ def fenced(labels: Sequence[str], texts: Sequence[str]) -> str:
 
 
 class Prompts:
-    """The prompts of one folder: its own files first, winnow's for the others."""
+    """The prompts of one folder: its own files first, winnow's (in `home`) for the others.
 
-    def __init__(self, folder: Path | None = None) -> None:
+    The user text of each must have the `needed` fields.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        home: Path = _OWN,
+        needed: Sequence[str] = ("question", "passages"),
+    ) -> None:
         self._folder = folder
+        self._home = home
+        self._needed = needed
         self._read: dict[tuple[str, str], str] = {}
 
     def messages(self, name: str, language: str, **fields: str) -> tuple[Message, ...]:
@@ -71,16 +82,17 @@ class Prompts:
         """A template as it is."""
         if (name, language) not in self._read:
             own = None if self._folder is None else self._folder / language / f"{name}.txt"
-            path = own if own is not None and own.is_file() else _OWN / language / f"{name}.txt"
+            path = own if own is not None and own.is_file() else self._home / language / f"{name}.txt"
             self._read[name, language] = _contents(path)
         return self._read[name, language]
 
     def _parts(self, name: str, language: str) -> tuple[str, str]:
         system, fence, user = self.text(name, language).partition("\n---\n")
-        if not fence or "$passages" not in user or "$question" not in user:
+        needed = [f"${field}" for field in self._needed]
+        if not fence or any(field not in user for field in needed):
             raise SettingsError(
                 f"the prompt {language}/{name}.txt is not usable",
-                way_out="It needs a system text, a line '---', and a user text with $question and $passages.",
+                way_out=f"It needs a system text, a line '---', and a user text with {' and '.join(needed)}.",
             )
         return system.strip(), user.strip()
 

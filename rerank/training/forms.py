@@ -1,0 +1,151 @@
+"""What a model is asked for when training data is made: four forms, their templates, how replies are read.
+
+Templates are files in `rerank/training/prompts/en` and `zh`; a folder of the user's own replaces them file by
+file. A reply that does not hold what was asked for is None: nothing is ever guessed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from rerank.replies import json_values
+from rerank.templates import Prompts, fenced, language_of
+from rerank.training.records import TOP_GRADE, TrainingRecord, read_records
+from storage.chat import Completion, Message
+
+T = TypeVar("T")
+
+_HOME = Path(__file__).parent / "prompts"
+# As many examples as Promptagator shows (Dai et al. 2022, arXiv 2209.11755).
+MOST_EXAMPLES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Form(Generic[T]):
+    """One kind of request. `n` below is how many things are asked for, or how many passages are graded."""
+
+    name: str
+    needed: tuple[str, ...]
+    schema: Mapping[str, Any]
+    max_tokens: Callable[[int], int]
+    read: Callable[[Completion, int], T | None]
+
+
+def _texts(field: str) -> Callable[[Completion, int], tuple[str, ...] | None]:
+    def read(completion: Completion, n: int) -> tuple[str, ...] | None:
+        listed = _field(completion, field)
+        if not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
+            return None
+        texts = [cleaned for text in listed if (cleaned := _cleaned(text))]
+        return tuple(texts[:n]) or None
+
+    return read
+
+
+def _text(completion: Completion, n: int) -> str | None:  # noqa: ARG001 - there is one
+    found = _field(completion, "passage")
+    return _cleaned(found) or None if isinstance(found, str) else None
+
+
+def _grades(completion: Completion, n: int) -> tuple[int, ...] | None:
+    listed = _field(completion, "grades")
+    if not isinstance(listed, list) or len(listed) != n:
+        return None
+    numbers = [int(item) if isinstance(item, str) and item.isdecimal() else item for item in listed]
+    whole = [item for item in numbers if isinstance(item, int) and not isinstance(item, bool)]
+    return tuple(whole) if len(whole) == n and all(0 <= grade <= TOP_GRADE for grade in whole) else None
+
+
+def _field(completion: Completion, name: str) -> Any:
+    """The field of the last JSON object that has it: what comes before may be a draft."""
+    objects = [value for value in json_values(completion.text) if isinstance(value, dict) and name in value]
+    return objects[-1][name] if objects else None
+
+
+def _cleaned(text: str) -> str:
+    """One line; JSON can spell half a character, which no encoding can write."""
+    return " ".join(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").split())
+
+
+def _schema(field: str, kind: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {field: kind},
+        "required": [field],
+        "additionalProperties": False,
+    }
+
+
+_LIST = {"type": "array", "items": {"type": "string"}}
+
+# Questions that a passage answers; n are wanted.
+QUERIES = Form(
+    "queries",
+    ("examples", "passages"),
+    _schema("questions", _LIST),
+    lambda n: 64 + 96 * n,
+    _texts("questions"),
+)
+# A passage that answers a question.
+ANSWERING = Form("answering", ("question",), _schema("passage", {"type": "string"}), lambda _n: 800, _text)
+# Passages that look relevant and do not answer; n are wanted.
+MISLEADING = Form(
+    "misleading", ("question", "passages"), _schema("passages", _LIST), lambda n: 800 * n, _texts("passages")
+)
+# A grade for each of n passages.
+GRADES = Form(
+    "grades",
+    ("question", "passages"),
+    _schema("grades", {"type": "array", "items": {"type": "integer"}}),
+    lambda n: 32 + 8 * n,
+    _grades,
+)
+FORMS: tuple[Form[Any], ...] = (QUERIES, ANSWERING, MISLEADING, GRADES)
+
+
+class Templates:
+    """The templates of all forms, and the examples that are shown.
+
+    `examples` are records with positives; a language that they lack gets winnow's own. Raises SettingsError
+    for a template that cannot be used.
+    """
+
+    def __init__(self, folder: Path | None = None, examples: Sequence[TrainingRecord] = ()) -> None:
+        self._prompts = {form.name: Prompts(folder, home=_HOME, needed=form.needed) for form in FORMS}
+        self._again = Prompts(folder)
+        self._examples = {language: _shown(examples, language) for language in ("en", "zh")}
+        fields = dict.fromkeys(("question", "passages", "count", "examples"), "")
+        for form in FORMS:
+            for language in ("en", "zh"):
+                self._prompts[form.name].messages(form.name, language, **fields)
+
+    def messages(self, form: Form[Any], language: str, **fields: str) -> tuple[Message, ...]:
+        """A form, filled in. `examples` are there without being given."""
+        every = {"question": "", "passages": "", "count": "", "examples": self._examples[language]}
+        return self._prompts[form.name].messages(form.name, language, **{**every, **fields})
+
+    def again(self, language: str) -> str:
+        """What is said to a reply that cannot be read."""
+        return self._again.text("again", language).strip()
+
+    def fingerprint(self, *forms: Form[Any]) -> str:
+        """A hash of the forms' wording in both languages, and of the examples."""
+        texts = [
+            self._prompts[form.name].text(form.name, language) for form in forms for language in ("en", "zh")
+        ]
+        shown = list(self._examples.values()) if QUERIES in forms else []
+        return hashlib.sha256("\0".join([*texts, *shown]).encode()).hexdigest()[:16]
+
+
+def _shown(examples: Sequence[TrainingRecord], language: str) -> str:
+    fitting = [record for record in examples if record.positives and language_of(record.query) == language]
+    chosen = fitting or list(read_records(_HOME / language / "examples.jsonl"))
+    word = "问题：" if language == "zh" else "Question: "
+    return "\n\n".join(
+        f"{fenced([f'example-{i}'], [record.positives[0].text])}\n{word}{' '.join(record.query.split())}"
+        for i, record in enumerate(chosen[:MOST_EXAMPLES], start=1)
+    )

@@ -1,0 +1,125 @@
+"""A journal of paid replies beside the file that is made from them, so that nothing is ever paid twice.
+
+JSON Lines, appended reply by reply: a killed run loses only the calls that were under way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Self
+
+from rerank.calls import Request
+from storage.chat import Completion
+from storage.errors import BadInputError
+from storage.records import Usage
+
+
+class Journal:
+    """Replies by request (see `rerank.calls.Replies`), and when things were made. Use as a context manager.
+
+    `model` is part of a request: another model's reply is another reply.
+    """
+
+    def __init__(self, path: Path, model: str) -> None:
+        self._path = path
+        self._model = model
+        self._known: dict[str, Completion] = {}
+        self._times: dict[str, str] = {}
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Read what is there; half a line at the end, which a kill may leave, is cut off."""
+        try:
+            if self._path.exists():
+                self._read()
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("ab")
+        except OSError as error:
+            raise BadInputError(
+                f"the journal {self._path} cannot be used: {error.strerror or error}",
+                way_out="Name an output file in a folder of yours.",
+            ) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def recalled(self, request: Request) -> Completion | None:
+        """See `rerank.calls.Replies`."""
+        return self._known.get(self._key(request))
+
+    def keep(self, request: Request, completion: Completion) -> None:
+        """See `rerank.calls.Replies`."""
+        key = self._key(request)
+        self._known[key] = completion
+        entry = {
+            "text": completion.text,
+            "finish_reason": completion.finish_reason,
+            "refusal": completion.refusal,
+            "model": completion.model,
+            "usage": asdict(completion.usage),
+        }
+        self._append({"reply": key, "at": _now(), **entry})
+
+    def time_of(self, *parts: str) -> str:
+        """When the thing that these texts identify was first made: now, if it never was before."""
+        key = _digest(*parts)
+        if key not in self._times:
+            self._times[key] = _now()
+            self._append({"made": key, "at": self._times[key]})
+        return self._times[key]
+
+    def _key(self, request: Request) -> str:
+        sent = [f"{message.role}\0{message.content}" for message in request.messages]
+        return _digest(self._model, str(request.max_tokens), *sent)
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        if self._file is None:  # the run was interrupted
+            return
+        self._file.write(json.dumps(entry).encode() + b"\n")
+        self._file.flush()
+
+    def _read(self) -> None:
+        with self._path.open("r+b") as file:
+            whole = 0
+            for number, raw in enumerate(file, start=1):
+                if not raw.endswith(b"\n"):
+                    break
+                self._take(number, raw)
+                whole += len(raw)
+            if whole < os.fstat(file.fileno()).st_size:
+                file.truncate(whole)
+
+    def _take(self, number: int, raw: bytes) -> None:
+        try:
+            entry = json.loads(raw)
+            if "made" in entry:
+                self._times[entry["made"]] = entry["at"]
+            else:
+                self._known[entry["reply"]] = Completion(
+                    entry["text"],
+                    Usage(**entry["usage"]),
+                    entry["model"],
+                    entry["finish_reason"],
+                    refusal=entry["refusal"],
+                )
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadInputError(
+                f"{self._path}:{number} is no line of a journal of winnow's",
+                way_out="Move that file away, or name another output file.",
+            ) from error
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\1".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
