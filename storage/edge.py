@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Collection as Container
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import qdrant_edge as qdrant
 
 from storage.conditions import Condition
 from storage.edge_errors import translated
 from storage.edge_filters import edge_filter
+from storage.edge_folder import CollectionFolder, Generation
 from storage.edge_layout import (
     field_index,
     floats,
     from_record,
     index_kinds,
-    layout,
     named,
     nearest,
+    new_shard,
     to_struct,
 )
 from storage.errors import (
-    BadInputError,
     NotFoundError,
-    StoreCorruptError,
     StoreError,
 )
-from storage.indexing import OWN, Indexed, IndexKind
+from storage.indexing import Indexed, IndexKind
 from storage.locks import PATIENCE_S, CollectionLock
+from storage.neighbours import around, most_around
 from storage.payload import DOCUMENT_ID, from_payload
 from storage.records import Chunk
 from storage.store import TOKENS, Fingerprint, checked_name
 from storage.tuning import Tuning
 from storage.vectors import Floats, Hit, Leg, Point, payload_bytes
+
+if TYPE_CHECKING:
+    from storage.edge_rebuild import EdgeRebuild
 
 # Until flush() the write-ahead log keeps everything, several times its size: 100,000 passages made 30 GB.
 FLUSH_BYTES = 128 * 1024 * 1024
@@ -57,20 +59,15 @@ class EdgeStores:
     def open(self, name: str) -> EdgeCollection:
         """See `storage.store.CollectionStores.open`."""
         folder = self._folder(name)
-        if not (folder / "fingerprint.json").is_file():
+        if not folder.exists:
             raise NotFoundError(f"there is no collection {name!r}", way_out=self._known())
         return EdgeCollection.load(folder, self._tuning, patience_s=self._patience_s)
 
     def create(self, name: str, fingerprint: Fingerprint) -> EdgeCollection:
         """See `storage.store.CollectionStores.create`."""
         folder = self._folder(name)
-        _refuse_existing(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"cannot make {folder}: {error.strerror}", way_out="Choose another --data-dir."
-            ) from error
+        folder.refuse_existing()
+        folder.make()
         return EdgeCollection.create(folder, fingerprint, self._tuning, patience_s=self._patience_s)
 
     def names(self) -> list[str]:
@@ -79,20 +76,47 @@ class EdgeStores:
     def drop(self, name: str) -> None:
         """Delete a collection and its files. Raises NotFoundError, StoreLockedError."""
         folder = self._folder(name)
-        if not folder.is_dir():
+        if not folder.path.is_dir():
             raise NotFoundError(f"there is no collection {name!r}", way_out=self._known())
-        lock = CollectionLock(folder)
-        lock.acquire(self._patience_s)
-        # the fingerprint goes first: a crash in between leaves no half collection that looks whole
-        (folder / "fingerprint.json").unlink(missing_ok=True)
-        # out of the way while the lock is held: what another process makes under this name is its own
-        trash = folder.with_name(f".{name}.dropped-{os.getpid()}")
-        folder.rename(trash)
-        lock.release()
+        rebuilding, lock = folder.rebuild_lock(), folder.lock()
+        rebuilding.acquire(self._patience_s)
+        try:
+            lock.acquire(self._patience_s)
+            # the fingerprint goes first: a crash in between leaves no half collection that looks whole
+            (folder.path / "fingerprint.json").unlink(missing_ok=True)
+            # out of the way while the lock is held: what another process makes under this name is its own
+            trash = folder.path.with_name(f".{name}.dropped-{os.getpid()}")
+            folder.path.rename(trash)
+        finally:
+            lock.release()
+            rebuilding.release()
         shutil.rmtree(trash)
 
-    def _folder(self, name: str) -> Path:
-        return self._root / checked_name(name)
+    def generation(self, name: str) -> str:
+        """See `storage.store.Rebuilder.generation`."""
+        folder = self._folder(name)
+        return folder.current().id if folder.exists else ""
+
+    def rebuild(self, name: str, fingerprint: Fingerprint) -> EdgeRebuild:
+        """See `storage.store.Rebuilder.rebuild`."""
+        from storage.edge_rebuild import EdgeRebuild
+
+        return EdgeRebuild.begin(self._folder(name), fingerprint, self._tuning, self._patience_s)
+
+    def leftovers(self) -> dict[str, tuple[str, ...]]:
+        """See `storage.store.Rebuilder.leftovers`."""
+        from storage.edge_rebuild import leftovers
+
+        return leftovers(self._root)
+
+    def sweep(self, name: str) -> None:
+        """See `storage.store.Rebuilder.sweep`."""
+        from storage.edge_rebuild import sweep
+
+        sweep(self._folder(name), self._patience_s)
+
+    def _folder(self, name: str) -> CollectionFolder:
+        return CollectionFolder(self._root / checked_name(name))
 
     def _known(self) -> str:
         names = self.names()
@@ -104,56 +128,67 @@ class EdgeCollection:
 
     def __init__(
         self,
-        folder: Path,
+        folder: CollectionFolder,
         shard: qdrant.EdgeShard,
-        fingerprint: Fingerprint,
+        built: Generation,
         lock: CollectionLock,
         tuning: Tuning,
     ) -> None:
         self.name = folder.name
-        self.fingerprint = fingerprint
+        self.fingerprint = built.fingerprint
+        self.generation = built.id
         self._shard = shard
-        self._lock = lock
+        self._lock: CollectionLock | None = lock
         self._params = qdrant.SearchParams(exact=tuning.exact, hnsw_ef=tuning.hnsw_ef)
+        self._exact = qdrant.SearchParams(exact=True)
+        self._threshold_kb = tuning.indexing_threshold_kb
         self._indexed = Indexed(self.indexes())
         self._unflushed = 0
         self._writing = RLock()
 
     @classmethod
     def create(
-        cls, folder: Path, fingerprint: Fingerprint, tuning: Tuning, *, patience_s: float = PATIENCE_S
+        cls,
+        folder: CollectionFolder,
+        fingerprint: Fingerprint,
+        tuning: Tuning,
+        *,
+        patience_s: float = PATIENCE_S,
     ) -> EdgeCollection:
         """Make a new collection's shard. The fingerprint is written last: it makes the collection exist."""
-        lock = CollectionLock(folder)
+        lock = folder.lock()
         lock.acquire(patience_s)
         try:
-            _refuse_existing(folder)  # another process may have made it while this one waited
-            shard_folder = folder / "shard"
-            shutil.rmtree(shard_folder, ignore_errors=True)  # what a crash left half made
-            shard_folder.mkdir()
-            with translated(folder):
-                shard = qdrant.EdgeShard.create(str(shard_folder), layout(fingerprint, tuning))
-                for path, kind in OWN.items():
-                    shard.update(field_index(path, kind))
-                shard.flush()
-            _write_atomically(folder / "fingerprint.json", json.dumps(fingerprint.to_dict(), indent=2))
-            return cls(folder, shard, fingerprint, lock, tuning)
+            folder.refuse_existing()  # another process may have made it while this one waited
+            built = Generation(fingerprint)
+            with translated(folder.name):
+                shard = new_shard(folder.shard(built.id), fingerprint, tuning)
+            folder.publish(built)
+            return cls(folder, shard, built, lock, tuning)
         except BaseException:
             lock.release()
             raise
 
     @classmethod
-    def load(cls, folder: Path, tuning: Tuning, *, patience_s: float = PATIENCE_S) -> EdgeCollection:
-        lock = CollectionLock(folder)
+    def load(
+        cls, folder: CollectionFolder, tuning: Tuning, *, patience_s: float = PATIENCE_S
+    ) -> EdgeCollection:
+        lock = folder.lock()
         lock.acquire(patience_s)
         try:
-            fingerprint = _read_fingerprint(folder)
-            with translated(folder):
-                shard = qdrant.EdgeShard.load(str(folder / "shard"))
-            return cls(folder, shard, fingerprint, lock, tuning)
+            return cls.of(folder, folder.current(), lock, tuning)
         except BaseException:
             lock.release()
             raise
+
+    @classmethod
+    def of(
+        cls, folder: CollectionFolder, built: Generation, lock: CollectionLock, tuning: Tuning
+    ) -> EdgeCollection:
+        """A generation of the collection, opened under a lock that is held. Raises StoreCorruptError."""
+        with translated(folder.name):
+            shard = qdrant.EdgeShard.load(str(folder.shard(built.id)))
+            return cls(folder, shard, built, lock, tuning)
 
     def search(self, legs: Sequence[Leg], limit: int, where: Condition | None = None) -> list[list[Hit]]:
         """All legs in one `query_batch`."""
@@ -165,7 +200,7 @@ class EdgeCollection:
                 limit,
                 query=nearest(leg.query, leg.name),
                 filter=chosen,
-                params=self._params,
+                params=self._exact if leg.exact else self._params,
                 with_payload=True,
             )
             for leg in legs
@@ -218,7 +253,7 @@ class EdgeCollection:
             len(chunk_ids),
             query=nearest(query, TOKENS),
             filter=qdrant.Filter(must=[qdrant.HasIdCondition(set(chunk_ids))]),
-            params=qdrant.SearchParams(exact=True),
+            params=self._exact,
         )
         with translated(self.name):
             return {str(point.id): point.score for point in self._shard.query(request)}
@@ -230,6 +265,17 @@ class EdgeCollection:
             records = self._shard.retrieve(list(chunk_ids), with_payload=False, with_vector=[TOKENS])
         stored = ((str(record.id), floats(named(record.vector, TOKENS))) for record in records)
         return {id_: vectors for id_, vectors in stored if vectors is not None}
+
+    def neighbours(self, chunks: Sequence[Chunk], reach: int) -> list[Chunk]:
+        """One scroll under a filter."""
+        if not chunks:
+            return []
+        request = qdrant.ScrollRequest(
+            limit=most_around(chunks, reach), filter=edge_filter(around(chunks, reach)), with_payload=True
+        )
+        with translated(self.name):
+            records, _ = self._shard.scroll(request)
+        return [from_payload(str(record.id), record.payload) for record in records]
 
     def count(self) -> int:
         with translated(self.name):
@@ -264,34 +310,24 @@ class EdgeCollection:
         with translated(self.name):
             return index_kinds(self._shard.info())
 
+    def hand_over(self) -> CollectionLock:
+        """The lock, for whoever takes this one's place; this one stays open without it."""
+        lock, self._lock = self._lock, None
+        if lock is None:
+            raise StoreError(f"the collection {self.name!r} has handed over its lock already")
+        return lock
+
+    def take_over(self, lock: CollectionLock) -> None:
+        """Hold this lock instead of the one held so far, which is released."""
+        before, self._lock = self._lock, lock
+        if before is not None:
+            before.release()
+
     def close(self) -> None:
         try:
             with translated(self.name):
                 self._shard.flush()
                 self._shard.close()
         finally:
-            self._lock.release()
-
-
-def _refuse_existing(folder: Path) -> None:
-    if (folder / "fingerprint.json").is_file():
-        raise BadInputError(
-            f"the collection {folder.name!r} exists already", way_out="Open it, or choose another name."
-        )
-
-
-def _read_fingerprint(folder: Path) -> Fingerprint:
-    path = folder / "fingerprint.json"
-    try:
-        return Fingerprint.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise StoreCorruptError(
-            f"{path} cannot be read: {error}",
-            way_out=f"Delete the collection and ingest again: winnow collections delete {folder.name}",
-        ) from error
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    draft = path.with_suffix(".draft")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)  # noqa: PTH105 - replace() of Path is the same call; this says it must be atomic
+            if self._lock is not None:
+                self._lock.release()

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from storage.errors import StoreCorruptError, StoreError, WinnowError
 
 
 @contextmanager
-def translated(folder: Path | str) -> Iterator[None]:
+def translated(name: str) -> Iterator[None]:
     """Qdrant Edge raises bare exceptions with Rust messages; ours say which collection and what to do."""
-    name = folder.name if isinstance(folder, Path) else folder
     try:
         yield
     except WinnowError:
         raise
-    except Exception as error:
-        if _means_damage(str(error)):
+    except BaseException as error:
+        if not _is_the_engines(error):
+            raise
+        if _is_panic(error) or _means_damage(str(error)):
             raise StoreCorruptError(
                 f"the collection {name!r} is damaged: {error}",
-                way_out=f"Rebuild it: winnow collections delete {name}, then winnow ingest the documents.",
+                way_out=f"Rebuild it from the documents: winnow doctor --repair -c {name}",
             ) from error
         raise StoreError(f"Qdrant Edge failed on the collection {name!r}: {error}") from error
+
+
+def _is_the_engines(error: BaseException) -> bool:
+    return isinstance(error, Exception) or _is_panic(error)
+
+
+def _is_panic(error: BaseException) -> bool:
+    """Rust's own abort, which damaged files cause; it is no Exception, and can be told by its name alone."""
+    return type(error).__name__ == "PanicException"
 
 
 def _means_damage(message: str) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import qdrant_edge as qdrant
 
-from storage.indexing import IndexKind
+from storage.indexing import OWN, IndexKind
 from storage.payload import from_payload, to_payload
 from storage.store import DENSE, LEXICAL, TOKENS, Fingerprint
 from storage.tuning import Tuning
@@ -42,6 +44,17 @@ def layout(fingerprint: Fingerprint, tuning: Tuning) -> qdrant.EdgeConfig:
         optimizers=qdrant.EdgeOptimizersConfig(indexing_threshold=tuning.indexing_threshold_kb),
         wal_enabled=True,
     )
+
+
+def new_shard(path: Path, fingerprint: Fingerprint, tuning: Tuning) -> qdrant.EdgeShard:
+    """An empty shard, in place of what a crash may have left there."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    shard = qdrant.EdgeShard.create(str(path), layout(fingerprint, tuning))
+    for field, kind in OWN.items():
+        shard.update(field_index(field, kind))
+    shard.flush()
+    return shard
 
 
 def _dense(dim: int, tuning: Tuning) -> qdrant.EdgeVectorParams:

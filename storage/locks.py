@@ -31,13 +31,17 @@ class Holder:
 
 
 class CollectionLock:
-    """An exclusive lock on a collection's folder. The operating system frees it when the process dies."""
+    """An exclusive lock on a collection's folder. The operating system frees it when the process dies.
 
-    def __init__(self, folder: Path) -> None:
+    `file` is the lock's name in the folder; `doing` says in its refusal what the holder does.
+    """
+
+    def __init__(self, folder: Path, *, file: str = "lock", doing: str = "is in use by") -> None:
         self._folder = folder
-        self._note = folder / "holder.json"
+        self._doing = doing
+        self._note = folder / ("holder.json" if file == "lock" else f"{file}-holder.json")
         # not reentrant across instances: a second opener in this process is refused like any other
-        self._lock = FileLock(folder / "lock", thread_local=False)
+        self._lock = FileLock(folder / file, thread_local=False)
 
     def acquire(self, patience_s: float = PATIENCE_S) -> None:
         """Wait up to `patience_s` seconds. Raises StoreLockedError that names the holder."""
@@ -72,7 +76,7 @@ class CollectionLock:
             f"process {holder.pid} ({holder.command}, since {holder.since})" if holder else "another process"
         )
         return StoreLockedError(
-            f"the collection {self._folder.name!r} is in use by {who}; waited {waited_s:g} s",
+            f"the collection {self._folder.name!r} {self._doing} {who}; waited {waited_s:g} s",
             way_out="Wait for it or end it. Several processes at once need a Qdrant server "
             "(docker compose up, then set WINNOW_STORE__URL).",
         )

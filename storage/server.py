@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Collection as Container
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -15,21 +15,27 @@ from qdrant_client import QdrantClient, models
 from storage.conditions import Condition
 from storage.errors import BadInputError, StoreError, WinnowError
 from storage.indexing import OWN, Indexed, IndexKind
+from storage.neighbours import around, most_around
 from storage.payload import DOCUMENT_ID, from_payload
 from storage.records import Chunk
 from storage.server_errors import Link
 from storage.server_filters import server_filter
+from storage.server_generations import Generations, in_use, read_aliases, split
 from storage.server_layout import SCHEMAS, index_kinds, layout, metadata_of, read_fingerprint
 from storage.server_points import batches, from_record, named, to_query, to_struct
 from storage.store import TOKENS, Fingerprint, checked_name
 from storage.tuning import Tuning
 from storage.vectors import Floats, Hit, Leg, Point
 
+if TYPE_CHECKING:
+    from storage.server_rebuild import ServerRebuild
+
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _PAGE = 256
 _TOKEN_PAGE = 32
+_EXACT = models.SearchParams(exact=True)
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -88,44 +94,97 @@ class ServerStores:
 
     def open(self, name: str) -> ServerCollection:
         """See `storage.store.CollectionStores.open`."""
-        info = self._link.call(checked_name(name), lambda: self._client.get_collection(name))
-        fingerprint = read_fingerprint(name, self._link.where, info)
+        return self.open_physical(in_use(checked_name(name), read_aliases(self._client, self._link)))
+
+    def open_physical(self, physical: str) -> ServerCollection:
+        """Open a generation of a collection by its name on the server."""
+        info = self._link.call(split(physical)[0], lambda: self._client.get_collection(physical))
+        fingerprint = read_fingerprint(split(physical)[0], self._link.where, info)
         indexed = Indexed(index_kinds(info))
-        return ServerCollection(name, fingerprint, indexed, self._client, self._link, tuning=self._tuning)
+        return ServerCollection(physical, fingerprint, indexed, self._client, self._link, tuning=self._tuning)
 
     def create(self, name: str, fingerprint: Fingerprint) -> ServerCollection:
         """See `storage.store.CollectionStores.create`. What fails half-way is taken back."""
+        if in_use(checked_name(name), read_aliases(self._client, self._link)) != name:
+            raise BadInputError(
+                f"the collection {name!r} exists already at {self._link.where}",
+                way_out="Open it, or choose another name.",
+            )
+        return self.make(name, fingerprint)
+
+    def make(self, physical: str, fingerprint: Fingerprint) -> ServerCollection:
+        """Make a generation of a collection under its name on the server."""
         config = layout(fingerprint, self._tuning)
         # once: a second try after a lost answer would meet its own collection
-        self._link.call_once(checked_name(name), lambda: self._client.create_collection(name, **config))
+        self._link.call_once(split(physical)[0], lambda: self._client.create_collection(physical, **config))
         try:
-            self._link.call(name, lambda: self._index(name))
-            return self.open(name)
+            self._link.call(split(physical)[0], lambda: self._index(physical))
+            return self.open_physical(physical)
         except WinnowError:
-            self._take_back(name)
+            self._take_back(physical)
             raise
 
     def names(self) -> list[str]:
         """The names of winnow's collections, sorted."""
-        listed = self._link.call("", self._client.get_collections).collections
-        return sorted(found.name for found in listed if self._is_ours(found.name))
+        found = Generations.of(self._client, self._link)
+        names = {split(physical)[0] for physical in found.physical}
+        return sorted(
+            name
+            for name in names
+            if (current := found.current(name)) in found.physical and self._is_ours(current)
+        )
 
     def drop(self, name: str) -> None:
         """Delete a collection, complete or half made. Raises NotFoundError, BadInputError (not ours)."""
-        if not self._is_ours(checked_name(name)):
+        found = Generations.of(self._client, self._link)
+        current = found.current(checked_name(name))
+        if not self._is_ours(current):
             raise BadInputError(
                 f"the collection {name!r} at {self._link.where} was not made by winnow",
                 way_out="Delete it with Qdrant's own tools, if that is what you want.",
             )
-        self._link.call(name, lambda: self._client.delete_collection(name))
+        # the one in use goes last: without it an older one would take its place
+        for physical in [*self._ours(found.others(name)), current]:
+            self._delete(physical)
+
+    def generation(self, name: str) -> str:
+        """See `storage.store.Rebuilder.generation`."""
+        return split(in_use(checked_name(name), read_aliases(self._client, self._link)))[1]
+
+    def rebuild(self, name: str, fingerprint: Fingerprint) -> ServerRebuild:
+        """See `storage.store.Rebuilder.rebuild`."""
+        from storage.server_rebuild import ServerRebuild
+
+        return ServerRebuild.begin(self, checked_name(name), fingerprint, self._client, self._link)
+
+    def leftovers(self) -> dict[str, tuple[str, ...]]:
+        """See `storage.store.Rebuilder.leftovers`."""
+        found = Generations.of(self._client, self._link)
+        others = {split(physical)[0]: found.others(split(physical)[0]) for physical in found.physical}
+        return {
+            name: tuple(f"{physical}: not in use" for physical in physicals)
+            for name, left in sorted(others.items())
+            if (physicals := self._ours(left))
+        }
+
+    def sweep(self, name: str) -> None:
+        """See `storage.store.Rebuilder.sweep`."""
+        for physical in self._ours(Generations.of(self._client, self._link).others(checked_name(name))):
+            self._delete(physical)
 
     def close(self) -> None:
         """Let go of the connections."""
         self._client.close()
 
-    def _is_ours(self, name: str) -> bool:
-        info = self._link.call(name, lambda: self._client.get_collection(name))
+    def _is_ours(self, physical: str) -> bool:
+        info = self._link.call(split(physical)[0], lambda: self._client.get_collection(physical))
         return metadata_of(info) is not None
+
+    def _ours(self, physicals: Sequence[str]) -> list[str]:
+        return [physical for physical in physicals if self._is_ours(physical)]
+
+    def _delete(self, physical: str) -> None:
+        self._link.call(split(physical)[0], lambda: self._client.delete_collection(physical))
 
     def _index(self, name: str) -> None:
         for path, kind in OWN.items():
@@ -143,7 +202,7 @@ class ServerCollection:
 
     def __init__(
         self,
-        name: str,
+        physical: str,
         fingerprint: Fingerprint,
         indexed: Indexed,
         client: QdrantClient,
@@ -151,7 +210,8 @@ class ServerCollection:
         *,
         tuning: Tuning,
     ) -> None:
-        self.name = name
+        self.name, self.generation = split(physical)
+        self.physical = physical
         self.fingerprint = fingerprint
         self._indexed = indexed
         self._client = client
@@ -171,11 +231,11 @@ class ServerCollection:
                 filter=chosen,
                 limit=limit,
                 with_payload=True,
-                params=self._params,
+                params=_EXACT if leg.exact else self._params,
             )
             for leg in legs
         ]
-        answers = self._call(lambda: self._client.query_batch_points(self.name, requests))
+        answers = self._call(lambda: self._client.query_batch_points(self.physical, requests))
         return [
             [Hit(from_payload(str(point.id), point.payload), point.score) for point in answer.points]
             for answer in answers
@@ -187,13 +247,13 @@ class ServerCollection:
             self._index(path, kind)
         for batch in batches(points):
             structs = [to_struct(point) for point in batch]
-            self._call(lambda structs=structs: self._client.upsert(self.name, structs, wait=True))  # type: ignore[misc]  # a default in a lambda
+            self._call(lambda structs=structs: self._client.upsert(self.physical, structs, wait=True))  # type: ignore[misc]  # a default in a lambda
 
     def delete_document(self, document: str, *, keep: Container[str] = ()) -> None:
         belongs = models.FieldCondition(key=DOCUMENT_ID, match=models.MatchValue(value=document))
         kept: list[models.Condition] = [models.HasIdCondition(has_id=list(keep))] if keep else []
         selector = models.FilterSelector(filter=models.Filter(must=[belongs], must_not=kept))
-        self._call(lambda: self._client.delete(self.name, selector, wait=True))
+        self._call(lambda: self._client.delete(self.physical, selector, wait=True))
 
     def flush(self) -> None:
         """Nothing to do: a server answers a write after it is in its own log."""
@@ -204,11 +264,11 @@ class ServerCollection:
             return {}
         answer = self._call(
             lambda: self._client.query_points(
-                self.name,
+                self.physical,
                 query=query.tolist(),
                 using=TOKENS,
                 query_filter=models.Filter(must=[models.HasIdCondition(has_id=list(chunk_ids))]),
-                search_params=models.SearchParams(exact=True),
+                search_params=_EXACT,
                 limit=len(chunk_ids),
                 with_payload=False,
             )
@@ -226,8 +286,19 @@ class ServerCollection:
                     found[str(record.id)] = np.asarray(tokens, dtype=np.float32)
         return found
 
+    def neighbours(self, chunks: Sequence[Chunk], reach: int) -> list[Chunk]:
+        """One scroll under a filter."""
+        if not chunks:
+            return []
+        chosen = server_filter(around(chunks, reach))
+        most = most_around(chunks, reach)
+        records, _ = self._call(
+            lambda: self._client.scroll(self.physical, scroll_filter=chosen, limit=most, with_payload=True)
+        )
+        return [from_payload(str(record.id), record.payload) for record in records]
+
     def count(self) -> int:
-        return self._call(lambda: self._client.count(self.name, exact=True)).count
+        return self._call(lambda: self._client.count(self.physical, exact=True)).count
 
     def chunks(self) -> Iterator[Chunk]:
         """All passages, by id."""
@@ -235,7 +306,7 @@ class ServerCollection:
         while True:
             start = offset
             records, offset = self._call(
-                lambda start=start: self._client.scroll(self.name, limit=_PAGE, offset=start)  # type: ignore[misc]
+                lambda start=start: self._client.scroll(self.physical, limit=_PAGE, offset=start)  # type: ignore[misc]
             )
             yield from (from_payload(str(record.id), record.payload) for record in records)
             if offset is None:
@@ -250,14 +321,16 @@ class ServerCollection:
         self._closed = True
 
     def _index(self, path: str, kind: IndexKind) -> None:
-        self._call(lambda: self._client.create_payload_index(self.name, path, SCHEMAS[kind], wait=True))
+        self._call(lambda: self._client.create_payload_index(self.physical, path, SCHEMAS[kind], wait=True))
         self._indexed.add(path, kind)
 
     def _retrieve(
         self, ids: Sequence[str], vectors: bool | list[str], *, payload: bool
     ) -> list[models.Record]:
         return self._call(
-            lambda: self._client.retrieve(self.name, list(ids), with_payload=payload, with_vectors=vectors)
+            lambda: self._client.retrieve(
+                self.physical, list(ids), with_payload=payload, with_vectors=vectors
+            )
         )
 
     def _call(self, request: Callable[[], T]) -> T:

@@ -94,13 +94,13 @@ def read_fingerprint(name: str, where: str, info: models.CollectionInfo) -> Fing
     except TypeError as error:
         raise StoreCorruptError(
             f"the collection {name!r} at {where} was made by another version of winnow",
-            way_out=f"Ingest it anew: winnow collections delete {name}, then winnow ingest.",
+            way_out=f"Build it anew from the documents: winnow doctor --repair -c {name}",
         ) from error
     missing = _missing(fingerprint, info)
     if missing:
         raise StoreCorruptError(
             f"the collection {name!r} at {where} is half made: it has no {', no '.join(missing)}",
-            way_out=f"Make it anew: winnow collections delete {name}, then winnow ingest.",
+            way_out=f"Build it anew from the documents: winnow doctor --repair -c {name}",
         )
     return fingerprint
 

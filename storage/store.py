@@ -12,11 +12,12 @@ import re
 from collections.abc import Collection as Container
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import TracebackType
 from typing import Protocol
 from uuid import UUID, uuid5
 
 from storage.conditions import Condition
-from storage.errors import BadInputError
+from storage.errors import BadInputError, FingerprintMismatchError
 from storage.records import Chunk
 from storage.vectors import Floats, Hit, Leg, Point
 
@@ -67,6 +68,17 @@ class Fingerprint:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Fingerprint:
+        """What `to_dict` wrote, by this version or an earlier one.
+
+        Raises FingerprintMismatchError where a newer winnow wrote it, KeyError or TypeError where nobody did.
+        """
+        schema = int(str(values.get("schema", 1)))
+        if schema > SCHEMA_VERSION:
+            raise FingerprintMismatchError(
+                f"a newer winnow made the collection (schema {schema}; this one knows {SCHEMA_VERSION})",
+                way_out="Upgrade winnow (pip install --upgrade winnow-rag), or build the collection anew: "
+                "winnow ingest --reindex",
+            )
         return cls(**values)  # type: ignore[arg-type]  # written by to_dict, read back from our own file
 
     def differences(self, other: Fingerprint) -> list[str]:
@@ -122,7 +134,17 @@ class Reader(Protocol):
         ...
 
 
-class CollectionStore(Searcher, Writer, TokenScorer, Reader, Protocol):
+class Neighbourhood(Protocol):
+    def neighbours(self, chunks: Sequence[Chunk], reach: int) -> list[Chunk]:
+        """The passages at most `reach` places before or after given ones in their documents, in one read.
+
+        The given ones are among them, and nothing is in order. What claims a place that another passage has
+        is there too, so that the caller sees where a collection has no order; but never much more than fits.
+        """
+        ...
+
+
+class CollectionStore(Searcher, Writer, TokenScorer, Reader, Neighbourhood, Protocol):
     """An open collection."""
 
     @property
@@ -130,6 +152,11 @@ class CollectionStore(Searcher, Writer, TokenScorer, Reader, Protocol):
 
     @property
     def fingerprint(self) -> Fingerprint: ...
+
+    @property
+    def generation(self) -> str:
+        """Empty for the first; each re-index makes another. The manifest keeps one list a generation."""
+        ...
 
     def count(self) -> int:
         """The number of passages."""
@@ -140,7 +167,54 @@ class CollectionStore(Searcher, Writer, TokenScorer, Reader, Protocol):
         ...
 
 
-class CollectionStores(Protocol):
+class Rebuild(Protocol):
+    """A generation that is being built beside the one in use. A context manager: leaving it is `close()`."""
+
+    @property
+    def store(self) -> CollectionStore:
+        """The new generation, to be written to."""
+        ...
+
+    @property
+    def resumed(self) -> bool:
+        """Whether this goes on with what an earlier process began."""
+        ...
+
+    def finish(self, old: CollectionStore | None) -> CollectionStore:
+        """Swap, in one atomic step: from now on the new generation, given back open, is the collection.
+
+        `old` is the one in use where this process holds it open; it goes on answering until it is closed.
+        """
+        ...
+
+    def __enter__(self) -> Rebuild: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Rebuilder(Protocol):
+    """What a place where collections live must be able to do for a re-index."""
+
+    def generation(self, name: str) -> str:
+        """The generation in use; empty where there is none."""
+        ...
+
+    def rebuild(self, name: str, fingerprint: Fingerprint) -> Rebuild:
+        """Begin a new generation, or go on with one that was cut off. Raises StoreLockedError."""
+        ...
+
+    def leftovers(self) -> Mapping[str, tuple[str, ...]]:
+        """By collection, what crashes left behind, in words for people."""
+        ...
+
+    def sweep(self, name: str) -> None:
+        """Remove what is not in use: older generations, and a re-index that was cut off."""
+        ...
+
+
+class CollectionStores(Rebuilder, Protocol):
     """Where collections live: opened, made, listed and dropped by name."""
 
     def open(self, name: str) -> CollectionStore:

@@ -88,6 +88,19 @@ def _drop(client: QdrantClient, request: Any) -> Any:
     return grpc.CollectionOperationResponse(result=client.delete_collection(request.collection_name))
 
 
+def _aliases(client: QdrantClient, request: Any) -> Any:
+    found = [
+        grpc.AliasDescription(alias_name=one.alias_name, collection_name=one.collection_name)
+        for one in client.get_aliases().aliases
+    ]
+    return grpc.ListAliasesResponse(aliases=found)
+
+
+def _point_aliases(client: QdrantClient, request: Any) -> Any:
+    changes = [GrpcToRest.convert_alias_operations(change) for change in request.actions]
+    return grpc.CollectionOperationResponse(result=client.update_collection_aliases(changes))
+
+
 def _done() -> Any:
     return grpc.PointsOperationResponse(
         result=grpc.UpdateResult(operation_id=0, status=grpc.UpdateStatus.Completed)
@@ -134,6 +147,7 @@ def _get(client: QdrantClient, request: Any) -> Any:
 def _scroll(client: QdrantClient, request: Any) -> Any:
     records, following = client.scroll(
         request.collection_name,
+        GrpcToRest.convert_filter(request.filter) if request.HasField("filter") else None,
         limit=request.limit,
         offset=GrpcToRest.convert_point_id(request.offset) if request.HasField("offset") else None,
         with_payload=request.with_payload.enable,
@@ -158,6 +172,8 @@ _COLLECTIONS: dict[str, Callable[[QdrantClient, Any], Any]] = {
     "Get": _info,
     "List": _list,
     "Delete": _drop,
+    "ListAliases": _aliases,
+    "UpdateAliases": _point_aliases,
 }
 _POINTS: dict[str, Callable[[QdrantClient, Any], Any]] = {
     "Upsert": _upsert,

@@ -124,6 +124,11 @@ def _served(client: QdrantClient, method: str, path: list[str], body: bytes) -> 
         return 200, json.dumps({"title": "qdrant", "version": "1.20.0"}).encode()
     if path == ["collections"]:
         return 200, _result(client.get_collections())
+    if path == ["aliases"]:
+        return 200, _result(client.get_aliases())
+    if path == ["collections", "aliases"]:
+        changes = models.ChangeAliasesOperation.model_validate_json(body)
+        return 200, _result(client.update_collection_aliases(changes.actions))
     name, route = path[1], "/".join([method, *path[2:]])
     if route != "PUT" and not client.collection_exists(name):
         return 404, _error(f"Not found: Collection `{name}` doesn't exist!")

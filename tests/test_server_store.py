@@ -230,7 +230,7 @@ def test_a_half_made_collection_is_named_and_can_be_dropped(wire: Wire, stores: 
     )
     with pytest.raises(StoreCorruptError, match=r"half made.*'dense'.*'tokens'.*'lexical'") as caught:
         stores.open("half")
-    assert "collections delete half" in caught.value.way_out
+    assert "doctor --repair -c half" in caught.value.way_out
     stores.drop("half")
     assert stores.names() == []
 
