@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 
 from storage.records import Document, Heading, PageStart, Scalar
 
 Span = tuple[int, int]
+
+# A heading's line in Markdown, perhaps in a quotation or a list; and the line under one.
+_MARKED = re.compile(r"[\s>*+\-.)\d]*#")
+_UNDERLINE = re.compile(r"[\s>]*(?:=+|-+)\s*")
 
 
 class Outline:
@@ -24,10 +29,11 @@ class Outline:
     def path(self, span: Span) -> tuple[str, ...]:
         """The path at the first text of a passage that is not a heading itself."""
         index = bisect_right(self._offsets, span[0])
+        body = max(span[0], _end_of(self._text, self._headings[index - 1])) if index else span[0]
         while index < len(self._offsets) and self._offsets[index] < span[1]:
-            begun = self._text[span[0] : self._offsets[index]]
-            if begun.strip() and (index == 0 or not only_headings(begun)):
+            if self._text[body : self._offsets[index]].strip():
                 break
+            body = _end_of(self._text, self._headings[index])
             index += 1
         return self._paths[index - 1] if index else ()
 
@@ -49,10 +55,19 @@ def _paths(headings: Sequence[Heading]) -> Iterator[tuple[str, ...]]:
         yield tuple(one.title for one in open_ones)
 
 
-def only_headings(text: str) -> bool:
-    """Whether nothing but heading lines stands in a text that begins with a heading."""
-    lines = [line for line in text.split("\n") if line.strip(" =-\t")]
-    return len(lines) <= 1 or all(line.lstrip().startswith("#") for line in lines)
+def _end_of(text: str, heading: Heading) -> int:
+    """Where the lines end in which a heading stands; its offset where none does, as with a PDF's bookmark."""
+    end = _line_end(text, heading.offset)
+    line = text[heading.offset : end]
+    if _MARKED.match(line) or " ".join(line.split()) == heading.title:
+        return end
+    under = _line_end(text, end + 1)
+    return under if _UNDERLINE.fullmatch(text, end + 1, under) else heading.offset
+
+
+def _line_end(text: str, start: int) -> int:
+    found = text.find("\n", start)
+    return len(text) if found < 0 else found
 
 
 def with_headings(text: str, spans: Sequence[Span], headings: Sequence[Heading]) -> list[Span]:
@@ -62,14 +77,23 @@ def with_headings(text: str, spans: Sequence[Span], headings: Sequence[Heading])
     start: int | None = None
     for index, span in enumerate(spans):
         begin = span[0] if start is None else start
-        found = bisect_right(offsets, span[0])
-        begins_with_heading = found > 0 and offsets[found - 1] == span[0]
-        if begins_with_heading and index + 1 < len(spans) and only_headings(text[span[0] : span[1]]):
+        within = headings[bisect_left(offsets, span[0]) : bisect_left(offsets, span[1])]
+        if index + 1 < len(spans) and _only_headings(text, span, within):
             start = begin
             continue
         joined.append((begin, span[1]))
         start = None
     return joined
+
+
+def _only_headings(text: str, span: Span, headings: Sequence[Heading]) -> bool:
+    """Whether nothing else stands in a span; `headings` are those that begin within it."""
+    at = span[0]
+    for heading in headings:
+        if text[at : heading.offset].strip():
+            return False
+        at = _end_of(text, heading)
+    return bool(headings) and not text[at : span[1]].strip()
 
 
 class RowCounter:

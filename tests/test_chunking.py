@@ -100,6 +100,19 @@ def test_the_heading_path_comes_with_the_passage() -> None:
     assert set(paths) == {("A",), ("A", "B"), ("A", "B", "C"), ("A", "D")}
 
 
+def test_a_passage_that_ends_one_section_and_begins_another_has_the_path_of_its_first_text() -> None:
+    """A paragraph of one line is no heading, even where the next section begins within its passage."""
+    text = (
+        "# A\n\n"
+        + "one two three. " * 24
+        + "\n\nThe last line of A.\n\n## B\n\nA line of B.\n"
+    )
+    last = next(chunk for chunk in CHUNKER.chunks(document(text)) if "last line" in chunk.text)
+    assert last.text.startswith("The last line of A.")
+    assert "A line of B." in last.text
+    assert last.headings == ("A",)
+
+
 def test_a_heading_stays_with_what_follows() -> None:
     """No passage is a heading alone, where there is text under it."""
     text = (
