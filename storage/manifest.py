@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select
 
 from storage.database import Database
 from storage.log_rows import clean, iso, to_json
@@ -39,11 +39,17 @@ class DocumentRow:
 
 
 class Manifest:
-    """The documents of one collection. Every method raises LogError where the database fails."""
+    """The documents of one collection. Every method raises LogError where the database fails.
 
-    def __init__(self, database: Database, collection: str) -> None:
+    Each `generation` of a collection (`storage.store.Rebuilder`) has documents of its own, so that the moment
+    in which the store swaps is the moment in which the manifest does. Runs belong to all of them.
+    """
+
+    def __init__(self, database: Database, collection: str, generation: str = "") -> None:
         self._database = database
-        self._collection = collection
+        self._name = collection
+        # no collection's name has an @
+        self._collection = f"{collection}@{generation}" if generation else collection
 
     def get(self, document_id: str) -> DocumentRow | None:
         return self._first(DocumentEntry.id == document_id)
@@ -86,16 +92,28 @@ class Manifest:
             connection.commit()
 
     def clear(self) -> None:
-        """Forget the whole collection: documents, passages and runs."""
+        """Forget the whole collection: documents, passages and runs, of every generation."""
         with self._database.writing() as connection:
-            connection.execute(delete(DocumentEntry).where(self._mine))
-            connection.execute(delete(RunRow).where(RunRow.collection == self._collection))
+            connection.execute(delete(DocumentEntry).where(self._any_generation))
+            connection.execute(delete(RunRow).where(RunRow.collection == self._name))
             connection.commit()
+
+    def forget_others(self) -> None:
+        """Forget the documents of every other generation."""
+        with self._database.writing() as connection:
+            connection.execute(delete(DocumentEntry).where(self._any_generation, ~self._mine))
+            connection.commit()
+
+    def generations(self) -> list[str]:
+        """The generations of this collection that have documents, sorted."""
+        with self._database.reading() as connection:
+            keys = connection.execute(select(DocumentEntry.collection).where(self._any_generation).distinct())
+            return sorted(key.partition("@")[2] for key in keys.scalars())
 
     def save_run(self, report_json: str) -> int:
         """Keep the report of an ingest run; its number is given back."""
         row = clean(
-            {"collection": self._collection, "created_at": iso(datetime.now(UTC)), "report": report_json}
+            {"collection": self._name, "created_at": iso(datetime.now(UTC)), "report": report_json}
         )
         with self._database.writing() as connection:
             number = connection.execute(insert(RunRow).returning(RunRow.number), row).scalar_one()
@@ -106,7 +124,7 @@ class Manifest:
         """The report of the latest run; None before the first."""
         latest = (
             select(RunRow.report)
-            .where(RunRow.collection == self._collection)
+            .where(RunRow.collection == self._name)
             .order_by(RunRow.number.desc())
             .limit(1)
         )
@@ -116,6 +134,11 @@ class Manifest:
     @property
     def _mine(self) -> ColumnElement[bool]:
         return DocumentEntry.collection == self._collection
+
+    @property
+    def _any_generation(self) -> ColumnElement[bool]:
+        key = DocumentEntry.collection
+        return or_(key == self._name, key.startswith(f"{self._name}@", autoescape=True))
 
     def _first(self, *where: ColumnElement[bool]) -> DocumentRow | None:
         return next(iter(self._page(*where, limit=1)), None)

@@ -9,7 +9,10 @@ from storage.tables import KEY_ONLY, Base
 
 
 class DocumentEntry(Base):
-    """The manifest: what became of each source of a collection."""
+    """The manifest: what became of each source of a collection.
+
+    `collection` is its name, and after a re-index `NAME@GENERATION`: the store says which is in use.
+    """
 
     __tablename__ = "documents"
     __table_args__ = (Index("ix_documents_content_hash", "collection", "content_hash"), KEY_ONLY)

@@ -146,3 +146,30 @@ def test_a_failed_batch_writes_nothing(manifest: Manifest) -> None:
     with pytest.raises(LogError, match=r"(?i)not.null"):
         manifest.put_many([replace(INGESTED, title="changed"), broken])
     assert list(manifest.rows()) == [INGESTED]
+
+
+def test_each_generation_has_documents_of_its_own(database: Database, manifest: Manifest) -> None:
+    """What a re-index writes is not seen by the one in use; forgetting the others leaves it alone."""
+    new, other = Manifest(database, "知识库", "0a1b"), Manifest(database, "知识库 2")
+    manifest.put(INGESTED)
+    other.put(INGESTED)
+    new.put(REFUSED)
+    assert list(manifest.rows()) == [INGESTED]
+    assert list(new.rows()) == [REFUSED]
+    assert manifest.generations() == ["", "0a1b"]
+    new.forget_others()
+    assert manifest.generations() == ["0a1b"]
+    assert list(manifest.rows()) == []
+    assert list(other.rows()) == [INGESTED]
+
+
+def test_runs_and_clearing_belong_to_all_generations(database: Database, manifest: Manifest) -> None:
+    """The last run is found after a swap; a collection that is dropped leaves no generation behind."""
+    new = Manifest(database, "知识库", "0a1b")
+    manifest.put(INGESTED)
+    new.put(INGESTED)
+    new.save_run("{}")
+    assert manifest.last_run() == "{}"
+    manifest.clear()
+    assert new.last_run() is None
+    assert manifest.generations() == []
