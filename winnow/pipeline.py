@@ -6,7 +6,7 @@ wait, the `a…` methods hop there and are awaited.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -14,21 +14,27 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 import anyio.to_thread
 
+from generation.base import closing
 from storage.errors import BadInputError, LogError, WinnowError
 from storage.records import Answer
 from winnow import asking, portal
 from winnow.asking import SearchResult, Stages
 from winnow.choices import AskChoices, SearchChoices
+from winnow.conversation import Conversation, conversation
 from winnow.settings import EngineName, Settings
 from winnow.wiring import Wiring, ready_chain
 
 if TYPE_CHECKING:
-    from generation.base import Generator
+    from generation.base import Generator as Answerer
     from ingest.loaders.base import Columns
     from ingest.report import IngestReport, Progress
     from rerank.base import Reranker
     from retrieval.base import Retriever
     from winnow.log import Log
+
+
+# What can be chosen for a question whatever the pipeline is made of.
+_OF_ANY = ("rerank", "history", "follow_up")
 
 
 class RAGPipeline:
@@ -46,7 +52,7 @@ class RAGPipeline:
         self,
         retriever: Retriever | Any,
         reranker: Reranker | Any,
-        generator: Generator | Any,
+        generator: Answerer | Any,
         *,
         collection: str = "custom",
         settings: Settings | None = None,
@@ -82,8 +88,9 @@ class RAGPipeline:
     ) -> Answer:
         """Retrieve (50), rerank (to 5), answer, log.
 
-        `choices` are those of `AskChoices`: `rerank`, `collection`, `where`, `answerer`. Raises WinnowError
-        where no answer is possible; what merely degraded is in `Answer.stages` and `Answer.warnings`.
+        `choices` are those of `AskChoices`: `rerank`, `collection`, `where`, `answerer`, and `history` or
+        `follow_up` for a question that follows others. Raises WinnowError where no answer is possible; what
+        merely degraded is in `Answer.stages` and `Answer.warnings`.
         """
         return portal.call(self._ask, question, top_k_retrieve, top_k_rerank, choices)
 
@@ -96,6 +103,31 @@ class RAGPipeline:
     ) -> Answer:
         """`ask`, awaited."""
         return await portal.acall(self._ask, question, top_k_retrieve, top_k_rerank, choices)
+
+    def stream(
+        self,
+        question: str,
+        top_k_retrieve: int | None = None,
+        top_k_rerank: int | None = None,
+        **choices: Unpack[AskChoices],
+    ) -> Generator[str | Answer]:
+        """As `ask`: pieces of the text while they come, then the whole, logged Answer as the last item.
+
+        The text of an answerer that cannot stream (the extractive one) is one piece. Nothing happens before
+        the first item is asked for. Leaving early (`close()`, or letting go of it) closes the connection to
+        the model; an answer that was cut short so is not logged.
+        """
+        return portal.stream(self._stream, question, top_k_retrieve, top_k_rerank, choices)
+
+    def astream(
+        self,
+        question: str,
+        top_k_retrieve: int | None = None,
+        top_k_rerank: int | None = None,
+        **choices: Unpack[AskChoices],
+    ) -> AsyncGenerator[str | Answer]:
+        """`stream`, for `async for`. Left early, it is closed by `aclose()` (`contextlib.aclosing`)."""
+        return portal.astream(self._stream, question, top_k_retrieve, top_k_rerank, choices)
 
     def __call__(self, question: str, **options: Any) -> str:
         """The answer's text alone; takes what `ask` takes."""
@@ -182,11 +214,36 @@ class RAGPipeline:
         self, question: str, retrieve: int | None, keep: int | None, choices: AskChoices
     ) -> Answer:
         retrieve, keep = self._limits(retrieve, keep)
+        follows = await self._conversation(choices)
         stages = await self._stages(choices, keep)
         with self._wiring.tracing.question("ask", question, stages) as traced:
-            answer = await asking.ask(question, traced.stages, top_k_retrieve=retrieve, top_k_rerank=keep)
+            answer = await asking.ask(
+                question, traced.stages, top_k_retrieve=retrieve, top_k_rerank=keep, conversation=follows
+            )
             traced.done(answer)
         return await self._logged(answer)
+
+    async def _stream(
+        self, question: str, retrieve: int | None, keep: int | None, choices: AskChoices
+    ) -> AsyncIterator[str | Answer]:
+        retrieve, keep = self._limits(retrieve, keep)
+        follows = await self._conversation(choices)
+        stages = await self._stages(choices, keep)
+        with self._wiring.tracing.question("ask", question, stages) as traced:
+            items = asking.stream(
+                question, traced.stages, top_k_retrieve=retrieve, top_k_rerank=keep, conversation=follows
+            )
+            async with closing(items):
+                async for item in items:
+                    if isinstance(item, Answer):
+                        traced.done(item)
+                        item = await self._logged(item)
+                    yield item
+
+    async def _conversation(self, choices: AskChoices) -> Conversation | None:
+        """What the question follows, read from the log where it is named by an id."""
+        history, follow_up = choices.get("history"), choices.get("follow_up")
+        return await anyio.to_thread.run_sync(lambda: conversation(history, follow_up, lambda: self.log))
 
     async def _search(
         self, question: str, retrieve: int | None, keep: int | None, choices: SearchChoices
@@ -211,7 +268,7 @@ class RAGPipeline:
             # models load on first use, which blocks
             return await anyio.to_thread.run_sync(lambda: self._wiring.stages(choices, top_k=keep))
         rerank = choices.get("rerank")
-        others = [name for name, given in choices.items() if given is not None and name != "rerank"]
+        others = [name for name, given in choices.items() if given is not None and name not in _OF_ANY]
         if others or isinstance(rerank, str):
             raise BadInputError(
                 "this pipeline has ready parts: there is no collection, spec, answerer or filter to choose",

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import queue
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
 
 import anyio
 from anyio.from_thread import BlockingPortal
+
+from generation.base import closing
 
 T = TypeVar("T")
 
@@ -25,23 +29,90 @@ _portals: dict[int, BlockingPortal] = {}
 def call(function: Callable[..., Awaitable[T]], *args: Any) -> T:
     """Run an async function in the portal's loop and wait for its result.
 
-    Ctrl-C cancels it there, so that no call goes on behind the prompt.
+    Ctrl-C cancels it there and waits until it has ended, so that no call goes on behind the prompt.
     """
-    future = _submit(function, *args)
+    task = _Task(function, *args)
     try:
-        return future.result()
+        return task.result.result()
     except BaseException:
-        future.cancel()
+        task.cancel()
+        task.ended.result()
         raise
 
 
 async def acall(function: Callable[..., Awaitable[T]], *args: Any) -> T:
-    """The same from a coroutine of any asyncio loop; cancelling the caller cancels the work."""
-    return await asyncio.wrap_future(_submit(function, *args))
+    """The same from a coroutine of any asyncio loop: cancelling cancels the work, and waits for its end."""
+    task = _Task(function, *args)
+    try:
+        return await asyncio.wrap_future(task.result)
+    except BaseException:
+        task.cancel()
+        await asyncio.wrap_future(task.ended)
+        raise
 
 
-def _submit(function: Callable[..., Awaitable[T]], *args: Any) -> Future[T]:
-    return _portal().start_task_soon(function, *args)
+def stream(function: Callable[..., AsyncIterator[T]], *args: Any) -> Generator[T]:
+    """The items of an async iterator, made in the portal's loop as fast as they come.
+
+    Leaving it before its end cancels what makes them, and waits until that has ended.
+    """
+    items: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
+    task = _Task(_fed, function, args, items.put)
+    try:
+        while not isinstance(item := items.get(), _End):
+            yield item
+        task.result.result()  # raises what went wrong
+    finally:
+        task.cancel()
+        task.ended.result()
+
+
+async def astream(function: Callable[..., AsyncIterator[T]], *args: Any) -> AsyncGenerator[T]:
+    """`stream`, for a coroutine of any asyncio loop."""
+    items: asyncio.Queue[T | _End] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    task = _Task(_fed, function, args, lambda item: loop.call_soon_threadsafe(items.put_nowait, item))
+    try:
+        while not isinstance(item := await items.get(), _End):
+            yield item
+        task.result.result()
+    finally:
+        task.cancel()
+        await asyncio.wrap_future(task.ended)
+
+
+class _End:
+    """Stands behind the last item of a stream."""
+
+
+async def _fed(
+    function: Callable[..., AsyncIterator[T]], args: Sequence[Any], put: Callable[[T | _End], object]
+) -> None:
+    try:
+        async with closing(function(*args)) as items:
+            async for item in items:
+                put(item)
+    finally:
+        with suppress(RuntimeError):  # the reader's loop is gone, and the reader with it
+            put(_End())
+
+
+class _Task(Generic[T]):
+    """Work in the portal's loop. `ended` is done when nothing of it runs any more, cancelled or not."""
+
+    def __init__(self, function: Callable[..., Awaitable[T]], *args: Any) -> None:
+        self.ended: Future[None] = Future()
+        self.result: Future[T] = _portal().start_task_soon(self._run, function, args)
+
+    def cancel(self) -> None:
+        """Ask it to stop; nothing happens where it has ended."""
+        self.result.cancel()
+
+    async def _run(self, function: Callable[..., Awaitable[T]], args: Sequence[Any]) -> T:
+        try:
+            return await function(*args)
+        finally:
+            self.ended.set_result(None)
 
 
 def _portal() -> BlockingPortal:
