@@ -6,6 +6,7 @@ Everything is made when it is first needed and kept; a second collection or rera
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import anyio
 
-from storage.errors import BadInputError, FingerprintMismatchError, LogError, NotFoundError
+from storage.errors import BadInputError, FingerprintMismatchError, LogError, NotFoundError, WinnowError
 from storage.store import CollectionStore, CollectionStores, Fingerprint, TokenScorer
 from winnow import portal
 from winnow.asking import Stages
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from winnow.tracing import Tracing
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 def ready_chain(reranker: Any, settings: Settings) -> Chain:
@@ -52,6 +54,15 @@ def ready_chain(reranker: Any, settings: Settings) -> Chain:
     return Chain([Link(checked)], name=checked.name, on_failure=settings.rerank.on_failure)
 
 
+def _refuse_other(store: CollectionStore, wanted: Fingerprint) -> None:
+    if differences := store.fingerprint.differences(wanted):
+        raise FingerprintMismatchError(
+            f"the collection {store.name!r} was built with other settings: {'; '.join(differences)}",
+            way_out="Use the settings it was built with, or build it anew with these: "
+            f"winnow ingest --reindex -c {store.name} (the old one answers until the new one is whole).",
+        )
+
+
 class Wiring:
     """Parts by need. Safe to use from several threads."""
 
@@ -60,16 +71,14 @@ class Wiring:
         self._making = threading.RLock()
         self._parts: dict[str, object] = {}
         self._collections: dict[str, CollectionStore] = {}
+        self._retired: list[CollectionStore] = []
         self._chats: dict[str, OpenAIChat] = {}
         self._keys_used: set[str] = set()
         self._database: Database | None = None
 
     @property
     def encoder(self) -> Encoder:
-        from retrieval.encoder import load_encoder
-
-        chosen = self.settings.encoder
-        return self._kept("encoder", lambda: load_encoder(chosen.model, device=chosen.device))
+        return self._kept("encoder", self._load_encoder)
 
     @property
     def lexical(self) -> LexicalEncoder:
@@ -108,6 +117,9 @@ class Wiring:
         """An open collection that fits the encoder. Raises NotFoundError, FingerprintMismatchError …"""
         name = name or self.settings.collection
         with self._making:
+            held = self._collections.get(name)
+            if held is not None and held.generation != self.stores.generation(name):
+                self._retire(name)  # another process swapped it
             if name not in self._collections:
                 store = self.stores.open(name)
                 try:
@@ -117,6 +129,31 @@ class Wiring:
                     raise
                 self._collections[name] = store
             return self._collections[name]
+
+    def held(self, name: str) -> CollectionStore | None:
+        """The collection where it is open here, whatever it was built with."""
+        return self._collections.get(name)
+
+    def take(self, store: CollectionStore) -> None:
+        """This is the collection of that name from now on; questions on their way keep the one before."""
+        with self._making:
+            self._retire(store.name)
+            self._collections[store.name] = store
+
+    def close_retired(self) -> None:
+        """Let go of collections that were replaced while questions may have been asking them."""
+        with self._making:
+            while self._retired:
+                store = self._retired.pop()
+                store.close()
+                try:
+                    self.stores.sweep(store.name)
+                except WinnowError as error:
+                    _log.warning("what %r was before its re-index stays for now: %s", store.name, error)
+
+    def _retire(self, name: str) -> None:
+        if store := self._collections.pop(name, None):
+            self._retired.append(store)
 
     def stages(self, choices: AskChoices, *, top_k: int | None = None) -> Stages:
         """The three stages over a collection; `top_k` is what the last rerank stage keeps."""
@@ -281,19 +318,28 @@ class Wiring:
         self, name: str | None = None, *, columns: Columns | None = None, engine: EngineName | None = None
     ) -> Ingestor:
         """An ingestor into a collection, which is made if it is not there."""
-        from ingest.options import IngestOptions
-        from ingest.run import Ingestor
         from winnow import distributed
 
-        chosen = self.settings.ingest
-        on_ray = (engine or chosen.engine) == "ray"
+        on_ray = (engine or self.settings.ingest.engine) == "ray"
         if on_ray:
             distributed.check(self.settings)
         store = self._open_or_create(name or self.settings.collection)
-        manifest, tokens = self.manifest(store.name), store.fingerprint.token_dim is not None
+        return self.ingestor_into(store, columns=columns, on_ray=on_ray)
+
+    def ingestor_into(
+        self, store: CollectionStore, *, columns: Columns | None = None, on_ray: bool = False
+    ) -> Ingestor:
+        """An ingestor into a collection that is open, in use or being built."""
+        from ingest.options import IngestOptions
+        from ingest.run import Ingestor
+        from storage.manifest import Manifest
+        from winnow import distributed
+
+        manifest = Manifest(self.database, store.name, store.generation)
+        tokens, workers = store.fingerprint.token_dim is not None, self.settings.ingest.workers
         options = IngestOptions(tokens=tokens, columns=columns)
-        if chosen.workers is not None:
-            options = replace(options, workers=chosen.workers)
+        if workers is not None:
+            options = replace(options, workers=workers)
         ray = (
             distributed.engine(self.settings, store.name, manifest, tokens=tokens, workers=options.workers)
             if on_ray
@@ -305,15 +351,19 @@ class Wiring:
         """What was ingested into a collection, document by document."""
         from storage.manifest import Manifest
 
-        return Manifest(self.database, name or self.settings.collection)
+        name = name or self.settings.collection
+        return Manifest(self.database, name, self.stores.generation(name))
 
     def drop(self, name: str) -> None:
         """Delete a collection and what the manifest knows of it."""
+        from storage.manifest import Manifest
+
         with self._making:
+            self.close_retired()
             if store := self._collections.pop(name, None):
                 store.close()
             self.stores.drop(name)
-            self.manifest(name).clear()
+            Manifest(self.database, name).clear()
 
     def close(self) -> None:
         """Flush and let go of everything."""
@@ -321,9 +371,12 @@ class Wiring:
             for store in self._collections.values():
                 store.close()
             self._collections.clear()
+            self.close_retired()
             for chat in self._chats.values():
                 portal.call(chat.aclose)  # its connections belong to the portal's loop
             self._chats.clear()
+            if encoder := self._parts.pop("encoder", None):
+                cast("Encoder", encoder).close()
             if tracing := self._parts.pop("tracing", None):
                 cast("Tracing", tracing).close()
             if self._database is not None:
@@ -346,39 +399,69 @@ class Wiring:
     def _create(self, name: str) -> CollectionStore:
         self.settings.make_data_dir()
         try:
-            self._collections[name] = self.stores.create(name, self._fingerprint())
+            self._collections[name] = self.stores.create(name, self.fingerprint())
         except BadInputError:
             return self.collection(name)  # another process was quicker
         # what the manifest may still hold belongs to a collection of that name that is gone
         self.manifest(name).clear()
         return self._collections[name]
 
-    def _fingerprint(self) -> Fingerprint:
+    def fingerprint(self, built: Fingerprint | None = None) -> Fingerprint:
+        """What a collection that is made now is made with.
+
+        One that is built anew keeps its choice of token vectors where the settings do not name one.
+        """
         from ingest.chunking import ChunkSizes, chunker_fingerprint
 
+        chosen = self.settings.ingest
+        keeps = built is not None and "token_vectors" not in chosen.model_fields_set
+        tokens = built.token_dim is not None if built is not None and keeps else chosen.token_vectors
         return Fingerprint(
             encoder=self.encoder.id,
             dim=self.encoder.dim,
             chunker=chunker_fingerprint(self.encoder.max_tokens, ChunkSizes()),
             lexical=self.lexical.id,
-            token_dim=self.encoder.token_dim if self.settings.ingest.token_vectors else None,
+            token_dim=self.encoder.token_dim if tokens else None,
         )
+
+    def check_chunker(self, name: str) -> None:
+        """Raises FingerprintMismatchError where new documents would be cut otherwise than the old ones."""
+        store = self.collection(name)
+        _refuse_other(store, replace(store.fingerprint, chunker=self.fingerprint().chunker))
 
     def _check(self, store: CollectionStore) -> None:
         built = store.fingerprint
         # a collection decides for itself whether it has token vectors; its chunker matters to ingestion alone
-        wanted = Fingerprint(
-            encoder=self.encoder.id,
-            dim=self.encoder.dim,
-            chunker=built.chunker,
-            lexical=self.lexical.id,
-            token_dim=built.token_dim,
-        )
-        if differences := built.differences(wanted):
-            raise FingerprintMismatchError(
-                f"the collection {store.name!r} was built with other settings: {'; '.join(differences)}",
-                way_out="Ask with the settings it was built with, or ingest into a new collection.",
+        wanted = self.fingerprint(built)
+        _refuse_other(store, replace(wanted, chunker=built.chunker, token_dim=built.token_dim))
+
+    def _load_encoder(self) -> Encoder:
+        chosen = self.settings.encoder
+        if chosen.provider == "local":
+            from retrieval.encoder import load_encoder
+
+            return load_encoder(
+                chosen.model,
+                device=chosen.device,
+                dim=chosen.dim,
+                query_prompt=chosen.query_prompt,
+                passage_prompt=chosen.passage_prompt,
             )
+        from retrieval.openai_embeddings import load_openai_encoder
+
+        self._keys_used.add("OPENAI_API_KEY")
+        return load_openai_encoder(
+            chosen.model,
+            base_url=chosen.base_url,
+            api_key=self.settings.encoder_api_key(),
+            dim=chosen.dim,
+            max_tokens=chosen.max_tokens,
+            query_prompt=chosen.query_prompt,
+            passage_prompt=chosen.passage_prompt,
+            timeout_s=chosen.timeout_s,
+            max_retries=chosen.max_retries,
+            price=self.settings.llm.prices.get(chosen.model),
+        )
 
     def _connect(self) -> CollectionStores:
         chosen = self.settings.store

@@ -142,11 +142,9 @@ class CollectionGround:
     @classmethod
     def open(cls, collection: str | None, dataset: Dataset, wiring: Wiring) -> CollectionGround:
         """Raises BadInputError for a judged document that the collection does not have."""
-        from storage.manifest import Manifest
-
         store = wiring.collection(collection)
         names = SourceNames(frozenset(dataset.qrels.documents()))
-        rows = [row for row in Manifest(wiring.database, store.name).rows() if row.status == "ingested"]
+        rows = [row for row in wiring.manifest(store.name).rows() if row.status == "ingested"]
         if rows:
             _check_judged(dataset, store.name, (names.name(row.id, row.source) for row in rows))
         key = fingerprints.key(
