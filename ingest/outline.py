@@ -10,6 +10,8 @@ from storage.records import Document, Heading, PageStart, Scalar
 
 Span = tuple[int, int]
 
+# The most characters that a section's number takes before its title.
+_NUMBER = 8
 # A heading's line in Markdown, perhaps in a quotation or a list; and the line under one.
 _MARKED = re.compile(r"[\s>*+\-.)\d]*#")
 _UNDERLINE = re.compile(r"[\s>]*(?:=+|-+)\s*")
@@ -59,7 +61,8 @@ def _end_of(text: str, heading: Heading) -> int:
     """Where the lines end in which a heading stands; its offset where none does, as with a PDF's bookmark."""
     end = _line_end(text, heading.offset)
     line = text[heading.offset : end]
-    if _MARKED.match(line) or " ".join(line.split()) == heading.title:
+    words = " ".join(line.split())
+    if _MARKED.match(line) or (words.endswith(heading.title) and len(words) <= len(heading.title) + _NUMBER):
         return end
     under = _line_end(text, end + 1)
     return under if _UNDERLINE.fullmatch(text, end + 1, under) else heading.offset

@@ -65,7 +65,7 @@ def test_a_changed_document_replaces_its_passages(here: World) -> None:
 
 def test_passages_carry_what_a_citation_needs(here: World) -> None:
     """Source, title, heading path and span come back from the store."""
-    here.write("guide.md", LONG + "\n\n## Costs\n\nEvery call costs money.\n")
+    here.write("guide.md", LONG + "\n\n## Costs\n\n" + "Every call costs money. " * 15)
     here.ingest()
     leg = Leg("lexical", WordHashes().encode_passage("Every call costs money."))
     chunk = here.store.search([leg], 1)[0][0].chunk

@@ -88,6 +88,55 @@ def test_little_text_is_said() -> None:
     assert "little text" in read("a.pdf", pdf(["12"])).warnings[0]
 
 
+def test_bookmarks_of_a_pdf_are_headings_where_their_titles_stand() -> None:
+    """With or without the section's number; a title that is not on its page holds from the page's start."""
+    buffer = io.BytesIO()
+    canvas = Canvas(buffer)
+    entries = [("Foreword", 0, "Some words."), ("Results", 0, "2 Results"), ("Costs 费用", 1, "Costs")]
+    for number, (title, level, line) in enumerate(entries):
+        canvas.bookmarkPage(str(number))
+        canvas.addOutlineEntry(title, str(number), level)
+        canvas.drawString(72, 780, "A running head.")
+        canvas.drawString(72, 700, line)
+        canvas.showPage()
+    canvas.save()
+    loaded = read("a.pdf", buffer.getvalue())
+    assert [(heading.level, heading.title) for heading in loaded.headings] == [
+        (1, "Foreword"),
+        (1, "Results"),
+        (2, "Costs 费用"),
+    ]
+    lines = [loaded.text[heading.offset :].splitlines()[0] for heading in loaded.headings]
+    assert lines == ["A running head.", "2 Results", "A running head."]
+
+
+def test_filled_in_fields_and_notes_of_a_pdf_are_read() -> None:
+    """`name: value` behind the page's text; empty fields say nothing; a PDF of notes alone has text."""
+    buffer = io.BytesIO()
+    canvas = Canvas(buffer)
+    canvas.drawString(72, 780, "Application")
+    canvas.acroForm.textfield(name="city", tooltip="City", value="Málaga", x=72, y=700)
+    canvas.acroForm.textfield(name="street", value="", x=72, y=650)
+    canvas.acroForm.checkbox(name="agreed", checked=True, x=72, y=600)
+    canvas.acroForm.checkbox(name="refused", checked=False, x=72, y=550)
+    canvas.textAnnotation("See the second page.", (300, 700, 320, 720))
+    canvas.save()
+    text = read("a.pdf", buffer.getvalue()).text
+    assert text.startswith("Application\n\nCity: Málaga\n\nagreed: Yes\n\n")
+    assert text.endswith("See the second page.")
+    assert "street" not in text
+    assert "refused" not in text
+
+    buffer = io.BytesIO()
+    canvas = Canvas(buffer)
+    canvas.rect(72, 72, 100, 100)
+    canvas.textAnnotation("A note on a scan.", (300, 700, 320, 720))
+    canvas.save()
+    loaded = read("scan.pdf", buffer.getvalue())
+    assert loaded.text == "A note on a scan."
+    assert "no text layer" in loaded.warnings[0]
+
+
 def test_pdfs_that_cannot_be_read_have_reasons() -> None:
     """Encrypted, cut in half, mislabelled, too many pages."""
     whole = pdf(["text"] * 20)

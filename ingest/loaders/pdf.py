@@ -1,4 +1,4 @@
-"""PDF through PDFium, the engine of Chrome: text page by page, broken lines joined again."""
+"""PDF through PDFium, the engine of Chrome: text page by page, broken lines joined; bookmarks as headings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pypdfium2
 
+from ingest.loaders import pdf_parts
 from ingest.loaders.base import Loaded, Source, refuse
 from ingest.text import TextBuilder, clean, one_line
 from storage.records import Scalar
@@ -27,7 +28,7 @@ _UNREADABLE = re.compile("[\ufffd\ue000-\uf8ff\U000f0000-\U0010fffd]")
 
 
 def load(source: Source) -> Loaded:
-    """Pages in order, in the order of the page's text objects.
+    """Pages in order, in the order of the page's text objects; behind each its filled-in fields and notes.
 
     Raises DocumentRefusedError: encrypted, damaged, too-large (pages), no-text (a scan).
     """
@@ -35,6 +36,7 @@ def load(source: Source) -> Loaded:
         raise refuse(source, "its suffix says PDF, but it has no PDF header", reason="damaged")
     document = _open(source)
     try:
+        document.init_forms()
         return _read(source, document)
     except pypdfium2.PdfiumError as error:
         raise refuse(source, f"PDFium cannot read it: {error}", reason="damaged") from error
@@ -62,18 +64,21 @@ def _read(source: Source, document: Any) -> Loaded:
     for number in range(1, len(document) + 1):
         builder.page(number)
         try:
-            text = _page_text(document, number - 1)
+            text, beside = _page(document, number - 1)
         except pypdfium2.PdfiumError:
             broken.append(number)
             continue
         if not text.strip():
             silent.append(number)
         builder.block(text)
+        for words in beside:
+            builder.block(words)
     text = builder.text
     if not text.strip():
         raise refuse(
             source,
-            f"none of its {len(document)} pages has a text layer (it may be a scan)",
+            f"none of its {len(document)} pages has a text layer, a filled-in field or a note "
+            "(it may be a scan)",
             reason="no-text",
             way_out="run OCR over it first (OCRmyPDF, for example)",
         )
@@ -81,18 +86,20 @@ def _read(source: Source, document: Any) -> Loaded:
     return Loaded(
         text=text,
         title=_title(document),
+        headings=pdf_parts.headings(document, text, builder.pages),
         pages=builder.pages,
         metadata=_metadata(document),
         warnings=warnings,
     )
 
 
-def _page_text(document: Any, index: int) -> str:
+def _page(document: Any, index: int) -> tuple[str, list[str]]:
+    """A page's text, and what stands beside it."""
     page = document[index]
     try:
         text_page = page.get_textpage()
         try:
-            return unwrapped(text_page.get_text_range())
+            return unwrapped(text_page.get_text_range()), list(pdf_parts.beside_the_text(document, page))
         finally:
             text_page.close()
     finally:
@@ -142,7 +149,7 @@ def _doubts(text: str) -> list[str]:
             "the text layer may be useless"
         )
     if len(text.strip()) < _FEW_CHARACTERS:
-        found.append(f"little text: only {len(text.strip())} characters in the text layer")
+        found.append(f"little text: only {len(text.strip())} characters of text")
     return found
 
 

@@ -18,8 +18,8 @@ Loader = Callable[[Source], Loaded]
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 _TEXT = Format("text", "text/plain", "ingest.loaders.plain:load")
-_MARKDOWN = Format("markdown", "text/markdown", "ingest.loaders.markdown:load")
-_HTML = Format("html", "text/html", "ingest.loaders.html:load")
+_MARKDOWN = Format("markdown", "text/markdown", "ingest.loaders.markdown:load", version=2)
+_HTML = Format("html", "text/html", "ingest.loaders.html:load", version=2)
 _JSON_LINES = Format("jsonl", "application/jsonl", "ingest.loaders.json_values:load_lines")
 
 FORMATS: dict[str, Format] = {
@@ -28,10 +28,10 @@ FORMATS: dict[str, Format] = {
     ".html": _HTML,
     ".htm": _HTML,
     ".xhtml": _HTML,
-    ".pdf": Format("pdf", "application/pdf", "ingest.loaders.pdf:load"),
-    ".docx": Format("docx", f"{_OFFICE}.wordprocessingml.document", "ingest.loaders.docx:load"),
-    ".pptx": Format("pptx", f"{_OFFICE}.presentationml.presentation", "ingest.loaders.pptx:load"),
-    ".xlsx": Format("xlsx", f"{_OFFICE}.spreadsheetml.sheet", "ingest.loaders.xlsx:load"),
+    ".pdf": Format("pdf", "application/pdf", "ingest.loaders.pdf:load", version=2),
+    ".docx": Format("docx", f"{_OFFICE}.wordprocessingml.document", "ingest.loaders.docx:load", version=2),
+    ".pptx": Format("pptx", f"{_OFFICE}.presentationml.presentation", "ingest.loaders.pptx:load", version=2),
+    ".xlsx": Format("xlsx", f"{_OFFICE}.spreadsheetml.sheet", "ingest.loaders.xlsx:load", version=2),
     ".txt": _TEXT,
     ".text": _TEXT,
     ".csv": Format("csv", "text/csv", "ingest.loaders.table:load"),
