@@ -35,7 +35,7 @@ from storage.locks import PATIENCE_S, CollectionLock
 from storage.neighbours import around, most_around
 from storage.payload import DOCUMENT_ID, from_payload
 from storage.records import Chunk
-from storage.store import TOKENS, Fingerprint, checked_name
+from storage.store import TOKENS, Fingerprint, check_legs, checked_name
 from storage.tuning import Tuning
 from storage.vectors import Floats, Hit, Leg, Point, payload_bytes
 
@@ -194,6 +194,7 @@ class EdgeCollection:
         """All legs in one `query_batch`."""
         if not legs:
             return []
+        check_legs(legs, self.fingerprint)
         chosen = None if where is None else edge_filter(self._indexed.fitted(where))
         requests = [
             qdrant.QueryRequest(

@@ -23,7 +23,7 @@ from storage.server_filters import server_filter
 from storage.server_generations import Generations, in_use, read_aliases, split
 from storage.server_layout import SCHEMAS, index_kinds, layout, metadata_of, read_fingerprint
 from storage.server_points import batches, from_record, named, to_query, to_struct
-from storage.store import TOKENS, Fingerprint, checked_name
+from storage.store import TOKENS, Fingerprint, check_legs, checked_name
 from storage.tuning import Tuning
 from storage.vectors import Floats, Hit, Leg, Point
 
@@ -223,6 +223,7 @@ class ServerCollection:
         """All legs in one `query_batch_points`."""
         if not legs:
             return []
+        check_legs(legs, self.fingerprint)
         chosen = None if where is None else server_filter(self._indexed.fitted(where))
         requests = [
             models.QueryRequest(

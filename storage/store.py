@@ -16,10 +16,12 @@ from types import TracebackType
 from typing import Protocol
 from uuid import UUID, uuid5
 
+import numpy as np
+
 from storage.conditions import Condition
 from storage.errors import BadInputError, FingerprintMismatchError
 from storage.records import Chunk
-from storage.vectors import Floats, Hit, Leg, Point
+from storage.vectors import Floats, Hit, Leg, Point, SparseVector
 
 SCHEMA_VERSION = 1
 DENSE, LEXICAL, TOKENS = "dense", "lexical", "tokens"
@@ -91,9 +93,28 @@ class Fingerprint:
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
 
 
+def check_legs(legs: Sequence[Leg], fingerprint: Fingerprint) -> None:
+    """Raises BadInputError where a vector does not fit the collection, or holds what is not a number."""
+    dims = {DENSE: fingerprint.dim, TOKENS: fingerprint.token_dim}
+    for leg in legs:
+        if isinstance(leg.query, SparseVector):
+            continue
+        if leg.query.shape[-1] != dims.get(leg.name):
+            raise BadInputError(
+                f"the query's {leg.name!r} vector has {leg.query.shape[-1]} dimensions, "
+                f"the collection's {dims.get(leg.name)}",
+                way_out="Ask with the encoder that the collection was built with.",
+            )
+        if not np.isfinite(leg.query).all():
+            raise BadInputError(f"the query's {leg.name!r} vector holds what is not a number")
+
+
 class Searcher(Protocol):
     def search(self, legs: Sequence[Leg], limit: int, where: Condition | None = None) -> list[list[Hit]]:
-        """All legs in one batch; for each its hits, best first, at most `limit`, where `where` holds."""
+        """All legs in one batch; for each its hits, best first, at most `limit`, where `where` holds.
+
+        Raises BadInputError where a leg's vector does not fit the collection.
+        """
         ...
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from storage.records import Chunk
+from storage.records import Chunk, Usage
 
 Floats = npt.NDArray[np.float32]
+
+_NOTHING_PAID = Usage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +28,14 @@ class Encoding:
     """One text, encoded.
 
     `dense` has shape (dim,), `tokens` (n_tokens, token_dim), both L2-normalised float32; `tokens` is None
-    where the encoder gives none. `truncated` says that the text was longer than the encoder reads.
+    where the encoder gives none. `truncated` says that the text was longer than the encoder reads. `usage` is
+    what an endpoint was paid; that of a whole request stands with its first text.
     """
 
     dense: Floats
     tokens: Floats | None
     truncated: bool = False
+    usage: Usage = _NOTHING_PAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +58,14 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One leg of a query: the named vector to search and what to search it with."""
+    """One leg of a query: the named vector to search and what to search it with.
+
+    `exact` scans instead of using the graph, whatever the store's settings say.
+    """
 
     name: str
     query: Floats | SparseVector
+    exact: bool = False
 
 
 def max_sim(query: Floats, passage: Floats) -> float:

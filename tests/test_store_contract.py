@@ -6,8 +6,10 @@ A real server takes part when WINNOW_TEST_QDRANT_URL is set (WINNOW_TEST_QDRANT_
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,6 +18,7 @@ import pytest
 
 from storage.edge import EdgeCollection, EdgeStores
 from storage.errors import BadInputError, NotFoundError, StoreError
+from storage.records import Chunk
 from storage.server import ServerCollection, ServerStores
 from storage.store import TOKENS, CollectionStore, CollectionStores, Fingerprint
 from storage.vectors import Leg, Point, max_sim, normalised
@@ -158,6 +161,68 @@ def test_token_vectors_come_back(collection: CollectionStore) -> None:
             read = vectors[point.chunk.id]
             assert read.shape == point.tokens.shape
             assert np.sum(normalised(read) * point.tokens, axis=1).min() > 1 - TOKEN_TOLERANCE
+
+
+def _beside(points: Sequence[Point], reach: int) -> tuple[list[Chunk], set[str]]:
+    """Two passages of two documents, and the ids of all that stand beside them, four ordinals apart."""
+    chunks = [point.chunk for point in points]
+    asked = [chunks[12], chunks[21]]
+    beside = {
+        other.id
+        for one in asked
+        for other in chunks
+        if other.document_id == one.document_id and abs(other.ordinal - one.ordinal) <= reach
+    }
+    return asked, beside
+
+
+@pytest.mark.parametrize("reach", [3, 4, 8])
+def test_the_neighbours_of_passages_come_in_one_read(collection: CollectionStore, reach: int) -> None:
+    """Those of the same document within reach by ordinal, the given ones among them, as they were stored."""
+    collection.upsert(points())
+    asked, beside = _beside(points(), reach)
+    found = collection.neighbours(asked, reach)
+    assert len(found) == len(beside) == 2 * (1 + 2 * (reach // 4))
+    assert {chunk.id for chunk in found} == beside
+    stored = {point.chunk.id: point.chunk for point in points()}
+    assert all(chunk == stored[chunk.id] for chunk in found)
+    assert collection.neighbours([], reach) == []
+
+
+def test_what_has_no_order_does_not_flood_its_neighbours(collection: CollectionStore) -> None:
+    """Where every passage of a document claims the same place, no more come than an order would have."""
+    flat = [Point(replace(p.chunk, ordinal=0), p.lexical, p.dense, p.tokens) for p in points()]
+    collection.upsert(flat)
+    assert 1 < len(collection.neighbours([flat[0].chunk], 1)) <= 3
+
+
+def test_an_exact_leg_finds_what_the_other_finds(collection: CollectionStore) -> None:
+    """A leg may ask for a scan; over a collection without a graph it changes nothing."""
+    collection.upsert(points())
+    scanned = collection.search([replace(leg, exact=True) for leg in legs()], 10)
+    for exact, usual in zip(scanned, collection.search(legs(), 10), strict=True):
+        assert [hit.chunk.id for hit in exact] == [hit.chunk.id for hit in usual]
+
+
+def test_sixteen_threads_ask_at_once(collection: CollectionStore) -> None:
+    """One open collection, many threads: each gets what it would get alone."""
+    collection.upsert(points())
+    alone = [collection.search(legs()[:1], limit) for limit in range(1, 17)]
+    with ThreadPoolExecutor(16) as pool:
+        together = list(pool.map(lambda limit: collection.search(legs()[:1], limit), [*range(1, 17)] * 4))
+    assert together == alone * 4
+
+
+def test_a_vector_of_another_dimension_is_refused(collection: CollectionStore) -> None:
+    """A query that does not fit the collection is an error that names both dimensions."""
+    with pytest.raises(BadInputError, match=f"{DIM + 1} dimensions.*{DIM}"):
+        collection.search([Leg("dense", np.ones(DIM + 1, dtype=np.float32))], 5)
+
+
+def test_a_vector_that_holds_no_numbers_is_refused(collection: CollectionStore) -> None:
+    """What a broken encoder gives would rank passages at random."""
+    with pytest.raises(BadInputError, match="not a number"):
+        collection.search([Leg("dense", np.full(DIM, np.nan, dtype=np.float32))], 5)
 
 
 def test_a_collection_without_token_vectors_scores_none(stores: CollectionStores, name: str) -> None:
