@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
+from retrieval.devices import chosen_device, torch_dtype
 from storage.errors import ModelError
 from storage.vectors import Encoding
 
@@ -40,7 +41,8 @@ def is_plain_bert(folder: Path) -> bool:
         and not pooling.get("pooling_mode_cls_token")
         and "Dense" not in json.dumps(_json(folder / "modules.json"))
         and "Normalize" in json.dumps(_json(folder / "modules.json"))
-        and not any(_json(folder / "config_sentence_transformers.json").get("prompts", {}).values())
+        and pooling.get("include_prompt") is not False
+        and not _json(folder / "config_sentence_transformers.json").get("truncate_dim")
         and (folder / "model.safetensors").is_file()
         and (folder / "tokenizer.json").is_file()
     )
@@ -104,7 +106,7 @@ class BertModel:
         tokenizer: Tokenizer,
         max_tokens: int,
     ) -> None:
-        self.dim = int(embeddings.shape[1])
+        self.dim = self.token_dim = int(embeddings.shape[1])
         self.max_tokens = max_tokens
         self._embeddings = embeddings
         self._positions = positions
@@ -118,19 +120,20 @@ class BertModel:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        where = best_device() if device == "auto" else device
+        where, config = chosen_device(device), _json(folder / "config.json")
+        dtype = torch_dtype(where, config)
         try:
-            weights = load_file(folder / "model.safetensors", device=where)
-            config = _json(folder / "config.json")
+            stored = load_file(folder / "model.safetensors", device=where)
+            weights = {name: tensor.to(dtype) for name, tensor in stored.items()}
             return cls(*_parts(weights, config), tokenizer, _max_tokens(folder, config))
         except (SafetensorError, KeyError, OSError, RuntimeError) as error:
             raise ModelError(
                 f"the model in {folder} cannot be loaded: {error}", way_out="Install or fetch the model anew."
             ) from error
 
-    def encode(self, texts: Sequence[str], *, tokens: bool) -> list[Encoding]:
+    def encode(self, texts: Sequence[str], *, tokens: bool, prompt: str = "") -> list[Encoding]:
         """See `retrieval.encoder.ForwardModel.encode`."""
-        tokenized = self._tokenizer.encode_batch_fast(list(texts))
+        tokenized = self._tokenizer.encode_batch_fast([prompt + text for text in texts])
         encoded: list[Encoding | None] = [None] * len(texts)
         with torch.inference_mode():
             for batch in self._batches(tokenized):
@@ -139,6 +142,9 @@ class BertModel:
                 ):
                     encoded[index] = encoding
         return [encoding for encoding in encoded if encoding is not None]
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
     def _batches(self, tokenized: Sequence[TokenizedText]) -> Iterator[list[int]]:
         budget = _CPU_BATCH_TOKENS if self._embeddings.device.type == "cpu" else _GPU_BATCH_TOKENS
@@ -164,9 +170,10 @@ class BertModel:
         states = self._norm(self._embeddings[padded] + self._positions[:longest])
         for layer in self._layers:
             states = layer(states, mask)
+        states = states.float()  # sums over many tokens want more than half precision
         weights = visible[:, :, None].to(states.dtype)
-        dense = functional.normalize((states * weights).sum(1) / weights.sum(1), dim=-1).float().cpu().numpy()
-        unit = functional.normalize(states, dim=-1).float().cpu().numpy() if tokens else None
+        dense = functional.normalize((states * weights).sum(1) / weights.sum(1), dim=-1).cpu().numpy()
+        unit = functional.normalize(states, dim=-1).cpu().numpy() if tokens else None
         return [
             Encoding(
                 dense=dense[row],
@@ -179,13 +186,6 @@ class BertModel:
     def _truncated(self, ids: list[int]) -> list[int]:
         # the closing [SEP] stays, as the model was trained
         return ids if len(ids) <= self.max_tokens else [*ids[: self.max_tokens - 1], ids[-1]]
-
-
-def best_device() -> str:
-    """cuda, mps or cpu: the first that is there."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _parts(weights: dict[str, Tensor], config: dict[str, Any]) -> tuple[Tensor, Tensor, _Norm, list[_Layer]]:
@@ -220,11 +220,11 @@ def _layer(weights: dict[str, Tensor], prefix: str, heads: int, eps: float) -> _
 
 
 def _linear(weights: dict[str, Tensor], name: str) -> _Linear:
-    return _Linear(weights[f"{name}.weight"].float(), weights[f"{name}.bias"].float())
+    return _Linear(weights[f"{name}.weight"], weights[f"{name}.bias"])
 
 
 def _norm(weights: dict[str, Tensor], name: str, eps: float) -> _Norm:
-    return _Norm(weights[f"{name}.weight"].float(), weights[f"{name}.bias"].float(), eps)
+    return _Norm(weights[f"{name}.weight"], weights[f"{name}.bias"], eps)
 
 
 def _max_tokens(folder: Path, config: dict[str, Any]) -> int:

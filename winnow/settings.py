@@ -39,7 +39,12 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
         "encoder": {"model": "BAAI/bge-m3"},
         "rerank": {"spec": 'cross-encoder(model="BAAI/bge-reranker-v2-m3")'},
     },
-    "openai": {"rerank": {"spec": "late-interaction:20,listwise"}, "answer": {"answerer": "openai"}},
+    # an endpoint gives no token vectors, so late interaction cannot make the first cut
+    "openai": {
+        "encoder": {"provider": "openai", "model": "text-embedding-3-small"},
+        "rerank": {"spec": "none:20,listwise"},
+        "answer": {"answerer": "openai"},
+    },
 }
 
 # Keys that other software leaves in the environment. winnow mentions them and sends them nowhere.
@@ -61,10 +66,24 @@ class StoreSettings(_Section):
 
 
 class EncoderSettings(_Section):
-    """The dense encoder: a hub id or a local folder."""
+    """The dense encoder: a hub id (`NAME@COMMIT` pins a revision) or a local folder, run on `device`.
 
+    `provider = "openai"` sends all texts to the embeddings endpoint at `base_url` instead, whose `model` reads
+    `max_tokens`. `dim` shortens the vectors, for models trained so. A prompt replaces what the model wants
+    before a question or a passage; an empty one leaves it out.
+    """
+
+    provider: Literal["local", "openai"] = "local"
     model: str = "sentence-transformers/all-MiniLM-L6-v2"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    dim: int | None = Field(default=None, ge=1, le=65_536)
+    query_prompt: str | None = None
+    passage_prompt: str | None = None
+    base_url: str = "https://api.openai.com/v1"
+    api_key: SecretStr | None = None
+    timeout_s: float = Field(default=60, gt=0)
+    max_retries: int = Field(default=5, ge=0, le=100)
+    max_tokens: int = Field(default=8_191, ge=64)
 
 
 class IngestSettings(_Section):
@@ -237,6 +256,12 @@ class Settings(BaseSettings):
             return self.llm.api_key.get_secret_value()
         return os.environ.get("OPENAI_API_KEY") or None
 
+    def encoder_api_key(self) -> str | None:
+        """The embeddings endpoint's key: the setting, or OPENAI_API_KEY. Read only where one is chosen."""
+        if self.encoder.api_key is not None:
+            return self.encoder.api_key.get_secret_value()
+        return os.environ.get("OPENAI_API_KEY") or None
+
     def rerank_api_key(self, profile: str) -> str | None:
         """A rerank API's key: the setting, or PROFILE_API_KEY. Read only where a spec names that API."""
         if (key := self.rerank.api_keys.get(profile)) is not None:
@@ -245,7 +270,8 @@ class Settings(BaseSettings):
 
     def unused_keys(self) -> list[str]:
         """API keys in the environment that these settings send nowhere."""
-        used = {"OPENAI_API_KEY"} if self.answer.answerer == "openai" else set[str]()
+        asked = "openai" in (self.answer.answerer, self.encoder.provider)
+        used = {"OPENAI_API_KEY"} if asked else set[str]()
         spec = self.rerank.spec.upper()
         return [
             name

@@ -1,4 +1,4 @@
-"""`winnow models`: which models the settings and profiles name, and where they are."""
+"""`winnow models`: which models settings and profiles need, where they are, how large; and fetching them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ import typer
 from winnow.cli.options import AsJson, DataDir, settings
 from winnow.cli.terminal import note, out, print_json, reported, safe
 
-app = typer.Typer(help="List models and where they are; fetch one from the hub.", no_args_is_help=True)
+app = typer.Typer(help="List models and where they are; fetch them from the hub.", no_args_is_help=True)
 
-Model = Annotated[str, typer.Argument(help="A hub id, as in BAAI/bge-m3.", show_default=False)]
+Models = Annotated[
+    list[str] | None,
+    typer.Argument(help="Hub ids, as in BAAI/bge-m3 or BAAI/bge-m3@COMMIT.", show_default=False),
+]
+OfProfile = Annotated[
+    str | None, typer.Option("--profile", help="Fetch what a profile needs and is not here.")
+]
 
 
 @app.command("list")
 def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """The models of the settings and of the `multilingual` profile. Nothing is fetched."""
+    """The models of the settings and of every profile. Nothing is fetched."""
     with reported(as_json):
         from dataclasses import asdict
 
@@ -29,21 +35,36 @@ def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
             print_json([asdict(model) for model in models])
             return
         table = Table(box=None)
-        for heading in ("model", "used as", "where"):
+        for heading in ("model", "used as", "size", "where"):
             table.add_column(heading, overflow="fold")
         for model in models:
-            table.add_row(safe(model.name), model.used_as, safe(model.place, "" if model.here else "yellow"))
+            table.add_row(
+                safe(model.name),
+                safe(model.used_as),
+                inventory.readable(model.bytes),
+                safe(model.place, "" if model.here else "yellow"),
+            )
         out().print(table)
 
 
 @app.command()
-def fetch(model: Model, as_json: AsJson = False) -> None:
-    """Fetch a model from the hub into its cache: the only command that does."""
+def fetch(models: Models = None, profile: OfProfile = None, as_json: AsJson = False) -> None:
+    """Fetch models from the hub into its cache: the only command that does. Interrupted, it goes on later."""
     with reported(as_json):
-        from retrieval.models import locate
+        from retrieval import hub
+        from retrieval.models import named_revision
+        from winnow import inventory
 
-        located = locate(model, download=True)
+        done = []
+        for name in inventory.wanted(models or (), profile):
+            plan = hub.planned(*named_revision(name))
+            if not as_json:
+                note(f"{name}: {inventory.readable(plan.size)}")
+            folder = hub.fetched(plan)
+            done.append({"name": name, "folder": str(folder), "bytes": hub.size_on_disk(folder)})
+            if not as_json:
+                note(f"{name} is in {folder}")
         if as_json:
-            print_json({"name": located.name, "folder": str(located.folder), "origin": located.origin})
-        else:
-            note(f"{located.name} is in {located.folder}")
+            print_json(done)
+        elif not done:
+            note("Nothing to fetch: everything that the profile needs is here.")

@@ -1,0 +1,58 @@
+"""Where a model runs, and how exactly it computes there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from storage.errors import ModelError
+
+Precision = Literal["float32", "float16", "bfloat16"]
+
+# Their activations pass what a float16 can hold; their vectors would be infinite or nothing.
+_WIDE_RANGE = ("t5", "gemma")
+
+
+def chosen_device(wanted: str) -> str:
+    """`auto` as the first of cuda, mps and cpu that is there. Raises ModelError for one that is not."""
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return device_among(there, wanted)
+
+
+def device_among(there: Mapping[str, bool], wanted: str) -> str:
+    """The wanted device, or for `auto` the first that is there. Raises ModelError."""
+    usable = [name for name, is_there in there.items() if is_there]
+    if wanted == "auto":
+        return usable[0]
+    if wanted not in usable:
+        raise ModelError(
+            f"the device {wanted!r} is not there (this torch sees: {', '.join(usable)})",
+            way_out='Set encoder.device = "auto", or install a torch that is built for it.',
+        )
+    return wanted
+
+
+def precision(device: str, config: Mapping[str, Any], *, bfloat16: bool) -> Precision:
+    """What to compute in; `config` is the model's config.json, `bfloat16` whether the GPU has it.
+
+    On a GPU of NVIDIA's half precision: float16, whose eleven significant bits move a cosine in the fourth
+    decimal, or bfloat16 for models that were published in it or need its range. Elsewhere float32: a CPU is
+    many times slower in half precision, and on `mps` nobody has measured it.
+    """
+    if device != "cuda":
+        return "float32"
+    published = str(config.get("dtype") or config.get("torch_dtype") or "")
+    kind = str(config.get("model_type") or "")
+    if "bfloat16" in published or any(family in kind for family in _WIDE_RANGE):
+        return "bfloat16" if bfloat16 else "float32"
+    return "float16"
+
+
+def torch_dtype(device: str, config: Mapping[str, Any]) -> Any:
+    """`precision` as torch's own type, for this machine's GPU."""
+    import torch
+
+    has = device == "cuda" and torch.cuda.is_bf16_supported()
+    return getattr(torch, precision(device, config, bfloat16=has))
