@@ -104,12 +104,16 @@ class Candidate:
     Ranks count from 1; a stage that did not see the passage has no entry. Retrieval adds `dense`,
     `lexical` (each leg) and `retrieval` (fused); a rerank stage adds its own name. `evidence` holds, for a
     stage that read a long passage in windows, the characters of its text that scored highest.
+
+    An answerer may be given a wider text than was retrieved: `parts` are then the passages it was joined from,
+    in the document's order, the retrieved one (`core`) among them.
     """
 
     chunk: Chunk
     ranks: Mapping[str, int] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
     evidence: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    parts: tuple[Chunk, ...] = ()
 
     @property
     def id(self) -> str:
@@ -118,6 +122,12 @@ class Candidate:
     @property
     def text(self) -> str:
         return self.chunk.text
+
+    @property
+    def core(self) -> Candidate:
+        """The candidate as it was retrieved, without its neighbours."""
+        own = (part for part in self.parts if part.id == self.id)
+        return replace(self, chunk=next(own, self.chunk), parts=())
 
     def ranked(self, stage: str, rank: int, score: float | None = None) -> Candidate:
         """The same candidate with `stage`'s rank (from 1) and score beside the earlier ones."""
@@ -299,6 +309,7 @@ class Answer:
     which they would have followed; `ranks["final"]` counts the final ones. `fingerprints` maps
     `settings`, `prompt` and `collection` to hashes that say whether a replay meets the same conditions.
     `question` is as it was typed; `follow_up` says how it was understood where it followed earlier ones.
+    `neighbours` are passages that were joined to the final ones for the answerer; they have no rank.
     """
 
     id: str
@@ -319,6 +330,7 @@ class Answer:
     prompt: str = ""
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     follow_up: FollowUp | None = None
+    neighbours: tuple[Chunk, ...] = ()
 
     @property
     def understood(self) -> str:
