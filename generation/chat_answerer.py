@@ -104,7 +104,7 @@ class ChatAnswerer:
             )
         if completion.finish_reason == "length":
             outcome = flagged(outcome, f"the answer was cut off after {self._max_tokens} tokens")
-        resolved = resolve(text, candidates, prompt.given)
+        resolved = resolve(text, prompt.shown, prompt.given)
         return Generation(
             text=text or nothing_found(question, passages=len(candidates)),
             outcome=flagged(outcome, resolved.complaint) if answered else outcome,

@@ -64,9 +64,14 @@ def resolve(text: str, candidates: Sequence[Candidate], given: Collection[int] |
 
 
 def cite(marker: int, candidate: Candidate, span: tuple[int, int] | None = None) -> Citation:
-    """A citation of a passage, or of a `span` (characters in the passage) that is quoted from it."""
+    """A citation of a passage, or of a `span` (characters in the passage) that is quoted from it.
+
+    A quotation from a neighbour that was joined to the passage has the neighbour's page and headings.
+    """
     chunk = candidate.chunk
     start, end = span or (0, len(chunk.text))
+    quoted = (part for part in candidate.parts if span and part.start <= chunk.start + start < part.end)
+    place = next(quoted, chunk)
     return Citation(
         marker=marker,
         chunk_id=chunk.id,
@@ -75,8 +80,8 @@ def cite(marker: int, candidate: Candidate, span: tuple[int, int] | None = None)
         title=chunk.title,
         start=chunk.start + start,
         end=chunk.start + end,
-        headings=chunk.headings,
-        page=chunk.page,
+        headings=place.headings,
+        page=place.page,
         quote=chunk.text[start:end] if span else "",
     )
 

@@ -19,6 +19,7 @@ from generation.scoring import (
     TokenVectors,
     lexical_scores,
     neural_scores,
+    parts_of,
 )
 from generation.sentences import plain, sentences
 from storage.records import UNREADABLE_QUESTION, Candidate, Citation, Generation, Outcome
@@ -163,10 +164,21 @@ def _sentences(candidates: Sequence[Candidate]) -> list[Sentence]:
     return [
         Sentence(n, span, candidate.text[slice(*span)])
         for n, candidate in enumerate(candidates)
-        for span in sentences(candidate.text, {candidate.chunk.title, *candidate.chunk.headings})
+        for span in _spans(candidate)
         # a question repeats the words of the one that was asked, and answers nothing
         if not _QUESTION.search(candidate.text, *span)
     ]
+
+
+def _spans(candidate: Candidate) -> list[tuple[int, int]]:
+    """The sentences of each passage that the text was joined from: what stands between two was not stored."""
+    found: dict[tuple[int, int], None] = {}
+    for part in parts_of(candidate):
+        offset = part.start - candidate.chunk.start
+        for start, end in sentences(part.text, {part.title, *part.headings}):
+            if 0 <= start + offset and end + offset <= len(candidate.text):
+                found[start + offset, end + offset] = None
+    return list(found)
 
 
 def _blend(by_words: float, by_vectors: float | None, passage: int, passages: int) -> float:

@@ -32,11 +32,13 @@ _CONTROL_TOKEN = re.compile(
 class Prompt:
     """Messages to send. `given` are the numbers of the passages in them, in their order there.
 
-    `complaint` says what the budget left out, otherwise it is empty.
+    `shown` are the candidates, those in the prompt as they stand there. `complaint` says what the budget left
+    out, otherwise it is empty.
     """
 
     messages: tuple[Message, ...]
     given: tuple[int, ...]
+    shown: tuple[Candidate, ...] = ()
     complaint: str = ""
 
     @property
@@ -68,15 +70,18 @@ class Prompter:
     def prompt(self, question: str, candidates: Sequence[Candidate]) -> Prompt:
         """The prompt for a question. Passages that do not fit are left out, the worst first.
 
-        Where not even the best one fits, it is cut. Raises BadInputError where there is no room for it.
+        No passage is left out for the neighbours of another: these go first. Where not even the best passage
+        fits, it is cut. Raises BadInputError where there is no room for it.
         """
         fence = _fence(question, candidates)
-        passages = [_passage(n, one, fence) for n, one in enumerate(candidates, start=1)]
         room = self.tokens - self._size(self._messages(question, "", fence))
-        fitting, complaint = self._fitting(passages, room)
+        shown, bare = self._with_neighbours(candidates, fence, room)
+        passages = [_passage(n, one, fence) for n, one in enumerate(shown, start=1)]
+        fitting, left_out = self._fitting(passages, room)
         given = _ordered(range(1, len(fitting) + 1), self.order)
         text = "\n\n".join(fitting[number - 1] for number in given)
-        return Prompt(tuple(self._messages(question, text, fence)), tuple(given), complaint)
+        complaint = "; ".join(filter(None, (left_out, bare)))
+        return Prompt(tuple(self._messages(question, text, fence)), tuple(given), shown, complaint)
 
     def _messages(self, question: str, passages: str, fence: str) -> list[Message]:
         language, asked = language_of(question), question.strip()
@@ -85,6 +90,29 @@ class Prompter:
 
     def _size(self, messages: Sequence[Message]) -> int:
         return sum(self.counter.count(message.content) + _PER_MESSAGE for message in messages)
+
+    def _with_neighbours(
+        self, candidates: Sequence[Candidate], fence: str, room: int
+    ) -> tuple[tuple[Candidate, ...], str]:
+        """The candidates, the best ones with their neighbours as long as there is room, and what is without."""
+        if not any(one.parts for one in candidates):
+            return tuple(candidates), ""
+        shown = [one.core for one in candidates]
+        sizes = [self.counter.count(_passage(n, one, fence)) for n, one in enumerate(shown, start=1)]
+        left, bare = room - sum(sizes) - len(sizes), 0
+        for place, one in enumerate(candidates):
+            more = self.counter.count(_passage(place + 1, one, fence)) - sizes[place] if one.parts else 0
+            if more <= left:
+                shown[place], left = one, left - more
+            else:
+                bare += 1
+        return tuple(
+            shown
+        ), f"{bare} passages were sent without their neighbours: {self._limit}" if bare else ""
+
+    @property
+    def _limit(self) -> str:
+        return f"the prompt may have {self.tokens:,} tokens{'' if self.counter.exact else ' (estimated)'}"
 
     def _fitting(self, passages: Sequence[str], room: int) -> tuple[list[str], str]:
         used, fitting = 0, list[str]()
@@ -95,10 +123,12 @@ class Prompter:
             fitting.append(passage)
         if len(fitting) == len(passages):
             return fitting, ""
-        limit = f"the prompt may have {self.tokens:,} tokens{'' if self.counter.exact else ' (estimated)'}"
         if not fitting:
-            return [self._cut(passages[0], room)], f"only the best passage was sent, and cut: {limit}"
-        return fitting, f"{len(passages) - len(fitting)} of {len(passages)} passages were not sent: {limit}"
+            return [self._cut(passages[0], room)], f"only the best passage was sent, and cut: {self._limit}"
+        return (
+            fitting,
+            f"{len(passages) - len(fitting)} of {len(passages)} passages were not sent: {self._limit}",
+        )
 
     def _cut(self, passage: str, room: int) -> str:
         """As much of a passage as fits, its label and both fences included; found by halving."""

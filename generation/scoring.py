@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from generation.sentences import Span
-from storage.records import Candidate
+from storage.records import Candidate, Chunk
 from storage.vectors import Encoding, Floats, normalised
 
 
@@ -46,6 +46,9 @@ class Terms(Protocol):
     def terms(self, text: str) -> frozenset[int]:
         """The distinct terms of a text: stemmed words, Chinese words."""
         ...
+
+
+_Spans = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +90,14 @@ def neural_scores(
     query = encoder.encode_query(question).tokens
     if query is None:
         return [None] * len(sentences)
-    stored = vectors.token_vectors([candidate.id for candidate in candidates])
-    tables = [_similarities(query, candidate, stored.get(candidate.id), encoder) for candidate in candidates]
+    stored = vectors.token_vectors([part.id for one in candidates for part in parts_of(one)])
+    tables = [_similarities(query, candidate, stored, encoder) for candidate in candidates]
     return [None if (table := tables[s.passage]) is None else table.best(s.span) for s in sentences]
+
+
+def parts_of(candidate: Candidate) -> Sequence[Chunk]:
+    """The passages that a candidate's text was joined from; itself, where it is one."""
+    return candidate.parts or (candidate.chunk,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +114,34 @@ class _Similarities:
 
 
 def _similarities(
-    query: Floats, candidate: Candidate, stored: Floats | None, encoder: SentenceEncoder
+    query: Floats, candidate: Candidate, stored: Mapping[str, Floats], encoder: SentenceEncoder
 ) -> _Similarities | None:
+    """The table over all parts that have vectors: a token that two of them share stands in it twice."""
+    pieces = [
+        piece
+        for part in parts_of(candidate)
+        if (piece := _piece(part, part.start - candidate.chunk.start, stored.get(part.id), encoder))
+    ]
+    if not pieces:
+        return None
+    spans, tokens = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
+    # Stored vectors may have been rounded to a few bits. einsum, since BLAS wakes its threads for a product
+    # this small: 24 ms of CPU time a passage against 0.2 on a busy machine.
+    values = np.einsum("qd,pd->qp", normalised(query), normalised(tokens))
+    return _Similarities(values, spans[:, 0], spans[:, 1])
+
+
+def _piece(
+    part: Chunk, offset: int, stored: Floats | None, encoder: SentenceEncoder
+) -> tuple[_Spans, Floats] | None:
+    """The tokens of a passage's own text: where they stand, `offset` characters on, and their vectors."""
     if stored is None:
         return None
-    encoded = candidate.chunk.encoded_text
+    encoded = part.encoded_text
     spans = np.array(encoder.token_spans(encoded), dtype=np.int64).reshape(-1, 2)
     if len(spans) != len(stored):  # vectors of another tokenizer: no telling which token is which
         return None
-    spans = spans - (len(encoded) - len(candidate.text))
-    # Stored vectors may have been rounded to a few bits. einsum, since BLAS wakes its threads for a product
-    # this small: 24 ms of CPU time a passage against 0.2 on a busy machine.
-    values = np.einsum("qd,pd->qp", normalised(query), normalised(stored))
-    return _Similarities(values, spans[:, 0], spans[:, 1])
+    spans = spans - (len(encoded) - len(part.text))
+    # the context line would reach into the part before, and special tokens stand nowhere
+    own = (spans[:, 0] >= 0) & (spans[:, 1] > spans[:, 0])
+    return spans[own] + offset, stored[own]

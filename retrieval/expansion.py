@@ -1,0 +1,197 @@
+"""Neighbour expansion: what stands around the final passages in their documents, joined to them.
+
+A passage is cut to what an encoder reads, and its answer may begin in the one before. What is joined is one
+piece of the document: text that two passages share stands in it once, and its offsets are the document's own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import anyio.to_thread
+
+from storage.errors import StoreError
+from storage.records import Candidate, Chunk, Outcome
+
+STAGE = "expand"
+# White space between passages is not stored. More than this is something else that was left out.
+_LONGEST_GAP = 80
+
+Place = tuple[str, int]
+
+
+class Neighbourhood(Protocol):
+    """Where neighbours come from."""
+
+    def neighbours(self, chunks: Sequence[Chunk], reach: int) -> list[Chunk]:
+        """The passages at most `reach` places before or after given ones in their documents."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """What an answerer is given: the final candidates in their order, wider; and what made them so."""
+
+    candidates: tuple[Candidate, ...]
+    neighbours: tuple[Chunk, ...]
+    outcome: Outcome
+
+
+class Expander:
+    """Joins the `reach` passages before and after each final one to it, with one read of the store."""
+
+    def __init__(self, source: Neighbourhood, reach: int) -> None:
+        self._source = source
+        self._reach = reach
+
+    async def expand(self, final: Sequence[Candidate]) -> Expansion:
+        """The same candidates, wider. A store that fails makes the outcome a `fallback`: none is wider."""
+        return await anyio.to_thread.run_sync(self._expand, tuple(final))
+
+    def _expand(self, final: tuple[Candidate, ...]) -> Expansion:
+        started = time.perf_counter()
+        try:
+            found = self._source.neighbours([candidate.chunk for candidate in final], self._reach)
+        except StoreError as error:
+            reason = f"no neighbours were added: {error}"
+            return Expansion(final, (), Outcome(STAGE, "fallback", reason, ms=_since(started)))
+        grown = _grown(final, found, self._reach)
+        neighbours = tuple(part for run in grown.runs for part in run.parts if part is not run.core)
+        reasons = [f"{len(neighbours)} neighbours were added to {len(final)} passages", *grown.complaints()]
+        return Expansion(
+            tuple(_wider(one, run) for one, run in zip(final, grown.runs, strict=True)),
+            neighbours,
+            Outcome(STAGE, "partial" if len(reasons) > 1 else "ok", "; ".join(reasons), ms=_since(started)),
+        )
+
+
+def _since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000
+
+
+@dataclass(slots=True)
+class _Run:
+    """A final passage and what was joined to it so far, in the document's order; `open` are its two ends.
+
+    `start` and `end` are what it covers of the document, once the runs beside it have their share.
+    """
+
+    core: Chunk
+    parts: list[Chunk]
+    open: set[int] = field(default_factory=lambda: {-1, 1})
+    start: int = 0
+    end: int = 0
+
+
+@dataclass(slots=True)
+class _Grown:
+    """The runs of all final passages, and how many of them met what cannot be."""
+
+    runs: list[_Run]
+    unordered: int = 0
+    misfits: int = 0
+
+    def complaints(self) -> list[str]:
+        said = []
+        if self.unordered:
+            said.append(
+                f"{self.unordered} of {len(self.runs)} passages got none: several claim one place in the "
+                "document, so its order is not known"
+            )
+        if self.misfits:
+            said.append(f"{self.misfits} were left out: their text does not continue the passage's")
+        return said
+
+
+def _grown(final: Sequence[Candidate], found: Iterable[Chunk], reach: int) -> _Grown:
+    grown = _Grown([_Run(candidate.chunk, [candidate.chunk]) for candidate in final])
+    places = _places([*found, *(run.core for run in grown.runs)])
+    taken = {run.core.id for run in grown.runs}
+    for run in grown.runs:
+        if any(len(places.get(place, ())) > 1 for place in _reached(run.core, reach)):
+            run.open.clear()
+            grown.unordered += 1
+    # the nearest first, so that no passage takes what stands nearer to another
+    for distance in range(1, reach + 1):
+        for run in grown.runs:
+            for side in sorted(run.open):
+                beside = places.get((run.core.document_id, run.core.ordinal + side * distance), {})
+                chunk = next(iter(beside.values()), None)
+                if chunk is None or chunk.id in taken:
+                    run.open.discard(side)
+                elif not _joins(*((chunk, run.parts[0]) if side < 0 else (run.parts[-1], chunk))):
+                    run.open.discard(side)
+                    grown.misfits += 1
+                else:
+                    taken.add(chunk.id)
+                    run.parts.insert(0 if side < 0 else len(run.parts), chunk)
+    _share_out(grown.runs)
+    return grown
+
+
+def _places(chunks: Iterable[Chunk]) -> Mapping[Place, Mapping[str, Chunk]]:
+    places: dict[Place, dict[str, Chunk]] = defaultdict(dict)
+    for chunk in chunks:
+        places[chunk.document_id, chunk.ordinal][chunk.id] = chunk
+    return places
+
+
+def _reached(core: Chunk, reach: int) -> list[Place]:
+    return [(core.document_id, core.ordinal + step) for step in range(-reach, reach + 1)]
+
+
+def _joins(before: Chunk, after: Chunk) -> bool:
+    """Whether the two are pieces of one text, the second going on where the first ends, or a little before."""
+    if any(len(one.text) != one.end - one.start for one in (before, after)):
+        return False
+    shared = before.end - after.start
+    if shared <= 0:
+        return -shared <= _LONGEST_GAP
+    return (
+        before.start < after.start and before.end < after.end and before.text[-shared:] == after.text[:shared]
+    )
+
+
+def _share_out(runs: Sequence[_Run]) -> None:
+    """Where two runs of a document meet, what they share stays with one: a final passage before a neighbour."""
+    for run in runs:
+        run.start, run.end = run.parts[0].start, run.parts[-1].end
+    in_order = sorted(runs, key=lambda run: (run.core.document_id, run.core.start))
+    for one, other in zip(in_order, in_order[1:], strict=False):
+        if one.core.document_id != other.core.document_id or one.end <= other.start:
+            continue
+        if not _joins(one.parts[-1], other.parts[0]):
+            continue
+        one.end = max(one.core.end, other.start)
+        other.start = max(other.start, one.end)
+
+
+def _wider(candidate: Candidate, run: _Run) -> Candidate:
+    """The candidate with the run's text; as it is where it is all of it."""
+    if (run.start, run.end) == (candidate.chunk.start, candidate.chunk.end):
+        return candidate
+    text = _text(run)
+    chunk = replace(candidate.chunk, text=text, start=run.start, end=run.start + len(text))
+    return replace(candidate, chunk=chunk, parts=tuple(run.parts), evidence={})
+
+
+def _text(run: _Run) -> str:
+    pieces: list[str] = []
+    at = run.start
+    for part in run.parts:
+        if part.start > at:
+            pieces.append(_blank(part.start - at))
+            at = part.start
+        piece = part.text[at - part.start : run.end - part.start]
+        pieces.append(piece)
+        at += len(piece)
+    return "".join(pieces)
+
+
+def _blank(length: int) -> str:
+    """White space in the place of the document's own, of the same length, so that offsets stay right."""
+    return "\n" * min(length, 2) + " " * (length - 2)
