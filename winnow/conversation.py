@@ -35,26 +35,25 @@ def conversation(
     """
     if history and follow_up:
         raise BadInputError("a question follows a history or a logged answer, not both")
-    if follow_up:
-        return _logged(follow_up, log())
-    if not history:
+    said = logged(follow_up, log()) if follow_up else history
+    if not said:
         return None
-    last = history[-1]
-    return Conversation(tuple(map(_turn, history)), last.id if isinstance(last, Answer) else "")
+    last = said[-1]
+    return Conversation(tuple(map(_turn, said)), last.id if isinstance(last, Answer) else "")
 
 
-def _turn(said: Turn | Answer) -> Turn:
-    return Turn(said.question, said.text) if isinstance(said, Answer) else said
-
-
-def _logged(follow_up: str, log: Log) -> Conversation:
-    """An answer of the log and those that it follows in its turn."""
-    answer = log.get(_newest(log) if follow_up == LAST else follow_up)
+def logged(answer_id: str, log: Log) -> list[Answer]:
+    """The answer of that id (or `last`) behind those that it follows, oldest first, four at most."""
+    answer = log.get(_newest(log) if answer_id == LAST else answer_id)
     found = [answer]
     while len(found) < TURNS and answer.follow_up and answer.follow_up.answer_id:
         answer = log.get(answer.follow_up.answer_id)
         found.append(answer)
-    return Conversation(tuple(map(_turn, reversed(found))), found[0].id)
+    return found[::-1]
+
+
+def _turn(said: Turn | Answer) -> Turn:
+    return Turn(said.question, said.text) if isinstance(said, Answer) else said
 
 
 def _newest(log: Log) -> str:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from winnow.cli import ask, collections, demo, doctor, documents, evaluate, ingest, log, models, rerankers
+from winnow.cli import (
+    ask,
+    chat,
+    collections,
+    demo,
+    doctor,
+    documents,
+    evaluate,
+    ingest,
+    log,
+    models,
+    rerankers,
+)
 
 app = typer.Typer(
     name="winnow",
@@ -17,6 +29,7 @@ app = typer.Typer(
 
 app.command("ingest")(ingest.ingest)
 app.command("ask")(ask.ask)
+app.command("chat")(chat.chat)
 app.command("search")(ask.search)
 app.command("rerank")(rerankers.rerank)
 app.add_typer(rerankers.app, name="rerankers")

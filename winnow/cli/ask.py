@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from storage.errors import BadInputError
 from winnow.cli.options import AsJson, Collection, DataDir, Rerank, TopKRerank, TopKRetrieve, Where, settings
+from winnow.cli.streaming import shown
 from winnow.cli.terminal import note, out, print_json, reported, warn
+
+if TYPE_CHECKING:
+    from winnow.choices import AskChoices
+    from winnow.settings import Settings
 
 Question = Annotated[str, typer.Argument(help="The question, in English or Chinese.", show_default=False)]
 AnswererOption = Annotated[
     str | None,
     typer.Option(
         "--answerer", help="`extractive` quotes; `openai` asks the chat model of [llm].", metavar="NAME"
+    ),
+]
+FollowUp = Annotated[
+    str | None,
+    typer.Option(
+        "--follow-up",
+        "-f",
+        help="The logged answer that this question follows: its id, or `last`.",
+        metavar="ID",
+    ),
+]
+Stream = Annotated[
+    bool | None,
+    typer.Option(
+        "--stream/--no-stream",
+        help="Show the text while it comes; on a terminal with a chat model that is the default.",
     ),
 ]
 
@@ -24,6 +47,8 @@ def ask(
     rerank: Rerank = None,
     answerer: AnswererOption = None,
     where: Where = None,
+    follow_up: FollowUp = None,
+    stream: Stream = None,
     top_k_retrieve: TopKRetrieve = None,
     top_k_rerank: TopKRerank = None,
     data_dir: DataDir = None,
@@ -34,8 +59,13 @@ def ask(
         from winnow.pipeline import RAGPipeline
 
         chosen = settings(data_dir, collection, answer={"answerer": answerer})
+        pieces = _in_pieces(chosen, stream, as_json)
         with RAGPipeline.from_settings(chosen) as pipeline:
-            answer = pipeline.ask(question, top_k_retrieve, top_k_rerank, rerank=rerank, where=where)
+            choices: AskChoices = {"rerank": rerank, "where": where, "follow_up": follow_up}
+            if pieces:
+                answer = shown(pipeline.stream(question, top_k_retrieve, top_k_rerank, **choices))
+            else:
+                answer = pipeline.ask(question, top_k_retrieve, top_k_rerank, **choices)
             unused = pipeline.wiring.unused_keys()
         if as_json:
             from winnow import jsonable
@@ -44,11 +74,20 @@ def ask(
             return
         from winnow.cli import rendering
 
-        out().print(rendering.answer(answer))
+        out().print(rendering.streamed_answer(answer) if pieces else rendering.answer(answer))
         for warning in answer.warnings:
             warn(warning)
         if unused:
             note(f"{', '.join(unused)} is set, and nothing was sent there: nothing here asks for it")
+
+
+def _in_pieces(chosen: Settings, stream: bool | None, as_json: bool) -> bool:
+    """Whether the text is shown while it comes: if asked for, or where a person waits for a model."""
+    if stream and as_json:
+        raise BadInputError("--stream shows the text while it comes, --json prints one value at the end")
+    if stream is None:
+        return chosen.answer.answerer != "extractive" and sys.stdout.isatty() and not as_json
+    return stream
 
 
 def search(

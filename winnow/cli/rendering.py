@@ -21,6 +21,11 @@ def answer(value: Answer) -> RenderableType:
     return Group(understood(value), safe(value.text), Text(), below_answer(value))
 
 
+def streamed_answer(value: Answer) -> RenderableType:
+    """What is still to be said of an answer whose text has been shown."""
+    return Group(understood(value), below_answer(value))
+
+
 def understood(value: Answer) -> Text:
     """How a follow-up was understood, where that is not as it was typed; otherwise nothing."""
     if value.understood == value.question:
@@ -38,6 +43,14 @@ def below_answer(value: Answer) -> RenderableType:
         parts.append(Text("Quoted from the passages; no language model was used.", style="dim"))
     parts.append(safe(f"Look closer: winnow log show {value.id}", "dim"))
     return Group(*parts)
+
+
+def sources(value: Answer) -> RenderableType:
+    """What stands below an answer in a conversation: how it was understood, its citations, its id."""
+    parts: list[RenderableType] = [understood(value)]
+    if value.citations:
+        parts.append(_citations(value.citations))
+    return Group(*parts, safe(f"winnow log show {value.id}\n", "dim"))
 
 
 def logged_answer(value: Answer) -> RenderableType:

@@ -89,14 +89,15 @@ def reported(as_json: bool) -> Iterator[None]:
     try:
         yield
     except WinnowError as error:
-        _report(error, as_json)
+        report(error, as_json)
         raise typer.Exit(EXIT_USAGE if isinstance(error, BadInputError) else EXIT_FAILURE) from error
     except KeyboardInterrupt:
         note("interrupted; what was finished is kept")
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
-def _report(error: WinnowError, as_json: bool) -> None:
+def report(error: WinnowError, as_json: bool) -> None:
+    """An error and the way out of it."""
     if as_json:
         from winnow import jsonable
 
