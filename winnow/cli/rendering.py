@@ -18,19 +18,19 @@ _STATUS_STYLE = {"ok": "green", "repaired": "yellow", "partial": "yellow", "fall
 
 def answer(value: Answer) -> RenderableType:
     """The answer, its citations, where each of the final passages came from, and how to look closer."""
-    return Group(understood(value), safe(value.text), Text(), below_answer(value))
+    return Group(*_understood(value), safe(value.text), Text(), below_answer(value))
 
 
 def streamed_answer(value: Answer) -> RenderableType:
     """What is still to be said of an answer whose text has been shown."""
-    return Group(understood(value), below_answer(value))
+    return Group(*_understood(value), below_answer(value))
 
 
-def understood(value: Answer) -> Text:
-    """How a follow-up was understood, where that is not as it was typed; otherwise nothing."""
+def _understood(value: Answer) -> list[RenderableType]:
+    """How a follow-up was understood, where that is not as it was typed."""
     if value.understood == value.question:
-        return Text(end="")
-    return safe(f"Understood as: {value.understood}\n", "dim")
+        return []
+    return [safe(f"Understood as: {value.understood}", "dim"), Text()]
 
 
 def below_answer(value: Answer) -> RenderableType:
@@ -47,7 +47,7 @@ def below_answer(value: Answer) -> RenderableType:
 
 def sources(value: Answer) -> RenderableType:
     """What stands below an answer in a conversation: how it was understood, its citations, its id."""
-    parts: list[RenderableType] = [understood(value)]
+    parts = _understood(value)
     if value.citations:
         parts.append(_citations(value.citations))
     return Group(*parts, safe(f"winnow log show {value.id}\n", "dim"))
@@ -64,8 +64,8 @@ def logged_answer(value: Answer) -> RenderableType:
     parts: list[RenderableType] = [
         safe(value.question, "bold"),
         safe(facts, "dim"),
-        understood(value),
         Text(),
+        *_understood(value),
         safe(value.text),
         Text(),
     ]
