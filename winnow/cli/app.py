@@ -14,8 +14,10 @@ from winnow.cli import (
     evaluate,
     ingest,
     log,
+    mine,
     models,
     rerankers,
+    synthesize,
 )
 
 app = typer.Typer(
@@ -38,6 +40,8 @@ app.add_typer(documents.app, name="documents")
 app.add_typer(collections.app, name="collections")
 app.add_typer(models.app, name="models")
 app.command("evaluate")(evaluate.evaluate)
+app.add_typer(synthesize.app, name="synthesize")
+app.command("mine")(mine.mine)
 app.command("doctor")(doctor.doctor)
 app.command("demo", hidden=True)(demo.demo)
 

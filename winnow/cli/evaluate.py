@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from winnow.cli.bars import progress_bars
 from winnow.cli.options import AsJson, Collection, DataDir, TopKRetrieve, settings
-from winnow.cli.terminal import err, note, out, print_json, reported
+from winnow.cli.terminal import note, out, print_json, reported
 
 if TYPE_CHECKING:
-    from winnow.evaluation import Dataset, Progress, Run
+    from winnow.evaluation import Dataset, Run
     from winnow.settings import Settings
     from winnow.wiring import Wiring
 
@@ -93,7 +94,7 @@ def evaluate(
             answers=answers,
             answerer=answerer,
         )
-        with _wired(chosen) as wiring, _shown() as progress:
+        with _wired(chosen) as wiring, progress_bars() as progress:
             found = measure(plan, wiring, progress)
         if report is not None:
             from winnow.evaluation.report import write_report
@@ -157,29 +158,3 @@ def _wired(chosen: Settings) -> Iterator[Wiring]:
         yield wiring
     finally:
         wiring.close()
-
-
-@contextmanager
-def _shown() -> Iterator[Progress]:
-    """Progress bars on standard error, where somebody sees them."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    from winnow.cli.terminal import plain
-
-    console = err()
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        tasks = {}
-
-        def progress(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(plain(what), total=total)
-            bars.update(tasks[what], completed=done, total=total)
-
-        yield progress

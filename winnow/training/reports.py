@@ -39,7 +39,8 @@ class SynthesisReport:
 
     `kept` records are in the file `out`. `rejected` counts by reason what is not, `left` what a later run
     will ask for, and `stopped` says why. `dropped` counts by reason the passages that are no negatives.
-    `usage` is this run's; its `cached` counts replies that an earlier run has paid for.
+    `usage` is this run's; its `cached` counts replies that an earlier run has paid for. `failed` counts calls
+    that brought no reply.
     """
 
     method: str
@@ -52,6 +53,7 @@ class SynthesisReport:
     dropped: Mapping[str, int] = field(default_factory=dict)
     left: int = 0
     stopped: str = ""
+    failed: int = 0
     problems: str = ""
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0

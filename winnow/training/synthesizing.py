@@ -120,6 +120,7 @@ class _Run:
             dropped=dict(self.made.dropped),
             left=self.made.left,
             stopped=self.tally.stopped,
+            failed=self.tally.failed.total(),
             problems="" if outcome.status == "ok" else outcome.reason,
             usage=self.tally.usage,
             seconds=round(seconds, 3),
