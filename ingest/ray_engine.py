@@ -8,6 +8,7 @@ a local run. Files must be visible to every node under the same path.
 
 from __future__ import annotations
 
+import logging
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -67,16 +68,18 @@ class RayEngine:
     def _results(self, setup: Setup) -> Callable[[Sequence[Task]], Iterator[Travelling]]:
         def results(tasks: Sequence[Task]) -> Iterator[Travelling]:
             self._open(tasks)
-            data = _ray().data.from_items(
+            ray = _quiet(_ray())
+            pool = ray.data.ActorPoolStrategy(size=self._workers)
+            data = ray.data.from_items(
                 [{"item": pickle.dumps(task)} for task in tasks],
                 override_num_blocks=max(1, min(len(tasks), 4 * self._workers)),
             )
-            data = data.flat_map(_Parsing, fn_constructor_args=(setup,), concurrency=self._workers)
+            data = data.flat_map(_Parsing, fn_constructor_args=(setup,), compute=pool)
             data = data.map_batches(
                 _Storing,
                 fn_constructor_args=(self._make, self._tokens),
                 batch_size=_DOCUMENTS_A_BATCH,
-                concurrency=self._workers,
+                compute=pool,
                 num_gpus=self._gpus,
             )
             with _translated():
@@ -106,6 +109,15 @@ def _ray() -> Any:
         raise MissingDependencyError(
             "the engine `ray` needs Ray", way_out="pip install 'winnow-rag[distributed]'"
         ) from error
+    return ray
+
+
+def _quiet(ray: Any) -> Any:
+    """Ray, connected, without its own account of every ten seconds: the run has a bar and a report."""
+    if not ray.is_initialized():
+        ray.init(logging_level=logging.ERROR, log_to_driver=False)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     return ray
 
 
