@@ -17,6 +17,7 @@ from storage.edge_errors import translated
 from storage.edge_filters import edge_filter
 from storage.edge_folder import CollectionFolder, Generation
 from storage.edge_layout import (
+    GRAPH_PAYS_KB,
     field_index,
     floats,
     from_record,
@@ -97,6 +98,11 @@ class EdgeStores:
         folder = self._folder(name)
         return folder.current().id if folder.exists else ""
 
+    def fingerprint(self, name: str) -> Fingerprint | None:
+        """See `storage.store.Rebuilder.fingerprint`."""
+        folder = self._folder(name)
+        return folder.current().fingerprint if folder.exists else None
+
     def rebuild(self, name: str, fingerprint: Fingerprint) -> EdgeRebuild:
         """See `storage.store.Rebuilder.rebuild`."""
         from storage.edge_rebuild import EdgeRebuild
@@ -141,7 +147,7 @@ class EdgeCollection:
         self._lock: CollectionLock | None = lock
         self._params = qdrant.SearchParams(exact=tuning.exact, hnsw_ef=tuning.hnsw_ef)
         self._exact = qdrant.SearchParams(exact=True)
-        self._threshold_kb = tuning.indexing_threshold_kb
+        self._graph_pays_bytes = (tuning.indexing_threshold_kb or GRAPH_PAYS_KB) * 1024
         self._indexed = Indexed(self.indexes())
         self._unflushed = 0
         self._writing = RLock()
@@ -237,6 +243,10 @@ class EdgeCollection:
         with self._writing, translated(self.name):
             self._shard.flush()
             self._unflushed = 0
+
+    def graph_pays(self) -> bool:
+        """Whether an exact scan of the dense vectors has become slower than a search in their graph."""
+        return self.count() * self.fingerprint.dim * 4 >= self._graph_pays_bytes
 
     def optimize(self) -> bool:
         """Build the graph where a segment is large enough for one; True where anything was done.

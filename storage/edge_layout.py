@@ -19,6 +19,10 @@ from storage.vectors import Floats, Point, SparseVector
 # The engine's own defaults, which its config does not let one leave out singly.
 _M, _EF_CONSTRUCT, _FULL_SCAN_KB = 16, 100, 10_000
 
+# 100,000 vectors of 384 dimensions: from there on a scan takes twice a search in the graph (docs/qdrant.md),
+# and before that neither takes long enough for the minutes of building to matter.
+GRAPH_PAYS_KB = 150_000
+
 _SCHEMAS: Mapping[IndexKind, qdrant.PayloadSchemaType] = {
     "keyword": qdrant.PayloadSchemaType.Keyword,
     "number": qdrant.PayloadSchemaType.Float,

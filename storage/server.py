@@ -13,7 +13,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 
 from storage.conditions import Condition
-from storage.errors import BadInputError, StoreError, WinnowError
+from storage.errors import BadInputError, NotFoundError, StoreError, WinnowError
 from storage.indexing import OWN, Indexed, IndexKind
 from storage.neighbours import around, most_around
 from storage.payload import DOCUMENT_ID, from_payload
@@ -151,6 +151,13 @@ class ServerStores:
         """See `storage.store.Rebuilder.generation`."""
         return split(in_use(checked_name(name), read_aliases(self._client, self._link)))[1]
 
+    def fingerprint(self, name: str) -> Fingerprint | None:
+        """See `storage.store.Rebuilder.fingerprint`."""
+        try:
+            return self.open(name).fingerprint
+        except NotFoundError:
+            return None
+
     def rebuild(self, name: str, fingerprint: Fingerprint) -> ServerRebuild:
         """See `storage.store.Rebuilder.rebuild`."""
         from storage.server_rebuild import ServerRebuild
@@ -258,6 +265,13 @@ class ServerCollection:
 
     def flush(self) -> None:
         """Nothing to do: a server answers a write after it is in its own log."""
+
+    def graph_pays(self) -> bool:
+        """Never: a server builds its graph by itself, in the background."""
+        return False
+
+    def optimize(self) -> bool:
+        return False
 
     def max_sim(self, query: Floats, chunk_ids: Sequence[str]) -> dict[str, float]:
         """MaxSim on the server: an exact scan of the given passages' multivectors."""

@@ -91,7 +91,7 @@ def read_fingerprint(name: str, where: str, info: models.CollectionInfo) -> Fing
         )
     try:
         fingerprint = Fingerprint.from_dict(written)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise StoreCorruptError(
             f"the collection {name!r} at {where} was made by another version of winnow",
             way_out=f"Build it anew from the documents: winnow doctor --repair -c {name}",

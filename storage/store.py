@@ -78,8 +78,7 @@ class Fingerprint:
         if schema > SCHEMA_VERSION:
             raise FingerprintMismatchError(
                 f"a newer winnow made the collection (schema {schema}; this one knows {SCHEMA_VERSION})",
-                way_out="Upgrade winnow (pip install --upgrade winnow-rag), or build the collection anew: "
-                "winnow ingest --reindex",
+                way_out="Upgrade winnow (pip install --upgrade winnow-rag), or use another collection.",
             )
         return cls(**values)  # type: ignore[arg-type]  # written by to_dict, read back from our own file
 
@@ -183,6 +182,14 @@ class CollectionStore(Searcher, Writer, TokenScorer, Reader, Neighbourhood, Prot
         """The number of passages."""
         ...
 
+    def graph_pays(self) -> bool:
+        """Whether a graph of the dense vectors is worth building now; never where the engine sees to it."""
+        ...
+
+    def optimize(self) -> bool:
+        """Build the graph, which takes minutes; True where anything was done."""
+        ...
+
     def close(self) -> None:
         """Flush and let go; further calls are an error."""
         ...
@@ -220,6 +227,10 @@ class Rebuilder(Protocol):
 
     def generation(self, name: str) -> str:
         """The generation in use; empty where there is none."""
+        ...
+
+    def fingerprint(self, name: str) -> Fingerprint | None:
+        """What the collection in use was built with, read without opening it; None where there is none."""
         ...
 
     def rebuild(self, name: str, fingerprint: Fingerprint) -> Rebuild:

@@ -155,7 +155,7 @@ class RAGPipeline:
 
     def ingest(
         self,
-        paths: str | Path | Sequence[str | Path],
+        paths: str | Path | Sequence[str | Path] = (),
         *,
         collection: str | None = None,
         progress: Callable[[Progress], None] | None = None,
@@ -168,22 +168,19 @@ class RAGPipeline:
         """Bring files and trees into a collection; unchanged ones cost nothing.
 
         One bad document never stops the run: the report says which were refused and why. `prune` removes
-        documents below the paths whose files are gone, `reindex` encodes unchanged ones again, `dry_run`
-        only estimates. With `columns` each line of a CSV, TSV or JSONL is a document of its own.
-        `engine="ray"` works on a Ray cluster and writes to a Qdrant server.
+        documents below the paths whose files are gone; `dry_run` only estimates. `reindex` reads and encodes
+        everything again, without paths all that the manifest knows: beside the old collection, which answers
+        until the new one takes its place. With `columns` each line of a CSV, TSV or JSONL is a document of
+        its own. `engine="ray"` works on a Ray cluster and writes to a Qdrant server.
         """
-        from ingest.discover import discover
+        from winnow.ingesting import IngestChoices
+        from winnow.ingesting import ingest as run
 
         several = [paths] if isinstance(paths, str | Path) else list(paths)
-        discover(several)  # a mistyped path makes no collection
-        name = collection or self.settings.collection
-        existed = name in self._wiring.stores.names()
-        try:
-            ingestor = self._wiring.ingestor(name, columns=columns, engine=engine)
-            return ingestor.run(several, progress=progress, prune=prune, reindex=reindex, dry_run=dry_run)
-        finally:
-            if dry_run and not existed:
-                self._wiring.drop(name)
+        choices = IngestChoices(
+            prune=prune, reindex=reindex, dry_run=dry_run, columns=columns, engine=engine, progress=progress
+        )
+        return run(self._wiring, collection or self.settings.collection, several, choices)
 
     @property
     def log(self) -> Log:

@@ -27,7 +27,12 @@ TokenVectors = Annotated[
     ),
 ]
 Prune = Annotated[bool, typer.Option("--prune", help="Remove documents below PATH whose files are gone.")]
-Reindex = Annotated[bool, typer.Option("--reindex", help="Read and encode unchanged files again.")]
+Reindex = Annotated[
+    bool,
+    typer.Option(
+        "--reindex", help="Read and encode everything again (no PATH: all that is known), then swap."
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Parse, estimate time and disk, write nothing.")]
 Engine = Annotated[
     Literal["local", "ray"] | None,
@@ -85,7 +90,6 @@ def ingest(
             if last:
                 _show_last(pipeline, as_json)
                 return
-            _check(paths)
             columns = _columns(text_column, id_column, title_column, metadata_columns)
             options: dict[str, Any] = {
                 "prune": prune,
@@ -125,15 +129,6 @@ def _show_last(pipeline: RAGPipeline, as_json: bool) -> None:
         note("Nothing has been ingested into this collection yet.")
     else:
         ingest_rendering.print_report(IngestReport.from_dict(json.loads(text)))
-
-
-def _check(paths: list[Path] | None) -> None:
-    from storage.errors import BadInputError
-
-    if not paths:
-        raise BadInputError(
-            "there is nothing to ingest", way_out="Name files or folders: winnow ingest PATH..."
-        )
 
 
 def _columns(

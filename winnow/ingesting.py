@@ -1,0 +1,78 @@
+"""An ingest run from its beginning to its end: in place, beside the old collection, or only estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storage.errors import BadInputError
+from winnow import rebuilding
+from winnow.indexing import build_where_it_pays
+
+if TYPE_CHECKING:
+    from ingest.loaders.base import Columns
+    from ingest.report import IngestReport, Progress
+    from winnow.settings import EngineName
+    from winnow.wiring import Wiring
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestChoices:
+    """See `winnow.pipeline.RAGPipeline.ingest`."""
+
+    prune: bool = False
+    reindex: bool = False
+    dry_run: bool = False
+    columns: Columns | None = None
+    engine: EngineName | None = None
+    progress: Callable[[Progress], None] | None = None
+
+
+def ingest(wiring: Wiring, name: str, paths: Sequence[str | Path], choices: IngestChoices) -> IngestReport:
+    """Bring files and trees into a collection.
+
+    Raises BadInputError, FingerprintMismatchError (other settings than the collection's, without `reindex`),
+    StoreError, LogError.
+    """
+    from ingest.discover import discover
+
+    if not paths and not choices.reindex:
+        raise BadInputError(
+            "there is nothing to ingest", way_out="Name files or folders: winnow ingest PATH..."
+        )
+    discover(paths)  # a mistyped path makes no collection
+    on_ray = (choices.engine or wiring.settings.ingest.engine) == "ray"
+    if choices.reindex and not on_ray and rebuilding.must_be_beside(wiring, name, paths):
+        return _beside(wiring, name, paths, choices)
+    return _in_place(wiring, name, paths, choices)
+
+
+def _beside(wiring: Wiring, name: str, paths: Sequence[str | Path], choices: IngestChoices) -> IngestReport:
+    how = rebuilding.Choices(
+        paths=paths, columns=choices.columns, prune=choices.prune, progress=choices.progress
+    )
+    act = rebuilding.estimate if choices.dry_run else rebuilding.reindex
+    return act(wiring, name, how)
+
+
+def _in_place(wiring: Wiring, name: str, paths: Sequence[str | Path], choices: IngestChoices) -> IngestReport:
+    existed = name in wiring.stores.names()
+    if existed:
+        wiring.check_chunker(name)
+    try:
+        ingestor = wiring.ingestor(name, columns=choices.columns, engine=choices.engine)
+        report = ingestor.run(
+            paths,
+            progress=choices.progress,
+            prune=choices.prune,
+            reindex=choices.reindex,
+            dry_run=choices.dry_run,
+        )
+        if report.embedded and not choices.dry_run:
+            build_where_it_pays(wiring.collection(name), choices.progress)
+        return report
+    finally:
+        if choices.dry_run and not existed:
+            wiring.drop(name)

@@ -1,0 +1,73 @@
+"""What a collection was made of: the files behind it, and how each was read."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingest.discover import Discovery, discover
+from ingest.loaders.base import Columns
+from storage.manifest import DocumentRow
+
+_BY_LINE = re.compile(r" by line: (.+), (.+), (.+), (\(.*\)); ")
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Files to read, grouped by the columns that say how (None: as whole documents).
+
+    `read` holds the sources of all of them. `covers` says of any source whether it belongs to the paths that
+    were given; where none were, everything does.
+    """
+
+    groups: Mapping[Columns | None, Sequence[Path]]
+    read: frozenset[str]
+    skipped: Mapping[str, int]
+    _given: Discovery | None
+
+    @classmethod
+    def of(cls, rows: Iterable[DocumentRow], paths: Sequence[str | Path], columns: Columns | None) -> Sources:
+        """The files that rows of a manifest name and that are still there, and those that the paths mean.
+
+        `columns` holds for files below the paths; a file that was read by columns is read by them again.
+        Raises NotFoundError for a path that does not exist.
+        """
+        given = discover(paths) if paths else None
+        recorded = {row.source: columns_of(row) for row in rows if Path(row.source).is_file()}
+        files = dict(recorded)
+        for file in given.files if given else ():
+            files[file.source] = columns or recorded.get(file.source)
+        groups: dict[Columns | None, list[Path]] = {}
+        for source, how in sorted(files.items()):
+            groups.setdefault(how, []).append(Path(source))
+        return cls(groups, frozenset(files), dict(given.skipped) if given else {}, given)
+
+    def covers(self, source: str) -> bool:
+        return self._given is None or self._given.covers(source)
+
+    def reads(self, source: str) -> bool:
+        """Whether the file is read that this source names, or that it is a record of."""
+        return any(owner in self.read for owner in owners(source))
+
+
+def owners(source: str) -> Iterator[str]:
+    """The source itself, and every file that it may be a record of (`file.jsonl#7`)."""
+    yield source
+    parts = source.split("#")
+    yield from ("#".join(parts[:count]) for count in range(len(parts) - 1, 0, -1))
+
+
+def columns_of(row: DocumentRow) -> Columns | None:
+    """The columns by which a file of records was read: the manifest keeps them in the parser's name."""
+    found = _BY_LINE.search(row.parser)
+    if found is None:
+        return None
+    text, identifier, title, metadata = found.groups()
+    return Columns(text=text, id=_given(identifier), title=_given(title), metadata=ast.literal_eval(metadata))
+
+
+def _given(name: str) -> str | None:
+    return None if name == "None" else name
