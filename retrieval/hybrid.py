@@ -10,7 +10,8 @@ import anyio.to_thread
 
 from retrieval.fusion import fuse
 from storage.conditions import Condition
-from storage.records import UNREADABLE_QUESTION, Outcome, Retrieval
+from storage.errors import ModelError
+from storage.records import UNREADABLE_QUESTION, Outcome, Retrieval, Usage
 from storage.store import DENSE, LEXICAL, Searcher
 from storage.vectors import Encoding, Leg, SparseVector
 
@@ -55,7 +56,9 @@ class HybridRetriever:
 
     def _search(self, query: str, top_k: int) -> Retrieval:
         started = time.perf_counter()
-        legs, reasons = self._legs(query)
+        dense, reasons, usage = self._dense_leg(query)
+        lexical, more = self._lexical_leg(query)
+        legs, reasons = [*dense, *lexical], [*reasons, *more]
         hits = self._searcher.search(legs, top_k, self._where) if legs else []
         found = {leg.name: found for leg, found in zip(legs, hits, strict=True)}
         return Retrieval(
@@ -65,26 +68,29 @@ class HybridRetriever:
                 "partial" if reasons else "ok",
                 "; ".join(reasons),
                 ms=(time.perf_counter() - started) * 1000,
+                usage=usage,
             ),
         )
 
-    def _legs(self, query: str) -> tuple[Sequence[Leg], Sequence[str]]:
-        legs: list[Leg] = []
-        reasons: list[str] = []
-        if self._mode != "lexical":
-            if self._encoder.reads(query):
-                encoding = self._encoder.encode_query(query)
-                legs.append(Leg(DENSE, encoding.dense))
-                if encoding.truncated:
-                    reasons.append(
-                        "the question is longer than the encoder reads: its end was not searched for"
-                    )
-            else:
-                reasons.append(UNREADABLE_QUESTION)
-        if self._mode != "dense":
-            terms = self._terms.encode_query(query)
-            if terms.indices:
-                legs.append(Leg(LEXICAL, terms))
-            else:
-                reasons.append("the question has no searchable word: no lexical search")
-        return legs, reasons
+    def _dense_leg(self, query: str) -> tuple[list[Leg], list[str], Usage]:
+        """The leg or none, what went wrong, and what it cost."""
+        if self._mode == "lexical":
+            return [], [], Usage()
+        if not self._encoder.reads(query):
+            return [], [UNREADABLE_QUESTION], Usage()
+        try:
+            encoding = self._encoder.encode_query(query)
+        except ModelError as error:  # an endpoint may be down while the words can still be looked up
+            if self._mode == "dense":
+                raise
+            return [], [f"no dense search: {error}"], Usage()
+        cut = "the question is longer than the encoder reads: its end was not searched for"
+        return [Leg(DENSE, encoding.dense)], [cut] if encoding.truncated else [], encoding.usage
+
+    def _lexical_leg(self, query: str) -> tuple[list[Leg], list[str]]:
+        if self._mode == "dense":
+            return [], []
+        terms = self._terms.encode_query(query)
+        if not terms.indices:
+            return [], ["the question has no searchable word: no lexical search"]
+        return [Leg(LEXICAL, terms)], []
