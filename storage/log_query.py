@@ -40,7 +40,7 @@ def numbers(connection: Connection, where: AnswerFilter) -> Select[int]:
     if where == AnswerFilter(text=where.text) and (matching := _matching(connection, where.text)) is not None:
         return matching
     newest = (AnswerRow.created_at.desc(), AnswerRow.number.desc())
-    return select(AnswerRow.number).where(*_conditions(connection, where)).order_by(*newest)
+    return select(AnswerRow.number).where(*conditions(connection, where)).order_by(*newest)
 
 
 def summaries(connection: Connection, where: AnswerFilter, *, limit: int, offset: int) -> list[AnswerSummary]:
@@ -67,35 +67,36 @@ def existing(connection: Connection, page: Sequence[int]) -> list[tuple[int, Ans
 
 def count(connection: Connection, where: AnswerFilter) -> int:
     return connection.execute(
-        select(func.count()).select_from(AnswerRow).where(*_conditions(connection, where))
+        select(func.count()).select_from(AnswerRow).where(*conditions(connection, where))
     ).scalar_one()
 
 
-def _conditions(connection: Connection, where: AnswerFilter) -> list[ColumnElement[bool]]:
+def conditions(connection: Connection, where: AnswerFilter) -> list[ColumnElement[bool]]:
+    """What must hold of a row of `answers`."""
     row = AnswerRow
     equal = {row.collection: where.collection, row.answerer: where.answerer, row.status: where.status}
-    conditions = [column == value for column, value in equal.items() if value is not None]
+    found = [column == value for column, value in equal.items() if value is not None]
     if where.text.strip():
-        conditions.append(_contains(connection, where.text))
+        found.append(_contains(connection, where.text))
     if where.since is not None:
-        conditions.append(row.created_at >= iso(where.since))
+        found.append(row.created_at >= iso(where.since))
     if where.until is not None:
-        conditions.append(row.created_at < iso(where.until))
+        found.append(row.created_at < iso(where.until))
     if where.strategy is not None:
-        conditions.append(row.rerank.contains(where.strategy, autoescape=True))
+        found.append(row.rerank.contains(where.strategy, autoescape=True))
     if where.answered is not None:
-        conditions.append(row.answered.is_(where.answered))
+        found.append(row.answered.is_(where.answered))
     if where.feedback is not None:
-        conditions.append(_feedback(where.feedback))
+        found.append(_feedback(where.feedback))
     if where.min_ms is not None:
-        conditions.append(row.ms >= where.min_ms)
+        found.append(row.ms >= where.min_ms)
     if where.min_cost is not None:
-        conditions.append(row.cost >= where.min_cost)
+        found.append(row.cost >= where.min_cost)
     if where.replays is not None:
         # Wrapped, so that SQLite does not take the index of this column alone: most answers are no replays.
         original = func.coalesce(row.replay_of, 0)
-        conditions.append(original > 0 if where.replays else original == 0)
-    return conditions
+        found.append(original > 0 if where.replays else original == 0)
+    return found
 
 
 def _feedback(wanted: str) -> ColumnElement[bool]:

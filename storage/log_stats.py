@@ -1,40 +1,47 @@
-"""How each strategy did over the logged answers."""
+"""How each strategy did over the logged answers: the database counts and sums, percentiles are taken here.
+
+SQLite has no percentiles, and its window functions sort all rows at once, which takes twice as long.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, case, func, literal, select
 
-from storage.log_query import numbers
+from storage.log_query import conditions
 from storage.log_records import AnswerFilter, StageStats, StrategyStats
 from storage.tables import AnswerRow, StageRow
 
-# These columns are all in the index of the list: no wide row is read.
-_ANSWERS = select(
-    *(AnswerRow.number, AnswerRow.rerank, AnswerRow.ms, AnswerRow.cost, AnswerRow.status),
-    *(AnswerRow.answered, AnswerRow.feedback, AnswerRow.judged),
-)
-_STAGES = select(
-    *(StageRow.answer_number, StageRow.name, StageRow.ms, StageRow.status, StageRow.calls, StageRow.cost)
-).order_by(StageRow.answer_number, StageRow.position)
+# Times by rerank spec and stage; the whole answer's have no stage.
+_Times = dict[tuple[str, str], list[float]]
 
 
 def stats(connection: Connection, where: AnswerFilter) -> list[StrategyStats]:
     """One entry a rerank spec, the most used first."""
-    meant = numbers(connection, where).order_by(None)
-    answers: dict[str, list[Any]] = {}
-    specs: dict[int, str] = {}
-    for row in connection.execute(_ANSWERS.where(AnswerRow.number.in_(meant))):
-        specs[row.number] = row.rerank
-        answers.setdefault(row.rerank, []).append(row)
-    stages: dict[str, dict[str, list[Any]]] = {rerank: {} for rerank in answers}
-    for stage in connection.execute(_STAGES.where(StageRow.answer_number.in_(meant))):
-        stages[specs[stage.answer_number]].setdefault(stage.name, []).append(stage)
-    found = [_strategy(rerank, rows, stages[rerank]) for rerank, rows in answers.items()]
-    return sorted(found, key=lambda one: (-one.answers, one.rerank))
+    meant = conditions(connection, where)
+    # these columns are all in the index of the list: no wide row is read
+    row = AnswerRow
+    sums = select(
+        row.rerank,
+        func.count().label("answers"),
+        _count(row.answered).label("answered"),
+        func.sum(row.cost).label("cost"),
+        func.count(row.cost).label("cost_known"),
+        _count(row.status != "ok").label("flagged"),
+        _count(row.status == "fallback").label("fallbacks"),
+        _count(row.feedback == "good").label("good"),
+        _count(row.feedback == "bad").label("bad"),
+        _count(row.judged > 0).label("judged"),
+    )
+    found = connection.execute(sums.where(*meant).group_by(row.rerank)).all()
+    times = _times(connection.execute(select(row.rerank, literal(""), row.ms).where(*meant)).all())
+    stages = _stages(connection, meant)
+    entries = [_strategy(one, times[one.rerank, ""], stages.get(one.rerank, [])) for one in found]
+    return sorted(entries, key=lambda one: (-one.answers, one.rerank))
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -43,42 +50,52 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
 
 
-def _strategy(rerank: str, answers: Sequence[Any], stages: Mapping[str, Sequence[Any]]) -> StrategyStats:
-    times = [row.ms for row in answers]
+def _count(condition: Any) -> Any:
+    return func.sum(case((condition, 1), else_=0))
+
+
+def _times(rows: Iterable[Any]) -> _Times:
+    """Rows of spec, stage and milliseconds as times in ascending order."""
+    times: _Times = defaultdict(list)
+    for rerank, stage, ms in rows:
+        times[rerank, stage].append(ms)
+    for values in times.values():
+        values.sort()
+    return times
+
+
+def _strategy(row: Any, times: Sequence[float], stages: Sequence[StageStats]) -> StrategyStats:
     return StrategyStats(
-        rerank=rerank,
-        answers=len(answers),
-        answered=sum(row.answered for row in answers),
-        ms_p50=percentile(times, 0.5),
-        ms_p95=percentile(times, 0.95),
-        cost=_sum(row.cost for row in answers),
-        cost_known=sum(row.cost is not None for row in answers),
-        flagged=sum(row.status != "ok" for row in answers),
-        fallbacks=sum(row.status == "fallback" for row in answers),
-        good=sum(row.feedback == "good" for row in answers),
-        bad=sum(row.feedback == "bad" for row in answers),
-        judged=sum(row.judged > 0 for row in answers),
-        stages=tuple(_stage(name, rows) for name, rows in stages.items()),
+        ms_p50=percentile(times, 0.5), ms_p95=percentile(times, 0.95), stages=tuple(stages), **row._mapping
     )
 
 
-def _stage(name: str, rows: Sequence[Any]) -> StageStats:
-    times = [row.ms for row in rows]
-    statuses = [row.status for row in rows]
-    return StageStats(
-        name=name,
-        runs=len(rows),
-        ms_p50=percentile(times, 0.5),
-        ms_p95=percentile(times, 0.95),
-        repaired=statuses.count("repaired"),
-        partial=statuses.count("partial"),
-        fallbacks=statuses.count("fallback"),
-        calls=sum(row.calls for row in rows),
-        cost=_sum(row.cost for row in rows),
+def _stages(connection: Connection, meant: Sequence[ColumnElement[bool]]) -> dict[str, list[StageStats]]:
+    """The stages of each rerank spec, in their order."""
+    row, key = StageRow, (AnswerRow.rerank, StageRow.name)
+    sums = select(
+        *key,
+        func.count().label("runs"),
+        _count(row.status == "repaired").label("repaired"),
+        _count(row.status == "partial").label("partial"),
+        _count(row.status == "fallback").label("fallbacks"),
+        func.sum(row.calls).label("calls"),
+        func.sum(row.cost).label("cost"),
     )
-
-
-def _sum(costs: Iterable[float | None]) -> float | None:
-    """The sum of what is known; None where nothing is."""
-    known = [cost for cost in costs if cost is not None]
-    return sum(known) if known else None
+    joined = sums.join(AnswerRow, AnswerRow.number == row.answer_number).where(*meant)
+    in_order = joined.group_by(*key).order_by(func.min(row.position), row.name)
+    rows = select(*key, row.ms).join(AnswerRow, AnswerRow.number == row.answer_number).where(*meant)
+    times = _times(connection.execute(rows).all())  # all at once: far quicker than one by one
+    found: dict[str, list[StageStats]] = defaultdict(list)
+    for rerank, name, *counts in connection.execute(in_order):
+        spent = times[rerank, name]
+        names = ("runs", "repaired", "partial", "fallbacks", "calls", "cost")
+        found[rerank].append(
+            StageStats(
+                name=name,
+                ms_p50=percentile(spent, 0.5),
+                ms_p95=percentile(spent, 0.95),
+                **dict(zip(names, counts, strict=True)),
+            )
+        )
+    return found
