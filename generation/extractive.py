@@ -11,7 +11,7 @@ from anyio import to_thread
 
 from generation.base import STAGE
 from generation.citations import cite, flagged
-from generation.language import nothing_found
+from generation.language import language_of, nothing_found
 from generation.scoring import (
     Sentence,
     SentenceEncoder,
@@ -19,6 +19,7 @@ from generation.scoring import (
     TokenVectors,
     lexical_scores,
     neural_scores,
+    shared_pairs,
     parts_of,
 )
 from generation.sentences import plain, sentences
@@ -38,8 +39,9 @@ SHARE_OF_BEST = 0.65
 # the question's words in one passage. docs/answers.md says how often right and wrong passages reach them.
 SIMILARITY_FLOOR = 0.36
 MANY_WORDS = 0.5
-# The same where words are all there is.
+# The same where words are all there is; in Chinese the share of the question's subject in one passage.
 WORDS_FLOOR = 0.17
+PAIRS_FLOOR = 0.4
 # Two sentences that share this much of their terms say the same thing.
 SAME = 0.75
 
@@ -66,7 +68,7 @@ class ExtractiveAnswerer:
     """
 
     name = NAME
-    fingerprint = f"{NAME}/1"
+    fingerprint = f"{NAME}/2"
 
     def __init__(
         self,
@@ -109,7 +111,7 @@ class ExtractiveAnswerer:
         asked = self._terms.terms(question)
         terms = [self._terms.terms(sentence.text) for sentence in found]
         neural, complaint = self._neural(question, candidates, found)
-        if not self._related(asked, found, terms, neural):
+        if not self._related(question, candidates, found, terms, neural):
             return [], complaint
         lexical = lexical_scores(asked, terms)
         # beside sentences that the encoder read, one that it could not has no better claim than the worst
@@ -127,7 +129,8 @@ class ExtractiveAnswerer:
 
     def _related(
         self,
-        asked: frozenset[int],
+        question: str,
+        candidates: Sequence[Candidate],
         found: Sequence[Sentence],
         terms: Sequence[frozenset[int]],
         neural: Sequence[float | None],
@@ -135,11 +138,15 @@ class ExtractiveAnswerer:
         """Whether the passages speak of what the question asks about at all."""
         if self._floor is None:
             return True
+        similarity = max((score for score in neural if score is not None), default=None)
+        if similarity is None and language_of(question) == "zh":
+            pairs = shared_pairs(question, [candidate.text for candidate in candidates])
+            if pairs is not None:
+                return pairs >= PAIRS_FLOOR
         passages: dict[int, frozenset[int]] = {}
         for sentence, words in zip(found, terms, strict=True):
             passages[sentence.passage] = passages.get(sentence.passage, frozenset()) | words
-        shared = max(lexical_scores(asked, list(passages.values())))
-        similarity = max((score for score in neural if score is not None), default=None)
+        shared = max(lexical_scores(self._terms.terms(question), list(passages.values())))
         if similarity is None:
             return shared >= WORDS_FLOOR
         return similarity >= self._floor or shared >= MANY_WORDS
@@ -176,8 +183,9 @@ def _spans(candidate: Candidate) -> list[tuple[int, int]]:
     for part in parts_of(candidate):
         offset = part.start - candidate.chunk.start
         for start, end in sentences(part.text, {part.title, *part.headings}):
-            if 0 <= start + offset and end + offset <= len(candidate.text):
-                found[start + offset, end + offset] = None
+            span = start + offset, end + offset
+            if span[0] >= 0 and span[1] <= len(candidate.text):
+                found[span] = None
     return list(found)
 
 

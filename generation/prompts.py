@@ -94,21 +94,22 @@ class Prompter:
     def _with_neighbours(
         self, candidates: Sequence[Candidate], fence: str, room: int
     ) -> tuple[tuple[Candidate, ...], str]:
-        """The candidates, the best ones with their neighbours as long as there is room, and what is without."""
+        """The candidates, from the best on with neighbours where there is room, and who goes without."""
         if not any(one.parts for one in candidates):
             return tuple(candidates), ""
         shown = [one.core for one in candidates]
         sizes = [self.counter.count(_passage(n, one, fence)) for n, one in enumerate(shown, start=1)]
         left, bare = room - sum(sizes) - len(sizes), 0
         for place, one in enumerate(candidates):
-            more = self.counter.count(_passage(place + 1, one, fence)) - sizes[place] if one.parts else 0
+            if not one.parts:
+                continue
+            more = self.counter.count(_passage(place + 1, one, fence)) - sizes[place]
             if more <= left:
                 shown[place], left = one, left - more
             else:
                 bare += 1
-        return tuple(
-            shown
-        ), f"{bare} passages were sent without their neighbours: {self._limit}" if bare else ""
+        complaint = f"{bare} passages were sent without their neighbours: {self._limit}" if bare else ""
+        return tuple(shown), complaint
 
     @property
     def _limit(self) -> str:

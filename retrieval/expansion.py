@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Protocol
 
 import anyio.to_thread
@@ -107,14 +108,16 @@ class _Grown:
         return said
 
 
-def _grown(final: Sequence[Candidate], found: Iterable[Chunk], reach: int) -> _Grown:
+def _grown(final: Sequence[Candidate], found: Sequence[Chunk], reach: int) -> _Grown:
     grown = _Grown([_Run(candidate.chunk, [candidate.chunk]) for candidate in final])
     places = _places([*found, *(run.core for run in grown.runs)])
     taken = {run.core.id for run in grown.runs}
-    for run in grown.runs:
-        if any(len(places.get(place, ())) > 1 for place in _reached(run.core, reach)):
-            run.open.clear()
-            grown.unordered += 1
+    crowded = [run for run in grown.runs if _is_crowded(run.core, places, reach)]
+    if crowded and len(found) >= len(final) * (2 * reach + 1):
+        crowded = grown.runs  # what crowded there kept others from being read
+    for run in crowded:
+        run.open.clear()
+    grown.unordered = len(crowded)
     # the nearest first, so that no passage takes what stands nearer to another
     for distance in range(1, reach + 1):
         for run in grown.runs:
@@ -140,12 +143,14 @@ def _places(chunks: Iterable[Chunk]) -> Mapping[Place, Mapping[str, Chunk]]:
     return places
 
 
-def _reached(core: Chunk, reach: int) -> list[Place]:
-    return [(core.document_id, core.ordinal + step) for step in range(-reach, reach + 1)]
+def _is_crowded(core: Chunk, places: Mapping[Place, Mapping[str, Chunk]], reach: int) -> bool:
+    """Whether some place within reach is claimed by several passages."""
+    reached = range(core.ordinal - reach, core.ordinal + reach + 1)
+    return any(len(places.get((core.document_id, ordinal), ())) > 1 for ordinal in reached)
 
 
 def _joins(before: Chunk, after: Chunk) -> bool:
-    """Whether the two are pieces of one text, the second going on where the first ends, or a little before."""
+    """Whether the two are pieces of one text, the second going on where the first ends or a little before."""
     if any(len(one.text) != one.end - one.start for one in (before, after)):
         return False
     shared = before.end - after.start
@@ -157,11 +162,11 @@ def _joins(before: Chunk, after: Chunk) -> bool:
 
 
 def _share_out(runs: Sequence[_Run]) -> None:
-    """Where two runs of a document meet, what they share stays with one: a final passage before a neighbour."""
+    """Where two runs meet, what they share stays with one: with a final passage rather than a neighbour."""
     for run in runs:
         run.start, run.end = run.parts[0].start, run.parts[-1].end
     in_order = sorted(runs, key=lambda run: (run.core.document_id, run.core.start))
-    for one, other in zip(in_order, in_order[1:], strict=False):
+    for one, other in pairwise(in_order):
         if one.core.document_id != other.core.document_id or one.end <= other.start:
             continue
         if not _joins(one.parts[-1], other.parts[0]):

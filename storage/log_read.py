@@ -18,6 +18,7 @@ from storage.tables import (
     CandidateRow,
     CitationRow,
     FollowUpRow,
+    NeighbourRow,
     PassageRow,
     PromptRow,
     RankRow,
@@ -94,7 +95,18 @@ def read_answer(connection: Connection, number: int) -> Answer:
         _stages_of(_in_order(connection, StageRow, number), connection.execute(calls)),
         _in_order(connection, CitationRow, number),
         _candidates_of(connection.execute(passages), connection.execute(ranks)),
+        _neighbours_of(connection, number),
     )
+
+
+def _neighbours_of(connection: Connection, number: int) -> tuple[Chunk, ...]:
+    passages = (
+        select(PassageRow)
+        .join(NeighbourRow, PassageRow.number == NeighbourRow.passage_number)
+        .where(NeighbourRow.answer_number == number)
+        .order_by(NeighbourRow.position)
+    )
+    return tuple(map(_chunk_of, connection.execute(passages)))
 
 
 def _follow_up_of(connection: Connection, number: int) -> FollowUp | None:
@@ -197,6 +209,7 @@ def _answer_of(
     stages: tuple[Outcome, ...],
     citations: Iterable[Any],
     candidates: tuple[Candidate, ...],
+    neighbours: tuple[Chunk, ...],
 ) -> Answer:
     return Answer(
         id=row.id,
@@ -217,6 +230,7 @@ def _answer_of(
         prompt=prompt,
         fingerprints=_mapping(row.fingerprints),
         follow_up=follow_up,
+        neighbours=neighbours,
     )
 
 

@@ -174,6 +174,14 @@ def candidate_rows(number: int, answer: Answer, passages: Sequence[Row]) -> list
     ]
 
 
+def neighbour_rows(number: int, passages: Sequence[Row]) -> list[Row]:
+    """One row a neighbour, with the address of its passage."""
+    return [
+        {"answer_number": number, "position": position, "hash": passage["hash"]}
+        for position, passage in enumerate(passages)
+    ]
+
+
 def rank_rows(number: int, candidates: Sequence[Candidate]) -> list[Row]:
     """One row for each candidate and stage; numbers of any kind become Python's own.
 

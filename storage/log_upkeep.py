@@ -9,7 +9,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, delete, func, inspect, or_, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Table,
+    and_,
+    delete,
+    exists,
+    func,
+    inspect,
+    or_,
+    select,
+    tuple_,
+    union,
+    update,
+)
 
 from storage.database import Database, make_folder
 from storage.database_errors import translated
@@ -18,10 +31,12 @@ from storage.log_records import Pruned
 from storage.log_redaction import COLUMNS, Redactor
 from storage.log_rows import iso, with_address
 from storage.log_write import index, unindex
-from storage.tables import AnswerRow, Base, CandidateRow, PassageRow
+from storage.tables import AnswerRow, Base, CandidateRow, NeighbourRow, PassageRow
 
 # So many answers go in one transaction: other processes may write in between.
 _BATCH = 200
+# What an answer holds passages by.
+_HOLDING = (CandidateRow, NeighbourRow)
 
 
 def prune(database: Database, older_than: datetime, *, judged: bool) -> Pruned:
@@ -50,15 +65,15 @@ def prune(database: Database, older_than: datetime, *, judged: bool) -> Pruned:
 def _forget(connection: Connection, rows: Sequence[Any]) -> int:
     """Delete answers; the number of passages that went with them."""
     numbers = [row.number for row in rows]
-    theirs = select(CandidateRow.passage_number).where(CandidateRow.answer_number.in_(numbers)).distinct()
-    passages = connection.execute(theirs).scalars().all()
+    theirs = (select(table.passage_number).where(table.answer_number.in_(numbers)) for table in _HOLDING)
+    passages = connection.execute(union(*theirs)).scalars().all()
     unindex(connection, [(row.number, row.question, row.text) for row in rows])
     connection.execute(delete(AnswerRow).where(AnswerRow.number.in_(numbers)))
-    held = select(CandidateRow.passage_number).where(CandidateRow.passage_number == PassageRow.number)
+    free = [~exists().where(table.passage_number == PassageRow.number) for table in _HOLDING]
     gone = 0
     for start in range(0, len(passages), 1000):
         some = PassageRow.number.in_(passages[start : start + 1000])
-        gone += connection.execute(delete(PassageRow).where(some, ~held.exists())).rowcount
+        gone += connection.execute(delete(PassageRow).where(some, *free)).rowcount
     return gone
 
 
@@ -106,8 +121,9 @@ def _move_passage(connection: Connection, number: int, new: dict[str, Any]) -> N
     if same is None:
         _update(connection, PassageRow, new)
         return
-    moved = update(CandidateRow).where(CandidateRow.passage_number == number)
-    connection.execute(moved.values(passage_number=same))
+    for table in _HOLDING:
+        moved = update(table).where(table.passage_number == number)
+        connection.execute(moved.values(passage_number=same))
     connection.execute(delete(PassageRow).where(PassageRow.number == number))
 
 

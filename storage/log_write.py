@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Boolean, Connection, Insert, Integer, TextClause, bindparam, insert, select, text
 
@@ -18,6 +18,7 @@ from storage.tables import (
     CandidateRow,
     CitationRow,
     FollowUpRow,
+    NeighbourRow,
     PassageRow,
     PromptRow,
     RankRow,
@@ -42,6 +43,13 @@ _CANDIDATE = insert(CandidateRow).from_select(
         bindparam("cited", type_=Boolean),
     ).where(PassageRow.hash == bindparam("hash")),
 )
+_NEIGHBOUR = insert(NeighbourRow).from_select(
+    ["answer_number", "position", "passage_number"],
+    select(
+        bindparam("answer_number", type_=Integer), bindparam("position", type_=Integer), PassageRow.number
+    ).where(PassageRow.hash == bindparam("hash")),
+)
+_STATEMENTS: Mapping[type[Base], Insert] = {CandidateRow: _CANDIDATE, NeighbourRow: _NEIGHBOUR}
 
 
 def insert_answer(
@@ -59,12 +67,13 @@ def insert_answer(
         FollowUpRow: log_rows.follow_up_rows(number, answer.follow_up, _followed(connection, answer)),
         StageRow: log_rows.stage_rows(number, answer.stages),
         CallRow: log_rows.call_rows(number, answer.stages),
-        CandidateRow: log_rows.candidate_rows(number, answer, passages),
+        CandidateRow: log_rows.candidate_rows(number, answer, passages[: len(answer.candidates)]),
+        NeighbourRow: log_rows.neighbour_rows(number, passages[len(answer.candidates) :]),
         RankRow: log_rows.rank_rows(number, answer.candidates),
         CitationRow: log_rows.citation_rows(number, answer.citations),
     }
     for table, some in rows.items():
-        statement = _CANDIDATE if table is CandidateRow else insert(table)
+        statement = _STATEMENTS[table] if table in _STATEMENTS else insert(table)
         _write(connection, statement, [redactor.row(table, one) for one in some])
     index(connection, [(number, row["question"], row["text"])])
 
@@ -78,11 +87,9 @@ def _followed(connection: Connection, answer: Answer) -> int | None:
 
 
 def passage_rows(answer: Answer, redactor: Redactor) -> list[Row]:
-    """The passages of an answer's candidates, in their order; made before the transaction begins."""
-    return [
-        log_rows.with_address(redactor.row(PassageRow, log_rows.passage_row(candidate.chunk)))
-        for candidate in answer.candidates
-    ]
+    """The passages of an answer's candidates, then its neighbours; made before the transaction begins."""
+    chunks = [*(candidate.chunk for candidate in answer.candidates), *answer.neighbours]
+    return [log_rows.with_address(redactor.row(PassageRow, log_rows.passage_row(chunk))) for chunk in chunks]
 
 
 def index(connection: Connection, texts: Sequence[tuple[int, str, str]]) -> None:

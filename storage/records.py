@@ -105,8 +105,8 @@ class Candidate:
     `lexical` (each leg) and `retrieval` (fused); a rerank stage adds its own name. `evidence` holds, for a
     stage that read a long passage in windows, the characters of its text that scored highest.
 
-    An answerer may be given a wider text than was retrieved: `parts` are then the passages it was joined from,
-    in the document's order, the retrieved one (`core`) among them.
+    An answerer may be given a wider text than was retrieved: `parts` are then the passages it was joined
+    from, in the document's order, the retrieved one (`core`) among them.
     """
 
     chunk: Chunk

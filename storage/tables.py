@@ -181,6 +181,19 @@ class CandidateRow(Base):
     cited: Mapped[bool]
 
 
+class NeighbourRow(Base):
+    """A passage that was joined to a final one for the answerer, in the order of `Answer.neighbours`."""
+
+    __tablename__ = "neighbours"
+    __table_args__ = (Index("ix_neighbours_passage", "passage_number"), KEY_ONLY)
+
+    answer_number: Mapped[int] = mapped_column(
+        ForeignKey("answers.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    passage_number: Mapped[int] = mapped_column(ForeignKey("passages.number"))
+
+
 class RankRow(Base):
     """A candidate's rank (from 1) and score in one stage; `step` keeps the stages in their order.
 

@@ -123,6 +123,7 @@ def a_full_answer(id: str = "0198a-full", *, candidates: int = 50) -> Answer:  #
         warnings=("the log was slow", "警告"),
         prompt="Passages:\n[1] …\n问题：为什么？",
         fingerprints={"settings": "ab12", "prompt": "cd34", "collection": "ef56"},
+        neighbours=(a_chunk(1), a_chunk(0)),  # retrieved themselves, too
         follow_up=FollowUp("为什么精排需要重排序？", "Q: 什么是精排？\n最后一个问题：为什么？"),
     )
 

@@ -14,12 +14,14 @@ from storage.answer_log import AnswerLog
 from storage.database import Database
 from storage.errors import BadInputError, LogError, SettingsError
 from storage.log_records import AnswerFilter, Pruned
+from storage.log_redaction import MARK
 from storage.records import Candidate, Chunk
 from tests.log_samples import (
     DATABASES,
     EXCHANGES,
     NOON,
     a_candidate,
+    a_chunk,
     a_database,
     a_full_answer,
     a_plain_answer,
@@ -58,6 +60,19 @@ def test_pruning_forgets_old_answers_and_all_that_hangs_on_them(database: Databa
     assert log.summary("answer-000002").replay_of is None
     assert log.prune(NOON + timedelta(days=1)) == Pruned(answers=1, passages=2)
     assert set(counts(database).values()) == {0}
+
+
+def test_neighbours_are_kept_and_go_with_their_answer(database: Database, log: AnswerLog) -> None:
+    """A passage that was only joined to another is held by its answer, and redacted like any other."""
+    neighbour = a_chunk(77, text=f"beside {SECRET}")
+    answer = a_plain_answer(1, neighbours=(neighbour, a_chunk(78)))
+    log.save(answer)
+    assert log.get(answer.id) == answer
+    log.save(a_plain_answer(2, minutes=5, neighbours=(a_chunk(78),)))
+    log.redact([SECRET])
+    assert log.get(answer.id).neighbours[0].text == f"beside {MARK}"
+    assert log.prune(NOON + timedelta(minutes=1)) == Pruned(answers=1, passages=1, kept=0)
+    assert log.get("answer-000002").neighbours == (a_chunk(78),)
 
 
 def test_pruning_spares_answers_with_feedback_unless_told(database: Database, log: AnswerLog) -> None:

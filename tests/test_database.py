@@ -33,6 +33,7 @@ COLUMNS = {
     "passages": "number hash chunk_id document_id source title text start_char end_char ordinal headings page"
     " legible metadata",
     "candidates": "answer_number position passage_number slot cited",
+    "neighbours": "answer_number position passage_number",
     "ranks": "answer_number position step stage rank score evidence_start evidence_end",
     "citations": "answer_number position marker chunk_id document_id source title start_char end_char"
     " headings page quote",
