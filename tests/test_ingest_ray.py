@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from ingest.options import IngestOptions
 from ingest.ray_engine import Parts, RayEngine
 from ingest.run import Ingestor
 from storage.database import Database
-from storage.errors import MissingDependencyError, StoreError
+from storage.errors import MissingDependencyError, SettingsError, StoreError
 from storage.manifest import Manifest
 from storage.server import ServerStores
 from storage.store import Fingerprint
 from tests.ingestion import DIM, CountingEncoder, WordHashes, by_name, world
 from tests.qdrant_wire import serving
+from winnow import RAGPipeline, distributed
+from winnow.settings import Settings
 
 FINGERPRINT = Fingerprint("e", DIM, "c", "l", DIM)
 
@@ -61,6 +64,56 @@ def test_two_ray_workers_give_the_store_of_a_local_run(ray: None, tmp_path: Path
                 row.id: row.chunk_ids for row in local.manifest.rows()
             }
             assert ingestor.run([local.docs]).totals["unchanged"] == 13
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_pipeline_ingests_on_ray_what_it_ingests_here(ray: None, tmp_path: Path) -> None:
+    """Settings alone say so: each worker makes its own encoder and connection out of them."""
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    for i in range(6):
+        (docs / f"{i}.md").write_text(f"# Document {i}\n\n" + f"Sentence {i} of many. " * 90)
+    with serving() as wire:
+        server = {"url": wire.url, "prefer_grpc": False}
+        ids: list[set[str]] = []
+        for engine in ("local", "ray"):
+            chosen = Settings.load(
+                data_dir=tmp_path / engine,
+                collection=engine,
+                store=server,
+                ingest={"engine": engine, "workers": 2},
+            )
+            with RAGPipeline.from_settings(chosen) as pipeline:
+                report = pipeline.ingest(docs)
+                assert report.totals["ingested"] == 6
+            points, _ = wire.client.scroll(engine, limit=10_000)
+            ids.append({str(point.id) for point in points})
+        assert ids[0] == ids[1] != set()
+
+
+def test_ray_needs_a_server_and_says_so_before_anything_is_made(tmp_path: Path) -> None:
+    """An embedded collection lets in one process: the error names the setting; nothing is made."""
+    (tmp_path / "a.md").write_text("Text.")
+    with RAGPipeline.from_settings(Settings.load(data_dir=tmp_path / "data")) as pipeline:
+        with pytest.raises(SettingsError) as raised:
+            pipeline.ingest(tmp_path / "a.md", engine="ray")
+        assert "store.url" in raised.value.way_out
+        assert list(pipeline.wiring.stores.names()) == []
+
+
+def test_no_key_travels_to_the_workers_but_that_of_the_store(tmp_path: Path) -> None:
+    """What a worker gets can be pickled, and holds no key of a chat model or a rerank API."""
+    chosen = Settings.load(
+        data_dir=tmp_path,
+        llm={"api_key": "chat-secret"},
+        rerank={"api_keys": {"cohere": "rerank-secret"}},
+        store={"url": "http://127.0.0.1:1", "api_key": "store-secret"},
+    )
+    sent = pickle.dumps(distributed.for_workers(chosen))
+    assert b"store-secret" in sent
+    assert b"chat-secret" not in sent
+    assert b"rerank-secret" not in sent
 
 
 def broken_parts() -> Parts:

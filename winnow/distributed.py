@@ -32,7 +32,7 @@ def engine(settings: Settings, name: str, manifest: Manifest, *, tokens: bool, w
     """The engine that ingests into the collection `name`; `tokens` says whether it has token vectors."""
     from ingest.ray_engine import RayEngine
 
-    make = partial(worker_parts, _for_workers(settings), name)
+    make = partial(worker_parts, for_workers(settings), name)
     return RayEngine(manifest, make, tokens=tokens, workers=workers, gpus=settings.ingest.gpus)
 
 
@@ -45,6 +45,6 @@ def worker_parts(settings: Settings, name: str) -> Parts:
     return Parts(wiring.encoder, wiring.lexical, wiring.collection(name))
 
 
-def _for_workers(settings: Settings) -> Settings:
+def for_workers(settings: Settings) -> Settings:
     """No key travels but that of the store."""
     return settings.model_copy(update={"llm": LlmSettings(), "rerank": RerankSettings()})
