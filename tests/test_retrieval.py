@@ -16,8 +16,8 @@ from retrieval.lexical import LexicalEncoder
 from storage.edge import EdgeCollection, EdgeStores
 from storage.errors import BadInputError
 from storage.records import UNREADABLE_QUESTION, Candidate, Chunk, Retrieval
-from storage.store import Fingerprint, chunk_id, document_id
-from storage.vectors import Hit, Point
+from storage.store import LEXICAL, Fingerprint, chunk_id, document_id
+from storage.vectors import Hit, Leg, Point
 
 PASSAGES = [
     "Reranking reorders the candidates that retrieval found.",
@@ -121,6 +121,47 @@ def test_lexical_terms_are_words_in_both_languages(lexical: LexicalEncoder) -> N
     """English is stemmed and loses its stop words; a Chinese sentence becomes words, not one token."""
     assert lexical.terms("running the rankers") == lexical.terms("Run ranker")
     assert len(lexical.terms("重排序是检索增强生成中的精排机制")) > 4
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("檢索與資料庫", "检索与资料库"),  # traditional, simplified
+        ("ＢＭ２５　ｓｅａｒｃｈ", "BM25 search"),  # full width, half width
+        ("ﾊﾟｿｺﾝ", "パソコン"),
+        ("Zürich café", "zurich cafe"),
+    ],
+)
+def test_ways_of_writing_make_no_difference(lexical: LexicalEncoder, one: str, other: str) -> None:
+    """Question and passage meet, whichever of the two is written in which way."""
+    assert lexical.encode_query(one) == lexical.encode_query(other)
+    assert lexical.encode_passage(one) == lexical.encode_passage(other)
+
+
+def test_traditional_and_simplified_characters_find_each_other(
+    tmp_path: Path, lexical: LexicalEncoder
+) -> None:
+    """檢索 finds a passage on 检索, and the other way round, in a collection that holds both."""
+    texts = ["全文检索很快。", "向量檢索很慢。", "天气很好。"]
+    store = EdgeStores(tmp_path).create("both", Fingerprint("encoder", 4, "none", lexical.id, None))
+    store.upsert([Point(_chunk(text), lexical.encode_passage(text)) for text in texts])
+    for question in ("檢索", "检索"):
+        (hits,) = store.search([Leg(LEXICAL, lexical.encode_query(question))], 10)
+        assert {hit.chunk.text for hit in hits} == set(texts[:2]), question
+    store.close()
+
+
+def test_a_part_of_a_chinese_word_is_found(lexical: LexicalEncoder) -> None:
+    """No dictionary decides where a word ends: 诉讼时效期间 holds 时效, and one character finds a passage."""
+    passage = set(lexical.encode_passage("诉讼时效期间为三年").indices)
+    assert set(lexical.encode_query("时效").indices) <= passage
+    assert set(lexical.encode_query("年").indices) <= passage
+    assert not set(lexical.encode_query("效时").indices) <= passage
+
+
+def test_mixed_text_keeps_both_languages_apart(lexical: LexicalEncoder) -> None:
+    """English within Chinese is stemmed like English elsewhere, spaces or not."""
+    assert lexical.terms("用Rankers重排") == lexical.terms("ranker 用 重排")
 
 
 class Plain:
