@@ -12,7 +12,7 @@ from ingest.record_files import note
 from ingest.report import ILLEGIBLE, DocumentResult
 from ingest.tasks import Done, Parsed, Refused
 from storage.manifest import DocumentRow, Manifest
-from storage.records import Chunk
+from storage.records import Chunk, Usage
 
 
 class Takes(Protocol):
@@ -30,6 +30,7 @@ class OpenFile:
     records: set[str] = field(default_factory=set)
     chunks: int = 0
     illegible: int = 0
+    cut: int = 0
 
 
 @dataclass(slots=True)
@@ -72,6 +73,7 @@ class Assembly:
         self.results: list[DocumentResult] = []
         self.embedded = 0
         self.illegible = 0
+        self.usage = Usage()
         # Documents that were in the collection and are no longer, or not with that content.
         self.gone: set[str] = set()
 
@@ -150,6 +152,9 @@ class Assembly:
         for (_, document), legible in zip(waiting, encoded.legible, strict=True):
             document.illegible += not legible
             document.file.illegible += not legible
+        for place in encoded.cut:
+            waiting[place][1].file.cut += 1
+        self.usage += encoded.usage
         self.illegible += encoded.legible.count(False)
         self.embedded += encoded.legible.count(True)
         openings, self._openings = self._openings, []
@@ -168,7 +173,7 @@ class Assembly:
         assert document is not None  # an ending has one of the two
         if ending.file is None:
             return document.closing()
-        warnings = (*ending.warnings, *_illegible(ending.file))
+        warnings = (*ending.warnings, *_illegible(ending.file), *_cut(ending.file))
         row = replace(document.row, warnings=warnings)
         old = ending.file.decision.old
         replaced = old is not None and old.status == "ingested"
@@ -223,3 +228,9 @@ def _illegible(file: OpenFile) -> tuple[str, ...]:
         f"{file.illegible} of {file.chunks} passages {ILLEGIBLE}: lexical search only; "
         "the profile `multilingual` reads them",
     )
+
+
+def _cut(file: OpenFile) -> tuple[str, ...]:
+    if not file.cut:
+        return ()
+    return (f"{file.cut} of {file.chunks} passages are longer than the encoder reads: their ends were cut",)

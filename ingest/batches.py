@@ -13,11 +13,13 @@ from dataclasses import dataclass, field, replace
 
 from ingest.encoding import LexicalEncoder, PassageEncoder
 from storage.manifest import DocumentRow, Manifest
-from storage.records import Chunk
+from storage.records import Chunk, Usage
 from storage.store import Writer
 from storage.vectors import Point, payload_bytes
 
 PENDING = "pending"
+
+_NOTHING_PAID = Usage()
 
 # The write-ahead log keeps everything until a flush, at somewhat more than this size.
 _FLUSH_BYTES = 256 << 20
@@ -53,10 +55,15 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Points, and for each passage whether the encoder could read it."""
+    """Points, and for each passage whether the encoder could read it.
+
+    `cut` are the places of those that were longer than it reads, `usage` is what an endpoint was paid.
+    """
 
     points: list[Point]
     legible: list[bool]
+    cut: frozenset[int] = frozenset()
+    usage: Usage = _NOTHING_PAID
 
 
 class Embedder:
@@ -74,8 +81,14 @@ class Embedder:
         readable = [text for text, reads in zip(texts, legible, strict=True) if reads]
         encodings = iter(self._encoder.encode_passages(readable, tokens=self._tokens) if readable else ())
         points = []
-        for chunk, text, reads in zip(chunks, texts, legible, strict=True):
+        cut: set[int] = set()
+        usage = _NOTHING_PAID
+        for place, (chunk, text, reads) in enumerate(zip(chunks, texts, legible, strict=True)):
             encoding = next(encodings) if reads else None
+            if encoding:
+                usage += encoding.usage
+                if encoding.truncated:
+                    cut.add(place)
             points.append(
                 Point(
                     chunk if reads else replace(chunk, legible=False),
@@ -84,7 +97,7 @@ class Embedder:
                     tokens=encoding.tokens if encoding else None,
                 )
             )
-        return Encoded(points, legible)
+        return Encoded(points, legible, frozenset(cut), usage)
 
 
 class Sink:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
+
+from storage.records import Usage
 
 DocumentStatus = Literal["ingested", "unchanged", "replaced", "duplicate", "removed", "refused"]
 STATUSES: tuple[DocumentStatus, ...] = (
@@ -62,7 +64,8 @@ class IngestReport:
     """A finished run.
 
     `skipped` counts files of a tree whose suffix no parser knows, by suffix. `illegible` counts passages
-    that the encoder cannot read, `embedded` those that it encoded in this run.
+    that the encoder cannot read, `embedded` those that it encoded in this run; `usage` is what an embeddings
+    endpoint was paid for them.
     """
 
     documents: tuple[DocumentResult, ...]
@@ -72,6 +75,7 @@ class IngestReport:
     skipped: Mapping[str, int] = field(default_factory=dict)
     dry_run: bool = False
     estimate: Estimate | None = None
+    usage: Usage = field(default_factory=Usage)
 
     @property
     def totals(self) -> dict[str, int | float]:
@@ -92,7 +96,10 @@ class IngestReport:
         return [result for result in self.documents if result.status == "refused"]
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain values: `documents`, `totals`, `skipped`; for a dry run also `estimate`."""
+        """The report as plain values: `documents`, `totals`, `skipped`.
+
+        For a dry run also `estimate`, and `usage` where an endpoint was asked.
+        """
         values: dict[str, Any] = {
             "documents": [
                 {
@@ -115,6 +122,8 @@ class IngestReport:
                 "seconds": round(self.estimate.seconds, 1),
                 "bytes": self.estimate.bytes,
             }
+        if self.usage.calls:
+            values["usage"] = asdict(self.usage)
         return values
 
     @classmethod
@@ -132,6 +141,7 @@ class IngestReport:
             skipped=values["skipped"],
             dry_run=values.get("dry_run", False),
             estimate=Estimate(**values["estimate"]) if "estimate" in values else None,
+            usage=Usage(**values.get("usage", {})),
         )
 
     def to_json(self) -> str:

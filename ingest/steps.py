@@ -60,6 +60,7 @@ class Run:
             seconds=seconds,
             embedded=self._assembly.embedded,
             illegible=self._assembly.illegible,
+            usage=self._assembly.usage,
             skipped=dict(self._found.skipped),
         )
 

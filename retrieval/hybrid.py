@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 import anyio.to_thread
 
 from retrieval.fusion import fuse
+from retrieval.score_floor import floored
 from storage.conditions import Condition
-from storage.errors import ModelError
-from storage.records import UNREADABLE_QUESTION, Outcome, Retrieval, Usage
+from storage.errors import BadInputError, ModelError
+from storage.records import UNREADABLE_QUESTION, Candidate, Outcome, Retrieval, Usage
 from storage.store import DENSE, LEXICAL, Searcher
-from storage.vectors import Encoding, Leg, SparseVector
+from storage.vectors import Encoding, Hit, Leg, SparseVector
 
 Mode = Literal["hybrid", "dense", "lexical"]
 
@@ -33,7 +34,10 @@ class QueryTerms(Protocol):
 
 
 class HybridRetriever:
-    """Dense and BM25 legs over one collection. `mode` switches a leg off, `where` filters both."""
+    """Dense and BM25 legs over one collection. `mode` switches a leg off, `where` filters both.
+
+    `min_score` is the cosine that a candidate must reach. `exact` scans instead of using the graph.
+    """
 
     def __init__(
         self,
@@ -43,12 +47,21 @@ class HybridRetriever:
         *,
         mode: Mode = "hybrid",
         where: Condition | None = None,
+        min_score: float | None = None,
+        exact: bool = False,
     ) -> None:
+        if min_score is not None and mode == "lexical":
+            raise BadInputError(
+                "min_score is a cosine, which lexical search has none of",
+                way_out="Leave it out, or set retrieval.mode to hybrid or dense.",
+            )
         self._searcher = searcher
         self._encoder = encoder
         self._terms = terms
         self._mode = mode
         self._where = where
+        self._min_score = min_score
+        self._exact = exact
 
     async def search(self, query: str, top_k: int) -> Retrieval:
         """At most `top_k` candidates, best first. A leg that cannot run makes the outcome `partial`."""
@@ -61,16 +74,28 @@ class HybridRetriever:
         legs, reasons = [*dense, *lexical], [*reasons, *more]
         hits = self._searcher.search(legs, top_k, self._where) if legs else []
         found = {leg.name: found for leg, found in zip(legs, hits, strict=True)}
+        candidates, note = self._fused(found, top_k)
         return Retrieval(
-            tuple(fuse(found, limit=top_k)),
+            tuple(candidates),
             Outcome(
                 "retrieval",
                 "partial" if reasons else "ok",
-                "; ".join(reasons),
+                "; ".join([*reasons, *note]),
                 ms=(time.perf_counter() - started) * 1000,
                 usage=usage,
             ),
         )
+
+    def _fused(self, found: Mapping[str, Sequence[Hit]], top_k: int) -> tuple[list[Candidate], list[str]]:
+        """The Top-K, and what the floor did to it."""
+        if self._min_score is None or not found:
+            return fuse(found, limit=top_k), []
+        if DENSE not in found:
+            return fuse(found, limit=top_k), ["min_score is a cosine, and there is none: nothing was cut"]
+        everything = fuse(found, limit=sum(map(len, found.values())))
+        left = floored(everything, found[DENSE], self._min_score)
+        best = enumerate(left.candidates[:top_k], start=1)
+        return [one.ranked("retrieval", rank) for rank, one in best], [left.note] if left.note else []
 
     def _dense_leg(self, query: str) -> tuple[list[Leg], list[str], Usage]:
         """The leg or none, what went wrong, and what it cost."""
@@ -85,7 +110,7 @@ class HybridRetriever:
                 raise
             return [], [f"no dense search: {error}"], Usage()
         cut = "the question is longer than the encoder reads: its end was not searched for"
-        return [Leg(DENSE, encoding.dense)], [cut] if encoding.truncated else [], encoding.usage
+        return [Leg(DENSE, encoding.dense, self._exact)], [cut] if encoding.truncated else [], encoding.usage
 
     def _lexical_leg(self, query: str) -> tuple[list[Leg], list[str]]:
         if self._mode == "dense":

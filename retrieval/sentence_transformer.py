@@ -16,6 +16,7 @@ from storage.vectors import Encoding, Floats, normalised
 
 _CPU_BATCH, _GPU_BATCH = 32, 256
 _STATES = "token_embeddings"
+_ANYTHING = 1 << 20
 
 
 class SentenceTransformerModel:
@@ -94,8 +95,8 @@ def _max_tokens(model: Any) -> int:
     """What the model reads, which its tokenizer may overstate; the model is told."""
     stated = model.max_seq_length
     config = getattr(getattr(model[0], "model", None), "config", None)
-    if config is None:  # static embeddings read anything
-        return int(stated or 1 << 20)
+    if config is None:  # static embeddings read anything, which they call infinity
+        return int(min(stated or _ANYTHING, _ANYTHING))
     places = int(getattr(config, "max_position_embeddings", None) or 512)
     if "roberta" in str(config.model_type) or config.model_type in ("camembert", "mpnet"):
         places -= int(config.pad_token_id or 0) + 1  # they count positions from the padding token's id on

@@ -1,4 +1,4 @@
-"""Rerankers of real architectures with few, random weights, and real tokenizers of a few sentences."""
+"""Rerankers and encoders of real architectures: few, random weights, real tokenizers of a few sentences."""
 
 from __future__ import annotations
 
@@ -134,3 +134,88 @@ def _save(tokenizer: Tokenizer, folder: Path, kind: str, **special: Any) -> None
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {"tokenizer_class": kind, **special}
     (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def bert_encoder(folder: Path, *, pooling: str = "mean", **saved: Any) -> Path:
+    """A BERT whose sentence vector is its tokens' mean (or another pooling); it reads 64 tokens.
+
+    `saved` goes into config_sentence_transformers.json.
+    """
+    from transformers import BertConfig, BertModel
+
+    bert(folder)
+    config = BertConfig.from_pretrained(folder)
+    torch.manual_seed(3)
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return _as_encoder(folder, pooling, 64, saved)
+
+
+def xlm_roberta_encoder(folder: Path, *, half: bool = False, **saved: Any) -> Path:
+    """An XLM-RoBERTa encoder, as BGE-M3 and multilingual E5 are; its first token speaks for the sentence.
+
+    Its tokenizer says nothing of a limit: 64 of its 66 places can be used. `half` saves it in float16.
+    """
+    from transformers import XLMRobertaConfig, XLMRobertaModel
+
+    xlm_roberta(folder)
+    config = XLMRobertaConfig.from_pretrained(folder)
+    torch.manual_seed(4)
+    model = XLMRobertaModel(config, add_pooling_layer=False)
+    (model.half() if half else model).save_pretrained(folder)
+    return _as_encoder(folder, "cls", None, saved)
+
+
+def qwen3_encoder(folder: Path, **saved: Any) -> Path:
+    """A causal Qwen3 as Qwen3-Embedding is: padded on the left, the last token speaks for the sentence."""
+    from transformers import Qwen3Config, Qwen3Model
+
+    qwen3(folder, places=96)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    end = "<|endoftext|>"
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {end}", special_tokens=[(end, tokenizer.token_to_id(end))]
+    )
+    _save(
+        tokenizer,
+        folder,
+        "PreTrainedTokenizerFast",
+        pad_token=end,
+        padding_side="left",
+        model_input_names=["input_ids", "attention_mask"],
+    )
+    torch.manual_seed(5)
+    Qwen3Model(Qwen3Config.from_pretrained(folder)).save_pretrained(folder)
+    return _as_encoder(folder, "lasttoken", None, saved)
+
+
+def static_encoder(folder: Path) -> Path:
+    """Static embeddings (Model2Vec's kind): a vector a token, averaged; there is no forward pass."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    bert(folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    torch.manual_seed(6)
+    model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=16)], device="cpu")
+    shutil.rmtree(folder)
+    model.save(str(folder), create_model_card=False)
+    return folder
+
+
+def _as_encoder(folder: Path, pooling: str, reads: int | None, saved: dict[str, Any]) -> Path:
+    """The files that make a transformer an encoder, as the hub's encoders have them."""
+    kinds = (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))
+    modules = [
+        {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for n, (path, kind) in enumerate(kinds)
+    ]
+    files: dict[str, Any] = {
+        "modules.json": modules,
+        "1_Pooling/config.json": {"word_embedding_dimension": 32, "pooling_mode": pooling},
+        "sentence_bert_config.json": {"do_lower_case": False} | ({"max_seq_length": reads} if reads else {}),
+        "config_sentence_transformers.json": {"__version__": {"sentence_transformers": "5.0.0"}, **saved},
+    }
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    return folder

@@ -22,7 +22,7 @@ from pydantic_settings import (
 
 from rerank.budget import Budget
 from storage.chat import Price
-from storage.errors import SettingsError
+from storage.errors import BadInputError, SettingsError
 from storage.tuning import Tuning
 
 FILE = "winnow.toml"
@@ -68,9 +68,9 @@ class StoreSettings(_Section):
 class EncoderSettings(_Section):
     """The dense encoder: a hub id (`NAME@COMMIT` pins a revision) or a local folder, run on `device`.
 
-    `provider = "openai"` sends all texts to the embeddings endpoint at `base_url` instead, whose `model` reads
-    `max_tokens`. `dim` shortens the vectors, for models trained so. A prompt replaces what the model wants
-    before a question or a passage; an empty one leaves it out.
+    `provider = "openai"` sends all texts to the embeddings endpoint at `base_url` instead, whose `model`
+    reads `max_tokens`. `dim` shortens the vectors, for models trained so. A prompt replaces what the model
+    wants before a question or a passage; an empty one leaves it out.
     """
 
     provider: Literal["local", "openai"] = "local"
@@ -100,10 +100,22 @@ class IngestSettings(_Section):
 
 
 class RetrievalSettings(_Section):
-    """`mode` switches a leg off."""
+    """`mode` switches a leg off. Candidates whose cosine is below `min_score` are cut.
+
+    `expand`: so many passages before and after each final one are joined to it for the answerer.
+    """
 
     mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
     top_k: int = Field(default=50, ge=1, le=10_000)
+    min_score: float | None = Field(default=None, ge=-1, le=1)
+    expand: int = Field(default=0, ge=0, le=10)
+
+    def chosen(self, given: Mapping[str, object]) -> RetrievalSettings:
+        """These settings with a question's own choices. Raises BadInputError."""
+        try:
+            return RetrievalSettings.model_validate({**self.model_dump(), **given})
+        except ValidationError as error:
+            raise BadInputError(_explained(error)) from error
 
 
 class RerankSettings(_Section):

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ingest.report import ILLEGIBLE, STATUSES, DocumentResult, IngestReport
 from ingest.report import Progress as Progressed
-from winnow.cli.terminal import err, out, plain, safe, shortened, warn
+from winnow.cli.terminal import err, note, out, plain, safe, shortened, warn
 
 _MOST_ROWS = 20
 _STATUS_STYLE = {"refused": "red", "replaced": "cyan", "ingested": "green", "removed": "yellow"}
@@ -53,6 +53,9 @@ def print_report(report: IngestReport) -> None:
         if len(notable) > _MOST_ROWS:
             out().print(f"… and {len(notable) - _MOST_ROWS} more: --json lists them all", style="dim")
     out().print(_totals(report))
+    if report.usage.calls:
+        cost = "" if report.usage.cost is None else f", cost {report.usage.cost:.6g}"
+        note(f"embeddings: {report.usage.calls} calls, {report.usage.prompt_tokens:,} tokens{cost}")
     if report.illegible:
         warn(
             f"the encoder cannot read {report.illegible} passages: they are searched lexically only, "
