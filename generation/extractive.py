@@ -19,8 +19,8 @@ from generation.scoring import (
     TokenVectors,
     lexical_scores,
     neural_scores,
-    shared_pairs,
     parts_of,
+    shared_pairs,
 )
 from generation.sentences import plain, sentences
 from storage.records import UNREADABLE_QUESTION, Candidate, Citation, Generation, Outcome
@@ -41,7 +41,7 @@ SIMILARITY_FLOOR = 0.36
 MANY_WORDS = 0.5
 # The same where words are all there is; in Chinese the share of the question's subject in one passage.
 WORDS_FLOOR = 0.17
-PAIRS_FLOOR = 0.4
+PAIRS_FLOOR = 0.36
 # Two sentences that share this much of their terms say the same thing.
 SAME = 0.75
 

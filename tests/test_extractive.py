@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from generation.extractive import CHARACTERS, SENTENCES, ExtractiveAnswerer
-from generation.scoring import lexical_scores
+from generation.scoring import lexical_scores, shared_pairs
 from retrieval.encoder import Encoder
 from retrieval.lexical import LexicalEncoder
 from storage.records import Candidate, Chunk, Generation
@@ -219,3 +219,21 @@ def test_shared_words_weigh_by_their_rarity() -> None:
     assert scores[0] == scores[2] < 0.5
     assert scores[1] == pytest.approx(1)
     assert lexical_scores(frozenset(), [frozenset({common})]) == [0]
+
+
+def test_a_chinese_question_about_something_else_is_not_answered_by_its_common_words(
+    encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    """What a question asks about decides, not the words that ask: 为什么, 是, 的 occur in every text."""
+    candidates = [passage(RERANK, 1), passage("为什么说段落的长度是重要的？因为模型是有限的。", 2)]
+    assert not answer(encoder, lexical, "高铁的时速是多少？为什么是有限的？", candidates).answered
+    assert answer(encoder, lexical, "重排序把什么放在前面？", candidates).answered
+    assert answer(encoder, lexical, "段落是什么？", candidates).answered
+
+
+def test_the_subject_of_a_chinese_question_is_counted_in_pairs_of_characters() -> None:
+    """Words that ask are left out, Latin words and numbers count whole; a question may have no subject."""
+    assert shared_pairs("BM25 和重排序哪个更慢？", ["BM25 很快。", "重排序更慢。"]) == pytest.approx(0.6)
+    assert shared_pairs("为什么？", ["任何段落"]) is None
+    assert shared_pairs("猫是什么？", ["猫是动物。"]) is None
+    assert shared_pairs("重排序是什么？", []) == 0
