@@ -4,49 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection as Container
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from threading import RLock
-from typing import TYPE_CHECKING, Any
 
-import qdrant_edge as qdrant
-
-from storage.conditions import Condition
-from storage.edge_errors import translated
-from storage.edge_filters import edge_filter
-from storage.edge_folder import CollectionFolder, Generation
-from storage.edge_layout import (
-    GRAPH_PAYS_KB,
-    field_index,
-    floats,
-    from_record,
-    index_kinds,
-    named,
-    nearest,
-    new_shard,
-    to_struct,
-)
-from storage.errors import (
-    NotFoundError,
-    StoreError,
-)
-from storage.indexing import Indexed, IndexKind
-from storage.locks import PATIENCE_S, CollectionLock
-from storage.neighbours import around, most_around
-from storage.payload import DOCUMENT_ID, from_payload
-from storage.records import Chunk
-from storage.store import TOKENS, Fingerprint, check_legs, checked_name
+from storage.edge_collection import EdgeCollection
+from storage.edge_folder import CollectionFolder
+from storage.edge_rebuild import EdgeRebuild, leftovers, sweep
+from storage.errors import NotFoundError
+from storage.locks import PATIENCE_S
+from storage.store import Fingerprint, checked_name
 from storage.tuning import Tuning
-from storage.vectors import Floats, Hit, Leg, Point, payload_bytes
 
-if TYPE_CHECKING:
-    from storage.edge_rebuild import EdgeRebuild
-
-# Until flush() the write-ahead log keeps everything, several times its size: 100,000 passages made 30 GB.
-FLUSH_BYTES = 128 * 1024 * 1024
-
-_SCROLL_PAGE = 1_000
+__all__ = ["EdgeCollection", "EdgeStores"]
 
 
 class EdgeStores:
@@ -105,20 +73,14 @@ class EdgeStores:
 
     def rebuild(self, name: str, fingerprint: Fingerprint) -> EdgeRebuild:
         """See `storage.store.Rebuilder.rebuild`."""
-        from storage.edge_rebuild import EdgeRebuild
-
         return EdgeRebuild.begin(self._folder(name), fingerprint, self._tuning, self._patience_s)
 
     def leftovers(self) -> dict[str, tuple[str, ...]]:
         """See `storage.store.Rebuilder.leftovers`."""
-        from storage.edge_rebuild import leftovers
-
         return leftovers(self._root)
 
     def sweep(self, name: str) -> None:
         """See `storage.store.Rebuilder.sweep`."""
-        from storage.edge_rebuild import sweep
-
         sweep(self._folder(name), self._patience_s)
 
     def _folder(self, name: str) -> CollectionFolder:
@@ -127,218 +89,3 @@ class EdgeStores:
     def _known(self) -> str:
         names = self.names()
         return f"There are: {', '.join(names)}." if names else "Ingest something first: winnow ingest PATH"
-
-
-class EdgeCollection:
-    """One open collection: see `storage.store.CollectionStore`. Calls from several threads are safe."""
-
-    def __init__(
-        self,
-        folder: CollectionFolder,
-        shard: qdrant.EdgeShard,
-        built: Generation,
-        lock: CollectionLock,
-        tuning: Tuning,
-    ) -> None:
-        self.name = folder.name
-        self.fingerprint = built.fingerprint
-        self.generation = built.id
-        self._shard = shard
-        self._lock: CollectionLock | None = lock
-        self._params = qdrant.SearchParams(exact=tuning.exact, hnsw_ef=tuning.hnsw_ef)
-        self._exact = qdrant.SearchParams(exact=True)
-        self._graph_pays_bytes = (tuning.indexing_threshold_kb or GRAPH_PAYS_KB) * 1024
-        self._indexed = Indexed(self.indexes())
-        self._unflushed = 0
-        self._writing = RLock()
-
-    @classmethod
-    def create(
-        cls,
-        folder: CollectionFolder,
-        fingerprint: Fingerprint,
-        tuning: Tuning,
-        *,
-        patience_s: float = PATIENCE_S,
-    ) -> EdgeCollection:
-        """Make a new collection's shard. The fingerprint is written last: it makes the collection exist."""
-        lock = folder.lock()
-        lock.acquire(patience_s)
-        try:
-            folder.refuse_existing()  # another process may have made it while this one waited
-            built = Generation(fingerprint)
-            with translated(folder.name):
-                shard = new_shard(folder.shard(built.id), fingerprint, tuning)
-            folder.publish(built)
-            return cls(folder, shard, built, lock, tuning)
-        except BaseException:
-            lock.release()
-            raise
-
-    @classmethod
-    def load(
-        cls, folder: CollectionFolder, tuning: Tuning, *, patience_s: float = PATIENCE_S
-    ) -> EdgeCollection:
-        lock = folder.lock()
-        lock.acquire(patience_s)
-        try:
-            return cls.of(folder, folder.current(), lock, tuning)
-        except BaseException:
-            lock.release()
-            raise
-
-    @classmethod
-    def of(
-        cls, folder: CollectionFolder, built: Generation, lock: CollectionLock, tuning: Tuning
-    ) -> EdgeCollection:
-        """A generation of the collection, opened under a lock that is held. Raises StoreCorruptError."""
-        with translated(folder.name):
-            shard = qdrant.EdgeShard.load(str(folder.shard(built.id)))
-            return cls(folder, shard, built, lock, tuning)
-
-    def search(self, legs: Sequence[Leg], limit: int, where: Condition | None = None) -> list[list[Hit]]:
-        """All legs in one `query_batch`."""
-        if not legs:
-            return []
-        check_legs(legs, self.fingerprint)
-        chosen = None if where is None else edge_filter(self._indexed.fitted(where))
-        requests = [
-            qdrant.QueryRequest(
-                limit,
-                query=nearest(leg.query, leg.name),
-                filter=chosen,
-                params=self._exact if leg.exact else self._params,
-                with_payload=True,
-            )
-            for leg in legs
-        ]
-        with translated(self.name):
-            results = self._shard.query_batch(qdrant.QueryBatchRequest(requests))
-        return [
-            [Hit(from_payload(str(point.id), point.payload), point.score) for point in points]
-            for points in results
-        ]
-
-    def upsert(self, points: Sequence[Point]) -> None:
-        if not points:
-            return
-        with self._writing, translated(self.name):
-            for path, kind in self._indexed.missing(points).items():
-                self._shard.update(field_index(path, kind))
-                self._indexed.add(path, kind)
-            self._shard.update(qdrant.UpdateOperation.upsert_points([to_struct(point) for point in points]))
-            self._unflushed += payload_bytes(points)
-            if self._unflushed >= FLUSH_BYTES:
-                self.flush()
-
-    def delete_document(self, document: str, *, keep: Container[str] = ()) -> None:
-        belongs = qdrant.FieldCondition(key=DOCUMENT_ID, match=qdrant.MatchValue(document))
-        kept: list[Any] = [qdrant.HasIdCondition(set(keep))] if keep else []
-        with self._writing, translated(self.name):
-            self._shard.update(
-                qdrant.UpdateOperation.delete_points_by_filter(qdrant.Filter(must=[belongs], must_not=kept))
-            )
-
-    def flush(self) -> None:
-        with self._writing, translated(self.name):
-            self._shard.flush()
-            self._unflushed = 0
-
-    def graph_pays(self) -> bool:
-        """Whether an exact scan of the dense vectors has become slower than a search in their graph."""
-        return self.count() * self.fingerprint.dim * 4 >= self._graph_pays_bytes
-
-    def optimize(self) -> bool:
-        """Build the graph where a segment is large enough for one; True where anything was done.
-
-        It takes minutes for 100,000 passages. Searches go on meanwhile, writes wait.
-        """
-        with self._writing, translated(self.name):
-            return self._shard.optimize()
-
-    def max_sim(self, query: Floats, chunk_ids: Sequence[str]) -> dict[str, float]:
-        """MaxSim inside the engine: an exact scan of the given passages' multivectors."""
-        if not chunk_ids or self.fingerprint.token_dim is None:
-            return {}
-        request = qdrant.QueryRequest(
-            len(chunk_ids),
-            query=nearest(query, TOKENS),
-            filter=qdrant.Filter(must=[qdrant.HasIdCondition(set(chunk_ids))]),
-            params=self._exact,
-        )
-        with translated(self.name):
-            return {str(point.id): point.score for point in self._shard.query(request)}
-
-    def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
-        if not chunk_ids or self.fingerprint.token_dim is None:
-            return {}
-        with translated(self.name):
-            records = self._shard.retrieve(list(chunk_ids), with_payload=False, with_vector=[TOKENS])
-        stored = ((str(record.id), floats(named(record.vector, TOKENS))) for record in records)
-        return {id_: vectors for id_, vectors in stored if vectors is not None}
-
-    def neighbours(self, chunks: Sequence[Chunk], reach: int) -> list[Chunk]:
-        """One scroll under a filter."""
-        if not chunks:
-            return []
-        request = qdrant.ScrollRequest(
-            limit=most_around(chunks, reach), filter=edge_filter(around(chunks, reach)), with_payload=True
-        )
-        with translated(self.name):
-            records, _ = self._shard.scroll(request)
-        return [from_payload(str(record.id), record.payload) for record in records]
-
-    def count(self) -> int:
-        with translated(self.name):
-            return self._shard.count(qdrant.CountRequest(exact=True))
-
-    def ids(self) -> Iterator[str]:
-        """The ids of all passages, in the engine's order."""
-        return (str(record.id) for record in self._scroll(payload=False))
-
-    def chunks(self) -> Iterator[Chunk]:
-        """All passages, in the same order."""
-        return (from_payload(str(record.id), record.payload) for record in self._scroll(payload=True))
-
-    def points(self, chunk_ids: Sequence[str]) -> list[Point]:
-        """The given passages with all their vectors; those that are not there are left out."""
-        with translated(self.name):
-            records = self._shard.retrieve(list(chunk_ids), with_payload=True, with_vector=True)
-        return [from_record(record) for record in records]
-
-    def _scroll(self, *, payload: bool) -> Iterator[qdrant.Record]:
-        offset: Any = None
-        while True:
-            request = qdrant.ScrollRequest(offset=offset, limit=_SCROLL_PAGE, with_payload=payload)
-            with translated(self.name):
-                records, offset = self._shard.scroll(request)
-            yield from records
-            if offset is None:
-                return
-
-    def indexes(self) -> dict[str, IndexKind]:
-        """The payload paths that have an index, and its kind."""
-        with translated(self.name):
-            return index_kinds(self._shard.info())
-
-    def hand_over(self) -> CollectionLock:
-        """The lock, for whoever takes this one's place; this one stays open without it."""
-        lock, self._lock = self._lock, None
-        if lock is None:
-            raise StoreError(f"the collection {self.name!r} has handed over its lock already")
-        return lock
-
-    def take_over(self, lock: CollectionLock) -> None:
-        """Hold this lock instead of the one held so far, which is released."""
-        before, self._lock = self._lock, lock
-        if before is not None:
-            before.release()
-
-    def close(self) -> None:
-        try:
-            with translated(self.name):
-                self._shard.flush()
-                self._shard.close()
-        finally:
-            if self._lock is not None:
-                self._lock.release()

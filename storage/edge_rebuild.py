@@ -8,7 +8,7 @@ from secrets import token_hex
 from types import TracebackType
 from typing import Self
 
-from storage.edge import EdgeCollection
+from storage.edge_collection import EdgeCollection
 from storage.edge_errors import translated
 from storage.edge_folder import CollectionFolder, Generation
 from storage.edge_layout import new_shard

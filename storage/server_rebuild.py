@@ -14,7 +14,8 @@ from storage.server_generations import Generations, in_use, joined, pointing, re
 from storage.store import CollectionStore, Fingerprint
 
 if TYPE_CHECKING:
-    from storage.server import ServerCollection, ServerStores
+    from storage.server import ServerStores
+    from storage.server_collection import ServerCollection
 
 
 class ServerRebuild:
