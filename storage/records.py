@@ -19,7 +19,7 @@ STATUS_ORDER: tuple[Status, ...] = ("ok", "repaired", "partial", "fallback")
 
 
 # The stages of an answer that are no rerank stages, by name.
-AROUND_RERANK = ("rewrite", "retrieval", "generation")
+AROUND_RERANK = ("rewrite", "retrieval", "expand", "generation")
 
 # One cause, three stages: each gives this same reason, so that a person reads it once.
 UNREADABLE_QUESTION = "the encoder cannot read the question (the profile `multilingual` can)"

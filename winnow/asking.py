@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from secrets import token_hex
 
@@ -12,8 +12,9 @@ from generation.base import Generator, closing, streamed
 from generation.followup import JoinedRewriter, Rewriter
 from rerank.base import Reranker
 from retrieval.base import Retriever
+from retrieval.expansion import Expander
 from storage.errors import BadInputError, StageError
-from storage.records import Answer, Candidate, FollowUp, Generation, Outcome, Ranking
+from storage.records import Answer, Candidate, Chunk, FollowUp, Generation, Outcome, Ranking
 from winnow.conversation import Conversation
 
 
@@ -21,7 +22,8 @@ from winnow.conversation import Conversation
 class Stages:
     """The three stages that a question goes through, and what they are called in the log.
 
-    `rewriter` makes a question that follows earlier ones stand by itself.
+    `rewriter` makes a question that follows earlier ones stand by itself; `expander`, where there is one,
+    joins neighbours to the final passages.
     """
 
     retriever: Retriever
@@ -31,21 +33,32 @@ class Stages:
     rerank: str
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     rewriter: Rewriter = field(default_factory=JoinedRewriter)
+    expander: Expander | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What a search gives: every candidate, the final ones first, and how the stages went."""
+    """What a search gives: every candidate, the final ones first, and how the stages went.
+
+    `expanded` are the final ones joined with their `neighbours`, where that was asked for.
+    """
 
     question: str
     collection: str
     candidates: tuple[Candidate, ...]
     stages: tuple[Outcome, ...]
+    expanded: tuple[Candidate, ...] = ()
+    neighbours: tuple[Chunk, ...] = ()
 
     @property
     def final(self) -> Sequence[Candidate]:
-        """The candidates that an answerer would see, best first."""
+        """The best candidates, best first, as they were retrieved."""
         return [candidate for candidate in self.candidates if "final" in candidate.ranks]
+
+    @property
+    def passages(self) -> Sequence[Candidate]:
+        """The final candidates as an answerer sees them."""
+        return self.expanded or self.final
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -54,12 +67,20 @@ class SearchResult:
 
 
 async def search(question: str, stages: Stages, *, top_k_retrieve: int, top_k_rerank: int) -> SearchResult:
-    """Retrieve and rerank."""
+    """Retrieve, rerank, and join neighbours to the final passages."""
     _check(question, top_k_retrieve, top_k_rerank)
     retrieval = await stages.retriever.search(question, top_k_retrieve)
     ranking = await stages.reranker.rerank(question, retrieval.candidates, top_k_rerank)
-    return SearchResult(
-        question, stages.collection, _final_first(ranking), (retrieval.outcome, *ranking.outcomes)
+    outcomes = (retrieval.outcome, *ranking.outcomes)
+    found = SearchResult(question, stages.collection, _final_first(ranking), outcomes)
+    if stages.expander is None or not found.final:
+        return found
+    expansion = await stages.expander.expand(found.final)
+    return replace(
+        found,
+        stages=(*outcomes, expansion.outcome),
+        expanded=expansion.candidates,
+        neighbours=expansion.neighbours,
     )
 
 
@@ -73,7 +94,7 @@ async def ask(
 ) -> Answer:
     """Understand, retrieve, rerank, answer."""
     asked = await _asked(question, stages, top_k_retrieve, top_k_rerank, conversation)
-    return asked.answer(await stages.generator.generate(asked.understood, asked.found.final))
+    return asked.answer(await stages.generator.generate(asked.understood, asked.found.passages))
 
 
 async def stream(
@@ -89,7 +110,7 @@ async def stream(
     The text of an answerer that cannot stream is one piece.
     """
     asked = await _asked(question, stages, top_k_retrieve, top_k_rerank, conversation)
-    async with closing(streamed(stages.generator, asked.understood, asked.found.final)) as items:
+    async with closing(streamed(stages.generator, asked.understood, asked.found.passages)) as items:
         async for item in items:
             if isinstance(item, Generation):
                 yield asked.answer(item)
@@ -139,6 +160,7 @@ class _Asked:
             prompt=generation.prompt,
             fingerprints=_with_prompt(self.stages),
             follow_up=self.follow_up,
+            neighbours=self.found.neighbours,
         )
 
 

@@ -14,12 +14,17 @@ class SearchChoices(TypedDict, total=False):
     """Choices for retrieving and reranking. None, or nothing, leaves a choice to the settings.
 
     `rerank`: a spec such as `"late-interaction"` or `"cross-encoder:20,listwise:5"`, or a ready reranker.
-    `collection`: its name. `where`: a filter on the passages' metadata (docs/qdrant.md).
+    `collection`: its name. `where`: a filter on the passages' metadata (docs/qdrant.md). `min_score`: the
+    cosine that a candidate must reach. `exact`: scan the dense vectors instead of using their graph.
+    `expand`: so many passages before and after each final one are joined to it.
     """
 
     rerank: str | Reranker | None
     collection: str | None
     where: str | None
+    min_score: float | None
+    exact: bool | None
+    expand: int | None
 
 
 class AskChoices(SearchChoices, total=False):

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 import anyio
 
 from storage.errors import BadInputError, FingerprintMismatchError, LogError, NotFoundError, WinnowError
-from storage.store import CollectionStore, CollectionStores, Fingerprint, TokenScorer
+from storage.store import CollectionStore, CollectionStores, Fingerprint, Searcher, TokenScorer
 from winnow import portal
 from winnow.asking import Stages
 from winnow.choices import AskChoices
-from winnow.settings import EngineName, Settings
+from winnow.settings import EngineName, RetrievalSettings, Settings
 
 if TYPE_CHECKING:
     from generation.base import Generator
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rerank.chain import Chain
     from rerank.parts import RerankParts
     from rerank.spec import Spec
+    from retrieval.base import Retriever
     from retrieval.encoder import Encoder
     from retrieval.lexical import LexicalEncoder
     from storage.chat import ChatModel
@@ -61,6 +62,17 @@ def _refuse_other(store: CollectionStore, wanted: Fingerprint) -> None:
             way_out="Use the settings it was built with, or build it anew with these: "
             f"winnow ingest --reindex -c {store.name} (the old one answers until the new one is whole).",
         )
+
+
+def _said(chosen: RetrievalSettings, choices: AskChoices) -> dict[str, str]:
+    """What a question was searched with, for its log."""
+    said = {
+        "where": choices.get("where") or None,
+        "min_score": chosen.min_score,
+        "exact": choices.get("exact") or None,
+        "expand": chosen.expand or None,
+    }
+    return {name: str(value) for name, value in said.items() if value is not None}
 
 
 class Wiring:
@@ -157,29 +169,47 @@ class Wiring:
 
     def stages(self, choices: AskChoices, *, top_k: int | None = None) -> Stages:
         """The three stages over a collection; `top_k` is what the last rerank stage keeps."""
-        from retrieval.hybrid import HybridRetriever
-        from storage.filters import parse_filter
+        from retrieval.expansion import Expander
 
-        where, rerank = choices.get("where"), choices.get("rerank")
-        condition = parse_filter(where) if where else None
+        chosen, rerank = self._retrieval(choices), choices.get("rerank")
         store = self.collection(choices.get("collection"))
         spec = self.settings.rerank.spec if rerank is None else rerank
         reranker = self.reranker(store, spec, top_k=top_k)
         return Stages(
-            retriever=HybridRetriever(
-                store, self.encoder, self.lexical, mode=self.settings.retrieval.mode, where=condition
-            ),
+            retriever=self._retriever(store, chosen, choices),
             reranker=reranker,
             generator=self.generator(store, choices.get("answerer")),
             collection=store.name,
             rerank=spec if isinstance(spec, str) else reranker.name,
             rewriter=self._rewriter(choices.get("answerer")),
+            expander=Expander(store, chosen.expand) if chosen.expand else None,
             fingerprints={
                 "collection": str(store.fingerprint),
                 "settings": self._settings_fingerprint(),
                 **self.conditions(),
-                **({"where": where} if where else {}),
+                **_said(chosen, choices),
             },
+        )
+
+    def _retrieval(self, choices: AskChoices) -> RetrievalSettings:
+        own = {"min_score": choices.get("min_score"), "expand": choices.get("expand")}
+        return self.settings.retrieval.chosen(
+            {name: given for name, given in own.items() if given is not None}
+        )
+
+    def _retriever(self, store: Searcher, chosen: RetrievalSettings, choices: AskChoices) -> Retriever:
+        from retrieval.hybrid import HybridRetriever
+        from storage.filters import parse_filter
+
+        where = choices.get("where")
+        return HybridRetriever(
+            store,
+            self.encoder,
+            self.lexical,
+            mode=chosen.mode,
+            where=parse_filter(where) if where else None,
+            min_score=chosen.min_score,
+            exact=bool(choices.get("exact")),
         )
 
     def reranker(self, store: TokenScorer, rerank: str | Reranker, *, top_k: int | None = None) -> Reranker:
