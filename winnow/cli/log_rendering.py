@@ -132,10 +132,10 @@ def statistics(rows: Sequence[StrategyStats]) -> RenderableType:
 
 
 def prompt(value: Answer) -> RenderableType:
-    """What the answerer was sent."""
-    return (
-        safe(value.prompt) if value.prompt else Text("No prompt: no language model was asked.", style="dim")
-    )
+    """What the rewriter of a follow-up and the answerer were sent."""
+    rewriting = value.follow_up.prompt if value.follow_up else ""
+    sent = [text for text in (rewriting and f"<rewrite>\n{rewriting}", value.prompt) if text]
+    return safe("\n\n".join(sent)) if sent else Text("No prompt: no language model was asked.", style="dim")
 
 
 def exchanges(value: Answer) -> RenderableType:
