@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from storage.errors import WinnowError
 from storage.log_records import AnswerSummary
-from storage.records import AROUND_RERANK, Answer, Candidate, Citation, Outcome, Usage
+from storage.records import AROUND_RERANK, Answer, Candidate, Citation, Exchange, Outcome, Usage
 from winnow.asking import SearchResult
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ Json = dict[str, Any]
 _RETRIEVAL_RANKS = ("dense", "lexical", "retrieval")
 
 
-def answer(value: Answer) -> Json:
-    """An answer, whole."""
+def answer(value: Answer, *, exchanges: bool = False) -> Json:
+    """An answer, whole; each stage's calls of a chat model, where they were kept, on request."""
     return {
         "id": value.id,
         "question": value.question,
@@ -39,7 +39,7 @@ def answer(value: Answer) -> Json:
         "top_k_rerank": value.top_k_rerank,
         "citations": [citation(item) for item in value.citations],
         "candidates": candidates(value.candidates, value.stages),
-        "stages": [stage(item) for item in value.stages],
+        "stages": [stage(item, exchanges=exchanges) for item in value.stages],
         "timings_ms": dict(value.timings_ms),
         "usage": usage(value.usage),
         "warnings": list(value.warnings),
@@ -144,9 +144,10 @@ def citation(value: Citation) -> Json:
     }
 
 
-def stage(value: Outcome) -> Json:
+def stage(value: Outcome, *, exchanges: bool = False) -> Json:
     """How a stage went."""
     return {
+        **({"exchanges": [exchange(item) for item in value.exchanges]} if exchanges else {}),
         "name": value.name,
         "status": value.status,
         "reason": value.reason,
@@ -155,6 +156,18 @@ def stage(value: Outcome) -> Json:
         "prompt_tokens": value.usage.prompt_tokens,
         "completion_tokens": value.usage.completion_tokens,
         "cost": value.usage.cost,
+    }
+
+
+def exchange(value: Exchange) -> Json:
+    """One call of a chat model that was kept."""
+    return {
+        "model": value.model,
+        "messages": [{"role": role, "content": content} for role, content in value.messages],
+        "reply": value.reply,
+        "error": value.error,
+        "ms": round(value.ms, 3),
+        "usage": usage(value.usage),
     }
 
 

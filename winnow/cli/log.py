@@ -84,7 +84,7 @@ def show(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """One answer with every candidate's rank at every stage."""
+    """One answer: who rose and who fell from retrieval to the answer, where the time went, every rank."""
     with reported(as_json):
         from storage.errors import NotFoundError
         from winnow import jsonable
@@ -97,7 +97,7 @@ def show(
                 f"answer {answer.id} is of the collection {answer.collection!r}, not {collection!r}"
             )
         if as_json:
-            print_json(jsonable.answer(answer))
+            print_json(jsonable.answer(answer, exchanges=calls))
             return
         out().print(rendering.logged_answer(answer))
         if prompt:

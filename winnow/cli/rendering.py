@@ -54,7 +54,9 @@ def sources(value: Answer) -> RenderableType:
 
 
 def logged_answer(value: Answer) -> RenderableType:
-    """A logged answer with every candidate's rank at every stage."""
+    """A logged answer: who rose and who fell, where the time went, every candidate's rank at every stage."""
+    from winnow.cli.rank_chart import RankChart, timings
+
     facts = (
         f"{value.id}  {value.created_at.astimezone():%Y-%m-%d %H:%M:%S}  collection {value.collection}  "
         f"rerank {value.rerank}  answerer {value.answerer}"
@@ -72,7 +74,7 @@ def logged_answer(value: Answer) -> RenderableType:
     if value.citations:
         parts += [_citations(value.citations), Text()]
     cited = {citation.chunk_id for citation in value.citations}
-    return Group(*parts, _all_ranks(value, cited), stage_line(value))
+    return Group(*parts, RankChart(value), Text(), timings(value), Text(), _all_ranks(value, cited))
 
 
 def search_result(value: SearchResult) -> RenderableType:
