@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest.disk import RoomKept
 from ingest.limits import Limits
 from ingest.loaders import Columns
 from ingest.options import IngestOptions
@@ -323,3 +324,19 @@ def test_a_full_disk_stops_the_run_and_the_next_one_finishes_it(here: World, wri
     here.ingest(options=options)
     assert here.stored() == here.expected()
     assert {row.status for row in here.manifest.rows()} == {"ingested"}
+
+
+def test_a_run_stops_in_good_order_before_the_disk_is_full(here: World) -> None:
+    """The error says how much is free and where; with room again, the next run finishes the work."""
+    here.write("guide.md", GUIDE)
+    short = RoomKept(here.store, here.docs, reserve=1 << 60)
+    with pytest.raises(StoreError, match="nearly full: .* MB are free for") as raised:
+        Ingestor(short, here.encoder, WordHashes(), here.manifest, IngestOptions(workers=1)).run([here.docs])
+    assert "run it again" in raised.value.way_out
+    assert here.stored() == set()
+    roomy = RoomKept(here.store, here.docs, reserve=1)
+    ingestor = Ingestor(roomy, here.encoder, WordHashes(), here.manifest, IngestOptions(workers=1))
+    assert ingestor.run([here.docs]).totals["ingested"] == 1
+    assert here.stored() == here.expected() != set()
+    ingestor.remove(document_id((here.docs / "guide.md").as_posix()))
+    assert here.stored() == set()
