@@ -42,6 +42,12 @@ class Expansion:
     outcome: Outcome
 
 
+class Expands(Protocol):
+    """What joins neighbours to the final candidates."""
+
+    async def expand(self, final: Sequence[Candidate]) -> Expansion: ...
+
+
 class Expander:
     """Joins the `reach` passages before and after each final one to it, with one read of the store."""
 

@@ -12,7 +12,7 @@ from generation.base import Generator, closing, streamed
 from generation.followup import JoinedRewriter, Rewriter
 from rerank.base import Reranker
 from retrieval.base import Retriever
-from retrieval.expansion import Expander
+from retrieval.expansion import Expands
 from storage.errors import BadInputError, StageError
 from storage.records import Answer, Candidate, Chunk, FollowUp, Generation, Outcome, Ranking
 from winnow.conversation import Conversation
@@ -33,7 +33,7 @@ class Stages:
     rerank: str
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     rewriter: Rewriter = field(default_factory=JoinedRewriter)
-    expander: Expander | None = None
+    expander: Expands | None = None
 
 
 @dataclass(frozen=True, slots=True)

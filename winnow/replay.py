@@ -21,6 +21,7 @@ from storage.vectors import Floats, max_sim
 from winnow import asking
 from winnow.asking import Stages
 from winnow.conversation import Conversation
+from winnow.logged_neighbours import LoggedExpander
 from winnow.similarity import overlap, rank_biased_overlap
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ async def replay(
     conditions = wiring.conditions()
     recomputed, logged = _split(original, spec, conditions)
     candidates = retrieved(original)
-    vectors = EncodedPassages(wiring.encoder, candidates)
+    vectors = EncodedPassages(wiring.encoder, [*candidates, *map(Candidate, original.neighbours)])
+    reach = int(original.fingerprints.get("expand", 0))
     stages = Stages(
         retriever=_Logged(candidates),
         reranker=wiring.chain(spec, vectors, ready=logged),
@@ -77,6 +79,7 @@ async def replay(
         rerank=rerank or original.rerank,
         fingerprints={**original.fingerprints, **conditions},
         rewriter=_LoggedRewriter(original),
+        expander=LoggedExpander(original, reach) if reach else None,
     )
     found = max(1, len(candidates))
     with wiring.tracing.question("replay", original.question, stages) as traced:
