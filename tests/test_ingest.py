@@ -330,7 +330,7 @@ def test_a_run_stops_in_good_order_before_the_disk_is_full(here: World) -> None:
     """The error says how much is free and where; with room again, the next run finishes the work."""
     here.write("guide.md", GUIDE)
     short = RoomKept(here.store, here.docs, reserve=1 << 60)
-    with pytest.raises(StoreError, match="nearly full: .* MB are free for") as raised:
+    with pytest.raises(StoreError, match=r"nearly full: .* MB are free for") as raised:
         Ingestor(short, here.encoder, WordHashes(), here.manifest, IngestOptions(workers=1)).run([here.docs])
     assert "run it again" in raised.value.way_out
     assert here.stored() == set()
