@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from storage.errors import WinnowError
 from storage.log_records import AnswerSummary
-from storage.records import AROUND_RERANK, Answer, Candidate, Citation, Exchange, Outcome, Usage
+from storage.records import AROUND_RERANK, Answer, Candidate, Chunk, Citation, Exchange, Outcome, Usage
 from winnow.asking import SearchResult
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def answer(value: Answer, *, exchanges: bool = False) -> Json:
         "top_k_rerank": value.top_k_rerank,
         "citations": [citation(item) for item in value.citations],
         "candidates": candidates(value.candidates, value.stages),
+        "neighbours": [passage(item) for item in value.neighbours],
         "stages": [stage(item, exchanges=exchanges) for item in value.stages],
         "timings_ms": dict(value.timings_ms),
         "usage": usage(value.usage),
@@ -99,6 +100,11 @@ def search_result(value: SearchResult) -> Json:
         "question": value.question,
         "collection": value.collection,
         "candidates": candidates(value.candidates, value.stages),
+        "passages": [
+            {"chunk_id": one.id, "start": one.chunk.start, "end": one.chunk.end, "text": one.text}
+            for one in value.passages
+        ],
+        "neighbours": [passage(item) for item in value.neighbours],
         "stages": [stage(item) for item in value.stages],
         "warnings": list(value.warnings),
     }
@@ -110,22 +116,29 @@ def candidates(values: Sequence[Candidate], stages: Sequence[Outcome]) -> list[J
     scored = [*_RETRIEVAL_RANKS, *reranks]
     return [
         {
-            "chunk_id": value.id,
-            "document": value.chunk.source,
-            "document_id": value.chunk.document_id,
-            "title": value.chunk.title,
-            "headings": list(value.chunk.headings),
-            "page": value.chunk.page,
-            "start": value.chunk.start,
-            "end": value.chunk.end,
-            "legible": value.chunk.legible,
-            "text": value.text,
-            "metadata": dict(value.chunk.metadata),
+            **passage(value.chunk),
             "ranks": _named(value.ranks, [*scored, "final"]),
             "scores": _named(value.scores, scored),
         }
         for value in values
     ]
+
+
+def passage(value: Chunk) -> Json:
+    """A passage of a document."""
+    return {
+        "chunk_id": value.id,
+        "document": value.source,
+        "document_id": value.document_id,
+        "title": value.title,
+        "headings": list(value.headings),
+        "page": value.page,
+        "start": value.start,
+        "end": value.end,
+        "legible": value.legible,
+        "text": value.text,
+        "metadata": dict(value.metadata),
+    }
 
 
 def citation(value: Citation) -> Json:

@@ -8,11 +8,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from storage.errors import BadInputError
-from winnow.cli.options import AsJson, Collection, DataDir, Rerank, TopKRerank, TopKRetrieve, Where, settings
+from winnow.cli.options import (
+    AsJson,
+    Collection,
+    DataDir,
+    Exact,
+    Expand,
+    MinScore,
+    Rerank,
+    TopKRerank,
+    TopKRetrieve,
+    Where,
+    settings,
+)
 from winnow.cli.streaming import shown
 from winnow.cli.terminal import note, out, print_json, reported, warn
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from storage.records import Outcome
     from winnow.choices import AskChoices
     from winnow.settings import Settings
 
@@ -51,6 +66,9 @@ def ask(
     stream: Stream = None,
     top_k_retrieve: TopKRetrieve = None,
     top_k_rerank: TopKRerank = None,
+    min_score: MinScore = None,
+    exact: Exact = False,
+    expand: Expand = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -61,7 +79,14 @@ def ask(
         chosen = settings(data_dir, collection, answer={"answerer": answerer})
         pieces = _in_pieces(chosen, stream, as_json)
         with RAGPipeline.from_settings(chosen) as pipeline:
-            choices: AskChoices = {"rerank": rerank, "where": where, "follow_up": follow_up}
+            choices: AskChoices = {
+                "rerank": rerank,
+                "where": where,
+                "follow_up": follow_up,
+                "min_score": min_score,
+                "exact": exact or None,
+                "expand": expand,
+            }
             if pieces:
                 answer = shown(pipeline.stream(question, top_k_retrieve, top_k_rerank, **choices))
             else:
@@ -75,8 +100,7 @@ def ask(
         from winnow.cli import rendering
 
         out().print(rendering.streamed_answer(answer) if pieces else rendering.answer(answer))
-        for warning in answer.warnings:
-            warn(warning)
+        _said(answer.stages, answer.warnings)
         if unused:
             note(f"{', '.join(unused)} is set, and nothing was sent there: nothing here asks for it")
 
@@ -90,6 +114,15 @@ def _in_pieces(chosen: Settings, stream: bool | None, as_json: bool) -> bool:
     return stream
 
 
+def _said(stages: Sequence[Outcome], warnings: Sequence[str]) -> None:
+    """What did not go as asked, and what stages that went well have to say."""
+    for warning in warnings:
+        warn(warning)
+    for stage in stages:
+        if stage.status == "ok" and stage.reason:
+            note(f"{stage.name}: {stage.reason}")
+
+
 def search(
     question: Question,
     collection: Collection = None,
@@ -97,6 +130,9 @@ def search(
     where: Where = None,
     top_k_retrieve: TopKRetrieve = None,
     top_k_rerank: TopKRerank = None,
+    min_score: MinScore = None,
+    exact: Exact = False,
+    expand: Expand = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -105,7 +141,16 @@ def search(
         from winnow.pipeline import RAGPipeline
 
         with RAGPipeline.from_settings(settings(data_dir, collection)) as pipeline:
-            found = pipeline.search(question, top_k_retrieve, top_k_rerank, rerank=rerank, where=where)
+            found = pipeline.search(
+                question,
+                top_k_retrieve,
+                top_k_rerank,
+                rerank=rerank,
+                where=where,
+                min_score=min_score,
+                exact=exact or None,
+                expand=expand,
+            )
         if as_json:
             from winnow import jsonable
 
@@ -114,5 +159,4 @@ def search(
         from winnow.cli import rendering
 
         out().print(rendering.search_result(found))
-        for warning in found.warnings:
-            warn(warning)
+        _said(found.stages, found.warnings)

@@ -27,6 +27,19 @@ Where = Annotated[
     str | None,
     typer.Option("--where", "-w", help="Only passages whose metadata fit: 'lang = \"zh\" and year >= 2020'."),
 ]
+MinScore = Annotated[
+    float | None,
+    typer.Option("--min-score", help="Only candidates whose cosine reaches this (-1 to 1).", min=-1, max=1),
+]
+Exact = Annotated[
+    bool, typer.Option("--exact", help="Scan all vectors instead of using the index: slower, and certain.")
+]
+Expand = Annotated[
+    int | None,
+    typer.Option(
+        "--expand", "-e", help="Join so many passages before and after each final one to it.", min=0, max=10
+    ),
+]
 TopKRetrieve = Annotated[
     int | None, typer.Option("--top-k-retrieve", help="Candidates to retrieve (50).", min=1, max=10_000)
 ]

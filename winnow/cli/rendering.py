@@ -79,7 +79,7 @@ def logged_answer(value: Answer) -> RenderableType:
 
 def search_result(value: SearchResult) -> RenderableType:
     """The kept passages and where they came from."""
-    passages = [_passage(rank, candidate) for rank, candidate in enumerate(value.final, start=1)]
+    passages = [_passage(rank, candidate) for rank, candidate in enumerate(value.passages, start=1)]
     return Group(*passages, Text(), moves(value.candidates, value.stages))
 
 
