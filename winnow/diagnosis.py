@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from storage.errors import WinnowError
 from winnow.settings import Settings
 from winnow.wiring import Wiring
+
+if TYPE_CHECKING:
+    from winnow.soundness import Examined
 
 _VERSIONS = (
     "winnow-rag",
@@ -44,7 +47,8 @@ def run(settings: Settings) -> list[Check]:
         return [
             _versions(),
             _guarded("encoder", lambda: _encoder(wiring)),
-            _guarded("store", lambda: _store(wiring)),
+            store := _guarded("store", lambda: _store(wiring)),
+            *(_several("collection", lambda: _collections(wiring)) if store.state != "bad" else ()),
             _guarded("log", lambda: _log(wiring)),
             _guarded("chat model", lambda: _chat(settings)),
             _disk(settings),
@@ -57,6 +61,13 @@ def _guarded(name: str, check: Callable[[], Check]) -> Check:
         return check()
     except WinnowError as error:
         return Check(name, "bad", str(error), error.way_out)
+
+
+def _several(name: str, check: Callable[[], Iterable[Check]]) -> list[Check]:
+    try:
+        return list(check())
+    except WinnowError as error:
+        return [Check(name, "bad", str(error), error.way_out)]
 
 
 def _versions() -> Check:
@@ -99,8 +110,32 @@ def _store(wiring: Wiring) -> Check:
         return Check(
             "store", "note", f"{finding}; none is called {chosen!r}", "Choose one with --collection."
         )
-    # opening it shows what is damaged, locked, or built with another encoder
-    return Check("store", "ok", f"{finding}; {chosen!r} has {wiring.collection().count()} passages")
+    return Check("store", "ok", finding)
+
+
+def _collections(wiring: Wiring) -> Iterator[Check]:
+    """The chosen collection, read to its end, and what others left behind."""
+    from winnow.soundness import examine
+
+    chosen = wiring.settings.collection
+    found = examine(wiring, chosen)
+    for damage in found.damages:
+        yield Check(
+            f"collection {chosen}", "note" if damage.harmless else "bad", damage.finding, damage.advice
+        )
+    if chosen in wiring.stores.names() and not any(damage.remedy != "tidy" for damage in found.damages):
+        yield _guarded(f"collection {chosen}", lambda: _fits(wiring, found))
+    for name, left in wiring.stores.leftovers().items():
+        if name != chosen:
+            advice = f"winnow doctor --repair -c {name} removes it."
+            yield Check(f"collection {name}", "note", f"left behind: {'; '.join(left)}", advice)
+
+
+def _fits(wiring: Wiring, found: Examined) -> Check:
+    """Opening it as a question does shows whether it was built with these settings."""
+    wiring.collection(found.name)
+    finding = f"{found.stored.passages} passages of {len(found.stored.ids)} documents"
+    return Check(f"collection {found.name}", "ok", finding)
 
 
 def _log(wiring: Wiring) -> Check:

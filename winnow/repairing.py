@@ -1,0 +1,75 @@
+"""`winnow doctor --repair`: what examining a collection found, mended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from storage.manifest import DocumentRow
+from winnow import rebuilding
+from winnow.soundness import Examined, examine, stale_passages
+
+if TYPE_CHECKING:
+    from ingest.report import IngestReport, Progress
+    from winnow.wiring import Wiring
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What was done, one sentence each; `report` where the collection was built anew.
+
+    Documents that could not be built again are in the report as `refused`.
+    """
+
+    done: tuple[str, ...] = ()
+    report: IngestReport | None = None
+
+
+def repair(wiring: Wiring, name: str, progress: Callable[[Progress], None] | None = None) -> Repaired:
+    """Mend a collection, as far as its files, its passages and the manifest allow.
+
+    Raises StoreLockedError and StoreUnavailableError: what cannot be reached cannot be mended.
+    """
+    found = examine(wiring, name)
+    done = tuple(_tidied(wiring, found)) if found.needs("tidy") else ()
+    if not found.needs("rebuild"):
+        return Repaired(done)
+    report = rebuilding.reindex(wiring, name, rebuilding.Choices(progress=progress))
+    return Repaired((*done, f"{name!r} was built anew"), report)
+
+
+def _tidied(wiring: Wiring, found: Examined) -> list[str]:
+    done = []
+    if any(damage.kind == "leftovers" for damage in found.damages):
+        wiring.stores.sweep(found.name)
+        if not found.needs("rebuild"):
+            wiring.manifest(found.name).forget_others()
+        done.append("removed what was left behind")
+    if found.needs("rebuild"):
+        return done  # which leaves nothing stale, and lists everything
+    if stale := stale_passages(found.known, found.stored):
+        with closing(wiring.stores.open(found.name)) as store:
+            for row in stale:
+                store.delete_document(row.id, keep=set(row.chunk_ids))
+        done.append(f"removed passages of {len(stale)} documents that the manifest does not know of")
+    if unlisted := [document for document in found.stored.ids if document not in found.known]:
+        rows = [_entered(found, document) for document in unlisted]
+        wiring.manifest(found.name).put_many(rows)
+        done.append(f"entered {len(rows)} documents into the manifest")
+    return done
+
+
+def _entered(found: Examined, document: str) -> DocumentRow:
+    """The row of a document that is stored and in no manifest; its file, if it is seen again, replaces it."""
+    first = found.stored.first[document]
+    return DocumentRow(
+        id=document,
+        source=first.source,
+        content_hash="",
+        title=first.title,
+        mime="",
+        status="ingested",
+        chunk_ids=tuple(sorted(found.stored.ids[document])),
+    )
