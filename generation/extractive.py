@@ -20,7 +20,7 @@ from generation.scoring import (
     lexical_scores,
     neural_scores,
     parts_of,
-    shared_pairs,
+    subject_share,
 )
 from generation.sentences import plain, sentences
 from storage.records import UNREADABLE_QUESTION, Candidate, Citation, Generation, Outcome
@@ -41,7 +41,7 @@ SIMILARITY_FLOOR = 0.36
 MANY_WORDS = 0.5
 # The same where words are all there is; in Chinese the share of the question's subject in one passage.
 WORDS_FLOOR = 0.17
-PAIRS_FLOOR = 0.36
+SUBJECT_FLOOR = 0.36
 # Two sentences that share this much of their terms say the same thing.
 SAME = 0.75
 
@@ -140,9 +140,9 @@ class ExtractiveAnswerer:
             return True
         similarity = max((score for score in neural if score is not None), default=None)
         if similarity is None and language_of(question) == "zh":
-            pairs = shared_pairs(question, [candidate.text for candidate in candidates])
-            if pairs is not None:
-                return pairs >= PAIRS_FLOOR
+            share = subject_share(question, [candidate.text for candidate in candidates], self._terms)
+            if share is not None:
+                return share >= SUBJECT_FLOOR
         passages: dict[int, frozenset[int]] = {}
         for sentence, words in zip(found, terms, strict=True):
             passages[sentence.passage] = passages.get(sentence.passage, frozenset()) | words

@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from generation.language import HAN
 from generation.sentences import Span
 from storage.records import Candidate, Chunk
 from storage.vectors import Encoding, Floats, normalised
@@ -78,27 +77,19 @@ _ASKING = re.compile(
     "请问|請問|为什么|為什麼|什么时候|什麼時候|什么|什麼|怎么样|怎麼樣|怎么|怎麼|怎样|怎樣|如何|为何|為何"
     "|哪一年|哪一|哪年|哪些|哪个|哪個|哪里|哪裡|哪位|哪|多少|几个|幾個|几|幾|谁|誰|何时|何時|何地|的|了|是|吗|嗎|呢|在|有"
 )
-_RUN = re.compile(rf"(?:{HAN.pattern})+|[a-z0-9]+")
 
 
-def shared_pairs(question: str, passages: Sequence[str]) -> float | None:
+def subject_share(question: str, passages: Sequence[str], terms: Terms) -> float | None:
     """The largest share (0 to 1) of a Chinese question's subject that one passage holds.
 
-    The subject is what is left without the words that ask: its pairs of neighbouring characters, and its
-    Latin words and numbers. None where nothing is left, as in 猫是什么.
+    The subject are the terms of what is left without the words that ask. None where nothing is left but
+    single characters, as in 猫是什么.
     """
-    subject = {unit for part in _ASKING.split(question.lower()) for unit in _units(part)}
+    parts = (part for part in _ASKING.split(question) if len(part.strip()) > 1)
+    subject = frozenset[int]().union(*map(terms.terms, parts))
     if not subject:
         return None
-    return max((len(subject & set(_units(text.lower()))) / len(subject) for text in passages), default=0.0)
-
-
-def _units(text: str) -> Iterator[str]:
-    for run in _RUN.findall(text):
-        if HAN.match(run):
-            yield from (run[at : at + 2] for at in range(len(run) - 1))
-        elif len(run) > 1:
-            yield run
+    return max((len(subject & terms.terms(text)) / len(subject) for text in passages), default=0.0)
 
 
 def _idf(containing: int, of: int) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from generation.extractive import CHARACTERS, SENTENCES, ExtractiveAnswerer
-from generation.scoring import lexical_scores, shared_pairs
+from generation.scoring import lexical_scores, subject_share
 from retrieval.encoder import Encoder
 from retrieval.lexical import LexicalEncoder
 from storage.records import Candidate, Chunk, Generation
@@ -231,9 +231,13 @@ def test_a_chinese_question_about_something_else_is_not_answered_by_its_common_w
     assert answer(encoder, lexical, "段落是什么？", candidates).answered
 
 
-def test_the_subject_of_a_chinese_question_is_counted_in_pairs_of_characters() -> None:
-    """Words that ask are left out, Latin words and numbers count whole; a question may have no subject."""
-    assert shared_pairs("BM25 和重排序哪个更慢？", ["BM25 很快。", "重排序更慢。"]) == pytest.approx(0.6)
-    assert shared_pairs("为什么？", ["任何段落"]) is None
-    assert shared_pairs("猫是什么？", ["猫是动物。"]) is None
-    assert shared_pairs("重排序是什么？", []) == 0
+def test_the_subject_of_a_chinese_question_is_what_it_does_not_ask_with(lexical: LexicalEncoder) -> None:
+    """Both scripts count alike; a question of nothing but words that ask has no subject."""
+    passages = ["BM25 很快。", "重排序更慢。"]
+    assert subject_share("重排序哪里更慢？", passages, lexical) == 1
+    assert subject_share("重排序為什麼更慢？", ["重排序更快。", "重排序更慢。"], lexical) == 1
+    assert subject_share("气候变暖的原因是什么？", ["氣候變暖的原因很多。"], lexical) == 1
+    assert subject_share("向量检索有多少段落？", passages, lexical) == 0
+    assert subject_share("为什么？", passages, lexical) is None
+    assert subject_share("猫是什么？", passages, lexical) is None
+    assert subject_share("重排序是什么？", [], lexical) == 0
