@@ -7,6 +7,7 @@ socket, as an `OracleChat`. `rerank_route` speaks the rerank APIs' shapes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -179,3 +180,45 @@ def rerank_route(shape: Shape, scorer: Callable[[str, str], float | None]) -> Ca
         return Response(body=items if shape.results is None else {shape.results: items, **shape.usage})
 
     return route
+
+
+# What tells which form of `rerank/training/prompts` a prompt is.
+_HOW_MANY = re.compile(r"(?:Write|撰写|请写) (\d+)")
+_ASKED = re.compile(r"(?:Question: |问题：)(.*)")
+
+
+class Author(Oracle):
+    """An Oracle that also answers the prompts by which training data is made.
+
+    `grade` says how well a passage (its text, as the prompt shows it) answers a question, from 0 to 3. The
+    questions that it writes are made of a passage's own words: `ask(text, n)` gives the n-th.
+    """
+
+    def __init__(self, grade: Callable[[str, str], int], ask: Callable[[str, int], str]) -> None:
+        super().__init__({})
+        self._graded = grade
+        self._ask = ask
+
+    def reply(self, prompt: str) -> str:
+        """The reply to a prompt of winnow's."""
+        texts = [text for _, text in _PASSAGE.findall(prompt)]
+        wanted = _HOW_MANY.search(prompt)
+        n = int(wanted[1]) if wanted else 1
+        question = _ASKED.search(prompt)
+        asked = question[1] if question else ""
+        if '"questions"' in prompt:
+            reply: dict[str, Any] = {"questions": [self._ask(texts[-1], i) for i in range(n)]}
+        elif '"grades"' in prompt:
+            reply = {"grades": [self._graded(asked, text) for text in texts]}
+        elif '"passages"' in prompt:
+            reply = {"passages": [f"Beside the point: {_noise(asked, i)}" for i in range(n)]}
+        elif '"passage"' in prompt:
+            reply = {"passage": f"This answers it: {asked}"}
+        else:
+            return super().reply(prompt)
+        self.prompts.append(prompt)
+        return json.dumps(reply, ensure_ascii=False)
+
+
+def _noise(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -276,7 +276,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise BadInputError(f"{path}:{number}: not UTF-8: {error.reason}") from error
     except (OSError, EOFError, ZlibError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise BadInputError(f"{path} cannot be read after line {number}: {reason}") from error
+        where = f" after line {number}" if number else ""
+        raise BadInputError(f"{path} cannot be read{where}: {reason}") from error
 
 
 def _reason(error: Exception) -> str:

@@ -219,13 +219,11 @@ def _run(plan: SynthesisPlan, chosen: Settings, dry_run: bool, as_json: bool) ->
     from winnow.training import estimate, synthesize
     from winnow.wiring import Wiring
 
-    if not dry_run:
-        note(f"asking {chosen.llm.model} at {chosen.llm.base_url}")
     with Wiring(chosen) as wiring, progress_bars() as progress:
         if dry_run:
             estimated = estimate(plan, wiring, progress)
         else:
-            report = synthesize(plan, wiring, progress)
+            report = synthesize(plan, wiring, progress, announce=note)
     if dry_run:
         if as_json:
             print_json(estimated.to_json())

@@ -61,7 +61,7 @@ class Bench:
             return ModelCheck(scribe)
         if plan.checks.by == "none":
             return NoCheck()
-        parts = replace(self.parts, on_failure="raise")
+        parts = replace(self.parts, on_failure="fallback")  # one question that cannot be scored ends no run
         return ScoreCheck(Chain.load(Spec.parse(plan.checks.by), parts), plan.checks.margin, tally)
 
 

@@ -13,7 +13,7 @@ from rerank.tally import Tally
 from rerank.templates import language_of
 from rerank.training.forms import GRADES
 from rerank.training.scribe import Scribe
-from storage.records import Candidate, Usage
+from storage.records import Candidate, Outcome, Usage
 
 # From this grade on a passage answers, at least in part.
 ANSWERS = 2
@@ -24,11 +24,12 @@ class Checked:
     """What a check says of a question's passages, the positive one first.
 
     A passage is false where its place is not in `fine`; `scores` are a reranker's, where one was asked.
-    `lost` says why there is no verdict.
+    Where there is no verdict, `lost` says why a reply is missing, or `trouble` what the reranker said.
     """
 
-    fine: frozenset[int]
+    fine: frozenset[int] = frozenset()
     lost: Lost | None = None
+    trouble: str = ""
     scores: Sequence[float | None] = ()
     usage: Usage = field(default_factory=Usage)
 
@@ -69,7 +70,7 @@ class ModelCheck:
             passages=[passages[i].chunk.encoded_text for i in order],
         )
         if reading.value is None:
-            return Checked(frozenset(), reading.lost, usage=reading.usage)
+            return Checked(lost=reading.lost, usage=reading.usage)
         graded = zip(order, reading.value, strict=True)
         fine = {i for i, grade in graded if (grade >= ANSWERS) == (i == 0)}
         return Checked(frozenset(fine), usage=reading.usage)
@@ -86,24 +87,24 @@ class ScoreCheck:
         self._tally = tally
 
     async def __call__(self, question: str, passages: Sequence[Candidate]) -> Checked:
-        scores, usage = await scored(self._reranker, question, passages)
-        self._tally.usage += usage
+        scores, outcome = await scored(self._reranker, question, passages)
+        self._tally.usage += outcome.usage
         best = scores[0]
         if best is None:
-            return Checked(frozenset(), "failed", usage=usage)
+            return Checked(trouble=outcome.reason or "it gives no scores", usage=outcome.usage)
         limit = below(best, self._margin)
         fine = {i for i, score in enumerate(scores) if i == 0 or (score is not None and score <= limit)}
-        return Checked(frozenset(fine), scores=scores, usage=usage)
+        return Checked(frozenset(fine), scores=scores, usage=outcome.usage)
 
 
 async def scored(
     reranker: Reranker, question: str, passages: Sequence[Candidate]
-) -> tuple[list[float | None], Usage]:
-    """The last stage's score of each passage, None where it gave none, and what that cost."""
+) -> tuple[list[float | None], Outcome]:
+    """The last stage's score of each passage, None where it gave none, and how it went."""
     ranking = await reranker.rerank(question, passages, max(1, len(passages)))
     stage = ranking.outcomes[-1].name if ranking.outcomes else ""
     found = {candidate.id: candidate.scores.get(stage) for candidate in ranking.everything}
-    return [found.get(passage.id) for passage in passages], ranking.outcome.usage
+    return [found.get(passage.id) for passage in passages], ranking.outcome
 
 
 def below(positive: float, margin: float) -> float:

@@ -68,7 +68,7 @@ def mine(plan: MiningPlan, wiring: Wiring, progress: Progress = silent) -> Minin
 def _reranker(plan: MiningPlan, wiring: Wiring, scorer: TokenScorer | None) -> Reranker | None:
     if plan.rerank is None:
         return None
-    parts = replace(wiring.rerank_parts(scorer), on_failure="raise")
+    parts = replace(wiring.rerank_parts(scorer), on_failure="fallback")
     return Chain.load(Spec.parse(plan.rerank), parts)
 
 
@@ -86,7 +86,10 @@ class _Miner:
         if pool.skipped:
             self.skipped[pool.skipped] += 1
             return None
-        scores = self._scores(pool)
+        scores, trouble = self._scores(pool)
+        if trouble:
+            self.skipped[f"not scored: {trouble}"] += 1
+            return None
         teacher = scores if self.reranker is not None else {}
         mined = list(self._mined(pool, scores))
         if not pool.given and not mined:
@@ -115,15 +118,19 @@ class _Miner:
         self.negatives += found
         self.short += found < self.plan.negatives
 
-    def _scores(self, pool: Pool) -> dict[str, float]:
-        """Scores by passage id, on one scale: the reranker's, or those of a leg that knows a positive."""
+    def _scores(self, pool: Pool) -> tuple[dict[str, float], str]:
+        """Scores by passage id, on one scale: the reranker's, or those of a leg that knows a positive.
+
+        Where the reranker gave none, its reason as well.
+        """
         if self.reranker is not None:
             every = [*(candidate for candidate, _ in pool.labelled), *pool.others]
-            found, _ = portal.call(scored, self.reranker, pool.question, every)
-            return {c.id: score for c, score in zip(every, found, strict=True) if score is not None}
+            found, outcome = portal.call(scored, self.reranker, pool.question, every)
+            scores = {c.id: score for c, score in zip(every, found, strict=True) if score is not None}
+            return scores, "" if scores else outcome.reason or "it gives no scores"
         known = {stage for positive in pool.positives for stage in positive.scores}
         stage = next((stage for stage in (*pool.stages, *_LEGS) if stage in known), _LEGS[0])
-        return _bounded(pool, stage)
+        return _bounded(pool, stage), ""
 
     def _mined(self, pool: Pool, scores: dict[str, float]) -> Iterator[Candidate]:
         """Passages that are safe negatives, the hardest first."""

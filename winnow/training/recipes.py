@@ -136,6 +136,8 @@ class Queries:
         verdict = await self._tools.check(question, [positive, *others])
         if verdict.lost:
             return _lost(verdict.lost)
+        if verdict.trouble:
+            return _rejected(f"not checked: {verdict.trouble}")
         if 0 not in verdict.fine:
             return _rejected("its own passage does not answer it")
         passages = [positive, *others]
@@ -184,6 +186,8 @@ class Passages:
         )
         if verdict.lost:
             return _lost(verdict.lost)
+        if verdict.trouble:
+            return _rejected(f"not checked: {verdict.trouble}")
         dropped = _false(len(written) - len(verdict.fine)) + Counter({"says the same": repeated})
         if 0 not in verdict.fine:
             return _rejected("the passage that was to answer does not")

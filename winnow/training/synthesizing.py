@@ -44,9 +44,16 @@ def silent(what: str, done: int, total: int) -> None:
     """For callers who want no progress."""
 
 
-def synthesize(plan: SynthesisPlan, wiring: Wiring, progress: Progress = silent) -> SynthesisReport:
+def synthesize(
+    plan: SynthesisPlan,
+    wiring: Wiring,
+    progress: Progress = silent,
+    *,
+    announce: Callable[[str], None] | None = None,
+) -> SynthesisReport:
     """Ask the chat model for what the plan wants; `plan.out` then holds the records.
 
+    `announce` is told whom, before anything is asked.
     Interrupted (Ctrl-C, an error), the file holds what was finished. Raises BadInputError, ChatError where
     the endpoint is no URL, and what loading models and collections raises.
     """
@@ -55,6 +62,8 @@ def synthesize(plan: SynthesisPlan, wiring: Wiring, progress: Progress = silent)
         units = _units(plan, parts)
         with RecordWriter(plan.out, keep_partial=True) as writer:
             run = _Run(plan, parts, writer)
+            if announce is not None:
+                announce(f"asking {parts.chat.model} at {parts.endpoint}")
             portal.call(run.over, units, progress)
     return run.report(len(units), time.perf_counter() - started)
 
@@ -108,7 +117,7 @@ class _Run:
         self.made += Made(rejected=made.rejected + rejected, dropped=made.dropped, left=made.left)
 
     def report(self, units: int, seconds: float) -> SynthesisReport:
-        outcome = self.tally.outcome("synthesize")
+        failures = (f"{count} calls failed: {why}" for why, count in sorted(self.tally.failed.items()))
         return SynthesisReport(
             method=_method(self.plan),
             model=self.bench.chat.model,
@@ -121,7 +130,7 @@ class _Run:
             left=self.made.left,
             stopped=self.tally.stopped,
             failed=self.tally.failed.total(),
-            problems="" if outcome.status == "ok" else outcome.reason,
+            problems="; ".join(failures),
             usage=self.tally.usage,
             seconds=round(seconds, 3),
         )
@@ -143,9 +152,15 @@ async def _in_order(
                 take(ready.pop(taken))
                 taken += 1
 
-    async with anyio.create_task_group() as tasks:
-        for _ in range(at_once):
-            tasks.start_soon(work)
+    try:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(at_once):
+                tasks.start_soon(work)
+    except ExceptionGroup as group:
+        first: BaseException = group
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from group
 
 
 async def _estimated(plan: SynthesisPlan, parts: Bench, units: Sequence[Any], progress: Progress) -> Estimate:
