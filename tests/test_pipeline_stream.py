@@ -15,10 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from generation.followup import Turn
 from storage.errors import BadInputError, ChatError, LogError, NotFoundError, StageError
 from tests.endpoint import Endpoint, Request, Response, completion, events
-from winnow import Answer, Candidate, RAGPipeline, Settings
+from winnow import Answer, Candidate, RAGPipeline, Settings, Turn
 
 QUESTION = "What is rich in potassium?"
 TEXTS = {

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from generation.followup import Turn
     from storage.errors import WinnowError
     from storage.records import Answer, Candidate, Chunk, Citation, Generation, Outcome, Ranking, Retrieval
     from winnow.asking import SearchResult
@@ -36,6 +37,7 @@ __all__ = [
     "Retrieval",
     "SearchResult",
     "Settings",
+    "Turn",
     "WinnowError",
     "rerank",
 ]
@@ -45,6 +47,7 @@ __version__ = "0.1.0"
 _RECORDS = ("Answer", "Candidate", "Chunk", "Citation", "Generation", "Outcome", "Ranking", "Retrieval")
 _HOMES = {
     **dict.fromkeys(_RECORDS, "storage.records"),
+    "Turn": "generation.followup",
     "WinnowError": "storage.errors",
     "SearchResult": "winnow.asking",
     "RAGPipeline": "winnow.pipeline",
