@@ -19,15 +19,20 @@ _UNUSED = (
 _OLD_WEIGHTS = "pytorch_model*.bin"
 _NEW_WEIGHTS = "model*.safetensors"
 
+_LARGE = 1 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """What fetching a model will bring: `size` in bytes, without the files that winnow has no use for."""
+    """What fetching a model will bring: its files by size in bytes, without those that nobody needs here."""
 
     model: str
     revision: str | None
-    size: int
-    unused: tuple[str, ...]
+    files: tuple[tuple[str, int], ...]
+
+    @property
+    def size(self) -> int:
+        return sum(size for _, size in self.files)
 
 
 def cached(model: str, revision: str | None = None) -> Path:
@@ -64,16 +69,28 @@ def planned(model: str, revision: str | None = None) -> Fetch:
     files = {file.rfilename: file.size or 0 for file in info.siblings or ()}
     newer = any(fnmatch(name, _NEW_WEIGHTS) for name in files)
     unused = (*_UNUSED, _OLD_WEIGHTS) if newer else _UNUSED
-    size = sum(size for name, size in files.items() if not any(fnmatch(name, one) for one in unused))
-    return Fetch(model, revision, size, unused)
+    needed = ((name, size) for name, size in files.items() if not any(fnmatch(name, one) for one in unused))
+    return Fetch(model, revision, tuple(needed))
 
 
 def fetched(plan: Fetch) -> Path:
-    """Fetch a model into the hub's cache, going on where an earlier fetch broke off. Raises ModelError."""
-    from huggingface_hub import snapshot_download
+    """Fetch what is missing of a model into the hub's cache. Raises ModelError.
 
+    A connection that breaks is taken up where it broke. After an interruption files that came whole stay, and
+    the one under way comes anew: the library keeps no half files.
+
+    The small files come first, and with them the list by which an incomplete model is known as such. Large
+    ones come one by one in this thread, because the library's own threads would make Ctrl-C wait for minutes.
+    """
+    from huggingface_hub import hf_hub_download, snapshot_download
+
+    large = [name for name, size in plan.files if size >= _LARGE]
+    small = [name for name, size in plan.files if size < _LARGE]
     with _translated(plan.model):
-        return Path(snapshot_download(plan.model, revision=plan.revision, ignore_patterns=[*plan.unused]))
+        folder = Path(snapshot_download(plan.model, revision=plan.revision, allow_patterns=small))
+        for name in large:
+            hf_hub_download(plan.model, name, revision=folder.name)
+    return folder
 
 
 def size_on_disk(folder: Path) -> int:
@@ -131,7 +148,7 @@ def _translated(model: str) -> Iterator[None]:
     except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         raise ModelError(
             f"the model {model} cannot be fetched: {error}",
-            way_out=f"What has come stays; the next try goes on from there. {_way_out(model, None)}",
+            way_out=f"Files that came whole stay; the next try brings the others. {_way_out(model, None)}",
         ) from error
 
 

@@ -347,6 +347,7 @@ def test_the_profile_openai_ingests_and_answers(
     assert report.illegible == 0
     assert {stage.name: stage.status for stage in answer.stages}["retrieval"] == "ok"
     assert all("dense" in candidate.ranks for candidate in answer.candidates)
+    assert answer.warnings == ()
     retrieval = answer.stages[0]
     assert (retrieval.usage.calls, retrieval.usage.prompt_tokens) == (1, 4)
     assert retrieval.usage.cost == pytest.approx(8e-06)

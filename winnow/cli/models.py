@@ -49,7 +49,7 @@ def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def fetch(models: Models = None, profile: OfProfile = None, as_json: AsJson = False) -> None:
-    """Fetch models from the hub into its cache: the only command that does. Interrupted, it goes on later."""
+    """Fetch models from the hub into its cache, or what is missing of them. Nothing else ever does."""
     with reported(as_json):
         from retrieval import hub
         from retrieval.models import named_revision
