@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,47 @@ from storage.records import AROUND_RERANK, Answer, Outcome, Usage
 from winnow.replay import Replay, replay
 
 if TYPE_CHECKING:
-    from winnow.evaluation import Difference
+    from winnow.evaluation import Difference, Interval
     from winnow.wiring import Wiring
 
 Grades = Mapping[str, int]
+# nDCG@5 and reciprocal rank by the answer's id.
+Quality = Mapping[str, tuple[float, float]]
 
 _SEED = 13
+_EXCERPT = 400
+
+
+# What is done (a spec), how many of its answers, of how many.
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FinalPassage:
+    """One of the passages that an answer was, or would be, made from; `grade` where somebody judged it."""
+
+    chunk_id: str
+    title: str
+    text: str
+    grade: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedAnswer:
+    """One logged answer under one spec: its final passages then and now, best first, and how alike they are.
+
+    `ndcg` (at 5) is None where nothing is judged; `ms` and `cost` are those of the rerank stages.
+    """
+
+    answer_id: str
+    question: str
+    overlap: float
+    rbo: float
+    ms: float
+    cost: float | None
+    ndcg: float | None
+    logged: tuple[FinalPassage, ...]
+    replayed: tuple[FinalPassage, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +59,16 @@ class SpecRow:
     """How one spec did. Shares and metrics lie in [0, 1], times are milliseconds of the rerank stages.
 
     `overlap` and `rbo` compare its final passages with the logged ones; `ndcg` (at 5) and `mrr` are over the
-    `judged` answers, None without any; `against_first` is the nDCG difference to the first spec.
+    `judged` answers, None without any; `against_first` is the nDCG difference to the first spec. Intervals
+    (95 %) are by bootstrap over the answers, the same draws for every spec; `each` has them one by one.
     """
 
     spec: str
     answers: int
     overlap: float
+    overlap_interval: Interval
     rbo: float
+    rbo_interval: Interval
     ms_p50: float
     ms_p95: float
     calls: int
@@ -38,17 +76,24 @@ class SpecRow:
     fallbacks: int
     judged: int
     ndcg: float | None = None
+    ndcg_interval: Interval | None = None
     mrr: float | None = None
+    mrr_interval: Interval | None = None
     against_first: Difference | None = None
+    each: tuple[ComparedAnswer, ...] = ()
 
 
 async def compare(
-    answers: Sequence[Answer], grades: Mapping[str, Grades], specs: Sequence[str], wiring: Wiring
+    answers: Sequence[Answer],
+    grades: Mapping[str, Grades],
+    specs: Sequence[str],
+    wiring: Wiring,
+    progress: Progress | None = None,
 ) -> list[SpecRow]:
     """Replay every answer under every spec, without logging it.
 
-    `grades` maps an answer's id to its judged passages' grades, by chunk id. Raises BadInputError where there
-    is nothing to compare.
+    `grades` maps an answer's id to its judged passages' grades, by chunk id; `progress` is told how far
+    each spec is. Raises BadInputError where there is nothing to compare.
     """
     if not answers or not specs:
         raise BadInputError(
@@ -57,39 +102,90 @@ async def compare(
     rows: list[SpecRow] = []
     first: Sequence[float] | None = None
     for spec in specs:
-        replays = [await replay(answer, wiring, rerank=spec, answerer="extractive") for answer in answers]
+        replays: list[Replay] = []
+        for answer in answers:
+            replays.append(await replay(answer, wiring, rerank=spec, answerer="extractive"))
+            if progress is not None:
+                progress(spec, len(replays), len(answers))
         quality = _quality(replays, grades)
-        rows.append(_row(spec, replays, quality, first))
-        first = first if first is not None else [ndcg for ndcg, _ in quality]
+        rows.append(_row(spec, replays, quality, grades, first))
+        first = first if first is not None else [ndcg for ndcg, _ in quality.values()]
     return rows
 
 
 def _row(
     spec: str,
     replays: Sequence[Replay],
-    quality: Sequence[tuple[float, float]],
+    quality: Quality,
+    grades: Mapping[str, Grades],
     first: Sequence[float] | None,
 ) -> SpecRow:
     import numpy as np
 
     outcomes = [_rerank_outcomes(each) for each in replays]
-    ms = [sum(outcome.ms for outcome in stages) for stages in outcomes]
     usage = sum((outcome.usage for stages in outcomes for outcome in stages), Usage())
+    each = tuple(
+        _compared(one, stages, quality.get(one.original.id), grades.get(one.original.id, {}))
+        for one, stages in zip(replays, outcomes, strict=True)
+    )
+    ms = [one.ms for one in each]
+    overlap, rbo = _mean([one.overlap for one in each]), _mean([one.rbo for one in each])
+    ndcgs = [ndcg for ndcg, _ in quality.values()]
+    ndcg, mrr = (_mean(ndcgs), _mean([rank for _, rank in quality.values()])) if quality else (None, None)
     return SpecRow(
         spec=spec,
         answers=len(replays),
-        overlap=float(np.mean([each.overlap for each in replays])),
-        rbo=float(np.mean([each.rbo for each in replays])),
+        overlap=overlap[0],
+        overlap_interval=overlap[1],
+        rbo=rbo[0],
+        rbo_interval=rbo[1],
         ms_p50=float(np.percentile(ms, 50)),
         ms_p95=float(np.percentile(ms, 95)),
         calls=usage.calls,
         cost=usage.cost,
         fallbacks=sum(any(outcome.status == "fallback" for outcome in stages) for stages in outcomes),
         judged=len(quality),
-        ndcg=float(np.mean([ndcg for ndcg, _ in quality])) if quality else None,
-        mrr=float(np.mean([rank for _, rank in quality])) if quality else None,
-        against_first=_difference([ndcg for ndcg, _ in quality], first) if quality and first else None,
+        ndcg=ndcg[0] if ndcg else None,
+        ndcg_interval=ndcg[1] if ndcg else None,
+        mrr=mrr[0] if mrr else None,
+        mrr_interval=mrr[1] if mrr else None,
+        against_first=_difference(ndcgs, first) if quality and first else None,
+        each=each,
     )
+
+
+def _compared(
+    one: Replay, stages: Sequence[Outcome], quality: tuple[float, float] | None, grades: Grades
+) -> ComparedAnswer:
+    usage = sum((outcome.usage for outcome in stages), Usage())
+    return ComparedAnswer(
+        answer_id=one.original.id,
+        question=one.original.question,
+        overlap=one.overlap,
+        rbo=one.rbo,
+        ms=sum(outcome.ms for outcome in stages),
+        cost=usage.cost,
+        ndcg=quality[0] if quality else None,
+        logged=_passages(one.original, grades),
+        replayed=_passages(one.answer, grades),
+    )
+
+
+def _passages(answer: Answer, grades: Grades) -> tuple[FinalPassage, ...]:
+    return tuple(
+        FinalPassage(one.id, one.chunk.context or one.chunk.source, one.text[:_EXCERPT], grades.get(one.id))
+        for one in answer.final
+    )
+
+
+def _mean(values: Sequence[float]) -> tuple[float, Interval]:
+    """The mean, and its interval by bootstrap."""
+    import numpy as np
+
+    from winnow.evaluation import interval, resampled_means
+
+    means = resampled_means(np.array(values)[:, None], seed=_SEED)[:, 0]
+    return float(np.mean(values)), interval(means)
 
 
 def _difference(here: Sequence[float], first: Sequence[float]) -> Difference:
@@ -109,14 +205,14 @@ def _rerank_outcomes(replayed: Replay) -> list[Outcome]:
     return [stage if stage.name in replayed.recomputed else then[stage.name] for stage in stages]
 
 
-def _quality(replays: Sequence[Replay], grades: Mapping[str, Grades]) -> list[tuple[float, float]]:
+def _quality(replays: Sequence[Replay], grades: Mapping[str, Grades]) -> Quality:
     """nDCG@5 and the reciprocal rank of every judged answer."""
     import ir_measures
     from ir_measures import RR, nDCG
 
     judged = {each.original.id: dict(found) for each in replays if (found := grades.get(each.original.id))}
     if not judged:
-        return []
+        return {}
     run = {
         each.original.id: {c.id: -float(place) for place, c in enumerate(each.answer.candidates)}
         for each in replays
@@ -125,4 +221,4 @@ def _quality(replays: Sequence[Replay], grades: Mapping[str, Grades]) -> list[tu
     values: dict[str, dict[str, float]] = {id_: {} for id_ in judged}
     for metric in ir_measures.iter_calc([nDCG @ 5, RR], judged, run):
         values[metric.query_id][str(metric.measure)] = metric.value
-    return [(value.get("nDCG@5", 0.0), value.get("RR", 0.0)) for value in values.values()]
+    return {id_: (value.get("nDCG@5", 0.0), value.get("RR", 0.0)) for id_, value in values.items()}

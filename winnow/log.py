@@ -11,7 +11,7 @@ from storage.errors import BadInputError
 from storage.log_records import EVERY, AnswerFilter
 from storage.records import Answer
 from winnow import portal
-from winnow.comparing import SpecRow, compare
+from winnow.comparing import Progress, SpecRow, compare
 from winnow.replay import Replay, replay
 
 if TYPE_CHECKING:
@@ -49,28 +49,39 @@ class Log(AnswerLog):
         return done
 
     def compare(
-        self, specs: Sequence[str], where: AnswerFilter = EVERY, *, last: int = MOST
+        self,
+        specs: Sequence[str],
+        where: AnswerFilter = EVERY,
+        *,
+        last: int = MOST,
+        progress: Progress | None = None,
     ) -> list[SpecRow]:
-        """Rerank specs over the newest `last` answers that are meant; replays are not logged."""
-        return self._compared(self._newest(where, last), specs)
+        """Rerank specs over the newest `last` answers that are meant; replays are not logged.
 
-    def regress(self, where: AnswerFilter = EVERY) -> SpecRow:
+        `progress` is told how far each spec is; `winnow.comparison_report` makes a page of the rows. Raises
+        BadInputError where there is nothing to compare.
+        """
+        return self._compared(self._newest(where, last), specs, progress)
+
+    def regress(self, where: AnswerFilter = EVERY, *, progress: Progress | None = None) -> SpecRow:
         """All judged answers under the settings' own chain. Raises BadInputError where none is judged."""
-        judged = [answer for answer in self._newest(where, None) if self.grades(answer)]
+        judged = self._newest(changed(where, feedback="judged"), None)
         if not judged:
             raise BadInputError(
                 "no answer has judged passages", way_out="Judge some: winnow log feedback ID --passage 1=3"
             )
-        return self._compared(judged, [self._wiring.settings.rerank.spec])[0]
+        return self._compared(judged, [self._wiring.settings.rerank.spec], progress)[0]
 
     def grades(self, answer: Answer) -> dict[str, int]:
         """The grades (0 to 3) that people gave an answer's passages, by chunk id."""
         places = self.feedback_of(answer.id).grades
         return {answer.candidates[place - 1].id: grade for place, grade in places.items()}
 
-    def _compared(self, answers: Sequence[Answer], specs: Sequence[str]) -> list[SpecRow]:
+    def _compared(
+        self, answers: Sequence[Answer], specs: Sequence[str], progress: Progress | None
+    ) -> list[SpecRow]:
         grades = {answer.id: self.grades(answer) for answer in answers}
-        return portal.call(lambda: compare(answers, grades, specs, self._wiring))
+        return portal.call(lambda: compare(answers, grades, specs, self._wiring, progress))
 
     def _newest(self, where: AnswerFilter, last: int | None) -> list[Answer]:
         """The newest answers, replays left out: they would count their originals twice."""

@@ -143,6 +143,9 @@ def compare(
     collection: InCollection = None,
     feedback: FeedbackIs = None,
     since: Since = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots, too.")
+    ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -150,14 +153,21 @@ def compare(
     with reported(as_json):
         from winnow import jsonable
         from winnow.cli import log_rendering
+        from winnow.cli.bars import progress_bars
 
         where = answer_filter(text, collection, None, None, feedback, since, None, None, None)
-        with _pipeline(data_dir) as pipeline:
-            rows = pipeline.log.compare(specs, where, last=last)
+        with _pipeline(data_dir) as pipeline, progress_bars() as progress:
+            rows = pipeline.log.compare(specs, where, last=last, progress=progress)
+        if html is not None:
+            from winnow.comparison_report import write_report
+
+            write_report(rows, html)
         if as_json:
             print_json({"results": [jsonable.spec_row(row) for row in rows]})
         else:
             out().print(log_rendering.comparison(rows))
+            if html is not None:
+                note(f"written to {html}")
 
 
 @app.command()
@@ -170,9 +180,10 @@ def regress(
     with reported(as_json):
         from winnow import jsonable
         from winnow.cli import log_rendering
+        from winnow.cli.bars import progress_bars
 
-        with _pipeline(data_dir) as pipeline:
-            row = pipeline.log.regress()
+        with _pipeline(data_dir) as pipeline, progress_bars() as progress:
+            row = pipeline.log.regress(progress=progress)
         passed = row.ndcg is not None and row.ndcg >= floor
         if as_json:
             print_json({**jsonable.spec_row(row), "min_ndcg": floor, "passed": passed})

@@ -86,7 +86,7 @@ def comparison(rows: Sequence[SpecRow]) -> RenderableType:
         columns["judged"] = lambda row: str(row.judged)
         columns["nDCG@5"] = lambda row: _figure(row.ndcg)
         columns["MRR"] = lambda row: _figure(row.mrr)
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("rerank", overflow="fold")
     for heading in columns:
         table.add_column(heading, justify="right", no_wrap=True)

@@ -5,61 +5,32 @@ It fetches nothing and runs no script; every text from documents and questions i
 
 from __future__ import annotations
 
-import os
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from html import escape
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from storage.errors import BadInputError
+from winnow.evaluation.page import page, plain, safe, table, write
 from winnow.evaluation.plots import COLOURS, Dot, gains, scatter
 from winnow.evaluation.results import AnswerFigures, Contrast, Evaluation, Passage, Row, cost
 from winnow.evaluation.significance import Difference
 
 _QUALITY = "nDCG@10"
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-_STYLE = """
-:root{color-scheme:light dark}
-body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse;display:block;overflow-x:auto}
-th,td{padding:.25rem .7rem;text-align:right;border-bottom:1px solid #8884;font-variant-numeric:tabular-nums}
-th:nth-child(-n+3),td:nth-child(-n+3){text-align:left}
-svg{width:100%;max-width:38rem;font:12px system-ui,sans-serif;fill:currentColor}
-.plots{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(24rem,1fr))}
-details{border:1px solid #8884;border-radius:.4rem;margin:.4rem 0;padding:.4rem .8rem}
-summary{cursor:pointer}.sides{display:grid;grid-template-columns:1fr 1fr;gap:1rem}
-li{margin:.3rem 0;overflow-wrap:anywhere}.hit{border-left:4px solid #009e73;padding-left:.5rem}
-.won{color:#00795a}.lost{color:#b84f00}.small{opacity:.7;font-size:.9em}
-@media (prefers-color-scheme:dark){.won{color:#4fd1a5}.lost{color:#ff9a57}}
-"""
 
 
 def write_report(found: Evaluation, path: Path) -> None:
     """Write the report; an older one stays whole until the new one is there. Raises BadInputError."""
-    draft = path.with_name(f"{path.name}.draft")
-    try:
-        draft.write_text(html(found), encoding="utf-8")
-        os.replace(draft, path)  # noqa: PTH105 - says that it is atomic
-    except OSError as error:
-        raise BadInputError(f"the report cannot be written to {path}: {error.strerror}") from error
+    write(html(found), path)
 
 
 def html(found: Evaluation) -> str:
     """The report's text."""
-    title = f"winnow evaluate: {_safe(found.dataset)}"
-    body = "".join(_body(found))
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{title}</title><style>{_STYLE}</style></head><body>{body}</body></html>\n"
-    )
+    title = f"winnow evaluate: {safe(found.dataset)}"
+    return page(title, "".join(_body(found)))
 
 
 def _body(found: Evaluation) -> Iterator[str]:
-    yield f"<h1>{_safe(found.dataset)}</h1><p>{found.questions} questions, seed {found.seed}.</p>"
+    yield f"<h1>{safe(found.dataset)}</h1><p>{found.questions} questions, seed {found.seed}.</p>"
     if found.notes:
-        yield f"<ul>{''.join(f'<li>{_safe(remark)}</li>' for remark in found.notes)}</ul>"
+        yield f"<ul>{''.join(f'<li>{safe(remark)}</li>' for remark in found.notes)}</ul>"
     yield _table(found.rows)
     yield (
         '<p class="small">In brackets: 95 % intervals by bootstrap over questions. Differences are against '
@@ -86,14 +57,12 @@ def _table(rows: Sequence[Row]) -> str:
         "p50 ms",
         "p95 ms",
     ]
-    return _html_table(
-        heads, ([*_label(number, row), *_figures(row, names)] for number, row in enumerate(rows, 1))
-    )
+    return table(heads, ([*_label(number, row), *_figures(row, names)] for number, row in enumerate(rows, 1)))
 
 
 def _label(number: int, row: Row) -> list[str]:
     colour = COLOURS[(number - 1) % len(COLOURS)]
-    return [f'<b style="color:{colour}">{number}</b>', _safe(row.retrieve), _safe(row.rerank)]
+    return [f'<b style="color:{colour}">{number}</b>', safe(row.retrieve), safe(row.rerank)]
 
 
 def _figures(row: Row, names: Sequence[str]) -> list[str]:
@@ -153,7 +122,7 @@ def _dots(rows: Sequence[tuple[Row, float]]) -> list[Dot]:
 
 
 def _key(rows: Sequence[tuple[Row, float]]) -> str:
-    items = (f"<li>{_safe(row.retrieve)} → {_safe(row.rerank)}</li>" for row, _ in rows)
+    items = (f"<li>{safe(row.retrieve)} → {safe(row.rerank)}</li>" for row, _ in rows)
     return f"<ol>{''.join(items)}</ol>"
 
 
@@ -173,7 +142,7 @@ def _answers(rows: Sequence[Row]) -> str:
         for number, row in enumerate(rows, 1)
         if row.answers is not None
     )
-    return f"<h2>Answers</h2>{_html_table(heads, lines)}"
+    return f"<h2>Answers</h2>{table(heads, lines)}"
 
 
 def _answer_figures(given: AnswerFigures) -> list[str]:
@@ -188,7 +157,7 @@ def _share(share: float | None) -> str:
 
 def _against_first(number: int, row: Row, first: Row) -> str:
     differences = [new - old for new, old in zip(row.per_question, first.per_question, strict=True)]
-    heading = f"<h2>{number}. {_safe(row.retrieve)} → {_safe(row.rerank)}</h2>"
+    heading = f"<h2>{number}. {safe(row.retrieve)} → {safe(row.rerank)}</h2>"
     even = len(differences) - row.wins - row.losses
     counts = (
         f'<p>Against row 1 by {_QUALITY}: <span class="won">{row.wins} won</span>, '
@@ -200,11 +169,11 @@ def _against_first(number: int, row: Row, first: Row) -> str:
 
 def _contrast(one: Contrast) -> str:
     kind = "won" if one.here > one.first else "lost"
-    answers = f'<p class="small">Gold: {_safe("; ".join(one.answers[:5]))}</p>' if one.answers else ""
+    answers = f'<p class="small">Gold: {safe("; ".join(one.answers[:5]))}</p>' if one.answers else ""
     first, here = f"row 1: {one.first:.3f}", f"here: {one.here:.3f}"
     return (
-        f'<details><summary><span class="{kind}">{one.here - one.first:+.3f}</span> {_safe(one.text)} '
-        f'<span class="small">{_safe(one.question)}</span></summary>{answers}<div class="sides">'
+        f'<details><summary><span class="{kind}">{one.here - one.first:+.3f}</span> {safe(one.text)} '
+        f'<span class="small">{safe(one.question)}</span></summary>{answers}<div class="sides">'
         f"{_side(first, one.first_passages)}{_side(here, one.passages)}"
         "</div></details>"
     )
@@ -217,19 +186,4 @@ def _side(heading: str, passages: Sequence[Passage]) -> str:
 
 def _passage(one: Passage) -> str:
     mark = ' class="hit"' if one.relevant else ""
-    return f"<li{mark}><b>{_safe(one.document)}</b> {_safe(one.excerpt)}</li>"
-
-
-def _html_table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    top = "".join(f"<th>{head}</th>" for head in heads)
-    rows = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in line)}</tr>" for line in lines)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table>"
-
-
-def _safe(text: str) -> str:
-    return escape(plain(text))
-
-
-def plain(text: str) -> str:
-    """Text without control, direction and half characters, which could make a page show what is not there."""
-    return "".join(" " if unicodedata.category(one) in ("Cc", "Cf", "Cs") else one for one in text)
+    return f"<li{mark}><b>{safe(one.document)}</b> {safe(one.excerpt)}</li>"
