@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import anyio.to_thread
@@ -25,7 +27,8 @@ def adapted(retriever: Any) -> Retriever:
     """A Retriever from a user's object with `search(query, top_k)`.
 
     It may be synchronous (it then runs in a worker thread) and may give a Retrieval, or a sequence of
-    Candidates (or bare texts), best first.
+    Candidates (or bare texts), best first. What it gives is checked: each passage once, at most `top_k`,
+    their order is their rank, and a score is a number.
     """
     if not callable(getattr(retriever, "search", None)):
         raise BadInputError(
@@ -45,10 +48,19 @@ class _Adapted:
             found = await self._retriever.search(query, top_k)
         else:
             found = await anyio.to_thread.run_sync(self._retriever.search, query, top_k)
+        outcome = Outcome("retrieval", ms=(time.perf_counter() - started) * 1000)
         if isinstance(found, Retrieval):
-            return found
-        ms = (time.perf_counter() - started) * 1000
-        return Retrieval(self._ranked(found, top_k), Outcome("retrieval", ms=ms))
+            outcome = self._named(found.outcome, outcome.ms)
+            return Retrieval(self._ranked(found.candidates, top_k), outcome)
+        return Retrieval(self._ranked(found, top_k), outcome)
+
+    def _named(self, given: Any, ms: float) -> Outcome:
+        """The retriever's own outcome under the name that the log knows, with a time."""
+        if not isinstance(given, Outcome):
+            raise BadInputError(
+                f"{type(self._retriever).__name__}.search gave a Retrieval without an Outcome"
+            )
+        return replace(given, name="retrieval", ms=given.ms or ms)
 
     def _ranked(self, found: Any, top_k: int) -> tuple[Candidate, ...]:
         if isinstance(found, str) or not isinstance(found, Sequence):
@@ -69,6 +81,9 @@ class _Adapted:
 
 def _candidate(item: Any, rank: int) -> Candidate:
     if isinstance(item, Candidate):
+        for leg, score in item.scores.items():
+            if not math.isfinite(score):
+                raise BadInputError(f"a retriever gave {item.id} the {leg} score {score}, which is no number")
         return item
     if isinstance(item, str):
         return Candidate.from_text(item, id=f"text-{rank}")

@@ -11,11 +11,12 @@ import pytest
 from retrieval.base import adapted
 from retrieval.encoder import Encoder
 from retrieval.fusion import fuse
-from retrieval.hybrid import HybridRetriever
+from retrieval.hybrid import HybridRetriever, Mode
 from retrieval.lexical import LexicalEncoder
+from retrieval.score_floor import floored
 from storage.edge import EdgeCollection, EdgeStores
 from storage.errors import BadInputError
-from storage.records import UNREADABLE_QUESTION, Candidate, Chunk, Retrieval
+from storage.records import UNREADABLE_QUESTION, Candidate, Chunk, Outcome, Retrieval
 from storage.store import LEXICAL, Fingerprint, chunk_id, document_id
 from storage.vectors import Hit, Leg, Point
 
@@ -183,9 +184,26 @@ def test_a_users_plain_retriever_gives_ranked_candidates() -> None:
     ]
 
 
+_TWICE = [Candidate.from_text("x", id="1"), Candidate.from_text("y", id="1")]
+
+
+def test_a_users_own_retrieval_is_checked_and_ranked() -> None:
+    """Its order is its rank, its scores and its outcome stay, and no more than asked for comes."""
+    mine = [Candidate.from_text(text, id=text, source="/x").ranked("bm25", 9, 2.5) for text in "abc"]
+    outcome = Outcome("my engine", "partial", "one shard was down", ms=7)
+    found: Retrieval = anyio.run(adapted(Plain(Retrieval(tuple(mine), outcome))).search, "q", 2)
+    assert [c.ranks for c in found.candidates] == [{"bm25": 9, "retrieval": 1}, {"bm25": 9, "retrieval": 2}]
+    assert found.candidates[0].scores == {"bm25": 2.5}
+    assert found.outcome == Outcome("retrieval", "partial", "one shard was down", ms=7)
+
+
 @pytest.mark.parametrize(
     "found",
-    ["a text", 7, [3], [Candidate.from_text("x", id="1"), Candidate.from_text("y", id="1")]],
+    [
+        *("a text", 7, [3], _TWICE, Retrieval(tuple(_TWICE)), Retrieval((3,))),  # type: ignore[arg-type]
+        [Candidate.from_text("x", id="1").ranked("mine", 1, float("nan"))],
+        Retrieval((), None),  # type: ignore[arg-type]
+    ],
     ids=repr,
 )
 def test_what_is_no_list_of_candidates_is_refused(found: object) -> None:
@@ -198,3 +216,62 @@ def test_an_object_without_search_is_refused() -> None:
     """The error names the missing method."""
     with pytest.raises(BadInputError, match="search"):
         adapted(object())
+
+
+@pytest.mark.parametrize(("mode", "floor"), [("hybrid", 0.3), ("dense", 0.3), ("hybrid", 0.999)])
+def test_candidates_below_the_floor_are_cut_and_counted(
+    collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder, mode: Mode, floor: float
+) -> None:
+    """What stays reaches the cosine, is ranked from 1 without gaps, and the outcome says how many went."""
+    question = "What does reranking do with candidates?"
+    whole = anyio.run(HybridRetriever(collection, encoder, lexical, mode=mode).search, question, 50)
+    cut = HybridRetriever(collection, encoder, lexical, mode=mode, min_score=floor)
+    found = anyio.run(cut.search, question, 50)
+    high = [c.id for c in whole.candidates if c.scores["dense"] >= floor]
+    assert len(high) < len(whole.candidates)
+    assert [c.id for c in found.candidates] == high
+    assert [c.ranks["retrieval"] for c in found.candidates] == [*range(1, len(high) + 1)]
+    assert found.outcome.status == "ok"
+    assert f"{len(whole.candidates) - len(high)} of {len(whole.candidates)}" in found.outcome.reason
+
+
+def test_what_has_no_cosine_stays_above_any_floor_and_is_mentioned(
+    collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    """A Chinese passage that only its words found is not judged; a Chinese question has no floor at all."""
+    floored = HybridRetriever(collection, encoder, lexical, min_score=0.999)
+    mixed = anyio.run(floored.search, "In short, what does 重排序 do with the candidates of retrieval?", 50)
+    assert [c.text for c in mixed.candidates] == [PASSAGES[3]]
+    assert "have no cosine" in mixed.outcome.reason
+    chinese = anyio.run(floored.search, "重排序有什么用？", 50)
+    assert chinese.candidates
+    assert chinese.outcome.status == "partial"
+    assert "nothing was cut" in chinese.outcome.reason
+
+
+def test_a_passage_beyond_the_dense_leg_goes_where_its_last_hit_goes() -> None:
+    """It cannot be nearer than the last that was found: below the floor with it, above the floor with it."""
+    a, b, c = (_chunk(text) for text in ("aaaa", "bbbb", "cccc"))
+    dense = [Hit(a, 0.8), Hit(b, 0.4)]
+    candidates = fuse({"dense": dense, "lexical": [Hit(c, 9.0)]}, limit=9)
+    assert {one.text for one in floored(candidates, dense, 0.5).candidates} == {"aaaa"}
+    assert {one.text for one in floored(candidates, dense, 0.4).candidates} == {"aaaa", "bbbb", "cccc"}
+
+
+def test_a_floor_without_a_dense_leg_is_refused(
+    collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    """min_score is a cosine: lexical search alone has none."""
+    with pytest.raises(BadInputError, match="cosine"):
+        HybridRetriever(collection, encoder, lexical, mode="lexical", min_score=0.3)
+
+
+def test_an_overlong_question_is_searched_and_flagged(
+    collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    """What the encoder reads of it is searched for; the outcome says that its end was not."""
+    question = "What does reranking do with candidates? " * 100
+    found = anyio.run(HybridRetriever(collection, encoder, lexical).search, question, 50)
+    assert found.candidates[0].text == PASSAGES[0]
+    assert found.outcome.status == "partial"
+    assert "longer than the encoder reads" in found.outcome.reason
