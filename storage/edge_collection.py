@@ -103,7 +103,7 @@ class EdgeCollection:
         cls, folder: CollectionFolder, built: Generation, lock: CollectionLock, tuning: Tuning
     ) -> EdgeCollection:
         """A generation of the collection, opened under a lock that is held. Raises StoreCorruptError."""
-        with translated(folder.name):
+        with translated(folder.name, opening=True):
             shard = qdrant.EdgeShard.load(str(folder.shard(built.id)))
             return cls(folder, shard, built, lock, tuning)
 

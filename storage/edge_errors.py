@@ -9,8 +9,11 @@ from storage.errors import StoreCorruptError, StoreError, WinnowError
 
 
 @contextmanager
-def translated(name: str) -> Iterator[None]:
-    """Qdrant Edge raises bare exceptions with Rust messages; ours say which collection and what to do."""
+def translated(name: str, *, opening: bool = False) -> Iterator[None]:
+    """Qdrant Edge raises bare exceptions with Rust messages; ours say which collection and what to do.
+
+    What fails while a shard is opened is damage, unless the system itself refuses.
+    """
     try:
         yield
     except WinnowError:
@@ -18,7 +21,7 @@ def translated(name: str) -> Iterator[None]:
     except BaseException as error:
         if not _is_the_engines(error):
             raise
-        if _is_panic(error) or _means_damage(str(error)):
+        if _is_panic(error) or _means_damage(str(error)) or (opening and not _is_the_systems(str(error))):
             raise StoreCorruptError(
                 f"the collection {name!r} is damaged: {error}",
                 way_out=f"Rebuild it from the documents: winnow doctor --repair -c {name}",
@@ -33,6 +36,13 @@ def _is_the_engines(error: BaseException) -> bool:
 def _is_panic(error: BaseException) -> bool:
     """Rust's own abort, which damaged files cause; it is no Exception, and can be told by its name alone."""
     return type(error).__name__ == "PanicException"
+
+
+def _is_the_systems(message: str) -> bool:
+    return any(
+        word in message.lower()
+        for word in ("wouldblock", "permission", "no space", "too many open files", "memory", "read-only")
+    )
 
 
 def _means_damage(message: str) -> bool:

@@ -1,0 +1,59 @@
+"""What tests of re-indexing share: a small pipeline, two tiny encoders, and a process that can be killed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from storage.store import CollectionStore
+from tests.tiny_models import bert_encoder
+from winnow.pipeline import RAGPipeline
+from winnow.settings import Settings
+
+COUNT = 6
+
+
+def encoders(folder: Path) -> tuple[Path, Path]:
+    """Two encoders that differ in nothing but their way of pooling, which gives other vectors."""
+    return bert_encoder(folder / "mean"), bert_encoder(folder / "cls", pooling="cls")
+
+
+def write(docs: Path, *numbers: int) -> None:
+    docs.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        body = "\n\n".join(f"the cat of house {number} has room {room}." for room in range(12))
+        (docs / f"{number}.md").write_text(f"# house {number} 房\n\n{body}\n", encoding="utf-8")
+
+
+def pipeline(data: Path, encoder: Path) -> RAGPipeline:
+    chosen = {"model": str(encoder), "device": "cpu"}
+    settings = Settings.load(data_dir=data, encoder=chosen, ingest={"workers": 1}, log={"enabled": True})
+    return RAGPipeline.from_settings(settings)
+
+
+def content(data: Path, encoder: Path) -> tuple[set[str], dict[str, tuple[str, tuple[str, ...]]], bytes]:
+    """Passage ids, the manifest, and the dense vectors in the order of the ids, of the collection in use."""
+    with pipeline(data, encoder) as rag:
+        store: CollectionStore = rag.wiring.stores.open("default")
+        ids = sorted(chunk.id for chunk in store.chunks())
+        vectors = b"".join(
+            point.dense.round(3).tobytes()
+            for point in sorted(store.points(ids), key=lambda point: point.chunk.id)
+            if point.dense is not None
+        )
+        assert store.count() == len(set(ids))
+        store.close()
+        rows = {row.source: (row.status, row.chunk_ids) for row in rag.wiring.manifest().rows()}
+    return set(ids), rows, vectors
+
+
+def main(data: str, encoder: str) -> None:
+    """A real process that re-indexes, for tests that kill it: says `ready`, then runs."""
+    with pipeline(Path(data), Path(encoder)) as rag:
+        _ = rag.wiring.encoder
+        print("ready", flush=True)  # noqa: T201 - the parent waits for it
+        rag.ingest(reindex=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])
