@@ -108,8 +108,10 @@ class Prompter:
                 shown[place], left = one, left - more
             else:
                 bare += 1
-        complaint = f"{bare} passages were sent without their neighbours: {self._limit}" if bare else ""
-        return tuple(shown), complaint
+        if not bare:
+            return tuple(shown), ""
+        said = f"{bare} of {len(shown)} passages were sent without their neighbours"
+        return tuple(shown), f"{said}: {self._limit}"
 
     @property
     def _limit(self) -> str:

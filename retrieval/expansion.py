@@ -110,7 +110,7 @@ class _Grown:
                 "document, so its order is not known"
             )
         if self.misfits:
-            said.append(f"{self.misfits} were left out: their text does not continue the passage's")
+            said.append(f"left out, since their text does not continue the passage's: {self.misfits}")
         return said
 
 
