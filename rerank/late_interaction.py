@@ -99,7 +99,10 @@ class LateInteraction:
         question = self._encoder.encode_query(query)
         tokens = question.tokens
         if tokens is None or not len(tokens):
-            raise ModelError(f"{self.name}: the encoder gives no token vectors")
+            raise ModelError(
+                "the encoder gives no token vectors (one behind an endpoint has none); "
+                "take another strategy, or late-interaction(model=…)"
+            )
         legible = [candidate for candidate in candidates if candidate.chunk.legible]
         found = self._stored(tokens, legible)
         missing = {candidate.id: candidate for candidate in legible if candidate.id not in found}

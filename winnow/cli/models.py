@@ -41,7 +41,7 @@ def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
             table.add_row(
                 safe(model.name),
                 safe(model.used_as),
-                inventory.readable(model.bytes),
+                "" if model.here and model.bytes is None else inventory.readable(model.bytes),
                 safe(model.place, "" if model.here else "yellow"),
             )
         out().print(table)
