@@ -373,7 +373,7 @@ def test_a_chat_in_the_shell_keeps_its_history_and_survives_ctrl_c(
     terminal.until("winnow log show").until("> ").type("And when?\n")
     terminal.until("word word")
     process.send_signal(signal.SIGINT)
-    terminal.until("stopped; this answer is not logged").until("> ").type("/new\n")
+    terminal.until("stopped; an answer that was cut short is not logged").until("> ").type("/new\n")
     terminal.until("> ").type("Who wrote Hamlet?\n")
     terminal.until("Goodbye [1].").until("> ").type("\x04")
     assert process.wait(60) == 0

@@ -87,7 +87,7 @@ class _Talk:
             try:
                 self._ask(line)
             except KeyboardInterrupt:
-                note("stopped; this answer is not logged")
+                note("stopped; an answer that was cut short is not logged")
             except WinnowError as error:
                 self.failed = True
                 report(error, self._as_json)
