@@ -62,19 +62,27 @@ class Chunker:
         outline = Outline(document)
         contexts = Contexts(document.title, self._length, self._context, _CHARACTERS_PER_TOKEN)
         room = self._limit - max(contexts.path(headings).tokens for headings in outline.paths())
-        spans = self._whole(document.text, room) or list(self._spans(document, room))
-        found: list[tuple[Span, Path]] = []
+        whole = self._whole(document.text, room)
+        spans = whole or self._within_the_limit(document, outline, contexts, room)
+        found = [(_with_base(document.text, span), contexts.path(outline.path(span))) for span in spans]
+        return _numbered(document, found, outline, rows)
+
+    def _within_the_limit(
+        self, document: Document, outline: Outline, contexts: Contexts, room: int
+    ) -> Iterator[Span]:
+        """The splitter's spans, those halved that are too long after all: joined ones, by their context."""
+        text = document.text
+        spans = list(self._spans(document, room))
+        lengths = dict(zip(spans, self._lengths(text, spans), strict=True))
         stack = spans[::-1]
-        lengths = dict(zip(spans, self._lengths(document.text, spans), strict=True))
         while stack:
             span = stack.pop()
+            length = lengths[span] if span in lengths else self._length(text[slice(*span)])
             path = contexts.path(outline.path(span))
-            length = lengths[span] if span in lengths else self._length(document.text[slice(*span)])
-            if length + path.tokens > self._limit and (halves := self._halves(document.text, span)):
+            if length + path.tokens > self._limit and (halves := self._halves(text, span)):
                 stack.extend(reversed(halves))
             else:
-                found.append((_with_base(document.text, span), path))
-        return _numbered(document, found, outline, rows)
+                yield span
 
     def _whole(self, text: str, room: int) -> list[Span]:
         """The whole text as one passage if there is room for it: most records and notes are short."""
