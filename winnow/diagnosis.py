@@ -141,6 +141,8 @@ def _fits(wiring: Wiring, found: Examined) -> Check:
 def _log(wiring: Wiring) -> Check:
     if not wiring.settings.log.enabled:
         return Check("log", "note", "switched off", "log.enabled = true keeps every answer.")
+    if not wiring.settings.logging:
+        return Check("log", "note", "switched off by `winnow log off`", "`winnow log on` keeps every answer.")
     answers = wiring.log.list(limit=1)
     newest = f"newest answer {answers[0].id}" if answers else "no answer yet"
     return Check("log", "ok", f"{wiring.database.shown}; {newest}")

@@ -7,7 +7,7 @@ from dataclasses import replace as changed
 from typing import TYPE_CHECKING
 
 from storage.answer_log import AnswerLog
-from storage.errors import BadInputError
+from storage.errors import BadInputError, SettingsError
 from storage.log_records import EVERY, AnswerFilter
 from storage.records import Answer
 from winnow import portal
@@ -26,6 +26,26 @@ class Log(AnswerLog):
     def __init__(self, wiring: Wiring) -> None:
         super().__init__(wiring.database, redact=wiring.settings.log.redact)
         self._wiring = wiring
+
+    def off(self) -> None:
+        """Log no more answers of this data folder, in any process; what is logged stays and can be read.
+
+        Raises SettingsError where the data folder cannot be written.
+        """
+        settings = self._wiring.settings
+        settings.make_data_dir()
+        try:
+            settings.log_switch.touch()
+        except OSError as error:
+            raise SettingsError(f"cannot write {settings.log_switch}: {error.strerror}") from error
+
+    def on(self) -> None:
+        """Log answers again. Raises SettingsError where the data folder cannot be written."""
+        switch = self._wiring.settings.log_switch
+        try:
+            switch.unlink(missing_ok=True)
+        except OSError as error:
+            raise SettingsError(f"cannot remove {switch}: {error.strerror}") from error
 
     def replay(
         self,

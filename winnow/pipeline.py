@@ -278,7 +278,7 @@ class RAGPipeline:
 
     async def _logged(self, answer: Answer) -> Answer:
         """The answer, saved; a log that cannot be written is a warning on the answer, not a lost answer."""
-        if not self.settings.log.enabled:
+        if not self.settings.logging:
             return answer
         try:
             await anyio.to_thread.run_sync(lambda: self._wiring.log.save(answer))

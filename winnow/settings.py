@@ -241,6 +241,16 @@ class Settings(BaseSettings):
         return init_settings, env_settings, toml, _ProfileSource(settings_cls)
 
     @property
+    def log_switch(self) -> Path:
+        """A file that is there while `winnow log off` holds: no answer of this data folder is logged."""
+        return self.data_dir / "log.off"
+
+    @property
+    def logging(self) -> bool:
+        """Whether answers are logged: by the settings, and not switched off since."""
+        return self.log.enabled and not self.log_switch.exists()
+
+    @property
     def database(self) -> str | Path:
         """Where the log is: SQLAlchemy's URL, or a file."""
         return self.log.url or self.data_dir / "winnow.db"

@@ -269,7 +269,7 @@ class Wiring:
         return self.settings.rerank_api_key(profile)
 
     def _score_cache(self) -> ScoreCache | None:
-        if not (self.settings.rerank.cache and self.settings.log.enabled):
+        if not (self.settings.rerank.cache and self.settings.logging):
             return None
         from storage.score_cache import ScoreCache
 

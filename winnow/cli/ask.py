@@ -101,6 +101,8 @@ def ask(
 
         out().print(rendering.streamed_answer(answer) if pieces else rendering.answer(answer))
         _said(answer.stages, answer.warnings)
+        if not chosen.logging:
+            note("the log is off: this answer is not in it")
         if unused:
             note(f"{', '.join(unused)} is set, and nothing was sent there: nothing here asks for it")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,13 +19,11 @@ from winnow.cli.log_options import (
     Text,
     Until,
     answer_filter,
-    moment,
+    opened,
 )
-from winnow.cli.options import AsJson, DataDir, Rerank, settings
+from winnow.cli.log_upkeep import backup, off, on, prune, redact, vacuum
+from winnow.cli.options import AsJson, DataDir, Rerank
 from winnow.cli.terminal import EXIT_FAILURE, note, out, print_json, reported, warn
-
-if TYPE_CHECKING:
-    from winnow.pipeline import RAGPipeline
 
 app = typer.Typer(help="Look at logged answers, replay, compare and judge them.", no_args_is_help=True)
 
@@ -34,12 +32,6 @@ AnswerId = Annotated[
     str, typer.Argument(metavar="ID", help="An answer's id, or its beginning.", show_default=False)
 ]
 Specs = Annotated[list[str], typer.Option("--rerank", "-r", help="A rerank spec to compare; repeatable.")]
-
-
-def _pipeline(data_dir: Path | None) -> RAGPipeline:
-    from winnow.pipeline import RAGPipeline
-
-    return RAGPipeline.from_settings(settings(data_dir))
 
 
 @app.command("list")
@@ -63,7 +55,7 @@ def list_(
         from winnow.cli import log_rendering
 
         where = answer_filter(text, collection, strategy, status, feedback, since, until, slow, costly)
-        with _pipeline(data_dir) as pipeline:
+        with opened(data_dir) as pipeline:
             summaries = pipeline.log.list(limit, where)
         if as_json:
             print_json([jsonable.summary(summary) for summary in summaries])
@@ -90,7 +82,7 @@ def show(
         from winnow import jsonable
         from winnow.cli import log_rendering, rendering
 
-        with _pipeline(data_dir) as pipeline:
+        with opened(data_dir) as pipeline:
             answer = pipeline.log.get(answer_id)
         if collection is not None and answer.collection != collection:
             raise NotFoundError(
@@ -125,7 +117,7 @@ def replay(
         from winnow import jsonable
         from winnow.cli import log_rendering
 
-        with _pipeline(data_dir) as pipeline:
+        with opened(data_dir) as pipeline:
             done = pipeline.log.replay(answer_id, rerank, answerer=answerer, top_k=top_k, save=save)
         if as_json:
             print_json(jsonable.replay(done))
@@ -156,7 +148,7 @@ def compare(
         from winnow.cli.bars import progress_bars
 
         where = answer_filter(text, collection, None, None, feedback, since, None, None, None)
-        with _pipeline(data_dir) as pipeline, progress_bars() as progress:
+        with opened(data_dir) as pipeline, progress_bars() as progress:
             rows = pipeline.log.compare(specs, where, last=last, progress=progress)
         if html is not None:
             from winnow.comparison_report import write_report
@@ -182,7 +174,7 @@ def regress(
         from winnow.cli import log_rendering
         from winnow.cli.bars import progress_bars
 
-        with _pipeline(data_dir) as pipeline, progress_bars() as progress:
+        with opened(data_dir) as pipeline, progress_bars() as progress:
             row = pipeline.log.regress(progress=progress)
         passed = row.ndcg is not None and row.ndcg >= floor
         if as_json:
@@ -212,7 +204,7 @@ def feedback(
 
         from winnow.cli.log_options import grades
 
-        with _pipeline(data_dir) as pipeline:
+        with opened(data_dir) as pipeline:
             kept = pipeline.log.feedback(answer_id, good=good, note=remark, grades=grades(passage or []))
         if as_json:
             print_json({**asdict(kept), "notes": list(kept.notes)})
@@ -229,7 +221,7 @@ def stats(since: Since = None, data_dir: DataDir = None, as_json: AsJson = False
         from winnow.cli import log_rendering
 
         where = answer_filter("", None, None, None, None, since, None, None, None)
-        with _pipeline(data_dir) as pipeline:
+        with opened(data_dir) as pipeline:
             rows = pipeline.log.stats(where)
         if as_json:
             print_json([asdict(row) for row in rows])
@@ -253,7 +245,7 @@ def export(
         from winnow import jsonable
 
         where = answer_filter(text, collection, None, None, feedback_is, since, None, None, None)
-        with _pipeline(data_dir) as pipeline:
+        with opened(data_dir) as pipeline:
             count = pipeline.log.export(form, target, where, shape=jsonable.answer)
         if as_json:
             print_json({"written": count, "target": str(target)})
@@ -261,64 +253,5 @@ def export(
             note(f"{count} written to {target}")
 
 
-@app.command()
-def prune(
-    older_than: Annotated[str, typer.Option("--older-than", help="A date, or an age: 90d, 12h.")],
-    judged: Annotated[bool, typer.Option("--judged", help="Forget judged answers too.")] = False,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """Forget old answers; those with feedback are kept."""
-    with reported(as_json):
-        from dataclasses import asdict
-
-        with _pipeline(data_dir) as pipeline:
-            pruned = pipeline.log.prune(moment(older_than), judged=judged)
-        if as_json:
-            print_json(asdict(pruned))
-        else:
-            note(f"{pruned.answers} answers, {pruned.passages} passages forgotten; {pruned.kept} judged kept")
-
-
-@app.command()
-def redact(
-    patterns: Annotated[list[str], typer.Argument(help="Regular expressions.", show_default=False)],
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """Overwrite what matches, everywhere in the log. `log.redact` in the settings does it before writing."""
-    with reported(as_json):
-        with _pipeline(data_dir) as pipeline:
-            changed = pipeline.log.redact(patterns)
-        if as_json:
-            print_json({"changed": changed})
-        else:
-            note(f"{changed} rows changed")
-
-
-@app.command()
-def vacuum(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Give the space of forgotten answers back to the disk."""
-    with reported(as_json):
-        with _pipeline(data_dir) as pipeline:
-            freed = pipeline.log.vacuum()
-        if as_json:
-            print_json({"bytes_freed": freed})
-        else:
-            note(f"{freed / 1024**2:.1f} MB freed")
-
-
-@app.command()
-def backup(
-    target: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """Copy the log while others may be writing to it."""
-    with reported(as_json):
-        with _pipeline(data_dir) as pipeline:
-            pipeline.log.backup(target)
-        if as_json:
-            print_json({"target": str(target)})
-        else:
-            note(f"written to {target}")
+for command in (prune, redact, off, on, vacuum, backup):
+    app.command()(command)

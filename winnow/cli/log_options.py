@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from winnow.cli.options import settings
+
 if TYPE_CHECKING:
     from storage.log_records import AnswerFilter
+    from winnow.pipeline import RAGPipeline
 
 StatusWord = Literal["ok", "repaired", "partial", "fallback"]
 FeedbackWord = Literal["good", "bad", "judged", "any", "none"]
@@ -34,6 +38,13 @@ AnswererName = Annotated[
 
 _AGE = re.compile(r"(\d+)([dhm])")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
+
+
+def opened(data_dir: Path | None) -> RAGPipeline:
+    """The pipeline whose log a command is about."""
+    from winnow.pipeline import RAGPipeline
+
+    return RAGPipeline.from_settings(settings(data_dir))
 
 
 def answer_filter(
