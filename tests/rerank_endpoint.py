@@ -199,6 +199,10 @@ class Author(Oracle):
         self._graded = grade
         self._ask = ask
 
+    def __call__(self, request: Request) -> str:
+        """The reply to a request, or to a word about an earlier reply to it."""
+        return self.reply(request.body["messages"][1]["content"])
+
     def reply(self, prompt: str) -> str:
         """The reply to a prompt of winnow's."""
         texts = [text for _, text in _PASSAGE.findall(prompt)]
