@@ -1,4 +1,4 @@
-"""`winnow log prune`, `redact`, `off`, `on`, `vacuum` and `backup`: keeping the log small, private and safe."""
+"""`winnow log prune`, `redact`, `off`, `on`, `vacuum`, `backup`: keeping the log small, private and safe."""
 
 from __future__ import annotations
 
