@@ -9,7 +9,7 @@ from ingest.batches import Batch, Closing, Encoded, pending
 from ingest.engine import Encodes
 from ingest.plan import Decision, Planner, had_passages
 from ingest.record_files import note
-from ingest.report import ILLEGIBLE, DocumentResult
+from ingest.report import ILLEGIBLE, DocumentResult, cut_warning
 from ingest.tasks import Done, Parsed, Refused
 from storage.manifest import DocumentRow, Manifest
 from storage.records import Chunk, Usage
@@ -173,7 +173,11 @@ class Assembly:
         assert document is not None  # an ending has one of the two
         if ending.file is None:
             return document.closing()
-        warnings = (*ending.warnings, *_illegible(ending.file), *_cut(ending.file))
+        warnings = (
+            *ending.warnings,
+            *_illegible(ending.file),
+            *cut_warning(ending.file.cut, ending.file.chunks),
+        )
         row = replace(document.row, warnings=warnings)
         old = ending.file.decision.old
         replaced = old is not None and old.status == "ingested"
@@ -228,9 +232,3 @@ def _illegible(file: OpenFile) -> tuple[str, ...]:
         f"{file.illegible} of {file.chunks} passages {ILLEGIBLE}: lexical search only; "
         "the profile `multilingual` reads them",
     )
-
-
-def _cut(file: OpenFile) -> tuple[str, ...]:
-    if not file.cut:
-        return ()
-    return (f"{file.cut} of {file.chunks} passages are longer than the encoder reads: their ends were cut",)

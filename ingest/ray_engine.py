@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +19,7 @@ from ingest.batches import Embedder, Encoded, pending
 from ingest.encoding import LexicalEncoder, PassageEncoder
 from ingest.engine import Encodes, Parses
 from ingest.pool import Pool
+from ingest.report import cut_warning
 from ingest.tasks import Done, Parsed, Refused, Reply, Setup, Task
 from storage.errors import MissingDependencyError, StoreError, WinnowError
 from storage.manifest import Manifest
@@ -229,15 +230,18 @@ class _Storing:
         items: list[Travelling] = [pickle.loads(item) for item in batch["item"]]
         chunks = [chunk for _, reply in items if isinstance(reply, Parsed) for chunk in reply.chunks]
         legible: dict[str, bool] = {}
+        cut: set[str] = set()
         for start in range(0, len(chunks), _PASSAGES_A_BATCH):
             encoded = self._embedder.encode(chunks[start : start + _PASSAGES_A_BATCH])
             self._store.upsert(encoded.points)
             legible |= {point.chunk.id: point.chunk.legible for point in encoded.points}
-        return {"item": [pickle.dumps((task, _without_text(reply, legible))) for task, reply in items]}
+            cut |= {encoded.points[place].chunk.id for place in encoded.cut}
+        return {"item": [pickle.dumps((task, _without_text(reply, legible, cut))) for task, reply in items]}
 
 
-def _without_text(reply: Parsed | _End, legible: Mapping[str, bool]) -> Parsed | _End:
+def _without_text(reply: Parsed | _End, legible: Mapping[str, bool], cut: Container[str]) -> Parsed | _End:
     if not isinstance(reply, Parsed):
         return reply
     light = (replace(chunk, text="", metadata={}, legible=legible[chunk.id]) for chunk in reply.chunks)
-    return replace(reply, chunks=tuple(light))
+    warnings = cut_warning(sum(chunk.id in cut for chunk in reply.chunks), len(reply.chunks))
+    return replace(reply, chunks=tuple(light), warnings=(*reply.warnings, *warnings))

@@ -25,6 +25,13 @@ STATUSES: tuple[DocumentStatus, ...] = (
 ILLEGIBLE = "cannot be read by the encoder"
 
 
+def cut_warning(cut: int, of: int) -> tuple[str, ...]:
+    """The warning of a document with passages that are longer than the encoder reads, if there are any."""
+    if not cut:
+        return ()
+    return (f"{cut} of {of} passages are longer than the encoder reads: their ends were cut",)
+
+
 @dataclass(frozen=True, slots=True)
 class DocumentResult:
     """What became of one file. `chunks` counts its passages in the collection after the run."""
