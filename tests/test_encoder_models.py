@@ -14,9 +14,11 @@ import pytest
 from retrieval.devices import chosen_device, device_among, precision
 from retrieval.encoder import Encoder, load_encoder
 from retrieval.models import DEFAULT_MODEL, LocatedModel, locate
+from retrieval.openai_embeddings import estimating_tokenizer
 from retrieval.prompts import Prompts, chosen_prompts, family_prompts, own_prompts
 from storage.errors import ModelError, SettingsError
 from tests import tiny_models
+from tests.fakes import FixedModel
 
 TEXTS = [
     "Late interaction compares token vectors with MaxSim.",
@@ -278,3 +280,22 @@ def test_half_precision_only_where_it_is_exact_enough(
 ) -> None:
     """Half precision on NVIDIA's GPUs alone, and never a float16 for models that outgrow it."""
     assert precision(device, config, bfloat16=bfloat16) == expected
+
+
+@pytest.mark.parametrize(
+    ("vectors", "said"),
+    [
+        ([[1.0, 0.0]], "2 dimensions, not 3"),
+        ([[1.0, float("nan"), 0.0]], "not made of numbers"),
+        ([[1.0, float("inf"), 0.0]], "not made of numbers"),
+        ([], "0 vectors for 1 texts"),
+        ([[1.0, 0.0, 0.0]] * 2, "2 vectors for 1 texts"),
+    ],
+)
+def test_vectors_that_cannot_be_right_go_nowhere(vectors: list[list[float]], said: str) -> None:
+    """Whatever model made them: a wrong width, a wrong count and what is no number are errors."""
+    encoder = Encoder("fixed", FixedModel(3, *vectors), estimating_tokenizer())
+    with pytest.raises(ModelError, match=said):
+        encoder.encode_passages(["text"], tokens=False)
+    with pytest.raises(ModelError, match=said):
+        encoder.encode_query("text")
