@@ -31,7 +31,8 @@ class Resolved:
         """What is wrong with the citing, or nothing."""
         if self.unknown:
             markers = ", ".join(f"[{marker}]" for marker in self.unknown)
-            return f"the answer cites {markers}, but {self.given} passages were given"
+            given = "1 passage was" if self.given == 1 else f"{self.given} passages were"
+            return f"the answer cites {markers}, but {given} given"
         return "" if self.citations else "the answer cites no passage"
 
 
