@@ -351,7 +351,7 @@ def test_a_persons_report(words: list[object], asked: Path) -> None:
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_asked(
-    words: list[object], endpoint: Endpoint, arguments: list[str], said_so: str
+    words: list[object], out: Path, endpoint: Endpoint, arguments: list[str], said_so: str
 ) -> None:
     """Exit code 2 (JSON under --json), no call, no file."""
     Path("bad.jsonl").write_text('{"text": "fine"}\n{"txt": "not"}\n')
@@ -362,6 +362,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_asked(
     error = json.loads(result.stdout)["error"]
     assert said_so in error["message"] + error["way_out"]
     assert endpoint.requests == []
+    assert not list(out.parent.glob("out.jsonl*"))
 
 
 def test_a_file_of_somebody_elses_is_not_replaced(words: list[object], out: Path, asked: Path) -> None:

@@ -50,6 +50,8 @@ class Journal:
         if self._file is not None:
             self._file.close()
             self._file = None
+            if self._path.stat().st_size == 0:
+                self._path.unlink()
 
     def recalled(self, request: Request) -> Completion | None:
         """See `rerank.calls.Replies`."""

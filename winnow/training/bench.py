@@ -68,7 +68,7 @@ class Bench:
 @contextmanager
 def bench(plan: SynthesisPlan, wiring: Wiring) -> Iterator[Bench]:
     """The parts of a plan, from settings. Raises BadInputError for a file that is not ours to replace."""
-    if plan.out.exists() and not plan.journal.exists():
+    if plan.out.exists() and plan.out.stat().st_size and not plan.journal.exists():
         raise BadInputError(
             f"{plan.out} is there already, and was not made by `winnow synthesize`",
             way_out="Name another file, or move that one away.",

@@ -70,14 +70,8 @@ def synthesize(
 
 def estimate(plan: SynthesisPlan, wiring: Wiring, progress: Progress = silent) -> Estimate:
     """What `synthesize` would ask at most, and about what that costs. Nothing is asked."""
-    had_journal = plan.journal.exists()
-    try:
-        with bench(plan, wiring) as parts:
-            units = _units(plan, parts)
-            return portal.call(_estimated, plan, parts, units, progress)
-    finally:
-        if not had_journal:
-            plan.journal.unlink(missing_ok=True)
+    with bench(plan, wiring) as parts:
+        return portal.call(_estimated, plan, parts, _units(plan, parts), progress)
 
 
 @dataclass(slots=True)
