@@ -124,15 +124,16 @@ class OpenAIEmbeddings:
         """Vectors of one group: in one request if the endpoint agrees, else in several."""
         from openai import APIStatusError
 
+        form = self._format
         try:
             with translated(self._model, self._base_url):
-                return self._asked(group)
+                return self._asked(group, form)
         except ModelError as refused:
             error = refused.__cause__
             if not isinstance(error, APIStatusError) or error.status_code not in (400, 413, 422):
                 raise
             said = words(error)
-            if self._format == "base64" and _FORMAT.search(said):
+            if form == "base64" and _FORMAT.search(said):
                 self._format = "float"
                 return self._embedded(group, cuts)
             if error.status_code != 413 and ("dimension" in said or not _TOO_MUCH.search(said)):
@@ -146,12 +147,12 @@ class OpenAIEmbeddings:
                 self._most_texts = min(self._most_texts, half)
         return [*self._embedded(group[:half]), *self._embedded(group[half:])]
 
-    def _asked(self, group: Sequence[_Sent]) -> list[Encoding]:
+    def _asked(self, group: Sequence[_Sent], form: str) -> list[Encoding]:
         body: dict[str, Any] = {"dimensions": self._asked_dim} if self._asked_dim else {}
         raw = self._client.embeddings.with_raw_response.create(
             model=self._model,
             input=[one.text for one in group],
-            encoding_format=self._format,  # type: ignore[arg-type]  # one of the two that there are
+            encoding_format=form,  # type: ignore[arg-type]  # one of the two that there are
             extra_headers=self._headers,
             **body,
         )
