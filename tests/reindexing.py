@@ -10,7 +10,11 @@ from tests.tiny_models import bert_encoder
 from winnow.pipeline import RAGPipeline
 from winnow.settings import Settings
 
-COUNT = 6
+# What the tiny encoders' vocabulary was made from: they read nothing else.
+_WORDS = (
+    *("reranker", "reads", "question", "passage", "together", "Late"),
+    *("interaction", "compares", "token", "vectors", "Judge", "whether"),
+)
 
 
 def encoders(folder: Path) -> tuple[Path, Path]:
@@ -21,13 +25,14 @@ def encoders(folder: Path) -> tuple[Path, Path]:
 def write(docs: Path, *numbers: int) -> None:
     docs.mkdir(parents=True, exist_ok=True)
     for number in numbers:
-        body = "\n\n".join(f"the cat of house {number} has room {room}." for room in range(12))
-        (docs / f"{number}.md").write_text(f"# house {number} 房\n\n{body}\n", encoding="utf-8")
+        one, two = _WORDS[number % len(_WORDS)], _WORDS[number // len(_WORDS)]
+        body = "\n\n".join(f"The lazy dog {one} jumps over the quick {two} and {word}." for word in _WORDS)
+        (docs / f"{number}.md").write_text(f"# The {one} {two} 文档\n\n{body}\n", encoding="utf-8")
 
 
-def pipeline(data: Path, encoder: Path) -> RAGPipeline:
+def pipeline(data: Path, encoder: Path, store: dict[str, object] | None = None) -> RAGPipeline:
     chosen = {"model": str(encoder), "device": "cpu"}
-    settings = Settings.load(data_dir=data, encoder=chosen, ingest={"workers": 1}, log={"enabled": True})
+    settings = Settings.load(data_dir=data, encoder=chosen, ingest={"workers": 1}, store=store or {})
     return RAGPipeline.from_settings(settings)
 
 

@@ -36,8 +36,8 @@ def _stores(kind: str, folder: Path) -> Iterator[CollectionStores]:
             yield stores
     else:
         with (
-            serving_grpc() as wire,
-            closing(ServerStores.connect("http://127.0.0.1:6333", grpc_port=wire.port)) as stores,
+            serving_grpc() as grpc_wire,
+            closing(ServerStores.connect("http://127.0.0.1:6333", grpc_port=grpc_wire.port)) as stores,
         ):
             yield stores
 

@@ -12,6 +12,7 @@ import pytest
 from storage.edge import EdgeStores
 from storage.errors import FingerprintMismatchError, NotFoundError, StoreLockedError
 from storage.tuning import Tuning
+from tests.qdrant_wire import serving
 from tests.reindexing import content, encoders, pipeline, write
 from winnow.rebuilding import Choices, reindex
 
@@ -47,16 +48,16 @@ def place(made: Place, tmp_path: Path) -> Place:
 def test_another_encoder_is_named_and_refused_until_reindex(place: Place) -> None:
     """Plain ingest and search say what differs and how to go on; --reindex makes it fit."""
     with pipeline(place.data, place.other) as rag:
-        for act in (lambda: rag.ingest(place.docs), lambda: rag.search("cat")):
+        for act in (lambda: rag.ingest(place.docs), lambda: rag.search("dog")):
             with pytest.raises(FingerprintMismatchError, match="encoder") as caught:
                 act()
             assert "ingest --reindex -c default" in caught.value.way_out
         report = rag.ingest(reindex=True)
         assert report.totals["ingested"] == 6
-        assert rag.search("the cat of house 3").candidates
+        assert rag.search("The lazy dog jumps").candidates
         assert rag.ingest(place.docs).totals["unchanged"] == 6
     with pipeline(place.data, place.one) as rag, pytest.raises(FingerprintMismatchError):
-        rag.search("cat")
+        rag.search("dog")
 
 
 def test_another_chunker_is_named_by_ingest_and_does_not_hinder_asking(place: Place) -> None:
@@ -64,7 +65,7 @@ def test_another_chunker_is_named_by_ingest_and_does_not_hinder_asking(place: Pl
     path = place.data / "collections" / "default" / "fingerprint.json"
     path.write_text(path.read_text().replace("winnow-", "winnow-0.", 1))
     with pipeline(place.data, place.one) as rag:
-        assert rag.search("cat").candidates
+        assert rag.search("dog").candidates
         with pytest.raises(FingerprintMismatchError, match="chunker"):
             rag.ingest(place.docs)
         rag.ingest(place.docs, reindex=True)
@@ -86,13 +87,13 @@ def test_questions_are_answered_while_it_is_built_and_after_the_swap(place: Plac
     """The pipeline that re-indexes asks the old one until the end; the next question asks the new one."""
     asked: list[int] = []
     with pipeline(place.data, place.one) as rag:
-        rag.search("cat")
+        rag.search("dog")
         held = rag.wiring.collection()
-        rag.ingest(reindex=True, progress=lambda _: asked.append(len(rag.search("house 2").candidates)))
+        rag.ingest(reindex=True, progress=lambda _: asked.append(len(rag.search("quick fox").candidates)))
         assert asked
         assert all(asked)
         assert held.count() > 0, "a question on its way is not cut off"
-        assert rag.search("house 2").candidates
+        assert rag.search("the quick question").candidates
         assert rag.wiring.collection().generation != held.generation
 
 
@@ -194,7 +195,7 @@ def test_what_was_deleted_between_two_attempts_does_not_come_back(place: Place) 
 def test_records_are_read_by_their_columns_again(tmp_path: Path, place: Place) -> None:
     """The columns are in the manifest: nobody has to name them a second time."""
     records = tmp_path / "records.jsonl"
-    records.write_text('{"key": "a", "words": "the cat"}\n{"key": "b", "words": "a house"}\n')
+    records.write_text('{"key": "a", "words": "the dog"}\n{"key": "b", "words": "the fox"}\n')
     from ingest.loaders.base import Columns
 
     with pipeline(place.data, place.one) as rag:
@@ -264,3 +265,23 @@ def test_the_fingerprint_names_the_lexical_settings_with_their_average_length() 
     from retrieval.lexical import AVERAGE_LENGTH, LexicalEncoder
 
     assert f"{AVERAGE_LENGTH:g}" in LexicalEncoder.id
+
+
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
+def test_on_a_server_a_long_lived_pipeline_follows_the_swap(place: Place) -> None:
+    """Another process that has the collection open asks the new one, or says what differs."""
+    docs = place.data.parent / "papers"
+    write(docs, 1, 2)
+    with serving() as wire:
+        store = {"url": wire.url, "prefer_grpc": False}
+        with pipeline(place.data, place.one, store) as rag, pipeline(place.data, place.one, store) as other:
+            rag.ingest(docs)
+            assert other.search("lazy dog").candidates
+            rag.ingest(reindex=True)
+            assert other.search("lazy dog").candidates
+            assert other.wiring.collection().generation == rag.wiring.stores.generation("default") != ""
+        with pipeline(place.data, place.other, store) as rag:
+            rag.ingest(reindex=True)
+            assert rag.wiring.stores.leftovers() == {}
+        with pipeline(place.data, place.one, store) as rag, pytest.raises(FingerprintMismatchError):
+            rag.search("lazy dog")

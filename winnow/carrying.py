@@ -14,7 +14,7 @@ from ingest.batches import Embedder
 from ingest.report import DocumentResult, IngestReport
 from storage.errors import StoreError
 from storage.manifest import DocumentRow, Manifest
-from storage.records import Chunk
+from storage.records import Chunk, Usage
 from storage.store import CollectionStore
 from winnow.sources import Sources, owners
 
@@ -31,9 +31,15 @@ class Carried:
     results: list[DocumentResult] = field(default_factory=list)
     embedded: int = 0
     illegible: int = 0
+    usage: Usage = field(default_factory=Usage)
 
     def report(self) -> IngestReport:
-        return IngestReport(documents=tuple(self.results), embedded=self.embedded, illegible=self.illegible)
+        return IngestReport(
+            documents=tuple(self.results),
+            embedded=self.embedded,
+            illegible=self.illegible,
+            usage=self.usage,
+        )
 
 
 @dataclass(slots=True)
@@ -70,6 +76,7 @@ class Carrier:
         self._found: dict[str, _Found] = {}
         self._wanted: dict[str, bool] = {}
         self._broken = ""
+        self._cut: dict[str, int] = {}
         self._done = Carried()
 
     def carry(self, old: CollectionStore | None) -> Carried:
@@ -136,6 +143,10 @@ class Carrier:
         self._target.upsert(encoded.points)
         self._done.embedded += encoded.legible.count(True)
         self._done.illegible += encoded.legible.count(False)
+        self._done.usage += encoded.usage
+        for place in encoded.cut:
+            document = chunks[place].document_id
+            self._cut[document] = self._cut.get(document, 0) + 1
         for chunk in chunks:
             found = self._found.setdefault(chunk.document_id, _Found(chunk))
             found.places.append((chunk.ordinal, chunk.id))
@@ -198,15 +209,19 @@ class Carrier:
         containers = {row.source for row in rows if not row.chunk_ids}
         chunks: dict[str, int] = {}
         missing: dict[str, int] = {}
+        cut: dict[str, int] = {}
         for row in rows:
             owner = next((owner for owner in owners(row.source) if owner in containers), row.source)
             chunks[owner] = chunks.get(owner, 0) + len(row.chunk_ids)
             known = self._known.get(row.id)
             lost = len(known.chunk_ids) - len(row.chunk_ids) if known is not None else 0
             missing[owner] = missing.get(owner, 0) + max(0, lost)
+            cut[owner] = cut.get(owner, 0) + self._cut.get(row.id, 0)
         for source, count in chunks.items():
             why = "is refused now" if self._sources.reads(source) else "is gone"
             warnings = [f"its file {why}: its stored passages were encoded again, cut as they were"]
             if missing[source]:
                 warnings.append(f"{missing[source]} of its passages could not be read and are lost")
+            if cut[source]:
+                warnings.append(f"{cut[source]} of them are longer than the encoder reads")
             self._done.results.append(DocumentResult(source, _INGESTED, "", count, tuple(warnings)))

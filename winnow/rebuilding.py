@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from storage.errors import NotFoundError, StoreCorruptError, StoreLockedError
 from storage.manifest import DocumentRow, Manifest
+from storage.records import Usage
 from winnow.indexing import build_where_it_pays
 from winnow.sources import Sources
 
@@ -218,6 +219,7 @@ def _merged(reports: Sequence[IngestReport], skipped: Mapping[str, int], seconds
         embedded=sum(report.embedded for report in reports),
         illegible=sum(report.illegible for report in reports),
         skipped=skipped,
+        usage=sum((report.usage for report in reports), Usage()),
     )
 
 
