@@ -5,7 +5,9 @@
 FOLDER holds manifest.csv with the columns path, format, expect, kind, note. Without --full the run is a dry
 one: everything is parsed and cut, a sample is encoded, nothing is kept. Prints a line for each file that is
 not plain text taken plainly (--all: for every file), then each parallel file that differs from its .txt.
-Exits with 1 where a file does not behave as expected.
+A PDF that is expected as text and refused is looked into object by object: one that holds no text, field,
+note or bookmark at all is marked `void`, since no reader of text can meet that expectation.
+Exits with 1 where any other file does not behave as expected.
 """
 
 from __future__ import annotations
@@ -87,6 +89,20 @@ def ingest(folder: Path, *, dry_run: bool) -> IngestReport:
             store.close()
 
 
+def is_void(path: Path, item: Expectation) -> bool:
+    """Whether a PDF that should be text draws nothing but pictures and lines."""
+    if item.format != "pdf" or item.expect != "text":
+        return False
+    import pypdfium2
+
+    with pypdfium2.PdfDocument(path) as document:
+        drawn = (thing.type for page in document for thing in page.get_objects(max_depth=15))
+        annotations = sum(pypdfium2.raw.FPDFPage_GetAnnotCount(page) for page in document)
+        return (
+            pypdfium2.raw.FPDF_PAGEOBJ_TEXT not in drawn and not annotations and not any(document.get_toc())
+        )
+
+
 def plain(text: str) -> str:
     """What is left of Markdown's marks and of white space when only the words count."""
     return "".join(_MARKS.sub("", text).split())
@@ -130,25 +146,33 @@ def main() -> int:
     report = ingest(chosen.folder, dry_run=not chosen.full)
     results = {result.path: result for result in report.documents}
     root = chosen.folder.absolute().as_posix()
-    unmet, counts = [], Counter[str]()
-    print(f"{'':4}{'path':62} {'expect':18} {'became':11} why")
+    unmet, void, counts = [], [], Counter[str]()
+    print(f"{'':5}{'path':62} {'expect':18} {'became':11} why")
     for item in expected:
         result = results.get(f"{root}/{item.path}")
         good = meets(item.expect, result)
         became = result.status if result else "missing"
         counts[f"{item.expect} → {became}"] += 1
-        if not good:
+        mark = "ok" if good else "NOT"
+        if not good and result and result.status == "refused" and is_void(chosen.folder / item.path, item):
+            mark = "void"
+            void.append(item.path)
+        elif not good:
             unmet.append(item.path)
         if chosen.all or not good or item.kind == "bad" or became == "refused":
             why = "; ".join(filter(None, [result.reason, *result.warnings])) if result else ""
-            print(f"{'ok' if good else 'NOT':4}{item.path[-60:]:62} {item.expect:18} {became:11} {why[:160]}")
+            print(f"{mark:5}{item.path[-60:]:62} {item.expect:18} {became:11} {why[:160]}")
     print()
     apart = [(path, ratio) for path, ratio in similarities(chosen.folder, expected) if ratio < SIMILAR]
     for path, ratio in apart:
         print(f"NOT {path}: similarity {ratio:.4f} to its .txt")
     for line, count in sorted(counts.items()):
         print(f"{count:5}  {line}")
-    print(f"{len(expected) - len(unmet)} of {len(expected)} as expected")
+    print(f"{len(expected) - len(unmet) - len(void)} of {len(expected)} as expected")
+    print(
+        f"{len(void)} are expected as text and hold none: no text object, field, note or bookmark on any page"
+    )
+    print(f"{len(unmet)} otherwise")
     print(f"{len(apart)} parallel files below a similarity of {SIMILAR}")
     print(f"{report.seconds:.1f} s, {report.totals['chunks']} passages")
     return 1 if unmet or apart else 0
