@@ -38,12 +38,12 @@ def ingest(wiring: Wiring, name: str, paths: Sequence[str | Path], choices: Inge
     """
     from ingest.discover import discover
 
-    if not paths and not choices.reindex:
+    on_ray = (choices.engine or wiring.settings.ingest.engine) == "ray"
+    if not paths and (on_ray or not choices.reindex):
         raise BadInputError(
             "there is nothing to ingest", way_out="Name files or folders: winnow ingest PATH..."
         )
     discover(paths)  # a mistyped path makes no collection
-    on_ray = (choices.engine or wiring.settings.ingest.engine) == "ray"
     if choices.reindex and not on_ray and rebuilding.must_be_beside(wiring, name, paths):
         return _beside(wiring, name, paths, choices)
     return _in_place(wiring, name, paths, choices)
