@@ -5,85 +5,22 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
-from rerank.calls import Lost, Request
+from rerank.calls import Request
 from rerank.templates import language_of
 from rerank.training.duplicates import Duplicates, folded
 from rerank.training.forms import ANSWERING, GRADES, MISLEADING, QUERIES, Form
-from rerank.training.records import TOP_GRADE, LabelledPassage, Provenance, TrainingRecord
-from rerank.training.scribe import Scribe, requested
+from rerank.training.records import TOP_GRADE, LabelledPassage, TrainingRecord
 from storage.records import Candidate, Chunk, Usage
-from winnow.training.bench import Bench
-from winnow.training.checking import Check
+from winnow.training.making import LATER, Made, Tools, divided, false, labelled, lost, rejected
 from winnow.training.plans import LabelPlan, PassagePlan, QueryPlan
 from winnow.training.questions import AskedQuestion
-
-U = TypeVar("U", contravariant=True)
 
 # A question longer than this is no question any more.
 _LONGEST = 500
 # What stands for a written text in an estimate.
 _SOME_WORDS = "word " * 150
-_LATER: tuple[Lost, ...] = ("not asked", "failed")
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What became of one passage or question. `left` counts what could not be asked now."""
-
-    records: tuple[TrainingRecord, ...] = ()
-    rejected: Counter[str] = field(default_factory=Counter)
-    dropped: Counter[str] = field(default_factory=Counter)
-    left: int = 0
-
-    def __add__(self, other: Made) -> Made:
-        return Made(
-            self.records + other.records,
-            self.rejected + other.rejected,
-            self.dropped + other.dropped,
-            self.left + other.left,
-        )
-
-
-class Recipe(Protocol, Generic[U]):
-    async def make(self, unit: U) -> Made: ...
-
-    async def requests(self, unit: U) -> Sequence[Request]:
-        """What `make` may ask at most; where a request holds replies, something of their length instead."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What recipes share: the bench, one run's scribe and check, and the templates' hash."""
-
-    bench: Bench
-    scribe: Scribe
-    check: Check
-
-    def request(
-        self, form: Form[Any], language: str, n: int, question: str = "", passages: Sequence[str] = ()
-    ) -> Request:
-        return requested(self.bench.templates, form, language, n, question=question, passages=passages)
-
-    def check_requests(self, question: str, passages: Sequence[str]) -> list[Request]:
-        """What checking so many passages asks."""
-        language = language_of(question)
-        return [self.request(GRADES, language, len(passages), question, passages)] * self.check.calls
-
-    def provenance(self, method: str, prompt: str, origin: str, cost: float | None, *made: str) -> Provenance:
-        """Where a record comes from; `made` are the texts that tell it from others."""
-        return Provenance(
-            method=method,
-            model=self.bench.chat.model,
-            prompt=prompt,
-            collection=self.bench.collection,
-            origin=origin,
-            created_at=self.bench.journal.time_of(method, *made),
-            cost=cost,
-        )
 
 
 class Queries:
@@ -99,8 +36,8 @@ class Queries:
             QUERIES, language_of(unit.text), self._plan.per_passage, passages=[unit.encoded_text]
         )
         if reading.value is None:
-            return _lost(reading.lost)
-        share = _divided(reading.usage, len(reading.value))
+            return lost(reading.lost)
+        share = divided(reading.usage, len(reading.value))
         made = Made()
         for question in reading.value:
             made += await self._one(question, unit, share)
@@ -119,14 +56,14 @@ class Queries:
 
     async def _one(self, question: str, chunk: Chunk, share: Usage) -> Made:
         if reason := _objection(question, chunk.text):
-            return _rejected(reason)
+            return rejected(reason)
         wanted = self._plan.checks.round_trip
         depth = max(wanted, self._looked_at + 1)
         found = (await self._tools.bench.found_in().search(question, depth)).candidates
         own = folded(chunk.text)
         same = [candidate.id == chunk.id or folded(candidate.text) == own for candidate in found]
         if not any(same[:wanted]):
-            return _rejected(f"its own passage is not among the first {wanted} retrieved")
+            return rejected(f"its own passage is not among the first {wanted} retrieved")
         others = [candidate for candidate, equal in zip(found, same, strict=True) if not equal]
         return await self._checked(question, Candidate(chunk), others[: self._looked_at], share)
 
@@ -135,17 +72,17 @@ class Queries:
     ) -> Made:
         verdict = await self._tools.check(question, [positive, *others])
         if verdict.lost:
-            return _lost(verdict.lost)
+            return lost(verdict.lost)
         if verdict.trouble:
-            return _rejected(f"not checked: {verdict.trouble}")
+            return rejected(f"not checked: {verdict.trouble}")
         if 0 not in verdict.fine:
-            return _rejected("its own passage does not answer it")
+            return rejected("its own passage does not answer it")
         passages = [positive, *others]
         kept = [i for i in range(1, len(passages)) if i in verdict.fine][: self._plan.negatives]
         scores = verdict.scores or [None] * len(passages)
         record = TrainingRecord(
             query=question,
-            passages=tuple(_labelled(passages[i], int(i == 0), scores[i]) for i in (0, *kept)),
+            passages=tuple(labelled(passages[i], int(i == 0), scores[i]) for i in (0, *kept)),
             language=language_of(question),
             provenance=self._tools.provenance(
                 "queries",
@@ -156,7 +93,7 @@ class Queries:
                 positive.id,
             ),
         )
-        return Made((record,), dropped=_false(len(passages) - len(verdict.fine)))
+        return Made((record,), dropped=false(len(passages) - len(verdict.fine)))
 
 
 class Passages:
@@ -172,12 +109,12 @@ class Passages:
         language, scribe = language_of(unit.text), self._tools.scribe
         answering = await scribe.fill(ANSWERING, language, 1, question=unit.text)
         if answering.value is None:
-            return _lost(answering.lost)
+            return lost(answering.lost)
         misleading = await scribe.fill(
             MISLEADING, language, self._plan.negatives, question=unit.text, passages=[answering.value]
         )
         if misleading.value is None:
-            return _lost(misleading.lost)
+            return lost(misleading.lost)
         known = Duplicates()
         written = [text for text in (answering.value, *misleading.value) if not known.seen(text)]
         repeated = 1 + len(misleading.value) - len(written)
@@ -185,12 +122,12 @@ class Passages:
             unit.text, [Candidate.from_text(text, id=f"written-{i}") for i, text in enumerate(written)]
         )
         if verdict.lost:
-            return _lost(verdict.lost)
+            return lost(verdict.lost)
         if verdict.trouble:
-            return _rejected(f"not checked: {verdict.trouble}")
-        dropped = _false(len(written) - len(verdict.fine)) + Counter({"says the same": repeated})
+            return rejected(f"not checked: {verdict.trouble}")
+        dropped = false(len(written) - len(verdict.fine)) + Counter({"says the same": repeated})
         if 0 not in verdict.fine:
-            return _rejected("the passage that was to answer does not")
+            return rejected("the passage that was to answer does not")
         if len(verdict.fine) == 1:
             return Made(rejected=Counter({"no negative is left": 1}), dropped=+dropped)
         scores = verdict.scores or [None] * len(written)
@@ -232,7 +169,7 @@ class Labels:
     async def make(self, unit: AskedQuestion) -> Made:
         windows = await self._windows(unit)
         if not windows:
-            return _rejected("nothing was retrieved")
+            return rejected("nothing was retrieved")
         graded: list[LabelledPassage] = []
         usage, dropped = Usage(), Counter[str]()
         for window in windows:
@@ -243,15 +180,15 @@ class Labels:
                 question=unit.text,
                 passages=[candidate.chunk.encoded_text for candidate in window],
             )
-            if reading.lost in _LATER:
+            if reading.lost in LATER:
                 return Made(left=1)
             usage += reading.usage
             if reading.value is None:
                 dropped["the reply could not be used"] += len(window)
                 continue
-            graded += [_labelled(c, grade) for c, grade in zip(window, reading.value, strict=True)]
+            graded += [labelled(c, grade) for c, grade in zip(window, reading.value, strict=True)]
         if not graded:
-            return _rejected("no reply could be used")
+            return rejected("no reply could be used")
         record = TrainingRecord(
             query=unit.text,
             passages=tuple(sorted(graded, key=lambda passage: -passage.label)),
@@ -285,13 +222,6 @@ class Labels:
         return [found[start : start + size] for start in range(0, len(found), size)]
 
 
-def _labelled(candidate: Candidate, label: int, score: float | None = None) -> LabelledPassage:
-    chunk = candidate.chunk
-    return LabelledPassage(
-        text=chunk.encoded_text, label=label, id=chunk.id, source=chunk.source, score=score
-    )
-
-
 def _objection(question: str, passage: str) -> str:
     """Why a written question is none worth asking; empty where it is."""
     letters = folded(question)
@@ -300,21 +230,3 @@ def _objection(question: str, passage: str) -> str:
     if len(question) > _LONGEST:
         return "too long for a question"
     return "copied from the passage" if letters in folded(passage) else ""
-
-
-def _rejected(reason: str) -> Made:
-    return Made(rejected=Counter({reason: 1}))
-
-
-def _lost(lost: Lost | None) -> Made:
-    if lost in _LATER:
-        return Made(left=1)
-    return _rejected("the model refused" if lost == "refused" else "the reply could not be read")
-
-
-def _false(count: int) -> Counter[str]:
-    return +Counter({"answers the question too": count})
-
-
-def _divided(usage: Usage, parts: int) -> Usage:
-    return Usage(cost=None if usage.cost is None else usage.cost / parts)

@@ -25,9 +25,10 @@ from storage.errors import BadInputError
 from storage.records import Usage
 from winnow import portal
 from winnow.training.bench import Bench, bench
+from winnow.training.making import Made, Recipe, Tools
 from winnow.training.plans import LabelPlan, PassagePlan, QueryPlan, SynthesisPlan
 from winnow.training.questions import read_questions
-from winnow.training.recipes import Labels, Made, Passages, Queries, Recipe, Tools
+from winnow.training.recipes import Labels, Passages, Queries
 from winnow.training.reports import Estimate, SynthesisReport
 
 if TYPE_CHECKING:
