@@ -199,7 +199,7 @@ def load_encoder(
 
     A plain BERT with mean pooling (the embedded default is one) runs without importing transformers, which
     costs seconds; everything else goes through sentence-transformers. A prompt of None is the model's own.
-    Raises ModelError, and SettingsError where `dim` is more than the model has.
+    Raises ModelError, and SettingsError where `dim` is more than the model has, or a prompt too long.
     """
     located = locate(model)
     prompts = chosen_prompts(
@@ -214,7 +214,14 @@ def load_encoder(
             f"encoder.dim = {dim}, but the vectors of {located.name} have {forward.dim} dimensions",
             way_out="Leave encoder.dim out, or set it lower.",
         )
-    return Encoder(located.identity(), forward, tokenizer, prompts=prompts, dim=dim)
+    encoder = Encoder(located.identity(), forward, tokenizer, prompts=prompts, dim=dim)
+    if encoder.max_tokens < forward.max_tokens // 2:
+        raise SettingsError(
+            f"the passage prompt takes more than half of the {forward.max_tokens} tokens that "
+            f"{located.name} reads",
+            way_out="Set a shorter encoder.passage_prompt.",
+        )
+    return encoder
 
 
 def _load_bert(located: LocatedModel, device: str) -> tuple[ForwardModel, Tokenizer] | None:

@@ -163,6 +163,12 @@ def test_more_dimensions_than_there_are_is_refused(folders: dict[str, Path]) -> 
         load_encoder(str(folders["bert"]), device="cpu", dim=33)
 
 
+def test_a_prompt_that_leaves_no_room_is_refused(folders: dict[str, Path]) -> None:
+    """A passage prompt as long as the model's reach is a settings error, not a passage of nothing."""
+    with pytest.raises(SettingsError, match="more than half of the 64 tokens"):
+        load_encoder(str(folders["bert"]), device="cpu", passage_prompt="fox " * 40)
+
+
 def test_a_width_saved_with_the_model_is_kept(tmp_path: Path) -> None:
     """A model published with `truncate_dim` gives vectors of that width."""
     encoder = load_encoder(str(tiny_models.bert_encoder(tmp_path / "m", truncate_dim=8)), device="cpu")
