@@ -7,27 +7,24 @@ set none (the shell), over OTLP/HTTP to the configured endpoint.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
-from generation.base import Generator, closing, streamed
 from rerank.base import Reranker
-from retrieval.base import Retriever
-from storage.chat import ChatModel, Completion, Message
+from storage.chat import ChatModel
 from storage.errors import MissingDependencyError, SpecError
-from storage.records import Answer, Candidate, Generation, Ranking, Retrieval
+from storage.records import Answer
 from winnow import tracing_attributes as says
 from winnow.asking import SearchResult, Stages
+from winnow.tracing_parts import TracedChat, TracedGenerator, TracedReranker, TracedRetriever
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider as OwnProvider
     from opentelemetry.trace import Span, Tracer
 
     from winnow.settings import TracingSettings
-
-T = TypeVar("T")
 
 # A collector that does not answer shall not keep a person waiting at the end of a command.
 _EXPORT_TIMEOUT_S = 3
@@ -106,7 +103,7 @@ class Spans:
             yield Question(self._watched(stages), lambda found: span.set_attributes(self._end(found)))
 
     def chat(self, chat: ChatModel) -> ChatModel:
-        return _Chat(chat, self)
+        return TracedChat(chat, self)
 
     def close(self) -> None:
         if self._own is not None:
@@ -162,141 +159,20 @@ class Spans:
         models = _models(stages)
 
         def watch(reranker: Reranker) -> Reranker:
-            return _Reranker(reranker, models.get(reranker.name, reranker.name), self)
+            return TracedReranker(reranker, models.get(reranker.name, reranker.name), self)
 
         chain = stages.reranker
         return replace(
             stages,
-            retriever=_Retriever(stages.retriever, stages.collection, self),
+            retriever=TracedRetriever(stages.retriever, stages.collection, self),
             reranker=chain.watched(watch) if isinstance(chain, Chain) else watch(chain),
-            generator=_Generator(stages.generator, self),
+            generator=TracedGenerator(stages.generator, self),
         )
 
     def _end(self, found: Answer | SearchResult) -> says.Attributes:
         if isinstance(found, Answer):
             return says.answered(found, self._content)
         return says.searched(found)
-
-
-class _Retriever:
-    def __init__(self, retriever: Retriever, collection: str, spans: Spans) -> None:
-        self._retriever = retriever
-        self._collection = collection
-        self._spans = spans
-
-    async def search(self, query: str, top_k: int) -> Retrieval:
-        content = self._spans.content
-        given = says.retrieving(query, self._collection, top_k, content)
-        with self._spans.span(f"retrieval {self._collection}", given) as span:
-            found = await self._retriever.search(query, top_k)
-            self._spans.ended(span, found.outcome.status, says.retrieved(found, content))
-            return found
-
-
-class _Reranker:
-    def __init__(self, reranker: Reranker, model: str, spans: Spans) -> None:
-        self.name = reranker.name
-        self._reranker = reranker
-        self._model = model
-        self._spans = spans
-
-    async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
-        content = self._spans.content
-        given = says.reranking(query, candidates, top_k, self._model, content)
-        with self._spans.span(f"rerank {self.name}", given) as span:
-            ranking = await self._reranker.rerank(query, candidates, top_k)
-            self._spans.ended(span, ranking.outcome.status, says.reranked(self.name, ranking, content))
-            return ranking
-
-
-class _Generator:
-    def __init__(self, generator: Generator, spans: Spans) -> None:
-        self._generator = generator
-        self._spans = spans
-        self.fingerprint = getattr(generator, "fingerprint", None)  # of its prompt, where it has one
-
-    async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
-        with self._spans.span(
-            "generation", says.generating(question, candidates, self._spans.content)
-        ) as span:
-            found = await self._generator.generate(question, candidates)
-            self._spans.ended(span, found.outcome.status, says.generated(found, self._spans.content))
-            return found
-
-    async def stream(self, question: str, candidates: Sequence[Candidate]) -> AsyncIterator[str | Generation]:
-        content = self._spans.content
-        span = self._spans.begun("generation", says.generating(question, candidates, content))
-        pieces = streamed(self._generator, question, candidates)
-        async with closing(_within(pieces, span, self._spans)) as items:
-            async for item in items:
-                if isinstance(item, Generation):
-                    self._spans.ended(span, item.outcome.status, says.generated(item, content))
-                yield item
-
-
-class _Chat:
-    """A ChatModel, each of its calls a span."""
-
-    def __init__(self, chat: ChatModel, spans: Spans) -> None:
-        self._chat = chat
-        self._spans = spans
-
-    @property
-    def model(self) -> str:
-        return self._chat.model
-
-    async def complete(
-        self,
-        messages: Sequence[Message],
-        *,
-        max_tokens: int,
-        schema: Mapping[str, object] | None = None,
-        top_logprobs: int = 0,
-    ) -> Completion:
-        content = self._spans.content
-        given = says.calling(self.model, messages, max_tokens, content)
-        with self._spans.span(f"chat {self.model}", given, client=True) as span:
-            completion = await self._chat.complete(
-                messages, max_tokens=max_tokens, schema=schema, top_logprobs=top_logprobs
-            )
-            span.set_attributes(says.called(completion, content))
-            return completion
-
-    async def stream(
-        self, messages: Sequence[Message], *, max_tokens: int
-    ) -> AsyncIterator[str | Completion]:
-        content = self._spans.content
-        given = says.calling(self.model, messages, max_tokens, content)
-        span = self._spans.begun(f"chat {self.model}", given, client=True)
-        pieces = self._chat.stream(messages, max_tokens=max_tokens)
-        async with closing(_within(pieces, span, self._spans)) as items:
-            async for item in items:
-                if isinstance(item, Completion):
-                    span.set_attributes(says.called(item, content))
-                yield item
-
-
-async def _within(items: AsyncIterator[T], span: Span, spans: Spans) -> AsyncIterator[T]:
-    """The items of a stream, each fetched with the span under way; between them the reader's own span is.
-
-    The span ends with the stream.
-    """
-    from opentelemetry.trace import use_span
-
-    try:
-        async with closing(items):
-            while True:
-                with (
-                    use_span(span, record_exception=False, set_status_on_exception=False),
-                    spans.failing(span),
-                ):
-                    try:
-                        item = await anext(items)
-                    except StopAsyncIteration:
-                        return
-                yield item
-    finally:
-        span.end()
 
 
 def _models(stages: Stages) -> dict[str, str]:
