@@ -39,7 +39,7 @@ def below_answer(value: Answer) -> RenderableType:
     if value.citations:
         parts += [_citations(value.citations), Text()]
     parts += [moves(value.candidates, value.stages), stage_line(value)]
-    if value.answerer == "extractive":
+    if value.answerer == "extractive" and value.answered:
         parts.append(Text("Quoted from the passages; no language model was used.", style="dim"))
     parts.append(safe(f"Look closer: winnow log show {value.id}", "dim"))
     return Group(*parts)
