@@ -45,8 +45,9 @@ def discover(paths: Paths) -> Discovery:
     """All files that the paths mean, sorted, each once.
 
     A directory means its tree: without hidden directories, without what `.winnowignore` names, without files
-    of unknown formats, and without links that lead out of it. A file that is named is taken whatever its
-    suffix. Raises NotFoundError for a path that does not exist and a pattern that matches nothing.
+    of unknown formats (counted, unless hidden), and without links that lead out of it. A file that is named
+    is taken whatever its suffix. Raises NotFoundError for a path that does not exist and a pattern that
+    matches nothing.
     """
     found = Discovery()
     seen: set[str] = set()
@@ -102,7 +103,8 @@ def _tree(root: Path, skipped: Counter[str]) -> Iterator[Path]:
             if name.startswith(_LITTER) or rules.ignores(path, is_folder=False):
                 continue
             if not supported(name):
-                skipped[path.suffix.lower() or name] += 1
+                if not name.startswith("."):
+                    skipped[path.suffix.lower() or name] += 1
             elif path.is_symlink() and not _inside(path, real_root):
                 skipped["(links out of the tree)"] += 1
             elif path.is_file():

@@ -13,10 +13,14 @@ class Limits:
 
     file_bytes: int = 256 * MIB
     pages: int = 10_000
-    # What a compressed file may unpack to: in all, and as a multiple of its size once that is over 16 MiB.
+    # What a compressed file may unpack to: in all, and as a multiple of its size beyond the first 16 MiB.
     unpacked_bytes: int = 512 * MIB
     unpacked_ratio: int = 100
     nesting: int = 200
     record_bytes: int = 16 * MIB
     seconds: float = 120.0
     worker_bytes: int = 4096 * MIB
+
+    def unpacked(self, packed: int) -> int:
+        """The bytes that `packed` compressed bytes may become."""
+        return min(self.unpacked_bytes, max(16 * MIB, self.unpacked_ratio * packed))

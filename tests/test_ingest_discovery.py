@@ -59,6 +59,7 @@ def test_winnowignore_has_the_rules_of_gitignore(tmp_path: Path) -> None:
     (tmp_path / ".winnowignore").write_text("# drafts\ndraft-*\n/build/\nx.txt\n", encoding="utf-8")
     (tmp_path / "notes/.winnowignore").write_text("!draft-2.md\n", encoding="utf-8")
     assert names(tmp_path) == ["keep.md", "notes/draft-2.md", "notes/keep.txt"]
+    assert discover([tmp_path]).skipped == {}
 
 
 def test_links_out_of_the_tree_are_not_followed(tmp_path: Path) -> None:

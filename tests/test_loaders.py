@@ -207,6 +207,7 @@ def test_gzip_of_text_is_unpacked_within_limits() -> None:
     assert read("a.md.gz", gzip.compress(b"# Title\n\ntext")).title == "Title"
     assert reason("a.txt.gz", gzip.compress(b"x" * 5000), unpacked_bytes=1000) == "too-large"
     assert reason("a.txt.gz", gzip.compress(b"some text")[:-9]) == "damaged"
+    assert reason("bomb.txt.gz", gzip.compress(b"x" * (17 << 20), 9)) == "too-large"
     assert not supported("a.pdf.gz")
 
 

@@ -128,7 +128,7 @@ def _named(source: Source, error: DocumentRefusedError) -> DocumentRefusedError:
 def _unpacked(source: Source) -> Source:
     if not _suffixes(source.path)[1]:
         return source
-    limit = source.limits.unpacked_bytes
+    limit = source.limits.unpacked(len(source.data))
     try:
         with gzip.open(io.BytesIO(source.data)) as stream:
             data = stream.read(limit + 1)

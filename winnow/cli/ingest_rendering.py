@@ -85,16 +85,20 @@ def _totals(report: IngestReport) -> Text:
     parts = [f"{totals[status]} {status}" for status in STATUSES if totals[status]]
     line = Text("dry run, nothing was written: " if report.dry_run else "", style="yellow")
     line.append(", ".join(parts) or "nothing to do", style="bold")
-    line.append(
-        f"  {totals['chunks']} passages, {totals['embedded']} embedded, {_duration(report.seconds)}",
-        style="dim",
-    )
+    line.append(f"  {totals['chunks']} passages, {_work(report)}", style="dim")
     if report.skipped:
         skipped = ", ".join(
             f"{count} {suffix or 'without suffix'}" for suffix, count in report.skipped.items()
         )
         line.append_text(safe(f"  skipped as unknown: {skipped}", "dim"))
     return line
+
+
+def _work(report: IngestReport) -> str:
+    if report.estimate is None:
+        return f"{report.embedded} embedded, {_duration(report.seconds)}"
+    megabytes = max(1, round(report.estimate.bytes / 1e6))
+    return f"about {_duration(report.estimate.seconds)} to embed and {megabytes:,} MB on disk"
 
 
 def _duration(seconds: float) -> str:
