@@ -193,6 +193,26 @@ class TracingSettings(_Section):
     endpoint: str | None = None
 
 
+class ServerSettings(_Section):
+    """`winnow serve`. `concurrency` questions are worked on at once, `queue` more wait; the next get a 429.
+
+    `timeout_s` is for one question, waiting included; `per_minute` is what one client may ask for. `names` are
+    further host names that the server is called by. `specs` may be named by a request though they name models,
+    addresses or rerank APIs. Sizes in bytes.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8765, ge=0, le=65_535)
+    concurrency: int = Field(default=8, ge=1, le=1_000)
+    queue: int = Field(default=64, ge=0, le=100_000)
+    timeout_s: float = Field(default=120, gt=0)
+    per_minute: int = Field(default=1_200, ge=1)
+    body_bytes: int = Field(default=4 << 20, ge=1_024)
+    upload_bytes: int = Field(default=256 << 20, ge=1_024)
+    names: tuple[str, ...] = ()
+    specs: tuple[str, ...] = ()
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Use `Settings.load()`; its errors name the key and what is allowed."""
 
@@ -212,6 +232,7 @@ class Settings(BaseSettings):
     answer: AnswerSettings = AnswerSettings()
     log: LogSettings = LogSettings()
     tracing: TracingSettings = TracingSettings()
+    server: ServerSettings = ServerSettings()
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
@@ -259,6 +280,16 @@ class Settings(BaseSettings):
     def collections_dir(self) -> Path:
         return self.data_dir / "collections"
 
+    @property
+    def uploads_dir(self) -> Path:
+        """The only folder that an upload is ever written to."""
+        return self.data_dir / "uploads"
+
+    @property
+    def tokens_file(self) -> Path:
+        """The hashes of the tokens that a server asks for."""
+        return self.data_dir / "tokens.json"
+
     def make_data_dir(self) -> None:
         """Make the data folder, which git shall not see. Raises SettingsError where that is impossible."""
         try:
@@ -289,6 +320,12 @@ class Settings(BaseSettings):
         if (key := self.rerank.api_keys.get(profile)) is not None:
             return key.get_secret_value()
         return os.environ.get(f"{profile.upper()}_API_KEY") or None
+
+    def secrets(self) -> set[str]:
+        """Every key and password that is set here or lies in the environment, so that none is ever shown."""
+        own = [self.store.api_key, self.llm.api_key, self.encoder.api_key, *self.rerank.api_keys.values()]
+        found = {key.get_secret_value() for key in own if key is not None}
+        return (found | {os.environ.get(name, "") for name in _FOREIGN_KEYS}) - {""}
 
     def unused_keys(self) -> list[str]:
         """API keys in the environment that these settings send nowhere."""
