@@ -196,9 +196,9 @@ class TracingSettings(_Section):
 class ServerSettings(_Section):
     """`winnow serve`. `concurrency` questions are worked on at once, `queue` more wait; the next get a 429.
 
-    `timeout_s` is for one question, waiting included; `per_minute` is what one client may ask for. `names` are
-    further host names that the server is called by. `specs` may be named by a request though they name models,
-    addresses or rerank APIs. Sizes in bytes.
+    `timeout_s` is for one question, waiting included; `per_minute` is what one client may ask for. `names`
+    are further host names that the server is called by. `specs` may be named by a request though they name
+    models, addresses or rerank APIs. Sizes in bytes.
     """
 
     host: str = "127.0.0.1"

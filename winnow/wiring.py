@@ -517,7 +517,8 @@ class Wiring:
         return Spans.load(self.settings.tracing) if self.settings.tracing.enabled else Untraced()
 
     def _settings_fingerprint(self) -> str:
-        return hashlib.sha256(self.settings.model_dump_json(exclude={"data_dir", "server"}).encode()).hexdigest()[:16]
+        said = self.settings.model_dump_json(exclude={"data_dir", "server"})
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     def _kept(self, name: str, make: Callable[[], T]) -> T:
         with self._making:
