@@ -7,6 +7,7 @@ wait, the `a…` methods hop there and are awaited.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 import anyio.to_thread
 
 from generation.base import closing
-from storage.errors import BadInputError, LogError, WinnowError
+from storage.errors import BadInputError, LogError, NotFoundError, WinnowError
 from storage.records import Answer
 from winnow import asking, portal
 from winnow.asking import SearchResult, Stages
@@ -193,6 +194,16 @@ class RAGPipeline:
     def wiring(self) -> Wiring:
         """The parts behind this pipeline, for tools that need one of them."""
         return self._wiring
+
+    def warm(self) -> None:
+        """Load models and open the collection now, so that the first question need not wait for them.
+
+        A collection that does not exist yet is none to open. Raises ModelError, StoreError.
+        """
+        if self._ready is None:
+            self._wiring.encoder.encode_query("warm")
+            with suppress(NotFoundError):
+                self._wiring.stages({})
 
     def close(self) -> None:
         """Flush and let go of collections and log. Called twice, it does nothing."""

@@ -17,6 +17,7 @@ from winnow.cli import (
     mine,
     models,
     rerankers,
+    serve,
     synthesize,
 )
 
@@ -42,6 +43,7 @@ app.add_typer(models.app, name="models")
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(synthesize.app, name="synthesize")
 app.command("mine")(mine.mine)
+app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 app.command("demo", hidden=True)(demo.demo)
 

@@ -1,0 +1,48 @@
+"""`winnow serve`: the HTTP API."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from winnow.cli.options import AsJson, Collection, DataDir, settings
+from winnow.cli.terminal import note, print_json, reported
+
+Host = Annotated[
+    str | None,
+    typer.Option("--host", help="The address to listen on (127.0.0.1); any other asks for tokens."),
+]
+Port = Annotated[int | None, typer.Option("--port", "-p", help="The port (8765); 0 takes a free one.")]
+
+
+def serve(
+    host: Host = None,
+    port: Port = None,
+    collection: Collection = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Serve collections over HTTP until Ctrl-C, which finishes what began. See docs/server.md."""
+    with reported(as_json):
+        from importlib.util import find_spec
+
+        from storage.errors import MissingDependencyError
+
+        if missing := [name for name in ("fastapi", "uvicorn") if find_spec(name) is None]:
+            raise MissingDependencyError(
+                f"the server needs {' and '.join(missing)}",
+                way_out="Install the extra: pip install 'winnow-rag[server]'",
+            )
+        from winnow.pipeline import RAGPipeline
+        from winnow.server import run
+
+        def listening(url: str) -> None:
+            if as_json:
+                print_json({"url": url})
+            else:
+                note(f"winnow listens on {url} (its API: {url}/openapi.json); Ctrl-C ends it")
+
+        chosen = settings(data_dir, collection, server={"host": host, "port": port})
+        with RAGPipeline.from_settings(chosen) as pipeline:
+            run.serve(pipeline, listening)

@@ -1,0 +1,1 @@
+"""`winnow serve`: one pipeline behind HTTP. Start reading at `app`; no answer is decided here."""

@@ -1,0 +1,80 @@
+"""The application: one pipeline, its routes, and what stands in front of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+
+from winnow import __version__
+from winnow.server import answers, asking, collections, metrics, warmth
+from winnow.server.documented import with_problems
+from winnow.server.errors import Problems
+from winnow.server.limits import Gate
+from winnow.server.metrics import Measured, Metrics
+from winnow.server.policy import Policy
+from winnow.server.served import Served, in_thread
+from winnow.server.warmth import Warmth
+
+if TYPE_CHECKING:
+    from winnow.pipeline import RAGPipeline
+
+_ABOUT = (
+    "Retrieve 50, keep the best 5, answer with citations, log every rank, replay any answer. "
+    "Errors are problem details (RFC 9457)."
+)
+
+
+def create_app(pipeline: RAGPipeline) -> FastAPI:
+    """The HTTP API over a pipeline, which stays the caller's to close. Raises SpecError.
+
+    The pipeline is warmed when the application starts; questions that come before that wait for it.
+    """
+    chosen = pipeline.settings.server
+    gate = Gate(chosen.concurrency, chosen.queue)
+    served = Served(
+        pipeline=pipeline,
+        settings=chosen,
+        gate=gate,
+        problems=Problems(pipeline.settings.secrets()),
+        policy=Policy(pipeline.settings),
+        metrics=Metrics(gate),
+        warmth=Warmth(pipeline),
+    )
+    app = _Documented(
+        title="winnow",
+        version=__version__,
+        description=_ABOUT,
+        lifespan=_lifespan,
+        docs_url=None,  # its page comes from elsewhere, and nothing here does
+        redoc_url=None,
+        max_body_size=chosen.body_bytes,
+    )
+    app.state.served = served
+    for part in (asking, collections, answers, warmth, metrics):
+        app.include_router(part.router)
+    served.problems.install(app)
+    app.add_middleware(Measured, metrics=served.metrics)
+    return app
+
+
+class _Documented(FastAPI):
+    """FastAPI, whose document says what errors look like here."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = with_problems(super().openapi())
+        return self.openapi_schema
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    served: Served = app.state.served
+    warming = asyncio.create_task(in_thread(served.warmth.warm))
+    try:
+        yield
+    finally:
+        await asyncio.wait({warming})

@@ -1,0 +1,204 @@
+"""Errors as problem details (RFC 9457), with OpenAI's `error` member beside them, for its clients.
+
+A message that holds a secret of the settings is shown without it; what nobody foresaw is named by a number
+alone, under which the log has the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from secrets import token_hex
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from storage.errors import (
+    BadInputError,
+    ChatError,
+    DocumentRefusedError,
+    FingerprintMismatchError,
+    LogError,
+    MissingDependencyError,
+    ModelError,
+    NotFoundError,
+    SettingsError,
+    SpecError,
+    StageError,
+    StoreCorruptError,
+    StoreError,
+    StoreLockedError,
+    StoreUnavailableError,
+    WinnowError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+_log = logging.getLogger(__name__)
+
+
+class NotAllowedError(BadInputError):
+    """Who asks may not do that, or nobody may by a request."""
+
+    code = "not-allowed"
+
+
+class UnauthorisedError(WinnowError):
+    """There is no token, or one that is not known."""
+
+    code = "unauthorised"
+
+
+class BusyError(WinnowError):
+    """Too much is under way; `retry_after` says in how many seconds to come again."""
+
+    code = "busy"
+
+    def __init__(self, message: str, *, retry_after: int, way_out: str = "") -> None:
+        super().__init__(message, way_out=way_out)
+        self.retry_after = retry_after
+
+
+class TimedOutError(WinnowError):
+    """A question took longer than the settings allow."""
+
+    code = "timeout"
+
+
+class TooLargeError(BadInputError):
+    """A request is larger than the settings allow."""
+
+    code = "too-large"
+
+
+class NotReadyError(WinnowError):
+    """Models are not loaded yet, or cannot be."""
+
+    code = "not-ready"
+
+
+class ClientGoneError(WinnowError):
+    """Nobody waits for the reply any more."""
+
+    code = "client-gone"
+
+
+CLIENT_GONE = 499
+
+STATUSES: Mapping[type[WinnowError], int] = {
+    NotAllowedError: 403,
+    UnauthorisedError: 401,
+    BusyError: 429,
+    TimedOutError: 504,
+    TooLargeError: 413,
+    ClientGoneError: CLIENT_GONE,
+    NotReadyError: 503,
+    NotFoundError: 404,
+    SettingsError: 500,
+    SpecError: 400,
+    BadInputError: 400,
+    DocumentRefusedError: 422,
+    MissingDependencyError: 501,
+    ModelError: 503,
+    StoreLockedError: 503,
+    StoreUnavailableError: 503,
+    StoreCorruptError: 500,
+    FingerprintMismatchError: 409,
+    StoreError: 503,
+    ChatError: 502,
+    StageError: 502,
+    LogError: 503,
+    WinnowError: 500,
+}
+
+
+def status_of(error: WinnowError) -> int:
+    """The status of the nearest class in the tree that has one."""
+    return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+
+
+class Problems:
+    """Makes problem details; `secrets` never appear in them."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._secrets = sorted(secrets, key=len, reverse=True)
+
+    def of(self, error: WinnowError) -> dict[str, Any]:
+        """The body for an error of ours."""
+        return self.body(status_of(error), error.code, str(error), error.way_out)
+
+    def body(
+        self, status: int, code: str, detail: str, way_out: str = "", errors: Sequence[Any] = ()
+    ) -> dict[str, Any]:
+        known = {value.value: value.phrase for value in HTTPStatus}
+        detail, way_out = self.shown(detail), self.shown(way_out)
+        return {
+            "type": f"urn:winnow:error:{code}",
+            "title": known.get(status, "Client closed the request"),
+            "status": status,
+            "detail": detail,
+            "code": code,
+            "way_out": way_out,
+            **({"errors": list(errors)} if errors else {}),
+            "error": {"message": detail, "type": code, "param": None, "code": code},
+        }
+
+    def shown(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text.encode("utf-8", "replace").decode("utf-8")
+
+    def response(self, error: WinnowError) -> JSONResponse:
+        return problem_response(self.of(error), _headers(error))
+
+    def install(self, app: FastAPI) -> None:
+        """Let every error of the application leave it as problem details."""
+        app.add_exception_handler(WinnowError, self._ours)
+        app.add_exception_handler(RequestValidationError, self._invalid)
+        app.add_exception_handler(HTTPException, self._http)
+        app.add_exception_handler(Exception, self._unforeseen)
+
+    async def _ours(self, request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, WinnowError)
+        if status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            _log.warning("%s %s: %s", request.method, request.url.path, self.shown(str(error)))
+        return self.response(error)
+
+    async def _invalid(self, request: Request, error: Exception) -> JSONResponse:  # noqa: ARG002
+        assert isinstance(error, RequestValidationError)
+        # what was sent is not sent back: it may be anything
+        found = [
+            {"pointer": "/".join(["#", *map(_escaped, one["loc"])]), "detail": self.shown(str(one["msg"]))}
+            for one in error.errors()
+        ]
+        said = "; ".join(f"{one['pointer']}: {one['detail']}" for one in found)
+        return problem_response(self.body(422, "invalid-request", said, errors=found))
+
+    async def _http(self, request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        code = "too-large" if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else "http"
+        detail = f"{request.method} {request.url.path}: {error.detail}"
+        return problem_response(self.body(error.status_code, code, detail), error.headers)
+
+    async def _unforeseen(self, request: Request, error: Exception) -> JSONResponse:
+        number = token_hex(4)
+        _log.error("error %s in %s %s", number, request.method, request.url.path, exc_info=error)
+        detail = f"something went wrong that nobody foresaw; the server's log has it as {number}"
+        return problem_response(self.body(500, "error", detail))
+
+
+def problem_response(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(dict(body), status_code=body["status"], headers=headers, media_type=MEDIA_TYPE)
+
+
+def _headers(error: WinnowError) -> dict[str, str]:
+    if isinstance(error, BusyError):
+        return {"retry-after": str(error.retry_after)}
+    return {"www-authenticate": "Bearer"} if isinstance(error, UnauthorisedError) else {}
+
+
+def _escaped(part: object) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,78 @@
+"""Back-pressure: so many at once, so many waiting, so many a minute; the next is told when to return."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from winnow.server.errors import BusyError
+
+# How much one new duration weighs in the running mean.
+_WEIGHT = 0.2
+_MOST_CLIENTS = 10_000
+
+
+class Gate:
+    """At most `places` are inside, at most `queue` wait. One event loop only."""
+
+    def __init__(self, places: int, queue: int) -> None:
+        self._places = places
+        self._queue = queue
+        self._free = asyncio.Semaphore(places)
+        self._mean_s = 1.0
+        self.inside = 0
+        self.waiting = 0
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Wait for a place and hold it. Raises BusyError at once where the queue is full."""
+        if self._free.locked() and self.waiting >= self._queue:
+            raise BusyError(
+                f"{self.inside} questions are being worked on and {self.waiting} wait",
+                retry_after=self.retry_after(),
+                way_out="Come again in as many seconds as Retry-After says.",
+            )
+        self.waiting += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self.waiting -= 1
+        self.inside += 1
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.inside -= 1
+            self._mean_s += _WEIGHT * (time.monotonic() - started - self._mean_s)
+            self._free.release()
+
+    def retry_after(self) -> int:
+        """In how many seconds half of those who wait now will have been served, at least 1."""
+        return max(1, math.ceil(self._mean_s * (self.waiting + self._places) / (2 * self._places)))
+
+
+class Rate:
+    """A token bucket a client: `per_minute` in the long run, as many at once."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, client: str) -> None:
+        """One request of a client. Raises BusyError where it has none left."""
+        now = time.monotonic()
+        left, then = self._left.pop(client, (float(self._per_minute), now))
+        left = min(self._per_minute, left + (now - then) * self._per_minute / 60)
+        self._left[client] = (max(0.0, left - 1), now) if left >= 1 else (left, now)
+        while len(self._left) > _MOST_CLIENTS:
+            self._left.popitem(last=False)
+        if left < 1:
+            raise BusyError(
+                f"more than {self._per_minute} requests a minute",
+                retry_after=max(1, math.ceil((1 - left) * 60 / self._per_minute)),
+                way_out="Ask more slowly, or raise server.per_minute.",
+            )

@@ -1,0 +1,69 @@
+"""Running the application in uvicorn: one process, one port, an end that finishes what began."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from storage.errors import SettingsError
+from winnow.server.app import create_app
+
+if TYPE_CHECKING:
+    from winnow.pipeline import RAGPipeline
+
+# How long an end waits for what is under way, beyond the time that a question may take.
+_GRACE_S = 10
+
+
+def serve(pipeline: RAGPipeline, listening: Callable[[str], None]) -> None:
+    """Serve until a signal ends it; `listening` is told the address when the port is open.
+
+    The first SIGINT or SIGTERM finishes what began, the second ends at once. Raises SettingsError where the
+    address cannot be had.
+    """
+    chosen = pipeline.settings.server
+    app = create_app(pipeline)
+    with bound(chosen.host, chosen.port) as listener:
+        listening(address(listener))
+        server(app, int(chosen.timeout_s) + _GRACE_S).run(sockets=[listener])
+
+
+def server(app: object, grace_s: int) -> uvicorn.Server:
+    """A uvicorn that says nothing of itself, and believes no proxy's headers."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,  # type: ignore[arg-type]  # uvicorn's own name for an ASGI application is wider
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws="none",
+            timeout_graceful_shutdown=grace_s,
+        )
+    )
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises SettingsError, which says who else may have the port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(256)
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            f"cannot listen on {host}:{port}: {error.strerror}",
+            way_out="Choose another port (--port) or address (--host); another server may be running.",
+        ) from error
+    return listener
+
+
+def address(listener: socket.socket) -> str:
+    """The URL of a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

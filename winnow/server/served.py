@@ -1,0 +1,100 @@
+"""What the routes share: the pipeline, and how work for a request is let in, watched and counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, TypeVar, cast
+
+import anyio.to_thread
+from fastapi import Depends, Request
+
+from storage.errors import WinnowError
+from winnow.server.limits import Gate
+from winnow.server.work import EventStream, watched
+
+if TYPE_CHECKING:
+    from winnow.pipeline import RAGPipeline
+    from winnow.server.errors import Problems
+    from winnow.server.metrics import Metrics
+    from winnow.server.policy import Policy
+    from winnow.server.warmth import Warmth
+    from winnow.settings import ServerSettings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """One running server."""
+
+    pipeline: RAGPipeline
+    settings: ServerSettings
+    gate: Gate
+    problems: Problems
+    policy: Policy
+    metrics: Metrics
+    warmth: Warmth
+
+    async def work(self, request: Request, make: Callable[[], Awaitable[T]]) -> T:
+        """What a question's work gives, when there was a place for it.
+
+        Raises BusyError, TimedOutError, ClientGoneError.
+        """
+
+        async def placed() -> T:
+            async with self.gate.place():
+                return await make()
+
+        return await watched(request.receive, placed(), self.settings.timeout_s)
+
+    async def stream(
+        self,
+        request: Request,
+        items: AsyncGenerator[T],
+        events: Callable[[AsyncGenerator[T]], AsyncGenerator[str]],
+        failed: Callable[[WinnowError], str],
+    ) -> EventStream:
+        """A response that streams: `events` makes text of the items.
+
+        The first item is waited for, so that what fails before it has a status of its own.
+        """
+        until = time.monotonic() + self.settings.timeout_s
+        held = AsyncExitStack()
+
+        async def first() -> T:
+            await held.enter_async_context(self.gate.place())
+            held.push_async_callback(items.aclose)
+            return await anext(items)
+
+        try:
+            one = await watched(request.receive, first(), self.settings.timeout_s)
+        except BaseException:
+            await held.aclose()
+            raise
+        return EventStream(
+            events(_joined(one, items)),
+            failed=failed,
+            closing=held.aclose,
+            timeout_s=max(0.0, until - time.monotonic()),
+        )
+
+
+async def _joined(first: T, rest: AsyncGenerator[T]) -> AsyncGenerator[T]:
+    yield first
+    async for item in rest:
+        yield item
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Blocking work (SQLite, Qdrant Edge, files), beside the event loop."""
+    return await anyio.to_thread.run_sync(work)
+
+
+def _served(request: Request) -> Served:
+    return cast("Served", request.app.state.served)
+
+
+State = Annotated[Served, Depends(_served)]
