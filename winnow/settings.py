@@ -196,8 +196,9 @@ class TracingSettings(_Section):
 class ServerSettings(_Section):
     """`winnow serve`. `concurrency` questions are worked on at once, `queue` more wait; the next get a 429.
 
-    `timeout_s` is for one question, waiting included; `per_minute` is what one client may ask for. `names`
-    are further host names that the server is called by. `specs` may be named by a request though they name
+    `timeout_s` is for one question, waiting included; `per_minute` is what one token (or a client without
+    one) may ask for, where tokens are asked for. `names` are further host names that the server is called by:
+    with any, tokens are asked for on the loopback, too. `specs` may be named by a request though they name
     models, addresses or rerank APIs. Sizes in bytes.
     """
 

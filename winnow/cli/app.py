@@ -19,6 +19,7 @@ from winnow.cli import (
     rerankers,
     serve,
     synthesize,
+    tokens,
 )
 
 app = typer.Typer(
@@ -44,6 +45,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.add_typer(synthesize.app, name="synthesize")
 app.command("mine")(mine.mine)
 app.command("serve")(serve.serve)
+app.add_typer(tokens.app, name="token")
 app.command("doctor")(doctor.doctor)
 app.command("demo", hidden=True)(demo.demo)
 

@@ -13,10 +13,12 @@ from winnow import __version__
 from winnow.server import answers, asking, collections, metrics, warmth
 from winnow.server.documented import with_problems
 from winnow.server.errors import Problems
-from winnow.server.limits import Gate
+from winnow.server.limits import Gate, Rate
 from winnow.server.metrics import Measured, Metrics
 from winnow.server.policy import Policy
+from winnow.server.security import Access, Guard
 from winnow.server.served import Served, in_thread
+from winnow.server.tokens import TokenBook
 from winnow.server.warmth import Warmth
 
 if TYPE_CHECKING:
@@ -57,7 +59,9 @@ def create_app(pipeline: RAGPipeline) -> FastAPI:
     for part in (asking, collections, answers, warmth, metrics):
         app.include_router(part.router)
     served.problems.install(app)
-    app.add_middleware(Measured, metrics=served.metrics)
+    access = Access.of(chosen.host, chosen.names, TokenBook(pipeline.settings.tokens_file))
+    app.add_middleware(Guard, access=access, rate=Rate(chosen.per_minute), problems=served.problems)
+    app.add_middleware(Measured, metrics=served.metrics)  # outermost: a refusal counts, too
     return app
 
 

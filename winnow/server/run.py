@@ -10,9 +10,12 @@ import uvicorn
 
 from storage.errors import SettingsError
 from winnow.server.app import create_app
+from winnow.server.security import Access
+from winnow.server.tokens import TokenBook
 
 if TYPE_CHECKING:
     from winnow.pipeline import RAGPipeline
+    from winnow.settings import Settings
 
 # How long an end waits for what is under way, beyond the time that a question may take.
 _GRACE_S = 10
@@ -22,13 +25,23 @@ def serve(pipeline: RAGPipeline, listening: Callable[[str], None]) -> None:
     """Serve until a signal ends it; `listening` is told the address when the port is open.
 
     The first SIGINT or SIGTERM finishes what began, the second ends at once. Raises SettingsError where the
-    address cannot be had.
+    address cannot be had, or others reach it and there is no token.
     """
     chosen = pipeline.settings.server
+    _check_tokens(pipeline.settings)
     app = create_app(pipeline)
     with bound(chosen.host, chosen.port) as listener:
         listening(address(listener))
         server(app, int(chosen.timeout_s) + _GRACE_S).run(sockets=[listener])
+
+
+def _check_tokens(settings: Settings) -> None:
+    chosen, book = settings.server, TokenBook(settings.tokens_file)
+    if Access.of(chosen.host, chosen.names, book).tokens is not None and not book.tokens():
+        raise SettingsError(
+            f"others can reach {chosen.host}, and there is no token that they could be asked for",
+            way_out="Make one first: winnow token create NAME. Or serve this machine alone (127.0.0.1).",
+        )
 
 
 def server(app: object, grace_s: int) -> uvicorn.Server:

@@ -1,0 +1,122 @@
+"""The tokens that a server asks for. A token is shown once; what is kept of it is its SHA-256.
+
+A fast hash is enough: a token is 256 random bits, which nobody guesses, unlike a password.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from secrets import token_hex, token_urlsafe
+from typing import Literal
+
+from filelock import FileLock, Timeout
+
+from storage.errors import BadInputError, NotFoundError, SettingsError
+
+Scope = Literal["read", "full"]
+_PATIENCE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What is kept of a token. `read` may ask and look, `full` may change things, too."""
+
+    id: str
+    name: str
+    scope: Scope
+    created_at: str
+    sha256: str
+
+
+class TokenBook:
+    """The tokens in a file, which several processes may change: a revoked one is refused at once."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._seen: tuple[int, int, int] | None = None
+        self._tokens: tuple[Token, ...] = ()
+
+    def create(self, name: str, scope: Scope) -> tuple[Token, str]:
+        """A new token and its text, which is kept nowhere. Raises BadInputError, SettingsError."""
+        if not name.strip() or len(name) > 100:
+            raise BadInputError("a token needs a name of at most 100 characters", way_out="Say who uses it.")
+        identifier = token_hex(4)
+        text = f"winnow_{identifier}_{token_urlsafe(32)}"
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        token = Token(identifier, name, scope, now, _digest(text))
+        with self._changing() as tokens:
+            self._write([*tokens, token])
+        return token, text
+
+    def revoke(self, identifier: str) -> Token:
+        """Forget a token. Raises NotFoundError."""
+        with self._changing() as tokens:
+            found = next((token for token in tokens if token.id == identifier), None)
+            if found is None:
+                raise NotFoundError(f"there is no token {identifier!r}", way_out="See: winnow token list")
+            self._write([token for token in tokens if token is not found])
+        return found
+
+    def tokens(self) -> tuple[Token, ...]:
+        """All tokens, oldest first. Raises SettingsError where the file cannot be read."""
+        try:
+            state = self._file.stat()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise self._unusable(error.strerror or str(error)) from error
+        seen = (state.st_mtime_ns, state.st_size, state.st_ino)
+        if seen != self._seen:
+            self._tokens, self._seen = self._read(), seen
+        return self._tokens
+
+    def find(self, text: str) -> Token | None:
+        """The token with that text, in a time that does not depend on which one it is, or how much fits."""
+        digest, found = _digest(text), None
+        for token in self.tokens():
+            if hmac.compare_digest(token.sha256, digest):
+                found = token
+        return found
+
+    @contextmanager
+    def _changing(self) -> Iterator[tuple[Token, ...]]:
+        try:
+            with FileLock(self._file.with_suffix(".lock"), timeout=_PATIENCE_S):
+                yield self.tokens()
+        except Timeout:
+            raise self._unusable("another process is changing it") from None
+        except OSError as error:
+            raise self._unusable(error.strerror or str(error)) from error
+
+    def _read(self) -> tuple[Token, ...]:
+        try:
+            return tuple(Token(**values) for values in json.loads(self._file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise self._unusable(f"{type(error).__name__}") from error
+
+    def _write(self, tokens: Sequence[Token]) -> None:
+        part = self._file.with_suffix(".part")
+        part.unlink(missing_ok=True)
+        # nobody but the owner may read even the hashes
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump([asdict(token) for token in tokens], file, indent=1)
+        part.replace(self._file)
+
+    def _unusable(self, why: str) -> SettingsError:
+        return SettingsError(
+            f"the tokens in {self._file} cannot be used: {why}",
+            way_out="Mend or remove the file; without it, no token is known.",
+        )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
