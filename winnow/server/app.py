@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from winnow import __version__
-from winnow.server import answers, asking, collections, metrics, warmth
+from winnow.server import answers, asking, collections, metrics, openai_face, rerank_face, warmth
 from winnow.server.documented import with_problems
 from winnow.server.errors import Problems
 from winnow.server.limits import Gate, Rate
@@ -56,7 +56,7 @@ def create_app(pipeline: RAGPipeline) -> FastAPI:
         max_body_size=chosen.body_bytes,
     )
     app.state.served = served
-    for part in (asking, collections, answers, warmth, metrics):
+    for part in (asking, collections, answers, openai_face, rerank_face, warmth, metrics):
         app.include_router(part.router)
     served.problems.install(app)
     access = Access.of(chosen.host, chosen.names, TokenBook(pipeline.settings.tokens_file))

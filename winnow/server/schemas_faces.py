@@ -1,0 +1,151 @@
+"""The shapes of OpenAI's chat completions and of Cohere's and Jina's rerank APIs, as far as winnow has them.
+
+Fields of theirs that mean nothing here (a temperature, a seed) are left unread: clients send them unasked.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+ChatText = Annotated[str, Field(max_length=200_000)]
+
+
+class TextPart(BaseModel):
+    """A part of a message. Only text can be asked."""
+
+    type: Literal["text"]
+    text: ChatText
+
+
+class ChatMessage(BaseModel):
+    """A message of a conversation."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: ChatText | Annotated[list[TextPart], Field(max_length=100)] | None = None
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, list):
+            return "\n".join(part.text for part in self.content)
+        return self.content or ""
+
+
+class StreamOptions(BaseModel):
+    """Whether a last chunk says what was spent."""
+
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """A conversation whose last message is the question."""
+
+    model: Annotated[str, Field(min_length=1, max_length=2_200)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1_000)]
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    n: Literal[1] | None = None
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "winnow/default",
+                    "messages": [{"role": "user", "content": "What can a reranker not do?"}],
+                }
+            ]
+        }
+    )
+
+
+class Model(BaseModel):
+    """A collection as a model."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
+class Models(BaseModel):
+    """All models."""
+
+    object: Literal["list"]
+    data: list[Model]
+
+
+class ChatCompletion(BaseModel):
+    """OpenAI's shape; `winnow` is winnow's own addition."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[dict[str, Any]]
+    usage: dict[str, int]
+    winnow: dict[str, Any]
+
+
+class DocumentText(BaseModel):
+    """A document as an object, as Cohere and Jina allow."""
+
+    text: Annotated[str, Field(max_length=200_000)]
+
+
+class RerankRequest(BaseModel):
+    """Documents to be ordered by a question. `model`: a rerank spec; `winnow` means the settings' own."""
+
+    query: Annotated[str, Field(min_length=1, max_length=20_000)]
+    documents: Annotated[
+        list[Annotated[str, Field(max_length=200_000)] | DocumentText], Field(min_length=1, max_length=1_000)
+    ]
+    model: Annotated[str, Field(max_length=2_100)] | None = None
+    top_n: int | None = Field(default=None, ge=1)
+    return_documents: bool | None = False
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "late-interaction",
+                    "query": "Which fruit is rich in potassium?",
+                    "documents": ["Apples keep well in a cellar.", "Bananas are rich in potassium."],
+                    "top_n": 1,
+                }
+            ]
+        }
+    )
+
+    @field_validator("query")
+    @classmethod
+    def _asks(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("the query is empty")
+        return value
+
+    @property
+    def texts(self) -> list[str]:
+        return [one if isinstance(one, str) else one.text for one in self.documents]
+
+
+class RerankResult(BaseModel):
+    """A document's place in the request, and its score (higher is better)."""
+
+    index: int
+    relevance_score: float
+    document: DocumentText | None = None
+
+
+class RerankReply(BaseModel):
+    """What Cohere's and Jina's clients read. `meta.warnings`: what did not go as asked.
+
+    `meta.winnow.scores` says whether scores are the last stage's own, or stand for ranks alone (1 for the
+    best, then evenly less), where that stage gives none.
+    """
+
+    id: str
+    model: str
+    results: list[RerankResult]
+    usage: dict[str, int]
+    meta: dict[str, Any]
