@@ -131,7 +131,7 @@ def test_leftovers_of_a_reindex_are_a_note_and_removed(place: Place) -> None:
     (place.folder / "shard-0a1b2c3d").mkdir()
     with (
         pipeline(place.data, place.encoder) as rag,
-        rag.wiring.stores.rebuild("default", rag.wiring.fingerprint()) as rebuild,
+        rag.wiring.stores.rebuild("default", rag.wiring.collections.fingerprint()) as rebuild,
     ):
         left = rebuild.store.generation
     findings = place.findings()

@@ -60,7 +60,7 @@ def _beside(wiring: Wiring, name: str, paths: Sequence[str | Path], choices: Ing
 def _in_place(wiring: Wiring, name: str, paths: Sequence[str | Path], choices: IngestChoices) -> IngestReport:
     existed = name in wiring.stores.names()
     if existed:
-        wiring.check_chunker(name)
+        wiring.collections.check_chunker(name)
     try:
         ingestor = wiring.ingestor(name, columns=choices.columns, engine=choices.engine)
         report = ingestor.run(
@@ -75,4 +75,4 @@ def _in_place(wiring: Wiring, name: str, paths: Sequence[str | Path], choices: I
         return report
     finally:
         if choices.dry_run and not existed:
-            wiring.drop(name)
+            wiring.collections.drop(name)

@@ -52,7 +52,7 @@ def reindex(wiring: Wiring, name: str, choices: Choices) -> IngestReport:
     the old one open at the end, StoreError, LogError.
     """
     started = time.monotonic()
-    wiring.close_retired()
+    wiring.collections.close_retired()
     return _Reindex(wiring, name, choices).run(started)
 
 
@@ -85,7 +85,7 @@ def must_be_beside(wiring: Wiring, name: str, paths: Sequence[str | Path]) -> bo
         return True
     if built is None:
         return not paths
-    if built != wiring.fingerprint(built) or not paths:
+    if built != wiring.collections.fingerprint(built) or not paths:
         return True
     given = Sources.of((), paths, None)
     return all(given.covers(row.source) for row in wiring.manifest(name).rows())
@@ -104,7 +104,7 @@ def known_documents(wiring: Wiring, name: str) -> dict[str, DocumentRow]:
 @contextmanager
 def opened(wiring: Wiring, name: str) -> Iterator[CollectionStore | None]:
     """The collection in use, whatever it was built with; None where there is none that can be opened."""
-    if (held := wiring.held(name)) is not None:
+    if (held := wiring.collections.held(name)) is not None:
         yield held
         return
     try:
@@ -135,7 +135,7 @@ class _Reindex:
                 f"there is nothing to build {self._name!r} from", way_out="Name files: winnow ingest PATH..."
             )
         # the old one is not opened before the end, so that other processes may ask it meanwhile
-        with self._wiring.stores.rebuild(self._name, self._wiring.fingerprint(built)) as rebuild:
+        with self._wiring.stores.rebuild(self._name, self._wiring.collections.fingerprint(built)) as rebuild:
             reports = self._read(rebuild, sources)
             build_where_it_pays(rebuild.store, self._choices.progress)
             with self._old() as old:
@@ -197,8 +197,8 @@ class _Reindex:
 
     def _settle(self, new: CollectionStore, report: IngestReport) -> None:
         """After the swap: whatever fails here, the new collection is in use."""
-        was_asked = self._wiring.held(self._name) is not None
-        self._wiring.take(new)
+        was_asked = self._wiring.collections.held(self._name) is not None
+        self._wiring.collections.take(new)
         manifest = self._wiring.manifest(self._name)
         manifest.forget_others()
         manifest.save_run(report.to_json())

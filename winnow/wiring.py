@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import anyio
 
-from storage.errors import BadInputError, FingerprintMismatchError, LogError, NotFoundError, WinnowError
-from storage.store import CollectionStore, CollectionStores, Fingerprint, Searcher, TokenScorer
-from winnow import portal
+from storage.errors import BadInputError, LogError
+from storage.store import CollectionStore, CollectionStores, Searcher, TokenScorer
+from winnow import making, portal
 from winnow.asking import Stages
 from winnow.choices import AskChoices
+from winnow.open_collections import OpenCollections
 from winnow.settings import EngineName, RetrievalSettings, Settings
 
 if TYPE_CHECKING:
     from generation.base import Generator
     from generation.followup import Rewriter
     from generation.openai_chat import OpenAIChat
-    from generation.prompts import Prompter
     from ingest.loaders.base import Columns
     from ingest.run import Ingestor
     from rerank.base import Reranker
@@ -55,15 +55,6 @@ def ready_chain(reranker: Any, settings: Settings) -> Chain:
     return Chain([Link(checked)], name=checked.name, on_failure=settings.rerank.on_failure)
 
 
-def _refuse_other(store: CollectionStore, wanted: Fingerprint) -> None:
-    if differences := store.fingerprint.differences(wanted):
-        raise FingerprintMismatchError(
-            f"the collection {store.name!r} was built with other settings: {'; '.join(differences)}",
-            way_out="Use the settings it was built with, or build it anew with these: "
-            f"winnow ingest --reindex -c {store.name} (the old one answers until the new one is whole).",
-        )
-
-
 def _said(chosen: RetrievalSettings, choices: AskChoices) -> dict[str, str]:
     """What a question was searched with, for its log."""
     said = {
@@ -82,15 +73,14 @@ class Wiring:
         self.settings = settings
         self._making = threading.RLock()
         self._parts: dict[str, object] = {}
-        self._collections: dict[str, CollectionStore] = {}
-        self._retired: list[CollectionStore] = []
+        self.collections = OpenCollections(self, self._making)
         self._chats: dict[str, OpenAIChat] = {}
         self._keys_used: set[str] = set()
         self._database: Database | None = None
 
     @property
     def encoder(self) -> Encoder:
-        return self._kept("encoder", self._load_encoder)
+        return self._kept("encoder", self._made_encoder)
 
     @property
     def lexical(self) -> LexicalEncoder:
@@ -100,7 +90,7 @@ class Wiring:
 
     @property
     def stores(self) -> CollectionStores:
-        return self._kept("stores", self._connect)
+        return self._kept("stores", lambda: making.stores(self.settings))
 
     @property
     def database(self) -> Database:
@@ -123,49 +113,11 @@ class Wiring:
     @property
     def tracing(self) -> Tracing:
         """What makes spans of questions, where the settings ask for it."""
-        return self._kept("tracing", self._tracing)
+        return self._kept("tracing", lambda: making.tracing(self.settings))
 
     def collection(self, name: str | None = None) -> CollectionStore:
         """An open collection that fits the encoder. Raises NotFoundError, FingerprintMismatchError …"""
-        name = name or self.settings.collection
-        with self._making:
-            held = self._collections.get(name)
-            if held is not None and held.generation != self.stores.generation(name):
-                self._retire(name)  # another process swapped it
-            if name not in self._collections:
-                store = self.stores.open(name)
-                try:
-                    self._check(store)
-                except BaseException:
-                    store.close()
-                    raise
-                self._collections[name] = store
-            return self._collections[name]
-
-    def held(self, name: str) -> CollectionStore | None:
-        """The collection where it is open here, whatever it was built with."""
-        return self._collections.get(name)
-
-    def take(self, store: CollectionStore) -> None:
-        """This is the collection of that name from now on; questions on their way keep the one before."""
-        with self._making:
-            self._retire(store.name)
-            self._collections[store.name] = store
-
-    def close_retired(self) -> None:
-        """Let go of collections that were replaced while questions may have been asking them."""
-        with self._making:
-            while self._retired:
-                store = self._retired.pop()
-                store.close()
-                try:
-                    self.stores.sweep(store.name)
-                except WinnowError as error:
-                    _log.warning("what %r was before its re-index stays for now: %s", store.name, error)
-
-    def _retire(self, name: str) -> None:
-        if store := self._collections.pop(name, None):
-            self._retired.append(store)
+        return self.collections.open(name or self.settings.collection)
 
     def stages(self, choices: AskChoices, *, top_k: int | None = None) -> Stages:
         """The three stages over a collection; `top_k` is what the last rerank stage keeps."""
@@ -297,7 +249,7 @@ class Wiring:
 
         return ChatAnswerer(
             self.traced_chat(),
-            prompter=self._prompter(),
+            prompter=making.prompter(self.settings),
             max_tokens=self.settings.answer.max_tokens,
             keep_exchanges=self.settings.log.llm_calls,
         )
@@ -312,32 +264,13 @@ class Wiring:
         templates = Templates.load(self.settings.answer.templates)
         return ChatRewriter(self.traced_chat(), templates, keep_exchanges=self.settings.log.llm_calls)
 
-    def _prompter(self) -> Prompter:
-        from generation.prompts import Prompter
-        from generation.templating import Templates
-        from generation.tokens import EstimatedTokens, TokenizerTokens
-
-        chosen = self.settings.answer
-        counter = TokenizerTokens.load(chosen.tokenizer) if chosen.tokenizer else EstimatedTokens()
-        return Prompter(Templates.load(chosen.templates), chosen.prompt_tokens, counter, chosen.order)
-
     def chat(self, model: str | None = None) -> OpenAIChat:
         """The chat model of that name, or the configured one. The first thing that ever reads an API key."""
-        from generation.openai_chat import OpenAIChat
-
-        llm = self.settings.llm
-        name = model or llm.model
+        name = model or self.settings.llm.model
         self._keys_used.add("OPENAI_API_KEY")
         with self._making:
             if name not in self._chats:
-                self._chats[name] = OpenAIChat.load(
-                    model=name,
-                    base_url=llm.base_url,
-                    api_key=self.settings.chat_api_key(),
-                    timeout_s=llm.timeout_s,
-                    max_retries=llm.max_retries,
-                    prices=llm.prices,
-                )
+                self._chats[name] = making.chat(self.settings, name)
             return self._chats[name]
 
     def traced_chat(self, model: str | None = None) -> ChatModel:
@@ -353,7 +286,7 @@ class Wiring:
         on_ray = (engine or self.settings.ingest.engine) == "ray"
         if on_ray:
             distributed.check(self.settings)
-        store = self._open_or_create(name or self.settings.collection)
+        store = self.collections.open_or_create(name or self.settings.collection)
         return self.ingestor_into(store, columns=columns, on_ray=on_ray)
 
     def ingestor_into(
@@ -386,24 +319,10 @@ class Wiring:
         name = name or self.settings.collection
         return Manifest(self.database, name, self.stores.generation(name))
 
-    def drop(self, name: str) -> None:
-        """Delete a collection and what the manifest knows of it."""
-        from storage.manifest import Manifest
-
-        with self._making:
-            self.close_retired()
-            if store := self._collections.pop(name, None):
-                store.close()
-            self.stores.drop(name)
-            Manifest(self.database, name).clear()
-
     def close(self) -> None:
         """Flush and let go of everything."""
         with self._making:
-            for store in self._collections.values():
-                store.close()
-            self._collections.clear()
-            self.close_retired()
+            self.collections.close()
             for chat in self._chats.values():
                 portal.call(chat.aclose)  # its connections belong to the portal's loop
             self._chats.clear()
@@ -421,100 +340,10 @@ class Wiring:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open_or_create(self, name: str) -> CollectionStore:
-        with self._making:
-            try:
-                return self.collection(name)
-            except NotFoundError:
-                return self._create(name)
-
-    def _create(self, name: str) -> CollectionStore:
-        self.settings.make_data_dir()
-        try:
-            self._collections[name] = self.stores.create(name, self.fingerprint())
-        except BadInputError:
-            return self.collection(name)  # another process was quicker
-        # what the manifest may still hold belongs to a collection of that name that is gone
-        self.manifest(name).clear()
-        return self._collections[name]
-
-    def fingerprint(self, built: Fingerprint | None = None) -> Fingerprint:
-        """What a collection that is made now is made with.
-
-        One that is built anew keeps its choice of token vectors where the settings do not name one.
-        """
-        from ingest.chunking import ChunkSizes, chunker_fingerprint
-
-        chosen = self.settings.ingest
-        keeps = built is not None and "token_vectors" not in chosen.model_fields_set
-        tokens = built.token_dim is not None if built is not None and keeps else chosen.token_vectors
-        return Fingerprint(
-            encoder=self.encoder.id,
-            dim=self.encoder.dim,
-            chunker=chunker_fingerprint(self.encoder.max_tokens, ChunkSizes()),
-            lexical=self.lexical.id,
-            token_dim=self.encoder.token_dim if tokens else None,
-        )
-
-    def check_chunker(self, name: str) -> None:
-        """Raises FingerprintMismatchError where new documents would be cut otherwise than the old ones."""
-        store = self.collection(name)
-        _refuse_other(store, replace(store.fingerprint, chunker=self.fingerprint().chunker))
-
-    def _check(self, store: CollectionStore) -> None:
-        built = store.fingerprint
-        # a collection decides for itself whether it has token vectors; its chunker matters to ingestion alone
-        wanted = self.fingerprint(built)
-        _refuse_other(store, replace(wanted, chunker=built.chunker, token_dim=built.token_dim))
-
-    def _load_encoder(self) -> Encoder:
-        chosen = self.settings.encoder
-        if chosen.provider == "local":
-            from retrieval.encoder import load_encoder
-
-            return load_encoder(
-                chosen.model,
-                device=chosen.device,
-                dim=chosen.dim,
-                query_prompt=chosen.query_prompt,
-                passage_prompt=chosen.passage_prompt,
-            )
-        from retrieval.openai_embeddings import load_openai_encoder
-
-        self._keys_used.add("OPENAI_API_KEY")
-        return load_openai_encoder(
-            chosen.model,
-            base_url=chosen.base_url,
-            api_key=self.settings.encoder_api_key(),
-            dim=chosen.dim,
-            max_tokens=chosen.max_tokens,
-            query_prompt=chosen.query_prompt,
-            passage_prompt=chosen.passage_prompt,
-            timeout_s=chosen.timeout_s,
-            max_retries=chosen.max_retries,
-            price=self.settings.llm.prices.get(chosen.model),
-        )
-
-    def _connect(self) -> CollectionStores:
-        chosen = self.settings.store
-        if chosen.url is None:
-            from storage.edge import EdgeStores
-
-            return EdgeStores(self.settings.collections_dir, tuning=chosen.tuning)
-        from storage.server import ServerStores
-
-        return ServerStores.connect(
-            chosen.url,
-            api_key=chosen.api_key.get_secret_value() if chosen.api_key else None,
-            prefer_grpc=chosen.prefer_grpc,
-            timeout_s=chosen.timeout_s,
-            tuning=chosen.tuning,
-        )
-
-    def _tracing(self) -> Tracing:
-        from winnow.tracing import Spans, Untraced
-
-        return Spans.load(self.settings.tracing) if self.settings.tracing.enabled else Untraced()
+    def _made_encoder(self) -> Encoder:
+        if self.settings.encoder.provider != "local":
+            self._keys_used.add("OPENAI_API_KEY")
+        return making.encoder(self.settings)
 
     def _settings_fingerprint(self) -> str:
         said = self.settings.model_dump_json(exclude={"data_dir", "server"})

@@ -82,7 +82,7 @@ def delete(name: Name, yes: Yes = False, data_dir: DataDir = None, as_json: AsJs
         if not yes and not as_json:
             typer.confirm(f"Delete the collection {name!r} and all its passages?", abort=True)
         with Wiring(settings(data_dir)) as wiring:
-            wiring.drop(name)
+            wiring.collections.drop(name)
         if as_json:
             print_json({"deleted": name})
         else:

@@ -1,0 +1,94 @@
+"""Parts made from settings alone, one function a part. `winnow.wiring` keeps and joins them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from winnow.settings import Settings
+
+if TYPE_CHECKING:
+    from generation.openai_chat import OpenAIChat
+    from generation.prompts import Prompter
+    from retrieval.encoder import Encoder
+    from storage.store import CollectionStores
+    from winnow.tracing import Tracing
+
+
+def encoder(settings: Settings) -> Encoder:
+    """The encoder of `[encoder]`: a model here, or an embeddings endpoint. Raises ModelError."""
+    chosen = settings.encoder
+    if chosen.provider == "local":
+        from retrieval.encoder import load_encoder
+
+        return load_encoder(
+            chosen.model,
+            device=chosen.device,
+            dim=chosen.dim,
+            query_prompt=chosen.query_prompt,
+            passage_prompt=chosen.passage_prompt,
+        )
+    from retrieval.openai_embeddings import load_openai_encoder
+
+    return load_openai_encoder(
+        chosen.model,
+        base_url=chosen.base_url,
+        api_key=settings.encoder_api_key(),
+        dim=chosen.dim,
+        max_tokens=chosen.max_tokens,
+        query_prompt=chosen.query_prompt,
+        passage_prompt=chosen.passage_prompt,
+        timeout_s=chosen.timeout_s,
+        max_retries=chosen.max_retries,
+        price=settings.llm.prices.get(chosen.model),
+    )
+
+
+def stores(settings: Settings) -> CollectionStores:
+    """Where collections live: `[store] url`, otherwise the data folder."""
+    chosen = settings.store
+    if chosen.url is None:
+        from storage.edge import EdgeStores
+
+        return EdgeStores(settings.collections_dir, tuning=chosen.tuning)
+    from storage.server import ServerStores
+
+    return ServerStores.connect(
+        chosen.url,
+        api_key=chosen.api_key.get_secret_value() if chosen.api_key else None,
+        prefer_grpc=chosen.prefer_grpc,
+        timeout_s=chosen.timeout_s,
+        tuning=chosen.tuning,
+    )
+
+
+def chat(settings: Settings, model: str) -> OpenAIChat:
+    """The chat model of that name at the endpoint of `[llm]`."""
+    from generation.openai_chat import OpenAIChat
+
+    llm = settings.llm
+    return OpenAIChat.load(
+        model=model,
+        base_url=llm.base_url,
+        api_key=settings.chat_api_key(),
+        timeout_s=llm.timeout_s,
+        max_retries=llm.max_retries,
+        prices=llm.prices,
+    )
+
+
+def prompter(settings: Settings) -> Prompter:
+    """Who writes prompts, by `[answer]`: its templates, its budget, its way of counting tokens."""
+    from generation.prompts import Prompter
+    from generation.templating import Templates
+    from generation.tokens import EstimatedTokens, TokenizerTokens
+
+    chosen = settings.answer
+    counter = TokenizerTokens.load(chosen.tokenizer) if chosen.tokenizer else EstimatedTokens()
+    return Prompter(Templates.load(chosen.templates), chosen.prompt_tokens, counter, chosen.order)
+
+
+def tracing(settings: Settings) -> Tracing:
+    """What makes spans of questions; nothing, unless `[tracing]` asks for it."""
+    from winnow.tracing import Spans, Untraced
+
+    return Spans.load(settings.tracing) if settings.tracing.enabled else Untraced()

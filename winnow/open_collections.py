@@ -1,0 +1,142 @@
+"""The collections that a process has open: opened once, checked, swapped, dropped."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from storage.errors import BadInputError, FingerprintMismatchError, NotFoundError, WinnowError
+from storage.store import CollectionStore, Fingerprint
+
+if TYPE_CHECKING:
+    from winnow.wiring import Wiring
+
+_log = logging.getLogger(__name__)
+
+
+class OpenCollections:
+    """Open collections by name. Safe to use from several threads: `lock` is its wiring's."""
+
+    def __init__(self, wiring: Wiring, lock: threading.RLock) -> None:
+        self._wiring = wiring
+        self._lock = lock
+        self._open: dict[str, CollectionStore] = {}
+        self._retired: list[CollectionStore] = []
+
+    def open(self, name: str) -> CollectionStore:
+        """A collection that fits the encoder. Raises NotFoundError, FingerprintMismatchError …"""
+        with self._lock:
+            held = self._open.get(name)
+            if held is not None and held.generation != self._wiring.stores.generation(name):
+                self._retire(name)  # another process swapped it
+            if name not in self._open:
+                store = self._wiring.stores.open(name)
+                try:
+                    self._check(store)
+                except BaseException:
+                    store.close()
+                    raise
+                self._open[name] = store
+            return self._open[name]
+
+    def open_or_create(self, name: str) -> CollectionStore:
+        """A collection to ingest into, made if it is not there."""
+        with self._lock:
+            try:
+                return self.open(name)
+            except NotFoundError:
+                return self._create(name)
+
+    def held(self, name: str) -> CollectionStore | None:
+        """The collection where it is open here, whatever it was built with."""
+        return self._open.get(name)
+
+    def take(self, store: CollectionStore) -> None:
+        """This is the collection of that name from now on; questions on their way keep the one before."""
+        with self._lock:
+            self._retire(store.name)
+            self._open[store.name] = store
+
+    def close_retired(self) -> None:
+        """Let go of collections that were replaced while questions may have been asking them."""
+        with self._lock:
+            while self._retired:
+                store = self._retired.pop()
+                store.close()
+                try:
+                    self._wiring.stores.sweep(store.name)
+                except WinnowError as error:
+                    _log.warning("what %r was before its re-index stays for now: %s", store.name, error)
+
+    def drop(self, name: str) -> None:
+        """Delete a collection and what the manifest knows of it."""
+        from storage.manifest import Manifest
+
+        with self._lock:
+            self.close_retired()
+            if store := self._open.pop(name, None):
+                store.close()
+            self._wiring.stores.drop(name)
+            Manifest(self._wiring.database, name).clear()
+
+    def close(self) -> None:
+        """Flush and let go of all."""
+        with self._lock:
+            for store in self._open.values():
+                store.close()
+            self._open.clear()
+            self.close_retired()
+
+    def fingerprint(self, built: Fingerprint | None = None) -> Fingerprint:
+        """What a collection that is made now is made with.
+
+        One that is built anew keeps its choice of token vectors where the settings do not name one.
+        """
+        from ingest.chunking import ChunkSizes, chunker_fingerprint
+
+        encoder, chosen = self._wiring.encoder, self._wiring.settings.ingest
+        keeps = built is not None and "token_vectors" not in chosen.model_fields_set
+        tokens = built.token_dim is not None if built is not None and keeps else chosen.token_vectors
+        return Fingerprint(
+            encoder=encoder.id,
+            dim=encoder.dim,
+            chunker=chunker_fingerprint(encoder.max_tokens, ChunkSizes()),
+            lexical=self._wiring.lexical.id,
+            token_dim=encoder.token_dim if tokens else None,
+        )
+
+    def check_chunker(self, name: str) -> None:
+        """Raises FingerprintMismatchError where new documents would be cut otherwise than the old ones."""
+        store = self.open(name)
+        _refuse_other(store, replace(store.fingerprint, chunker=self.fingerprint().chunker))
+
+    def _create(self, name: str) -> CollectionStore:
+        self._wiring.settings.make_data_dir()
+        try:
+            self._open[name] = self._wiring.stores.create(name, self.fingerprint())
+        except BadInputError:
+            return self.open(name)  # another process was quicker
+        # what the manifest may still hold belongs to a collection of that name that is gone
+        self._wiring.manifest(name).clear()
+        return self._open[name]
+
+    def _retire(self, name: str) -> None:
+        if store := self._open.pop(name, None):
+            self._retired.append(store)
+
+    def _check(self, store: CollectionStore) -> None:
+        built = store.fingerprint
+        # a collection decides for itself whether it has token vectors; its chunker matters to ingestion alone
+        wanted = self.fingerprint(built)
+        _refuse_other(store, replace(wanted, chunker=built.chunker, token_dim=built.token_dim))
+
+
+def _refuse_other(store: CollectionStore, wanted: Fingerprint) -> None:
+    if differences := store.fingerprint.differences(wanted):
+        raise FingerprintMismatchError(
+            f"the collection {store.name!r} was built with other settings: {'; '.join(differences)}",
+            way_out="Use the settings it was built with, or build it anew with these: "
+            f"winnow ingest --reindex -c {store.name} (the old one answers until the new one is whole).",
+        )
