@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -149,6 +149,10 @@ class Encoder:
             while len(self._remembered) > _REMEMBERED_QUERIES:
                 self._remembered.popitem(last=False)
         return encoding
+
+    def through(self, wrap: Callable[[ForwardModel], ForwardModel]) -> None:
+        """Run every forward pass from here on through what `wrap` makes of the model."""
+        self._model = wrap(self._model)
 
     def forget_queries(self) -> None:
         """Encode every question anew from here on: a remembered one would hide what encoding costs."""

@@ -55,7 +55,8 @@ def serving(settings: Settings, pipeline: RAGPipeline | None = None) -> Iterator
     """Serve on a free port, until the block ends; `settings` say the rest."""
     own = pipeline or RAGPipeline.from_settings(settings)
     with own, bound("127.0.0.1", 0) as listener:
-        running = server(create_app(own), 10)
+        application = create_app(own)
+        running = server(application, 10)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
@@ -65,6 +66,7 @@ def serving(settings: Settings, pipeline: RAGPipeline | None = None) -> Iterator
         finally:
             running.should_exit = True
             thread.join()
+            application.state.served.jobs.finish()
 
 
 def _until_ready(client: httpx2.Client) -> None:

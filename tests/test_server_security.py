@@ -154,7 +154,7 @@ def test_a_server_for_others_does_not_start_without_a_token(tmp_path: Path) -> N
             RAGPipeline.from_settings(settings) as pipeline,
             pytest.raises(SettingsError, match="no token"),
         ):
-            serve(pipeline, print)
+            serve(pipeline, print, print)
 
 
 def test_a_port_that_is_taken_is_an_error_with_a_way_out(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_port_that_is_taken_is_an_error_with_a_way_out(tmp_path: Path) -> None
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = Settings.load(data_dir=tmp_path, server={"port": taken.getsockname()[1]})
         with RAGPipeline.from_settings(settings) as pipeline, pytest.raises(SettingsError, match="listen"):
-            serve(pipeline, print)
+            serve(pipeline, print, print)
 
 
 def test_a_token_is_kept_as_a_hash_alone(tmp_path: Path) -> None:

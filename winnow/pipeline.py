@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ingest.report import IngestReport, Progress
     from rerank.base import Reranker
     from retrieval.base import Retriever
+    from retrieval.encoder import ForwardModel
     from winnow.log import Log
 
 
@@ -195,12 +196,15 @@ class RAGPipeline:
         """The parts behind this pipeline, for tools that need one of them."""
         return self._wiring
 
-    def warm(self) -> None:
+    def warm(self, *, through: Callable[[ForwardModel], ForwardModel] | None = None) -> None:
         """Load models and open the collection now, so that the first question need not wait for them.
 
-        A collection that does not exist yet is none to open. Raises ModelError, StoreError.
+        `through` wraps the encoder's model. A collection that does not exist yet is none to open. Raises
+        ModelError, StoreError.
         """
         if self._ready is None:
+            if through is not None:
+                self._wiring.encoder.through(through)
             self._wiring.encoder.encode_query("warm")
             with suppress(NotFoundError):
                 self._wiring.stages({})

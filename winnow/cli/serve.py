@@ -45,4 +45,4 @@ def serve(
 
         chosen = settings(data_dir, collection, server={"host": host, "port": port})
         with RAGPipeline.from_settings(chosen) as pipeline:
-            run.serve(pipeline, listening)
+            run.serve(pipeline, listening, note)

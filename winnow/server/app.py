@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from winnow import __version__
-from winnow.server import answers, asking, collections, metrics, openai_face, rerank_face, warmth
+from winnow.server import answers, asking, collections, ingesting, metrics, openai_face, rerank_face, warmth
 from winnow.server.documented import with_problems
 from winnow.server.errors import Problems
+from winnow.server.jobs import Jobs
 from winnow.server.limits import Gate, Rate
 from winnow.server.metrics import Measured, Metrics
 from winnow.server.policy import Policy
 from winnow.server.security import Access, Guard
 from winnow.server.served import Served, in_thread
 from winnow.server.tokens import TokenBook
+from winnow.server.uploads import UploadArea
 from winnow.server.warmth import Warmth
 
 if TYPE_CHECKING:
@@ -37,14 +39,18 @@ def create_app(pipeline: RAGPipeline) -> FastAPI:
     """
     chosen = pipeline.settings.server
     gate = Gate(chosen.concurrency, chosen.queue)
+    problems = Problems(pipeline.settings.secrets())
+    area = UploadArea(pipeline.settings.uploads_dir)
     served = Served(
         pipeline=pipeline,
         settings=chosen,
         gate=gate,
-        problems=Problems(pipeline.settings.secrets()),
+        problems=problems,
         policy=Policy(pipeline.settings),
         metrics=Metrics(gate),
         warmth=Warmth(pipeline),
+        area=area,
+        jobs=Jobs(pipeline, area, problems),
     )
     app = _Documented(
         title="winnow",
@@ -58,9 +64,10 @@ def create_app(pipeline: RAGPipeline) -> FastAPI:
     app.state.served = served
     for part in (asking, collections, answers, openai_face, rerank_face, warmth, metrics):
         app.include_router(part.router)
-    served.problems.install(app)
+    app.include_router(ingesting.router, max_body_size=chosen.upload_bytes)
+    problems.install(app)
     access = Access.of(chosen.host, chosen.names, TokenBook(pipeline.settings.tokens_file))
-    app.add_middleware(Guard, access=access, rate=Rate(chosen.per_minute), problems=served.problems)
+    app.add_middleware(Guard, access=access, rate=Rate(chosen.per_minute), problems=problems)
     app.add_middleware(Measured, metrics=served.metrics)  # outermost: a refusal counts, too
     return app
 

@@ -54,6 +54,12 @@ async def document(document_id: DocumentId, served: State, collection: InCollect
 
 @router.delete("/v1/documents/{document_id}", response_model=Deleted)
 async def delete(document_id: DocumentId, served: State, collection: InCollection = None) -> Any:
-    """Take a document out of the collection. Its file stays where it is."""
-    wiring = served.pipeline.wiring
-    return {"deleted": await in_thread(lambda: inventory.delete(wiring, collection, document_id))}
+    """Take a document out of the collection. Its file stays where it is, unless it was uploaded."""
+
+    def gone() -> str:
+        with served.jobs.alone():
+            source = inventory.delete(served.pipeline.wiring, collection, document_id)
+            served.area.forget(source)
+            return source
+
+    return {"deleted": await in_thread(gone)}

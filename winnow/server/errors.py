@@ -163,7 +163,7 @@ class Problems:
 
     async def _ours(self, request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, WinnowError)
-        if status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, NotReadyError):
             _log.warning("%s %s: %s", request.method, request.url.path, self.shown(str(error)))
         return self.response(error)
 
@@ -184,10 +184,14 @@ class Problems:
         return problem_response(self.body(error.status_code, code, detail), error.headers)
 
     async def _unforeseen(self, request: Request, error: Exception) -> JSONResponse:
+        return problem_response(self.unforeseen(error, f"{request.method} {request.url.path}"))
+
+    def unforeseen(self, error: Exception, where: str) -> dict[str, Any]:
+        """The body for what is a mistake of ours: a number, under which the log has the rest."""
         number = token_hex(4)
-        _log.error("error %s in %s %s", number, request.method, request.url.path, exc_info=error)
+        _log.error("error %s in %s", number, where, exc_info=error)
         detail = f"something went wrong that nobody foresaw; the server's log has it as {number}"
-        return problem_response(self.body(500, "error", detail))
+        return self.body(500, "error", detail)
 
 
 def problem_response(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:

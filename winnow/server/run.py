@@ -14,18 +14,21 @@ from winnow.server.security import Access
 from winnow.server.tokens import TokenBook
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from winnow.pipeline import RAGPipeline
+    from winnow.server.jobs import Jobs
     from winnow.settings import Settings
 
 # How long an end waits for what is under way, beyond the time that a question may take.
 _GRACE_S = 10
 
 
-def serve(pipeline: RAGPipeline, listening: Callable[[str], None]) -> None:
+def serve(pipeline: RAGPipeline, listening: Callable[[str], None], say: Callable[[str], None]) -> None:
     """Serve until a signal ends it; `listening` is told the address when the port is open.
 
-    The first SIGINT or SIGTERM finishes what began, the second ends at once. Raises SettingsError where the
-    address cannot be had, or others reach it and there is no token.
+    The first SIGINT or SIGTERM finishes what began (`say` is told what is waited for), the second ends at
+    once. Raises SettingsError where the address cannot be had, or others reach it and there is no token.
     """
     chosen = pipeline.settings.server
     _check_tokens(pipeline.settings)
@@ -33,6 +36,10 @@ def serve(pipeline: RAGPipeline, listening: Callable[[str], None]) -> None:
     with bound(chosen.host, chosen.port) as listener:
         listening(address(listener))
         server(app, int(chosen.timeout_s) + _GRACE_S).run(sockets=[listener])
+    jobs: Jobs = app.state.served.jobs
+    if jobs.running:
+        say("an ingest job is being finished; Ctrl-C leaves it: the next ingest goes on where it stopped")
+    jobs.finish()
 
 
 def _check_tokens(settings: Settings) -> None:
@@ -46,7 +53,7 @@ def _check_tokens(settings: Settings) -> None:
 
 def server(app: object, grace_s: int) -> uvicorn.Server:
     """A uvicorn that says nothing of itself, and believes no proxy's headers."""
-    return uvicorn.Server(
+    return _Server(
         uvicorn.Config(
             app,  # type: ignore[arg-type]  # uvicorn's own name for an ASGI application is wider
             log_level="warning",
@@ -57,6 +64,17 @@ def server(app: object, grace_s: int) -> uvicorn.Server:
             timeout_graceful_shutdown=grace_s,
         )
     )
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn that comes back when it has ended, so that what it stood on can be closed.
+
+    Its own one raises the signal anew, and a SIGTERM would end the process there and then.
+    """
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
 
 def bound(host: str, port: int) -> socket.socket:

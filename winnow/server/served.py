@@ -18,8 +18,10 @@ from winnow.server.work import EventStream, watched
 if TYPE_CHECKING:
     from winnow.pipeline import RAGPipeline
     from winnow.server.errors import Problems
+    from winnow.server.jobs import Jobs
     from winnow.server.metrics import Metrics
     from winnow.server.policy import Policy
+    from winnow.server.uploads import UploadArea
     from winnow.server.warmth import Warmth
     from winnow.settings import ServerSettings
 
@@ -37,6 +39,8 @@ class Served:
     policy: Policy
     metrics: Metrics
     warmth: Warmth
+    area: UploadArea
+    jobs: Jobs
 
     async def work(self, request: Request, make: Callable[[], Awaitable[T]]) -> T:
         """What a question's work gives, when there was a place for it.

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from storage.errors import WinnowError
 from winnow import __version__
+from winnow.server.batching import shared
 from winnow.server.documented import problems
 from winnow.server.errors import NotReadyError
 from winnow.server.schemas_answers import Health, Readiness
@@ -30,7 +31,7 @@ class Warmth:
     def warm(self) -> None:
         """Blocking. What fails is `check`'s to say."""
         try:
-            self._pipeline.warm()
+            self._pipeline.warm(through=shared)
         except WinnowError as error:
             self._failure = error
         else:
