@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select
 
 from storage.database import Database
 from storage.log_rows import clean, iso, to_json
@@ -112,9 +112,7 @@ class Manifest:
 
     def save_run(self, report_json: str) -> int:
         """Keep the report of an ingest run; its number is given back."""
-        row = clean(
-            {"collection": self._name, "created_at": iso(datetime.now(UTC)), "report": report_json}
-        )
+        row = clean({"collection": self._name, "created_at": iso(datetime.now(UTC)), "report": report_json})
         with self._database.writing() as connection:
             number = connection.execute(insert(RunRow).returning(RunRow.number), row).scalar_one()
             connection.commit()
@@ -137,8 +135,9 @@ class Manifest:
 
     @property
     def _any_generation(self) -> ColumnElement[bool]:
-        key = DocumentEntry.collection
-        return or_(key == self._name, key.startswith(f"{self._name}@", autoescape=True))
+        # not LIKE, for which SQLite's `docs` and `Docs` are one
+        key, others = DocumentEntry.collection, f"{self._name}@"
+        return or_(key == self._name, func.substr(key, 1, len(others)) == others)
 
     def _first(self, *where: ColumnElement[bool]) -> DocumentRow | None:
         return next(iter(self._page(*where, limit=1)), None)

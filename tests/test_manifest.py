@@ -173,3 +173,14 @@ def test_runs_and_clearing_belong_to_all_generations(database: Database, manifes
     manifest.clear()
     assert new.last_run() is None
     assert manifest.generations() == []
+
+
+def test_a_name_in_other_letters_is_another_collection(database: Database) -> None:
+    """`docs` forgets nothing of `Docs`, nor of a name for which its own would be a pattern."""
+    others = [Manifest(database, name, "0a1b") for name in ("Docs", "docs_", "docsX")]
+    for other in others:
+        other.put(INGESTED)
+    for name in ("docs", "docs_"):
+        Manifest(database, name, "2c3d").forget_others()
+        Manifest(database, name).clear()
+    assert [list(other.rows()) for other in others] == [[INGESTED], [], [INGESTED]]
