@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
@@ -104,7 +105,9 @@ class CrossEncoder:
                 max_length=chosen.max_length,
                 trust_remote_code=chosen.trust_remote_code,
             )
-        fingerprint = f"cross-encoder:{wanted}:{chosen.backend}:{model.max_tokens}:{chosen.windows}"
+        fingerprint = (
+            f"cross-encoder:{wanted}@{_state(folder)}:{chosen.backend}:{model.max_tokens}:{chosen.windows}"
+        )
         return cls(
             name,
             model,
@@ -192,6 +195,13 @@ class CrossEncoder:
         memory.keep(new)
         found.memory = memory
         return [known.get(key, new.get(key)) for key in keys]
+
+
+def _state(folder: Path) -> str:
+    """Changes when other weights come into the folder: scores of the ones before are not theirs."""
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".bin"))
+    found = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return hashlib.sha256(repr(found).encode()).hexdigest()[:12]
 
 
 def _best(logits: Sequence[float | None]) -> int | None:

@@ -113,7 +113,9 @@ def load_pair_model(
     config = read_config(folder)
     chosen = chosen_device(device)
     architecture = next(iter(config.get("architectures") or []), "")
-    if architecture.endswith("ForCausalLM") or config.get("model_type") == "qwen3":
+    # what `winnow train` makes of a causal model reads pairs, and no template of the base's
+    on_pairs = config.get("winnow_input") == "pair"
+    if architecture.endswith("ForCausalLM") or (config.get("model_type") == "qwen3" and not on_pairs):
         from rerank.cross_causal import load_causal
 
         return load_causal(folder, config, chosen, max_length)

@@ -20,6 +20,7 @@ from winnow.cli import (
     serve,
     synthesize,
     tokens,
+    train,
 )
 
 app = typer.Typer(
@@ -28,7 +29,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    epilog="Exit codes: 0 done, 1 failed, 2 not usable as asked, 3 some documents refused, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 failed, 2 not usable as asked, 3 some documents refused, 4 not promoted, "
+    "130 interrupted.",
 )
 
 app.command("ingest")(ingest.ingest)
@@ -44,6 +46,7 @@ app.add_typer(models.app, name="models")
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(synthesize.app, name="synthesize")
 app.command("mine")(mine.mine)
+app.command("train")(train.train)
 app.command("serve")(serve.serve)
 app.add_typer(tokens.app, name="token")
 app.command("doctor")(doctor.doctor)

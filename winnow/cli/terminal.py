@@ -24,6 +24,7 @@ from storage.errors import BadInputError, WinnowError
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_REFUSED = 3
+EXIT_NOT_PROMOTED = 4
 EXIT_INTERRUPTED = 130
 
 _SHOWN_CONTROLS = "\n\t"

@@ -1,0 +1,199 @@
+"""What training starts from: a cross-encoder to go on with, an encoder, or a language model.
+
+Imported only where something is trained: torch and sentence-transformers take seconds.
+"""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+
+from rerank.cross_models import chosen_device, longest_input, read_config, translated
+from storage.errors import MissingDependencyError, ModelError
+
+Kind = Literal["cross-encoder", "encoder", "language model"]
+
+# What is usual for questions and passages; longer inputs are cut, and said to be.
+_USUAL_LENGTH = 512
+_RANK = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A model that is ready to be trained. `lora` is the adapters' rank, 0 where all weights learn."""
+
+    model: Any
+    kind: Kind
+    max_length: int
+    lora: int
+    adapters: Any = None
+
+    def merged(self) -> Any:
+        """The plain model: adapters are worked into the weights, so that nobody needs `peft` to use it."""
+        if self.adapters is not None:
+            self.adapters.merge_and_unload()
+        return self.model
+
+    @property
+    def parameters(self) -> tuple[int, int]:
+        """How many weights learn, of how many."""
+        sizes = [(p.numel(), p.requires_grad) for p in self.model.parameters()]
+        return sum(size for size, learns in sizes if learns), sum(size for size, _ in sizes)
+
+
+def check_extra() -> None:
+    """Raises MissingDependencyError where the extra `[train]` is not installed."""
+    missing = [name for name in ("accelerate", "datasets") if find_spec(name) is None]
+    if missing:
+        raise MissingDependencyError(
+            f"training needs {' and '.join(missing)}", way_out="Install it: pip install 'winnow-rag[train]'"
+        )
+
+
+def kind_of(folder: Path) -> Kind:
+    """What a model folder holds. Raises ModelError for what cannot become a cross-encoder."""
+    config = read_config(folder)
+    architecture = str(next(iter(config.get("architectures") or []), ""))
+    if architecture.endswith("ForCausalLM"):
+        return "language model"
+    if architecture.endswith("ForSequenceClassification"):
+        labels = len(config.get("id2label") or {}) or int(config.get("num_labels") or 1)
+        if labels != 1:
+            raise ModelError(
+                f"{folder.name} tells {labels} classes apart, and training goes on with one score",
+                way_out="Start from its encoder, or from a reranker with one label.",
+            )
+        return "cross-encoder"
+    if not architecture or "EncoderDecoder" in architecture or "ConditionalGeneration" in architecture:
+        raise ModelError(f"{folder.name} is no base for a cross-encoder: {architecture or 'no architecture'}")
+    return "encoder"
+
+
+def load_base(
+    folder: Path,
+    scratch: Path,
+    *,
+    device: str = "auto",
+    max_length: int | None = None,
+    lora: int | None = None,
+    seed: int = 0,
+) -> Base:
+    """The base in a folder, with a new head (drawn by `seed`) where it has none.
+
+    `lora`: the rank of low-rank adapters (Hu et al. 2021, arXiv 2106.09685), 0 for all weights; None: 16 for
+    language models, 0 for others. `scratch` is a folder for files that loading needs. Raises ModelError,
+    MissingDependencyError.
+    """
+    from sentence_transformers import CrossEncoder
+    from sentence_transformers.base.modules import Transformer
+
+    kind = kind_of(folder)
+    rank = (_RANK if kind == "language model" else 0) if lora is None else lora
+    limit = longest_input(folder, read_config(folder), max_length)
+    length = limit if max_length is not None else min(limit, _USUAL_LENGTH)
+    on_gpu = chosen_device(device) == "cuda"
+    torch.manual_seed(seed)
+    with translated(folder), hushed():
+        source = _with_pairs(folder, scratch) if kind == "language model" else folder
+        transformer = Transformer(
+            str(source),
+            transformer_task="sequence-classification",
+            model_kwargs={
+                "local_files_only": True,
+                # frozen weights need no precision; what learns keeps all of it
+                "dtype": torch.bfloat16 if rank and on_gpu else torch.float32,
+            },
+            processor_kwargs={"local_files_only": True, "model_max_length": length},
+            config_kwargs={"local_files_only": True, "num_labels": 1},
+        )
+        model: Any = CrossEncoder(modules=[transformer], device=chosen_device(device))
+        if kind == "language model":
+            config = model.transformers_model.config
+            config.pad_token_id = model.tokenizer.pad_token_id
+            config.winnow_input = "pair"  # `rerank.cross_models` then reads pairs, no template of the base's
+        adapters = _adapted(model.transformers_model, rank) if rank else None
+    return Base(model, kind, length, rank, adapters)
+
+
+def _adapted(model: Any, rank: int) -> Any:
+    if find_spec("peft") is None:
+        raise MissingDependencyError(
+            "low-rank adapters need peft", way_out="Install it: pip install 'winnow-rag[train]', or --lora 0."
+        )
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    chosen = LoraConfig(
+        task_type=TaskType.SEQ_CLS,
+        r=rank,
+        lora_alpha=2 * rank,
+        lora_dropout=0.05,
+        target_modules="all-linear",
+    )
+    with warnings.catch_warnings():
+        # peft still asks transformers by a name that the latter is going to drop
+        warnings.simplefilter("ignore", FutureWarning)
+        return get_peft_model(model, chosen)
+
+
+def _with_pairs(folder: Path, scratch: Path) -> Path:
+    """A language model's folder whose tokenizer joins two texts with the end-of-text token between them.
+
+    Without, question and passage would run into each other. The files themselves are linked, not copied.
+    """
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    own: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    backend = getattr(own, "backend_tokenizer", None)
+    end = own.eos_token or own.pad_token
+    if backend is None or end is None:
+        raise ModelError(f"the tokenizer of {folder.name} has no end-of-text token, or is not a fast one")
+    begin = own.bos_token if own.bos_token_id in own("a").input_ids[:1] else None
+    first = f"{begin} " if begin else ""
+    backend.post_processor = TemplateProcessing(
+        single=f"{first}$A {end}",
+        pair=f"{first}$A {end} $B {end}",
+        special_tokens=[(t, own.convert_tokens_to_ids(t)) for t in dict.fromkeys((begin, end)) if t],
+    )
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    names = {
+        name: token for name in ("bos_token", "eos_token", "unk_token") if (token := getattr(own, name, None))
+    }
+    plain: Any = cast("Any", PreTrainedTokenizerFast)(
+        tokenizer_object=backend, padding_side="right", pad_token=own.pad_token or end, **names
+    )
+    plain.model_input_names = ["input_ids", "attention_mask"]
+    plain.save_pretrained(scratch)
+    for path in folder.resolve().iterdir():
+        if not (scratch / path.name).exists() and (path.suffix == ".safetensors" or path.name in _FILES):
+            (scratch / path.name).symlink_to(path.resolve())
+    return scratch
+
+
+_FILES = frozenset({"config.json", "model.safetensors.index.json", "pytorch_model.bin"})
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """The library's remarks and bars kept off the terminal: that a new head is new is meant."""
+    from transformers.utils import logging
+
+    library: Any = logging  # without types
+    level, bars = library.get_verbosity(), library.is_progress_bar_enabled()
+    library.set_verbosity_error()
+    library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        library.set_verbosity(level)
+        if bars:
+            library.enable_progress_bar()

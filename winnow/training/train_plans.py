@@ -1,0 +1,107 @@
+"""What to train and how it went: `TrainPlan`, `TrainReport`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rerank.training.course import Course, DevRow, Fitted
+from storage.errors import BadInputError
+
+# The packaged encoder: nothing need be fetched.
+DEFAULT_BASE = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainPlan:
+    """What to learn from, what to start from, where the model goes.
+
+    `data`: JSONL files of records, or folders of BEIR's layout (`split` names their questions and
+    judgements); `log`: judged answers as well, of one `collection` if named. `base`: hub id or folder of an
+    encoder, a cross-encoder to go on with, or a causal language model. `dev`: files or folders to measure on
+    meanwhile; without, a `dev_share` of the questions (at most `dev_most`) is kept back for that. `lora`:
+    rank of the adapters, 0 for none; None: 16 for a language model, none otherwise. `licence`: the data's,
+    for the model card. `restart` throws an unfinished training away.
+    """
+
+    out: Path
+    data: tuple[Path, ...] = ()
+    log: bool = False
+    collection: str | None = None
+    split: str | None = None
+    base: str = DEFAULT_BASE
+    course: Course = field(default_factory=Course)
+    dev: tuple[Path, ...] = ()
+    dev_share: float = 0.1
+    dev_most: int = 500
+    max_length: int | None = None
+    lora: int | None = None
+    licence: str = ""
+    restart: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.data and not self.log:
+            raise BadInputError(
+                "there is nothing to learn from",
+                way_out="Name JSONL files of records, BEIR folders, or --log.",
+            )
+        if not 0 <= self.dev_share < 1:
+            raise BadInputError(f"the dev share lies from 0 to below 1, and is {self.dev_share}")
+        if self.lora is not None and self.lora < 0:
+            raise BadInputError(f"a rank is 0 or more, and is {self.lora}")
+
+    @property
+    def workshop(self) -> Path:
+        """Where checkpoints lie until the model is ready."""
+        return self.out.with_name(f"{self.out.name}.training")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file, folder or log that was learned from.
+
+    `made` counts records by how they came about: the method, and the model where one made them.
+    """
+
+    name: str
+    sha256: str
+    records: int
+    passages: int
+    made: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainReport:
+    """What came of it. `weights` learned of `all_weights`; `left_out` counts by reason.
+
+    `pairs` are those of one epoch. `cut` is the share of a sample of pairs that is longer than `max_length`.
+    """
+
+    out: Path
+    base: str
+    kind: str
+    objective: str
+    learned_from: str
+    sources: tuple[Source, ...]
+    questions: int
+    pairs: int
+    dev_questions: int
+    max_length: int
+    cut: float
+    lora: int
+    weights: int
+    all_weights: int
+    pos_weight: float | None
+    fitted: Fitted
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def before(self) -> DevRow | None:
+        """How the base ordered the dev questions, before anything was learned."""
+        return next((row for row in self.fitted.dev if row.step == 0), None)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "out": str(self.out)}
