@@ -23,6 +23,7 @@ from generation.scoring import (
     subject_share,
 )
 from generation.sentences import plain, sentences
+from storage.errors import ModelError
 from storage.records import UNREADABLE_QUESTION, Candidate, Citation, Generation, Outcome
 
 NAME = "extractive"
@@ -157,7 +158,10 @@ class ExtractiveAnswerer:
         """Scores by token vectors, and why they are not complete."""
         if not self._encoder.reads(question):
             return [None] * len(found), UNREADABLE_QUESTION
-        scores = neural_scores(question, candidates, found, self._encoder, self._vectors)
+        try:
+            scores = neural_scores(question, candidates, found, self._encoder, self._vectors)
+        except ModelError as error:  # an endpoint may be down: words can still be compared
+            return [None] * len(found), f"judged by shared words alone: {error}"
         missing = scores.count(None)
         if missing == 0:
             return scores, ""

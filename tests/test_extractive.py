@@ -12,8 +12,9 @@ from generation.extractive import CHARACTERS, SENTENCES, ExtractiveAnswerer
 from generation.scoring import lexical_scores, subject_share
 from retrieval.encoder import Encoder
 from retrieval.lexical import LexicalEncoder
+from storage.errors import ModelError
 from storage.records import Candidate, Chunk, Generation
-from storage.vectors import Floats
+from storage.vectors import Encoding, Floats
 
 OIL = (
     "The 1973 oil crisis began in October 1973. Arab members of OPEC proclaimed an embargo. "
@@ -241,3 +242,32 @@ def test_the_subject_of_a_chinese_question_is_what_it_does_not_ask_with(lexical:
     assert subject_share("为什么？", passages, lexical) is None
     assert subject_share("猫是什么？", passages, lexical) is None
     assert subject_share("重排序是什么？", [], lexical) == 0
+
+
+class Empty:
+    """A store without token vectors."""
+
+    def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
+        return {}
+
+
+class Unreachable:
+    """An encoder behind an endpoint that is down."""
+
+    def reads(self, text: str) -> bool:
+        return bool(text.strip())
+
+    def encode_query(self, text: str) -> Encoding:
+        raise ModelError("the embeddings endpoint cannot be reached")
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        return []
+
+
+def test_an_encoder_that_fails_leaves_the_words(lexical: LexicalEncoder) -> None:
+    """Where the lexical leg still found passages they are quoted, and the outcome says what is missing."""
+    answerer = ExtractiveAnswerer(Unreachable(), Empty(), lexical)
+    given = anyio.run(answerer.generate, "When did the Golden Gate Bridge open?", [passage(BRIDGE, 1)])
+    assert "opened in 1937" in given.text
+    assert given.outcome.status == "partial"
+    assert "cannot be reached" in given.outcome.reason
