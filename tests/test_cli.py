@@ -427,3 +427,82 @@ def test_a_pipe_that_is_not_utf8_gets_valid_json(data: Path) -> None:
         env={**os.environ, "PYTHONIOENCODING": "latin-1"}, capture_output=True, check=True,
     )  # fmt: skip
     assert json.loads(done.stdout.decode("latin-1"))["question"] == "重排序"
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("ask", "x", "--nosuch"), "--nosuch"),
+        (("log", "list", "--limit", "0"), "--limit"),
+        (("nosuch",), "nosuch"),
+    ],
+)
+def test_what_was_typed_wrongly_is_json_under_json(words: tuple[str, ...], named: str) -> None:
+    """An unknown option, a bad value, an unknown command: the same object as every error, exit code 2."""
+    result = run(*words, "--json")
+    assert result.exit_code == 2
+    error = json.loads(result.stdout)["error"]
+    assert named in error["message"]
+    assert "--help" in error["way_out"]
+    spoken = run(*words)
+    assert (spoken.exit_code, spoken.stdout) == (2, "")
+    assert named in spoken.stderr
+
+
+def test_nobody_is_sent_to_a_log_that_is_off(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ask` and `chat` name `winnow log show` only for an answer that is there to be shown."""
+    asked = ("ask", QUESTION, "--data-dir", data)
+    assert "winnow log show" in run(*asked).stdout
+    monkeypatch.setenv("WINNOW_LOG__ENABLED", "false")
+    assert "winnow log show" not in run(*asked).stdout
+    chatted = CliRunner().invoke(app, ["chat", "--data-dir", str(data)], input=f"{QUESTION}\n")
+    assert chatted.exit_code == 0, chatted.output
+    assert "reorders candidates" in chatted.stdout
+    assert "winnow log show" not in chatted.stdout
+
+
+def test_joined_neighbours_are_listed_with_the_answer(tmp_path: Path) -> None:
+    """`log show` names the passages that `--expand` added; `chat` can ask for them, too."""
+    text = "\n\n".join(
+        f"## Part {n}\n\n{f'Subject {n} is explained here at length. ' * 25}" for n in range(5)
+    )
+    (tmp_path / "long.md").write_text(f"# Long\n\n{text}", encoding="utf-8")
+    folder = ("--data-dir", str(tmp_path / "data"))
+    assert run("ingest", tmp_path / "long.md", *folder).exit_code == 0
+    alone = as_json("ask", "Subject 2", "-k", 1, *folder)
+    assert "neighbours, joined" not in run("log", "show", alone["id"], *folder).stdout
+    words = ["chat", "-k", "1", "--expand", "1", "--min-score", "-1", "--exact", "--json", *folder]
+    chatted = CliRunner().invoke(app, words, input="Subject 2\n")
+    answer = json.loads(chatted.stdout)
+    assert answer["fingerprints"]["min_score"] == "-1.0"
+    assert answer["fingerprints"]["exact"] == "True"
+    shown = run("log", "show", answer["id"], *folder).stdout
+    assert "neighbours, joined for the answerer" in shown
+    for neighbour in answer["neighbours"]:
+        assert f":{neighbour['start']}-{neighbour['end']}" in "".join(shown.split())
+
+
+def test_comparing_counts_the_members_of_a_fusion(data: Path) -> None:
+    """Under a chain that was not logged, and under the logged one, which took the time of its members."""
+    as_json("ask", QUESTION, "--rerank", "none", "--data-dir", data)
+    [anew] = as_json("log", "compare", "-r", "fusion", "--last", 1, "--data-dir", data)["results"]
+    assert anew["overlap"] == 1
+    answer = as_json("ask", QUESTION, "--rerank", "fusion", "--data-dir", data)
+    took = sum(stage["ms"] for stage in answer["stages"] if stage["name"].startswith("fusion"))
+    [again] = as_json("log", "compare", "-r", "fusion", "--last", 1, "--data-dir", data)["results"]
+    assert again["ms_p50"] == pytest.approx(took, abs=0.01)
+    assert took > 0
+
+
+def test_a_page_that_cannot_be_written_is_said_before_the_work(data: Path, tmp_path: Path) -> None:
+    """`log compare --html` into a folder that is not there fails before anything is replayed."""
+    nowhere = tmp_path / "no" / "page.html"
+    result = run("log", "compare", "-r", "no-such-strategy", "--html", nowhere, "--data-dir", data)
+    assert result.exit_code == 2
+    assert "cannot be written" in result.stderr
+
+
+def test_an_answerer_without_answers_is_an_error(data: Path) -> None:
+    """`evaluate --answerer` alone would measure nothing of it."""
+    error = as_json("evaluate", "--answerer", "openai", "--data-dir", data)["error"]
+    assert "--answers" in error["way_out"]

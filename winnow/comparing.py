@@ -200,9 +200,20 @@ def _difference(here: Sequence[float], first: Sequence[float]) -> Difference:
 
 def _rerank_outcomes(replayed: Replay) -> list[Outcome]:
     """The rerank stages; one that the log gave again counts with the time and calls that it took then."""
-    then = {stage.name: stage for stage in replayed.original.stages}
-    stages = (stage for stage in replayed.answer.stages if stage.name not in AROUND_RERANK)
-    return [stage if stage.name in replayed.recomputed else then[stage.name] for stage in stages]
+    found: list[Outcome] = []
+    for stage in replayed.answer.stages:
+        if stage.name in AROUND_RERANK:
+            continue
+        if any(_is_part(stage.name, one) for one in replayed.recomputed):
+            found.append(stage)
+        else:  # with its members, whose time and calls are their own
+            found += [then for then in replayed.original.stages if _is_part(then.name, stage.name)]
+    return found
+
+
+def _is_part(name: str, stage: str) -> bool:
+    """Whether an outcome is that of the stage, or of a member of it (`fusion.late-interaction`)."""
+    return name == stage or name.startswith(f"{stage}.")
 
 
 def _quality(replays: Sequence[Replay], grades: Mapping[str, Grades]) -> Quality:

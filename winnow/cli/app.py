@@ -22,9 +22,11 @@ from winnow.cli import (
     tokens,
     train,
 )
+from winnow.cli.usage import Shell
 
 app = typer.Typer(
     name="winnow",
+    cls=Shell,
     help="Retrieve 50, keep the best 5, answer with citations, log every rank.",
     no_args_is_help=True,
     add_completion=False,

@@ -99,9 +99,11 @@ def ask(
             return
         from winnow.cli import rendering
 
-        out().print(rendering.streamed_answer(answer) if pieces else rendering.answer(answer))
+        logged = chosen.logging
+        shape = rendering.streamed_answer if pieces else rendering.answer
+        out().print(shape(answer, logged=logged))
         _said(answer.stages, answer.warnings)
-        if not chosen.logging:
+        if not logged:
             note("the log is off: this answer is not in it")
         if unused:
             note(f"{', '.join(unused)} is set, and nothing was sent there: nothing here asks for it")

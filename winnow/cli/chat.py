@@ -12,7 +12,19 @@ import typer
 
 from storage.errors import WinnowError
 from winnow.cli.ask import AnswererOption
-from winnow.cli.options import AsJson, Collection, DataDir, Rerank, TopKRerank, TopKRetrieve, Where, settings
+from winnow.cli.options import (
+    AsJson,
+    Collection,
+    DataDir,
+    Exact,
+    Expand,
+    MinScore,
+    Rerank,
+    TopKRerank,
+    TopKRetrieve,
+    Where,
+    settings,
+)
 from winnow.cli.streaming import shown
 from winnow.cli.terminal import EXIT_FAILURE, note, out, print_json, report, reported, warn
 
@@ -39,6 +51,9 @@ def chat(
     follow_up: FollowUp = None,
     top_k_retrieve: TopKRetrieve = None,
     top_k_rerank: TopKRerank = None,
+    min_score: MinScore = None,
+    exact: Exact = False,
+    expand: Expand = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -51,7 +66,14 @@ def chat(
         chosen = settings(data_dir, collection, answer=answer, retrieval=retrieval, rerank=keep)
         with RAGPipeline.from_settings(chosen) as pipeline:
             pipeline.wiring.collection()  # a mistyped name is said before the first question
-            talk = _Talk(pipeline, {"rerank": rerank, "where": where}, as_json)
+            choices: AskChoices = {
+                "rerank": rerank,
+                "where": where,
+                "min_score": min_score,
+                "exact": exact or None,
+                "expand": expand,
+            }
+            talk = _Talk(pipeline, choices, as_json)
             if follow_up:
                 talk.begin(follow_up)
             for line in _lines():
@@ -103,7 +125,7 @@ class _Talk:
             from winnow.cli import rendering
 
             answer = shown(self._pipeline.stream(question, **choices))
-            out().print(rendering.sources(answer))
+            out().print(rendering.sources(answer, logged=self._pipeline.settings.logging))
             for warning in answer.warnings:
                 if warning not in self._warned:  # the same for every question, as a rule
                     warn(warning)

@@ -79,9 +79,12 @@ def evaluate(
     with reported(as_json):
         from winnow.evaluation import Plan
         from winnow.evaluation import evaluate as measure
+        from winnow.evaluation.page import check_file
 
         chosen = settings(data_dir, collection)
-        _check_report(report)
+        _check_answerer(answerer, answers)
+        if report is not None:
+            check_file(report)
         plan = Plan(
             dataset=_dataset(folder, split, queries, qrels, collection, sample, seed),
             retrieve=_retrieve(retrieve, run, chosen),
@@ -139,14 +142,11 @@ def _runs(files: Sequence[Path] | None) -> list[tuple[str, Run]]:
     return [(str(file), read_run(file)) for file in files or ()]
 
 
-def _check_report(report: Path | None) -> None:
-    """Before the long work: whether the report can be written after it."""
+def _check_answerer(answerer: str | None, answers: bool) -> None:
     from storage.errors import BadInputError
 
-    if report is not None and (report.is_dir() or not report.absolute().parent.is_dir()):
-        raise BadInputError(
-            f"the report cannot be written to {report}", way_out="Give a file in an existing folder."
-        )
+    if answerer is not None and not answers:
+        raise BadInputError("--answerer says who answers, and nothing is answered", way_out="Add --answers.")
 
 
 @contextmanager

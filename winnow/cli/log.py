@@ -148,6 +148,10 @@ def compare(
         from winnow.cli.bars import progress_bars
 
         where = answer_filter(text, collection, None, None, feedback, since, None, None, None)
+        if html is not None:
+            from winnow.evaluation.page import check_file
+
+            check_file(html)
         with opened(data_dir) as pipeline, progress_bars() as progress:
             rows = pipeline.log.compare(specs, where, last=last, progress=progress)
         if html is not None:

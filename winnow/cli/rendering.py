@@ -9,21 +9,21 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from storage.records import AROUND_RERANK, Answer, Candidate, Citation, Outcome
+from storage.records import AROUND_RERANK, Answer, Candidate, Chunk, Citation, Outcome
 from winnow.asking import SearchResult
 from winnow.cli.terminal import safe, shortened
 
 _STATUS_STYLE = {"ok": "green", "repaired": "yellow", "partial": "yellow", "fallback": "red"}
 
 
-def answer(value: Answer) -> RenderableType:
+def answer(value: Answer, *, logged: bool = True) -> RenderableType:
     """The answer, its citations, where each of the final passages came from, and how to look closer."""
-    return Group(*_understood(value), safe(value.text), Text(), below_answer(value))
+    return Group(*_understood(value), safe(value.text), Text(), below_answer(value, logged=logged))
 
 
-def streamed_answer(value: Answer) -> RenderableType:
+def streamed_answer(value: Answer, *, logged: bool = True) -> RenderableType:
     """What is still to be said of an answer whose text has been shown."""
-    return Group(*_understood(value), below_answer(value))
+    return Group(*_understood(value), below_answer(value, logged=logged))
 
 
 def _understood(value: Answer) -> list[RenderableType]:
@@ -33,24 +33,25 @@ def _understood(value: Answer) -> list[RenderableType]:
     return [safe(f"Understood as: {value.understood}", "dim"), Text()]
 
 
-def below_answer(value: Answer) -> RenderableType:
-    """What stands below the text of an answer."""
+def below_answer(value: Answer, *, logged: bool = True) -> RenderableType:
+    """What stands below the text of an answer; only one that is in the log can be looked at closer."""
     parts: list[RenderableType] = []
     if value.citations:
         parts += [_citations(value.citations), Text()]
     parts += [moves(value.candidates, value.stages), stage_line(value)]
     if value.answerer == "extractive" and value.answered:
         parts.append(Text("Quoted from the passages; no language model was used.", style="dim"))
-    parts.append(safe(f"Look closer: winnow log show {value.id}", "dim"))
+    if logged:
+        parts.append(safe(f"Look closer: winnow log show {value.id}", "dim"))
     return Group(*parts)
 
 
-def sources(value: Answer) -> RenderableType:
+def sources(value: Answer, *, logged: bool = True) -> RenderableType:
     """What stands below an answer in a conversation: how it was understood, its citations, its id."""
     parts = _understood(value)
     if value.citations:
         parts.append(_citations(value.citations))
-    return Group(*parts, safe(f"winnow log show {value.id}\n", "dim"))
+    return Group(*parts, safe(f"winnow log show {value.id}\n" if logged else "", "dim"))
 
 
 def logged_answer(value: Answer) -> RenderableType:
@@ -74,7 +75,20 @@ def logged_answer(value: Answer) -> RenderableType:
     if value.citations:
         parts += [_citations(value.citations), Text()]
     cited = {citation.chunk_id for citation in value.citations}
-    return Group(*parts, RankChart(value), Text(), timings(value), Text(), _all_ranks(value, cited))
+    ranks = (RankChart(value), Text(), timings(value), Text(), _all_ranks(value, cited))
+    return Group(*parts, *ranks, *_neighbours(value.neighbours))
+
+
+def _neighbours(chunks: Sequence[Chunk]) -> list[RenderableType]:
+    """Passages that were joined to the final ones for the answerer, and where they stand."""
+    if not chunks:
+        return []
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(overflow="fold")
+    for chunk in chunks:
+        table.add_row(where(Candidate(chunk)))
+        table.add_row(safe(f"  {shortened(chunk.source)}:{chunk.start}-{chunk.end}", "dim"))
+    return [Text(), Text("neighbours, joined for the answerer", style="bold"), table]
 
 
 def search_result(value: SearchResult) -> RenderableType:

@@ -30,6 +30,14 @@ li{margin:.3rem 0;overflow-wrap:anywhere}.hit{border-left:4px solid #009e73;padd
 """
 
 
+def check_file(path: Path) -> None:
+    """Before the long work: whether a page can be written after it. Raises BadInputError."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise BadInputError(
+            f"the report cannot be written to {path}", way_out="Give a file in an existing folder."
+        )
+
+
 def write(text: str, path: Path) -> None:
     """Write a page; an older one stays whole until the new one is there. Raises BadInputError."""
     draft = path.with_name(f"{path.name}.draft")
