@@ -231,6 +231,25 @@ def test_what_the_settings_name_a_request_may_name(sections: dict[str, Any], spe
     Policy(Settings.load(**sections)).check_rerank(spec)
 
 
+def test_a_replay_spends_nothing_that_the_settings_do_not(local: Server) -> None:
+    """An answer that the shell made with a chat model is not made with it again by a request."""
+    from dataclasses import replace
+
+    log = local.pipeline.log
+    first = log.get(local.post("/v1/ask", json={"question": QUESTION}).json()["id"])
+    changes: list[dict[str, Any]] = [
+        {"id": "a" * 16, "rerank": "listwise"},
+        {"id": "b" * 16, "answerer": "gpt-x", "prompt": "what was sent"},
+        {"id": "c" * 16, "rerank": 'api(url="http://169.254.169.254")'},
+    ]
+    for change in changes:
+        log.save(replace(first, **change))
+        reply = local.post(f"/v1/answers/{change['id']}/replay", json={})
+        assert (reply.status_code, reply.json()["code"]) == (403, "not-allowed")
+    chosen = {"rerank": "none", "answerer": "extractive"}
+    assert local.post(f"/v1/answers/{'a' * 16}/replay", json=chosen).status_code == 200
+
+
 def test_only_the_loopback_is_the_loopback() -> None:
     """Names that merely look like it are not."""
     assert all(map(is_loopback, ("127.0.0.1", "127.1.2.3", "::1", "localhost")))

@@ -41,7 +41,7 @@ def serve(
             if as_json:
                 print_json({"url": url})
             else:
-                note(f"winnow listens on {url} (its API: {url}/openapi.json); Ctrl-C ends it")
+                note(f"winnow listens on {url}; Ctrl-C ends it")
 
         chosen = settings(data_dir, collection, server={"host": host, "port": port})
         with RAGPipeline.from_settings(chosen) as pipeline:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
+from storage.errors import BadInputError
 from storage.log_export import plain
 from storage.log_records import AnswerFilter, ExportFormat
 from storage.records import Status
@@ -132,11 +133,11 @@ async def answer(answer_id: Id, served: State, exchanges: bool = False) -> Any:
 @router.post("/v1/answers/{answer_id}/replay", response_model=Replay, responses=ASKING)
 async def replay(answer_id: Id, asked: ReplayRequest, request: Request, served: State) -> Any:
     """Run a logged answer's own candidates through another chain; logged, linked to its original."""
-    served.policy.check_rerank(asked.rerank)
-    served.policy.check_answerer(asked.answerer)
 
     def run() -> dict[str, Any]:
         log: Log = served.pipeline.log
+        # what the shell may have chosen then is not a request's to choose now
+        served.policy.check_replay(log.get(answer_id), asked.rerank, asked.answerer)
         done = log.replay(answer_id, asked.rerank, answerer=asked.answerer, top_k=asked.top_k)
         served.metrics.staged(done.answer.stages)
         return jsonable.replay(done)
@@ -155,4 +156,10 @@ async def feedback(answer_id: Id, given: FeedbackRequest, served: State) -> Any:
 
 
 def _aware(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+    """The moment in UTC. Raises BadInputError where it then lies beyond the calendar."""
+    if moment is None or moment.tzinfo is None:
+        return moment and moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise BadInputError(f"{moment.isoformat()} is not a moment that can be asked for") from error

@@ -16,6 +16,7 @@ _SAID = {
     413: "The request is too large.",
     422: "The request does not have the documented form.",
     429: "Too much is under way; Retry-After says when to come again.",
+    501: "An extra that is not installed.",
     500: "Something is wrong on the server.",
     502: "A chat model or a stage failed.",
     503: "A model, the store or the log cannot be used now.",
@@ -34,8 +35,9 @@ def problems(*statuses: int) -> Responses:
 
 
 # A question can meet all of them.
-ASKING = problems(400, 403, 404, 409, 413, 422, 429, 500, 502, 503, 504)
-READING = problems(400, 403, 404, 409, 413, 422, 429, 500, 503)
+ASKING = problems(400, 401, 403, 404, 409, 413, 422, 429, 500, 501, 502, 503, 504)
+READING = problems(400, 401, 403, 404, 409, 413, 422, 429, 500, 503)
+GUARDED = problems(401, 403, 429, 500)
 
 
 def with_problems(schema: dict[str, Any]) -> dict[str, Any]:

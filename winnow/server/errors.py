@@ -167,7 +167,7 @@ class Problems:
             _log.warning("%s %s: %s", request.method, request.url.path, self.shown(str(error)))
         return self.response(error)
 
-    async def _invalid(self, request: Request, error: Exception) -> JSONResponse:  # noqa: ARG002
+    async def _invalid(self, request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         # what was sent is not sent back: it may be anything
         found = [
@@ -175,7 +175,9 @@ class Problems:
             for one in error.errors()
         ]
         said = "; ".join(f"{one['pointer']}: {one['detail']}" for one in found)
-        return problem_response(self.body(422, "invalid-request", said, errors=found))
+        typed = "json" in request.headers.get("content-type", "") or request.method not in ("POST", "PUT")
+        way_out = "See /openapi.json." if typed else "Send JSON, with 'Content-Type: application/json'."
+        return problem_response(self.body(422, "invalid-request", said, way_out, errors=found))
 
     async def _http(self, request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)

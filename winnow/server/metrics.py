@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from storage.records import Answer, Outcome
+from winnow.server.documented import GUARDED
 from winnow.server.limits import Gate
 from winnow.server.served import State
 
@@ -98,7 +99,7 @@ def _method(scope: Scope) -> str:
     return method if method in ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH") else "other"
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", response_class=PlainTextResponse, responses=GUARDED)
 async def metrics(served: State) -> PlainTextResponse:
     """Counters in Prometheus' text format."""
     text = generate_latest(served.metrics.registry).decode()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from rerank.registry import STRATEGIES, strategy
 from rerank.spec import Spec, Stage, Value
 from storage.errors import SpecError
+from storage.records import Answer
 from winnow.server.errors import NotAllowedError
 from winnow.settings import Settings
 
@@ -41,6 +42,11 @@ class Policy:
             raise NotAllowedError(
                 "this server asks no chat model", way_out="Whoever runs it sets answer.answerer = openai."
             )
+
+    def check_replay(self, original: Answer, rerank: str | None, answerer: str | None) -> None:
+        """As the others, with what the replayed answer was made by where nothing is chosen."""
+        self.check_rerank(rerank or original.rerank)
+        self.check_answerer(answerer or ("extractive" if original.answerer == "extractive" else "openai"))
 
     def _check_stage(self, stage: Stage) -> None:
         if _bare(stage) in self._own:

@@ -49,13 +49,13 @@ class Warmth:
         return len(self._pipeline.wiring.stores.names())
 
 
-@router.get("/healthz", response_model=Health)
+@router.get("/healthz", response_model=Health, responses=problems(403))
 async def healthz() -> Any:
     """The process answers."""
     return {"status": "ok", "version": __version__}
 
 
-@router.get("/readyz", response_model=Readiness, responses=problems(503))
+@router.get("/readyz", response_model=Readiness, responses=problems(403, 500, 503))
 async def readyz(served: State) -> Any:
     """Models are loaded and the store answers."""
     return {"status": "ready", "collections": await in_thread(served.warmth.check)}
