@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Data = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[DATA]...",
+        metavar="[DATA]",
         help="JSON lines of records, or BEIR folders. None: --out is trained already, and --gate weighs it.",
         show_default=False,
     ),

@@ -50,6 +50,16 @@ class GatePlan:
     sample: int | None = None
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        # before hours of training, not after
+        if MODEL not in self.spec:
+            raise BadInputError(
+                f"the spec {self.spec} does not say where {MODEL} stands", way_out=f"As in: {ALONE}"
+            )
+        Spec.parse(self.chain)
+        if not self.held_out.exists():
+            raise BadInputError(f"there are no held-out questions at {self.held_out}")
+
     @property
     def chain(self) -> str:
         """The spec, with the folder in it."""
@@ -86,10 +96,6 @@ def gate(plan: GatePlan, wiring: Wiring, progress: Progress = silent) -> Verdict
 
     Raises BadInputError where there is nothing to weigh on, SpecError, ModelError.
     """
-    if MODEL not in plan.spec:
-        raise BadInputError(
-            f"the spec {plan.spec} does not say where {MODEL} stands", way_out=f"As in: {ALONE}"
-        )
     current, new = wiring.settings.rerank.spec, plan.chain
     weigh = _dataset if plan.held_out.is_dir() else _records
     found = weigh(plan, wiring, [current, new], progress)
