@@ -103,8 +103,9 @@ class Caller:
         return Reading(value, usage=spent)
 
     async def _call(self, wanted: Request, *, retry: bool) -> Completion | Lost:
-        request = replace(wanted, max_tokens=max(wanted.max_tokens, _ROOMY)) if self._roomy else wanted
-        if self._replies is not None and (known := self._replies.recalled(request)) is not None:
+        roomy = replace(wanted, max_tokens=max(wanted.max_tokens, _ROOMY))
+        request, other = (roomy, wanted) if self._roomy else (wanted, roomy)
+        if (known := self._recalled(request, other)) is not None:
             self._tally.cached += 1
             self._tally.usage += Usage(cached=1)
             return known
@@ -131,6 +132,15 @@ class Caller:
             self._tally.succeeded(spent)
         self._note(request.messages, completion, spent, "" if completion else error)
         return completion or "failed"
+
+    def _recalled(self, request: Request, other: Request) -> Completion | None:
+        """A reply that was paid for: to the request, or a whole one to the same with another limit."""
+        if self._replies is None:
+            return None
+        if (known := self._replies.recalled(request)) is not None:
+            return known
+        known = self._replies.recalled(other)
+        return None if known is None or known.finish_reason == "length" else known
 
     async def _answered(self, request: Request) -> Completion:
         completion = await self._chat.complete(

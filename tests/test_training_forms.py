@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
-from rerank.calls import Request
+from rerank.budget import Budget, Meter
+from rerank.calls import Caller, Request
+from rerank.parts import RerankParts
+from rerank.tally import Tally
 from rerank.training.duplicates import Duplicates, folded
 from rerank.training.forms import ANSWERING, FORMS, GRADES, MISLEADING, QUERIES, Templates
 from rerank.training.journal import Journal
@@ -125,6 +130,42 @@ def test_the_journal_gives_back_what_was_paid_for(tmp_path: Path) -> None:
         assert journal.time_of("a", "b") == made
     with Journal(path, "another") as journal:
         assert journal.recalled(REQUEST) is None
+
+
+class Reasoner:
+    """A ChatModel that thinks too long about puzzles, where it is not given room; it counts its calls."""
+
+    model = "m"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def complete(self, messages: Sequence[Message], *, max_tokens: int, **_: object) -> Completion:
+        self.calls += 1
+        await anyio.lowlevel.checkpoint()
+        if "puzzle" in messages[0].content and max_tokens < 1_000:
+            return reply("", finish_reason="length")
+        return reply("yes", finish_reason="stop")
+
+    def stream(self, messages: Sequence[Message], *, max_tokens: int) -> Any:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("order", [("easy", "puzzle"), ("puzzle", "easy")])
+def test_a_reply_is_known_whatever_room_it_was_given(tmp_path: Path, order: tuple[str, str]) -> None:
+    """Once a reply was cut off later calls get more room; in another order nothing is paid again."""
+    chat = Reasoner()
+
+    async def run(questions: Sequence[str]) -> list[str | None]:
+        with Journal(tmp_path / "j", "m") as journal:
+            caller = Caller(chat, RerankParts(), Tally(), replies=journal, meter=Meter(Budget()))
+            asked = [Request((Message("user", question),), 100) for question in questions]
+            return [(await caller.asked(one, lambda c: c.text or None, again="?")).value for one in asked]
+
+    assert anyio.run(run, order) == ["yes", "yes"]
+    assert chat.calls == 3
+    assert anyio.run(run, order[::-1]) == ["yes", "yes"]
+    assert chat.calls == 3
 
 
 def test_half_a_line_at_the_end_of_the_journal_is_cut_off(tmp_path: Path) -> None:
