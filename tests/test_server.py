@@ -226,6 +226,27 @@ class Slow:
         return Generation(text="late", outcome=Outcome("generation"), answerer="slow")
 
 
+class Broken(Slow):
+    """A part of a user's own with a mistake in it."""
+
+    async def search(self, query: str, top_k: int) -> Retrieval:
+        raise ZeroDivisionError("the password is hunter2")
+
+
+def test_a_mistake_shows_a_number_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The log has the rest under that number; the reply is a problem with all headers."""
+    broken = Broken()
+    settings = Settings.load(data_dir=tmp_path / "data")
+    with serving(settings, RAGPipeline(broken, broken, broken, settings=settings)) as running:
+        reply = running.post("/v1/ask", json={"question": "q"})
+    assert (reply.status_code, reply.headers["content-type"]) == (500, "application/problem+json")
+    assert reply.headers["x-content-type-options"] == "nosniff"
+    assert "hunter2" not in reply.text
+    number = reply.json()["detail"].rpartition(" ")[2]
+    [record] = [one for one in caplog.records if number in one.getMessage()]
+    assert record.exc_info is not None
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_client_that_leaves_cancels_the_work(tmp_path: Path, stream: bool) -> None:
     """Closing the connection reaches the stage that is running."""

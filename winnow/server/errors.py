@@ -155,11 +155,10 @@ class Problems:
         return problem_response(self.of(error), _headers(error))
 
     def install(self, app: FastAPI) -> None:
-        """Let every error of the application leave it as problem details."""
+        """Let what is raised on purpose leave as problem details; `Guard` sees to the rest."""
         app.add_exception_handler(WinnowError, self._ours)
         app.add_exception_handler(RequestValidationError, self._invalid)
         app.add_exception_handler(HTTPException, self._http)
-        app.add_exception_handler(Exception, self._unforeseen)
 
     async def _ours(self, request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, WinnowError)
@@ -184,9 +183,6 @@ class Problems:
         code = "too-large" if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else "http"
         detail = f"{request.method} {request.url.path}: {error.detail}"
         return problem_response(self.body(error.status_code, code, detail), error.headers)
-
-    async def _unforeseen(self, request: Request, error: Exception) -> JSONResponse:
-        return problem_response(self.unforeseen(error, f"{request.method} {request.url.path}"))
 
     def unforeseen(self, error: Exception, where: str) -> dict[str, Any]:
         """The body for what is a mistake of ours: a number, under which the log has the rest."""

@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from storage.errors import WinnowError
-from winnow.server.errors import NotAllowedError, Problems, UnauthorisedError
+from winnow.server.errors import NotAllowedError, Problems, UnauthorisedError, problem_response
 from winnow.server.limits import Rate
 from winnow.server.tokens import Token, TokenBook
 
@@ -85,8 +85,12 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        started = False
+
         async def sending(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
@@ -94,10 +98,14 @@ class Guard:
 
         try:
             self._check(scope)
+            await self._app(scope, receive, sending)
         except WinnowError as error:
             await self._problems.response(error)(scope, receive, sending)
-        else:
-            await self._app(scope, receive, sending)
+        except Exception as error:
+            if started:  # the reply is cut short, which is all that can be said
+                raise
+            body = self._problems.unforeseen(error, f"{scope['method']} {scope['path']}")
+            await problem_response(body)(scope, receive, sending)
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
