@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ingest.batches import Batch, Closing, Encoded, pending
 from ingest.engine import Encodes
 from ingest.plan import Decision, Planner, had_passages
-from ingest.record_files import note
+from ingest.record_files import note, passages_in
 from ingest.report import ILLEGIBLE, DocumentResult, cut_warning
 from ingest.tasks import Done, Parsed, Refused
 from storage.manifest import DocumentRow, Manifest
@@ -103,7 +104,7 @@ class Assembly:
     def finish(self, file: OpenFile, done: Done) -> None:
         """Everything of a file was added."""
         if file.document is None:
-            self._forget_records(file)
+            self._forget_records(file, but=file.records)
             self._endings.append(_Ending(self._container(file, done), file=file, warnings=done.warnings))
         else:
             self._endings.append(_Ending(file.document, file=file, warnings=file.document.row.warnings))
@@ -111,9 +112,14 @@ class Assembly:
             self.gone.add(file.decision.old.id)
 
     def refuse(self, file: OpenFile, refused: Refused) -> None:
-        """Nothing more comes of a file; what it had in the collection goes."""
-        decision = file.decision
+        """Nothing more comes of a file; what it had in the collection goes, unless it has not changed."""
+        decision, old = file.decision, file.decision.old
         reason = f"{refused.reason}: {refused.message}"
+        before = 0 if old is None else len(old.chunk_ids) or passages_in(old.reason)
+        if old is not None and (old.status, old.content_hash) == ("ingested", decision.content_hash):
+            stays = f"it has not changed: its {before} passages of before stay"
+            self.results.append(DocumentResult(old.source, "refused", reason, before, (stays,)))
+            return
         row = DocumentRow(
             id=self._planner.id_of(decision),
             source=decision.file.source,
@@ -124,11 +130,13 @@ class Assembly:
             reason=reason,
             parser=self._planner.parser_of(decision.file.source),
         )
-        old = decision.old
         warnings: tuple[str, ...] = ()
         if old is not None and old.status == "ingested":
-            warnings = (f"its {len(old.chunk_ids)} passages of before were removed",)
+            warnings = (f"its {before} passages of before were removed",)
             self.gone.add(old.id)
+        self._forget_records(file, but=())
+        for record in file.records:  # read before what the file is refused for
+            self._endings.append(_Ending(closing=Closing(record, None, had_passages=True)))
         self._endings.append(
             _Ending(closing=Closing(row.id, row, had_passages(old) or file.document is not None))
         )
@@ -216,12 +224,13 @@ class Assembly:
         )
         return OpenDocument(row, False, file)
 
-    def _forget_records(self, file: OpenFile) -> None:
+    def _forget_records(self, file: OpenFile, *, but: Collection[str]) -> None:
+        """Remove what earlier runs made of the file's lines, but for records of these ids."""
         if file.decision.old is None:
             return
         prefix = f"{file.decision.file.source}#"
         for row in self._manifest.rows():
-            if row.source.startswith(prefix) and row.id not in file.records:
+            if row.source.startswith(prefix) and row.id not in but:
                 self.remove(row)
 
 

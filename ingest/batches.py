@@ -137,11 +137,11 @@ class Sink:
                 self._store.delete_document(
                     closing.id, keep=set(closing.row.chunk_ids) if closing.row else ()
                 )
-        if rows := [closing.row for closing in batch.closings if closing.row]:
+        gone = {closing.id for closing in batch.closings if closing.row is None}
+        for id_ in sorted(gone):  # before the row of the file that they were records of
+            self._manifest.remove(id_)
+        if rows := [closing.row for closing in batch.closings if closing.row and closing.id not in gone]:
             self._manifest.put_many(rows)
-        for closing in batch.closings:
-            if closing.row is None:
-                self._manifest.remove(closing.id)
 
     def _flush_by_volume(self, points: Sequence[Point]) -> None:
         self._unflushed += payload_bytes(points)

@@ -215,6 +215,34 @@ def test_lines_become_documents_when_columns_are_named(here: World) -> None:
     assert len(here.stored()) == 19
 
 
+def test_a_file_of_records_that_breaks_takes_its_records_along(here: World) -> None:
+    """Old ones, and those that were read before the damage; the warning counts what went."""
+    lines = [f'{{"_id": "q{number}", "text": "Row {number}."}}\n' for number in range(40)]
+    options = IngestOptions(workers=1, batch=8, columns=Columns(text="text", id="_id"))
+    here.write("rows.jsonl", "".join(lines))
+    here.ingest(options=options)
+    assert len(here.stored()) == 40
+    too_long = f'{{"_id": "x", "text": "{"y" * options.limits.record_bytes}"}}\n'
+    here.write("rows.jsonl", "".join(lines[:20]) + '{"_id": "new", "text": "New."}\n' + too_long)
+    [one] = here.ingest(options=options).documents
+    assert (one.status, one.warnings) == ("refused", ("its 40 passages of before were removed",))
+    assert here.stored() == set()
+    assert [row.status for row in here.manifest.rows()] == ["refused"]
+
+
+def test_an_unchanged_file_that_is_refused_keeps_what_it_had(here: World) -> None:
+    """A column that is mistyped costs nothing but the refusal."""
+    here.write("rows.jsonl", '{"_id": "q1", "text": "Row one."}\n{"_id": "q2", "text": "Row two."}\n')
+    right = IngestOptions(workers=1, columns=Columns(text="text", id="_id"))
+    here.ingest(options=right)
+    before = here.stored()
+    [one] = here.ingest(options=replace(right, columns=Columns(text="txet")), reindex=True).documents
+    assert (one.status, one.chunks) == ("refused", 2)
+    assert "stay" in one.warnings[0]
+    assert here.stored() == before == here.expected()
+    assert here.ingest(options=right).totals["unchanged"] == 1
+
+
 def test_a_dry_run_writes_nothing_and_estimates(here: World) -> None:
     """Statuses as they would be, passages, seconds and bytes; no point, no row."""
     here.write("guide.md", LONG)
