@@ -12,7 +12,7 @@ from storage.errors import StoreCorruptError, StoreError, WinnowError
 def translated(name: str, *, opening: bool = False) -> Iterator[None]:
     """Qdrant Edge raises bare exceptions with Rust messages; ours say which collection and what to do.
 
-    What fails while a shard is opened is damage, unless the system itself refuses.
+    What fails while a shard is opened is damage; what the system itself refuses (a full disk) never is.
     """
     try:
         yield
@@ -21,7 +21,8 @@ def translated(name: str, *, opening: bool = False) -> Iterator[None]:
     except BaseException as error:
         if not _is_the_engines(error):
             raise
-        if _is_panic(error) or _means_damage(str(error)) or (opening and not _is_the_systems(str(error))):
+        refused = _is_the_systems(str(error))
+        if _is_panic(error) or (not refused and (opening or _means_damage(str(error)))):
             raise StoreCorruptError(
                 f"the collection {name!r} is damaged: {error}",
                 way_out=f"Rebuild it from the documents: winnow doctor --repair -c {name}",

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from storage.edge import EdgeStores
-from storage.errors import BadInputError, NotFoundError, StoreCorruptError, StoreLockedError
+from storage.edge_errors import translated
+from storage.errors import BadInputError, NotFoundError, StoreCorruptError, StoreError, StoreLockedError
 from storage.locks import CollectionLock
 from storage.records import Chunk
-from storage.store import Fingerprint
-from storage.vectors import Point, SparseVector
+from storage.store import LEXICAL, Fingerprint
+from storage.vectors import Leg, Point, SparseVector
 
 PRINT = Fingerprint("encoder", 4, "chunker", "lexical", 4)
 
@@ -131,3 +133,25 @@ def test_a_dropped_collection_is_gone(tmp_path: Path) -> None:
     assert not (tmp_path / "文档").exists()
     with pytest.raises(NotFoundError):
         stores.drop("文档")
+
+
+def test_a_full_disk_is_not_called_damage() -> None:
+    """Nobody is told to build a collection anew for want of room, whichever file the engine names."""
+    words = "failed to flush segment 7: No space left on device (os error 28)"
+    with pytest.raises(StoreError, match="No space left") as caught, translated("papers"):
+        raise RuntimeError(words)
+    assert not isinstance(caught.value, StoreCorruptError)
+    with pytest.raises(StoreCorruptError), translated("papers"):
+        raise RuntimeError("failed to read segment 7: checksum mismatch")
+
+
+def test_many_terms_do_not_stay_in_memory(tmp_path: Path) -> None:
+    """Once more terms were stored than memory shall hold, they are moved to disk, and are found there."""
+    terms = SparseVector(tuple(range(1, 60_001)), (1.0,) * 60_000)
+    with_terms = [Point(_point(n).chunk, terms, None) for n in range(1, 102)]
+    with closing(EdgeStores(tmp_path).create("a", PRINT)) as collection:
+        for point in with_terms:
+            collection.upsert([point])
+        assert not collection.optimize(), "what could be moved was moved before"
+        [hits] = collection.search([Leg(LEXICAL, SparseVector((59_999,), (1.0,)))], limit=200)
+    assert {hit.chunk.id for hit in hits} == {point.chunk.id for point in with_terms}
