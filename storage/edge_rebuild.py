@@ -48,8 +48,8 @@ class EdgeRebuild:
 
     def finish(self, old: CollectionStore | None) -> EdgeCollection:
         """See `storage.store.Rebuild.finish`."""
+        self.store.flush()  # before the lock changes hands: a full disk shows here
         lock = old.hand_over() if isinstance(old, EdgeCollection) else self._locked()
-        self.store.flush()
         self._folder.swap()
         self.store.take_over(lock)
         self._finished = True

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from storage.edge import EdgeStores
 from storage.errors import FingerprintMismatchError, NotFoundError, StoreLockedError
+from storage.store import CollectionStore, Rebuild
 from storage.tuning import Tuning
 from tests.qdrant_wire import serving
 from tests.reindexing import content, encoders, pipeline, write
@@ -95,6 +98,40 @@ def test_questions_are_answered_while_it_is_built_and_after_the_swap(place: Plac
         assert held.count() > 0, "a question on its way is not cut off"
         assert rag.search("the quick question").candidates
         assert rag.wiring.collection().generation != held.generation
+
+
+class _AskedWhileItSwaps:
+    """A rebuild in the middle of whose swap a question comes, from another thread."""
+
+    def __init__(self, rebuild: Rebuild, ask: Callable[[], object]) -> None:
+        self.store, self.resumed = rebuild.store, rebuild.resumed
+        self._rebuild = rebuild
+        self.question = Thread(target=ask)
+
+    def finish(self, old: CollectionStore | None) -> CollectionStore:
+        swapped = self._rebuild.finish(old)
+        self.question.start()
+        self.question.join(0.5)  # time enough to be refused
+        return swapped
+
+    def __enter__(self) -> Rebuild:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._rebuild.__exit__(None, None, None)
+
+
+def test_a_question_in_the_middle_of_the_swap_gets_the_new_one(place: Place) -> None:
+    """It finds the one swapped and the other not open yet: it waits for both."""
+    given: list[str] = []
+    with pipeline(place.data, place.one) as rag:
+        rag.wiring._parts["stores"] = EdgeStores(place.data / "collections", patience_s=0.1)
+        old = rag.wiring.collection()
+        begun = rag.wiring.stores.rebuild("default", old.fingerprint)
+        rebuild = _AskedWhileItSwaps(begun, lambda: given.append(rag.wiring.collection().generation))
+        new = rag.wiring.collections.swap(rebuild, old)
+        rebuild.question.join()
+        assert given == [new.generation]
 
 
 def test_other_processes_ask_the_old_one_meanwhile(place: Place) -> None:
@@ -209,6 +246,24 @@ def test_records_are_read_by_their_columns_again(tmp_path: Path, place: Place) -
         report = rag.ingest(reindex=True)
     assert [one.chunks for one in report.documents if one.path.endswith("records.jsonl")] == [2]
     assert content(place.data, place.one)[:2] == before[:2]
+
+
+def test_records_of_a_file_that_is_refused_now_are_kept(tmp_path: Path, place: Place) -> None:
+    """A column that is mistyped, or a parser out of time: an unchanged file loses nothing by it."""
+    from ingest.loaders.base import Columns
+
+    records = tmp_path / "lines" / "records.jsonl"
+    records.parent.mkdir()
+    records.write_text('{"key": "a", "words": "the dog"}\n{"key": "b", "words": "the fox"}\n')
+    with pipeline(tmp_path / "data 2", place.one) as rag:
+        rag.ingest(records.parent, columns=Columns(text="words", id="key"))
+    before = content(tmp_path / "data 2", place.one)
+    with pipeline(tmp_path / "data 2", place.other) as rag:
+        report = rag.ingest(records.parent, columns=Columns(text="wrods", id="key"), reindex=True)
+        [one] = report.documents
+        assert one.chunks == 2
+        assert any("is refused now" in warning for warning in one.warnings)
+    assert content(tmp_path / "data 2", place.other)[:2] == before[:2]
 
 
 def test_a_choice_of_token_vectors_stays_unless_another_is_made(place: Place) -> None:

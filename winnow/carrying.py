@@ -15,7 +15,7 @@ from ingest.report import DocumentResult, IngestReport
 from storage.errors import StoreError
 from storage.manifest import DocumentRow, Manifest
 from storage.records import Chunk, Usage
-from storage.store import CollectionStore
+from storage.store import CollectionStore, document_id
 from winnow.sources import Sources, owners
 
 _TOGETHER = 128
@@ -112,29 +112,34 @@ class Carrier:
         document = chunk.document_id
         if document not in self._wanted:
             source = self._known[document].source if document in self._known else chunk.source
-            self._wanted[document] = self._leaves_nothing(document, source)
+            self._wanted[document] = self._leaves_nothing(source)
         if self._wanted[document]:
             row = self._known.get(document)
             # what a run that was cut off left behind belongs to no document
             return row is None or not row.chunk_ids or chunk.id in row.chunk_ids
         return False
 
-    def _leaves_nothing(self, document: str, source: str) -> bool:
+    def _leaves_nothing(self, source: str) -> bool:
         """Whether the files say nothing of a document that is to be kept."""
         if not self._sources.reads(source):
             return not self._pruned(source)
-        return self._refused_unchanged(document)
+        return self._refused_unchanged(source)
 
     def _pruned(self, source: str) -> bool:
         return self._prune and self._sources.covers(source)
 
-    def _refused_unchanged(self, document: str) -> bool:
-        """A file that was read once, has not changed, and is refused now: a parser's time was up, say."""
-        old = self._known.get(document)
-        if old is None or old.status != _INGESTED:
-            return False
-        new = self._manifest.get(document)
-        return new is not None and new.status == _REFUSED and new.content_hash == old.content_hash
+    def _refused_unchanged(self, source: str) -> bool:
+        """A file that was read once, has not changed, and is refused now: a parser's time was up, say.
+
+        `source` may be a record of it.
+        """
+        for document in map(document_id, owners(source)):
+            old, new = self._known.get(document), self._manifest.get(document)
+            if old is None or new is None or (old.status, new.status) != (_INGESTED, _REFUSED):
+                continue
+            if old.content_hash == new.content_hash:
+                return True
+        return False
 
     def _store(self, chunks: list[Chunk]) -> None:
         if not chunks:
@@ -178,9 +183,8 @@ class Carrier:
         )
 
     def _is_kept_container(self, row: DocumentRow) -> bool:
-        """The row of a file of records that is gone: its records hold the passages."""
-        is_container = row.status == _INGESTED and not row.chunk_ids
-        return is_container and not self._sources.reads(row.source) and not self._pruned(row.source)
+        """The row of a file of records that is gone, or refused now: its records hold the passages."""
+        return row.status == _INGESTED and not row.chunk_ids and self._leaves_nothing(row.source)
 
     def _account_for_missing(self, row: DocumentRow) -> None:
         if row.status == _DUPLICATE and not self._pruned(row.source) and self._original_is_here(row):

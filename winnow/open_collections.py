@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from storage.errors import BadInputError, FingerprintMismatchError, NotFoundError, WinnowError
-from storage.store import CollectionStore, Fingerprint
+from storage.store import CollectionStore, Fingerprint, Rebuild
 
 if TYPE_CHECKING:
     from winnow.wiring import Wiring
@@ -53,11 +53,16 @@ class OpenCollections:
         """The collection where it is open here, whatever it was built with."""
         return self._open.get(name)
 
-    def take(self, store: CollectionStore) -> None:
-        """This is the collection of that name from now on; questions on their way keep the one before."""
+    def swap(self, rebuild: Rebuild, old: CollectionStore | None) -> CollectionStore:
+        """The new generation is the collection from now on; questions on their way keep the one before.
+
+        A question that comes meanwhile waits: it would find the one swapped and the other not open yet.
+        """
         with self._lock:
+            store = rebuild.finish(old)
             self._retire(store.name)
             self._open[store.name] = store
+            return store
 
     def close_retired(self) -> None:
         """Let go of collections that were replaced while questions may have been asking them."""

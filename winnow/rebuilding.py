@@ -143,9 +143,10 @@ class _Reindex:
                     known, sources = now, self._sources(now)
                     reports += self._read(rebuild, sources)
                 carried = self._carry(rebuild, old, known, sources)
-                new = rebuild.finish(old)
+                asked = self._wiring.collections.held(self._name) is not None
+                self._wiring.collections.swap(rebuild, old)
         report = _merged([*reports, carried.report()], sources.skipped, time.monotonic() - started)
-        self._settle(new, report)
+        self._settle(report, asked=asked)
         return report
 
     def _sources(self, known: Mapping[str, DocumentRow]) -> Sources:
@@ -195,14 +196,15 @@ class _Reindex:
         carrier = Carrier(store, manifest, embedder, known, sources, prune=self._choices.prune)
         return carrier.carry(old)
 
-    def _settle(self, new: CollectionStore, report: IngestReport) -> None:
-        """After the swap: whatever fails here, the new collection is in use."""
-        was_asked = self._wiring.collections.held(self._name) is not None
-        self._wiring.collections.take(new)
+    def _settle(self, report: IngestReport, *, asked: bool) -> None:
+        """After the swap: whatever fails here, the new collection is in use.
+
+        The old one stays for now where this process may be asking it.
+        """
         manifest = self._wiring.manifest(self._name)
         manifest.forget_others()
         manifest.save_run(report.to_json())
-        if not was_asked:
+        if not asked:
             self._wiring.stores.sweep(self._name)
 
 
