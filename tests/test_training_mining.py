@@ -238,6 +238,27 @@ def test_what_cannot_be_mined_is_said(
     assert not out.exists()
 
 
+def test_what_the_encoder_cannot_read_is_no_safe_negative(tmp_path: Path) -> None:
+    """A passage in Chinese that shares words with an English question may answer it: no cosine says."""
+    docs, records, out = tmp_path / "docs", tmp_path / "records.jsonl", tmp_path / "out.jsonl"
+    docs.mkdir()
+    texts = {name: DOCUMENTS[name] for name in ("ferry", "bread", "pier")}
+    texts["mixed"] = (
+        "前往 outer islands 的渡轮（ferry）每天上午九点从四号码头出发，自行车免费，汽车须提前一天预订。"
+    )
+    for name, text in texts.items():
+        (docs / f"{name}.txt").write_text(text, encoding="utf-8")
+    data = ["--data-dir", str(tmp_path / "data")]
+    assert CliRunner().invoke(app, ["ingest", str(docs), *data]).exit_code == 0
+    line = {"id": "q", "query": QUESTIONS[0]["text"], "positive": DOCUMENTS["ferry"]}
+    records.write_text(json.dumps(line), encoding="utf-8")
+    report = mined(records, "--out", out, *data)
+    assert sorted(sources(by_id(out)["q"])) == ["bread", "pier"]
+    assert report["dropped"] == {"has no score to hold against the positive's": 1}
+    mined(records, "--out", out, "--no-margin", *data)
+    assert "mixed" in sources(by_id(out)["q"])
+
+
 @pytest.mark.parametrize(("positive", "limit"), [(1.0, 0.95), (-2.0, -2.1), (0.0, 0.0)])
 def test_the_margin_is_a_share_of_the_positives_size(positive: float, limit: float) -> None:
     """Log-odds below zero have a margin too."""

@@ -19,6 +19,7 @@ from rerank.templates import language_of
 from rerank.training.duplicates import folded
 from rerank.training.records import LabelledPassage, Provenance, RecordWriter, TrainingRecord
 from storage.records import Candidate
+from storage.store import DENSE, LEXICAL
 from winnow import portal
 from winnow.evaluation.corpus_index import Progress, silent
 from winnow.evaluation.matching import contains
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from winnow.wiring import Wiring
 
 # The legs by which a positive may be known, the most telling first.
-_LEGS = ("dense", "lexical")
+_LEGS = (DENSE, LEXICAL)
 
 
 def mine(plan: MiningPlan, wiring: Wiring, progress: Progress = silent) -> MiningReport:
@@ -165,17 +166,23 @@ class _Miner:
             return ""
         if positive is None:
             return "the positive was not found: nothing is known to score below it"
-        if score is None or score > below(positive, margin):
+        if score is None:
+            return "has no score to hold against the positive's"
+        if score > below(positive, margin):
             return "scores too near the positive"
         return ""
 
 
 def _bounded(pool: Pool, stage: str) -> dict[str, float]:
-    """A leg's scores. A candidate that it did not find scores no higher than the last that it did."""
+    """A leg's scores. A candidate that it did not find scores no higher than the last that it did.
+
+    Of what the encoder cannot read nothing is known: it may be the answer in another language.
+    """
     labelled = {c.id: c.scores[stage] for c, _ in pool.labelled if stage in c.scores}
     found = {c.id: c.scores[stage] for c in pool.others if stage in c.scores}
     lowest = min([*labelled.values(), *found.values()], default=0.0)
-    return {**{c.id: found.get(c.id, lowest) for c in pool.others}, **labelled}
+    looked_at = (c for c in pool.others if c.chunk.legible or stage != DENSE)
+    return {**{c.id: found.get(c.id, lowest) for c in looked_at}, **labelled}
 
 
 def _labelled(candidate: Candidate, label: int, teacher: dict[str, float]) -> LabelledPassage:
