@@ -98,7 +98,8 @@ class ChatRewriter:
             return Rewrite(_joined(question, turns), Outcome(STAGE, "fallback", reason, ms), prompt)
         rewritten = " ".join(completion.text.split()).strip("\"'“”「」")
         outcome = Outcome(STAGE, "ok", "", completion.ms, completion.usage, self._kept(prompt, completion))
-        if completion.refusal or not rewritten or len(rewritten) > _LONGEST:
+        cut_off = completion.finish_reason == "length"
+        if completion.refusal or cut_off or not rewritten or len(rewritten) > _LONGEST:
             reason = "the question was joined to the one before: the model's reply is no question"
             outcome = replace(outcome, status="fallback", reason=reason)
             rewritten = _joined(question, turns)

@@ -75,9 +75,10 @@ class Prompter:
         """
         fence = _fence(question, candidates)
         room = self.tokens - self._size(self._messages(question, "", fence))
-        shown, bare = self._with_neighbours(candidates, fence, room)
+        shown = self._with_neighbours(candidates, fence, room)
         passages = [_passage(n, one, fence) for n, one in enumerate(shown, start=1)]
         fitting, left_out = self._fitting(passages, room)
+        bare = self._bare(candidates, shown[: len(fitting)])
         given = _ordered(range(1, len(fitting) + 1), self.order)
         text = "\n\n".join(fitting[number - 1] for number in given)
         complaint = "; ".join(filter(None, (left_out, bare)))
@@ -93,25 +94,30 @@ class Prompter:
 
     def _with_neighbours(
         self, candidates: Sequence[Candidate], fence: str, room: int
-    ) -> tuple[tuple[Candidate, ...], str]:
-        """The candidates, from the best on with neighbours where there is room, and who goes without."""
+    ) -> tuple[Candidate, ...]:
+        """The candidates, from the best on with neighbours where there is room."""
         if not any(one.parts for one in candidates):
-            return tuple(candidates), ""
+            return tuple(candidates)
         shown = [one.core for one in candidates]
         sizes = [self.counter.count(_passage(n, one, fence)) for n, one in enumerate(shown, start=1)]
-        left, bare = room - sum(sizes) - len(sizes), 0
+        left = room - sum(sizes) - len(sizes)
         for place, one in enumerate(candidates):
             if not one.parts:
                 continue
             more = self.counter.count(_passage(place + 1, one, fence)) - sizes[place]
             if more <= left:
                 shown[place], left = one, left - more
-            else:
-                bare += 1
-        if not bare:
-            return tuple(shown), ""
-        said = f"{bare} of {len(shown)} passages were sent without their neighbours"
-        return tuple(shown), f"{said}: {self._limit}"
+        return tuple(shown)
+
+    def _bare(self, candidates: Sequence[Candidate], sent: Sequence[Candidate]) -> str:
+        """How many of those that were sent went without their neighbours."""
+        bare = sum(
+            bool(one.parts and not as_sent.parts) for one, as_sent in zip(candidates, sent, strict=False)
+        )
+        said = f"{bare} of {len(sent)} passages were sent without their neighbours"
+        if len(sent) == 1:
+            said = "the passage was sent without its neighbours"
+        return f"{said}: {self._limit}" if bare else ""
 
     @property
     def _limit(self) -> str:

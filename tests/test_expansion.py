@@ -154,6 +154,18 @@ def test_neighbours_never_push_a_passage_out_of_a_prompt() -> None:
     assert TEXT[100:110] not in prompt.text
 
 
+def test_a_passage_that_was_not_sent_is_not_said_to_have_been() -> None:
+    """What is said of neighbours counts the passages in the prompt."""
+    candidates = _expanded([0, 4], 1).candidates
+    prompts = (
+        Prompter(Templates.load(), tokens=tokens).prompt("what?", candidates) for tokens in range(300, 900)
+    )
+    prompt = next(one for one in prompts if one.complaint.startswith("1 of 2 passages were not sent"))
+    assert prompt.given == (1,)
+    assert "the passage was sent without its neighbours" in prompt.complaint
+    assert "of 2 passages were sent" not in prompt.complaint
+
+
 @pytest.fixture(scope="module")
 def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One document of several passages about lighthouses and their keepers."""

@@ -286,7 +286,12 @@ def test_a_first_question_is_left_alone(endpoint: Endpoint) -> None:
 
 @pytest.mark.parametrize(
     ("reply", "reason"),
-    [(status(500), "failed inside"), ("", "no question"), ("x " * 3000, "no question")],
+    [
+        (status(500), "failed inside"),
+        ("", "no question"),
+        ("x " * 3000, "no question"),
+        (said("When was MaxSim made, and by", finish_reason="length"), "no question"),
+    ],
 )
 def test_a_rewrite_that_fails_is_a_flagged_join(
     endpoint: Endpoint, reply: str | Response, reason: str
