@@ -25,19 +25,25 @@ from storage.edge_layout import (
     to_struct,
 )
 from storage.errors import StoreError
+from storage.freeing import give_back_free_memory
 from storage.indexing import Indexed, IndexKind
 from storage.locks import PATIENCE_S, CollectionLock
 from storage.neighbours import around, most_around
 from storage.payload import DOCUMENT_ID, from_payload
 from storage.records import Chunk
-from storage.store import TOKENS, Fingerprint, check_legs
+from storage.store import DENSE, TOKENS, Fingerprint, check_legs
 from storage.tuning import Tuning
 from storage.vectors import Floats, Hit, Leg, Point, payload_bytes
 
 # Until flush() the write-ahead log keeps everything, several times its size: 100,000 passages made 30 GB.
 FLUSH_BYTES = 128 * 1024 * 1024
 
+# What was stored since the last `optimize()` keeps its terms in memory, some 25 bytes each. Chinese passages
+# have 150 of them: 150,000 such passages took 750 MB.
+TERMS_IN_MEMORY = 6_000_000
+
 _SCROLL_PAGE = 1_000
+_DENSE = qdrant.Filter(must=[qdrant.HasVectorCondition(DENSE)])
 
 
 class EdgeCollection:
@@ -61,6 +67,7 @@ class EdgeCollection:
         self._graph_pays_bytes = (tuning.indexing_threshold_kb or GRAPH_PAYS_KB) * 1024
         self._indexed = Indexed(self.indexes())
         self._unflushed = 0
+        self._terms = 0
         self._writing = RLock()
 
     @classmethod
@@ -139,7 +146,10 @@ class EdgeCollection:
                 self._indexed.add(path, kind)
             self._shard.update(qdrant.UpdateOperation.upsert_points([to_struct(point) for point in points]))
             self._unflushed += payload_bytes(points)
-            if self._unflushed >= FLUSH_BYTES:
+            self._terms += sum(len(point.lexical.indices) for point in points)
+            if self._terms >= TERMS_IN_MEMORY and not self.graph_pays():
+                self.optimize()
+            elif self._unflushed >= FLUSH_BYTES:
                 self.flush()
 
     def delete_document(self, document: str, *, keep: Container[str] = ()) -> None:
@@ -157,15 +167,20 @@ class EdgeCollection:
 
     def graph_pays(self) -> bool:
         """Whether an exact scan of the dense vectors has become slower than a search in their graph."""
-        return self.count() * self.fingerprint.dim * 4 >= self._graph_pays_bytes
+        return self._count(_DENSE) * self.fingerprint.dim * 4 >= self._graph_pays_bytes
 
     def optimize(self) -> bool:
-        """Build the graph where a segment is large enough for one; True where anything was done.
+        """Move terms from memory to disk, and build the graph where a segment is large enough for one.
 
-        It takes minutes for 100,000 passages. Searches go on meanwhile, writes wait.
+        True where anything was done. A graph of 100,000 passages takes minutes. Searches go on meanwhile,
+        writes wait.
         """
         with self._writing, translated(self.name):
-            return self._shard.optimize()
+            self.flush()
+            done = self._shard.optimize()
+        self._terms = 0
+        give_back_free_memory()
+        return done
 
     def max_sim(self, query: Floats, chunk_ids: Sequence[str]) -> dict[str, float]:
         """MaxSim inside the engine: an exact scan of the given passages' multivectors."""
@@ -200,8 +215,7 @@ class EdgeCollection:
         return [from_payload(str(record.id), record.payload) for record in records]
 
     def count(self) -> int:
-        with translated(self.name):
-            return self._shard.count(qdrant.CountRequest(exact=True))
+        return self._count(None)
 
     def ids(self) -> Iterator[str]:
         """The ids of all passages, in the engine's order."""
@@ -231,6 +245,10 @@ class EdgeCollection:
         """The payload paths that have an index, and its kind."""
         with translated(self.name):
             return index_kinds(self._shard.info())
+
+    def _count(self, chosen: qdrant.Filter | None) -> int:
+        with translated(self.name):
+            return self._shard.count(qdrant.CountRequest(exact=True, filter=chosen))
 
     def hand_over(self) -> CollectionLock:
         """The lock, for whoever takes this one's place; this one stays open without it."""

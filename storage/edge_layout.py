@@ -43,7 +43,10 @@ def layout(fingerprint: Fingerprint, tuning: Tuning) -> qdrant.EdgeConfig:
         vectors[TOKENS] = _tokens(fingerprint.token_dim, tuning)
     return qdrant.EdgeConfig(
         vectors=vectors,
-        sparse_vectors={LEXICAL: qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf)},
+        sparse_vectors={
+            # on disk once optimize() has seen them, and read through the system's cache
+            LEXICAL: qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf, memory=qdrant.Memory.Cold)
+        },
         on_disk_payload=tuning.payload_on_disk,
         optimizers=qdrant.EdgeOptimizersConfig(indexing_threshold=tuning.indexing_threshold_kb),
         wal_enabled=True,

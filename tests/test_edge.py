@@ -145,6 +145,7 @@ def test_a_full_disk_is_not_called_damage() -> None:
         raise RuntimeError("failed to read segment 7: checksum mismatch")
 
 
+@pytest.mark.slow
 def test_many_terms_do_not_stay_in_memory(tmp_path: Path) -> None:
     """Once more terms were stored than memory shall hold, they are moved to disk, and are found there."""
     terms = SparseVector(tuple(range(1, 60_001)), (1.0,) * 60_000)
