@@ -215,6 +215,8 @@ def test_a_closed_pipeline_says_so(ingested: Path) -> None:
     pipeline.close()
     pipeline.close()
     with pytest.raises(BadInputError, match="closed"):
+        pipeline.ask("And when?", follow_up="ffffffff")  # not looked for in the log
+    with pytest.raises(BadInputError, match="closed"):
         pipeline.ask("What is reranking?")
 
 

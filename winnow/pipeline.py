@@ -254,6 +254,7 @@ class RAGPipeline:
 
     async def _conversation(self, choices: AskChoices) -> Conversation | None:
         """What the question follows, read from the log where it is named by an id."""
+        self._check_open()  # reading the log would open it again
         history, follow_up = choices.get("history"), choices.get("follow_up")
         return await anyio.to_thread.run_sync(lambda: conversation(history, follow_up, lambda: self.log))
 
@@ -273,9 +274,12 @@ class RAGPipeline:
             self.settings.rerank.top_k if keep is None else keep,
         )
 
-    async def _stages(self, choices: AskChoices, keep: int) -> Stages:
+    def _check_open(self) -> None:
         if self._closed:
             raise BadInputError("this pipeline is closed", way_out="Make a new one.")
+
+    async def _stages(self, choices: AskChoices, keep: int) -> Stages:
+        self._check_open()
         if self._ready is None:
             # models load on first use, which blocks
             return await anyio.to_thread.run_sync(lambda: self._wiring.stages(choices, top_k=keep))
