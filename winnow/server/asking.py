@@ -12,23 +12,17 @@ from storage import records
 from storage.errors import WinnowError
 from winnow import jsonable
 from winnow.choices import AskChoices, SearchChoices
-from winnow.server.documented import ASKING
+from winnow.server.documented import ASKING, streaming
 from winnow.server.schemas import Answer, AskRequest, Chosen, SearchRequest, SearchResult
 from winnow.server.served import Served, State
 from winnow.server.work import event
 
 router = APIRouter(tags=["questions"])
 
-_STREAM = {
-    "content": {
-        "application/json": {},
-        "text/event-stream": {
-            "schema": {"type": "string"},
-            "example": 'event: piece\ndata: {"text": "A reranker "}\n\n'
-            'event: answer\ndata: {"id": "5d0c2b7e91f3a846", "answer": "A reranker …"}\n\n',
-        },
-    }
-}
+_STREAM = streaming(
+    'event: piece\ndata: {"text": "A reranker "}\n\n'
+    'event: answer\ndata: {"id": "5d0c2b7e91f3a846", "answer": "A reranker …"}\n\n'
+)
 
 
 @router.post("/v1/ask", response_model=Answer, responses={200: _STREAM, **ASKING})

@@ -34,6 +34,16 @@ def problems(*statuses: int) -> Responses:
     }
 
 
+def streaming(example: str) -> dict[str, Any]:
+    """The entry of a 200 that may be server-sent events; the schema is that of one event."""
+    event = {
+        "type": "object",
+        "required": ["data"],
+        "properties": {"event": {"type": "string"}, "data": {"type": "string", "description": "JSON."}},
+    }
+    return {"content": {"application/json": {}, "text/event-stream": {"schema": event, "example": example}}}
+
+
 # A question can meet all of them.
 ASKING = problems(400, 401, 403, 404, 409, 413, 422, 429, 500, 501, 502, 503, 504)
 READING = problems(400, 401, 403, 404, 409, 413, 422, 429, 500, 503)

@@ -20,14 +20,14 @@ from winnow.choices import AskChoices
 from winnow.server import chat_shapes, inventory
 from winnow.server.asking import to_json
 from winnow.server.chat_shapes import Reply
-from winnow.server.documented import ASKING, READING
+from winnow.server.documented import ASKING, READING, streaming
 from winnow.server.schemas_faces import ChatCompletion, ChatMessage, ChatRequest, Model, Models
 from winnow.server.served import Served, State, in_thread
 
 router = APIRouter(tags=["OpenAI's face"])
 
 PREFIX = "winnow/"
-_STREAM = {"content": {"application/json": {}, "text/event-stream": {"schema": {"type": "string"}}}}
+_STREAM = streaming('data: {"object": "chat.completion.chunk", "choices": []}\n\ndata: [DONE]\n\n')
 
 
 @router.get("/v1/models", response_model=Models, responses=READING)
