@@ -15,6 +15,8 @@ from typer.testing import CliRunner, Result
 
 from tests.reindexing import content, encoders, pipeline, write
 from winnow.cli.app import app
+from winnow.repairing import _tidied
+from winnow.soundness import examine
 
 
 class Place:
@@ -170,6 +172,21 @@ def test_passages_without_a_row_are_entered_or_removed(place: Place) -> None:
     ids, rows, _ = place.content()
     assert rows[first.source][0] == "ingested"
     assert ids == before[0] - set(second.chunk_ids[1:])
+
+
+def test_what_others_ingest_between_look_and_repair_stays(place: Place) -> None:
+    """A passage that was stale when it was looked for is one of the document's by now."""
+    before = place.content()
+    with pipeline(place.data, place.encoder) as rag:
+        manifest = rag.wiring.manifest()
+        first, second, *_ = manifest.rows()
+        manifest.put(replace(first, chunk_ids=first.chunk_ids[:1]))
+        manifest.remove(second.id)
+        found = examine(rag.wiring, "default")
+        assert len(found.damages) == 2
+        manifest.put_many([first, second])
+        _tidied(rag.wiring, found)
+    assert place.content() == before
 
 
 def test_what_cannot_be_rebuilt_is_named_and_gives_exit_code_3(place: Place) -> None:

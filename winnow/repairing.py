@@ -47,17 +47,21 @@ def _tidied(wiring: Wiring, found: Examined) -> list[str]:
         if not found.needs("rebuild"):
             wiring.manifest(found.name).forget_others()
         done.append("removed what was left behind")
-    if found.needs("rebuild"):
-        return done  # which leaves nothing stale, and lists everything
-    if stale := stale_passages(found.known, found.stored):
-        with closing(wiring.stores.open(found.name)) as store:
-            for row in stale:
-                store.delete_document(row.id, keep=set(row.chunk_ids))
-        done.append(f"removed passages of {len(stale)} documents that the manifest does not know of")
-    if unlisted := [document for document in found.stored.ids if document not in found.known]:
-        rows = [_entered(found, document) for document in unlisted]
-        wiring.manifest(found.name).put_many(rows)
-        done.append(f"entered {len(rows)} documents into the manifest")
+    if found.needs("rebuild") or not found.stored.ids:
+        return done  # to build anew leaves nothing stale, and lists everything
+    with closing(wiring.stores.open(found.name)) as store:
+        # others may have ingested between the look and this lock: what they did is not undone
+        now = rebuilding.known_documents(wiring, found.name)
+        same = [row for row in stale_passages(found.known, found.stored) if now.get(row.id) == row]
+        unlisted = [_entered(found, document) for document in found.stored.ids if document not in found.known]
+        new = [row for row in unlisted if row.id not in now]
+        for row in same:
+            store.delete_document(row.id, keep=set(row.chunk_ids))
+        wiring.manifest(found.name).put_many(new)
+    if same:
+        done.append(f"removed passages of {len(same)} documents that the manifest does not know of")
+    if new:
+        done.append(f"entered {len(new)} documents into the manifest")
     return done
 
 
