@@ -12,7 +12,7 @@ from threading import Thread
 import pytest
 
 from storage.edge import EdgeStores
-from storage.errors import FingerprintMismatchError, NotFoundError, StoreLockedError
+from storage.errors import FingerprintMismatchError, NotFoundError, SettingsError, StoreLockedError
 from storage.store import CollectionStore, Rebuild
 from storage.tuning import Tuning
 from tests.qdrant_wire import serving
@@ -300,6 +300,31 @@ def test_a_dry_run_of_a_reindex_estimates_and_changes_nothing(place: Place) -> N
         assert rag.wiring.stores.leftovers() == {}
 
 
+def test_a_dry_run_into_no_collection_makes_none(place: Place) -> None:
+    """The manifest of one that was lost stays, for --repair; one that somebody makes meanwhile stays, too."""
+    shutil.rmtree(place.data / "collections" / "default")
+    made: list[str] = []
+
+    def make(_: object) -> None:
+        if not made:
+            made.append("default")
+            stores = EdgeStores(place.data / "collections")
+            stores.create("default", rag.wiring.collections.fingerprint()).close()
+
+    with pipeline(place.data, place.one) as rag:
+        report = rag.ingest(place.docs, dry_run=True, progress=make)
+        assert report.estimate is not None
+        assert report.totals["ingested"] == 6
+        assert made == rag.wiring.stores.names()
+        assert len(list(rag.wiring.manifest().rows())) == 6
+
+
+def test_a_dry_run_says_that_ray_needs_a_server(tmp_path: Path, place: Place) -> None:
+    """Not that there is no collection."""
+    with pipeline(tmp_path / "none", place.one) as rag, pytest.raises(SettingsError, match="Qdrant server"):
+        rag.ingest(place.docs, dry_run=True, engine="ray")
+
+
 def test_the_graph_is_built_when_it_pays(tmp_path: Path, place: Place) -> None:
     """Below the threshold nothing is built; above it the end of a run builds it, and says so."""
     from winnow.indexing import build_where_it_pays
@@ -340,3 +365,24 @@ def test_on_a_server_a_long_lived_pipeline_follows_the_swap(place: Place) -> Non
             assert rag.wiring.stores.leftovers() == {}
         with pipeline(place.data, place.one, store) as rag, pytest.raises(FingerprintMismatchError):
             rag.search("lazy dog")
+
+
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
+def test_on_a_server_an_older_generation_gives_nothing_back(place: Place) -> None:
+    """A crash left it, built with the same settings: what was deleted since does not come back out of it."""
+    docs = place.data.parent / "papers"
+    write(docs, 1, 2)
+    with serving() as wire:
+        store = {"url": wire.url, "prefer_grpc": False}
+        with pipeline(place.data, place.one, store) as rag:
+            rag.ingest(docs)
+            rag.ingest(reindex=True)
+            rag.wiring.collections._retired.clear()
+            rag.ingest(reindex=True)
+            assert any("default@" in left for left in rag.wiring.stores.leftovers()["default"])
+            rag.wiring.collections._retired.clear()  # the crash
+        (docs / "2.md").unlink()
+        with pipeline(place.data, place.one, store) as rag:
+            rag.ingest(reindex=True, prune=True)
+            sources = {chunk.source for chunk in rag.wiring.collection().chunks()}
+            assert sources == {str(docs / "1.md")}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.errors import BadInputError
-from winnow import rebuilding
+from winnow import distributed, making, rebuilding
 from winnow.indexing import build_where_it_pays
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def ingest(wiring: Wiring, name: str, paths: Sequence[str | Path], choices: Inge
     from ingest.discover import discover
 
     on_ray = (choices.engine or wiring.settings.ingest.engine) == "ray"
+    if on_ray:
+        distributed.check(wiring.settings)
     if not paths and (on_ray or not choices.reindex):
         raise BadInputError(
             "there is nothing to ingest", way_out="Name files or folders: winnow ingest PATH..."
@@ -58,21 +60,27 @@ def _beside(wiring: Wiring, name: str, paths: Sequence[str | Path], choices: Ing
 
 
 def _in_place(wiring: Wiring, name: str, paths: Sequence[str | Path], choices: IngestChoices) -> IngestReport:
-    existed = name in wiring.stores.names()
-    if existed:
+    if name in wiring.stores.names():
         wiring.collections.check_chunker(name)
-    try:
-        ingestor = wiring.ingestor(name, columns=choices.columns, engine=choices.engine)
-        report = ingestor.run(
-            paths,
-            progress=choices.progress,
-            prune=choices.prune,
-            reindex=choices.reindex,
-            dry_run=choices.dry_run,
-        )
-        if report.embedded and not choices.dry_run:
-            build_where_it_pays(wiring.collection(name), choices.progress)
-        return report
-    finally:
-        if choices.dry_run and not existed:
-            wiring.collections.drop(name)
+    elif choices.dry_run:
+        return _before_there_is_one(wiring, name, paths, choices)
+    ingestor = wiring.ingestor(name, columns=choices.columns, engine=choices.engine)
+    report = ingestor.run(
+        paths,
+        progress=choices.progress,
+        prune=choices.prune,
+        reindex=choices.reindex,
+        dry_run=choices.dry_run,
+    )
+    if report.embedded and not choices.dry_run:
+        build_where_it_pays(wiring.collection(name), choices.progress)
+    return report
+
+
+def _before_there_is_one(
+    wiring: Wiring, name: str, paths: Sequence[str | Path], choices: IngestChoices
+) -> IngestReport:
+    """A dry run into a collection that is not made for it: somebody else may be making one of that name."""
+    with making.scratch(name, wiring.collections.fingerprint()) as store:
+        ingestor = wiring.ingestor_into(store, columns=choices.columns)
+        return ingestor.run(paths, progress=choices.progress, dry_run=True)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from winnow.settings import Settings
@@ -10,7 +14,7 @@ if TYPE_CHECKING:
     from generation.openai_chat import OpenAIChat
     from generation.prompts import Prompter
     from retrieval.encoder import Encoder
-    from storage.store import CollectionStores
+    from storage.store import CollectionStore, CollectionStores, Fingerprint
     from winnow.tracing import Tracing
 
 
@@ -59,6 +63,21 @@ def stores(settings: Settings) -> CollectionStores:
         timeout_s=chosen.timeout_s,
         tuning=chosen.tuning,
     )
+
+
+@contextmanager
+def scratch(name: str, fingerprint: Fingerprint) -> Iterator[CollectionStore]:
+    """An empty collection in a temporary folder, for runs that write nothing.
+
+    It is a generation of its own, of which no manifest knows a document.
+    """
+    from storage.edge import EdgeStores
+
+    with (
+        TemporaryDirectory(prefix="winnow-", ignore_cleanup_errors=True) as folder,
+        EdgeStores(Path(folder)).rebuild(name, fingerprint) as rebuild,
+    ):
+        yield rebuild.store
 
 
 def chat(settings: Settings, model: str) -> OpenAIChat:

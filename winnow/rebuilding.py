@@ -136,6 +136,8 @@ class _Reindex:
             )
         # the old one is not opened before the end, so that other processes may ask it meanwhile
         with self._wiring.stores.rebuild(self._name, self._wiring.collections.fingerprint(built)) as rebuild:
+            if rebuild.resumed:
+                self._forget_unlisted(rebuild.store)
             reports = self._read(rebuild, sources)
             build_where_it_pays(rebuild.store, self._choices.progress)
             with self._old() as old:
@@ -148,6 +150,13 @@ class _Reindex:
         report = _merged([*reports, carried.report()], sources.skipped, time.monotonic() - started)
         self._settle(report, asked=asked)
         return report
+
+    def _forget_unlisted(self, store: CollectionStore) -> None:
+        """What lies there and in no list may be of an older generation: it would come back unasked."""
+        manifest = Manifest(self._wiring.database, self._name, store.generation)
+        listed = {row.id for row in manifest.rows()}
+        for document in {chunk.document_id for chunk in store.chunks()} - listed:
+            store.delete_document(document)
 
     def _sources(self, known: Mapping[str, DocumentRow]) -> Sources:
         return Sources.of(known.values(), self._choices.paths, self._choices.columns)

@@ -281,11 +281,7 @@ class Wiring:
         self, name: str | None = None, *, columns: Columns | None = None, engine: EngineName | None = None
     ) -> Ingestor:
         """An ingestor into a collection, which is made if it is not there."""
-        from winnow import distributed
-
         on_ray = (engine or self.settings.ingest.engine) == "ray"
-        if on_ray:
-            distributed.check(self.settings)
         store = self.collections.open_or_create(name or self.settings.collection)
         return self.ingestor_into(store, columns=columns, on_ray=on_ray)
 
