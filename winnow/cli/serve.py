@@ -16,6 +16,9 @@ Host = Annotated[
 Port = Annotated[int | None, typer.Option("--port", "-p", help="The port (8765); 0 takes a free one.")]
 
 
+_NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
+
+
 def serve(
     host: Host = None,
     port: Port = None,
@@ -29,7 +32,7 @@ def serve(
 
         from storage.errors import MissingDependencyError
 
-        if missing := [name for name in ("fastapi", "uvicorn") if find_spec(name) is None]:
+        if missing := [name for name in _NEEDED if find_spec(name) is None]:
             raise MissingDependencyError(
                 f"the server needs {' and '.join(missing)}",
                 way_out="Install the extra: pip install 'winnow-rag[server]'",
