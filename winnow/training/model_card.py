@@ -17,17 +17,15 @@ _OBJECTIVES = {
 
 def card(plan: TrainPlan, report: TrainReport) -> str:
     """README.md, with the hub's metadata at its head."""
-    return "\n".join([*_head(plan, report), *_body(plan, report)]) + "\n"
+    return "\n".join([*_head(report), *_body(plan, report)]) + "\n"
 
 
-def _head(plan: TrainPlan, report: TrainReport) -> Iterator[str]:
+def _head(report: TrainReport) -> Iterator[str]:
     yield "---"
     yield "library_name: sentence-transformers"
     yield "pipeline_tag: text-ranking"
     if "@" not in report.base:  # a hub id; a folder's name would lead nowhere
         yield f"base_model: {json.dumps(report.base, ensure_ascii=False)}"
-    if plan.licence:
-        yield f"license: {json.dumps(plan.licence, ensure_ascii=False)}"
     yield "tags: [cross-encoder, reranker, winnow]"
     yield "---"
     yield ""
@@ -49,7 +47,7 @@ def _body(plan: TrainPlan, report: TrainReport) -> Iterator[str]:
     yield from map(_source, report.sources)
     yield ""
     unstated = "**not stated** when it was trained; ask whoever made the data"
-    yield f"Licence: {_line(plan.licence) or unstated}."
+    yield f"Licence of the data: {_line(plan.licence) or unstated}."
     yield (
         f"{report.questions} questions were learned from, {report.pairs} pairs an epoch; "
         f"{report.dev_questions} questions were kept back to look at meanwhile."
