@@ -61,6 +61,13 @@ def discover(paths: Paths) -> Discovery:
     return found
 
 
+def owners(source: str) -> Iterator[str]:
+    """The source itself, and every file that it may be a record of (`file.jsonl#7`)."""
+    yield source
+    parts = source.split("#")
+    yield from ("#".join(parts[:count]) for count in range(len(parts) - 1, 0, -1))
+
+
 def _add(found: Discovery, seen: set[str], file: Path) -> None:
     source = _absolute(file).as_posix()
     if source in seen:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 
 from ingest.assembly import Assembly, OpenFile
-from ingest.discover import Discovery, FoundFile
+from ingest.discover import Discovery, FoundFile, owners
 from ingest.engine import Parses
 from ingest.plan import Decision, Planner, Verdict
 from ingest.report import DocumentResult, IngestReport, Progress
@@ -113,12 +114,12 @@ class Run:
         gone = [
             row
             for row in self._manifest.rows()
-            if self._found.covers(row.source) and not any(owner in present for owner in _owners(row.source))
+            if self._found.covers(row.source) and not any(owner in present for owner in owners(row.source))
         ]
         sources = {row.source for row in gone}
         for row in gone:
             self._assembly.remove(row)
-            is_record = any(owner in sources for owner in _owners(row.source)[1:])
+            is_record = any(owner in sources for owner in islice(owners(row.source), 1, None))
             if row.status in ("ingested", "duplicate") and not is_record:
                 self._assembly.results.append(DocumentResult(row.source, "removed", "its file is gone"))
         self._assembly.settle()
@@ -168,9 +169,3 @@ class Run:
                 path=path,
             )
         )
-
-
-def _owners(source: str) -> list[str]:
-    """The source itself, and every file that it may be a record of."""
-    parts = source.split("#")
-    return [source, *("#".join(parts[:count]) for count in range(len(parts) - 1, 0, -1))]

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ingest.batches import Embedder
+from ingest.discover import owners
 from ingest.report import DocumentResult, IngestReport
 from storage.errors import StoreError
 from storage.manifest import DocumentRow, Manifest
 from storage.records import Chunk, Usage
 from storage.store import CollectionStore, document_id
-from winnow.sources import Sources, owners
+from winnow.sources import Sources
 
 _TOGETHER = 128
 _REFUSED: Final = "refused"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.discover import Discovery, discover
+from ingest.discover import Discovery, discover, owners
 from ingest.loaders.base import Columns
 from storage.manifest import DocumentRow
 
@@ -51,13 +51,6 @@ class Sources:
     def reads(self, source: str) -> bool:
         """Whether the file is read that this source names, or that it is a record of."""
         return any(owner in self.read for owner in owners(source))
-
-
-def owners(source: str) -> Iterator[str]:
-    """The source itself, and every file that it may be a record of (`file.jsonl#7`)."""
-    yield source
-    parts = source.split("#")
-    yield from ("#".join(parts[:count]) for count in range(len(parts) - 1, 0, -1))
 
 
 def columns_of(row: DocumentRow) -> Columns | None:
