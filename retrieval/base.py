@@ -48,6 +48,8 @@ class _Adapted:
             found = await self._retriever.search(query, top_k)
         else:
             found = await anyio.to_thread.run_sync(self._retriever.search, query, top_k)
+            if inspect.isawaitable(found):
+                found = await found
         outcome = Outcome("retrieval", ms=(time.perf_counter() - started) * 1000)
         if isinstance(found, Retrieval):
             outcome = self._named(found.outcome, outcome.ms)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 
 import anyio
@@ -173,6 +173,22 @@ class Plain:
 
     def search(self, query: str, top_k: int) -> object:
         return self._found
+
+
+class Wrapped:
+    """A user's retriever whose method is not async itself: it hands on what an async one gives."""
+
+    def search(self, query: str, top_k: int) -> Coroutine[object, object, list[str]]:
+        return self._found(query)
+
+    async def _found(self, query: str) -> list[str]:
+        return [f"about {query}"]
+
+
+def test_a_retriever_that_hands_on_an_awaitable_is_awaited() -> None:
+    """As rerankers and answerers are."""
+    found = anyio.run(adapted(Wrapped()).search, "owls", 5)
+    assert [candidate.text for candidate in found.candidates] == ["about owls"]
 
 
 def test_a_users_plain_retriever_gives_ranked_candidates() -> None:
