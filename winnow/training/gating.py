@@ -5,6 +5,7 @@ It must order held-out questions better, beyond chance, and must not lose on wha
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -187,8 +188,11 @@ def _unseen(plan: GatePlan, dataset: Dataset) -> tuple[Dataset, list[str]]:
 def _records(plan: GatePlan, wiring: Wiring, specs: Sequence[str], progress: Progress) -> _Weighed:
     seen = _seen(plan.model)
     given = [one for one in read_records(plan.held_out) if one.positives and len(one.passages) > 1]
-    records = [one for one in given if question_digest(one.query) not in seen][: plan.sample]
-    notes = _left_out(len(given), len([one for one in given if question_digest(one.query) not in seen]), plan)
+    records = [one for one in given if question_digest(one.query) not in seen]
+    notes = _left_out(len(given), len(records), plan)
+    if plan.sample is not None and plan.sample < len(records):
+        notes.append(f"{plan.sample} of {len(records)} questions, drawn with seed {plan.seed}")
+        records = random.Random(plan.seed).sample(records, plan.sample)
     rows, outcomes = [], []
     for spec in specs:
         orders, failures = _ordered(records, spec, wiring, progress)
