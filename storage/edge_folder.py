@@ -23,6 +23,7 @@ from storage.store import Fingerprint
 
 _CURRENT, _DRAFT = "fingerprint.json", "rebuild.json"
 _GENERATION = "generation"
+_OURS = ("fingerprint.", "rebuild.", "shard", "lock", "holder.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ class CollectionFolder:
     def exists(self) -> bool:
         """Whether there is a collection, whatever its state."""
         return (self.path / _CURRENT).is_file()
+
+    @property
+    def foreign(self) -> bool:
+        """Whether something lies there that winnow did not make."""
+        return any(not path.name.startswith(_OURS) for path in self.path.iterdir())
 
     def make(self) -> None:
         """Make the folder. Raises StoreError."""

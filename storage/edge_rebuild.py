@@ -109,7 +109,7 @@ def _described(folder: CollectionFolder) -> list[str]:
     found = [f"{path.name}: {_why(folder)}" for path in folder.strays()]
     if draft is not None:
         found.append(f"{folder.shard(draft.id).name}: a re-index that was cut off; --reindex goes on with it")
-    if not folder.exists and not found:
+    if not folder.exists and not found and not folder.foreign:
         found.append("an empty folder")
     return found
 
@@ -132,7 +132,11 @@ def _remove_half_made(folder: CollectionFolder, patience_s: float) -> None:
     lock = folder.lock()
     lock.acquire(patience_s)
     try:
-        if not folder.exists:  # somebody may have made it while this one waited
+        if folder.exists:  # somebody made it while this one waited
+            return
+        if folder.foreign:
+            folder.remove_strays()
+        else:
             shutil.rmtree(folder.path, ignore_errors=True)
     finally:
         lock.release()

@@ -128,6 +128,18 @@ def test_a_half_made_collection_is_named_and_removed(place: Place) -> None:
     assert list(place.findings().values()) == ["ok"]
 
 
+def test_what_winnow_did_not_make_stays(place: Place) -> None:
+    """A folder of somebody's own beside the collections is neither named nor removed."""
+    own = place.data / "collections" / "mine" / "thesis.txt"
+    own.parent.mkdir()
+    own.write_text("years of work")
+    assert list(place.findings().values()) == ["ok"]
+    assert place.doctor("--repair", "-c", "mine").exit_code == 0
+    (own.parent / "shard").mkdir()
+    assert place.doctor("--repair", "-c", "mine").exit_code == 0
+    assert [path.name for path in own.parent.glob("[st]*")] == ["thesis.txt"]
+
+
 def test_leftovers_of_a_reindex_are_a_note_and_removed(place: Place) -> None:
     """An older shard, and a re-index that was cut off, harm nobody."""
     (place.folder / "shard-0a1b2c3d").mkdir()
