@@ -152,9 +152,9 @@ def compare(folder: Path, characters: int, rounds: int, python: str | None) -> i
             took, counts[name] = found
             seconds.setdefault(name, []).append(took)
     print(f"{'':34} {'s':>8} {'chars/s':>10} {'passages':>9}  all rounds")
-    for name, took in seconds.items():
-        median = statistics.median(took)
-        rounded = " ".join(f"{one:.1f}" for one in took)
+    for name, rounds_took in seconds.items():
+        median = statistics.median(rounds_took)
+        rounded = " ".join(f"{one:.1f}" for one in rounds_took)
         print(
             f"{name:34} {median:8.1f} {characters / median:10.0f} {counts.get(name, len(texts)):9}  {rounded}"
         )
