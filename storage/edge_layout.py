@@ -23,6 +23,9 @@ _M, _EF_CONSTRUCT, _FULL_SCAN_KB = 16, 100, 10_000
 # and before that neither takes long enough for the minutes of building to matter.
 GRAPH_PAYS_KB = 150_000
 
+# Fewer would have optimize() merge all that it moved to disk before, which takes memory for the whole.
+_SEGMENTS = 64
+
 _SCHEMAS: Mapping[IndexKind, qdrant.PayloadSchemaType] = {
     "keyword": qdrant.PayloadSchemaType.Keyword,
     "number": qdrant.PayloadSchemaType.Float,
@@ -48,7 +51,9 @@ def layout(fingerprint: Fingerprint, tuning: Tuning) -> qdrant.EdgeConfig:
             LEXICAL: qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf, memory=qdrant.Memory.Cold)
         },
         on_disk_payload=tuning.payload_on_disk,
-        optimizers=qdrant.EdgeOptimizersConfig(indexing_threshold=tuning.indexing_threshold_kb),
+        optimizers=qdrant.EdgeOptimizersConfig(
+            indexing_threshold=tuning.indexing_threshold_kb, default_segment_number=_SEGMENTS
+        ),
         wal_enabled=True,
     )
 

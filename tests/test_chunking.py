@@ -102,11 +102,7 @@ def test_the_heading_path_comes_with_the_passage() -> None:
 
 def test_a_passage_that_ends_one_section_and_begins_another_has_the_path_of_its_first_text() -> None:
     """A paragraph of one line is no heading, even where the next section begins within its passage."""
-    text = (
-        "# A\n\n"
-        + "one two three. " * 24
-        + "\n\nThe last line of A.\n\n## B\n\nA line of B.\n"
-    )
+    text = "# A\n\n" + "one two three. " * 24 + "\n\nThe last line of A.\n\n## B\n\nA line of B.\n"
     last = next(chunk for chunk in CHUNKER.chunks(document(text)) if "last line" in chunk.text)
     assert last.text.startswith("The last line of A.")
     assert "A line of B." in last.text
