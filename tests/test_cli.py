@@ -506,3 +506,15 @@ def test_an_answerer_without_answers_is_an_error(data: Path) -> None:
     """`evaluate --answerer` alone would measure nothing of it."""
     error = as_json("evaluate", "--answerer", "openai", "--data-dir", data)["error"]
     assert "--answers" in error["way_out"]
+
+
+def test_no_help_holds_markup() -> None:
+    """What stands in brackets would be taken for a style and vanish from the screen."""
+    from typer.main import get_command
+
+    waiting: list[Any] = [get_command(app)]
+    while waiting:
+        command = waiting.pop()
+        waiting += getattr(command, "commands", {}).values()
+        said = [command.help or "", *(getattr(one, "help", None) or "" for one in command.params)]
+        assert not [text for text in said if "[" in text], command.name

@@ -35,7 +35,9 @@ Question = Annotated[str, typer.Argument(help="The question, in English or Chine
 AnswererOption = Annotated[
     str | None,
     typer.Option(
-        "--answerer", help="`extractive` quotes; `openai` asks the chat model of [llm].", metavar="NAME"
+        "--answerer",
+        help="`extractive` quotes; `openai` asks the chat model of the section `llm`.",
+        metavar="NAME",
     ),
 ]
 FollowUp = Annotated[

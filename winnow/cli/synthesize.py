@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from winnow.training import SynthesisPlan
 
 app = typer.Typer(
-    help="Training data for rerankers, written by the chat model of [llm], which is asked at once.",
+    help="Training data for rerankers, written by the chat model of the section `llm`. It is asked at once.",
     no_args_is_help=True,
 )
 
