@@ -70,6 +70,14 @@ def test_the_columns_stand_below_each_other_in_chinese_too(width: int) -> None:
     assert len(starts) == 1
 
 
+def test_a_long_title_is_cut_and_takes_no_room_from_the_chart() -> None:
+    """At 80 columns every row keeps its place, its track and its move."""
+    long, short = (drawn(RankChart(an_answer(title)), 80)[1:6] for title in ("重排序 rerank " * 20, "a"))
+    before_the_title = len("# ") + 22 + len(" moved ✓ ")
+    assert [line[:before_the_title] for line in long] == [line[:before_the_title] for line in short]
+    assert all(cell_len(line) <= 80 for line in long)
+
+
 def test_the_bars_are_as_long_as_the_times() -> None:
     """Eight tenths of the time is a bar eight times as long as one tenth; what it spent stands beside it."""
     bars = {line.split()[0]: line.count("█") for line in drawn(timings(an_answer()), 100) if "█" in line}

@@ -50,7 +50,7 @@ class RankChart:
         table.add_column(_axis(last, width), width=width, no_wrap=True)
         table.add_column("moved", justify="right", no_wrap=True)
         table.add_column("", no_wrap=True)
-        table.add_column("passage", ratio=1, no_wrap=True, overflow="ellipsis")
+        table.add_column("passage", ratio=1)
         cited = {citation.chunk_id for citation in self._answer.citations}
         for candidate in [*self._answer.final, *self._lost()]:
             way = self._way(candidate)
