@@ -16,6 +16,7 @@ from generation.wishes import Wishes, refused_by
 from storage.chat import Completion, Message, Price
 from storage.errors import ChatError
 from storage.records import Usage
+from storage.sealed_client import sealed
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -64,20 +65,10 @@ class OpenAIChat:
         """
         from openai import AsyncOpenAI
 
-        # An empty string keeps the client from looking into the environment; a None would not.
         with translated(model, base_url):
-            client = AsyncOpenAI(
-                api_key=api_key or "",
-                admin_api_key="",
-                organization="",
-                project="",
-                webhook_secret="",
-                base_url=base_url,
-                timeout=timeout_s,
-                max_retries=max_retries,
+            client = sealed(
+                AsyncOpenAI, base_url=base_url, api_key=api_key, timeout_s=timeout_s, max_retries=max_retries
             )
-        client.organization = client.project = None  # an empty one would be sent
-        client._custom_headers = {}  # those of OPENAI_CUSTOM_HEADERS, which may hold a credential
         wishes = Wishes(new_limit_name="api.openai.com" in base_url)
         return cls(client, model, timeout_s=timeout_s, price=(prices or {}).get(model), wishes=wishes)
 

@@ -17,6 +17,7 @@ from retrieval.prompts import chosen_prompts
 from storage.chat import Price
 from storage.errors import ModelError, SettingsError
 from storage.records import Usage
+from storage.sealed_client import sealed
 from storage.vectors import Encoding
 
 if TYPE_CHECKING:
@@ -203,20 +204,10 @@ def load_openai_encoder(
             f"the encoder {model} at {base_url} needs an API key",
             way_out="Set encoder.api_key or OPENAI_API_KEY, or another encoder.base_url.",
         )
-    # An empty string keeps the client from looking into the environment; a None would not.
     with translated(model, base_url):
-        client = OpenAI(
-            api_key=api_key or "",
-            admin_api_key="",
-            organization="",
-            project="",
-            webhook_secret="",
-            base_url=base_url,
-            timeout=timeout_s,
-            max_retries=max_retries,
+        client = sealed(
+            OpenAI, base_url=base_url, api_key=api_key, timeout_s=timeout_s, max_retries=max_retries
         )
-    client.organization = client.project = None  # an empty one would be sent
-    client._custom_headers = {}  # those of OPENAI_CUSTOM_HEADERS, which may hold a credential
     tokenizer = estimating_tokenizer()
     forward = OpenAIEmbeddings(client, model, tokenizer, dim=dim, max_tokens=max_tokens, price=price)
     prompts = chosen_prompts(model, None, query=query_prompt, passage=passage_prompt)

@@ -73,7 +73,7 @@ class Scripted:
         return reply if isinstance(reply, Completion) else Completion(reply, Usage(1, 100, 5), self.model)
 
     def stream(self, messages: Sequence[Message], *, max_tokens: int) -> Any:
-        raise NotImplementedError
+        raise AssertionError("what ranks and grades asks for whole replies")
 
 
 def run(spec: str, chat: Any, candidates: Sequence[Candidate], k: int = 5, **parts: Any) -> Ranking:
