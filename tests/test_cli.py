@@ -108,7 +108,9 @@ def test_collections_can_be_listed_shown_and_deleted(tmp_path: Path) -> None:
     shown = as_json("collections", "show", "文集", "--data-dir", tmp_path / "d")
     assert shown["passages"] == 1
     assert shown["dim"] == 384
-    assert as_json("collections", "delete", "文集", "--data-dir", tmp_path / "d") == {"deleted": "文集"}
+    deletion = ("collections", "delete", "文集", "--data-dir", tmp_path / "d")
+    assert "--yes" in as_json(*deletion)["error"]["way_out"]
+    assert as_json(*deletion, "--yes") == {"deleted": "文集"}
     assert as_json("collections", "list", "--data-dir", tmp_path / "d") == []
 
 

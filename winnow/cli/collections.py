@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from storage.errors import BadInputError
 from winnow.cli.options import AsJson, DataDir, settings
 from winnow.cli.terminal import note, out, print_json, reported, safe
 
@@ -79,7 +80,11 @@ def delete(name: Name, yes: Yes = False, data_dir: DataDir = None, as_json: AsJs
     with reported(as_json):
         from winnow.wiring import Wiring
 
-        if not yes and not as_json:
+        if not yes and as_json:
+            raise BadInputError(
+                f"the collection {name!r} is not deleted unasked", way_out="With --json, add --yes."
+            )
+        if not yes:
             typer.confirm(f"Delete the collection {name!r} and all its passages?", abort=True)
         with Wiring(settings(data_dir)) as wiring:
             wiring.collections.drop(name)
