@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from winnow import __version__
 from winnow.server import answers, asking, collections, ingesting, metrics, openai_face, rerank_face, warmth
+from winnow.server.comparisons import Comparisons
 from winnow.server.documented import with_problems
 from winnow.server.errors import Problems
 from winnow.server.jobs import Jobs
@@ -51,6 +52,7 @@ def create_app(pipeline: RAGPipeline) -> FastAPI:
         warmth=Warmth(pipeline),
         area=area,
         jobs=Jobs(pipeline, area, problems),
+        comparisons=Comparisons(pipeline, problems),
     )
     app = _Documented(
         title="winnow",
@@ -88,4 +90,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        await in_thread(served.comparisons.finish)
         await asyncio.wait({warming})

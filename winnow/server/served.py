@@ -17,6 +17,7 @@ from winnow.server.work import EventStream, watched
 
 if TYPE_CHECKING:
     from winnow.pipeline import RAGPipeline
+    from winnow.server.comparisons import Comparisons
     from winnow.server.errors import Problems
     from winnow.server.jobs import Jobs
     from winnow.server.metrics import Metrics
@@ -41,6 +42,7 @@ class Served:
     warmth: Warmth
     area: UploadArea
     jobs: Jobs
+    comparisons: Comparisons
 
     async def work(self, request: Request, make: Callable[[], Awaitable[T]]) -> T:
         """What a question's work gives, when there was a place for it.
