@@ -94,6 +94,17 @@ async def replay(
     return Replay(original, replace(answer, top_k_retrieve=original.top_k_retrieve), recomputed)
 
 
+def beside(original: Answer, answer: Answer) -> Replay:
+    """A logged replay beside its original: what `replay` gave when it was made."""
+    try:
+        spec = Spec.parse(answer.rerank)
+    except SpecError:  # of a package that is gone
+        return Replay(original, answer, {})
+    # its fingerprints hold the conditions under which it ran
+    recomputed, _ = _split(original, spec, answer.fingerprints)
+    return Replay(original, answer, recomputed)
+
+
 def retrieved(answer: Answer) -> tuple[Candidate, ...]:
     """The candidates as retrieval gave them: its order, its ranks and scores alone."""
     bare = (

@@ -17,6 +17,7 @@ from storage.log_records import AnswerFilter, ExportFormat
 from storage.records import Status
 from winnow import jsonable
 from winnow.log import Log
+from winnow.replay import Replay as Done
 from winnow.server.archive import zipped
 from winnow.server.documented import ASKING, READING
 from winnow.server.schemas_answers import (
@@ -27,7 +28,7 @@ from winnow.server.schemas_answers import (
     ReplayRequest,
     Summaries,
 )
-from winnow.server.served import State, in_thread
+from winnow.server.served import Served, State, in_thread
 
 router = APIRouter(tags=["log"], responses=READING)
 
@@ -134,15 +135,7 @@ async def answer(answer_id: Id, served: State, exchanges: bool = False) -> Any:
 async def replay(answer_id: Id, asked: ReplayRequest, request: Request, served: State) -> Any:
     """Run a logged answer's own candidates through another chain; logged, linked to its original."""
 
-    def run() -> dict[str, Any]:
-        log: Log = served.pipeline.log
-        # what the shell may have chosen then is not a request's to choose now
-        served.policy.check_replay(log.get(answer_id), asked.rerank, asked.answerer)
-        done = log.replay(answer_id, asked.rerank, answerer=asked.answerer, top_k=asked.top_k)
-        served.metrics.staged(done.answer.stages)
-        return jsonable.replay(done)
-
-    return await served.work(request, lambda: in_thread(run))
+    return jsonable.replay(await replayed(served, request, answer_id, asked))
 
 
 @router.post("/v1/answers/{answer_id}/feedback", response_model=Feedback)
@@ -153,6 +146,20 @@ async def feedback(answer_id: Id, given: FeedbackRequest, served: State) -> Any:
             served.pipeline.log.feedback(answer_id, good=given.good, note=given.note, grades=given.grades)
         )
     )
+
+
+async def replayed(served: Served, request: Request, answer_id: str, asked: ReplayRequest) -> Done:
+    """Run the replay when there is a place for it. Raises NotAllowedError, SpecError, BusyError …"""
+
+    def run() -> Done:
+        log: Log = served.pipeline.log
+        # what the shell may have chosen then is not a request's to choose now
+        served.policy.check_replay(log.get(answer_id), asked.rerank, asked.answerer)
+        done = log.replay(answer_id, asked.rerank, answerer=asked.answerer, top_k=asked.top_k)
+        served.metrics.staged(done.answer.stages)
+        return done
+
+    return await served.work(request, lambda: in_thread(run))
 
 
 def _aware(moment: datetime | None) -> datetime | None:
