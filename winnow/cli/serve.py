@@ -16,7 +16,7 @@ Host = Annotated[
 Port = Annotated[int | None, typer.Option("--port", "-p", help="The port (8765); 0 takes a free one.")]
 
 
-_NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
+_NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart", "jinja2")
 
 
 def serve(

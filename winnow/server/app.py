@@ -17,6 +17,8 @@ from winnow.server.errors import Problems
 from winnow.server.jobs import Jobs
 from winnow.server.limits import Gate, Rate
 from winnow.server.metrics import Measured, Metrics
+from winnow.server.pages.problem import problem_page
+from winnow.server.pages.routes import ROUTERS
 from winnow.server.policy import Policy
 from winnow.server.security import Access, Guard
 from winnow.server.served import Served, in_thread
@@ -40,7 +42,7 @@ def create_app(pipeline: RAGPipeline) -> FastAPI:
     """
     chosen = pipeline.settings.server
     gate = Gate(chosen.concurrency, chosen.queue)
-    problems = Problems(pipeline.settings.secrets())
+    problems = Problems(pipeline.settings.secrets(), problem_page)
     area = UploadArea(pipeline.settings.uploads_dir)
     served = Served(
         pipeline=pipeline,
@@ -67,6 +69,8 @@ def create_app(pipeline: RAGPipeline) -> FastAPI:
     for part in (asking, collections, answers, openai_face, rerank_face, warmth, metrics):
         app.include_router(part.router)
     app.include_router(ingesting.router, max_body_size=chosen.upload_bytes)
+    for page in ROUTERS:
+        app.include_router(page)
     problems.install(app)
     access = Access.of(chosen.host, chosen.names, TokenBook(pipeline.settings.tokens_file))
     app.add_middleware(Guard, access=access, rate=Rate(chosen.per_minute), problems=problems)

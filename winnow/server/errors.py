@@ -7,12 +7,12 @@ alone, under which the log has the rest.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from secrets import token_hex
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -120,11 +120,16 @@ def status_of(error: WinnowError) -> int:
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
 
 
-class Problems:
-    """Makes problem details; `secrets` never appear in them."""
+# A problem as a page for who asked for one, None for who did not.
+Page = Callable[[Request, Mapping[str, Any], Mapping[str, str] | None], Response | None]
 
-    def __init__(self, secrets: Iterable[str]) -> None:
+
+class Problems:
+    """Makes problem details; `secrets` never appear in them. A browser gets them as a `page`."""
+
+    def __init__(self, secrets: Iterable[str], page: Page | None = None) -> None:
         self._secrets = sorted(secrets, key=len, reverse=True)
+        self._page = page
 
     def of(self, error: WinnowError) -> dict[str, Any]:
         """The body for an error of ours."""
@@ -151,8 +156,17 @@ class Problems:
             text = text.replace(secret, "***")
         return text.encode("utf-8", "replace").decode("utf-8")
 
-    def response(self, error: WinnowError) -> JSONResponse:
-        return problem_response(self.of(error), _headers(error))
+    def response(self, request: Request, error: WinnowError) -> Response:
+        return self.reply(request, self.of(error), _headers(error))
+
+    def reply(
+        self, request: Request, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """The body as JSON, or as a page."""
+        page = self._page(request, body, headers) if self._page else None
+        if page is not None:
+            return page
+        return JSONResponse(dict(body), status_code=body["status"], headers=headers, media_type=MEDIA_TYPE)
 
     def install(self, app: FastAPI) -> None:
         """Let what is raised on purpose leave as problem details; `Guard` sees to the rest."""
@@ -160,13 +174,13 @@ class Problems:
         app.add_exception_handler(RequestValidationError, self._invalid)
         app.add_exception_handler(HTTPException, self._http)
 
-    async def _ours(self, request: Request, error: Exception) -> JSONResponse:
+    async def _ours(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, WinnowError)
         if status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, NotReadyError):
             _log.warning("%s %s: %s", request.method, request.url.path, self.shown(str(error)))
-        return self.response(error)
+        return self.response(request, error)
 
-    async def _invalid(self, request: Request, error: Exception) -> JSONResponse:
+    async def _invalid(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         # what was sent is not sent back: it may be anything
         found = [
@@ -176,13 +190,13 @@ class Problems:
         said = "; ".join(f"{one['pointer']}: {one['detail']}" for one in found)
         typed = "json" in request.headers.get("content-type", "") or request.method not in ("POST", "PUT")
         way_out = "See /openapi.json." if typed else "Send JSON, with 'Content-Type: application/json'."
-        return problem_response(self.body(422, "invalid-request", said, way_out, errors=found))
+        return self.reply(request, self.body(422, "invalid-request", said, way_out, errors=found))
 
-    async def _http(self, request: Request, error: Exception) -> JSONResponse:
+    async def _http(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         code = "too-large" if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else "http"
         detail = f"{request.method} {request.url.path}: {error.detail}"
-        return problem_response(self.body(error.status_code, code, detail), error.headers)
+        return self.reply(request, self.body(error.status_code, code, detail), error.headers)
 
     def unforeseen(self, error: Exception, where: str) -> dict[str, Any]:
         """The body for what is a mistake of ours: a number, under which the log has the rest."""
@@ -190,10 +204,6 @@ class Problems:
         _log.error("error %s in %s", number, where, exc_info=error)
         detail = f"something went wrong that nobody foresaw; the server's log has it as {number}"
         return self.body(500, "error", detail)
-
-
-def problem_response(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse(dict(body), status_code=body["status"], headers=headers, media_type=MEDIA_TYPE)
 
 
 def _headers(error: WinnowError) -> dict[str, str]:

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from storage.errors import WinnowError
-from winnow.server.errors import NotAllowedError, Problems, UnauthorisedError, problem_response
+from winnow.server.errors import NotAllowedError, Problems, UnauthorisedError
 from winnow.server.limits import Rate
 from winnow.server.tokens import Token, TokenBook
 
@@ -26,6 +27,7 @@ _API = ("/v1", "/v2", "/metrics", "/openapi.json")
 _OPEN = ("/healthz", "/readyz")
 # What a read-only token may do beside GET: these change nothing but the log of answers.
 _ASKING = (
+    "/ask",
     "/v1/ask",
     "/v1/search",
     "/v1/chat/completions",
@@ -100,12 +102,12 @@ class Guard:
             self._check(scope)
             await self._app(scope, receive, sending)
         except WinnowError as error:
-            await self._problems.response(error)(scope, receive, sending)
+            await self._problems.response(Request(scope), error)(scope, receive, sending)
         except Exception as error:
             if started:  # the reply is cut short, which is all that can be said
                 raise
             body = self._problems.unforeseen(error, f"{scope['method']} {scope['path']}")
-            await problem_response(body)(scope, receive, sending)
+            await self._problems.reply(Request(scope), body)(scope, receive, sending)
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)

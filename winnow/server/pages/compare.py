@@ -1,0 +1,15 @@
+"""`/compare`."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from winnow.server.pages.rendering import render
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/compare")
+async def page(request: Request) -> HTMLResponse:
+    return render(request, "compare.html")

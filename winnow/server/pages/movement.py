@@ -1,0 +1,65 @@
+"""What reranking did to a question, computed from the ranks alone, so that one sentence can say it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from storage.records import AROUND_RERANK, Answer
+
+Kind = Literal["nothing-found", "nothing-kept", "not-asked", "fell-back", "lifted", "reordered", "unmoved"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Movement:
+    """Of `retrieved` candidates `kept` are final, and `lifted` of these stood below the first `kept` before.
+
+    `place` and `was` are the final and the retrieval's rank of the best that was lifted, 0 where none was.
+    `cited` counts the lifted ones that the answer cites.
+    """
+
+    kind: Kind
+    retrieved: int
+    kept: int
+    lifted: int = 0
+    place: int = 0
+    was: int = 0
+    cited: int = 0
+
+
+def movement(answer: Answer) -> Movement:
+    """What the rerank stages changed between retrieval's order and the final one."""
+    final = answer.final
+    before = [candidate.ranks.get("retrieval") for candidate in final]
+    lifted = [
+        (candidate, place, was)
+        for place, (candidate, was) in enumerate(zip(final, before, strict=True), start=1)
+        if was is not None and was > len(final)
+    ]
+    cited = {citation.chunk_id for citation in answer.citations}
+    _, place, was = lifted[0] if lifted else (None, 0, 0)
+    return Movement(
+        kind=_kind(answer, before, lifted=bool(lifted)),
+        retrieved=len(answer.candidates),
+        kept=len(final),
+        lifted=len(lifted),
+        place=place,
+        was=was,
+        cited=sum(candidate.id in cited for candidate, _, _ in lifted),
+    )
+
+
+def _kind(answer: Answer, before: list[int | None], *, lifted: bool) -> Kind:
+    reranks = [stage for stage in answer.stages if stage.name not in AROUND_RERANK]
+    if not answer.candidates:
+        return "nothing-found"
+    if not before:
+        return "nothing-kept"
+    if lifted:
+        return "lifted"
+    known = [rank for rank in before if rank is not None]
+    if known != sorted(known):
+        return "reordered"
+    if all(stage.name.partition("#")[0] == "none" for stage in reranks):
+        return "not-asked"
+    return "fell-back" if all(stage.status == "fallback" for stage in reranks) else "unmoved"

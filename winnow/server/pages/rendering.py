@@ -1,0 +1,115 @@
+"""Templates into replies. Everything is escaped; what could steer a reader's eye is taken out."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from winnow import __version__
+from winnow.server.pages import numbers
+from winnow.server.pages.preferences import Preferences, changed, remember
+from winnow.server.pages.words import Words
+
+# `same-origin`, not the API's `no-referrer`: under that one browsers send a form's Origin as `null`.
+HEADERS: Mapping[str, str] = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; font-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "referrer-policy": "same-origin",
+}
+# The pages of the navigation: path and word.
+NAVIGATION = (
+    ("/", "page.ask"),
+    ("/answers", "page.answers"),
+    ("/compare", "page.compare"),
+    ("/collections", "page.collections"),
+    ("/settings", "page.settings"),
+)
+# Marks that turn the direction of what follows, so that it reads as something else.
+_TURNING = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
+
+
+def render(
+    request: Request,
+    template: str,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **values: Any,
+) -> HTMLResponse:
+    """A page, in the reader's language. `values` are the template's."""
+    reply = HTMLResponse(
+        fragment(request, template, **values), status_code=status, headers={**HEADERS, **(headers or {})}
+    )
+    remember(request, reply)
+    return reply
+
+
+def fragment(request: Request, template: str, **values: Any) -> str:
+    """A part of a page, as HTML, for a script of ours to put in its place."""
+    chosen = Preferences.of(request)
+    words = Words(chosen.language)
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            t=words,
+            tn=words.counted,
+            said=words.reason,
+            ordinal=words.ordinal,
+            lang=chosen.language,
+            theme=chosen.theme,
+            navigation=NAVIGATION,
+            here=_section(request.url.path),
+            changed=lambda **query: changed(request, **query),
+            version=__version__,
+            **values,
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("winnow.server.pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_clean,
+    )
+    environment.filters.update(
+        duration=numbers.duration,
+        cost=numbers.cost,
+        score=numbers.score,
+        moment=numbers.moment,
+        segment=lambda text: quote(str(text), safe=""),
+    )
+    return environment
+
+
+def _section(path: str) -> str:
+    """The navigation's entry that a path belongs to."""
+    return "/" + path.strip("/").partition("/")[0]
+
+
+def _clean(value: Any) -> Any:
+    """Text without control characters, halves of characters and marks that turn its direction."""
+    if type(value) is not str or (value.isascii() and value.isprintable()):
+        return value  # Markup was made by a template, of cleaned parts
+    return "".join(_harmless(one) for one in value)
+
+
+def _harmless(one: str) -> str:
+    if one in "\n\t":
+        return one
+    if ord(one) in _TURNING:
+        return ""
+    return "\ufffd" if unicodedata.category(one) in ("Cc", "Cs") else one

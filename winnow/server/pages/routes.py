@@ -1,0 +1,18 @@
+"""The pages' routers, and the navigation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+
+from winnow.server.pages import answers, ask, collections, compare, settings, static
+
+ROUTERS: Sequence[APIRouter] = (
+    static.router,
+    ask.router,
+    answers.router,
+    compare.router,
+    collections.router,
+    settings.router,
+)

@@ -1,0 +1,5 @@
+"""What the first page says."""
+
+from __future__ import annotations
+
+WORDS: dict[str, tuple[str, str]] = {}
