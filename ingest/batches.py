@@ -12,12 +12,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from ingest.encoding import LexicalEncoder, PassageEncoder
-from storage.manifest import DocumentRow, Manifest
+from storage.manifest import PENDING, DocumentRow, Manifest
 from storage.records import Chunk, Usage
 from storage.store import Writer
 from storage.vectors import Point, payload_bytes
-
-PENDING = "pending"
 
 _NOTHING_PAID = Usage()
 

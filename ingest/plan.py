@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from ingest.batches import PENDING
 from ingest.discover import FoundFile
 from ingest.loaders import format_of
 from ingest.options import IngestOptions
 from ingest.parse import is_record_file
 from ingest.record_files import passages_in
 from ingest.report import DocumentResult
-from storage.manifest import DocumentRow, Manifest
+from storage.manifest import PENDING, DocumentRow, Manifest
 from storage.store import document_id
 
 _LOOKED_UP_TOGETHER = 256

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, insert, or_, select
 
 from storage.database import Database
 from storage.log_rows import clean, iso, to_json
 from storage.tables_manifest import ChunkEntry, DocumentEntry, RunRow
 
+# The status of a document that a run is writing, or was when it was killed: no document yet.
+PENDING = "pending"
 # How many documents one query names: databases bound the number of parameters.
 _BATCH = 1000
+# No warnings, as JSON.
+_NONE = to_json(())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,27 @@ class DocumentRow:
     chunk_ids: tuple[str, ...] = ()
     duplicate_of: str | None = None
     parser: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentFilter:
+    """Which documents are meant: each of the words of `text` is in path or title, whatever its case.
+
+    `warned`: only those with warnings.
+    """
+
+    text: str = ""
+    status: str | None = None
+    warned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentCounts:
+    """How many documents have each status, how many have warnings, and how many passages all have."""
+
+    by_status: Mapping[str, int]
+    warned: int
+    passages: int
 
 
 class Manifest:
@@ -72,6 +97,36 @@ class Manifest:
         while page := self._page(DocumentEntry.id > last):
             yield from page
             last = page[-1].id
+
+    def listed(self, where: DocumentFilter, *, limit: int, offset: int = 0) -> list[DocumentRow]:
+        """A page of the documents that are meant, by path; what a run is just writing is left out."""
+        meant = [self._mine, *_conditions(where)]
+        documents = select(DocumentEntry).where(*meant).order_by(DocumentEntry.source, DocumentEntry.id)
+        with self._database.reading() as connection:
+            return self._with_chunks(connection, documents.limit(limit).offset(offset))
+
+    def count(self, where: DocumentFilter) -> int:
+        """How many documents are meant."""
+        meant = select(func.count()).select_from(DocumentEntry).where(self._mine, *_conditions(where))
+        with self._database.reading() as connection:
+            return connection.execute(meant).scalar_one()
+
+    def counts(self) -> DocumentCounts:
+        """Of the whole collection."""
+        warned = func.sum(case((DocumentEntry.warnings != _NONE, 1), else_=0))
+        documents = (
+            select(DocumentEntry.status, func.count(), warned)
+            .where(self._mine, DocumentEntry.status != PENDING)
+            .group_by(DocumentEntry.status)
+        )
+        passages = select(func.count()).where(ChunkEntry.collection == self._collection)
+        with self._database.reading() as connection:
+            found = connection.execute(documents).all()
+            return DocumentCounts(
+                {status: number for status, number, _ in found},
+                sum(number for _, _, number in found),
+                connection.execute(passages).scalar_one(),
+            )
 
     def put(self, row: DocumentRow) -> None:
         """Write a document, in place of what was known about it."""
@@ -129,6 +184,13 @@ class Manifest:
         with self._database.reading() as connection:
             return connection.execute(latest).scalar()
 
+    def last_run_at(self) -> datetime | None:
+        """When the latest run ended."""
+        latest = select(func.max(RunRow.created_at)).where(RunRow.collection == self._name)
+        with self._database.reading() as connection:
+            found = connection.execute(latest).scalar()
+        return None if found is None else datetime.fromisoformat(found)
+
     @property
     def _mine(self) -> ColumnElement[bool]:
         return DocumentEntry.collection == self._collection
@@ -145,8 +207,11 @@ class Manifest:
     def _page(self, *where: ColumnElement[bool], limit: int = _BATCH) -> list[DocumentRow]:
         documents = select(DocumentEntry).where(self._mine, *where).order_by(DocumentEntry.id).limit(limit)
         with self._database.reading() as connection:
-            found = connection.execute(documents).all()
-            chunks = _chunk_ids(connection, self._collection, [row.id for row in found])
+            return self._with_chunks(connection, documents)
+
+    def _with_chunks(self, connection: Connection, documents: Select[Any]) -> list[DocumentRow]:
+        found = connection.execute(documents).all()
+        chunks = _chunk_ids(connection, self._collection, [row.id for row in found])
         return [_document(row, tuple(chunks.get(row.id, ()))) for row in found]
 
     def _put(self, connection: Connection, rows: Sequence[DocumentRow]) -> None:
@@ -179,6 +244,18 @@ class Manifest:
                 "parser": row.parser,
             }
         )
+
+
+def _conditions(where: DocumentFilter) -> list[ColumnElement[bool]]:
+    row = DocumentEntry
+    found = [row.status != PENDING if where.status is None else row.status == where.status]
+    if where.warned:
+        found.append(row.warnings != _NONE)
+    found.extend(
+        or_(row.source.icontains(word, autoescape=True), row.title.icontains(word, autoescape=True))
+        for word in where.text.split()
+    )
+    return found
 
 
 def _chunk_ids(connection: Connection, collection: str, documents: Sequence[str]) -> dict[str, list[str]]:

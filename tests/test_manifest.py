@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from storage.database import Database
 from storage.errors import LogError
-from storage.manifest import DocumentRow, Manifest
+from storage.manifest import PENDING, DocumentFilter, DocumentRow, Manifest
 from tests.log_samples import DATABASES, a_database
 
 INGESTED = DocumentRow(
@@ -184,3 +184,62 @@ def test_a_name_in_other_letters_is_another_collection(database: Database) -> No
         Manifest(database, name, "2c3d").forget_others()
         Manifest(database, name).clear()
     assert [list(other.rows()) for other in others] == [[INGESTED], [], [INGESTED]]
+
+
+def _sources(manifest: Manifest, where: DocumentFilter, limit: int = 10, offset: int = 0) -> list[str]:
+    return [row.source for row in manifest.listed(where, limit=limit, offset=offset)]
+
+
+def test_documents_are_listed_by_path_a_page_at_a_time(manifest: Manifest) -> None:
+    """Whole rows, with their passages; what a run is just writing is no document yet."""
+    manifest.put_many([replace(INGESTED, id=f"{9 - n}", source=f"{n}.md") for n in range(5)])
+    manifest.put(replace(REFUSED, id="p", source="0 pending.md", status=PENDING))
+    assert _sources(manifest, DocumentFilter(), limit=2, offset=1) == ["1.md", "2.md"]
+    assert _sources(manifest, DocumentFilter(), offset=4) == ["4.md"]
+    assert manifest.listed(DocumentFilter(), limit=1)[0].chunk_ids == INGESTED.chunk_ids
+    assert manifest.count(DocumentFilter()) == 5
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        (DocumentFilter("手册 资料"), ["资料/手册 1.md"]),
+        (DocumentFilter("COPY.md"), ["copy.md"]),
+        (DocumentFilter("%"), []),
+        (DocumentFilter("_"), []),
+        (DocumentFilter("手册", status="duplicate"), ["copy.md"]),
+        (DocumentFilter(status="refused"), ["x.pdf"]),
+        (DocumentFilter(warned=True), ["copy.md", "资料/手册 1.md"]),
+        (DocumentFilter("nothing"), []),
+    ],
+)
+def test_documents_are_found_by_words_status_and_warnings(
+    manifest: Manifest, where: DocumentFilter, found: list[str]
+) -> None:
+    """All words, in path or title, whatever their case; what is a wildcard in SQL is a letter here."""
+    manifest.put_many([INGESTED, REFUSED, DUPLICATE])
+    assert _sources(manifest, where) == found
+    assert manifest.count(where) == len(found)
+
+
+def test_a_collection_is_counted_without_reading_its_documents(
+    database: Database, manifest: Manifest
+) -> None:
+    """Documents by status, those with warnings, passages; of this collection alone."""
+    manifest.put_many([INGESTED, REFUSED, DUPLICATE, replace(REFUSED, id="p", status=PENDING)])
+    Manifest(database, "other").put(INGESTED)
+    counts = manifest.counts()
+    assert counts.by_status == {"ingested": 1, "refused": 1, "duplicate": 1}
+    assert (counts.warned, counts.passages) == (2, 3)
+    empty = Manifest(database, "empty").counts()
+    assert (empty.by_status, empty.warned, empty.passages) == ({}, 0, 0)
+
+
+def test_when_the_last_run_ended_is_known(database: Database, manifest: Manifest) -> None:
+    """A time with its zone; none before the first run."""
+    assert manifest.last_run_at() is None
+    manifest.save_run("{}")
+    Manifest(database, "other").save_run("{}")
+    ended = manifest.last_run_at()
+    assert ended is not None
+    assert ended.tzinfo is not None

@@ -17,7 +17,7 @@ from storage.errors import (
     StoreLockedError,
     StoreUnavailableError,
 )
-from storage.manifest import DocumentRow
+from storage.manifest import PENDING, DocumentRow
 from storage.records import Chunk
 from storage.store import chunk_id
 from winnow.rebuilding import known_documents
@@ -159,7 +159,7 @@ def stale_passages(known: Mapping[str, DocumentRow], stored: Stored) -> list[Doc
     return [
         row
         for row in known.values()
-        if row.status != "pending" and stored.ids.get(row.id, set()) - set(row.chunk_ids)
+        if row.status != PENDING and stored.ids.get(row.id, set()) - set(row.chunk_ids)
     ]
 
 

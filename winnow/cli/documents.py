@@ -23,12 +23,12 @@ def list_(collection: Collection = None, data_dir: DataDir = None, as_json: AsJs
     with reported(as_json):
         from rich.table import Table
 
+        from storage.manifest import PENDING
         from winnow import jsonable
         from winnow.wiring import Wiring
 
         with Wiring(settings(data_dir, collection)) as wiring:
-            # `pending` is a run's own note of what it is writing, or was when it was killed
-            known = (row for row in wiring.manifest().rows() if row.status != "pending")
+            known = (row for row in wiring.manifest().rows() if row.status != PENDING)
             rows = sorted(known, key=lambda row: row.source)
         if as_json:
             print_json([jsonable.document(row) for row in rows])

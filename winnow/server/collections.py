@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 
+from storage.manifest import DocumentFilter
 from winnow.server import inventory
 from winnow.server.documented import READING
 from winnow.server.schemas_answers import (
@@ -15,11 +16,12 @@ from winnow.server.schemas_answers import (
     Documents,
     DocumentWithPassages,
 )
-from winnow.server.served import State, in_thread
+from winnow.server.served import Served, State, in_thread
 
 router = APIRouter(tags=["collections"], responses=READING)
 
 InCollection = Annotated[str | None, Query(max_length=100, description="The settings' one, if left out.")]
+DocumentStatus = Literal["ingested", "refused", "duplicate"]
 DocumentId = Annotated[str, Path(max_length=100)]
 
 
@@ -39,11 +41,16 @@ async def collection(name: Annotated[str, Path(max_length=100)], served: State) 
 async def documents(
     served: State,
     collection: InCollection = None,
+    text: Annotated[str, Query(max_length=1_000, description="Words in path or title.")] = "",
+    status: Annotated[DocumentStatus | None, Query()] = None,
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> Any:
     """The documents of a collection, the refused ones too, by path."""
-    return await in_thread(lambda: inventory.documents(served.pipeline.wiring, collection, offset, limit))
+    where = DocumentFilter(text, status)
+    return await in_thread(
+        lambda: inventory.documents(served.pipeline.wiring, collection, where, offset, limit)
+    )
 
 
 @router.get("/v1/documents/{document_id}", response_model=DocumentWithPassages)
@@ -56,10 +63,15 @@ async def document(document_id: DocumentId, served: State, collection: InCollect
 async def delete(document_id: DocumentId, served: State, collection: InCollection = None) -> Any:
     """Take a document out of the collection. Its file stays where it is, unless it was uploaded."""
 
-    def gone() -> str:
-        with served.jobs.alone():
-            source = inventory.delete(served.pipeline.wiring, collection, document_id)
-            served.area.forget(source)
-            return source
+    return {"deleted": await in_thread(lambda: taken_out(served, collection, document_id))}
 
-    return {"deleted": await in_thread(gone)}
+
+def taken_out(served: Served, collection: str | None, document_id: str) -> str:
+    """Delete a document while no job writes, its file too where it was uploaded; its path. Blocking.
+
+    Raises NotFoundError, BusyError.
+    """
+    with served.jobs.alone():
+        source = inventory.delete(served.pipeline.wiring, collection, document_id)
+        served.area.forget(source)
+        return source

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from storage.errors import NotFoundError, WinnowError
+from storage.manifest import PENDING, DocumentFilter
 from winnow import jsonable
 
 if TYPE_CHECKING:
     from storage.manifest import DocumentRow
     from winnow.wiring import Wiring
-
-# A run's own note of what it is writing, or was when it was killed.
-_UNFINISHED = "pending"
 
 
 def existing(wiring: Wiring, name: str | None) -> str:
@@ -50,32 +47,34 @@ def _collection(wiring: Wiring, name: str) -> dict[str, Any]:
 def facts(wiring: Wiring, name: str) -> dict[str, Any]:
     """One collection with its size. Raises NotFoundError, FingerprintMismatchError, StoreError."""
     name = existing(wiring, name)
-    last = wiring.manifest(name).last_run()
+    manifest = wiring.manifest(name)
+    last = manifest.last_run()
     return {
         **_collection(wiring, name),
         "passages": wiring.collection(name).count(),
-        "documents": dict(Counter(row.status for row in _rows(wiring, name))),
+        "documents": dict(manifest.counts().by_status),
         "last_run": None if last is None else json.loads(last),
     }
 
 
-def documents(wiring: Wiring, name: str | None, offset: int, limit: int) -> dict[str, Any]:
-    """A page of a collection's documents, by path."""
+def documents(
+    wiring: Wiring, name: str | None, where: DocumentFilter, offset: int, limit: int
+) -> dict[str, Any]:
+    """A page of those of a collection's documents that are meant, by path."""
     name = existing(wiring, name)
-    rows = sorted(_rows(wiring, name), key=lambda row: row.source)
-    page = rows[offset : offset + limit]
+    manifest = wiring.manifest(name)
     return {
         "collection": name,
-        "total": len(rows),
+        "total": manifest.count(where),
         "offset": offset,
-        "documents": [jsonable.document(row) for row in page],
+        "documents": [jsonable.document(row) for row in manifest.listed(where, limit=limit, offset=offset)],
     }
 
 
 def document(wiring: Wiring, name: str | None, document_id: str) -> dict[str, Any]:
     """A document with its passages, in its order."""
     name = existing(wiring, name)
-    row = _row(wiring, name, document_id)
+    row = row_of(wiring, name, document_id)
     chunks = [point.chunk for point in wiring.collection(name).points(row.chunk_ids)]
     chunks.sort(key=lambda chunk: (chunk.ordinal, chunk.start))
     return {
@@ -88,17 +87,14 @@ def document(wiring: Wiring, name: str | None, document_id: str) -> dict[str, An
 def delete(wiring: Wiring, name: str | None, document_id: str) -> str:
     """Take a document out of the collection; its path. Its file stays where it is."""
     name = existing(wiring, name)
-    row = _row(wiring, name, document_id)
+    row = row_of(wiring, name, document_id)
     wiring.ingestor(name).remove(row.id)
     return row.source
 
 
-def _row(wiring: Wiring, name: str, document_id: str) -> DocumentRow:
+def row_of(wiring: Wiring, name: str, document_id: str) -> DocumentRow:
+    """What the manifest says of a document. Raises NotFoundError."""
     row = wiring.manifest(name).get(document_id)
-    if row is None or row.status == _UNFINISHED:
+    if row is None or row.status == PENDING:
         raise NotFoundError(f"there is no document {document_id!r} in {name!r}", way_out="See /v1/documents.")
     return row
-
-
-def _rows(wiring: Wiring, name: str) -> list[DocumentRow]:
-    return [row for row in wiring.manifest(name).rows() if row.status != _UNFINISHED]
