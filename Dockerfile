@@ -24,13 +24,15 @@ COPY ingest/ ingest/
 COPY retrieval/ retrieval/
 COPY rerank/ rerank/
 COPY generation/ generation/
-RUN pip install ".[offline]"
+RUN pip install ".[offline,server]"
 
 USER winnow
 WORKDIR /data
 ENV WINNOW_DATA_DIR=/data \
     HF_HOME=/data/models
 VOLUME /data
+# `winnow serve`
+EXPOSE 8765
 
 ENTRYPOINT ["winnow"]
 CMD ["--help"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
@@ -16,7 +17,9 @@ import yaml
 from check_jsonschema import main as check_jsonschema
 from click.testing import CliRunner
 
-from winnow.settings import PREFIX, Settings
+from winnow.server.security import Access
+from winnow.server.tokens import TokenBook
+from winnow.settings import PREFIX, ServerSettings, Settings
 
 ROOT = Path(__file__).parent.parent
 COMPOSE = ROOT / "docker-compose.yml"
@@ -59,15 +62,20 @@ def test_the_server_has_the_clients_minor_version(compose: dict[str, Any]) -> No
 
 
 def test_nothing_listens_beyond_the_loopback(compose: dict[str, Any]) -> None:
-    """Qdrant without a key is published on 127.0.0.1 alone."""
-    ports = compose["services"]["qdrant"]["ports"]
-    assert len(ports) == 2
-    assert all(port.startswith("127.0.0.1:") for port in ports)
+    """Qdrant without a key, and the server without TLS, are published on 127.0.0.1 alone."""
+    ports = {name: service.get("ports", []) for name, service in compose["services"].items()}
+    assert {name: len(published) for name, published in ports.items()} == {
+        "qdrant": 2,
+        "winnow": 0,
+        "serve": 1,
+    }
+    assert all(port.startswith("127.0.0.1:") for published in ports.values() for port in published)
 
 
-def test_winnow_waits_for_qdrant_and_knows_its_address(compose: dict[str, Any]) -> None:
+@pytest.mark.parametrize("service", ["winnow", "serve"])
+def test_winnow_waits_for_qdrant_and_knows_its_address(compose: dict[str, Any], service: str) -> None:
     """winnow starts when Qdrant is ready, under the address that the environment variable names."""
-    winnow = compose["services"]["winnow"]
+    winnow = compose["services"][service]
     assert winnow["depends_on"]["qdrant"]["condition"] == "service_healthy"
     assert winnow["environment"]["WINNOW_STORE__URL"] == "http://qdrant:6333"
     assert any(str(volume).endswith(":/documents:ro") for volume in winnow["volumes"])
@@ -76,9 +84,10 @@ def test_winnow_waits_for_qdrant_and_knows_its_address(compose: dict[str, Any]) 
 
 def test_every_variable_is_a_setting_of_ours(compose: dict[str, Any]) -> None:
     """The WINNOW_ variables of the compose file and of the image name settings that exist."""
-    named = set(compose["services"]["winnow"]["environment"])
+    services = ("winnow", "serve")
+    named = {variable for service in services for variable in compose["services"][service]["environment"]}
     named |= set(re.findall(r"\b(WINNOW_\w+)=", DOCKERFILE.read_text(encoding="utf-8")))
-    assert named >= {"WINNOW_STORE__URL", "WINNOW_DATA_DIR"}
+    assert named >= {"WINNOW_STORE__URL", "WINNOW_SERVER__HOST", "WINNOW_DATA_DIR"}
     for variable in named:
         fields: Any = Settings.model_fields
         for part in variable.removeprefix(PREFIX).lower().split("__"):
@@ -105,6 +114,16 @@ def test_the_image_holds_every_package_of_the_wheel() -> None:
     for package in re.findall(r'"(\w+)"', packages[1]):
         assert f"COPY {package}/ {package}/" in text
     assert text.index("USER winnow") < text.index('ENTRYPOINT ["winnow"]')
+
+
+def test_the_server_asks_for_tokens_and_has_its_extra(compose: dict[str, Any]) -> None:
+    """Others reach it in its container, so it listens for others; the image has what it runs on."""
+    serve = compose["services"]["serve"]
+    host = serve["environment"]["WINNOW_SERVER__HOST"]
+    assert Access.of(host, (), TokenBook(ROOT / "no tokens")).tokens is not None
+    assert serve["command"] == ["serve"]
+    assert serve["ports"][0].endswith(f":{ServerSettings().port}")
+    assert '".[offline,server]"' in DOCKERFILE.read_text(encoding="utf-8")
 
 
 def test_torch_in_the_image_has_the_projects_bounds() -> None:
@@ -134,25 +153,27 @@ class _NotReady(_Ready):
     status = 503
 
 
-def _health(compose: dict[str, Any], port: int) -> int:
-    shell, *arguments = compose["services"]["qdrant"]["healthcheck"]["test"][1:]
-    script = arguments[-1].replace("$$", "$").replace("6333", str(port))
+def _health(compose: dict[str, Any], service: str, port: int) -> int:
+    command, *arguments = compose["services"][service]["healthcheck"]["test"][1:]
+    script = arguments[-1].replace("$$", "$").replace("6333", str(port)).replace("8765", str(port))
+    command = sys.executable if command == "python" else command
     return subprocess.run(
-        [shell, *arguments[:-1], script], check=False, capture_output=True, timeout=20
+        [command, *arguments[:-1], script], check=False, capture_output=True, timeout=20
     ).returncode
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="the health check is bash's")
+@pytest.mark.skipif(shutil.which("bash") is None, reason="Qdrant's health check is bash's")
+@pytest.mark.parametrize("service", ["qdrant", "serve"])
 @pytest.mark.parametrize(("handler", "healthy"), [(_Ready, True), (_NotReady, False)])
-def test_the_health_check_asks_whether_qdrant_is_ready(
-    compose: dict[str, Any], handler: type[_Ready], healthy: bool
+def test_the_health_check_asks_whether_the_service_is_ready(
+    compose: dict[str, Any], service: str, handler: type[_Ready], healthy: bool
 ) -> None:
     """The check passes on a ready server, and fails on one that is not ready or not there."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        answered = _health(compose, server.server_port)
+        answered = _health(compose, service, server.server_port)
         server.shutdown()
         thread.join()
     assert (answered == 0) is healthy
-    assert _health(compose, server.server_port) != 0
+    assert _health(compose, service, server.server_port) != 0
