@@ -51,7 +51,7 @@ class CollectionLock:
             raise self._refusal(patience_s) from None
         note = {
             "pid": os.getpid(),
-            "command": _command(),
+            "command": this_command(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         with suppress(OSError):  # the lock holds without its note; a full disk shows soon enough
@@ -82,5 +82,6 @@ class CollectionLock:
         )
 
 
-def _command() -> str:
+def this_command() -> str:
+    """What this process was started as, for people."""
     return " ".join([Path(sys.argv[0]).name, *sys.argv[1:3]])[:80] if sys.argv and sys.argv[0] else "python"

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 
 from storage.errors import BadInputError, NotFoundError, WinnowError
 from storage.indexing import OWN, Indexed
@@ -16,6 +16,7 @@ from storage.server_errors import Link
 from storage.server_generations import Generations, in_use, read_aliases, split
 from storage.server_layout import SCHEMAS, index_kinds, layout, metadata_of, read_fingerprint
 from storage.server_rebuild import ServerRebuild
+from storage.server_writes import Claim, InUse, Writes, being_built
 from storage.store import Fingerprint, checked_name
 from storage.tuning import Tuning
 
@@ -82,12 +83,19 @@ class ServerStores:
         """See `storage.store.CollectionStores.open`."""
         return self.open_physical(in_use(checked_name(name), read_aliases(self._client, self._link)))
 
-    def open_physical(self, physical: str) -> ServerCollection:
-        """Open a generation of a collection by its name on the server."""
-        info = self._link.call(split(physical)[0], lambda: self._client.get_collection(physical))
+    def open_physical(self, physical: str, writes: Writes | None = None) -> ServerCollection:
+        """Open a generation by its name on the server: the one in use, unless `writes` says otherwise."""
+        info = self.info(physical)
         fingerprint = read_fingerprint(split(physical)[0], self._link.where, info)
         indexed = Indexed(index_kinds(info))
-        return ServerCollection(physical, fingerprint, indexed, self._client, self._link, tuning=self._tuning)
+        writes = writes or InUse(physical, self._client, self._link)
+        return ServerCollection(
+            physical, fingerprint, indexed, self._client, self._link, writes, tuning=self._tuning
+        )
+
+    def info(self, physical: str) -> models.CollectionInfo:
+        """What the server says of a generation. Raises NotFoundError."""
+        return self._link.call(split(physical)[0], lambda: self._client.get_collection(physical))
 
     def create(self, name: str, fingerprint: Fingerprint) -> ServerCollection:
         """See `storage.store.CollectionStores.create`. What fails half-way is taken back."""
@@ -121,7 +129,10 @@ class ServerStores:
         )
 
     def drop(self, name: str) -> None:
-        """Delete a collection, complete or half made. Raises NotFoundError, BadInputError (not ours)."""
+        """Delete a collection, complete or half made.
+
+        Raises NotFoundError, BadInputError (not ours), StoreLockedError (it is being re-indexed).
+        """
         found = Generations.of(self._client, self._link)
         current = found.current(checked_name(name))
         if not self._is_ours(current):
@@ -129,8 +140,10 @@ class ServerStores:
                 f"the collection {name!r} at {self._link.where} was not made by winnow",
                 way_out="Delete it with Qdrant's own tools, if that is what you want.",
             )
+        if claim := next(filter(None, map(self.claim, found.others(name))), None):
+            raise being_built(name, claim)
         # the one in use goes last: without it an older one would take its place
-        for physical in [*self._ours(found.others(name)), current]:
+        for physical in [*self._idle(found.others(name)), current]:
             self._delete(physical)
 
     def generation(self, name: str) -> str:
@@ -155,24 +168,29 @@ class ServerStores:
         return {
             name: tuple(f"{physical}: not in use" for physical in physicals)
             for name, left in sorted(others.items())
-            if (physicals := self._ours(left))
+            if (physicals := self._idle(left))
         }
 
     def sweep(self, name: str) -> None:
         """See `storage.store.Rebuilder.sweep`."""
-        for physical in self._ours(Generations.of(self._client, self._link).others(checked_name(name))):
+        for physical in self._idle(Generations.of(self._client, self._link).others(checked_name(name))):
             self._delete(physical)
+
+    def claim(self, physical: str) -> Claim | None:
+        """Who is building this generation just now; None where nobody is."""
+        claim = Claim.read(self.info(physical))
+        return claim if claim and claim.is_held else None
 
     def close(self) -> None:
         """Let go of the connections."""
         self._client.close()
 
     def _is_ours(self, physical: str) -> bool:
-        info = self._link.call(split(physical)[0], lambda: self._client.get_collection(physical))
-        return metadata_of(info) is not None
+        return metadata_of(self.info(physical)) is not None
 
-    def _ours(self, physicals: Sequence[str]) -> list[str]:
-        return [physical for physical in physicals if self._is_ours(physical)]
+    def _idle(self, physicals: Sequence[str]) -> list[str]:
+        """Those that winnow made and nobody builds."""
+        return [one for one in physicals if self._is_ours(one) and self.claim(one) is None]
 
     def _delete(self, physical: str) -> None:
         self._link.call(split(physical)[0], lambda: self._client.delete_collection(physical))

@@ -10,7 +10,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 
 from storage.conditions import Condition
-from storage.errors import StoreError
+from storage.errors import NotFoundError, StoreError
 from storage.indexing import Indexed, IndexKind
 from storage.neighbours import around, most_around
 from storage.payload import DOCUMENT_ID, from_payload
@@ -20,6 +20,7 @@ from storage.server_filters import server_filter
 from storage.server_generations import split
 from storage.server_layout import SCHEMAS
 from storage.server_points import batches, from_record, named, to_query, to_struct
+from storage.server_writes import Writes
 from storage.store import TOKENS, Fingerprint, check_legs
 from storage.tuning import Tuning
 from storage.vectors import Floats, Hit, Leg, Point
@@ -32,7 +33,10 @@ _EXACT = models.SearchParams(exact=True)
 
 
 class ServerCollection:
-    """One collection on a server: see `storage.store.CollectionStore`. Threads may share it."""
+    """One collection on a server: see `storage.store.CollectionStore`. Threads may share it.
+
+    `writes` looks after each write whether it still counts.
+    """
 
     def __init__(
         self,
@@ -41,10 +45,12 @@ class ServerCollection:
         indexed: Indexed,
         client: QdrantClient,
         link: Link,
+        writes: Writes,
         *,
         tuning: Tuning,
     ) -> None:
         self.name, self.generation = split(physical)
+        self.writes = writes
         self.physical = physical
         self.fingerprint = fingerprint
         self._indexed = indexed
@@ -77,21 +83,27 @@ class ServerCollection:
         ]
 
     def upsert(self, points: Sequence[Point]) -> None:
-        """Store points in batches by bytes, each acknowledged by the server."""
+        """Store points in batches by bytes, each acknowledged by the server.
+
+        Raises StoreError where another process has put a new generation in the place of this one.
+        """
         for path, kind in self._indexed.missing(points).items():
             self._index(path, kind)
         for batch in batches(points):
             structs = [to_struct(point) for point in batch]
-            self._call(lambda structs=structs: self._client.upsert(self.physical, structs, wait=True))  # type: ignore[misc]  # a default in a lambda
+            self._write(lambda structs=structs: self._client.upsert(self.physical, structs, wait=True))  # type: ignore[misc]  # a default in a lambda
+        self.writes.check()
 
     def delete_document(self, document: str, *, keep: Container[str] = ()) -> None:
         belongs = models.FieldCondition(key=DOCUMENT_ID, match=models.MatchValue(value=document))
         kept: list[models.Condition] = [models.HasIdCondition(has_id=list(keep))] if keep else []
         selector = models.FilterSelector(filter=models.Filter(must=[belongs], must_not=kept))
-        self._call(lambda: self._client.delete(self.physical, selector, wait=True))
+        self._write(lambda: self._client.delete(self.physical, selector, wait=True))
+        self.writes.check()
 
     def flush(self) -> None:
-        """Nothing to do: a server answers a write after it is in its own log."""
+        """A server answers a write after it is in its log; that it still counts is looked at once more."""
+        self.writes.check()
 
     def graph_pays(self) -> bool:
         """Never: a server builds its graph by itself, in the background."""
@@ -163,7 +175,7 @@ class ServerCollection:
         self._closed = True
 
     def _index(self, path: str, kind: IndexKind) -> None:
-        self._call(lambda: self._client.create_payload_index(self.physical, path, SCHEMAS[kind], wait=True))
+        self._write(lambda: self._client.create_payload_index(self.physical, path, SCHEMAS[kind], wait=True))
         self._indexed.add(path, kind)
 
     def _retrieve(
@@ -174,6 +186,13 @@ class ServerCollection:
                 self.physical, list(ids), with_payload=payload, with_vectors=vectors
             )
         )
+
+    def _write(self, request: Callable[[], object]) -> None:
+        try:
+            self._call(request)
+        except NotFoundError:
+            self.writes.check()  # says so where a re-index took its place and removed it
+            raise
 
     def _call(self, request: Callable[[], T]) -> T:
         if self._closed:

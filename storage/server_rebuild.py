@@ -2,52 +2,86 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from secrets import token_hex
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from qdrant_client import QdrantClient
 
-from storage.errors import FingerprintMismatchError, StoreCorruptError
+from storage.errors import FingerprintMismatchError, StoreCorruptError, StoreError, WinnowError
+from storage.server_collection import ServerCollection
 from storage.server_errors import Link
 from storage.server_generations import Generations, in_use, joined, pointing, read_aliases
+from storage.server_writes import Building, Claim, InUse, being_built
 from storage.store import CollectionStore, Fingerprint
 
 if TYPE_CHECKING:
     from storage.server import ServerStores
-    from storage.server_collection import ServerCollection
+
+_log = logging.getLogger(__name__)
 
 
 class ServerRebuild:
-    """See `storage.store.Rebuild`. Nothing keeps two machines from re-indexing one collection at once."""
+    """See `storage.store.Rebuild`. `before` is the generation in use when it began.
 
-    def __init__(self, store: ServerCollection, client: QdrantClient, link: Link, *, resumed: bool) -> None:
+    Two at once are kept apart by a note on the new generation that says who builds it.
+    """
+
+    def __init__(
+        self,
+        store: ServerCollection,
+        building: Building,
+        before: str,
+        client: QdrantClient,
+        link: Link,
+        *,
+        resumed: bool,
+    ) -> None:
         self.store = store
         self.resumed = resumed
+        self._building = building
+        self._before = before
         self._client = client
         self._link = link
+        self._finished = False
 
     @classmethod
     def begin(
         cls, stores: ServerStores, name: str, fingerprint: Fingerprint, client: QdrantClient, link: Link
     ) -> ServerRebuild:
-        """Begin, or go on with what was cut off."""
-        begun: ServerCollection | None = None
+        """Begin, or go on with what was cut off. Raises StoreLockedError where another process is at it."""
         found = Generations.of(client, link)
-        for physical in found.others(name):
-            other = _built(stores, physical, fingerprint)
-            # the plain one, where it is not in use, was in use once and is over
-            if begun is None and other is not None and physical != name:
-                begun = other
-        store = begun or stores.make(joined(name, token_hex(4)), fingerprint)
-        return cls(store, client, link, resumed=begun is not None)
+        begun = [physical for physical in found.others(name) if _is_begun(stores, name, physical)]
+        fitting = next((physical for physical in begun if _fits(stores, physical, fingerprint)), None)
+        physical = fitting or joined(name, token_hex(4))
+        if fitting is None:
+            stores.make(physical, fingerprint)
+        building = Building(physical, client, link)
+        building.begin()
+        store = stores.open_physical(physical, building)
+        return cls(store, building, found.current(name), client, link, resumed=fitting is not None)
 
-    def finish(self, old: CollectionStore | None) -> ServerCollection:  # noqa: ARG002 - the Protocol's
-        """See `storage.store.Rebuild.finish`. One request that the server carries out as a whole."""
+    def finish(self, old: CollectionStore | None) -> ServerCollection:
+        """See `storage.store.Rebuild.finish`. One request that the server carries out as a whole.
+
+        Raises StoreError where another re-index was quicker.
+        """
+        name, physical = self.store.name, self.store.physical
+        before = old.physical if isinstance(old, ServerCollection) else self._before
         aliases = read_aliases(self._client, self._link)
-        if in_use(self.store.name, aliases) != self.store.physical:
-            operations = pointing(self.store.name, self.store.physical, aliases)
-            self._link.call(self.store.name, lambda: self._client.update_collection_aliases(operations))
+        if in_use(name, aliases) != before:
+            raise StoreError(
+                f"the collection {name!r} at {self._link.where} was re-indexed by another process meanwhile",
+                way_out="Run it again, if that one's settings were not yours: it goes on from here.",
+            )
+        self._building.check()
+        operations = pointing(name, physical, aliases)
+        self._link.call(name, lambda: self._client.update_collection_aliases(operations))
+        self._finished = True
+        self.store.writes = InUse(physical, self._client, self._link)
+        self._leave(self._building.done)
         return self.store
 
     def __enter__(self) -> Self:
@@ -56,13 +90,31 @@ class ServerRebuild:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        pass  # what was built waits on the server
+        """What was built waits on the server."""
+        if not self._finished:
+            self._leave(self._building.end)
+
+    def _leave(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except WinnowError as error:  # the note grows old by itself
+            _log.warning("the note that %r is being re-indexed stays for now: %s", self.store.name, error)
 
 
-def _built(stores: ServerStores, physical: str, fingerprint: Fingerprint) -> ServerCollection | None:
-    """A generation with this fingerprint; None where it has another or is half made."""
+def _is_begun(stores: ServerStores, name: str, physical: str) -> bool:
+    """Whether a re-index that was cut off was building this; what was in use once has no such note.
+
+    Raises StoreLockedError where one is at it.
+    """
+    claim = Claim.read(stores.info(physical))
+    if claim is not None and claim.is_held:
+        raise being_built(name, claim)
+    return claim is not None
+
+
+def _fits(stores: ServerStores, physical: str, fingerprint: Fingerprint) -> bool:
+    """Whether a generation is whole and has this fingerprint."""
     try:
-        store = stores.open_physical(physical)
+        return stores.open_physical(physical).fingerprint == fingerprint
     except (StoreCorruptError, FingerprintMismatchError):
-        return None
-    return store if store.fingerprint == fingerprint else None
+        return False

@@ -88,6 +88,13 @@ def _drop(client: QdrantClient, request: Any) -> Any:
     return grpc.CollectionOperationResponse(result=client.delete_collection(request.collection_name))
 
 
+def _update(client: QdrantClient, request: Any) -> Any:
+    changed = client.update_collection(
+        request.collection_name, metadata=GrpcToRest.convert_payload(request.metadata)
+    )
+    return grpc.CollectionOperationResponse(result=changed)
+
+
 def _aliases(client: QdrantClient, request: Any) -> Any:
     found = [
         grpc.AliasDescription(alias_name=one.alias_name, collection_name=one.collection_name)
@@ -172,6 +179,7 @@ _COLLECTIONS: dict[str, Callable[[QdrantClient, Any], Any]] = {
     "Get": _info,
     "List": _list,
     "Delete": _drop,
+    "Update": _update,
     "ListAliases": _aliases,
     "UpdateAliases": _point_aliases,
 }

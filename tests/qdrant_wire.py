@@ -42,6 +42,8 @@ class Wire:
         self.seen: list[str] = []
         self.sizes: list[int] = []
         self.bodies: dict[str, Any] = {}
+        # by request ("POST /collections/aliases"), what happens once before it is answered
+        self.before: dict[str, Callable[[], object]] = {}
         self.port = 0
 
     @property
@@ -88,6 +90,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wire.seen.append(f"{self.command} {path}")
         self.wire.sizes.append(len(body))
         self.wire.bodies[self.wire.seen[-1]] = json.loads(body or b"null")
+        if happens := self.wire.before.pop(self.wire.seen[-1], None):
+            happens()
         fault = self.wire.next_fault(path)
         if fault is not None and fault.delay_s:
             self.wire.released.wait(fault.delay_s)
@@ -113,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
         except ConnectionError:
             self.close_connection = True  # the caller did not wait
 
-    do_GET = do_PUT = do_POST = do_DELETE = _answer  # noqa: N815 - the base class's names
+    do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815 - the base class's names
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         pass
@@ -180,6 +184,7 @@ def _scroll(client: QdrantClient, name: str, body: Any) -> Any:
 _ROUTES: dict[str, Callable[[QdrantClient, str, Any], Any]] = {
     "GET": lambda client, name, _: client.get_collection(name),
     "PUT": _create,
+    "PATCH": lambda client, name, body: client.update_collection(name, metadata=body["metadata"]),
     "DELETE": lambda client, name, _: client.delete_collection(name),
     "PUT/index": lambda client, name, body: models.UpdateResult(operation_id=0, status="completed"),
     "PUT/points": lambda client, name, body: client.upsert(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from storage.edge import EdgeStores
-from storage.errors import BadInputError, NotFoundError
+from storage.errors import BadInputError, NotFoundError, StoreLockedError
 from storage.server import ServerStores
 from storage.store import CollectionStores
 from tests.passages import FINGERPRINT, legs, points
@@ -142,3 +143,13 @@ def test_a_collection_that_was_lost_is_rebuilt_from_nothing(stores: CollectionSt
         rebuild.finish(None).close()
     assert len(_ids(stores)) == 4
     assert stores.names() == ["论文"]
+
+
+def test_two_at_once_are_refused(stores: CollectionStores) -> None:
+    """The second is told who is at it; when the first has stopped it goes on."""
+    _made(stores)
+    refused = pytest.raises(StoreLockedError, match=f"is being re-indexed by process {os.getpid()}")
+    with stores.rebuild("论文", OTHER), refused:
+        stores.rebuild("论文", OTHER)
+    with stores.rebuild("论文", OTHER) as again:
+        assert again.resumed

@@ -6,9 +6,9 @@ has is lost by building it anew, unless nobody can read it any more: then it is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Protocol
 
 from ingest.batches import Embedder
 from ingest.discover import owners
@@ -55,6 +55,28 @@ class _Found:
         return tuple(id_ for _, id_ in sorted(self.places))
 
 
+def unlisted_row(first: Chunk, ids: Sequence[str]) -> DocumentRow:
+    """The row of a document that is stored and in no manifest of ours: ingested elsewhere, or that was lost.
+
+    `first` is one of its passages. Its file, if it is seen again, replaces it.
+    """
+    return DocumentRow(
+        id=first.document_id,
+        source=first.source,
+        content_hash="",
+        title=first.title,
+        mime="",
+        status=_INGESTED,
+        chunk_ids=tuple(ids),
+    )
+
+
+class Passages(Protocol):
+    """What is read of the collection in use."""
+
+    def chunks(self) -> Iterator[Chunk]: ...
+
+
 class Carrier:
     """Carries over what the files no longer give. `known` are the old manifest's rows, by id."""
 
@@ -80,7 +102,7 @@ class Carrier:
         self._cut: dict[str, int] = {}
         self._done = Carried()
 
-    def carry(self, old: CollectionStore | None) -> Carried:
+    def carry(self, old: Passages | None) -> Carried:
         """From the collection in use; None where it cannot be opened."""
         self._forget_strangers()
         waiting: list[Chunk] = []
@@ -101,7 +123,7 @@ class Carrier:
                 self._target.delete_document(row.id)
                 self._manifest.remove(row.id)
 
-    def _readable(self, old: CollectionStore | None) -> Iterator[Chunk]:
+    def _readable(self, old: Passages | None) -> Iterator[Chunk]:
         if old is None:
             return
         try:
@@ -171,17 +193,7 @@ class Carrier:
         known = self._known.get(document)
         if known is not None and known.status == _INGESTED:
             return replace(known, chunk_ids=found.ids)
-        # in the collection and in no manifest of ours: ingested elsewhere, or the database was lost
-        first = found.first
-        return DocumentRow(
-            id=document,
-            source=first.source,
-            content_hash="",
-            title=first.title,
-            mime="",
-            status=_INGESTED,
-            chunk_ids=found.ids,
-        )
+        return unlisted_row(found.first, found.ids)
 
     def _is_kept_container(self, row: DocumentRow) -> bool:
         """The row of a file of records that is gone, or refused now: its records hold the passages."""

@@ -15,17 +15,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage.errors import NotFoundError, StoreCorruptError, StoreLockedError
+from storage.errors import NotFoundError, StoreCorruptError, StoreError, StoreLockedError
 from storage.manifest import DocumentRow, Manifest
 from storage.records import Usage
 from winnow.indexing import build_where_it_pays
 from winnow.sources import Sources
 
 if TYPE_CHECKING:
+    from ingest.batches import Embedder
     from ingest.loaders.base import Columns
     from ingest.report import DocumentResult, Estimate, IngestReport, Progress
     from storage.store import CollectionStore, Fingerprint, Rebuild
-    from winnow.carrying import Carried
+    from winnow.carrying import Carrier
+    from winnow.late_writes import LateWrites
     from winnow.wiring import Wiring
 
 _log = logging.getLogger(__name__)
@@ -104,7 +106,8 @@ def known_documents(wiring: Wiring, name: str) -> dict[str, DocumentRow]:
 @contextmanager
 def opened(wiring: Wiring, name: str) -> Iterator[CollectionStore | None]:
     """The collection in use, whatever it was built with; None where there is none that can be opened."""
-    if (held := wiring.collections.held(name)) is not None:
+    held = wiring.collections.held(name)
+    if held is not None and _is_current(wiring, held):
         yield held
         return
     try:
@@ -118,6 +121,13 @@ def opened(wiring: Wiring, name: str) -> Iterator[CollectionStore | None]:
         return
     with closing(store):
         yield store
+
+
+def _is_current(wiring: Wiring, held: CollectionStore) -> bool:
+    try:
+        return held.generation == wiring.stores.generation(held.name)
+    except StoreCorruptError:
+        return True  # embedded, and locked by this process: nobody else can have swapped it
 
 
 class _Reindex:
@@ -144,17 +154,19 @@ class _Reindex:
                 if (now := known_documents(self._wiring, self._name)) != known:  # somebody ingested meanwhile
                     known, sources = now, self._sources(now)
                     reports += self._read(rebuild, sources)
-                carried = self._carry(rebuild, old, known, sources)
+                late = self._watched(old, known)
+                reports.append(self._carrier(rebuild, known, sources).carry(late or old).report())
                 asked = self._wiring.collections.held(self._name) is not None
-                self._wiring.collections.swap(rebuild, old)
-        report = _merged([*reports, carried.report()], sources.skipped, time.monotonic() - started)
+                store = self._wiring.collections.swap(rebuild, old)
+                if late is not None:
+                    reports.append(self._caught_up(late, store))
+        report = _merged(reports, sources.skipped, time.monotonic() - started)
         self._settle(report, asked=asked)
         return report
 
     def _forget_unlisted(self, store: CollectionStore) -> None:
         """What lies there and in no list may be of an older generation: it would come back unasked."""
-        manifest = Manifest(self._wiring.database, self._name, store.generation)
-        listed = {row.id for row in manifest.rows()}
+        listed = {row.id for row in self._manifest(store).rows()}
         for document in {chunk.document_id for chunk in store.chunks()} - listed:
             store.delete_document(document)
 
@@ -187,23 +199,37 @@ class _Reindex:
             for columns, paths in sources.groups.items()
         ]
 
-    def _carry(
-        self,
-        rebuild: Rebuild,
-        old: CollectionStore | None,
-        known: Mapping[str, DocumentRow],
-        sources: Sources,
-    ) -> Carried:
-        from ingest.batches import Embedder
+    def _carrier(self, rebuild: Rebuild, known: Mapping[str, DocumentRow], sources: Sources) -> Carrier:
         from winnow.carrying import Carrier
 
-        store = rebuild.store
-        embedder = Embedder(
-            self._wiring.encoder, self._wiring.lexical, tokens=store.fingerprint.token_dim is not None
-        )
-        manifest = Manifest(self._wiring.database, self._name, store.generation)
-        carrier = Carrier(store, manifest, embedder, known, sources, prune=self._choices.prune)
-        return carrier.carry(old)
+        store, manifest = rebuild.store, self._manifest(rebuild.store)
+        return Carrier(store, manifest, self._embedder(store), known, sources, prune=self._choices.prune)
+
+    def _watched(self, old: CollectionStore | None, known: Mapping[str, DocumentRow]) -> LateWrites | None:
+        """The old generation where others may write to it until the swap, and after."""
+        from winnow.late_writes import LateWrites
+
+        if old is None or self._wiring.settings.store.url is None:
+            return None
+        return LateWrites(old, self._manifest(old), known)
+
+    def _caught_up(self, late: LateWrites, store: CollectionStore) -> IngestReport:
+        try:
+            return late.carry(store, self._manifest(store), self._embedder(store)).report()
+        except StoreError as error:
+            raise StoreError(
+                f"the new collection is in use; what others wrote to the old one meanwhile is lost: {error}",
+                way_out="Ingest again what was ingested elsewhere while this ran.",
+            ) from error
+
+    def _manifest(self, store: CollectionStore) -> Manifest:
+        return Manifest(self._wiring.database, self._name, store.generation)
+
+    def _embedder(self, store: CollectionStore) -> Embedder:
+        from ingest.batches import Embedder
+
+        tokens = store.fingerprint.token_dim is not None
+        return Embedder(self._wiring.encoder, self._wiring.lexical, tokens=tokens)
 
     def _settle(self, report: IngestReport, *, asked: bool) -> None:
         """After the swap: whatever fails here, the new collection is in use.

@@ -7,8 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from storage.manifest import DocumentRow
 from winnow import rebuilding
+from winnow.carrying import unlisted_row
 from winnow.soundness import Examined, examine, stale_passages
 
 if TYPE_CHECKING:
@@ -53,7 +53,11 @@ def _tidied(wiring: Wiring, found: Examined) -> list[str]:
         # others may have ingested between the look and this lock: what they did is not undone
         now = rebuilding.known_documents(wiring, found.name)
         same = [row for row in stale_passages(found.known, found.stored) if now.get(row.id) == row]
-        unlisted = [_entered(found, document) for document in found.stored.ids if document not in found.known]
+        unlisted = [
+            unlisted_row(found.stored.first[document], sorted(ids))
+            for document, ids in found.stored.ids.items()
+            if document not in found.known
+        ]
         new = [row for row in unlisted if row.id not in now]
         for row in same:
             store.delete_document(row.id, keep=set(row.chunk_ids))
@@ -63,17 +67,3 @@ def _tidied(wiring: Wiring, found: Examined) -> list[str]:
     if new:
         done.append(f"entered {len(new)} documents into the manifest")
     return done
-
-
-def _entered(found: Examined, document: str) -> DocumentRow:
-    """The row of a document that is stored and in no manifest; its file, if it is seen again, replaces it."""
-    first = found.stored.first[document]
-    return DocumentRow(
-        id=document,
-        source=first.source,
-        content_hash="",
-        title=first.title,
-        mime="",
-        status="ingested",
-        chunk_ids=tuple(sorted(found.stored.ids[document])),
-    )
