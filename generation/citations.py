@@ -38,8 +38,13 @@ class Resolved:
 
 def markers(text: str) -> list[int]:
     """The distinct numbers that a text cites, in order of appearance; code is left alone."""
-    prose = _CODE.sub(" ", text)
-    return list(dict.fromkeys(number for match in _MARKER.finditer(prose) for number in _numbers(match[1])))
+    return list(dict.fromkeys(number for _, _, numbers in located(text) for number in numbers))
+
+
+def located(text: str) -> list[tuple[int, int, tuple[int, ...]]]:
+    """Where a text cites (characters from, to) and which numbers there."""
+    prose = _CODE.sub(lambda code: " " * len(code[0]), text)
+    return [(found.start(), found.end(), tuple(_numbers(found[1]))) for found in _MARKER.finditer(prose)]
 
 
 def _numbers(inside: str) -> Iterator[int]:

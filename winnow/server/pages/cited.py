@@ -1,0 +1,75 @@
+"""An answer's text in pieces, its citations leading to their passages, the quoted sentences marked there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from generation.citations import located
+from storage.records import Answer, Chunk, Citation
+from winnow.server.pages.passages import Marked, label_of, marked
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A run of the answer's text; with `markers` it cites these sources and no others."""
+
+    text: str
+    markers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a marker points at: the passage's name, its file, and its text with the quoted sentences marked.
+
+    Where neighbours were joined to the passage and are quoted, they are among `texts`.
+    """
+
+    marker: int
+    name: str
+    path: str
+    texts: Sequence[Sequence[Marked]]
+    quoted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CitedText:
+    """The text of an answer and what it cites, by marker."""
+
+    pieces: Sequence[Piece]
+    sources: Sequence[Source]
+
+
+def cited(answer: Answer) -> CitedText:
+    """The text of an answer and what it cites."""
+    sources = [_source(answer, marker) for marker in sorted({one.marker for one in answer.citations})]
+    known = {source.marker for source in sources}
+    return CitedText(list(_pieces(answer.text, known)), sources)
+
+
+def _pieces(text: str, known: set[int]) -> Iterator[Piece]:
+    at = 0
+    for start, end, numbers in located(text):
+        if set(numbers) <= known:  # a marker that points nowhere stays text
+            yield Piece(text[at:start])
+            yield Piece(text[start:end], numbers)
+            at = end
+    yield Piece(text[at:])
+
+
+def _source(answer: Answer, marker: int) -> Source:
+    citations = [one for one in answer.citations if one.marker == marker]
+    spans = [(one.start, one.end) for one in citations if one.quote]
+    chunks = sorted(_chunks(answer, citations), key=lambda chunk: chunk.start)
+    name = label_of(chunks[0]) if chunks else citations[0].title
+    return Source(marker, name, citations[0].source, [marked(chunk, spans) for chunk in chunks], bool(spans))
+
+
+def _chunks(answer: Answer, citations: Sequence[Citation]) -> Iterator[Chunk]:
+    """The cited passage, and its neighbours where they are quoted."""
+    first = citations[0]
+    yield from (one.chunk for one in answer.candidates if one.id == first.chunk_id)
+    for chunk in answer.neighbours:
+        quoted = any(one.quote and one.start < chunk.end and chunk.start < one.end for one in citations)
+        if chunk.document_id == first.document_id and chunk.id != first.chunk_id and quoted:
+            yield chunk
