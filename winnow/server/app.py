@@ -44,6 +44,7 @@ def create_app(pipeline: RAGPipeline) -> FastAPI:
     gate = Gate(chosen.concurrency, chosen.queue)
     problems = Problems(pipeline.settings.secrets(), problem_page)
     area = UploadArea(pipeline.settings.uploads_dir)
+    access = Access.of(chosen.host, chosen.names, TokenBook(pipeline.settings.tokens_file))
     served = Served(
         pipeline=pipeline,
         settings=chosen,
@@ -55,6 +56,7 @@ def create_app(pipeline: RAGPipeline) -> FastAPI:
         area=area,
         jobs=Jobs(pipeline, area, problems),
         comparisons=Comparisons(pipeline, problems),
+        sessions=access.sessions,
     )
     app = _Documented(
         title="winnow",
@@ -72,7 +74,6 @@ def create_app(pipeline: RAGPipeline) -> FastAPI:
     for page in ROUTERS:
         app.include_router(page)
     problems.install(app)
-    access = Access.of(chosen.host, chosen.names, TokenBook(pipeline.settings.tokens_file))
     app.add_middleware(Guard, access=access, rate=Rate(chosen.per_minute), problems=problems)
     app.add_middleware(Measured, metrics=served.metrics)  # outermost: a refusal counts, too
     return app

@@ -1,7 +1,8 @@
 """What stands before every route: who may ask, from which page, and what a browser is told.
 
 On the loopback nobody needs a token, so the Host header must be one of this machine's own names: a page of
-somebody else's whose name was rebound to 127.0.0.1 says its own. Everywhere else a bearer token is needed.
+somebody else's whose name was rebound to 127.0.0.1 says its own. Everywhere else a bearer token is needed,
+or a browser's session (`winnow.server.sessions`), which one began.
 No page but the server's own may call it from a browser (Origin, Sec-Fetch-Site).
 """
 
@@ -11,21 +12,27 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import ip_address
+from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from storage.errors import WinnowError
 from winnow.server.errors import NotAllowedError, Problems, UnauthorisedError
 from winnow.server.limits import Rate
+from winnow.server.sessions import Sessions, key_of
 from winnow.server.tokens import Token, TokenBook
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]]+))(?::[0-9]*)?")
 _API = ("/v1", "/v2", "/metrics", "/openapi.json")
 _OPEN = ("/healthz", "/readyz")
-# What a read-only token may do beside GET: these change nothing but the log of answers.
+# What a page looks like is no secret.
+_STATIC = "/static/"
+LOGIN, LOGOUT = "/login", "/logout"
+# What a read-only token may do beside GET: these change nothing but the log of answers, and who is logged in.
 _ASKING = (
     "/ask",
     "/v1/ask",
@@ -33,6 +40,8 @@ _ASKING = (
     "/v1/chat/completions",
     "/v1/rerank",
     "/v2/rerank",
+    LOGIN,
+    LOGOUT,
 )
 _READING = ("GET", "HEAD", "OPTIONS")
 # A page sets a policy of its own; what is none needs nothing.
@@ -58,9 +67,13 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a server may be reached: `tokens` None asks for none; `names` are those it is called by."""
+    """How a server may be reached: `names` are those it is called by.
+
+    `tokens`, and `sessions` that they began, are None where none are asked for.
+    """
 
     tokens: TokenBook | None
+    sessions: Sessions | None
     names: frozenset[str]
 
     @classmethod
@@ -69,8 +82,10 @@ class Access:
 
         A further name means a proxy in front, and so others behind it.
         """
-        local = is_loopback(host) and not names
-        return cls(None if local else tokens, frozenset({*_LOCAL, host.lower(), *map(str.lower, names)}))
+        known = frozenset({*_LOCAL, host.lower(), *map(str.lower, names)})
+        if is_loopback(host) and not names:
+            return cls(None, None, known)
+        return cls(tokens, Sessions(tokens), known)
 
 
 class Guard:
@@ -101,6 +116,9 @@ class Guard:
         try:
             self._check(scope)
             await self._app(scope, receive, sending)
+        except UnauthorisedError as error:
+            reply = _to_login(scope) if _is_page(scope) else self._problems.response(Request(scope), error)
+            await reply(scope, receive, sending)
         except WinnowError as error:
             await self._problems.response(Request(scope), error)(scope, receive, sending)
         except Exception as error:
@@ -114,8 +132,8 @@ class Guard:
         self._check_origin(headers, scope["path"])
         if self._access.tokens is None:
             self._check_host(headers)
-        elif scope["path"] not in _OPEN:
-            self._check_token(self._access.tokens, headers, scope)
+        elif scope["path"] not in _OPEN and not scope["path"].startswith(_STATIC):
+            self._check_token(headers, scope)
 
     def _check_host(self, headers: Headers) -> None:
         given = headers.getlist("host")
@@ -135,18 +153,72 @@ class Guard:
                 "another site's page may not call this server", way_out="Call it from a program of your own."
             )
 
-    def _check_token(self, book: TokenBook, headers: Headers, scope: Scope) -> None:
+    def _check_token(self, headers: Headers, scope: Scope) -> None:
         client = scope.get("client") or ("unknown", 0)
-        kind, _, text = headers.get("authorization", "").partition(" ")
-        token = book.find(text.strip()) if kind.lower() == "bearer" else None
+        token = self._token(headers, scope)
         self._rate.take(token.id if token else str(client[0]))
-        if token is None:
+        scope.setdefault("state", {})["token"] = token
+        if token is not None:
+            _check_scope(token, scope)
+        elif scope["path"] != LOGIN:
             raise UnauthorisedError(
                 "a bearer token is needed, and this is none",
                 way_out="Make one where the server runs (winnow token create NAME) and send it as "
-                "'Authorization: Bearer …'.",
+                "'Authorization: Bearer …'; in a browser, log in at /login.",
             )
-        _check_scope(token, scope)
+
+    def _token(self, headers: Headers, scope: Scope) -> Token | None:
+        """Whose request it is: by its Authorization header, and only where it has none by its cookie."""
+        book, sessions = self._access.tokens, self._access.sessions
+        assert book is not None
+        assert sessions is not None
+        if (given := headers.get("authorization")) is not None:
+            kind, _, text = given.partition(" ")
+            return book.find(text.strip()) if kind.lower() == "bearer" else None
+        key = key_of(headers)
+        if (key is not None or scope["path"] == LOGIN) and scope["method"] not in _READING:
+            _check_own_page(headers)
+        return None if key is None else sessions.find(key)
+
+
+def token_of(request: HTTPConnection) -> Token | None:
+    """Whose request it is; None where no tokens are asked for, or nobody is logged in."""
+    token: Token | None = getattr(request.state, "token", None)
+    return token
+
+
+def locked_out(request: HTTPConnection) -> bool:
+    """Whether a token is asked for, and was not given."""
+    return hasattr(request.state, "token") and token_of(request) is None
+
+
+def may_change(request: HTTPConnection) -> bool:
+    """Whether pages should offer what changes things; who asks without that right is refused all the same."""
+    token = token_of(request)
+    return token is None or token.scope == "full"
+
+
+def _check_own_page(headers: Headers) -> None:
+    """A browser sends its cookies by itself, so it must say that a page of this server's is asking.
+
+    That an Origin, where there is one, is the server's own, is known here.
+    """
+    if "origin" not in headers and headers.get("sec-fetch-site") != "same-origin":
+        raise NotAllowedError(
+            "nothing shows that a page of this server's is asking",
+            way_out="From a program, send a bearer token instead of a cookie.",
+        )
+
+
+def _is_page(scope: Scope) -> bool:
+    return scope["method"] in ("GET", "HEAD") and not scope["path"].startswith(_API)
+
+
+def _to_login(scope: Scope) -> RedirectResponse:
+    wanted = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+    if query := scope.get("query_string", b"").decode("latin-1"):
+        wanted = f"{wanted}?{query}"
+    return RedirectResponse(f"{LOGIN}?next={quote(wanted, safe='')}", status_code=303)
 
 
 def _check_scope(token: Token, scope: Scope) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from winnow.server.jobs import Jobs
     from winnow.server.metrics import Metrics
     from winnow.server.policy import Policy
+    from winnow.server.sessions import Sessions
     from winnow.server.uploads import UploadArea
     from winnow.server.warmth import Warmth
     from winnow.settings import ServerSettings
@@ -31,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """One running server."""
+    """One running server. `sessions` is None where no tokens are asked for."""
 
     pipeline: RAGPipeline
     settings: ServerSettings
@@ -43,6 +44,7 @@ class Served:
     area: UploadArea
     jobs: Jobs
     comparisons: Comparisons
+    sessions: Sessions | None
 
     async def work(self, request: Request, make: Callable[[], Awaitable[T]]) -> T:
         """What a question's work gives, when there was a place for it.

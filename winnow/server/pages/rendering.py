@@ -16,6 +16,7 @@ from winnow import __version__
 from winnow.server.pages import numbers
 from winnow.server.pages.preferences import Preferences, changed, remember
 from winnow.server.pages.words import Words
+from winnow.server.security import locked_out, may_change, token_of
 
 # `same-origin`, not the API's `no-referrer`: under that one browsers send a form's Origin as `null`.
 HEADERS: Mapping[str, str] = {
@@ -66,7 +67,9 @@ def fragment(request: Request, template: str, **values: Any) -> str:
             ordinal=words.ordinal,
             lang=chosen.language,
             theme=chosen.theme,
-            navigation=NAVIGATION,
+            navigation=() if locked_out(request) else NAVIGATION,
+            token=token_of(request),
+            may_change=may_change(request),
             here=_section(request.url.path),
             changed=lambda **query: changed(request, **query),
             version=__version__,

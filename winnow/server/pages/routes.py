@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter
 
-from winnow.server.pages import answers, ask, collections, compare, settings, static
+from winnow.server.pages import answers, ask, collections, compare, login, settings, static
 
 ROUTERS: Sequence[APIRouter] = (
     static.router,
+    login.router,
     ask.router,
     answers.router,
     compare.router,

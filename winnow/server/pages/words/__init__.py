@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from winnow.server.pages.preferences import Language
-from winnow.server.pages.words import answers, ask, base, chart, collections, compare, settings
+from winnow.server.pages.words import answers, ask, base, chart, collections, compare, login, settings
 from winnow.server.pages.words.reasons import REASONS
 
 Pair = tuple[str, str]
 
 WORDS: Mapping[str, Pair] = {
     **base.WORDS,
+    **login.WORDS,
     **ask.WORDS,
     **chart.WORDS,
     **answers.WORDS,
