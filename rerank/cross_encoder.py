@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
 from anyio import from_thread, to_thread
@@ -85,7 +85,6 @@ class CrossEncoder:
         self._scale = scale
         self._cache = cache
         self._fingerprint = fingerprint
-        self._alone = Lock()  # two questions at once would only take each other's cores and memory
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> CrossEncoder:
@@ -165,8 +164,7 @@ class CrossEncoder:
         parts = cut(model.tokenizer, texts, room, self._windows)
         pieces = [texts[window.passage][window.start : window.end] for window in parts.windows]
         found = _Scored([], {}, len(parts.shortened), question_cut)
-        with self._alone:
-            logits = self._logits(query, pieces, meter, found)
+        logits = self._logits(query, pieces, meter, found)
         for i, candidate in enumerate(candidates):
             own = [w for w in range(len(pieces)) if parts.windows[w].passage == i]
             best = _best([logits[w] for w in own])
@@ -186,12 +184,14 @@ class CrossEncoder:
         found.cached = sum(key in known for key in keys)
         missing = {key: piece for key, piece in zip(keys, pieces, strict=True) if key not in known}
         new: dict[str, float] = {}
-        for batch in self._model.scored(query, list(missing.values())) if missing else ():
-            new.update((list(missing)[place], logit) for place, logit in batch)
-            if meter.remaining_s <= 0:
-                found.stopped = "the deadline has passed"
-                break
-            _check_cancelled()
+        places = list(missing)
+        with closing(self._model.scored(query, list(missing.values()))) as passes:
+            for scores in passes:
+                new.update((places[place], logit) for place, logit in scores)
+                if meter.remaining_s <= 0:
+                    found.stopped = "the deadline has passed"
+                    break
+                _check_cancelled()
         memory.keep(new)
         found.memory = memory
         return [known.get(key, new.get(key)) for key in keys]
@@ -213,7 +213,7 @@ def _best(logits: Sequence[float | None]) -> int | None:
 
 
 def _check_cancelled() -> None:
-    """Between batches: a cancelled question stops here. Outside of a worker thread nobody can cancel."""
+    """Between passes: a cancelled question stops here. Outside of a worker thread nobody can cancel."""
     try:
         from_thread.check_cancelled()
     except RuntimeError:

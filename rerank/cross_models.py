@@ -6,9 +6,9 @@ Only the strategy `cross-encoder` imports this, when it loads: torch and transfo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,7 +18,7 @@ import torch
 from tokenizers import Tokenizer
 
 from rerank.cross_first_token import shorten
-from rerank.cross_windows import batches
+from rerank.cross_passes import Found, Passes, Row
 from storage.errors import ModelError
 from storage.vectors import Floats
 
@@ -50,7 +50,7 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class PairModel:
-    """A cross-encoder that is ready to score.
+    """A cross-encoder that is ready to score. Safe to use from several threads, which share its passes.
 
     `overhead` counts the tokens of an input that are neither question nor passage.
     """
@@ -63,15 +63,16 @@ class PairModel:
     pad: int
     batch_tokens: int
     template: Template | None = None
+    passes: Passes = field(init=False, default_factory=Passes)
 
-    def scored(self, query: str, texts: Sequence[str]) -> Iterator[list[tuple[int, float]]]:
-        """Log-odds, batch by batch, as (number of the text, score)."""
-        rows = self._rows(query, texts)
-        for group in batches([len(ids) for ids, _ in rows], self.batch_tokens):
-            logits = self.forward(*self._padded([rows[i] for i in group]))
-            yield list(zip(group, map(float, logits), strict=True))
+    def scored(self, query: str, texts: Sequence[str]) -> Generator[Found]:
+        """Log-odds as (number of the text, score), pass by pass: see `Passes.scored`."""
+        return self.passes.scored(self._rows(query, texts), self._logits, self.batch_tokens)
 
-    def _rows(self, query: str, texts: Sequence[str]) -> list[tuple[list[int], list[int]]]:
+    def _logits(self, rows: Sequence[Row]) -> list[float]:
+        return list(map(float, self.forward(*self._padded(rows))))
+
+    def _rows(self, query: str, texts: Sequence[str]) -> list[Row]:
         if self.template is None:
             encoded = self.tokenizer.encode_batch([(query, text) for text in texts])
             return [self._fitting(tokens) for tokens in encoded]
@@ -84,7 +85,7 @@ class PairModel:
     def _plain(self, texts: Sequence[str]) -> list[Tokens]:
         return list(self.tokenizer.encode_batch(list(texts), add_special_tokens=False))
 
-    def _fitting(self, tokens: Tokens) -> tuple[list[int], list[int]]:
+    def _fitting(self, tokens: Tokens) -> Row:
         """Windows fit, but for a token or two at their seams: those are taken from the passage's end."""
         ids, types, extra = list(tokens.ids), list(tokens.type_ids), len(tokens.ids) - self.max_tokens
         if extra > 0:
@@ -92,7 +93,7 @@ class PairModel:
             ids, types = ids[: end - extra] + ids[end:], types[: end - extra] + types[end:]
         return ids, types
 
-    def _padded(self, rows: Sequence[tuple[list[int], list[int]]]) -> tuple[Any, Any, Any]:
+    def _padded(self, rows: Sequence[Row]) -> tuple[Any, Any, Any]:
         longest = max(len(ids) for ids, _ in rows)
         padded = np.full((len(rows), longest), self.pad, dtype=np.int64)
         mask, types = np.zeros_like(padded), np.zeros_like(padded)

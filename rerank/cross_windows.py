@@ -57,18 +57,3 @@ def shortened_to(tokenizer: Tokenizer, text: str, most: int) -> tuple[str, bool]
     """The first `most` tokens of a text, and whether it had more."""
     spans = tokenizer.encode(text, add_special_tokens=False).offsets
     return (text[: spans[most - 1][1]], True) if len(spans) > most else (text, False)
-
-
-def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Numbers of sequences, grouped so that a group padded to its longest has at most `budget` tokens.
-
-    The longest come first: what does not fit into memory fails at once. On a CPU padding costs more than
-    large batches gain.
-    """
-    groups: list[list[int]] = []
-    for number in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if groups and lengths[groups[-1][0]] * (len(groups[-1]) + 1) <= budget:
-            groups[-1].append(number)
-        else:
-            groups.append([number])
-    return groups

@@ -13,14 +13,12 @@ from typing import Any
 import anyio
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from rerank.budget import Budget
 from rerank.chain import Chain
 from rerank.cross_encoder import CrossEncoder
 from rerank.cross_models import PairModel, load_pair_model
-from rerank.cross_windows import batches, cut, shortened_to
+from rerank.cross_windows import cut, shortened_to
 from rerank.parts import RerankParts
 from rerank.spec import Spec
 from storage.errors import ModelError, SettingsError, SpecError
@@ -346,14 +344,6 @@ def test_limits_come_from_the_model(folders: Mapping[str, Path]) -> None:
         ranked(folders["bert"], TEXTS, "windows=0")
     with pytest.raises(SettingsError):
         Chain.load(Spec.parse("cross-encoder"), RerankParts())
-
-
-@given(st.lists(st.integers(1, 300), max_size=60), st.integers(1, 1200))
-def test_batches_hold_everything_within_the_budget(lengths: list[int], budget: int) -> None:
-    """Every sequence is in one batch; a batch of more than one never passes the budget, padding included."""
-    groups = batches(lengths, budget)
-    assert sorted(i for group in groups for i in group) == list(range(len(lengths)))
-    assert all(len(group) == 1 or max(lengths[i] for i in group) * len(group) <= budget for group in groups)
 
 
 def test_windows_cover_the_text(folders: Mapping[str, Path]) -> None:

@@ -1,6 +1,7 @@
-"""Concurrent questions share forward passes: who comes while one runs waits, and the next takes them all.
+"""Concurrent questions share the encoder's passes: who comes while one runs waits, the next takes them all.
 
-Nobody waits for company: a question that is alone runs at once, exactly as without this.
+Nobody waits for company: a question that is alone runs at once, exactly as without this. Cross-encoders do
+the like by themselves, see `rerank.cross_passes`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class _Asked:
     texts: Sequence[str]
     tokens: bool
     prompt: str
-    encodings: Future[list[Encoding]] = field(default_factory=Future)
+    # None where the pass failed and was shared
+    encodings: Future[list[Encoding] | None] = field(default_factory=Future)
 
 
 class SharedForward:
@@ -51,7 +53,10 @@ class SharedForward:
         return self._model.max_tokens
 
     def encode(self, texts: Sequence[str], *, tokens: bool, prompt: str = "") -> list[Encoding]:
-        """See `retrieval.encoder.ForwardModel.encode`."""
+        """See `retrieval.encoder.ForwardModel.encode`.
+
+        Where a shared pass fails, everybody's texts are encoded by themselves: the fault is one question's.
+        """
         if not 0 < len(texts) < _MOST:
             return self._model.encode(texts, tokens=tokens, prompt=prompt)
         asked = _Asked(texts, tokens, prompt)
@@ -60,7 +65,10 @@ class SharedForward:
         with self._running:
             if not asked.encodings.done():  # whoever ran before may have taken it along
                 self._run(self._taken(asked))
-        return asked.encodings.result()
+        encodings = asked.encodings.result()
+        if encodings is None:
+            return self._model.encode(texts, tokens=tokens, prompt=prompt)
+        return encodings
 
     def close(self) -> None:
         self._model.close()
@@ -82,9 +90,12 @@ class SharedForward:
         texts = [text for asked in batch for text in asked.texts]
         try:
             found = self._model.encode(texts, tokens=batch[0].tokens, prompt=batch[0].prompt)
-        except BaseException as error:  # noqa: BLE001 - each who waits raises it
-            for asked in batch:
-                asked.encodings.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - who waits for the pass raises it
+            if len(batch) == 1:
+                batch[0].encodings.set_exception(error)
+            else:
+                for asked in batch:
+                    asked.encodings.set_result(None)
             return
         start = 0
         for asked in batch:
