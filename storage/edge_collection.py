@@ -225,6 +225,12 @@ class EdgeCollection:
         """All passages, in the same order."""
         return (from_payload(str(record.id), record.payload) for record in self._scroll(payload=True))
 
+    def passages(self, chunk_ids: Sequence[str]) -> list[Chunk]:
+        """The given passages; those that are not there are left out."""
+        with translated(self.name):
+            records = self._shard.retrieve(list(chunk_ids), with_payload=True, with_vector=False)
+        return [from_payload(str(record.id), record.payload) for record in records]
+
     def points(self, chunk_ids: Sequence[str]) -> list[Point]:
         """The given passages with all their vectors; those that are not there are left out."""
         with translated(self.name):

@@ -166,6 +166,11 @@ class ServerCollection:
             if offset is None:
                 return
 
+    def passages(self, chunk_ids: Sequence[str]) -> list[Chunk]:
+        """The given passages; those that are not there are left out."""
+        records = self._retrieve(chunk_ids, False, payload=True)
+        return [from_payload(str(record.id), record.payload) for record in records]
+
     def points(self, chunk_ids: Sequence[str]) -> list[Point]:
         """The given passages with all their vectors; those that are not there are left out."""
         return [from_record(record) for record in self._retrieve(chunk_ids, True, payload=True)]

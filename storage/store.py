@@ -149,6 +149,10 @@ class Reader(Protocol):
         """All passages, in the store's order."""
         ...
 
+    def passages(self, chunk_ids: Sequence[str]) -> list[Chunk]:
+        """Given passages, in any order; those that are not there are left out."""
+        ...
+
     def points(self, chunk_ids: Sequence[str]) -> list[Point]:
         """Given passages with all their vectors; those that are not there are left out."""
         ...

@@ -83,6 +83,7 @@ COLLECTION_CALLS: dict[str, Callable[[ServerCollection], object]] = {
     "token_vectors": lambda collection: collection.token_vectors([_an_id()]),
     "count": lambda collection: collection.count(),
     "chunks": lambda collection: list(collection.chunks()),
+    "passages": lambda collection: collection.passages([_an_id()]),
     "points": lambda collection: collection.points([_an_id()]),
 }
 

@@ -256,12 +256,18 @@ def test_a_closed_collection_says_so(stores: CollectionStores, name: str) -> Non
 
 
 def test_all_passages_can_be_read_back(collection: EdgeCollection | ServerCollection) -> None:
-    """chunks() gives every passage once; points() gives those asked for with the vectors they have."""
+    """chunks() gives every passage once; passages() those asked for, points() with the vectors they have."""
     stored = {point.chunk.id: point for point in points()}
     collection.upsert(list(stored.values()))
     chunks = list(collection.chunks())
     assert len(chunks) == len(stored)
-    assert {chunk.id: chunk for chunk in chunks} == {id_: point.chunk for id_, point in stored.items()}
+    chunks_of = {id_: point.chunk for id_, point in stored.items()}
+    assert {chunk.id: chunk for chunk in chunks} == chunks_of
+    asked = [*list(stored)[:5], "7b1f1f5e-0000-5000-8000-000000000000"]
+    assert {chunk.id: chunk for chunk in collection.passages(asked)} == {
+        id_: chunks_of[id_] for id_ in asked[:5]
+    }
+    assert collection.passages([]) == []
     read = collection.points([*stored, "7b1f1f5e-0000-5000-8000-000000000000"])
     assert {point.chunk.id for point in read} == stored.keys()
     for point in read:

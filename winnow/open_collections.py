@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -112,10 +113,19 @@ class OpenCollections:
             token_dim=encoder.token_dim if tokens else None,
         )
 
+    def misfits(self, built: Fingerprint) -> list[str]:
+        """Why these settings cannot ask a collection that was built so; empty where they can.
+
+        A collection decides for itself whether it has token vectors; its chunker matters to ingestion alone.
+        """
+        wanted = self.fingerprint(built)
+        return built.differences(replace(wanted, chunker=built.chunker, token_dim=built.token_dim))
+
     def check_chunker(self, name: str) -> None:
         """Raises FingerprintMismatchError where new documents would be cut otherwise than the old ones."""
         store = self.open(name)
-        _refuse_other(store, replace(store.fingerprint, chunker=self.fingerprint().chunker))
+        wanted = replace(store.fingerprint, chunker=self.fingerprint().chunker)
+        _refuse(store, store.fingerprint.differences(wanted))
 
     def _create(self, name: str) -> CollectionStore:
         self._wiring.settings.make_data_dir()
@@ -132,14 +142,11 @@ class OpenCollections:
             self._retired.append(store)
 
     def _check(self, store: CollectionStore) -> None:
-        built = store.fingerprint
-        # a collection decides for itself whether it has token vectors; its chunker matters to ingestion alone
-        wanted = self.fingerprint(built)
-        _refuse_other(store, replace(wanted, chunker=built.chunker, token_dim=built.token_dim))
+        _refuse(store, self.misfits(store.fingerprint))
 
 
-def _refuse_other(store: CollectionStore, wanted: Fingerprint) -> None:
-    if differences := store.fingerprint.differences(wanted):
+def _refuse(store: CollectionStore, differences: Sequence[str]) -> None:
+    if differences:
         raise FingerprintMismatchError(
             f"the collection {store.name!r} was built with other settings: {'; '.join(differences)}",
             way_out="Use the settings it was built with, or build it anew with these: "

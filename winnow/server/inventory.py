@@ -75,7 +75,7 @@ def document(wiring: Wiring, name: str | None, document_id: str) -> dict[str, An
     """A document with its passages, in its order."""
     name = existing(wiring, name)
     row = row_of(wiring, name, document_id)
-    chunks = [point.chunk for point in wiring.collection(name).points(row.chunk_ids)]
+    chunks = wiring.collection(name).passages(row.chunk_ids)
     chunks.sort(key=lambda chunk: (chunk.ordinal, chunk.start))
     return {
         **jsonable.document(row),

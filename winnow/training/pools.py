@@ -111,7 +111,7 @@ def _of_collection(plan: MiningPlan, dataset: Dataset, wiring: Wiring) -> Pools:
     chunks = {names.name(row.id, row.source): row.chunk_ids for row in wiring.manifest(store.name).rows()}
 
     def passages_of(document: str) -> list[Chunk]:
-        found = [point.chunk for point in store.points(chunks.get(document, ()))]
+        found = store.passages(chunks.get(document, ()))
         return sorted(found, key=lambda chunk: chunk.ordinal)
 
     judged = _Judged(plan, dataset, _retriever(store, wiring), names, passages_of, store.name)
