@@ -1,15 +1,106 @@
-"""`/`: a question, and what became of it."""
+"""`/`: a question and what became of it; `/ask` answers, whole or while it comes."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from collections.abc import AsyncGenerator
+from typing import Annotated
+from urllib.parse import quote
 
-from winnow.server.pages.rendering import render
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from storage.records import Answer
+from winnow.server.asking import ask_choices, failed, to_json
+from winnow.server.pages import asked
+from winnow.server.pages.rendering import fragment, render
+from winnow.server.served import Served, State, in_thread
+from winnow.server.work import event
 
 router = APIRouter(include_in_schema=False)
 
+Text = Annotated[str, Query(max_length=20_000)]
+Short = Annotated[str, Query(max_length=2_000)]
+_FIELDS = 20
+
 
 @router.get("/")
-async def page(request: Request) -> HTMLResponse:
-    return render(request, "ask.html")
+async def page(
+    request: Request,
+    served: State,
+    answer: Annotated[str, Query(max_length=64, description="A logged answer to show.")] = "",
+    question: Text = "",
+    collection: Short = "",
+    rerank: Short = "",
+) -> HTMLResponse:
+    """The form, filled in as the query says, and a logged answer below it where one is named."""
+    shown = await in_thread(lambda: asked.from_log(served, answer)) if answer else None
+    chosen = collection or (shown.answer.collection if shown else None)
+    return render(
+        request,
+        "ask.html",
+        choices=await in_thread(lambda: asked.choices(served, chosen)),
+        question=question,
+        rerank=rerank or (shown.answer.rerank if shown else ""),
+        shown=shown,
+    )
+
+
+@router.get("/ask")
+async def again() -> RedirectResponse:
+    """Where a browser lands that opens the form's own address."""
+    return RedirectResponse("/", status_code=303)
+
+
+@router.post("/ask")
+async def ask(request: Request, served: State) -> Response:
+    """Answer the form's question: as events for the page's script, as a page for a browser without one.
+
+    The events are `piece` (text while it comes), then `answer` (its HTML and its address) or `error` (a
+    problem). Closing the connection cancels the work.
+    """
+    async with request.form(max_files=0, max_fields=_FIELDS) as form:
+        wanted = asked.request_of(form)
+    pipeline, chosen = served.pipeline, ask_choices(wanted, served)
+    limits = wanted.top_k_retrieve, wanted.top_k_rerank
+    if "text/event-stream" in request.headers.get("accept", ""):
+        items = pipeline.astream(wanted.question, *limits, **chosen)
+        return await served.stream(
+            request,
+            items,
+            lambda joined: _events(joined, served, request),
+            lambda error: failed(error, served),
+        )
+    answer = await served.work(request, lambda: pipeline.aask(wanted.question, *limits, **chosen))
+    served.metrics.answered(answer)
+    shown = await _shown(served, answer)
+    if shown.logged:
+        return RedirectResponse(_address(shown), status_code=303)
+    return render(
+        request,
+        "ask.html",
+        choices=await in_thread(lambda: asked.choices(served, wanted.collection)),
+        question=wanted.question,
+        rerank=wanted.rerank or "",
+        shown=shown,
+    )
+
+
+async def _events(
+    items: AsyncGenerator[str | Answer], served: Served, request: Request
+) -> AsyncGenerator[str]:
+    async for item in items:
+        if isinstance(item, str):
+            yield event("piece", to_json({"text": item}))
+        else:
+            served.metrics.answered(item)
+            shown = await _shown(served, item)
+            html = fragment(request, "_result.html", shown=shown)
+            yield event("answer", to_json({"html": html, "address": _address(shown)}))
+
+
+async def _shown(served: Served, answer: Answer) -> asked.Shown:
+    return asked.shown(answer, logged=await in_thread(lambda: asked.is_logged(served, answer)))
+
+
+def _address(shown: asked.Shown) -> str:
+    return f"/?answer={quote(shown.answer.id, safe='')}" if shown.logged else ""
