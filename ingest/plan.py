@@ -54,12 +54,7 @@ class Planner:
         found = format_of(source)
         kind = found.fingerprint if found else "text/1"
         columns = self._options.columns if is_record_file(source) else None
-        fields = (
-            ""
-            if columns is None
-            else f" by line: {columns.text}, {columns.id}, {columns.title}, {columns.metadata}"
-        )
-        return f"{kind}{fields}; {self._chunker}"
+        return f"{kind}{columns or ''}; {self._chunker}"
 
     def decisions(self, files: Sequence[FoundFile]) -> Iterator[Decision]:
         """A decision on each file, as they are asked for."""

@@ -8,6 +8,9 @@ from typing import Literal
 
 from storage.payload import FIELDS, METADATA
 
+# Qdrant's paths have no way to say a key that holds one of these; a passage keeps such a key all the same.
+UNREACHABLE = frozenset('"\\')
+
 Value = str | int | float | bool
 Order = Literal["<", "<=", ">", ">="]
 

@@ -34,6 +34,7 @@ from datetime import UTC, datetime
 from typing import get_args
 
 from storage.conditions import (
+    UNREACHABLE,
     Absent,
     All,
     Among,
@@ -164,8 +165,8 @@ class _Parser:
         if token.kind == "quoted":
             self._next += 1
             name = token.text[1:-1]
-            if '"' in name:
-                raise self._error("a field's name cannot hold a \"", token)
+            if odd := UNREACHABLE.intersection(name):
+                raise self._error(f"a field's name cannot hold a {min(odd)}", token)
         elif token.kind == "word" and token.text.lower() not in _KEYWORDS:
             self._next += 1
             name = token.text

@@ -11,7 +11,18 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Literal
 
-from storage.conditions import Absent, All, Among, AnyOf, Condition, Equals, Not, Ordered, payload_key
+from storage.conditions import (
+    UNREACHABLE,
+    Absent,
+    All,
+    Among,
+    AnyOf,
+    Condition,
+    Equals,
+    Not,
+    Ordered,
+    payload_key,
+)
 from storage.payload import METADATA
 from storage.records import Scalar
 from storage.vectors import Point
@@ -47,7 +58,7 @@ class Indexed:
         found: dict[str, IndexKind] = {}
         for point in points:
             for key, value in point.chunk.metadata.items():
-                if value is None or '"' in key:
+                if value is None or not UNREACHABLE.isdisjoint(key):
                     continue
                 path, kind = payload_key(f"{METADATA}.{key}"), _kind(value)
                 known = found.get(path) or self._kinds.get(_bare(path))

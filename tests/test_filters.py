@@ -113,6 +113,7 @@ REFUSED: list[tuple[str, int, str]] = [
     ('source contains ""', 17, "needs text"),
     ("year = 1e999", 8, "too large"),
     ('`a"b` = 1', 1, 'cannot hold a "'),
+    (r"`a\b` = 1", 1, "cannot hold a \\"),
     ("year = 2020x", 8, "means nothing"),
     ("not " * 60 + "a = 1", 201, "nested deeper than 50"),
     ("(" * 60 + "a = 1" + ")" * 60, 51, "nested deeper than 50"),

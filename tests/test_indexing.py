@@ -65,6 +65,16 @@ def test_numbers_and_dates_under_one_key_have_no_index_that_misleads(values: tup
     assert indexed.missing([_with({"date": value}) for value in values]) == {}
 
 
+def test_a_key_that_no_path_can_say_is_kept_without_an_index(tmp_path: Path) -> None:
+    """A quote or a backslash in a document's own key costs the filter on it, not the document."""
+    odd = [_with({'a"b': "x", "c\\d": 1})]
+    assert Indexed({}).missing(odd) == {}
+    store = EdgeStores(tmp_path).create("c", FINGERPRINT)
+    store.upsert(odd)
+    assert {tuple(chunk.metadata) for chunk in store.chunks()} == {('a"b', "c\\d")}
+    store.close()
+
+
 def test_a_date_is_not_looked_for_among_numbers() -> None:
     """Years that are numbers are not moments: a date's bound finds none of them, indexed or not."""
     condition = parse_filter('year <= "2024-01-01" or not year > "2024-01-01"')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from contextlib import closing
@@ -11,6 +12,7 @@ from threading import Thread
 
 import pytest
 
+from ingest.loaders.base import Columns
 from storage.edge import EdgeStores
 from storage.errors import FingerprintMismatchError, NotFoundError, SettingsError, StoreLockedError
 from storage.store import CollectionStore, Rebuild
@@ -233,8 +235,6 @@ def test_records_are_read_by_their_columns_again(tmp_path: Path, place: Place) -
     """The columns are in the manifest: nobody has to name them a second time."""
     records = tmp_path / "records.jsonl"
     records.write_text('{"key": "a", "words": "the dog"}\n{"key": "b", "words": "the fox"}\n')
-    from ingest.loaders.base import Columns
-
     with pipeline(place.data, place.one) as rag:
         rag.ingest(records, columns=Columns(text="words", id="key"))
     before = content(place.data, place.one)
@@ -248,10 +248,44 @@ def test_records_are_read_by_their_columns_again(tmp_path: Path, place: Place) -
     assert content(place.data, place.one)[:2] == before[:2]
 
 
+ODD = [
+    Columns(text="words, all", id="key", title="a, b, c", metadata=("d, e", "(f)); g", "h'i")),
+    Columns(text="None", id='"key"', title="line\nbreak"),
+    Columns(text="正文，全部", id="键 (主)", metadata=("日, 期",)),
+]
+
+
+@pytest.mark.parametrize("columns", ODD, ids=["commas", "quotes", "中文"])
+def test_records_are_read_by_columns_with_odd_names_again(
+    tmp_path: Path, place: Place, columns: Columns
+) -> None:
+    """Whatever stands in a column's name, the manifest gives the same columns back."""
+    records = tmp_path / "records.jsonl"
+    names = (columns.text, columns.id, columns.title, *columns.metadata)
+    lines = [{str(name): f"the dog {line}" for name in names} for line in range(3)]
+    records.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    with pipeline(tmp_path / "data 2", place.one) as rag:
+        rag.ingest(records, columns=columns)
+    before = content(tmp_path / "data 2", place.one)
+    assert len(before[0]) == 3
+    with pipeline(tmp_path / "data 2", place.other) as rag:
+        assert [(one.status, one.warnings) for one in rag.ingest(reindex=True).documents] == [
+            ("ingested", ())
+        ]
+        again = rag.ingest(records, columns=columns)
+        assert [(one.status, one.warnings) for one in again.documents] == [("unchanged", ())]
+    assert content(tmp_path / "data 2", place.other)[:2] == before[:2]
+
+
+def test_columns_that_an_earlier_version_noted_are_read() -> None:
+    """Plain names stand in the manifest as they always did, and those with commas nearly so."""
+    assert str(Columns(text="words", id="key")) == " by line: words, key, None, ()"
+    assert Columns.read("csv/1 by line: a, b, None, None, (); winnow-1") == Columns(text="a, b")
+    assert Columns.read("csv/1; winnow-1") is None
+
+
 def test_records_of_a_file_that_is_refused_now_are_kept(tmp_path: Path, place: Place) -> None:
     """A column that is mistyped, or a parser out of time: an unchanged file loses nothing by it."""
-    from ingest.loaders.base import Columns
-
     records = tmp_path / "lines" / "records.jsonl"
     records.parent.mkdir()
     records.write_text('{"key": "a", "words": "the dog"}\n{"key": "b", "words": "the fox"}\n')

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +9,6 @@ from pathlib import Path
 from ingest.discover import Discovery, discover, owners
 from ingest.loaders.base import Columns
 from storage.manifest import DocumentRow
-
-_BY_LINE = re.compile(r" by line: (.+), (.+), (.+), (\(.*\)); ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +32,7 @@ class Sources:
         Raises NotFoundError for a path that does not exist.
         """
         given = discover(paths) if paths else None
-        recorded = {row.source: columns_of(row) for row in rows if Path(row.source).is_file()}
+        recorded = {row.source: Columns.read(row.parser) for row in rows if Path(row.source).is_file()}
         files = dict(recorded)
         for file in given.files if given else ():
             files[file.source] = columns or recorded.get(file.source)
@@ -51,16 +47,3 @@ class Sources:
     def reads(self, source: str) -> bool:
         """Whether the file is read that this source names, or that it is a record of."""
         return any(owner in self.read for owner in owners(source))
-
-
-def columns_of(row: DocumentRow) -> Columns | None:
-    """The columns by which a file of records was read: the manifest keeps them in the parser's name."""
-    found = _BY_LINE.search(row.parser)
-    if found is None:
-        return None
-    text, identifier, title, metadata = found.groups()
-    return Columns(text=text, id=_given(identifier), title=_given(title), metadata=ast.literal_eval(metadata))
-
-
-def _given(name: str) -> str | None:
-    return None if name == "None" else name

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import ast
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Self
 
 from ingest.limits import Limits
 from storage.errors import DocumentRefusedError
 from storage.records import Heading, PageStart, Scalar
+
+_BY_LINE = " by line: "
+_NAME = r'("(?:[^"\\]|\\.)*"|[^",]+)'
+_COLUMNS = re.compile(rf"{_BY_LINE}{_NAME}, {_NAME}, {_NAME}, (\(.*\)); ")
+# Before there were quotes: of names with commas the first one was meant most often.
+_UNQUOTED = re.compile(rf"{_BY_LINE}(.+), (.+), (.+), (\(.*\)); ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +42,38 @@ class Columns:
     id: str | None = None
     title: str | None = None
     metadata: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """What a parser's name says of them; `read` gives them back."""
+        return f"{_BY_LINE}{_quoted(self.text)}, {_quoted(self.id)}, {_quoted(self.title)}, {self.metadata}"
+
+    @classmethod
+    def read(cls, parser: str) -> Self | None:
+        """The columns in a parser's name; None where it has none."""
+        found = _COLUMNS.search(parser) or _UNQUOTED.search(parser)
+        if found is None:
+            return None
+        text, identifier, title, metadata = found.groups()
+        return cls(
+            text=_unquoted(text) or "None",
+            id=_unquoted(identifier),
+            title=_unquoted(title),
+            metadata=ast.literal_eval(metadata),
+        )
+
+
+def _quoted(name: str | None) -> str:
+    """A name in JSON's quotes where it would otherwise be read as something else."""
+    if name is None:
+        return "None"
+    odd = not name or name == "None" or "," in name or '"' in name or not name.isprintable()
+    return json.dumps(name) if odd else name
+
+
+def _unquoted(text: str) -> str | None:
+    if text.startswith('"') and text.endswith('"') and len(text) > 1:
+        return str(json.loads(text))
+    return None if text == "None" else text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
