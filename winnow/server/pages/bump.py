@@ -14,15 +14,15 @@ from itertools import pairwise
 
 from storage.records import AROUND_RERANK, Answer, Candidate, Chunk, Outcome
 from winnow.server.pages.movement import Movement, movement
-from winnow.server.pages.passages import Marked, cut, label_of, marked
+from winnow.server.pages.passages import Marked, cut, label_of, marked, name_of, short_of
 
-WIDTH = 960
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 640, 58, 16
+WIDTH = 840
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 540, 58, 16
 _TALLEST, _A_RANK = 430, 40
 # How much the scale spares the last ranks: with 50 of them the first five get a quarter of the height.
 _SOFT = 3
 _TICKS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000)
-_LABEL_CELLS, _LABEL_HEIGHT = 42, 14
+_LABEL_CELLS, _LABEL_HEIGHT = 33, 14
 # So many have a colour of their own.
 STRONG = 5
 # More lines than these are a grey wall; the final ones are always among them.
@@ -40,13 +40,18 @@ class Step:
     score: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A stage: `ranked` candidates stood in it. `outcome` is None for the final places."""
+    """A stage: `ranked` candidates stood in it, the ways of `dropped` end in it.
+
+    `outcome` is None for the final places; `gap` is the x between it and the next.
+    """
 
     name: str
     x: float
+    gap: float
     ranked: int
+    dropped: int
     outcome: Outcome | None
 
 
@@ -63,6 +68,7 @@ class Line:
     """One candidate's way.
 
     `number` counts the answer's candidates from 1; `place` is the final one, None for what was dropped.
+    `name` is all that its passage is called, `short` a shorter name, `label` one that fits the picture.
     `steps` are the columns that saw it, `legs` its ranks before they were fused. `path` is an SVG path,
     `dots` are its corners, `label_y` is where its name stands, None where there is no room for one.
     """
@@ -72,6 +78,7 @@ class Line:
     cited: bool
     chunk: Chunk
     name: str
+    short: str
     label: str
     label_y: float | None
     steps: tuple[Step, ...]
@@ -165,7 +172,14 @@ class _Layout:
         names = [*outcomes, _FINAL]
         step = (_RIGHT - _LEFT) / (len(names) - 1)
         columns = tuple(
-            Column(name, _LEFT + at * step, _ranked(answer, name), outcomes.get(name))
+            Column(
+                name=name,
+                x=round(_LEFT + at * step, 1),
+                gap=round(_LEFT + (at + 0.5) * step, 1),
+                ranked=_ranked(answer, name),
+                dropped=_dropped(answer, name, names[at + 1 :]),
+                outcome=outcomes.get(name),
+            )
             for at, name in enumerate(names)
         )
         return cls(columns, last, _TOP + min(_TALLEST, _A_RANK * max(1, last - 1)))
@@ -183,14 +197,15 @@ class _Layout:
 
     def line(self, number: int, candidate: Candidate, spans: dict[str, list[tuple[int, int]]]) -> Line:
         seen = [column for column in self.columns if column.name in candidate.ranks]
-        dots = tuple((round(column.x, 1), self.y(candidate.ranks[column.name])) for column in seen)
+        dots = tuple((column.x, self.y(candidate.ranks[column.name])) for column in seen)
         return Line(
             number=number,
             place=candidate.ranks.get(_FINAL),
             cited=candidate.id in spans,
             chunk=candidate.chunk,
             name=label_of(candidate.chunk),
-            label=cut(label_of(candidate.chunk), _LABEL_CELLS),
+            short=short_of(candidate.chunk),
+            label=_short(candidate.chunk),
             label_y=None,
             steps=_steps(candidate, [column.name for column in seen]),
             legs=_steps(candidate, _LEGS),
@@ -206,6 +221,20 @@ def _retrieval(answer: Answer) -> Outcome:
 
 def _ranked(answer: Answer, name: str) -> int:
     return sum(name in candidate.ranks for candidate in answer.candidates)
+
+
+def _dropped(answer: Answer, name: str, later: Sequence[str]) -> int:
+    """How many stood there last, and are not final."""
+    if not later:
+        return 0
+    return sum(name in one.ranks and not any(map(one.ranks.get, later)) for one in answer.candidates)
+
+
+def _short(chunk: Chunk) -> str:
+    """A name for the line's end: document and innermost heading, each cut to its share."""
+    name, short = name_of(chunk), short_of(chunk)
+    inner = short.removeprefix(name).removeprefix(" › ")
+    return cut(short if not inner else f"{cut(name, _LABEL_CELLS // 2)} › {inner}", _LABEL_CELLS)
 
 
 def _steps(candidate: Candidate, names: Sequence[str]) -> tuple[Step, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from generation.citations import located
 from storage.records import Answer, Chunk, Citation
-from winnow.server.pages.passages import Marked, label_of, marked
+from winnow.server.pages.passages import Marked, label_of, marked, short_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,13 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a marker points at: the passage's name, its file, and its text with the quoted sentences marked.
+    """What a marker points at: the passage's names, its file, and its text with the quoted sentences marked.
 
     Where neighbours were joined to the passage and are quoted, they are among `texts`.
     """
 
     marker: int
+    short: str
     name: str
     path: str
     texts: Sequence[Sequence[Marked]]
@@ -61,8 +62,9 @@ def _source(answer: Answer, marker: int) -> Source:
     citations = [one for one in answer.citations if one.marker == marker]
     spans = [(one.start, one.end) for one in citations if one.quote]
     chunks = sorted(_chunks(answer, citations), key=lambda chunk: chunk.start)
-    name = label_of(chunks[0]) if chunks else citations[0].title
-    return Source(marker, name, citations[0].source, [marked(chunk, spans) for chunk in chunks], bool(spans))
+    names = (short_of(chunks[0]), label_of(chunks[0])) if chunks else (citations[0].title,) * 2
+    texts = [marked(chunk, spans) for chunk in chunks]
+    return Source(marker, *names, citations[0].source, texts, bool(spans))
 
 
 def _chunks(answer: Answer, citations: Sequence[Citation]) -> Iterator[Chunk]:

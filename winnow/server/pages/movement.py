@@ -14,7 +14,8 @@ Kind = Literal["nothing-found", "nothing-kept", "not-asked", "fell-back", "lifte
 class Movement:
     """Of `retrieved` candidates `kept` are final, and `lifted` of these stood below the first `kept` before.
 
-    `place` and `was` are the final and the retrieval's rank of the best that was lifted, 0 where none was.
+    `place` and `was` are the final and the retrieval's rank of the lifted one that rose furthest, 0 where
+    none was.
     `cited` counts the lifted ones that the answer cites.
     """
 
@@ -37,7 +38,7 @@ def movement(answer: Answer) -> Movement:
         if was is not None and was > len(final)
     ]
     cited = {citation.chunk_id for citation in answer.citations}
-    _, place, was = lifted[0] if lifted else (None, 0, 0)
+    _, place, was = max(lifted, key=lambda one: one[2] - one[1], default=(None, 0, 0))
     return Movement(
         kind=_kind(answer, before, lifted=bool(lifted)),
         retrieved=len(answer.candidates),

@@ -34,6 +34,11 @@ def label_of(chunk: Chunk) -> str:
     return " › ".join(part for part in (name_of(chunk), place_of(chunk)) if part)
 
 
+def short_of(chunk: Chunk) -> str:
+    """Name, and of the place only the innermost heading, which tells the passages of a document apart."""
+    return " › ".join(part for part in (name_of(chunk), place_of(chunk).rpartition(" › ")[2]) if part)
+
+
 def cut(text: str, cells: int) -> str:
     """The text in at most so many cells, a Chinese character being two of them."""
     width = 0

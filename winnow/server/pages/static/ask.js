@@ -45,6 +45,7 @@ function begin(form, question) {
   within(live, "stage").textContent = form.dataset.searching;
   within(live, "pieces").textContent = "";
   live.hidden = false;
+  document.querySelector(".welcome")?.remove();
   result.hidden = true;
   live.scrollIntoView({ block: "nearest" });
 }

@@ -61,7 +61,7 @@ WORDS = {
     "answer.tokens": ("{sent} tokens sent, {received} received", "发送 {sent} 个词元，收到 {received} 个"),
     "answer.cost": ("cost {cost}", "费用 {cost}"),
     "answer.cost.unknown": ("cost not known: no prices are set", "费用未知：没有设置价格"),
-    "answer.cost.none": ("nothing to pay", "没有费用"),
+    "answer.cost.none": ("no model was paid for", "没有付费调用模型"),
     "answer.unlogged": ("not in the log", "没有记入日志"),
     "stage.generation": ("Answer", "回答"),
     "stage.rewrite": ("Understanding", "理解问题"),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 WORDS = {
-
     "moved.lifted.one": (
         "The reranker lifted 1 passage into the top {kept}: it was {was} of {retrieved} in retrieval, "
         "and is now {place}.",
         "重排序把 1 个段落提进了前 {kept}：它在 {retrieved} 个检索结果中原为{was}，现在是{place}。",
     ),
     "moved.lifted.many": (
-        "The reranker lifted {n} passages into the top {kept}; the best of them was {was} of {retrieved} "
-        "in retrieval, and is now {place}.",
+        "The reranker lifted {n} passages into the top {kept}; the one that rose furthest was {was} "
+        "of {retrieved} in retrieval, and is now {place}.",
         "重排序把 {n} 个段落提进了前 {kept}；"
-        "其中最好的一个在 {retrieved} 个检索结果中原为{was}，现在是{place}。",
+        "其中升得最多的一个在 {retrieved} 个检索结果中原为{was}，现在是{place}。",
     ),
     "moved.reordered": (
         "The reranker kept retrieval's top {kept} and changed their order.",
@@ -66,8 +65,7 @@ WORDS = {
     "chart.dropped": ("Left out", "被淘汰"),
     "chart.is-cited": ("cited", "被引用"),
     "chart.illegible": ("the encoder cannot read it", "编码器读不懂"),
-    "chart.stage": ("Stage", "阶段"),
-    "chart.rank": ("Rank", "名次"),
+    "chart.left-out": ("{n} left out", "淘汰 {n} 个"),
     "chart.score": ("Score", "得分"),
     "chart.passage": ("Passage", "段落"),
     "chart.table": ("The same as a table", "以表格显示"),
