@@ -9,6 +9,7 @@ from storage.log_records import AnswerSummary, Feedback
 from storage.records import AROUND_RERANK, Answer, Candidate, Chunk, Outcome, Status, worst
 from winnow.log import Log
 from winnow.server.pages.bump import Bump, bump
+from winnow.server.pages.cited import CitedText, cited
 from winnow.server.pages.passages import Marked, label_of, marked
 
 _BEFORE = ("dense", "lexical", "retrieval")
@@ -57,6 +58,7 @@ class AnswerView:
     answer: Answer
     status: Status
     total_ms: float
+    text: CitedText
     picture: Bump
     columns: Sequence[str]
     final: Sequence[Row]
@@ -81,6 +83,7 @@ def read(log: Log, answer_id: str) -> AnswerView:
         answer=answer,
         status=worst(stage.status for stage in answer.stages),
         total_ms=total_ms(answer),
+        text=cited(answer),
         picture=bump(answer),
         columns=columns(answer),
         final=[row for row in rows if row.place is not None],

@@ -12,7 +12,7 @@ _CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ff
 _TOKEN = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|\s+|.")
 # Beyond so many tokens the comparison, which is quadratic at worst, would hold a reader up.
 _MOST = 4_000
-# A shorter run between two differences (a lone "the") says nothing, and makes both sides hard to read.
+# A run of fewer words between two differences (a lone "the") says nothing, and makes both hard to read.
 _LEAST = 3
 
 
@@ -42,7 +42,7 @@ def difference(old: str, new: str) -> Difference:
     if max(len(before), len(after)) > _MOST:
         return Difference((Piece(old, False),), (Piece(new, False),), same=False, marked=False)
     matcher = SequenceMatcher(None, before, after, autojunk=False)
-    blocks = [block for block in matcher.get_matching_blocks() if _telling(block, len(before), len(after))]
+    blocks = [block for block in matcher.get_matching_blocks() if _telling(block, before, after)]
     return Difference(
         tuple(_pieces(before, [(block.a, block.size) for block in blocks])),
         tuple(_pieces(after, [(block.b, block.size) for block in blocks])),
@@ -50,11 +50,12 @@ def difference(old: str, new: str) -> Difference:
     )
 
 
-def _telling(block: Match, before: int, after: int) -> bool:
+def _telling(block: Match, before: Sequence[str], after: Sequence[str]) -> bool:
     """Whether a run that both have is long enough to be shown as such, or begins or ends both."""
     begins = block.a == block.b == 0
-    ends = block.a + block.size == before and block.b + block.size == after
-    return begins or ends or block.size >= _LEAST
+    ends = block.a + block.size == len(before) and block.b + block.size == len(after)
+    words = sum(token.isalnum() for token in before[block.a : block.a + block.size])
+    return begins or ends or words >= _LEAST
 
 
 def _pieces(tokens: Sequence[str], shared: Sequence[tuple[int, int]]) -> Iterator[Piece]:

@@ -40,6 +40,11 @@ class LogFilter:
             return cls(typed, wrong=next(name for name in _MOMENTS if name in typed))
         return cls(typed, found)
 
+    @property
+    def narrowed(self) -> bool:
+        """Whether a field other than the text says something."""
+        return bool(self.typed.keys() - {"text"})
+
     def value(self, name: str) -> str:
         """What was typed in a field."""
         return self.typed.get(name, "")
