@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ingest.batches import Batch, Encoded
 from ingest.engine import Encodes
 from ingest.report import Estimate
-from storage.records import Chunk
+from storage.records import Chunk, Usage
 from storage.vectors import Point
 
 _SAMPLE = 32
@@ -34,13 +34,15 @@ class DryRun:
         self._passages += len(chunks)
         self._text_bytes += sum(len(chunk.text.encode("utf-8", "replace")) for chunk in chunks)
         sample = chunks[: max(0, _SAMPLE - self._sampled)]
+        usage = Usage()
         if sample:
             started = time.monotonic()
             encoded = self._encodes.encode(sample)
             self._sample_seconds += time.monotonic() - started
             self._sampled += len(sample)
             self._sample_bits += sum(_bits(point) for point in encoded.points)
-        return Encoded([], [True] * len(chunks))
+            usage = encoded.usage  # an endpoint is paid for the sample too
+        return Encoded([], [True] * len(chunks), usage=usage)
 
     def put(self, batch: Batch) -> None: ...
 

@@ -72,7 +72,8 @@ class IngestReport:
 
     `skipped` counts files of a tree whose suffix no parser knows, by suffix. `illegible` counts passages
     that the encoder cannot read, `embedded` those that it encoded in this run; `usage` is what an embeddings
-    endpoint was paid for them.
+    endpoint was paid for them. A dry run embeds nothing but a sample, which is not counted: `estimate` says
+    how many it would.
     """
 
     documents: tuple[DocumentResult, ...]

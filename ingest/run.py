@@ -74,7 +74,8 @@ class Ingestor:
             sink.close()
         report = run.report(time.monotonic() - started)
         if isinstance(sink, DryRun):
-            return replace(report, dry_run=True, estimate=sink.estimate())
+            # nothing is in the collection that was not before; the estimate says what would be
+            return replace(report, dry_run=True, embedded=0, illegible=0, estimate=sink.estimate())
         self._store.flush()
         self._manifest.save_run(report.to_json())
         return report

@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from ingest.batches import Encoded
 from ingest.disk import RoomKept
+from ingest.dry_run import DryRun
 from ingest.limits import Limits
 from ingest.loaders import Columns
 from ingest.options import IngestOptions
 from ingest.report import Progress
 from ingest.run import Ingestor
 from storage.errors import NotFoundError, StoreError
+from storage.records import Chunk, Usage
 from storage.store import Writer, document_id
 from storage.vectors import Leg, Point
 from tests.ingestion import WordHashes, World, by_name, world
@@ -255,9 +258,24 @@ def test_a_dry_run_writes_nothing_and_estimates(here: World) -> None:
     assert report.estimate is not None
     assert report.estimate.passages == by_name(report)["guide.md"].chunks > 1
     assert report.estimate.bytes > 0
+    values = report.to_dict()
+    assert (values["totals"]["embedded"], values["estimate"]["passages"]) == (0, report.estimate.passages)
     assert here.stored() == set()
     assert list(here.manifest.rows()) == []
     assert here.manifest.last_run() is None
+
+
+def test_what_the_sample_of_a_dry_run_cost_is_said() -> None:
+    """An embeddings endpoint is paid for it, once."""
+
+    class Paid:
+        def encode(self, chunks: Sequence[Chunk]) -> Encoded:
+            return Encoded([], [True] * len(chunks), usage=Usage(calls=1, prompt_tokens=9))
+
+    dry = DryRun(Paid())
+    chunk = Chunk(id="1", document_id="d", source="d.md", title="", text="x", start=0, end=1)
+    spent = [dry.encode([chunk] * 32).usage for _ in range(2)]
+    assert spent == [Usage(calls=1, prompt_tokens=9), Usage()]
 
 
 def test_the_report_is_kept_and_has_the_agreed_form(here: World) -> None:

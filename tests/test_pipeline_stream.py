@@ -310,11 +310,30 @@ def test_ready_parts_take_a_history_too(tmp_path: Path) -> None:
     assert answer.text == "You asked: Who wrote Hamlet? And why? [1]"
 
 
+def test_the_last_answer_is_that_of_the_collection_asked(tmp_path: Path) -> None:
+    """What was asked of another collection meanwhile is no part of the conversation."""
+    from rerank.none import NoRerank
+
+    class Echo:
+        def generate(self, question: str, candidates: Sequence[Candidate]) -> str:
+            return f"{candidates[0].text} [1]"
+
+    settings = Settings.load(data_dir=tmp_path)
+    parts = (Shelf(), NoRerank(), Echo())
+    with (
+        RAGPipeline(*parts, collection="plays", settings=settings) as plays,
+        RAGPipeline(*parts, collection="bikes", settings=settings) as bikes,
+    ):
+        plays.ask("Who wrote Hamlet?")
+        bikes.ask("Who built it?")
+        assert plays.ask("And when?", follow_up="last").understood == "Who wrote Hamlet? And when?"
+
+
 def test_what_cannot_be_followed_is_said(data: Path, tmp_path: Path) -> None:
     """An empty log, an unknown id, both ways at once, and a log that is off."""
     settings = Settings.load(data_dir=data, log={"url": f"sqlite:///{tmp_path}/log.db"})
     with RAGPipeline.from_settings(settings) as pipeline:
-        with pytest.raises(NotFoundError, match="log is empty"):
+        with pytest.raises(NotFoundError, match="none from the collection 'default'"):
             pipeline.ask("And when?", follow_up="last")
         with pytest.raises(NotFoundError, match="nothere"):
             pipeline.ask("And when?", follow_up="nothere")

@@ -31,7 +31,8 @@ class AskChoices(SearchChoices, total=False):
     """Choices for a question that is answered.
 
     `answerer`: `"extractive"` or `"openai"`. A question that follows others takes either the `history`
-    (earlier turns or answers, oldest first) or `follow_up`, the id of a logged answer or `"last"`.
+    (earlier turns or answers, oldest first) or `follow_up`, the id of a logged answer or `"last"`
+    (the newest from this collection).
     """
 
     answerer: str | None

@@ -256,7 +256,11 @@ class RAGPipeline:
         """What the question follows, read from the log where it is named by an id."""
         self._check_open()  # reading the log would open it again
         history, follow_up = choices.get("history"), choices.get("follow_up")
-        return await anyio.to_thread.run_sync(lambda: conversation(history, follow_up, lambda: self.log))
+        own = self._ready.collection if self._ready else self.settings.collection
+        asked = choices.get("collection") or own
+        return await anyio.to_thread.run_sync(
+            lambda: conversation(history, follow_up, lambda: self.log, asked)
+        )
 
     async def _search(
         self, question: str, retrieve: int | None, keep: int | None, choices: SearchChoices

@@ -45,7 +45,7 @@ FollowUp = Annotated[
     typer.Option(
         "--follow-up",
         "-f",
-        help="The logged answer that this question follows: its id, or `last`.",
+        help="The logged answer that this question follows: its id, or `last` (of this collection).",
         metavar="ID",
     ),
 ]

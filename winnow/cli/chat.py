@@ -39,7 +39,12 @@ _HELP = "/new forgets what was said, /quit (or Ctrl-D) leaves."
 
 FollowUp = Annotated[
     str | None,
-    typer.Option("--follow-up", "-f", help="Go on from a logged answer: its id, or `last`.", metavar="ID"),
+    typer.Option(
+        "--follow-up",
+        "-f",
+        help="Go on from a logged answer: its id, or `last` (of this collection).",
+        metavar="ID",
+    ),
 ]
 
 
@@ -97,7 +102,8 @@ class _Talk:
         """Go on where a logged answer ended."""
         from winnow.conversation import logged
 
-        self._history = logged(answer_id, self._pipeline.log)
+        asked = self._choices.get("collection") or self._pipeline.settings.collection
+        self._history = logged(answer_id, self._pipeline.log, asked)
 
     def say(self, line: str) -> None:
         """A command, or a question, which is answered; Ctrl-C stops the answer alone."""
