@@ -139,7 +139,9 @@ def test_every_text_is_there_in_both_languages_and_used() -> None:
     for key, (english, chinese) in WORDS.items():
         assert english.strip(), key
         assert chinese.strip(), key
-        gaps = [{name for _, name, _, _ in string.Formatter().parse(text)} for text in (english, chinese)]
+        gaps = [
+            {name for _, name, _, _ in string.Formatter().parse(text) if name} for text in (english, chinese)
+        ]
         assert gaps[0] - {"n"} == gaps[1] - {"n"}, key
     sources = [*PACKAGE.glob("templates/*.html"), *PACKAGE.rglob("*.py")]
     said = "".join(path.read_text(encoding="utf-8") for path in sources if path.parent.name != "words")

@@ -6,7 +6,9 @@ It fetches nothing and runs no script; every text from questions and documents i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from winnow.comparing import ComparedAnswer, FinalPassage, SpecRow
 from winnow.evaluation.page import page, plain, safe, table, write
@@ -19,6 +21,17 @@ _NOTE = (
     "same. In brackets: 95 % intervals by bootstrap over the answers, the same draws for every spec; * marks "
     "a paired difference to the first spec with p < 0.05. Times and costs are those of the rerank stages."
 )
+
+_X = {"latency": ("latency", "median ms of reranking"), "cost": ("cost", "cost of 1,000 questions")}
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A dot a spec, numbered as the rows are. Latency is to be drawn on a logarithmic scale."""
+
+    x: Literal["latency", "cost"]
+    y: str
+    dots: tuple[Dot, ...]
 
 
 def write_report(rows: Sequence[SpecRow], path: Path) -> None:
@@ -39,9 +52,9 @@ def _body(rows: Sequence[SpecRow]) -> Iterator[str]:
         yield "<p>No passage of these answers was judged: there is agreement, and no quality.</p>"
     yield _specs(rows)
     yield f'<p class="small">{safe(_NOTE)}</p>'
-    yield f'<div class="plots">{"".join(_plots(rows))}</div>'
+    yield f'<div class="plots">{"".join(_drawn(plot, _key(rows)) for plot in plots(rows))}</div>'
     yield "<h2>Where the specs disagree most with the logged answers</h2>"
-    yield "".join(_question(rows, place) for place in _by_disagreement(rows)) or "<p>Nowhere.</p>"
+    yield "".join(_question(rows, place) for place in disputed(rows)) or "<p>Nowhere.</p>"
 
 
 def _specs(rows: Sequence[SpecRow]) -> str:
@@ -79,47 +92,44 @@ def _difference(row: SpecRow) -> str:
     return "–" if found is None else f"{found.mean:+.3f}{'*' if found.p < 0.05 else ''}"
 
 
-def _plots(rows: Sequence[SpecRow]) -> Iterator[str]:
-    costs = [row.cost / row.answers * 1000 if row.cost is not None else None for row in rows]
+def plots(rows: Sequence[SpecRow]) -> Iterator[Plot]:
+    """Quality (where there is any) and agreement, each against latency and, where anything is known, cost."""
     times = [max(row.ms_p50, 0.1) for row in rows]
-    names = _key(rows)
-    if rows[0].judged:
-        ndcg = [(row.ndcg, row.ndcg_interval) for row in rows]
-        yield _plot(
-            "Quality against latency", rows, times, ndcg, "median ms of reranking", "nDCG@5", names, True
-        )
-        if any(costs):
-            yield _plot("Quality against cost", rows, costs, ndcg, "cost of 1,000 questions", "nDCG@5", names)
-    rbo = [(row.rbo, row.rbo_interval) for row in rows]
-    yield _plot("Agreement against latency", rows, times, rbo, "median ms of reranking", "RBO", names, True)
-    if any(costs):
-        yield _plot("Agreement against cost", rows, costs, rbo, "cost of 1,000 questions", "RBO", names)
+    # what calls nobody costs nothing; None: not known
+    costs = [row.cost if row.calls else 0.0 for row in rows]
+    ndcg = [(row.ndcg, row.ndcg_interval) for row in rows]
+    for y, values in (("nDCG@5", ndcg), ("RBO", [(row.rbo, row.rbo_interval) for row in rows])):
+        if y == "RBO" or rows[0].judged:
+            yield Plot("latency", y, _dots(rows, times, values))
+            if any(costs):
+                thousands = [
+                    cost and cost / row.answers * 1000 for cost, row in zip(costs, rows, strict=True)
+                ]
+                yield Plot("cost", y, _dots(rows, thousands, values))
 
 
-def _plot(
-    heading: str,
-    rows: Sequence[SpecRow],
-    xs: Sequence[float | None],
-    ys: Sequence[tuple[float | None, Interval | None]],
-    x_label: str,
-    y_label: str,
-    key: str,
-    logarithmic: bool = False,
-) -> str:
-    dots = [
-        Dot(plain(row.spec), x, y, spread.low, spread.high)
-        for row, x, (y, spread) in zip(rows, xs, ys, strict=True)
+def _dots(
+    rows: Sequence[SpecRow], xs: Sequence[float | None], ys: Sequence[tuple[float | None, Interval | None]]
+) -> tuple[Dot, ...]:
+    return tuple(
+        Dot(plain(row.spec), x, y, spread.low, spread.high, number)
+        for number, (row, x, (y, spread)) in enumerate(zip(rows, xs, ys, strict=True), 1)
         if x is not None and y is not None and spread is not None
-    ]
-    drawn = scatter(dots, x_label=x_label, y_label=y_label, logarithmic=logarithmic)
-    return f"<section><h2>{heading}</h2>{drawn}{key}</section>"
+    )
+
+
+def _drawn(plot: Plot, key: str) -> str:
+    what, unit = _X[plot.x]
+    drawn = scatter(plot.dots, x_label=unit, y_label=plot.y, logarithmic=plot.x == "latency")
+    kind = "Quality" if plot.y == "nDCG@5" else "Agreement"
+    return f"<section><h2>{kind} against {what}</h2>{drawn}{key}</section>"
 
 
 def _key(rows: Sequence[SpecRow]) -> str:
     return f"<ol>{''.join(f'<li>{safe(row.spec)}</li>' for row in rows)}</ol>"
 
 
-def _by_disagreement(rows: Sequence[SpecRow]) -> list[int]:
+def disputed(rows: Sequence[SpecRow]) -> list[int]:
     """Answers by place, those first on which some spec is least like the log; the same ones are left out."""
     least = {place: min(row.each[place].rbo for row in rows) for place in range(rows[0].answers)}
     return sorted((place for place, rbo in least.items() if rbo < 0.9995), key=least.__getitem__)[:_SHOWN]

@@ -10,18 +10,22 @@ from html import escape
 _WIDTH, _HEIGHT = 560, 340
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 20, 16, 48
 # Told apart by most people who see colours differently (Okabe & Ito 2008).
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "currentColor", "#999999")
 
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A point of a scatter plot; `low` to `high` is drawn as its interval in y."""
+    """A point of a scatter plot; `low` to `high` is drawn as its interval in y.
+
+    `number` stands beside it and gives its colour; 0: its place among the dots.
+    """
 
     label: str
     x: float
     y: float
     low: float
     high: float
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ def scatter(dots: Sequence[Dot], *, x_label: str, y_label: str, logarithmic: boo
     ys = _Scale(*_padded([*lows, *highs], False), _HEIGHT - _BOTTOM, _TOP)
     parts = [
         *_axes(xs, ys, x_label, y_label),
-        *(_dot(number, dot, xs, ys) for number, dot in enumerate(dots, 1)),
+        *(_dot(dot.number or place, dot, xs, ys) for place, dot in enumerate(dots, 1)),
     ]
     return _svg(_WIDTH, _HEIGHT, parts, f"{y_label} against {x_label}")
 
