@@ -1,0 +1,17 @@
+// How far a comparison is, asked every second; when it has ended, the page is loaded with its result.
+const EVERY_MS = 1000;
+
+async function look() {
+  try {
+    const reply = await fetch(location.href);
+    const page = new DOMParser().parseFromString(await reply.text(), "text/html");
+    const job = page.querySelector("[data-job]");
+    if (!job) return location.reload();
+    document.querySelector("[data-job]").replaceChildren(...job.childNodes);
+  } catch {
+    // the server is away for a moment: ask again
+  }
+  setTimeout(look, EVERY_MS);
+}
+
+setTimeout(look, EVERY_MS);
