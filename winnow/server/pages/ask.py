@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from storage.records import Answer
 from winnow.server.asking import ask_choices, failed, to_json
 from winnow.server.pages import asked
-from winnow.server.pages.rendering import fragment, render
+from winnow.server.pages.rendering import clean, fragment, render
 from winnow.server.served import Served, State, in_thread
 from winnow.server.work import event
 
@@ -90,7 +90,7 @@ async def _events(
 ) -> AsyncGenerator[str]:
     async for item in items:
         if isinstance(item, str):
-            yield event("piece", to_json({"text": item}))
+            yield event("piece", to_json({"text": clean(item)}))
         else:
             served.metrics.answered(item)
             shown = await _shown(served, item)

@@ -48,6 +48,7 @@ class Choices:
     """What the form offers. `passages` counts the chosen collection's, None where there is no such one."""
 
     collections: Sequence[str]
+    default: str
     collection: str
     passages: int | None
     specs: Sequence[Offered]
@@ -103,6 +104,7 @@ def choices(served: Served, collection: str | None) -> Choices:
     chosen = collection or settings.collection
     return Choices(
         collections=names if chosen in names else [chosen, *names],
+        default=settings.collection,
         collection=chosen,
         passages=wiring.collection(chosen).count() if chosen in names else None,
         specs=[spec for spec in offered(settings, served.policy) if not spec.refused],

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from storage.records import AROUND_RERANK, Answer, Candidate, Chunk, Outcome
-from winnow.server.pages.movement import Movement, movement
+from winnow.server.pages.movement import Movement, movement, rerank_stages
 from winnow.server.pages.passages import Marked, cut, label_of, marked, name_of, short_of
 
 WIDTH = 840
@@ -69,8 +69,9 @@ class Line:
 
     `number` counts the answer's candidates from 1; `place` is the final one, None for what was dropped.
     `name` is all that its passage is called, `short` a shorter name, `label` one that fits the picture.
-    `steps` are the columns that saw it, `legs` its ranks before they were fused. `path` is an SVG path,
-    `dots` are its corners, `label_y` is where its name stands, None where there is no room for one.
+    `steps` are the columns that saw it, `told` all its ranks, those that were fused into others too.
+    `path` is an SVG path, `dots` are its corners, `label_y` is where its name stands, None where there is no
+    room for one.
     """
 
     number: int
@@ -82,7 +83,7 @@ class Line:
     label: str
     label_y: float | None
     steps: tuple[Step, ...]
-    legs: tuple[Step, ...]
+    told: tuple[Step, ...]
     path: str
     dots: tuple[tuple[float, float], ...]
     text: Sequence[Marked]
@@ -141,12 +142,13 @@ def bump(answer: Answer, *, prefix: str = "") -> Bump:
             [(citation.start, citation.end)] if citation.quote else []
         )
     drawn = _drawn(answer.candidates)
-    stages = tuple(name for name in (*_LEGS, *layout.names) if _ranked(answer, name))
+    reranks = (stage.name for stage in answer.stages if stage.name not in AROUND_RERANK)
+    stages = tuple(name for name in (*_LEGS, _RETRIEVAL, *reranks, _FINAL) if _ranked(answer, name))
     return Bump(
         prefix=prefix,
         columns=layout.columns,
         ticks=layout.ticks(),
-        lines=_labelled([layout.line(number, answer.candidates[number - 1], spans) for number in drawn]),
+        lines=_labelled([layout.line(n, answer.candidates[n - 1], stages, spans) for n in drawn]),
         height=layout.bottom + _BOTTOM,
         undrawn=len(answer.candidates) - len(drawn),
         movement=movement(answer),
@@ -167,8 +169,7 @@ class _Layout:
     @classmethod
     def of(cls, answer: Answer) -> _Layout:
         last = max((rank for one in answer.candidates for rank in one.ranks.values()), default=1)
-        outcomes = {stage.name: stage for stage in answer.stages if stage.name not in AROUND_RERANK}
-        outcomes = {_RETRIEVAL: _retrieval(answer), **outcomes}
+        outcomes = {_RETRIEVAL: _retrieval(answer)} | {stage.name: stage for stage in rerank_stages(answer)}
         names = [*outcomes, _FINAL]
         step = (_RIGHT - _LEFT) / (len(names) - 1)
         columns = tuple(
@@ -195,7 +196,13 @@ class _Layout:
     def ticks(self) -> tuple[Tick, ...]:
         return tuple(Tick(rank, self.y(rank)) for rank in _TICKS if rank <= self.last)
 
-    def line(self, number: int, candidate: Candidate, spans: dict[str, list[tuple[int, int]]]) -> Line:
+    def line(
+        self,
+        number: int,
+        candidate: Candidate,
+        stages: Sequence[str],
+        spans: dict[str, list[tuple[int, int]]],
+    ) -> Line:
         seen = [column for column in self.columns if column.name in candidate.ranks]
         dots = tuple((column.x, self.y(candidate.ranks[column.name])) for column in seen)
         return Line(
@@ -208,7 +215,7 @@ class _Layout:
             label=_short(candidate.chunk),
             label_y=None,
             steps=_steps(candidate, [column.name for column in seen]),
-            legs=_steps(candidate, _LEGS),
+            told=_steps(candidate, stages),
             path=_path(dots),
             dots=dots,
             text=marked(candidate.chunk, spans.get(candidate.id, ())),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from storage.records import AROUND_RERANK, Answer
+from storage.records import AROUND_RERANK, Answer, Outcome
 
 Kind = Literal["nothing-found", "nothing-kept", "not-asked", "fell-back", "lifted", "reordered", "unmoved"]
 
@@ -26,6 +26,16 @@ class Movement:
     place: int = 0
     was: int = 0
     cited: int = 0
+
+
+def rerank_stages(answer: Answer) -> list[Outcome]:
+    """The stages of the chain, one after the other; those that ran side by side inside one are its own."""
+    names = {stage.name for stage in answer.stages}
+    return [
+        stage
+        for stage in answer.stages
+        if stage.name not in AROUND_RERANK and stage.name.rpartition(".")[0] not in names
+    ]
 
 
 def movement(answer: Answer) -> Movement:
@@ -51,7 +61,7 @@ def movement(answer: Answer) -> Movement:
 
 
 def _kind(answer: Answer, before: list[int | None], *, lifted: bool) -> Kind:
-    reranks = [stage for stage in answer.stages if stage.name not in AROUND_RERANK]
+    reranks = rerank_stages(answer)
     if not answer.candidates:
         return "nothing-found"
     if not before:

@@ -86,7 +86,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_clean,
+        finalize=clean,
     )
     environment.filters.update(
         duration=numbers.duration,
@@ -103,8 +103,8 @@ def _section(path: str) -> str:
     return "/" + path.strip("/").partition("/")[0]
 
 
-def _clean(value: Any) -> Any:
-    """Text without control characters, halves of characters and marks that turn its direction."""
+def clean(value: Any) -> Any:
+    """A value; text without control characters, halves of characters and marks that turn its direction."""
     if type(value) is not str or (value.isascii() and value.isprintable()):
         return value  # Markup was made by a template, of cleaned parts
     return "".join(_harmless(one) for one in value)

@@ -50,12 +50,18 @@ function begin(form, question) {
   live.scrollIntoView({ block: "nearest" });
 }
 
-function finish({ html, address }, question) {
+function finish({ html, address }) {
   result.innerHTML = html; // the server's own templates, everything escaped
   result.hidden = false;
   live.hidden = true;
-  if (address) history.pushState(null, "", address);
-  document.title = `${question} · winnow`;
+  if (address) {
+    history.pushState(null, "", address);
+    for (const link of document.querySelectorAll(".switches a")) {
+      const choice = [...new URLSearchParams(link.search)].at(-1); // the rest was the old address
+      link.search = new URLSearchParams([...new URLSearchParams(location.search), choice]);
+    }
+  }
+  document.title = `${result.querySelector("h1").textContent} · winnow`;
   result.focus({ preventScroll: true });
   window.scrollTo({ top: result.offsetTop - 12 });
 }
@@ -86,7 +92,7 @@ async function ask(form) {
       } else if (name === "answer") {
         whole = true;
         running(form, false); // before the form may go with the old answer
-        finish(data, question);
+        finish(data);
       } else {
         whole = true;
         fail(data.detail, data.way_out);

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from winnow.server.pages.preferences import Language
 from winnow.server.pages.words import answers, ask, base, chart, collections, compare, login, settings
-from winnow.server.pages.words.reasons import REASONS
+from winnow.server.pages.words.reasons import in_chinese
 
 Pair = tuple[str, str]
 
@@ -47,5 +47,5 @@ class Words:
         return f"{n}{ending}"
 
     def reason(self, text: str) -> str:
-        """A stage's reason or an error, in the reader's language where winnow itself worded all of it."""
-        return REASONS.get(text, text) if self.language == "zh" else text
+        """A stage's reason, in the reader's language as far as winnow worded it."""
+        return in_chinese(text) if self.language == "zh" else text
