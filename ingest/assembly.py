@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ingest.batches import Batch, Closing, Encoded, pending
 from ingest.engine import Encodes
-from ingest.plan import Decision, Planner, had_passages
+from ingest.plan import Decision, Planner, had_passages, is_readable
 from ingest.record_files import note, passages_in
 from ingest.report import ILLEGIBLE, DocumentResult, cut_warning
 from ingest.tasks import Done, Parsed, Refused
@@ -112,12 +112,15 @@ class Assembly:
             self.gone.add(file.decision.old.id)
 
     def refuse(self, file: OpenFile, refused: Refused) -> None:
-        """Nothing more comes of a file; what it had in the collection goes, unless it has not changed."""
+        """Nothing more comes of a file; what it had in the collection goes if it is known to have changed."""
         decision, old = file.decision, file.decision.old
         reason = f"{refused.reason}: {refused.message}"
         before = 0 if old is None else len(old.chunk_ids) or passages_in(old.reason)
-        if old is not None and (old.status, old.content_hash) == ("ingested", decision.content_hash):
-            stays = f"it has not changed: its {before} passages of before stay"
+        readable = is_readable(decision.content_hash)
+        unchanged = old is not None and (not readable or old.content_hash == decision.content_hash)
+        if old is not None and old.status == "ingested" and unchanged:
+            known = "it has not changed" if readable else "nobody can say whether it has changed"
+            stays = f"{known}: its {before} passages of before stay"
             self.results.append(DocumentResult(old.source, "refused", reason, before, (stays,)))
             return
         row = DocumentRow(

@@ -17,6 +17,7 @@ from storage.manifest import PENDING, DocumentRow, Manifest
 from storage.store import document_id
 
 _LOOKED_UP_TOGETHER = 256
+_UNREADABLE = "unreadable: "
 
 
 class Verdict(Enum):
@@ -151,6 +152,11 @@ class Planner:
         return other.source != source and other.parser == self.parser_of(source)
 
 
+def is_readable(content_hash: str) -> bool:
+    """Whether it is the hash of a content, or the note that nobody could read it."""
+    return not content_hash.startswith(_UNREADABLE)
+
+
 def had_passages(old: DocumentRow | None) -> bool:
     """Whether passages of a document may lie in the store."""
     return old is not None and old.status in ("ingested", PENDING)
@@ -165,5 +171,5 @@ def _digest(file: FoundFile, limit: int) -> str:
             while block := stream.read(1 << 20):
                 digest.update(block)
     except OSError as error:
-        return f"unreadable: {error.strerror}"
+        return f"{_UNREADABLE}{error.strerror}"
     return digest.hexdigest()

@@ -152,7 +152,7 @@ class _Lines:
     def _read(self) -> bytes:
         try:
             line = self._stream.readline(self._line_bytes + 1)
-        except (OSError, EOFError, zlib.error) as error:
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise DocumentRefusedError(
                 f"{self._name}: the gzip data is damaged: {error}", reason="damaged"
             ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Collection as Container
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -263,6 +264,31 @@ def test_a_dry_run_writes_nothing_and_estimates(here: World) -> None:
     assert here.stored() == set()
     assert list(here.manifest.rows()) == []
     assert here.manifest.last_run() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that not even root can read")
+@pytest.mark.parametrize("records", [False, True])
+def test_a_file_that_cannot_be_read_any_more_keeps_its_passages(here: World, records: bool) -> None:
+    """It is refused, in every run; nobody knows that it has changed. Once it can be read it is unchanged."""
+    text = '{"text": "Rerank fifty."}\n{"text": "Keep five."}\n' if records else LONG
+    options = IngestOptions(workers=1, columns=Columns(text="text") if records else None)
+    path = here.write("guide.jsonl" if records else "guide.md", text)
+    here.ingest(path, options=options)
+    stored = here.stored()
+    path.unlink()
+    path.symlink_to("/proc/self/mem")
+    for _ in range(2):
+        [refused] = here.ingest(path, options=options).documents
+        assert (refused.status, refused.chunks) == ("refused", len(stored))
+        assert "cannot be read" in refused.reason
+        assert refused.warnings == (
+            f"nobody can say whether it has changed: its {len(stored)} passages of before stay",
+        )
+        assert here.stored() == stored == here.expected()
+    path.unlink()
+    path.write_text(text)
+    [back] = here.ingest(path, options=options).documents
+    assert back.status == "unchanged"
 
 
 def test_what_the_sample_of_a_dry_run_cost_is_said() -> None:

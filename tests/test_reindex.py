@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -297,6 +298,23 @@ def test_records_of_a_file_that_is_refused_now_are_kept(tmp_path: Path, place: P
         assert one.chunks == 2
         assert any("is refused now" in warning for warning in one.warnings)
     assert content(tmp_path / "data 2", place.other)[:2] == before[:2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that not even root can read")
+def test_a_file_that_cannot_be_read_now_keeps_its_passages(tmp_path: Path, place: Place) -> None:
+    """A re-index without the permission to read a file loses nothing by it."""
+    docs, data = tmp_path / "docs", tmp_path / "data 2"
+    write(docs, 1, 2)
+    with pipeline(data, place.one) as rag:
+        rag.ingest(docs)
+    before = content(data, place.one)
+    (docs / "1.md").unlink()
+    (docs / "1.md").symlink_to("/proc/self/mem")
+    with pipeline(data, place.other) as rag:
+        report = rag.ingest(reindex=True)
+    [kept] = [one for one in report.documents if one.path.endswith("1.md")]
+    assert "its file is refused now" in kept.warnings[0]
+    assert content(data, place.other)[:2] == before[:2]
 
 
 def test_a_choice_of_token_vectors_stays_unless_another_is_made(place: Place) -> None:

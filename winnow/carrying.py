@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from ingest.batches import Embedder
 from ingest.discover import owners
+from ingest.plan import is_readable
 from ingest.report import DocumentResult, IngestReport
 from storage.errors import StoreError
 from storage.manifest import DocumentRow, Manifest
@@ -152,7 +153,9 @@ class Carrier:
         return self._prune and self._sources.covers(source)
 
     def _refused_unchanged(self, source: str) -> bool:
-        """A file that was read once, has not changed, and is refused now: a parser's time was up, say.
+        """A file that was read once, is not known to have changed, and is refused now.
+
+        A parser was out of time, say, or a permission is gone.
 
         `source` may be a record of it.
         """
@@ -160,7 +163,7 @@ class Carrier:
             old, new = self._known.get(document), self._manifest.get(document)
             if old is None or new is None or (old.status, new.status) != (_INGESTED, _REFUSED):
                 continue
-            if old.content_hash == new.content_hash:
+            if old.content_hash == new.content_hash or not is_readable(new.content_hash):
                 return True
         return False
 
