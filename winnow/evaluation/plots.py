@@ -129,7 +129,7 @@ def _padded(values: Sequence[float], logarithmic: bool) -> tuple[float, float]:
 
 
 def _number(value: float) -> str:
-    return f"{value:.4g}"
+    return f"{value:.6g}"
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:

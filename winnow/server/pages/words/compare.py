@@ -65,10 +65,13 @@ WORDS = {
     "comparison.about": (
         "Overlap and RBO hold each spec's final passages against the logged ones: 1 is the same. Below the "
         "figures: 95 % intervals by bootstrap over the answers; Δ is the paired difference to the first "
-        "spec, * where p < 0.05. Times and cost are those of the rerank stages.",
+        "spec, * where p < 0.05. Times and cost are those of the rerank stages; one that is not in the log runs "
+        "without the store, so that late interaction encodes every passage anew and takes longer than when "
+        "asking.",
         "重合与 RBO 把每种规格的终选段落与日志中的相比：1 表示相同。"
         "数字下方是对回答做自助抽样得到的 95 % 区间；"
-        "Δ 是与第一种规格的配对差异，* 表示 p < 0.05。用时和花费只算重排序阶段。",
+        "Δ 是与第一种规格的配对差异，* 表示 p < 0.05。用时和花费只算重排序阶段；"
+        "日志中没有的阶段不用向量库，因此后期交互要重新编码每个段落，比提问时慢。",
     ),
     "comparison.plots": ("What it costs", "代价如何"),
     "comparison.quality-latency": ("Quality against latency", "质量与用时"),
