@@ -33,6 +33,14 @@ class Reranker(Protocol):
         ...
 
 
+def gives_scores(reranker: Reranker) -> bool:
+    """Whether it scores what it ranks, where it does not fall back; one that says nothing does.
+
+    A reranker whose order has no scores says so by `scores = False`.
+    """
+    return bool(getattr(reranker, "scores", True))
+
+
 def check_top_k(top_k: int) -> None:
     """Raises BadInputError where `top_k` is not at least 1."""
     if top_k < 1:
@@ -114,6 +122,7 @@ class Adapted:
                 f"{type(reranker).__name__} is no reranker: it has no method rerank(query, candidates, top_k)"
             )
         self.name: str = str(getattr(reranker, "name", "") or type(reranker).__name__)
+        self.scores: bool = bool(getattr(reranker, "scores", True))
         self._rerank = cast("Callable[[str, Sequence[Candidate], int], object]", reranker.rerank)
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Literal
 
-from rerank.base import Reranker, check_top_k, in_order, unchanged
+from rerank.base import Reranker, check_top_k, gives_scores, in_order, unchanged
 from rerank.budget import CURRENT_METER, Budget, Meter
 from rerank.gates import Gates, above, margin, split_options
 from rerank.parts import RerankParts
@@ -74,6 +74,12 @@ class Chain:
             reranker = given or strategy(stage.name).load(parts, name, **options)
             links.append(Link(reranker, stage.keep, gates, budget))
         return cls(links, name=str(spec), budget=parts.budget, on_failure=parts.on_failure)
+
+    @property
+    def scored_by(self) -> str:
+        """The last stage that gives scores, fallen back or not: the scale of the final ones."""
+        names = (link.reranker.name for link in reversed(self._links) if gives_scores(link.reranker))
+        return next(names, "retrieval")
 
     def watched(self, watch: Callable[[Reranker], Reranker]) -> Chain:
         """The same chain with every stage wrapped, for who wants to see what it is given and gives back."""

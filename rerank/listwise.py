@@ -58,6 +58,7 @@ class Listwise:
 
     def __init__(self, court: Court, options: ListwiseOptions) -> None:
         self.name = court.name
+        self.scores = options.permutations > 1
         self._court = court
         self._options = options
 

@@ -39,6 +39,7 @@ class Pairwise:
 
     def __init__(self, court: Court, method: str) -> None:
         self.name = court.name
+        self.scores = method == "all"
         self._court = court
         self._method = method
 

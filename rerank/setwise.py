@@ -34,6 +34,7 @@ class Setwise:
     """An order without scores."""
 
     needs = "a chat model"
+    scores = False
 
     def __init__(self, court: Court, size: int) -> None:
         self.name = court.name

@@ -235,19 +235,25 @@ def scored(*scores: float) -> list[Candidate]:
         (scored(0.1, 0.4), "dense", True),
         (PASSAGES, None, True),
         ([], None, True),
+        (scored(0.1, 0.4), "another", True),
     ],
 )
 def test_a_score_floor_abstains_below_it(
     candidates: list[Candidate], stage: str | None, passes: bool
 ) -> None:
-    """The last stage's best score decides, or that of a named stage; without scores nothing is held back."""
+    """The last stage's best score decides, or that of a named stage; without scores nothing is held back,
+    and that is said."""
     floor = ScoreFloor(Whole(), at_least=0.5, stage=stage)
     generation = anyio.run(floor.generate, "这是什么？", candidates)
     assert (generation.text == "whole") is passes
     assert generation.answered is passes
+    decided = any((stage or "ce") in candidate.scores for candidate in candidates) or not candidates
+    assert ("min_score did not decide" in generation.outcome.reason) is not decided
+    assert (generation.outcome.status == "ok") is decided
     text, last = collected(floor.stream("这是什么？", candidates))
     assert isinstance(last, Generation)
     assert text == last.text == generation.text
+    assert last.outcome == generation.outcome
 
 
 TURNS = [Turn("What is MaxSim?", "A score [1]."), Turn("Who made it?", "Khattab\nand Zaharia " + "x" * 2000)]

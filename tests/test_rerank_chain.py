@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import anyio
 import pytest
 
-from rerank.base import adapted, by_score
+from rerank.base import Reranker, adapted, by_score
 from rerank.chain import Chain, Link
 from rerank.none import NoRerank
 from rerank.parts import RerankParts
@@ -29,6 +29,7 @@ class Backwards:
 
     def __init__(self, name: str = "backwards") -> None:
         self.name = name
+        self.scores = True
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
         return by_score(self.name, candidates, [float(i) for i in range(len(candidates))], top_k)
@@ -44,6 +45,19 @@ class Failing:
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
         raise self.error
+
+
+def test_the_scale_of_a_chain_is_that_of_its_last_stage_that_scores() -> None:
+    """Whether or not it falls back; an order without scores has none, and a user's reranker may say so."""
+    plain = Backwards("plain")
+    plain.scores = False
+    chains: list[list[Reranker]] = [
+        [NoRerank()],
+        [Backwards("b"), NoRerank(), adapted(plain)],
+        [Backwards("b"), Failing(ValueError())],
+    ]
+    scales = [Chain([Link(stage) for stage in stages]).scored_by for stages in chains]
+    assert scales == ["retrieval", "b", "failing"]
 
 
 def test_equal_scores_keep_the_incoming_order() -> None:

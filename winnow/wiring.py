@@ -130,7 +130,7 @@ class Wiring:
         return Stages(
             retriever=self._retriever(store, chosen, choices),
             reranker=reranker,
-            generator=self.generator(store, choices.get("answerer")),
+            generator=self.generator(store, choices.get("answerer"), scored_by=reranker.scored_by),
             collection=store.name,
             rerank=spec if isinstance(spec, str) else reranker.name,
             rewriter=self._rewriter(choices.get("answerer")),
@@ -164,7 +164,7 @@ class Wiring:
             exact=bool(choices.get("exact")),
         )
 
-    def reranker(self, store: TokenScorer, rerank: str | Reranker, *, top_k: int | None = None) -> Reranker:
+    def reranker(self, store: TokenScorer, rerank: str | Reranker, *, top_k: int | None = None) -> Chain:
         """The chain of a spec over a collection's token vectors, or the ready reranker, checked."""
         from rerank.spec import Spec
 
@@ -230,13 +230,21 @@ class Wiring:
         except LogError:
             return None  # the same database then fails to log the answer, which says so
 
-    def generator(self, store: TokenScorer, answerer: str | None = None) -> Generator:
-        """The answerer that settings or caller name."""
+    def generator(
+        self, store: TokenScorer, answerer: str | None = None, *, scored_by: str | None = None
+    ) -> Generator:
+        """The answerer that settings or caller name.
+
+        `scored_by` is the stage whose scores `answer.min_score` is held against, by default the last that
+        scored a candidate.
+        """
         from generation.floor import ScoreFloor
 
         chosen = self.settings.answer
         generator = self._answerer(store, answerer or chosen.answerer)
-        return generator if chosen.min_score is None else ScoreFloor(generator, at_least=chosen.min_score)
+        if chosen.min_score is None:
+            return generator
+        return ScoreFloor(generator, at_least=chosen.min_score, stage=scored_by)
 
     def _answerer(self, store: TokenScorer, name: str) -> Generator:
         if name == "extractive":
