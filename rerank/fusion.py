@@ -1,13 +1,15 @@
-"""Fusion: the retrieval order and other rerankers, put together, so that no single one decides.
+"""Fusion: the legs of retrieval and other rerankers, put together, so that no single one decides.
 
-`rrf` is reciprocal rank fusion (Cormack et al. 2009), which needs ranks alone. `zscore` adds standardised
-scores: raw scales are never mixed.
+By default late interaction with a quarter of each leg, every list divided by its best score (a convex
+combination: Bruch, Gai & Ingber 2023): never below late interaction alone in nDCG@10 on seven sets
+(docs/evaluation.md). `rrf` is reciprocal rank fusion (Cormack et al. 2009), which needs ranks alone; `zscore`
+adds standardised scores. Raw scales are never mixed.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,19 +22,37 @@ from rerank.spec import Spec, Value
 from storage.errors import SpecError
 from storage.records import Candidate, Outcome, Ranking
 
+_LEGS = ("dense", "lexical")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FusionOptions:
-    """`of`: specs, separated by `;`. `retrieval`: the weight of the incoming order; each of `of` has 1."""
+    """`of`: specs, separated by `;`, each with weight 1. `dense`, `lexical`: the weights of the legs.
+
+    `retrieval`: the weight of the order that comes in (`rrf`), or of retrieval's scores (`max`, `zscore`).
+    `k`: of `rrf`.
+    """
 
     of: str = "late-interaction"
-    method: Literal["rrf", "zscore"] = "rrf"
+    method: Literal["max", "rrf", "zscore"] = "max"
+    dense: float = 0.25
+    lexical: float = 0.25
+    retrieval: float = 0.0
     k: int = 60
-    retrieval: float = 1.0
 
     def __post_init__(self) -> None:
         at_least(1, k=self.k)
-        at_least(0, retrieval=self.retrieval)
+        at_least(0, dense=self.dense, lexical=self.lexical, retrieval=self.retrieval)
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    """One of the lists that are fused: ranks from 1 and scores by candidate, of those that it found."""
+
+    name: str
+    weight: float
+    ranks: Mapping[str, int]
+    scores: Mapping[str, float]
 
 
 class Fusion:
@@ -68,15 +88,13 @@ class Fusion:
         outcome = Outcome(self.name)
         members = tuple(o for ranking in rankings for o in ranking.outcomes)
         if not useful:
-            outcome = flagged(outcome, "fallback", "every member fell back")
+            reasons = "; ".join(dict.fromkeys(ranking.outcomes[-1].reason for ranking in rankings))
+            outcome = flagged(outcome, "fallback", reasons)
             ranking = unchanged(candidates, top_k, outcome)
         else:
             if len(useful) < len(rankings):
                 outcome = flagged(outcome, "partial", f"{len(rankings) - len(useful)} members fell back")
-            if self._options.method == "rrf":
-                scores = self._by_rank(candidates, useful)
-            else:
-                scores, outcome = self._by_score(candidates, useful, outcome)
+            scores, outcome = self._fused(candidates, useful, outcome)
             ranking = by_score(self.name, _merged(candidates, useful), scores, top_k, outcome)
         return Ranking(ranking.candidates, (*members, *ranking.outcomes), ranking.dropped)
 
@@ -91,28 +109,70 @@ class Fusion:
                 tasks.start_soon(run, place)
         return [ranking for ranking in rankings if ranking is not None]
 
-    def _by_rank(self, candidates: Sequence[Candidate], rankings: Sequence[Ranking]) -> list[float]:
-        orders = [(self._options.retrieval, _places(candidates))]
-        orders += [(1.0, _places(ranking.everything)) for ranking in rankings]
-        return [sum(w / (self._options.k + place[c.id]) for w, place in orders) for c in candidates]
-
-    def _by_score(
+    def _fused(
         self, candidates: Sequence[Candidate], rankings: Sequence[Ranking], outcome: Outcome
     ) -> tuple[list[float], Outcome]:
-        stages = [ranking.outcomes[-1].name for ranking in rankings]
-        scored = [(1.0, {c.id: c.scores[stage] for c in ranking.everything if stage in c.scores})
-                  for stage, ranking in zip(stages, rankings, strict=True)]  # fmt: skip
-        retrieval = {c.id: c.scores["retrieval"] for c in candidates if "retrieval" in c.scores}
-        scored.append((self._options.retrieval, retrieval))
-        for stage, (_, scores) in zip([*stages, "retrieval"], scored, strict=True):
-            if not scores and (stage != "retrieval" or self._options.retrieval):
-                outcome = flagged(outcome, "partial", f"{stage} gives no scores and is left out")
-        standard = [(weight, _standardised(scores)) for weight, scores in scored if scores]
-        return [sum(w * z.get(c.id, min(z.values())) for w, z in standard) for c in candidates], outcome
+        incoming = self._incoming(candidates)
+        lists = [_ranked(ranking) for ranking in rankings] + incoming
+        if len(lists) == 1:
+            outcome = flagged(outcome, "ok", "no list to fuse with: the candidates come without ranks")
+        if self._options.method == "rrf":
+            return _by_rank(candidates, lists, self._options.k), outcome
+        usable = [one for one in lists if one.scores and (self._options.method == "zscore" or _best(one) > 0)]
+        for one in lists:
+            if one not in usable:
+                outcome = flagged(outcome, "partial", f"{one.name} gives no scores for this and is left out")
+        if not usable:
+            return _by_rank(candidates, lists, self._options.k), outcome
+        if self._options.method == "zscore":
+            return _summed(candidates, usable, _standardised), outcome
+        # back on the first list's scale, so that a bar for its scores is one for these
+        scale = _best(usable[0]) / sum(one.weight for one in usable)
+        return [scale * score for score in _summed(candidates, usable, _by_best)], outcome
+
+    def _incoming(self, candidates: Sequence[Candidate]) -> list[_List]:
+        """The lists that the candidates bring. A leg that did not search is none."""
+        found = [_brought(candidates, leg, getattr(self._options, leg)) for leg in _LEGS]
+        places = {candidate.id: place for place, candidate in enumerate(candidates, start=1)}
+        scores = _brought(candidates, "retrieval", 1).scores
+        found.append(_List("retrieval", self._options.retrieval, places, scores))
+        return [one for one in found if one.weight and one.ranks]
 
 
-def _places(candidates: Sequence[Candidate]) -> dict[str, int]:
-    return {candidate.id: place for place, candidate in enumerate(candidates, start=1)}
+def _brought(candidates: Sequence[Candidate], stage: str, weight: float) -> _List:
+    ranks = {c.id: c.ranks[stage] for c in candidates if stage in c.ranks}
+    return _List(stage, weight, ranks, {c.id: c.scores[stage] for c in candidates if stage in c.scores})
+
+
+def _ranked(ranking: Ranking) -> _List:
+    """A member's list."""
+    stage = ranking.outcomes[-1].name
+    places = {candidate.id: place for place, candidate in enumerate(ranking.everything, start=1)}
+    return _List(stage, 1.0, places, _brought(ranking.everything, stage, 1).scores)
+
+
+def _best(found: _List) -> float:
+    return max(found.scores.values(), default=0.0)
+
+
+def _by_rank(candidates: Sequence[Candidate], lists: Sequence[_List], k: int) -> list[float]:
+    return [sum(one.weight / (k + one.ranks[c.id]) for one in lists if c.id in one.ranks) for c in candidates]
+
+
+def _summed(
+    candidates: Sequence[Candidate],
+    lists: Sequence[_List],
+    normalise: Callable[[Mapping[str, float]], Mapping[str, float]],
+) -> list[float]:
+    """Σ weight x normalised score; what a list did not score gets its lowest."""
+    scaled = [(one.weight, normalise(one.scores)) for one in lists]
+    return [sum(w * found.get(c.id, min(found.values())) for w, found in scaled) for c in candidates]
+
+
+def _by_best(scores: Mapping[str, float]) -> dict[str, float]:
+    """Divided by the best one, which is above 0; what lies below 0 counts as no likeness at all."""
+    best = max(scores.values())
+    return {key: max(0.0, score) / best for key, score in scores.items()}
 
 
 def _standardised(scores: Mapping[str, float]) -> dict[str, float]:

@@ -25,7 +25,7 @@ Value = str | int | float | bool
 
 # The founding recommendations by name. None fixes its last `:k`: that is `top_k_rerank`'s to say.
 PRESETS: Mapping[str, str] = {
-    "local": "late-interaction",
+    "local": "fusion",
     "fast": "cross-encoder",
     "balanced": "cross-encoder:20,listwise",
     "accurate": "listwise",

@@ -60,7 +60,8 @@ def test_an_english_question_is_answered_with_an_exact_citation(pipeline: RAGPip
     assert DOCUMENTS["rerank.md"][citation.start : citation.end] == citation.quote
     assert {stage.status for stage in answer.stages} == {"ok"}
     assert answer.candidates[0].ranks["final"] == 1
-    assert answer.candidates[0].ranks["late-interaction"] == 1
+    assert answer.candidates[0].ranks["fusion.late-interaction"] == 1
+    assert answer.candidates[0].ranks["fusion"] == 1
 
 
 def test_a_chinese_question_is_answered_and_the_degradation_is_said(pipeline: RAGPipeline) -> None:
@@ -70,11 +71,36 @@ def test_a_chinese_question_is_answered_and_the_degradation_is_said(pipeline: RA
     assert "重排序无法找回" in answer.text
     assert {stage.name: stage.status for stage in answer.stages} == {
         "retrieval": "partial",
-        "late-interaction": "fallback",
+        "fusion.late-interaction": "fallback",
+        "fusion": "fallback",
         "generation": "partial",
     }
     assert len(answer.warnings) == 1
     assert "cannot read the question" in answer.warnings[0]
+
+
+def test_a_floor_of_one_scale_is_not_held_against_another(ingested: Path) -> None:
+    """Retrieval's score lies below 1, and decides nothing where the reranker fell back, in a replay neither.
+
+    What the reranker did score is held against the floor.
+    """
+    chosen = {
+        "rerank": {"spec": "late-interaction,setwise", "on_failure": "fallback"},
+        "answer": {"min_score": 2},
+    }
+    chosen["llm"] = {"base_url": "http://127.0.0.1:9/v1", "max_retries": 0}
+    settings = Settings.load(data_dir=ingested / "data", **chosen)
+    with RAGPipeline.from_settings(settings) as pipeline:
+        fallen = pipeline.ask("重排序能找回召回阶段漏掉的段落吗？")
+        assert fallen.answered
+        assert "min_score did not decide: late-interaction gave no scores" in fallen.stages[-1].reason
+        replayed = pipeline.log.replay(fallen.id).answer
+        assert replayed.answered
+        assert "did not decide" in replayed.stages[-1].reason
+        assert not pipeline.ask("What is reranking?").answered
+    settings = Settings.load(data_dir=ingested / "data", **{**chosen, "answer": {"min_score": 0.1}})
+    with RAGPipeline.from_settings(settings) as pipeline:
+        assert pipeline.ask("What is reranking?").answered
 
 
 def test_a_logged_answer_comes_back_equal(pipeline: RAGPipeline) -> None:
@@ -149,7 +175,7 @@ def test_search_stops_before_generation_and_logs_nothing(pipeline: RAGPipeline) 
     before = [summary.id for summary in pipeline.log.list(limit=100)]
     found = pipeline.search("potassium", top_k_rerank=2)
     assert [candidate.ranks["final"] for candidate in found.final] == [1, 2]
-    assert [stage.name for stage in found.stages] == ["retrieval", "late-interaction"]
+    assert [stage.name for stage in found.stages] == ["retrieval", "fusion.late-interaction", "fusion"]
     assert [summary.id for summary in pipeline.log.list(limit=100)] == before
 
 
@@ -319,7 +345,7 @@ def test_without_token_vectors_late_interaction_computes_them(ingested: Path, tm
         full = pipeline.ask(question)
     assert [c.text for c in bare.final] == [c.text for c in full.final]
     for one, other in zip(bare.final, full.final, strict=True):
-        ours, theirs = one.scores.get("late-interaction"), other.scores.get("late-interaction")
+        ours, theirs = one.scores.get("fusion"), other.scores.get("fusion")
         assert (ours is None) == (theirs is None)
         assert ours is None or ours == pytest.approx(theirs, abs=0.03)
 

@@ -97,7 +97,8 @@ def test_a_streamed_answer_comes_in_pieces_then_whole_and_logged(
         assert len(pieces) == 6
         assert "".join(map(str, pieces)) == answer.text == "Bananas are rich in it [1]."
         assert answer.citations[0].source.endswith("fruit.txt")
-        assert [stage.name for stage in answer.stages] == ["retrieval", "late-interaction", "generation"]
+        names = [stage.name for stage in answer.stages]
+        assert names == ["retrieval", "fusion.late-interaction", "fusion", "generation"]
         assert pipeline.log.get(answer.id) == answer
 
 

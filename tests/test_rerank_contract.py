@@ -172,7 +172,7 @@ class TestLateInteraction:
         assert "2 passages encoded" in ranking.outcome.reason
         everything = rank(LateInteraction(LetterEncoder(), None), given, 6)
         assert [c.id for c in ranking.candidates] == [c.id for c in everything.candidates]
-        assert all(-1 <= c.scores["late-interaction"] <= 1 for c in ranking.candidates)
+        assert all(-1 <= c.scores["fusion.late-interaction"] <= 1 for c in ranking.candidates)
 
     def test_an_illegible_question_falls_back_and_says_so(self) -> None:
         """A question that the encoder cannot read leaves the order alone and names the way out."""

@@ -28,7 +28,7 @@ def test_without_anything_the_default_is_local() -> None:
     """Nothing is sent anywhere, and the embedded reranker is used."""
     settings = Settings.load()
     assert settings.answer.answerer == "extractive"
-    assert settings.rerank.spec == "late-interaction"
+    assert settings.rerank.spec == "fusion"
     assert settings.store.url is None
 
 

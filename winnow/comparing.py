@@ -206,8 +206,8 @@ def _rerank_outcomes(replayed: Replay) -> list[Outcome]:
             continue
         if any(_is_part(stage.name, one) for one in replayed.recomputed):
             found.append(stage)
-        else:  # with its members, whose time and calls are their own
-            found += [then for then in replayed.original.stages if _is_part(then.name, stage.name)]
+        else:
+            found += [then for then in replayed.original.stages if then.name == stage.name]
     return found
 
 

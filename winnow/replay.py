@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from generation.followup import STAGE as REWRITE
 from generation.followup import Rewrite, Turn
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from rerank.base import Reranker
     from rerank.parts import TokenEncoder
     from winnow.wiring import Wiring
+
+T = TypeVar("T")
 
 _LEGS = ("dense", "lexical", "retrieval")
 
@@ -71,10 +73,11 @@ async def replay(
     candidates = retrieved(original)
     vectors = EncodedPassages(wiring.encoder, [*candidates, *map(Candidate, original.neighbours)])
     reach = int(original.fingerprints.get("expand", 0))
+    chain = wiring.chain(spec, vectors, ready=logged)
     stages = Stages(
         retriever=_Logged(candidates),
-        reranker=wiring.chain(spec, vectors, ready=logged),
-        generator=wiring.generator(vectors, answerer or _answerer(original)),
+        reranker=chain,
+        generator=wiring.generator(vectors, answerer or _answerer(original), scored_by=chain.scored_by),
         collection=original.collection,
         rerank=rerank or original.rerank,
         fingerprints={**original.fingerprints, **conditions},
@@ -142,30 +145,39 @@ class EncodedPassages:
 
 
 class LoggedStage:
-    """A Reranker that gives a stage's logged ranking again."""
+    """A Reranker that gives a stage's logged ranking again, and those of its members (a fusion's)."""
 
-    def __init__(self, name: str, answer: Answer, outcome: Outcome) -> None:
+    def __init__(self, name: str, answer: Answer) -> None:
         self.name = name
-        self._ranks = {c.id: c.ranks[name] for c in answer.candidates if name in c.ranks}
-        self._scores = {c.id: c.scores.get(name) for c in answer.candidates}
-        self._evidence = {c.id: c.evidence[name] for c in answer.candidates if name in c.evidence}
-        self._outcome = outcome
+        self._logged = {candidate.id: candidate for candidate in answer.candidates}
+        self.scores = any(name in candidate.scores for candidate in answer.candidates)
+        members = [outcome for outcome in answer.stages if outcome.name.startswith(f"{name}.")]
+        own = [outcome for outcome in answer.stages if outcome.name == name]
+        # what they cost was paid then; their status and reason still hold
+        self._outcomes = tuple(Outcome(then.name, then.status, then.reason) for then in [*members, *own])
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:  # noqa: ARG002
-        order = sorted(candidates, key=lambda candidate: self._ranks.get(candidate.id, len(candidates) + 1))
-        known = [(self._with_evidence(candidate), self._scores.get(candidate.id)) for candidate in order]
-        # what it cost was paid then; its status and reason still hold
-        return in_order(
-            self.name, known, top_k, Outcome(self.name, self._outcome.status, self._outcome.reason)
+        known = [self._as_logged(candidate) for candidate in candidates]
+        known.sort(key=lambda candidate: candidate.ranks.get(self.name, len(candidates) + 1))
+        scored = [(candidate, candidate.scores.get(self.name)) for candidate in known]
+        ranking = in_order(self.name, scored, top_k, self._outcomes[-1])
+        return replace(ranking, outcomes=self._outcomes)
+
+    def _as_logged(self, candidate: Candidate) -> Candidate:
+        then = self._logged.get(candidate.id)
+        if then is None:
+            return candidate
+        names = [outcome.name for outcome in self._outcomes]
+        return replace(
+            candidate,
+            ranks={**candidate.ranks, **_of(names, then.ranks)},
+            scores={**candidate.scores, **_of(names, then.scores)},
+            evidence={**candidate.evidence, **_of(names, then.evidence)},
         )
 
-    def _with_evidence(self, candidate: Candidate) -> Candidate:
-        span = self._evidence.get(candidate.id)
-        return (
-            candidate
-            if span is None
-            else replace(candidate, evidence={**candidate.evidence, self.name: span})
-        )
+
+def _of(names: Sequence[str], logged: Mapping[str, T]) -> dict[str, T]:
+    return {name: logged[name] for name in names if name in logged}
 
 
 class _Logged:
@@ -226,7 +238,7 @@ def _split(
         elif changed:
             recomputed[name] = f"changed since: {'; '.join(changed)}"
         else:
-            logged[name] = LoggedStage(name, original, outcomes[name])
+            logged[name] = LoggedStage(name, original)
     return recomputed, logged
 
 

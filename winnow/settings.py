@@ -126,7 +126,7 @@ class RerankSettings(_Section):
     winnow's.
     """
 
-    spec: str = "late-interaction"
+    spec: str = "fusion"
     top_k: int = Field(default=5, ge=1, le=1_000)
     on_failure: Literal["fallback", "raise"] = "fallback"
     in_flight: int = Field(default=16, ge=1, le=1_000)
@@ -156,7 +156,7 @@ class AnswerSettings(_Section):
 
     `max_tokens` bounds a reply, `prompt_tokens` a prompt, counted by the model's own `tokenizer` (the path of
     its tokenizer.json) or estimated. `order`: where the passages stand in the prompt. `templates`: a folder
-    that replaces winnow's. Below `min_score` of the last stage there is no answer.
+    that replaces winnow's. Below `min_score` of the last stage that gives scores there is no answer.
     """
 
     answerer: Answerer = "extractive"
