@@ -176,6 +176,7 @@ def test_a_judgement_is_noted_by_forms_alone(server: Server) -> None:
     assert (reply.status_code, reply.headers["location"]) == (303, f"/answers/{answer}#feedback")
     server.post(path, data={"grade-1": "3", "grade-2": "0", "grade-3": ""})
     server.post(path, data={"good": "good", "note": "", "grade-1": "3"})
+    assert server.post(path, data={"grade-1": "3"}).status_code == 303  # saved again as it is
     kept = server.pipeline.log.feedback_of(answer)
     assert (kept.good, kept.notes, dict(kept.grades)) == (True, ("没有说清楚",), {1: 3, 2: 0})
     page = HTMLParser(server.get(f"/answers/{answer}").text)

@@ -127,7 +127,8 @@ def _note(served: Served, answer_id: str, form: FormData) -> None:
     )
     before = log.feedback_of(answer_id).grades
     changed = {number: grade for number, grade in given.grades.items() if before.get(number) != grade}
-    log.feedback(answer_id, good=given.good, note=given.note, grades=changed)
+    if changed or given.good is not None or given.note or not given.grades:
+        log.feedback(answer_id, good=given.good, note=given.note, grades=changed)
 
 
 def _checked(form: type[M], given: Mapping[str, Any]) -> M:
