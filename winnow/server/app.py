@@ -17,6 +17,7 @@ from winnow.server.errors import Problems
 from winnow.server.jobs import Jobs
 from winnow.server.limits import Gate, Rate
 from winnow.server.metrics import Measured, Metrics
+from winnow.server.pages import uploading
 from winnow.server.pages.problem import problem_page
 from winnow.server.pages.routes import ROUTERS
 from winnow.server.policy import Policy
@@ -65,14 +66,14 @@ def create_app(pipeline: RAGPipeline) -> FastAPI:
         lifespan=_lifespan,
         docs_url=None,  # its page comes from elsewhere, and nothing here does
         redoc_url=None,
-        max_body_size=chosen.body_bytes,
     )
     app.state.served = served
-    for part in (asking, collections, answers, openai_face, rerank_face, warmth, metrics):
-        app.include_router(part.router)
-    app.include_router(ingesting.router, max_body_size=chosen.upload_bytes)
-    for page in ROUTERS:
-        app.include_router(page)
+    # the limits are the routes', so that Guard is outside and what is too large is a problem like others
+    parts = (asking, collections, answers, openai_face, rerank_face, warmth, metrics)
+    for router in (*(part.router for part in parts), *ROUTERS):
+        app.include_router(router, max_body_size=chosen.body_bytes)
+    for part in (ingesting, uploading):
+        app.include_router(part.router, max_body_size=chosen.upload_bytes)
     problems.install(app)
     app.add_middleware(Guard, access=access, rate=Rate(chosen.per_minute), problems=problems)
     app.add_middleware(Measured, metrics=served.metrics)  # outermost: a refusal counts, too

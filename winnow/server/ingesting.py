@@ -9,14 +9,15 @@ from starlette.datastructures import UploadFile
 
 from storage.errors import BadInputError
 from storage.store import checked_name
+from winnow.server import jobs
 from winnow.server.documented import READING
 from winnow.server.schemas_answers import Job, JobList
-from winnow.server.served import State, in_thread
+from winnow.server.served import Served, State, in_thread
 from winnow.server.uploads import Upload
 
 router = APIRouter(tags=["ingest"], responses=READING)
 
-_MOST_FILES = 100
+MOST_FILES = 100
 _FORM = {
     "requestBody": {
         "required": True,
@@ -29,7 +30,7 @@ _FORM = {
                         "file": {
                             "type": "array",
                             "items": {"type": "string", "format": "binary"},
-                            "maxItems": _MOST_FILES,
+                            "maxItems": MOST_FILES,
                         },
                         "collection": {"type": "string", "maxLength": 100},
                     },
@@ -47,8 +48,15 @@ async def ingest(request: Request, response: Response, served: State) -> Any:
     The reply is a job; its address is in `Location`. A file of the same name takes the place of an earlier
     upload. Archives are not unpacked: a ZIP is refused in the job's report.
     """
+    job = await submitted(request, served)
+    response.headers["location"] = f"/v1/ingest/{job.id}"
+    return job.to_json()
+
+
+async def submitted(request: Request, served: Served) -> jobs.Job:
+    """The job of a form with files. Raises BadInputError, BusyError, StoreError."""
     served.jobs.check_room()  # before anything is read
-    async with request.form(max_files=_MOST_FILES, max_fields=4, max_part_size=1_024) as form:
+    async with request.form(max_files=MOST_FILES, max_fields=4, max_part_size=1_024) as form:
         given = form.get("collection")
         collection = checked_name(given if isinstance(given, str) and given else _default(served))
         files = [part for part in form.getlist("file") if isinstance(part, UploadFile)]
@@ -56,13 +64,11 @@ async def ingest(request: Request, response: Response, served: State) -> Any:
             raise BadInputError("there is no file", way_out="Send a multipart form with parts called 'file'.")
         uploads = [Upload(part.filename or "", part.file) for part in files]
         paths = await in_thread(lambda: served.area.keep(collection, uploads))
-    job = served.jobs.submit(collection, paths)
-    response.headers["location"] = f"/v1/ingest/{job.id}"
-    return job.to_json()
+    return served.jobs.submit(collection, paths)
 
 
 @router.get("/v1/ingest", response_model=JobList)
-async def jobs(served: State) -> Any:
+async def all_jobs(served: State) -> Any:
     """The ingest jobs since the server began, newest first."""
     return {"jobs": [job.to_json() for job in served.jobs.all()]}
 

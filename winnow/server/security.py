@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from http import HTTPStatus
 from ipaddress import ip_address
 from urllib.parse import quote
 
@@ -20,7 +21,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from storage.errors import WinnowError
-from winnow.server.errors import NotAllowedError, Problems, UnauthorisedError
+from winnow.server.errors import NotAllowedError, Problems, TooLargeError, UnauthorisedError
 from winnow.server.limits import Rate
 from winnow.server.sessions import Sessions, key_of
 from winnow.server.tokens import Token, TokenBook
@@ -102,20 +103,27 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
-        started = False
+        started = too_large = False
 
         async def sending(message: Message) -> None:
-            nonlocal started
+            nonlocal started, too_large
             if message["type"] == "http.response.start":
-                started = True
+                too_large = _is_plain_413(message)
+                started = not too_large
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
-            await send(message)
+            if not too_large:
+                await send(message)
 
         try:
             self._check(scope)
             await self._app(scope, receive, sending)
+            if too_large:
+                raise TooLargeError(
+                    f"{scope['method']} {scope['path']}: the body is too large",
+                    way_out="Send less at once; server.body_bytes and server.upload_bytes are the limits.",
+                )
         except UnauthorisedError as error:
             reply = _to_login(scope) if _is_page(scope) else self._problems.response(Request(scope), error)
             await reply(scope, receive, sending)
@@ -196,6 +204,12 @@ def may_change(request: HTTPConnection) -> bool:
     """Whether pages should offer what changes things; who asks without that right is refused all the same."""
     token = token_of(request)
     return token is None or token.scope == "full"
+
+
+def _is_plain_413(message: Message) -> bool:
+    """Whether a reply is Starlette's own, for a body whose announced length is over a limit."""
+    media = Headers(raw=message["headers"]).get("content-type", "")
+    return message["status"] == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and media.startswith("text/plain")
 
 
 def _check_own_page(headers: Headers) -> None:

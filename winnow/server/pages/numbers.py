@@ -22,6 +22,19 @@ def score(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 1_000 else f"{value:.0f}"
 
 
+def number(value: int) -> str:
+    """A count, in groups of three digits."""
+    return f"{value:,}"
+
+
+def size(value: int) -> str:
+    """Bytes, in powers of two as the settings count them."""
+    for unit, factor in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
+        if value >= factor:
+            return f"{value / factor:.1f}".removesuffix(".0") + f" {unit}"
+    return f"{value} B"
+
+
 def moment(value: datetime) -> str:
     """A time in the server's own zone."""
     return f"{value.astimezone():%Y-%m-%d %H:%M:%S}"

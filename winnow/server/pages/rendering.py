@@ -93,6 +93,8 @@ def _environment() -> Environment:
         cost=numbers.cost,
         score=numbers.score,
         moment=numbers.moment,
+        number=numbers.number,
+        size=numbers.size,
         segment=lambda text: quote(str(text), safe=""),
     )
     return environment
