@@ -140,6 +140,15 @@ def test_what_winnow_did_not_make_stays(place: Place) -> None:
     assert [path.name for path in own.parent.glob("[st]*")] == ["thesis.txt"]
 
 
+def test_the_reading_says_how_far_it_is(place: Place) -> None:
+    """A large collection takes minutes to read: the bar begins at nothing and ends at all of it."""
+    told: list[tuple[str, int, int]] = []
+    with pipeline(place.data, place.encoder) as rag:
+        found = examine(rag.wiring, "default", lambda what, done, of: told.append((what, done, of)))
+    passages = found.stored.passages
+    assert told == [("reading default", 0, passages), ("reading default", passages, passages)]
+
+
 def test_leftovers_of_a_reindex_are_a_note_and_removed(place: Place) -> None:
     """An older shard, and a re-index that was cut off, harm nobody."""
     (place.folder / "shard-0a1b2c3d").mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,17 @@ if TYPE_CHECKING:
     from storage.store import Fingerprint
 
 
-def copy_to_server(settings: Settings, name: str, url: str, *, api_key: str | None = None) -> Copied:
+def copy_to_server(
+    settings: Settings,
+    name: str,
+    url: str,
+    *,
+    api_key: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Copied:
     """Make the server at `url` hold the collection, with the same ids and payloads.
+
+    `progress` hears (passages done, passages in all).
 
     Raises NotFoundError, StoreUnavailableError, FingerprintMismatchError, StoreError.
     """
@@ -35,7 +45,7 @@ def copy_to_server(settings: Settings, name: str, url: str, *, api_key: str | No
         closing(wiring.stores.open(name)) as source,
         closing(_opened(target_stores, name, source.fingerprint)) as target,
     ):
-        return copy_passages(source, target)
+        return copy_passages(source, target, progress=progress)
 
 
 def _opened(stores: ServerStores, name: str, fingerprint: Fingerprint) -> ServerCollection:

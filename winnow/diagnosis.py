@@ -14,7 +14,7 @@ from winnow.settings import Settings
 from winnow.wiring import Wiring
 
 if TYPE_CHECKING:
-    from winnow.soundness import Examined
+    from winnow.soundness import Examined, Progress
 
 _VERSIONS = (
     "winnow-rag",
@@ -41,14 +41,17 @@ class Check:
         return asdict(self)
 
 
-def run(settings: Settings) -> list[Check]:
-    """All checks. Nothing is sent anywhere but to a Qdrant server or chat endpoint that was chosen."""
+def run(settings: Settings, progress: Progress | None = None) -> list[Check]:
+    """All checks. Nothing is sent anywhere but to a Qdrant server or chat endpoint that was chosen.
+
+    `progress` hears how much of the collection is read.
+    """
     with Wiring(settings) as wiring:
         return [
             _versions(),
             _guarded("encoder", lambda: _encoder(wiring)),
             store := _guarded("store", lambda: _store(wiring)),
-            *(_several("collection", lambda: _collections(wiring)) if store.state != "bad" else ()),
+            *(_several("collection", lambda: _collections(wiring, progress)) if store.state != "bad" else ()),
             _guarded("log", lambda: _log(wiring)),
             _guarded("chat model", lambda: _chat(settings)),
             _disk(settings),
@@ -113,12 +116,12 @@ def _store(wiring: Wiring) -> Check:
     return Check("store", "ok", finding)
 
 
-def _collections(wiring: Wiring) -> Iterator[Check]:
+def _collections(wiring: Wiring, progress: Progress | None) -> Iterator[Check]:
     """The chosen collection, read to its end, and what others left behind."""
     from winnow.soundness import examine
 
     chosen = wiring.settings.collection
-    found = examine(wiring, chosen)
+    found = examine(wiring, chosen, progress)
     for damage in found.damages:
         yield Check(
             f"collection {chosen}", "note" if damage.harmless else "bad", damage.finding, damage.advice

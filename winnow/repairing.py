@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from winnow import rebuilding
 from winnow.carrying import unlisted_row
-from winnow.soundness import Examined, examine, stale_passages
+from winnow.soundness import Examined, stale_passages
 
 if TYPE_CHECKING:
     from ingest.report import IngestReport, Progress
@@ -27,17 +27,16 @@ class Repaired:
     report: IngestReport | None = None
 
 
-def repair(wiring: Wiring, name: str, progress: Callable[[Progress], None] | None = None) -> Repaired:
-    """Mend a collection, as far as its files, its passages and the manifest allow.
+def repair(wiring: Wiring, found: Examined, progress: Callable[[Progress], None] | None = None) -> Repaired:
+    """Mend what was found wrong with a collection, as far as files, passages and the manifest allow.
 
     Raises StoreLockedError and StoreUnavailableError: what cannot be reached cannot be mended.
     """
-    found = examine(wiring, name)
     done = tuple(_tidied(wiring, found)) if found.needs("tidy") else ()
     if not found.needs("rebuild"):
         return Repaired(done)
-    report = rebuilding.reindex(wiring, name, rebuilding.Choices(progress=progress))
-    return Repaired((*done, f"{name!r} was built anew"), report)
+    report = rebuilding.reindex(wiring, found.name, rebuilding.Choices(progress=progress))
+    return Repaired((*done, f"{found.name!r} was built anew"), report)
 
 
 def _tidied(wiring: Wiring, found: Examined) -> list[str]:

@@ -6,7 +6,7 @@ have no checksum: a sample of them is read, and must have the length that the en
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 Remedy = Literal["rebuild", "tidy", "none"]
 
+# What is being done, how much of it is, and how much there is.
+Progress = Callable[[str, int, int], None]
+
 _SAMPLE = 256
+_TOLD_EVERY = 1_000
 _INGESTED = "ingested"
 # stored in 32 bits, normalised by the encoder and again by the engine
 _LENGTH_TOLERANCE = 0.01
@@ -82,13 +86,13 @@ class Examined:
         return any(damage.remedy == remedy for damage in self.damages)
 
 
-def examine(wiring: Wiring, name: str) -> Examined:
-    """Read the whole collection, without its vectors but for a sample.
+def examine(wiring: Wiring, name: str, progress: Progress | None = None) -> Examined:
+    """Read the whole collection, without its vectors but for a sample; `progress` hears how far that is.
 
     Raises StoreUnavailableError and LogError; everything else that is wrong is in the result.
     """
     known, stored = known_documents(wiring, name), Stored()
-    damages = [*_leftovers(wiring, name), *_opened(wiring, name, known, stored)]
+    damages = [*_leftovers(wiring, name), *_opened(wiring, name, known, stored, progress)]
     return Examined(name, tuple(damages), stored, known)
 
 
@@ -98,10 +102,16 @@ def _leftovers(wiring: Wiring, name: str) -> Iterable[Damage]:
         yield Damage("leftovers", f"left behind: {'; '.join(left)}", "tidy", _repair(name))
 
 
-def _opened(wiring: Wiring, name: str, known: Mapping[str, DocumentRow], stored: Stored) -> Iterable[Damage]:
+def _opened(
+    wiring: Wiring,
+    name: str,
+    known: Mapping[str, DocumentRow],
+    stored: Stored,
+    progress: Progress | None,
+) -> Iterable[Damage]:
     try:
         with closing(wiring.stores.open(name)) as store:
-            for chunk in store.chunks():
+            for chunk in _told(store, progress):
                 stored.add(chunk)
             yield from _vectors(store, stored)
     except NotFoundError as error:
@@ -120,6 +130,17 @@ def _opened(wiring: Wiring, name: str, known: Mapping[str, DocumentRow], stored:
         finding = f"the text of {stored.altered} passages is not what was stored"
         yield Damage("corrupt", finding, "rebuild", _repair(name))
     yield from _against(known, stored, name)
+
+
+def _told(store: CollectionStore, progress: Progress | None) -> Iterator[Chunk]:
+    """All passages; `progress` hears of some of them."""
+    total = store.count() if progress else 0
+    for done, chunk in enumerate(store.chunks()):
+        if progress and done % _TOLD_EVERY == 0:
+            progress(f"reading {store.name}", done, total)
+        yield chunk
+    if progress:
+        progress(f"reading {store.name}", total, total)
 
 
 def _vectors(store: CollectionStore, stored: Stored) -> Iterable[Damage]:

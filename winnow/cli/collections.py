@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from storage.errors import BadInputError
+from winnow.cli.bars import progress_bars
 from winnow.cli.options import AsJson, DataDir, settings
 from winnow.cli.terminal import note, out, print_json, reported, safe
 
@@ -67,7 +68,14 @@ def copy(
     with reported(as_json):
         from winnow.copying import copy_to_server
 
-        copied = copy_to_server(settings(data_dir), name, to, api_key=api_key)
+        chosen = settings(data_dir)
+        if as_json:
+            copied = copy_to_server(chosen, name, to, api_key=api_key)
+        else:
+            with progress_bars() as bars:
+                copied = copy_to_server(
+                    chosen, name, to, api_key=api_key, progress=lambda done, of: bars("passages", done, of)
+                )
         if as_json:
             print_json({"sent": copied.sent, "present": copied.present})
         else:

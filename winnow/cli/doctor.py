@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from winnow.cli.bars import progress_bars
 from winnow.cli.options import AsJson, Collection, DataDir, settings
 from winnow.cli.terminal import EXIT_FAILURE, EXIT_REFUSED, note, out, print_json, reported, safe
 
@@ -32,7 +33,11 @@ def doctor(
 
         chosen = settings(data_dir, collection)
         repaired = _repaired(chosen, as_json) if repair else None
-        checks = diagnosis.run(chosen)
+        if as_json:
+            checks = diagnosis.run(chosen)
+        else:
+            with progress_bars() as bars:
+                checks = diagnosis.run(chosen, bars)
         if as_json:
             found = [check.to_dict() for check in checks]
             print_json(found if repaired is None else {**_to_dict(repaired), "checks": found})
@@ -46,15 +51,18 @@ def doctor(
 
 def _repaired(chosen: Settings, as_json: bool) -> Repaired:
     from winnow.repairing import repair
+    from winnow.soundness import examine
     from winnow.wiring import Wiring
 
     with Wiring(chosen) as wiring:
         if as_json:
-            return repair(wiring, chosen.collection)
+            return repair(wiring, examine(wiring, chosen.collection))
         from winnow.cli import ingest_rendering
 
+        with progress_bars() as bars:
+            found = examine(wiring, chosen.collection, bars)
         with ingest_rendering.progress_bar() as progress:
-            repaired = repair(wiring, chosen.collection, progress)
+            repaired = repair(wiring, found, progress)
         if repaired.report is not None:
             ingest_rendering.print_report(repaired.report)
         for done in repaired.done or ("there was nothing to repair",):
