@@ -10,7 +10,7 @@ import pytest
 
 from storage.errors import BadInputError
 from winnow.comparing import ComparedAnswer, FinalPassage, SpecRow
-from winnow.comparison_report import html, write_report
+from winnow.comparison_report import html, plots, write_report
 from winnow.evaluation import Difference, Interval
 
 HOSTILE = '<script src="http://evil">alert(1)</script>\u202e 重排序'
@@ -101,3 +101,11 @@ def test_a_page_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     """A folder that is not there is an error that names the file."""
     with pytest.raises(BadInputError, match="cannot be written"):
         write_report([a_row("none", 0.4)], tmp_path / "no folder" / "page.html")
+
+
+def test_a_spec_keeps_its_number_where_another_has_no_place() -> None:
+    """A cost that is not known has no dot; what calls nobody costs nothing."""
+    unknown = replace(a_row("api", 0.4), cost=None)
+    free = replace(a_row("none", 0.4), cost=None, calls=0)
+    found = [plot for plot in plots([unknown, free, a_row("listwise", 0.9)]) if plot.x == "cost"]
+    assert [[(dot.number, dot.x) for dot in plot.dots] for plot in found] == [[(2, 0.0), (3, 250.0)]] * 2

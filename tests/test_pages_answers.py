@@ -245,6 +245,8 @@ def test_a_replay_that_is_refused_says_why_in_place(
     assert said in tree.css_first(".replay-form [role=alert]").text()
     assert tree.css_first("input[name=other]").attributes["value"] == form.get("other", "")
     assert server.pipeline.log.count() == before
+    moved = server.get("/answers/answer-000001/replay?lang=zh")
+    assert (moved.status_code, moved.headers["location"]) == (303, "/answers/answer-000001?lang=zh")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -57,6 +58,13 @@ async def beside(request: Request, answer_id: Id, served: State) -> HTMLResponse
     return render(request, "beside.html", shown=shown, complaints=complaints)
 
 
+@router.get("/answers/{answer_id}/replay")
+@router.get("/answers/{answer_id}/feedback")
+async def again(request: Request, answer_id: Id) -> RedirectResponse:
+    """Where a browser lands that opens a form's own address, as the language's link does after a refusal."""
+    return RedirectResponse(f"/answers/{quote(answer_id, safe='')}?{request.query_params}", _SEE_OTHER)
+
+
 @router.post("/answers/{answer_id}/replay")
 async def replay(request: Request, answer_id: Id, served: State) -> Response:
     form = await request.form(max_files=0, max_fields=_MOST_FIELDS)
@@ -78,7 +86,7 @@ async def feedback(request: Request, answer_id: Id, served: State) -> Response:
         raise
     except BadInputError as error:
         return await _answer(request, served, answer_id, refused=error, about="feedback", typed=_texts(form))
-    return RedirectResponse(f"/answers/{answer_id}#feedback", _SEE_OTHER)
+    return RedirectResponse(f"/answers/{quote(answer_id, safe='')}#feedback", _SEE_OTHER)
 
 
 async def _answer(

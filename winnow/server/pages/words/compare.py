@@ -65,8 +65,8 @@ WORDS = {
     "comparison.about": (
         "Overlap and RBO hold each spec's final passages against the logged ones: 1 is the same. Below the "
         "figures: 95 % intervals by bootstrap over the answers; Δ is the paired difference to the first "
-        "spec, * where p < 0.05. Times and cost are those of the rerank stages; one that is not in the log runs "
-        "without the store, so that late interaction encodes every passage anew and takes longer than when "
+        "spec, * where p < 0.05. Times and cost are those of the rerank stages; one that is not in the log "
+        "runs without the store: late interaction then encodes every passage anew and takes longer than when "
         "asking.",
         "重合与 RBO 把每种规格的终选段落与日志中的相比：1 表示相同。"
         "数字下方是对回答做自助抽样得到的 95 % 区间；"
