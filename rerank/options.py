@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
+from functools import lru_cache
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -23,7 +24,7 @@ def read_options(declared: type[Options], stage: str, values: Mapping[str, Value
     Raises SpecError for an unknown option (naming the valid ones), a value of another type, or one that the
     dataclass's own check refuses (a ValueError from `__post_init__`).
     """
-    hints = get_type_hints(declared)
+    hints = _hints(declared)
     names = [field.name for field in fields(declared)]
     accepted = {}
     for key, value in values.items():
@@ -52,6 +53,12 @@ def unknown_option(stage: str, key: str, names: list[str]) -> SpecError:
     known = f"Its options: {', '.join(names)}." if names else "It has no options of its own."
     also = f"Every stage takes: {', '.join(common_options())}."
     return SpecError(f"{stage} has no option {key!r}{hint}", way_out=f"{known} {also}")
+
+
+@lru_cache
+def _hints(declared: type) -> Mapping[str, object]:
+    """Its fields' types. Every question reads options, and resolving their names takes longer than that."""
+    return get_type_hints(declared)
 
 
 def _fitting(stage: str, key: str, value: Value, hint: object) -> Value:

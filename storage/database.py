@@ -7,9 +7,10 @@ failure is raised as `LogError`.
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Self
 
@@ -38,6 +39,9 @@ class Database:
         self._engine = engine
         self.path = _file_of(engine.url)
         self.shown = str(self.path) if self.path else engine.url.render_as_string(hide_password=True)
+        # SQLite lets one write at a time, and whoever it sends away looks again every now and then: of forty
+        # threads some never get their turn. Those of one process wait for each other here.
+        self._turn: AbstractContextManager[object] = threading.Lock() if self.is_sqlite else nullcontext()
 
     @classmethod
     def open(cls, url: str | Path, *, patience_s: float = PATIENCE_S) -> Database:
@@ -64,8 +68,11 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A connection that may write, the only one that does. Rolled back unless it is committed."""
-        with translated(self.shown), self._engine.connect() as connection:
+        """A connection that may write, the only one that does. Rolled back unless it is committed.
+
+        A thread that is in such a block must not begin another.
+        """
+        with self._turn, translated(self.shown), self._engine.connect() as connection:
             yield connection.execution_options(winnow_writes=True)
 
     @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -338,3 +340,12 @@ def test_a_password_in_a_url_is_not_shown() -> None:
     with pytest.raises((LogError, MissingDependencyError)) as caught:
         Database.open("firebird://user:geheim@localhost/log")
     assert "geheim" not in str(caught.value)
+
+
+def test_threads_that_write_wait_for_each_other(tmp_path: Path) -> None:
+    """However little patience the file is opened with, no thread of one process is sent away by another."""
+    with Database.open(tmp_path / "log.db", patience_s=0) as database, ThreadPoolExecutor(16) as pool:
+        log = AnswerLog(database)
+        answers = [replace(a_plain_answer(), id=f"{number:016x}") for number in range(64)]
+        assert list(pool.map(log.save, answers)) == [None] * 64
+        assert log.count() == 64

@@ -256,6 +256,8 @@ class RAGPipeline:
         """What the question follows, read from the log where it is named by an id."""
         self._check_open()  # reading the log would open it again
         history, follow_up = choices.get("history"), choices.get("follow_up")
+        if not (history or follow_up):
+            return None
         own = self._ready.collection if self._ready else self.settings.collection
         asked = choices.get("collection") or own
         return await anyio.to_thread.run_sync(
