@@ -76,3 +76,29 @@ def test_a_data_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> N
     with pytest.raises(SettingsError, match="data folder") as caught:
         Settings.load(data_dir=tmp_path / "file" / "below").make_data_dir()
     assert "--data-dir" in caught.value.way_out
+
+
+def test_where_a_value_came_from_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The strongest source that names it, when the settings were loaded; a section counts for its parts."""
+    Path("winnow.toml").write_text(
+        'profile = "openai"\n[rerank]\ntop_k = 7\n[rerank.budget]\nmax_calls = 3\n[server]\nport = 1\n'
+    )
+    monkeypatch.setenv("WINNOW_RERANK__TOP_K", "8")
+    monkeypatch.setenv("WINNOW_SERVER", '{"names": ["a.example"]}')
+    settings = Settings.load(server={"port": 2}, collection="x")
+    Path("winnow.toml").unlink()
+    wanted = {
+        "collection": "flag",
+        "server.port": "flag",
+        "server.names": "environment",
+        "rerank.top_k": "environment",
+        "rerank.budget.max_calls": "file",
+        "rerank.budget": "file",
+        "rerank.budget.max_cost": "default",
+        "profile": "file",
+        "answer.answerer": "profile",
+        "answer": "profile",
+        "answer.order": "default",
+        "llm.model": "default",
+    }
+    assert {key: settings.origin(key) for key in wanted} == wanted

@@ -59,6 +59,20 @@ def run(settings: Settings, progress: Progress | None = None) -> list[Check]:
         ]
 
 
+def quick(wiring: Wiring) -> list[Check]:
+    """Those checks that read no collection, for a process that has everything open."""
+    settings = wiring.settings
+    return [
+        _versions(),
+        _guarded("encoder", lambda: _encoder(wiring)),
+        _guarded("store", lambda: _store(wiring)),
+        _guarded("log", lambda: _log(wiring)),
+        _guarded("chat model", lambda: _chat(settings)),
+        _disk(settings),
+        *_keys(settings),
+    ]
+
+
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
     try:
         return check()

@@ -6,14 +6,15 @@ This is the only module that reads the environment.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -31,6 +32,10 @@ PREFIX = "WINNOW_"
 Profile = Literal["local", "multilingual", "openai"]
 Answerer = Literal["extractive", "openai"]
 EngineName = Literal["local", "ray"]
+# Where a value came from, strongest first.
+Origin = Literal["flag", "environment", "file", "profile", "default"]
+
+_ORIGINS = get_args(Origin)
 
 # What a profile sets where file, environment and flags are silent.
 PROFILES: Mapping[str, Mapping[str, Any]] = {
@@ -234,12 +239,15 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     tracing: TracingSettings = TracingSettings()
     server: ServerSettings = ServerSettings()
+    _origins: Mapping[str, Origin] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
         """Settings of this folder and environment; `overrides` (nested dicts) win. Raises SettingsError."""
         try:
-            return cls(**overrides)
+            loaded = cls(**overrides)
+            loaded._origins = cls._origins_of(loaded.profile, overrides)
+            return loaded
         except ValidationError as error:
             raise SettingsError(
                 _explained(error), way_out=f"Mend {FILE}, the environment or the flag."
@@ -261,6 +269,26 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         toml = TomlConfigSettingsSource(settings_cls)
         return init_settings, env_settings, toml, _ProfileSource(settings_cls)
+
+    def origin(self, key: str) -> Origin:
+        """Where the value of a setting came from (`server.port`), when these were loaded; strongest first."""
+        parts = (
+            origin
+            for path, origin in self._origins.items()
+            if f"{key}.".startswith(f"{path}.") or path.startswith(f"{key}.")
+        )
+        return min(parts, key=_ORIGINS.index, default="default")
+
+    @classmethod
+    def _origins_of(cls, profile: str, overrides: Mapping[str, Any]) -> Mapping[str, Origin]:
+        """By the path of each value that somebody gave."""
+        given: tuple[tuple[Origin, Mapping[str, Any]], ...] = (
+            ("profile", PROFILES[profile]),
+            ("file", TomlConfigSettingsSource(cls)()),
+            ("environment", EnvSettingsSource(cls)()),
+            ("flag", overrides),
+        )
+        return {path: origin for origin, values in given for path in _paths(values)}
 
     @property
     def log_switch(self) -> Path:
@@ -338,6 +366,14 @@ class Settings(BaseSettings):
             for name in _FOREIGN_KEYS
             if os.environ.get(name) and name not in used and name.removesuffix("_API_KEY") not in spec
         ]
+
+
+def _paths(values: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _paths(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}"
 
 
 class _ProfileSource(InitSettingsSource):
