@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from selectolax.lexbor import LexborHTMLParser as HTMLParser
 
 from storage.records import Answer, Candidate, Exchange, Outcome, Usage
 from tests.browser import HOSTILE
+from tests.endpoint import Endpoint
 from tests.log_samples import a_candidate, a_chunk, a_citation, a_full_answer, a_plain_answer
 from tests.serving import QUESTION, Server, ingested, serving
 from winnow import Settings
@@ -370,3 +372,32 @@ def test_ranks_that_a_candidate_has_not_are_blank(server: Server) -> None:
     server.pipeline.log.save(a_plain_answer(8_000, id="gaps", candidates=candidates))
     rows = HTMLParser(server.get("/answers/gaps").text).css("table.candidates tbody tr")
     assert [cell.text(strip=True) for cell in rows[1].css("td.number")][1] == "–"
+
+
+def test_a_replay_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
+    """The model's call ends with it, the page says so, and nothing is logged; in the API it is a 504."""
+    with Endpoint() as endpoint:
+        settings = Settings.load(
+            data_dir=tmp_path / "data",
+            answer={"answerer": "openai"},
+            llm={"base_url": endpoint.url, "api_key": "k", "max_retries": 0},
+            server={"timeout_s": 0.5},
+        )
+        go = threading.Event()
+        in_time: list[bool] = []
+
+        def late(request: object) -> str:
+            in_time.append(go.wait(20))
+            return "Too late [1]."
+
+        endpoint.reply = late
+        with serving(settings) as slow:
+            slow.pipeline.log.save(a_plain_answer(1, answerer="gpt-x", prompt="what was sent"))
+            page = slow.post("/answers/answer-000001/replay", data={"rerank": "none"}, headers=HTML)
+            assert page.status_code == 504
+            assert "within 0.5 s" in HTMLParser(page.text).css_first(".replay-form [role=alert]").text()
+            assert slow.post("/v1/answers/answer-000001/replay", json={"rerank": "none"}).status_code == 504
+            go.set()
+            assert slow.pipeline.log.count() == 1
+    assert endpoint.requests
+    assert all(in_time)

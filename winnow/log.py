@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace as changed
 from typing import TYPE_CHECKING
 
+import anyio.to_thread
+
 from storage.answer_log import AnswerLog
 from storage.errors import BadInputError, SettingsError
 from storage.log_records import EVERY, AnswerFilter
@@ -66,6 +68,25 @@ class Log(AnswerLog):
         )
         if save:
             self.save(done.answer, replay_of=original.id)
+        return done
+
+    async def areplay(
+        self,
+        id_or_prefix: str,
+        rerank: str | None = None,
+        *,
+        answerer: str | None = None,
+        top_k: int | None = None,
+    ) -> Replay:
+        """`replay`, saved, for a coroutine of any asyncio loop: cancelling it cancels the work.
+
+        One that was cancelled is not logged.
+        """
+        original = await anyio.to_thread.run_sync(lambda: self.get(id_or_prefix))
+        done = await portal.acall(
+            lambda: replay(original, self._wiring, rerank=rerank, answerer=answerer, top_k=top_k)
+        )
+        await anyio.to_thread.run_sync(lambda: self.save(done.answer, replay_of=original.id))
         return done
 
     def compare(

@@ -151,15 +151,17 @@ async def feedback(answer_id: Id, given: FeedbackRequest, served: State) -> Any:
 async def replayed(served: Served, request: Request, answer_id: str, asked: ReplayRequest) -> Done:
     """Run the replay when there is a place for it. Raises NotAllowedError, SpecError, BusyError …"""
 
-    def run() -> Done:
-        log: Log = served.pipeline.log
+    log: Log = served.pipeline.log
+
+    async def run() -> Done:
         # what the shell may have chosen then is not a request's to choose now
-        served.policy.check_replay(log.get(answer_id), asked.rerank, asked.answerer)
-        done = log.replay(answer_id, asked.rerank, answerer=asked.answerer, top_k=asked.top_k)
+        original = await in_thread(lambda: log.get(answer_id))
+        served.policy.check_replay(original, asked.rerank, asked.answerer)
+        done = await log.areplay(original.id, asked.rerank, answerer=asked.answerer, top_k=asked.top_k)
         served.metrics.staged(done.answer.stages)
         return done
 
-    return await served.work(request, lambda: in_thread(run))
+    return await served.work(request, run)
 
 
 def _aware(moment: datetime | None) -> datetime | None:
