@@ -96,6 +96,10 @@ def dbsf(hits: Scores) -> Scores:
     return {name: (score + 3) / 6 for name, score in z_score(hits).items()}
 
 
+DEFAULT = convex(by_max, 0.65, 0.35)
+LATE_WEIGHTS = ((1, 0), (0, 0.25), (0.15, 0.15), (0.25, 0.25), (0.3, 0.3), (0.4, 0.4), (0.5, 0.25))
+
+
 def legs_of(index: CorpusIndex, wiring: Wiring, dataset: Dataset, path: Path) -> Iterator[Lists]:
     """Both legs and late interaction over their union, for every question; kept in a file."""
     if not path.exists():
@@ -157,19 +161,27 @@ def two_legs() -> dict[str, Fusion]:
 
 
 def with_late() -> dict[str, Callable[[Lists], Scores]]:
-    """Late interaction, alone and with the legs."""
-    found: dict[str, Callable[[Lists], Scores]] = {"late interaction": lambda lists: lists.late}
-    for name, normalise in (("z", z_score), ("by max", by_max)):
-        for dense, lexical in ((1, 0), (0, 0.25), (0.25, 0.25), (0.5, 0.25)):
-            fuse = convex(normalise, 1, dense, lexical)
-            found[f"{name}: late + {dense} dense + {lexical} lexical"] = lambda lists, fuse=fuse: fuse(
-                [lists.late, lists.dense, lists.lexical]
-            )
-    fuse_ranks = rrf(60, 1, 1, 1)
-    found["rrf k=60: late + dense + lexical"] = lambda lists: fuse_ranks(
-        [lists.late, lists.dense, lists.lexical]
-    )
+    """Late interaction over the best of the default fusion, alone and with the legs."""
+    found: dict[str, Callable[[Lists], Scores]] = {"late interaction": lambda lists: of_the_best(lists)[0]}
+    fusions = {
+        f"{name}: late + {dense} dense + {lexical} lexical": convex(normalise, 1, dense, lexical)
+        for name, normalise in (("z", z_score), ("by max", by_max))
+        for dense, lexical in LATE_WEIGHTS
+    }
+    fusions["rrf k=60: late + dense + lexical"] = rrf(60, 1, 1, 1)
+    for name, fuse in fusions.items():
+        found[name] = lambda lists, fuse=fuse: fuse(of_the_best(lists))
     return found
+
+
+def of_the_best(lists: Lists) -> list[Scores]:
+    """Late interaction and both legs, of the passages that the default fusion hands on."""
+    scores = DEFAULT([lists.dense, lists.lexical])
+    best = set(sorted(scores, key=lambda name: (-scores[name], name))[:DEPTH])
+    return [
+        {name: score for name, score in hits.items() if name in best}
+        for hits in (lists.late, lists.dense, lists.lexical)
+    ]
 
 
 def parts(data: Path, wiring: Wiring) -> Iterator[tuple[str, Dataset, list[Lists]]]:
@@ -212,8 +224,8 @@ def main() -> None:
                 figures(dataset, lists, lambda found, fuse=fuse: fuse([found.dense, found.lexical])),
                 best,
             )
-        late = figures(dataset, lists, lambda found: found.late)
-        print("  against late interaction alone over the union of both legs:")
+        late = figures(dataset, lists, lambda found: of_the_best(found)[0])
+        print("  late interaction over the best 50 of the default fusion, and what it is fused with:")
         for label, order in with_late().items():
             show(label, figures(dataset, lists, order), late)
 

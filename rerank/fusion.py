@@ -1,6 +1,6 @@
 """Fusion: the legs of retrieval and other rerankers, put together, so that no single one decides.
 
-By default late interaction with a quarter of each leg, every list divided by its best score (a convex
+By default late interaction with 0.3 of each leg, every list divided by its best score (a convex
 combination: Bruch, Gai & Ingber 2023): never below late interaction alone in nDCG@10 on seven sets
 (docs/evaluation.md). `rrf` is reciprocal rank fusion (Cormack et al. 2009), which needs ranks alone; `zscore`
 adds standardised scores. Raw scales are never mixed.
@@ -35,8 +35,8 @@ class FusionOptions:
 
     of: str = "late-interaction"
     method: Literal["max", "rrf", "zscore"] = "max"
-    dense: float = 0.25
-    lexical: float = 0.25
+    dense: float = 0.3
+    lexical: float = 0.3
     retrieval: float = 0.0
     k: int = 60
 
