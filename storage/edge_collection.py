@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection as Container
 from collections.abc import Iterator, Sequence
 from threading import RLock
@@ -31,6 +32,7 @@ from storage.locks import PATIENCE_S, CollectionLock
 from storage.neighbours import around, most_around
 from storage.payload import DOCUMENT_ID, from_payload
 from storage.records import Chunk
+from storage.room import Room
 from storage.store import DENSE, TOKENS, Fingerprint, check_legs
 from storage.tuning import Tuning
 from storage.vectors import Floats, Hit, Leg, Point, payload_bytes
@@ -41,6 +43,8 @@ FLUSH_BYTES = 128 * 1024 * 1024
 # What was stored since the last `optimize()` keeps its terms in memory, some 25 bytes each. Chinese passages
 # have 150 of them: 163,000 such passages took 750 MB, and take 580 MB so.
 TERMS_IN_MEMORY = 6_000_000
+
+_log = logging.getLogger(__name__)
 
 _SCROLL_PAGE = 1_000
 _DENSE = qdrant.Filter(must=[qdrant.HasVectorCondition(DENSE)])
@@ -69,6 +73,7 @@ class EdgeCollection:
         self._unflushed = 0
         self._terms = 0
         self._writing = RLock()
+        self.room = Room(folder.shard(built.id))
 
     @classmethod
     def create(
@@ -138,8 +143,10 @@ class EdgeCollection:
         ]
 
     def upsert(self, points: Sequence[Point]) -> None:
+        """See `storage.store.Writer.upsert`. Raises StoreError before the disk is full."""
         if not points:
             return
+        self.room.check()
         with self._writing, translated(self.name):
             for path, kind in self._indexed.missing(points).items():
                 self._shard.update(field_index(path, kind))
@@ -172,13 +179,21 @@ class EdgeCollection:
     def optimize(self) -> bool:
         """Move terms from memory to disk, and build the graph where a segment is large enough for one.
 
-        True where anything was done. A graph of 100,000 passages takes minutes. Searches go on meanwhile,
-        writes wait.
+        True where anything was done; nothing is, and the log says so, where the disk has no room for it. A
+        graph of 100,000 passages takes minutes. The engine's binding holds the interpreter's lock meanwhile:
+        nothing else of this process goes on, no search either.
         """
         with self._writing, translated(self.name):
             self.flush()
+            self._terms = 0
+            if not self.room.has(size := self.room.size()):
+                _log.warning(
+                    "%r stays as it is: the disk has no room to write its %d MB anew; searches are slower so",
+                    self.name,
+                    size >> 20,
+                )
+                return False
             done = self._shard.optimize()
-        self._terms = 0
         give_back_free_memory()
         return done
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from storage.errors import BadInputError, NotFoundError, StoreCorruptError, Stor
 from storage.locks import CollectionLock
 from storage.records import Chunk
 from storage.store import LEXICAL, Fingerprint
+from storage.tuning import Tuning
 from storage.vectors import Leg, Point, SparseVector
 
 PRINT = Fingerprint("encoder", 4, "chunker", "lexical", 4)
@@ -143,6 +145,33 @@ def test_a_full_disk_is_not_called_damage() -> None:
     assert not isinstance(caught.value, StoreCorruptError)
     with pytest.raises(StoreCorruptError), translated("papers"):
         raise RuntimeError("failed to read segment 7: checksum mismatch")
+
+
+def test_nobody_writes_to_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
+    """An ingest, what a re-index carries over, a copy: the engine would end the process in the middle."""
+    with closing(EdgeStores(tmp_path).create("a", PRINT)) as collection:
+        collection.room = replace(collection.room, reserve=1 << 60)
+        with pytest.raises(StoreError, match="nearly full"):
+            collection.upsert([_point(1)])
+        assert collection.count() == 0
+
+
+def test_without_room_to_write_it_anew_a_collection_stays_as_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """To build the graph is to write the segments once more; what is stored can be searched without."""
+    stores = EdgeStores(tmp_path, tuning=Tuning(indexing_threshold_kb=1))
+    with closing(stores.create("a", PRINT)) as collection:
+        collection.upsert([_point(n) for n in range(1, 400)])
+        enough = collection.room
+        assert enough.size() > 1 << 20
+        assert not replace(enough, reserve=0).has(1 << 60)
+        collection.room = replace(enough, reserve=1 << 60)
+        assert not collection.optimize()
+        assert "no room" in caplog.text
+        assert collection.count() == 399
+        collection.room = enough
+        assert collection.optimize()
 
 
 @pytest.mark.slow

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from ingest.batches import Encoded
-from ingest.disk import RoomKept
 from ingest.dry_run import DryRun
 from ingest.limits import Limits
 from ingest.loaders import Columns
@@ -21,6 +20,7 @@ from ingest.report import Progress
 from ingest.run import Ingestor
 from storage.errors import NotFoundError, StoreError
 from storage.records import Chunk, Usage
+from storage.room import Room
 from storage.store import Writer, document_id
 from storage.vectors import Leg, Point
 from tests.ingestion import WordHashes, World, by_name, world
@@ -401,14 +401,14 @@ def test_a_full_disk_stops_the_run_and_the_next_one_finishes_it(here: World, wri
 def test_a_run_stops_in_good_order_before_the_disk_is_full(here: World) -> None:
     """The error says how much is free and where; with room again, the next run finishes the work."""
     here.write("guide.md", GUIDE)
-    short = RoomKept(here.store, here.docs, reserve=1 << 60)
+    here.store.room = Room(here.docs, reserve=1 << 60)
     with pytest.raises(StoreError, match=r"nearly full: .* MB are free for") as raised:
-        Ingestor(short, here.encoder, WordHashes(), here.manifest, IngestOptions(workers=1)).run([here.docs])
+        here.ingest()
     assert "run it again" in raised.value.way_out
     assert here.stored() == set()
-    roomy = RoomKept(here.store, here.docs, reserve=1)
-    ingestor = Ingestor(roomy, here.encoder, WordHashes(), here.manifest, IngestOptions(workers=1))
-    assert ingestor.run([here.docs]).totals["ingested"] == 1
+    here.store.room = Room(here.docs, reserve=1)
+    assert here.ingest().totals["ingested"] == 1
     assert here.stored() == here.expected() != set()
-    ingestor.remove(document_id((here.docs / "guide.md").as_posix()))
-    assert here.stored() == set()
+    here.store.room = Room(here.docs, reserve=1 << 60)
+    here.ingestor().remove(document_id((here.docs / "guide.md").as_posix()))
+    assert here.stored() == set(), "what is deleted makes room"

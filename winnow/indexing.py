@@ -16,7 +16,8 @@ _log = logging.getLogger(__name__)
 def build_where_it_pays(store: CollectionStore, progress: Callable[[Progress], None] | None = None) -> bool:
     """Build the graph of a collection that has grown beyond a quick scan; True where anything was built.
 
-    It takes minutes (some 255 s for 100,000 passages on two busy cores), and searches go on meanwhile.
+    It takes minutes (some 255 s for 100,000 passages on two busy cores), in which this process does nothing
+    else: see `storage.edge_collection.EdgeCollection.optimize`.
     """
     if not store.graph_pays():
         return False

@@ -297,7 +297,6 @@ class Wiring:
         self, store: CollectionStore, *, columns: Columns | None = None, on_ray: bool = False
     ) -> Ingestor:
         """An ingestor into a collection that is open, in use or being built."""
-        from ingest.disk import RoomKept
         from ingest.options import IngestOptions
         from ingest.run import Ingestor
         from storage.manifest import Manifest
@@ -313,8 +312,7 @@ class Wiring:
             if on_ray
             else None
         )
-        writer = store if self.settings.store.url else RoomKept(store, self.settings.data_dir)
-        return Ingestor(writer, self.encoder, self.lexical, manifest, options, ray)
+        return Ingestor(store, self.encoder, self.lexical, manifest, options, ray)
 
     def manifest(self, name: str | None = None) -> Manifest:
         """What was ingested into a collection, document by document."""

@@ -1,0 +1,44 @@
+"""Stopping before the disk is full, while there is still room to stop in good order.
+
+The embedded engine writes through memory maps: on a full disk the system ends the process (SIGBUS) in the
+middle of a page, without an error that anybody could catch.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.errors import StoreError
+
+# More than a batch and what the engine sets aside for it.
+RESERVE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The disk under a shard's `folder`, of which `reserve` bytes are to stay free."""
+
+    folder: Path
+    reserve: int = RESERVE_BYTES
+
+    def check(self) -> None:
+        """Raises StoreError where less is free."""
+        if not self.has():
+            raise StoreError(
+                f"the disk is nearly full: {self._free() >> 20} MB are free for {self.folder}, and "
+                f"{self.reserve >> 20} MB are kept free",
+                way_out="Make room and run it again: it goes on where it stopped.",
+            )
+
+    def has(self, more: int = 0) -> bool:
+        """Whether so many bytes may be written."""
+        return self._free() >= self.reserve + more
+
+    def size(self) -> int:
+        """What the shard takes, in bytes: to merge its segments is to write them once more."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+    def _free(self) -> int:
+        return shutil.disk_usage(self.folder).free
