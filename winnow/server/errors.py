@@ -156,6 +156,10 @@ class Problems:
             text = text.replace(secret, "***")
         return text.encode("utf-8", "replace").decode("utf-8")
 
+    def sentence(self, error: WinnowError) -> str:
+        """An error and its way out in one text, for a page that shows more than the error."""
+        return self.shown(f"{error}. {error.way_out}" if error.way_out else str(error))
+
     def response(self, request: Request, error: WinnowError) -> Response:
         return self.reply(request, self.of(error), _headers(error))
 

@@ -109,7 +109,7 @@ def read(served: Served, name: str, document_id: str, page: int) -> DocumentView
     try:
         chunks = _in_order(wiring, name, row.chunk_ids[start : start + PASSAGES_PER_PAGE])
     except WinnowError as error:
-        problem = served.problems.shown(f"{error} {error.way_out}".strip())
+        problem = served.problems.sentence(error)
     known = chunks[0].metadata if chunks else {}
     return DocumentView(
         row=row,

@@ -74,7 +74,7 @@ def _shelf(served: Served, name: str, left: Sequence[str]) -> Shelf:
             misfits = wiring.collections.misfits(built)
             chinese = wiring.encoder.reads(_CHINESE) if built.encoder == wiring.encoder.id else None
     except WinnowError as error:  # one that is damaged hides no other
-        problem = served.problems.shown(f"{error} {error.way_out}".strip())
+        problem = served.problems.sentence(error)
     return Shelf(
         name=name,
         default=name == wiring.settings.collection,

@@ -2,4 +2,51 @@
 
 from __future__ import annotations
 
-WORDS: dict[str, tuple[str, str]] = {}
+WORDS: dict[str, tuple[str, str]] = {
+    "settings.lead": (
+        "What this server runs with, and how it is. Nothing can be changed here: winnow.toml, the "
+        "environment and the flags of `winnow serve` say it, when it starts.",
+        "服务器的当前设置和状态。这里不能修改：启动时由 winnow.toml、环境变量和 `winnow serve` 的选项决定。",
+    ),
+    "settings.effect": ("Settings in effect", "当前设置"),
+    "settings.changed": ("Chosen, not default", "非默认值"),
+    "settings.all-default": ("Everything is as it comes.", "全部是默认值。"),
+    "settings.name": ("Setting", "设置"),
+    "settings.value": ("Value", "值"),
+    "settings.origin": ("Where from", "来源"),
+    "settings.set": ("set, not shown", "已设置，不显示"),
+    "settings.none": ("not set", "未设置"),
+    "section.general": ("general", "通用"),
+    "origin.flag": ("flag", "命令行选项"),
+    "origin.environment": ("environment", "环境变量"),
+    "origin.file": ("winnow.toml", "winnow.toml"),
+    "origin.profile": ("profile", "配置方案"),
+    "origin.default": ("default", "默认"),
+    "health.title": ("Health", "状态"),
+    "health.ready": ("Ready: models are loaded and the store answers.", "就绪：模型已加载，存储可用。"),
+    "health.not-ready": ("Not ready:", "未就绪："),
+    "health.more": (
+        "`winnow doctor`, where the server runs, reads the collection to its end as well.",
+        "在服务器上运行 `winnow doctor`，还会完整检查文档库。",
+    ),
+    "check.ok": ("in order", "正常"),
+    "check.note": ("worth knowing", "提示"),
+    "check.bad": ("will not work", "有问题"),
+    "work.title": ("Just now", "此刻"),
+    "work.questions": ("Questions being worked on", "正在处理的问题"),
+    "work.waiting": ("Questions that wait", "排队的问题"),
+    "work.jobs": ("Jobs under way or waiting", "进行或排队的任务"),
+    "work.memory": ("Memory", "内存"),
+    "work.of": ("{n} of {most}", "{n} / {most}"),
+    "work.most": ("{now}, {most} at most", "{now}，最高 {most}"),
+    "models.title": ("Models of these settings", "当前设置的模型"),
+    "models.missing": ("not here", "本机没有"),
+    "paths.title": ("Paths", "路径"),
+    "paths.file": ("Settings file", "设置文件"),
+    "paths.data": ("Data", "数据"),
+    "paths.log": ("Log and manifest", "日志和清单"),
+    "paths.collections": ("Collections", "文档库"),
+    "paths.uploads": ("Uploads", "上传"),
+    "paths.tokens": ("Tokens", "令牌"),
+    "paths.absent": ("not there", "不存在"),
+}
