@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -180,6 +181,24 @@ def test_an_empty_collection_says_how_documents_come_in(tmp_path: Path) -> None:
         assert "The collection papers has no documents yet" in page
         assert "winnow ingest PATH -c papers" in page
         assert 'href="/collections"' in page
+
+
+def test_a_collection_that_cannot_be_used_says_why_and_another_can_be_chosen(tmp_path: Path) -> None:
+    """The page stays: its form names the other collections."""
+    data = ingested(tmp_path / "own")
+    (data / "collections" / "broken").mkdir()
+    shutil.copy(data / "collections" / "default" / "fingerprint.json", data / "collections" / "broken")
+    with serving(Settings.load(data_dir=data)) as server:
+        page = server.get("/?collection=broken", headers=HTML)
+        assert page.status_code == 200
+        assert 'class="problem"' in page.text
+        assert "default</option>" in page.text
+
+
+def test_marks_that_turn_text_and_control_characters_are_taken_out(server: Server) -> None:
+    """Spaces and line breaks stay, in every script."""
+    page = server.get("/", params={"question": "a\x00b\u202ec\u2066d\r\ne\u200df重"}, headers=HTML).text
+    assert "a\ufffdbcd\r\ne\u200df重" in page
 
 
 def test_without_a_log_the_answer_is_shown_all_the_same(tmp_path: Path) -> None:

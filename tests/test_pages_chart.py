@@ -166,11 +166,13 @@ def test_an_answers_markers_lead_to_their_passages() -> None:
     """Several at once too; a marker that points nowhere stays text, one in code is none."""
     answer = an_answer([1, 2, 3], 3)
     first, second = (one.chunk for one in answer.candidates[:2])
-    text = "A [1]. B [1, 2]. C [9]. `x[1]`"
+    text = "A [1]. **B** [1, 2]. C [9]. `x[1]` <b>"
     citations = (_citation(first, 1, first.text[:4]), _citation(second, 2))
     found = cited(replace(answer, text=text, citations=citations))
     assert [piece for piece in found.pieces if piece.markers] == [Piece("[1]", (1,)), Piece("[1, 2]", (1, 2))]
-    assert "".join(piece.text for piece in found.pieces) == text
+    assert "".join(piece.text for piece in found.pieces) == "A [1]. B [1, 2]. C [9]. x[1] <b>"
+    styled = [(piece.text, piece.style) for piece in found.pieces if piece.style]
+    assert styled == [("B", "strong"), ("x[1]", "code")]
     quoted, whole = found.sources
     assert [run.text for runs in quoted.texts for run in runs if run.cited] == [first.text[:4]]
     assert (quoted.quoted, whole.quoted) == (True, False)

@@ -7,8 +7,9 @@ How a page is added, `notes` for example:
    shows beyond plain records is a frozen dataclass made in a module beside it, not arithmetic in a template.
    Errors are raised as everywhere; who asked with a browser gets them as a page.
 2. `templates/notes.html` extends `base.html` and fills `title` and `main`. Everything is escaped; nothing
-   that anybody wrote is marked as safe. No style attribute, no `<style>`, no script in the page, no `on…=`: the policy
-   (`rendering.HEADERS`) would refuse them. Parts that several pages share are the files with a leading `_`.
+   that anybody wrote is marked as safe. No style attribute, no `<style>`, no script in the page, no `on…=`:
+   the policy (`rendering.HEADERS`) would refuse them. Parts that several pages share are the files with a
+   leading `_`.
 3. `words/notes.py`: `WORDS = {"notes.title": ("Notes", "笔记")}`, English and Chinese side by side,
    gathered in `words/__init__.py`. Templates say `{{ t(KEY) }}`; a test finds keys that are missing
    or unused.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
@@ -18,7 +19,7 @@ from winnow.server.pages.specs import Offered, offered
 from winnow.server.schemas import AskRequest
 from winnow.server.served import Served
 
-_RECENT = 5
+_RECENT, _LOOKED_AT = 5, 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,17 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """What the form offers. `passages` counts the chosen collection's, None where there is no such one."""
+    """What the form offers.
+
+    `passages` counts those of the chosen collection: None where there is no such one, or where it cannot be
+    used, and `problem` says why.
+    """
 
     collections: Sequence[str]
     default: str
     collection: str
     passages: int | None
+    problem: Mapping[str, Any] | None
     specs: Sequence[Offered]
     retrieve: int
     keep: int
@@ -102,11 +108,18 @@ def choices(served: Served, collection: str | None) -> Choices:
     wiring, settings = served.pipeline.wiring, served.pipeline.settings
     names = wiring.stores.names()
     chosen = collection or settings.collection
+    passages, problem = None, None
+    if chosen in names:
+        try:
+            passages = wiring.collection(chosen).count()
+        except WinnowError as error:  # another may be chosen instead
+            problem = served.problems.of(error)
     return Choices(
         collections=names if chosen in names else [chosen, *names],
         default=settings.collection,
         collection=chosen,
-        passages=wiring.collection(chosen).count() if chosen in names else None,
+        passages=passages,
+        problem=problem,
         specs=[spec for spec in offered(settings, served.policy) if not spec.refused],
         retrieve=settings.retrieval.top_k,
         keep=settings.rerank.top_k,
@@ -125,6 +138,10 @@ def request_of(form: Mapping[str, object]) -> AskRequest:
 
 def _recent(served: Served, collection: str) -> Sequence[AnswerSummary]:
     try:
-        return served.pipeline.log.list(_RECENT, AnswerFilter(collection=collection, replays=False))
+        found = served.pipeline.log.list(_LOOKED_AT, AnswerFilter(collection=collection, replays=False))
     except LogError:  # a log that is off has no questions
         return ()
+    newest: dict[str, AnswerSummary] = {}
+    for one in found:
+        newest.setdefault(one.question, one)
+    return [*newest.values()][:_RECENT]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from generation.citations import located
 from storage.records import Answer, Chunk, Citation
 from winnow.server.pages.passages import Marked, label_of, marked, short_of
+
+# The little Markdown that stands inside sentences; lines and lists are read well enough as they come.
+_INLINE = re.compile(r"\*\*(?P<strong>[^*\n]+)\*\*|`(?P<code>[^`\n]+)`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +21,7 @@ class Piece:
 
     text: str
     markers: tuple[int, ...] = ()
+    style: Literal["", "strong", "code"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +58,20 @@ def _pieces(text: str, known: set[int]) -> Iterator[Piece]:
     at = 0
     for start, end, numbers in located(text):
         if set(numbers) <= known:  # a marker that points nowhere stays text
-            yield Piece(text[at:start])
+            yield from _styled(text[at:start])
             yield Piece(text[start:end], numbers)
             at = end
+    yield from _styled(text[at:])
+
+
+def _styled(text: str) -> Iterator[Piece]:
+    at = 0
+    for found in _INLINE.finditer(text):
+        yield Piece(text[at : found.start()])
+        yield (
+            Piece(found["strong"], style="strong") if found["strong"] else Piece(found["code"], style="code")
+        )
+        at = found.end()
     yield Piece(text[at:])
 
 

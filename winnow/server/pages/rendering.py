@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -34,7 +34,9 @@ NAVIGATION = (
     ("/settings", "page.settings"),
 )
 # Marks that turn the direction of what follows, so that it reads as something else.
-_TURNING = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
+_TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# What is neither text nor space, and halves of characters, which no page can hold.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def render(
@@ -107,14 +109,6 @@ def _section(path: str) -> str:
 
 def clean(value: Any) -> Any:
     """A value; text without control characters, halves of characters and marks that turn its direction."""
-    if type(value) is not str or (value.isascii() and value.isprintable()):
+    if type(value) is not str:
         return value  # Markup was made by a template, of cleaned parts
-    return "".join(_harmless(one) for one in value)
-
-
-def _harmless(one: str) -> str:
-    if one in "\n\t":
-        return one
-    if ord(one) in _TURNING:
-        return ""
-    return "\ufffd" if unicodedata.category(one) in ("Cc", "Cs") else one
+    return _CONTROL.sub("\ufffd", _TURNING.sub("", value))
