@@ -48,7 +48,7 @@ WORDS = {
     "stage.dense": ("dense", "向量"),
     "stage.lexical": ("lexical", "词汇"),
     "chart.found": ("{n} found", "找到 {n} 个"),
-    "chart.ranked": ("{n} reranked", "重排 {n} 个"),
+    "chart.ranked": ("{n} ranked", "排了 {n} 个"),
     "chart.kept": ("{n} kept", "留下 {n} 个"),
     "chart.picture": (
         "Rank movement of {n} passages from retrieval to the answer: a line a passage, the best at the top.",
