@@ -100,10 +100,19 @@ class Manifest:
 
     def listed(self, where: DocumentFilter, *, limit: int, offset: int = 0) -> list[DocumentRow]:
         """A page of the documents that are meant, by path; what a run is just writing is left out."""
-        meant = [self._mine, *_conditions(where)]
-        documents = select(DocumentEntry).where(*meant).order_by(DocumentEntry.source, DocumentEntry.id)
+        # sorted by ids and paths alone: whole rows would be sorted in temporary files
+        page = (
+            select(DocumentEntry.id)
+            .where(self._mine, *_conditions(where))
+            .order_by(DocumentEntry.source, DocumentEntry.id)
+            .limit(limit)
+            .offset(offset)
+        )
         with self._database.reading() as connection:
-            return self._with_chunks(connection, documents.limit(limit).offset(offset))
+            ids = connection.execute(page).scalars().all()
+            documents = select(DocumentEntry).where(self._mine, DocumentEntry.id.in_(ids))
+            found = {row.id: row for row in self._with_chunks(connection, documents)}
+        return [found[one] for one in ids]
 
     def count(self, where: DocumentFilter) -> int:
         """How many documents are meant."""
