@@ -7,10 +7,12 @@ from itertools import pairwise
 
 import pytest
 
+from generation.sentences import sentences
 from storage.records import Answer, Candidate, Chunk, Citation, Outcome, Status
 from tests.log_samples import a_chunk, a_plain_answer
 from winnow.server.pages.bump import bump
 from winnow.server.pages.cited import Piece, cited
+from winnow.server.pages.likeness import likely
 from winnow.server.pages.movement import movement
 from winnow.server.pages.passages import cut, marked, short_of
 
@@ -177,6 +179,44 @@ def test_an_answers_markers_lead_to_their_passages() -> None:
     assert [run.text for runs in quoted.texts for run in runs if run.cited] == [first.text[:4]]
     assert (quoted.quoted, whole.quoted) == (True, False)
     assert not any(run.cited for runs in whole.texts for run in runs)
+
+
+@pytest.mark.parametrize(
+    ("claim", "passage", "sentence"),
+    [
+        ("It cannot recover what retrieval missed", "Fast. A reranker cannot recover it. Cheap.", 1),
+        ("它找不回漏掉的段落", "重排很慢。漏掉的段落，它找不回来。费用不高。", 1),
+        ("Bananas are yellow", "A reranker cannot recover it. Cheap.", None),
+        ("", "Something.", None),
+        ("what", "| a | b |\n|---|---|", None),
+    ],
+)
+def test_the_sentence_most_like_a_claim_is_found(claim: str, passage: str, sentence: int | None) -> None:
+    """By shared words, or pairs of characters; where too little is shared, none."""
+    found = likely(claim, passage)
+    if sentence is None:
+        assert found is None
+    else:
+        assert (
+            passage[slice(*found or (0, 0))]
+            == [passage[slice(*span)] for span in sentences(passage)][sentence]
+        )
+
+
+def test_a_citation_without_a_quotation_marks_what_is_most_like_it() -> None:
+    """The claim is the sentence before the marker, not the whole answer."""
+    answer = an_answer([1], 1)
+    text = "Apples are red. Rerankers cannot bring back what was missed."
+    chunk = replace(answer.candidates[0].chunk, text=text, end=answer.candidates[0].chunk.start + len(text))
+    answer = replace(
+        answer,
+        text="Apples are tasty and red fruit. What was missed, rerankers cannot bring back [1].",
+        citations=(_citation(chunk),),
+        candidates=(replace(answer.candidates[0], chunk=chunk),),
+    )
+    [source] = cited(answer).sources
+    assert [run.text for runs in source.texts for run in runs if run.cited] == [text[16:]]
+    assert not source.quoted
 
 
 def test_a_quotation_from_a_neighbour_is_marked_there() -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from generation.citations import located
 from storage.records import Answer, Chunk, Citation
+from winnow.server.pages.likeness import claim_before, likely
 from winnow.server.pages.passages import Marked, label_of, marked, short_of
 
 # The little Markdown that stands inside sentences; lines and lists are read well enough as they come.
@@ -28,7 +29,8 @@ class Piece:
 class Source:
     """What a marker points at: the passage's names, its file, and its text with the quoted sentences marked.
 
-    Where neighbours were joined to the passage and are quoted, they are among `texts`.
+    Where neighbours were joined to the passage and are quoted, they are among `texts`. Of a passage that is
+    cited without a quotation (`quoted` False) the sentences most like what cites it are marked, if any are.
     """
 
     marker: int
@@ -79,9 +81,19 @@ def _source(answer: Answer, marker: int) -> Source:
     citations = [one for one in answer.citations if one.marker == marker]
     spans = [(one.start, one.end) for one in citations if one.quote]
     chunks = sorted(_chunks(answer, citations), key=lambda chunk: chunk.start)
+    quoted = bool(spans)
+    if not quoted:
+        spans = [span for chunk in chunks for span in _likely(answer.text, marker, chunk)]
     names = (short_of(chunks[0]), label_of(chunks[0])) if chunks else (citations[0].title,) * 2
     texts = [marked(chunk, spans) for chunk in chunks]
-    return Source(marker, *names, citations[0].source, texts, bool(spans))
+    return Source(marker, *names, citations[0].source, texts, quoted)
+
+
+def _likely(text: str, marker: int, chunk: Chunk) -> Iterator[tuple[int, int]]:
+    """The sentences of the passage, as characters of its document, that the answer's own are most like."""
+    for start, _, numbers in located(text):
+        if marker in numbers and (span := likely(claim_before(text, start), chunk.text)):
+            yield chunk.start + span[0], chunk.start + span[1]
 
 
 def _chunks(answer: Answer, citations: Sequence[Citation]) -> Iterator[Chunk]:

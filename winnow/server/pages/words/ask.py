@@ -39,7 +39,10 @@ WORDS = {
     "ask.empty.upload": ("Or drop files here:", "或者把文件拖到这里："),
     "answer.open": ("Open passage {n}", "打开段落 {n}"),
     "answer.sources": ("Cited passages", "引用的段落"),
-    "answer.whole": ("cited as a whole", "整段引用"),
+    "answer.whole": (
+        "cited as a whole; what is most like it is underlined",
+        "整段引用；最相近的句子有下划线",
+    ),
     "answer.understood": ("Understood as: {question}", "理解为：{question}"),
     "answer.quoted": (
         "Quoted from the passages; no language model was used.",
