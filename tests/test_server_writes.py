@@ -11,11 +11,17 @@ from typing import Any
 
 import pytest
 
+from ingest.batches import Embedder
+from storage.database import Database
 from storage.errors import StoreError, StoreLockedError
+from storage.manifest import Manifest
 from storage.server import ServerStores
+from storage.vectors import Point
+from tests.ingestion import DIM, CountingEncoder, WordHashes
 from tests.passages import FINGERPRINT, points
 from tests.qdrant_wire import Wire, serving
 from tests.reindexing import encoders, pipeline, write
+from winnow.late_writes import LateWrites
 from winnow.pipeline import RAGPipeline
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
@@ -132,6 +138,28 @@ def test_what_is_written_between_reading_and_swap_is_carried_over(
         assert {chunk for row in rag.wiring.manifest().rows() for chunk in row.chunk_ids} == {
             chunk.id for chunk in rag.wiring.collection().chunks()
         }
+
+
+def test_what_is_carried_over_late_is_read_by_the_new_encoder(stores: ServerStores, tmp_path: Path) -> None:
+    """Also what the old one could not read: it has dense vectors from then on."""
+    encoder = CountingEncoder()
+    embedder = Embedder(encoder, WordHashes(), tokens=True)
+    with (
+        Database.open(tmp_path / "winnow.db") as database,
+        closing(stores.create("papers", FINGERPRINT)) as old,
+        closing(stores.create("new", replace(FINGERPRINT, dim=DIM, token_dim=DIM))) as new,
+    ):
+        late = LateWrites(old, Manifest(database, "papers"), {})
+        assert list(late.chunks()) == []
+        first, second = points(2)
+        unread = replace(second.chunk, text="Plain words.", title="", headings=(), legible=False)
+        old.upsert([first, Point(unread, second.lexical)])
+        done = late.carry(new, Manifest(database, "new"), embedder)
+        assert unread.encoded_text in encoder.asked
+        [point] = new.points([unread.id])
+        assert point.chunk.legible
+        assert point.dense is not None
+        assert done.embedded + done.illegible == 2
 
 
 def test_a_second_reindex_is_refused_and_the_first_named(stores: ServerStores) -> None:

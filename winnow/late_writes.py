@@ -6,6 +6,7 @@ An embedded collection is locked for that time; on a server nobody can be kept o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from ingest.batches import Embedder
 from ingest.report import DocumentResult
@@ -41,7 +42,9 @@ class LateWrites:
         for document, chunks in self._changed().items():
             ids = [chunk.id for chunk in chunks]
             for start in range(0, len(chunks), _TOGETHER):
-                encoded = embedder.encode(chunks[start : start + _TOGETHER])
+                some = chunks[start : start + _TOGETHER]
+                # another encoder may read what the old one could not
+                encoded = embedder.encode([replace(chunk, legible=True) for chunk in some])
                 target.upsert(encoded.points)
                 done.embedded += encoded.legible.count(True)
                 done.illegible += encoded.legible.count(False)

@@ -150,11 +150,13 @@ class LoggedStage:
     def __init__(self, name: str, answer: Answer) -> None:
         self.name = name
         self._logged = {candidate.id: candidate for candidate in answer.candidates}
-        self.scores = any(name in candidate.scores for candidate in answer.candidates)
         members = [outcome for outcome in answer.stages if outcome.name.startswith(f"{name}.")]
         own = [outcome for outcome in answer.stages if outcome.name == name]
         # what they cost was paid then; their status and reason still hold
         self._outcomes = tuple(Outcome(then.name, then.status, then.reason) for then in [*members, *own])
+        scored = any(name in candidate.scores for candidate in answer.candidates)
+        # one that was skipped, its gate being open, would have scored (rerank.chain)
+        self.scores = scored or self._outcomes[-1].reason.startswith("skipped")
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:  # noqa: ARG002
         known = [self._as_logged(candidate) for candidate in candidates]
