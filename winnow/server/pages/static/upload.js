@@ -3,6 +3,7 @@
 const every = (ms) => new Promise((done) => setTimeout(done, ms));
 
 function readable(bytes) {
+  if (bytes < 2 ** 10) return `${bytes} B`;
   const [unit, factor] = bytes >= 2 ** 20 ? ["MB", 2 ** 20] : ["KB", 2 ** 10];
   return `${(bytes / factor).toFixed(1)} ${unit}`;
 }
@@ -116,11 +117,10 @@ async function upload(form) {
   bar.hidden = false;
   try {
     const job = await send(form);
-    choose(form, []);
-    const address = `/collections/${encodeURIComponent(job.collection)}/jobs/${job.id}`;
-    bar.hidden = true;
-    await watch(form.parentElement.querySelector(".job-place"), address);
-    await refresh();
+    choose(form, []); // more may be sent while this one is worked on
+    const place = document.createElement("div");
+    form.parentElement.querySelector(".job-place").prepend(place);
+    watch(place, `/collections/${encodeURIComponent(job.collection)}/jobs/${job.id}`).then(refresh);
   } catch (error) {
     complain(form, error.message);
   } finally {
