@@ -11,6 +11,8 @@ import pytest
 
 from storage.records import UNREADABLE_QUESTION
 from tests.browser import HOSTILE
+from tests.endpoint import Endpoint, Response
+from tests.endpoint import events as events_of
 from tests.serving import QUESTION, Server, events, ingested, serving
 from winnow import RAGPipeline, Settings
 from winnow.server.tokens import TokenBook
@@ -211,6 +213,35 @@ def test_without_a_log_the_answer_is_shown_all_the_same(tmp_path: Path) -> None:
         assert "/feedback" not in reply.text
         answer = events(server.post("/ask", data={"question": QUESTION}, headers=EVENTS).text)[-1][1]
         assert answer["address"] == ""
+
+
+def test_a_chat_models_answer_says_what_it_cost_and_points_at_its_sources(tmp_path: Path) -> None:
+    """Calls, tokens, cost, who wrote it; what it cites whole has the likeliest sentence underlined."""
+    with Endpoint() as endpoint:
+        said = "**No**: a reranker cannot bring back what retrieval missed [1]. Nobody said this [9]."
+        endpoint.reply = lambda request: Response(lines=events_of([said], usage=(40, 20)))
+        settings = Settings.load(
+            data_dir=ingested(tmp_path / "own"),
+            answer={"answerer": "openai"},
+            llm={
+                "base_url": endpoint.url,
+                "model": "small",
+                "api_key": "x",
+                "prices": {"small": {"call": 0.25}},
+            },
+        )
+        with serving(settings) as server:
+            told = events(server.post("/ask", data={"question": QUESTION}, headers=EVENTS).text)
+            page = server.get(told[-1][1]["address"], headers=HTML).text
+    assert "<strong>No</strong>: a reranker" in page
+    assert "<mark>A reranker cannot bring back a passage that retrieval missed.</mark>" in page
+    assert "what is most like it is underlined" in page
+    assert "Written by served-model from the passages." in page
+    assert "1 model call" in page
+    assert "40 tokens sent, 20 received" in page
+    assert "cost 0.25" in page
+    assert "the answer cites [9]" in page
+    assert "this [9]." in page
 
 
 def test_a_read_only_reader_asks_and_is_offered_no_thumbs(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ WORDS = {
     "answer.calls.many": ("{n} model calls", "调用模型 {n} 次"),
     "answer.tokens": ("{sent} tokens sent, {received} received", "发送 {sent} 个词元，收到 {received} 个"),
     "answer.cost": ("cost {cost}", "费用 {cost}"),
-    "answer.cost.unknown": ("cost not known: no prices are set", "费用未知：没有设置价格"),
+    "answer.cost.unknown": ("cost not known (no price, or no count)", "费用未知（没有价格，或没有计数）"),
     "answer.cost.none": ("no model was paid for", "没有付费调用模型"),
     "answer.unlogged": ("not in the log", "没有记入日志"),
     "stage.generation": ("Answer", "回答"),
