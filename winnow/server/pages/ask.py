@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Annotated
 from urllib.parse import quote
 
@@ -33,16 +34,15 @@ async def page(
     rerank: Short = "",
 ) -> HTMLResponse:
     """The form, filled in as the query says, and a logged answer below it where one is named."""
-    shown = await in_thread(lambda: asked.from_log(served, answer)) if answer else None
-    chosen = collection or (shown.answer.collection if shown else None)
-    return render(
-        request,
-        "ask.html",
-        choices=await in_thread(lambda: asked.choices(served, chosen)),
-        question=question,
-        rerank=rerank or (shown.answer.rerank if shown else ""),
-        shown=shown,
-    )
+
+    def made() -> HTMLResponse:
+        shown = asked.from_log(served, answer) if answer else None
+        chosen = collection or (shown.answer.collection if shown else None)
+        return _page(
+            request, served, shown, chosen, question, rerank or (shown.answer.rerank if shown else "")
+        )
+
+    return await in_thread(made)
 
 
 @router.get("/ask")
@@ -72,17 +72,14 @@ async def ask(request: Request, served: State) -> Response:
         )
     answer = await served.work(request, lambda: pipeline.aask(wanted.question, *limits, **chosen))
     served.metrics.answered(answer)
-    shown = await _shown(served, answer)
-    if shown.logged:
-        return RedirectResponse(_address(shown), status_code=303)
-    return render(
-        request,
-        "ask.html",
-        choices=await in_thread(lambda: asked.choices(served, wanted.collection)),
-        question=wanted.question,
-        rerank=wanted.rerank or "",
-        shown=shown,
-    )
+
+    def made() -> Response:
+        shown = _shown(served, answer)
+        if shown.logged:
+            return RedirectResponse(_address(shown), status_code=303)
+        return _page(request, served, shown, wanted.collection, wanted.question, wanted.rerank or "")
+
+    return await in_thread(made)
 
 
 async def _events(
@@ -93,13 +90,29 @@ async def _events(
             yield event("piece", to_json({"text": clean(item)}))
         else:
             served.metrics.answered(item)
-            shown = await _shown(served, item)
-            html = fragment(request, "_result.html", shown=shown)
-            yield event("answer", to_json({"html": html, "address": _address(shown)}))
+            yield event("answer", await in_thread(partial(_told, request, served, item)))
 
 
-async def _shown(served: Served, answer: Answer) -> asked.Shown:
-    return asked.shown(answer, logged=await in_thread(lambda: asked.is_logged(served, answer)))
+def _told(request: Request, served: Served, answer: Answer) -> str:
+    shown = _shown(served, answer)
+    html = fragment(request, "_result.html", shown=shown)
+    return to_json({"html": html, "address": _address(shown)})
+
+
+def _page(
+    request: Request,
+    served: Served,
+    shown: asked.Shown | None,
+    collection: str | None,
+    question: str,
+    rerank: str,
+) -> HTMLResponse:
+    choices = asked.choices(served, collection)
+    return render(request, "ask.html", choices=choices, question=question, rerank=rerank, shown=shown)
+
+
+def _shown(served: Served, answer: Answer) -> asked.Shown:
+    return asked.shown(answer, logged=asked.is_logged(served, answer))
 
 
 def _address(shown: asked.Shown) -> str:
