@@ -98,8 +98,10 @@ class Manifest:
             yield from page
             last = page[-1].id
 
-    def listed(self, where: DocumentFilter, *, limit: int, offset: int = 0) -> list[DocumentRow]:
-        """A page of the documents that are meant, by path; what a run is just writing is left out."""
+    def listed(
+        self, where: DocumentFilter, *, limit: int | None = None, offset: int = 0
+    ) -> list[DocumentRow]:
+        """The documents that are meant, by path, or a page of them; without what a run is just writing."""
         # sorted by ids and paths alone: whole rows would be sorted in temporary files
         page = (
             select(DocumentEntry.id)
@@ -110,8 +112,11 @@ class Manifest:
         )
         with self._database.reading() as connection:
             ids = connection.execute(page).scalars().all()
-            documents = select(DocumentEntry).where(self._mine, DocumentEntry.id.in_(ids))
-            found = {row.id: row for row in self._with_chunks(connection, documents)}
+            found: dict[str, DocumentRow] = {}
+            for start in range(0, len(ids), _BATCH):
+                wanted = DocumentEntry.id.in_(ids[start : start + _BATCH])
+                rows = self._with_chunks(connection, select(DocumentEntry).where(self._mine, wanted))
+                found |= {row.id: row for row in rows}
         return [found[one] for one in ids]
 
     def count(self, where: DocumentFilter) -> int:

@@ -277,6 +277,13 @@ def test_documents_can_be_listed_shown_and_deleted(tmp_path: Path) -> None:
         "Title of a.md",
         "Title of b.md",
     ]
+    for narrower, names in (
+        (("--search", "TITLE b.md"), ["b.md"]),
+        (("--limit", 1), ["a.md"]),
+        (("--status", "refused"), []),
+    ):
+        found = as_json("documents", "list", *narrower, *where)
+        assert [Path(document["path"]).name for document in found] == names
     assert as_json("documents", "show", tmp_path / "a.md", *where)["status"] == "ingested"
     assert as_json("documents", "delete", tmp_path / "a.md", *where) == {"deleted": str(tmp_path / "a.md")}
     assert (tmp_path / "a.md").exists()

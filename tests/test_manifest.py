@@ -196,6 +196,7 @@ def test_documents_are_listed_by_path_a_page_at_a_time(manifest: Manifest) -> No
     manifest.put(replace(REFUSED, id="p", source="0 pending.md", status=PENDING))
     assert _sources(manifest, DocumentFilter(), limit=2, offset=1) == ["1.md", "2.md"]
     assert _sources(manifest, DocumentFilter(), offset=4) == ["4.md"]
+    assert [row.source for row in manifest.listed(DocumentFilter())] == [f"{n}.md" for n in range(5)]
     assert manifest.listed(DocumentFilter(), limit=1)[0].chunk_ids == INGESTED.chunk_ids
     assert manifest.count(DocumentFilter()) == 5
 

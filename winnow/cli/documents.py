@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,22 +14,36 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, show and delete the documents of a collection.", no_args_is_help=True)
 
+
+Search = Annotated[str, typer.Option("--search", "-s", help="Only those with these words in path or title.")]
+Status = Annotated[
+    Literal["ingested", "refused", "duplicate"] | None,
+    typer.Option("--status", help="Only those of this status."),
+]
+Limit = Annotated[int | None, typer.Option("--limit", "-n", help="At most so many.", min=1)]
 Document = Annotated[str, typer.Argument(help="A document's path, or its id.", show_default=False)]
 
 
 @app.command("list")
-def list_(collection: Collection = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """All documents, the refused ones too."""
+def list_(
+    search: Search = "",
+    status: Status = None,
+    limit: Limit = None,
+    collection: Collection = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """All documents by path, the refused ones too."""
     with reported(as_json):
         from rich.table import Table
 
-        from storage.manifest import PENDING
+        from storage.manifest import DocumentFilter
         from winnow import jsonable
         from winnow.wiring import Wiring
 
         with Wiring(settings(data_dir, collection)) as wiring:
-            known = (row for row in wiring.manifest().rows() if row.status != PENDING)
-            rows = sorted(known, key=lambda row: row.source)
+            meant = DocumentFilter(search, status)
+            rows = wiring.manifest().listed(meant, limit=limit)
         if as_json:
             print_json([jsonable.document(row) for row in rows])
             return
@@ -44,7 +58,10 @@ def list_(collection: Collection = None, data_dir: DataDir = None, as_json: AsJs
         if rows:
             out().print(table)
         else:
-            note("There are no documents in this collection.")
+            narrowed = search or status
+            note(
+                "No document is meant by that." if narrowed else "There are no documents in this collection."
+            )
 
 
 @app.command()
