@@ -58,10 +58,8 @@ def list_(
         if rows:
             out().print(table)
         else:
-            narrowed = search or status
-            note(
-                "No document is meant by that." if narrowed else "There are no documents in this collection."
-            )
+            where = "like that" if search or status else "in this collection"
+            note(f"There is no document {where}.")
 
 
 @app.command()
