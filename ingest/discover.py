@@ -30,31 +30,40 @@ class FoundFile:
 
 @dataclass(slots=True)
 class Discovery:
-    """What was found: the files, the trees they came from, and what was left out, counted by suffix."""
+    """What was found: the files, the trees they came from, and what was left out, counted by suffix.
+
+    `closed` are the folders that could not be looked into: what is in them nobody knows.
+    """
 
     files: list[FoundFile] = field(default_factory=list)
     roots: list[str] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+    closed: list[str] = field(default_factory=list)
 
     def covers(self, source: str) -> bool:
-        """Whether a document of that source belongs to what was asked for."""
-        return any(source == root or source.startswith(root.rstrip("/") + "/") for root in self.roots)
+        """Whether a document of that source belongs to what was asked for, and its file would be seen."""
+        return _below(source, self.roots) and not _below(source, self.closed)
+
+    def close(self, folder: Path) -> None:
+        """A folder that cannot be looked into."""
+        self.closed.append(_absolute(folder).as_posix())
+        self.skipped["(folders that cannot be opened)"] += 1
 
 
 def discover(paths: Paths) -> Discovery:
     """All files that the paths mean, sorted, each once.
 
     A directory means its tree: without hidden directories, without what `.winnowignore` names, without files
-    of unknown formats (counted, unless hidden), and without links that lead out of it. A file that is named
-    is taken whatever its suffix. Raises NotFoundError for a path that does not exist and a pattern that
-    matches nothing.
+    of unknown formats (counted, unless hidden), and without links that lead out of it or folders that cannot
+    be opened (both counted). A file that is named is taken whatever its suffix. Raises NotFoundError for a
+    path that does not exist and a pattern that matches nothing.
     """
     found = Discovery()
     seen: set[str] = set()
     for given in paths:
         for path in _expanded(Path(given).expanduser()):
             found.roots.append(_absolute(path).as_posix())
-            files = _tree(path, found.skipped) if path.is_dir() else [path]
+            files = _tree(path, found) if path.is_dir() else [path]
             for file in files:
                 _add(found, seen, file)
     found.files.sort(key=lambda file: file.source)
@@ -94,11 +103,19 @@ def _expanded(path: Path) -> list[Path]:
     raise NotFoundError(f"{path} does not exist", way_out="Give files, directories, or a quoted pattern.")
 
 
-def _tree(root: Path, skipped: Counter[str]) -> Iterator[Path]:
+def _below(source: str, roots: Sequence[str]) -> bool:
+    return any(source == root or source.startswith(root.rstrip("/") + "/") for root in roots)
+
+
+def _tree(root: Path, found: Discovery) -> Iterator[Path]:
     rules = IgnoreRules()
     real_root = root.resolve()
-    for folder, subfolders, names in os.walk(root):
+    for folder, subfolders, names in os.walk(root, onerror=lambda error: found.close(Path(error.filename))):
         here = Path(folder)
+        if not os.access(here, os.X_OK):  # names can be listed, and nothing else
+            found.close(here)
+            subfolders.clear()
+            continue
         rules = rules.entered(here)
         subfolders[:] = sorted(
             name
@@ -111,9 +128,9 @@ def _tree(root: Path, skipped: Counter[str]) -> Iterator[Path]:
                 continue
             if not supported(name):
                 if not name.startswith("."):
-                    skipped[path.suffix.lower() or name] += 1
+                    found.skipped[path.suffix.lower() or name] += 1
             elif path.is_symlink() and not _inside(path, real_root):
-                skipped["(links out of the tree)"] += 1
+                found.skipped["(links out of the tree)"] += 1
             elif path.is_file():
                 yield path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,25 @@ def test_the_source_is_the_absolute_path(tmp_path: Path, monkeypatch: pytest.Mon
         for file in discover([path]).files
     }
     assert sources == {(tmp_path / "a/b.md").as_posix()}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="paths have no such end there")
+def test_a_folder_that_cannot_be_opened_is_counted_and_not_taken_for_empty(tmp_path: Path) -> None:
+    """What was ingested from it belongs to nobody's --prune. Here its path is too long for anybody."""
+    root = tree(tmp_path / "docs", "a.md")
+    deep = root
+    inside = os.open(root, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 240, dir_fd=inside)
+        inside, outside = os.open("d" * 240, os.O_RDONLY, dir_fd=inside), inside
+        os.close(outside)
+        deep /= "d" * 240
+    os.close(inside)
+    found = discover([root])
+    assert [file.path.name for file in found.files] == ["a.md"]
+    assert found.skipped["(folders that cannot be opened)"] == 1
+    assert not found.covers(f"{deep.as_posix()}/x.md")
+    assert found.covers(f"{root.as_posix()}/gone.md")
 
 
 def test_what_belongs_to_the_asked_paths(tmp_path: Path) -> None:
