@@ -137,6 +137,16 @@ def test_what_was_fused_inside_a_stage_is_told_and_no_column() -> None:
     assert [step.stage for step in picture.lines[0].told] == ["retrieval", "fusion.late", "fusion", "final"]
 
 
+def test_names_of_many_stages_are_cut_to_their_room() -> None:
+    """Nine of them stand side by side; what a leg ranked last does not stretch the scale."""
+    answer = an_answer([2, 1], 1)
+    long = [Outcome(f"late-interaction#{number}") for number in range(8)]
+    candidates = tuple(one.ranked("dense", 700) for one in answer.candidates)
+    picture = bump(replace(answer, candidates=candidates, stages=(Outcome("retrieval"), *long)))
+    assert {column.label for column in picture.columns[1:-1]} == {"late-…"}
+    assert [tick.rank for tick in picture.ticks] == [1, 2]
+
+
 def test_a_thousand_candidates_are_a_hundred_lines_and_a_whole_table() -> None:
     """The final ones are among them, and the rest is counted."""
     picture = bump(an_answer([*range(996, 1001), *range(1, 996)], 5))

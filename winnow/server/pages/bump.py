@@ -17,12 +17,13 @@ from winnow.server.pages.movement import Movement, movement, rerank_stages
 from winnow.server.pages.passages import Marked, cut, label_of, marked, name_of, short_of
 
 WIDTH = 840
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 540, 58, 16
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 540, 72, 16
 _TALLEST, _A_RANK = 430, 40
 # How much the scale spares the last ranks: with 50 of them the first five get a quarter of the height.
 _SOFT = 3
 _TICKS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000)
 _LABEL_CELLS, _LABEL_HEIGHT = 33, 14
+_LETTER = 8
 # So many have a colour of their own.
 STRONG = 5
 # More lines than these are a grey wall; the final ones are always among them.
@@ -44,10 +45,12 @@ class Step:
 class Column:
     """A stage: `ranked` candidates stood in it, the ways of `dropped` end in it.
 
-    `outcome` is None for the final places; `gap` is the x between it and the next.
+    `outcome` is None for the final places; `gap` is the x between it and the next. `label` is the name, as
+    far as there is room for it.
     """
 
     name: str
+    label: str
     x: float
     gap: float
     ranked: int
@@ -168,13 +171,16 @@ class _Layout:
 
     @classmethod
     def of(cls, answer: Answer) -> _Layout:
-        last = max((rank for one in answer.candidates for rank in one.ranks.values()), default=1)
         outcomes = {_RETRIEVAL: _retrieval(answer)} | {stage.name: stage for stage in rerank_stages(answer)}
         names = [*outcomes, _FINAL]
+        last = max(
+            (one.ranks[name] for one in answer.candidates for name in names if name in one.ranks), default=1
+        )
         step = (_RIGHT - _LEFT) / (len(names) - 1)
         columns = tuple(
             Column(
                 name=name,
+                label=cut(name, int(step / _LETTER)),
                 x=round(_LEFT + at * step, 1),
                 gap=round(_LEFT + (at + 0.5) * step, 1),
                 ranked=_ranked(answer, name),
@@ -184,10 +190,6 @@ class _Layout:
             for at, name in enumerate(names)
         )
         return cls(columns, last, _TOP + min(_TALLEST, _A_RANK * max(1, last - 1)))
-
-    @property
-    def names(self) -> list[str]:
-        return [column.name for column in self.columns]
 
     def y(self, rank: int) -> float:
         share = math.log((rank + _SOFT) / (1 + _SOFT)) / math.log((max(2, self.last) + _SOFT) / (1 + _SOFT))
