@@ -144,12 +144,18 @@ def test_the_keyboard_alone_is_enough(browser: Browser, server: Server) -> None:
         assert page.evaluate("document.activeElement.className") == "skip"
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
     with opened(browser, server.url) as page:
+        page.evaluate("window.loaded = 1")
+        page.locator(".skip").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_function("location.hash === '#main'")
+        page.get_by_label("Question").focus()
         page.keyboard.type("Can a reranker bring back a passage")
         page.keyboard.press("Shift+Enter")
         page.keyboard.type("that retrieval missed?")
         page.keyboard.press("Enter")
         good = page.get_by_role("button", name="A good answer")
         good.focus()
+        assert page.evaluate("window.loaded") == 1
         page.keyboard.press("Space")
         page.get_by_text("Noted.").wait_for()
         assert good.get_attribute("aria-pressed") == "true"

@@ -3,6 +3,7 @@ const live = document.getElementById("live");
 const failed = document.getElementById("failed");
 const result = document.getElementById("result");
 let underway = null;
+let shown = location.search;
 
 function within(part, name) {
   return part.querySelector(`[data-${name}]`);
@@ -56,6 +57,7 @@ function finish({ html, address }) {
   live.hidden = true;
   if (address) {
     history.pushState(null, "", address);
+    shown = location.search;
     for (const link of document.querySelectorAll(".switches a")) {
       const choice = [...new URLSearchParams(link.search)].at(-1); // the rest was the old address
       link.search = new URLSearchParams([...new URLSearchParams(location.search), choice]);
@@ -128,4 +130,7 @@ document.addEventListener("keydown", (event) => {
   form.requestSubmit();
 });
 
-addEventListener("popstate", () => location.reload());
+// Back and forward are the server's to answer; a link within the page is none of these.
+addEventListener("popstate", () => {
+  if (location.search !== shown) location.reload();
+});
