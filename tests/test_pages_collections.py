@@ -151,6 +151,10 @@ def test_a_refused_document_says_why(server: Server) -> None:
     assert listed.count("its suffix says PDF") >= 2  # the last run's report, too
     own = _page(server, f"/collections/many/documents/{_document(server, 'many', '.pdf')}")
     assert "Refused, because" in own
+    assert "damaged: " in own
+    chinese = _page(server, f"/collections/many/documents/{_document(server, 'many', '.pdf')}", lang="zh")
+    server.cookies.clear()
+    assert "已损坏: " in chinese
 
 
 def test_a_document_shows_its_passages(server: Server) -> None:

@@ -176,13 +176,13 @@ class Guard:
             )
 
     def _token(self, headers: Headers, scope: Scope) -> Token | None:
-        """Whose request it is: by its Authorization header, and only where it has none by its cookie."""
+        """Whose request it is: by its bearer token, and only where it has none by its cookie."""
         book, sessions = self._access.tokens, self._access.sessions
         assert book is not None
         assert sessions is not None
-        if (given := headers.get("authorization")) is not None:
-            kind, _, text = given.partition(" ")
-            return book.find(text.strip()) if kind.lower() == "bearer" else None
+        kind, _, text = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer":  # any other kind is a proxy's, which passed it on
+            return book.find(text.strip())
         key = key_of(headers)
         if (key is not None or scope["path"] == LOGIN) and scope["method"] not in _READING:
             _check_own_page(headers)

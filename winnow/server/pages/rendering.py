@@ -66,6 +66,7 @@ def fragment(request: Request, template: str, **values: Any) -> str:
             t=words,
             tn=words.counted,
             said=words.reason,
+            refused=words.refusal,
             ordinal=words.ordinal,
             lang=chosen.language,
             theme=chosen.theme,

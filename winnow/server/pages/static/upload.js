@@ -86,13 +86,13 @@ function send(form) {
   });
 }
 
-// A job's state is a part of a page that the server makes.
+// A job's state is a part of a page that the server makes. Whether it was watched to its end.
 async function watch(place, address) {
   for (;;) {
     const reply = await fetch(`${address}?part=true`).catch(() => null);
-    if (reply?.redirected) return location.reload(); // the session is over
+    if (reply?.redirected || reply?.status === 404) return false; // the session is over, or the server is another
     if (reply?.ok) place.innerHTML = await reply.text();
-    if (reply?.status === 404 || place.querySelector("[data-ended]")) return;
+    if (place.querySelector("[data-ended]")) return true;
     await every(reply?.ok ? 500 : 3000);
   }
 }
@@ -120,7 +120,9 @@ async function upload(form) {
     choose(form, []); // more may be sent while this one is worked on
     const place = document.createElement("div");
     form.parentElement.querySelector(".job-place").prepend(place);
-    watch(place, `/collections/${encodeURIComponent(job.collection)}/jobs/${job.id}`).then(refresh);
+    watch(place, `/collections/${encodeURIComponent(job.collection)}/jobs/${job.id}`).then(
+      (ended) => (ended ? refresh() : complain(form, form.dataset.lost)),
+    );
   } catch (error) {
     complain(form, error.message);
   } finally {
@@ -156,5 +158,5 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 for (const job of document.querySelectorAll("[data-job]:not([data-ended])")) {
-  watch(job.parentElement, job.dataset.job);
+  watch(job.parentElement, job.dataset.job).then((ended) => ended || location.reload());
 }

@@ -46,6 +46,12 @@ class Words:
         ending = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
         return f"{n}{ending}"
 
+    def refusal(self, text: str) -> str:
+        """Why a document was refused: the kind that ingestion names, in this language, then the rest."""
+        kind, _, rest = text.partition(": ")
+        key = f"refusal.{kind}"
+        return f"{self(key)}: {rest}" if key in WORDS else text
+
     def reason(self, text: str) -> str:
         """A stage's reason, in the reader's language as far as winnow worded it."""
         return in_chinese(text) if self.language == "zh" else text
