@@ -64,13 +64,16 @@ class Load:
     def throughput(self) -> float:
         return len(self.ids) / self.wall_s
 
+    @property
+    def cpu_ms(self) -> float:
+        return 1000 * self.cpu_s / len(self.ids)
+
     def row(self, name: str) -> str:
         cuts = statistics.quantiles(self.seconds, n=100)
-        cpu = 1000 * self.cpu_s / len(self.ids)
         other = ", ".join(f"{count} × {status}" for status, count in self.other.items()) or "none"
         return (
             f"{name:<24}{len(self.ids):>8}{self.logged:>8}{cuts[49]:>8.2f}{cuts[94]:>8.2f}"
-            f"{self.throughput:>11.1f}{cpu:>8.0f}   {other}"
+            f"{self.throughput:>11.1f}{self.cpu_ms:>8.0f}   {other}"
         )
 
 
@@ -222,7 +225,7 @@ def logged(data: Path, ids: Sequence[str]) -> int:
 
 
 def compare(options: argparse.Namespace, data: Path, environment: Mapping[str, str]) -> None:
-    questions, ratios = asked_of(options.corpus), []
+    questions, rounds = asked_of(options.corpus), list[tuple[Load, Load]]()
     ways = {
         SERVED: ["-m", "winnow", "serve", "--port", "0", "--data-dir", str(data), "--json"],
         PLAIN: [str(Path(__file__).resolve()), "--plain", str(data)],
@@ -237,9 +240,15 @@ def compare(options: argparse.Namespace, data: Path, environment: Mapping[str, s
             load.logged = logged(data, load.ids)
             found[name] = load
             print(load.row(name), flush=True)
-        ratios.append(found[SERVED].throughput / found[PLAIN].throughput)
+        rounds.append((found[SERVED], found[PLAIN]))
+    told(f"answers/s, {SERVED} ÷ {PLAIN}", [own.throughput / other.throughput for own, other in rounds])
+    if all(load.cpu_s for both in rounds for load in both):
+        told(f"CPU an answer, {PLAIN} ÷ {SERVED}", [other.cpu_ms / own.cpu_ms for own, other in rounds])
+
+
+def told(what: str, ratios: Sequence[float]) -> None:
     shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-    print(f"answers/s, {SERVED} ÷ {PLAIN}: median {statistics.median(ratios):.2f} ({shown})")
+    print(f"{what}: median {statistics.median(ratios):.2f} ({shown})")
 
 
 def main() -> None:
