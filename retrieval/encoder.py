@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from retrieval.models import DEFAULT_MODEL, LocatedModel, locate
+from retrieval.projection import TokenProjection, load_projection
 from retrieval.prompts import Prompts, chosen_prompts, own_prompts
 from storage.errors import ModelError, SettingsError
 from storage.records import Usage
@@ -63,7 +64,8 @@ class Encoder:
     """A tokenizer and a forward model. Safe to call from several threads.
 
     `dim` cuts the dense vectors to their first dimensions, for models trained so (Matryoshka representations,
-    Kusupati et al. 2022). Whatever changes a vector is in `id`, the name in a collection's fingerprint.
+    Kusupati et al. 2022); `projection` makes the token vectors shorter. Whatever changes a vector is in `id`,
+    the name in a collection's fingerprint.
     """
 
     def __init__(
@@ -74,13 +76,17 @@ class Encoder:
         *,
         prompts: Prompts | None = None,
         dim: int | None = None,
+        projection: TokenProjection | None = None,
     ) -> None:
         self.prompts = prompts or Prompts()
-        self.id = " ".join(filter(None, (name, f"dim={dim}" if dim else "", str(self.prompts))))
+        short = f"dim={dim}" if dim else ""
+        short_tokens = f"token_dim={projection.dim}" if projection else ""
+        self.id = " ".join(filter(None, (name, short, short_tokens, str(self.prompts))))
         self._model = model
         self._tokenizer = tokenizer
         self._unknown = _unknown_token(tokenizer)
         self._cut_to = dim
+        self._projection = projection
         self._remembered: OrderedDict[str, Encoding] = OrderedDict()
         self._remembering = threading.Lock()
 
@@ -92,7 +98,7 @@ class Encoder:
     @property
     def token_dim(self) -> int | None:
         """The width of a token vector; None where there are no token vectors."""
-        return self._model.token_dim
+        return self._projection.dim if self._projection else self._model.token_dim
 
     @property
     def max_tokens(self) -> int:
@@ -183,9 +189,14 @@ class Encoder:
                     f"{self.id} gave a vector that is not made of numbers",
                     way_out='The model may not bear half precision: try encoder.device = "cpu".',
                 )
-        if self._cut_to is None or self._cut_to == self._model.dim:
-            return list(encodings)
-        return [replace(one, dense=normalised(one.dense[: self._cut_to])) for one in encodings]
+        return [self._shortened(encoding) for encoding in encodings]
+
+    def _shortened(self, encoding: Encoding) -> Encoding:
+        if self._cut_to is not None and self._cut_to < self._model.dim:
+            encoding = replace(encoding, dense=normalised(encoding.dense[: self._cut_to]))
+        if self._projection is not None and encoding.tokens is not None:
+            encoding = replace(encoding, tokens=self._projection(encoding.tokens))
+        return encoding
 
     def _length(self, text: str) -> int:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids) if text else 0
@@ -196,6 +207,7 @@ def load_encoder(
     *,
     device: str = "auto",
     dim: int | None = None,
+    token_dim: int | None = None,
     query_prompt: str | None = None,
     passage_prompt: str | None = None,
 ) -> Encoder:
@@ -203,7 +215,8 @@ def load_encoder(
 
     A plain BERT with mean pooling (the embedded default is one) runs without importing transformers, which
     costs seconds; everything else goes through sentence-transformers. A prompt of None is the model's own.
-    Raises ModelError, and SettingsError where `dim` is more than the model has, or a prompt too long.
+    Raises ModelError, and SettingsError where `dim` is more than the model has, `token_dim` more than there
+    is a projection for, or a prompt too long.
     """
     located = locate(model)
     prompts = chosen_prompts(
@@ -218,7 +231,8 @@ def load_encoder(
             f"encoder.dim = {dim}, but the vectors of {located.name} have {forward.dim} dimensions",
             way_out="Leave encoder.dim out, or set it lower.",
         )
-    encoder = Encoder(located.identity(), forward, tokenizer, prompts=prompts, dim=dim)
+    projection = None if token_dim is None else load_projection(located.identity(), token_dim)
+    encoder = Encoder(located.identity(), forward, tokenizer, prompts=prompts, dim=dim, projection=projection)
     if encoder.max_tokens < forward.max_tokens // 2:
         raise SettingsError(
             f"the passage prompt takes more than half of the {forward.max_tokens} tokens that "

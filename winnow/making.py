@@ -28,6 +28,7 @@ def encoder(settings: Settings) -> Encoder:
             chosen.model,
             device=chosen.device,
             dim=chosen.dim,
+            token_dim=chosen.token_dim,
             query_prompt=chosen.query_prompt,
             passage_prompt=chosen.passage_prompt,
         )

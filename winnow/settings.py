@@ -74,14 +74,16 @@ class EncoderSettings(_Section):
     """The dense encoder: a hub id (`NAME@COMMIT` pins a revision) or a local folder, run on `device`.
 
     `provider = "openai"` sends all texts to the embeddings endpoint at `base_url` instead, whose `model`
-    reads `max_tokens`. `dim` shortens the vectors, for models trained so. A prompt replaces what the model
-    wants before a question or a passage; an empty one leaves it out.
+    reads `max_tokens`. `dim` shortens the vectors, for models trained so; `token_dim` projects the token
+    vectors of the default model to so many dimensions, at most 192. A prompt replaces what the model wants
+    before a question or a passage; an empty one leaves it out.
     """
 
     provider: Literal["local", "openai"] = "local"
     model: str = "sentence-transformers/all-MiniLM-L6-v2"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dim: int | None = Field(default=None, ge=1, le=65_536)
+    token_dim: int | None = Field(default=None, ge=8, le=65_536)
     query_prompt: str | None = None
     passage_prompt: str | None = None
     base_url: str = "https://api.openai.com/v1"
