@@ -1,29 +1,34 @@
-"""Token vectors in fewer dimensions: the directions in which a model's token states differ most.
+"""Token vectors in fewer dimensions: a projection trained for MaxSim (Khattab & Zaharia 2020).
 
-The directions are principal components (Hotelling 1933) of the states' covariance about the origin, the
-strongest first: so any number of them, from the first on, is the best projection to that many dimensions.
-They were learned beforehand by `benchmarks/token_projection.py`, and lie in the package.
+It was learned by `benchmarks/token_projection.py` while the encoder itself stayed as it is, so that dense and
+token vectors still come from one pass. What it is made of and what it brings: `projections/README.md`.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
 
 import numpy as np
 
-from storage.errors import SettingsError
+from storage.errors import ModelError, SettingsError
 from storage.vectors import Floats, normalised
 
-# The models whose directions are packaged, by the identity that a collection's fingerprint has.
-_PACKAGED: Mapping[str, str] = {"sentence-transformers/all-MiniLM-L6-v2": "all-MiniLM-L6-v2.safetensors"}
+# The file's SHA-256, by the model's identity (as a collection's fingerprint has it) and the width.
+_PACKAGED: Mapping[tuple[str, int], tuple[str, str]] = {
+    ("sentence-transformers/all-MiniLM-L6-v2", 128): (
+        "all-MiniLM-L6-v2-128.safetensors",
+        "0a3e7a101aefb6a35a885030ab87cbe6ca430e85d477946da29bbeedd8bd09a7",
+    ),
+}
 
 
 class TokenProjection:
-    """Projects rows of token vectors; `directions` has shape (to, from), its rows orthonormal."""
+    """Projects rows of token vectors; `weights` has shape (to, from)."""
 
-    def __init__(self, directions: Floats) -> None:
-        self._across = np.ascontiguousarray(directions.T)
+    def __init__(self, weights: Floats) -> None:
+        self._across = np.ascontiguousarray(weights.T)
 
     @property
     def dim(self) -> int:
@@ -38,21 +43,18 @@ class TokenProjection:
 def load_projection(model: str, dim: int) -> TokenProjection:
     """The packaged projection of a model's token vectors to `dim` dimensions.
 
-    Raises SettingsError where there is none for the model, or none so wide.
+    Raises SettingsError where there is none, and ModelError where its file is not the one that was published.
     """
     from safetensors.numpy import load
 
-    name = _PACKAGED.get(model)
-    if name is None:
+    if (model, dim) not in _PACKAGED:
+        known = " or ".join(f"{width} for {name}" for name, width in _PACKAGED)
         raise SettingsError(
-            f"encoder.token_dim = {dim}, but no projection is known for {model}",
-            way_out=f"Leave encoder.token_dim out, or use {' or '.join(_PACKAGED)}.",
+            f"encoder.token_dim = {dim}, but no projection of {model} to {dim} dimensions is known",
+            way_out=f"Leave encoder.token_dim out, or use {known}.",
         )
-    stored = load(files("retrieval").joinpath("projections", name).read_bytes())
-    directions = stored["directions"].astype(np.float32)
-    if dim > len(directions):
-        raise SettingsError(
-            f"encoder.token_dim = {dim}, but the projection of {model} has {len(directions)} dimensions",
-            way_out="Leave encoder.token_dim out for the whole vectors, or set it lower.",
-        )
-    return TokenProjection(directions[:dim])
+    name, published = _PACKAGED[model, dim]
+    content = files("retrieval").joinpath("projections", name).read_bytes()
+    if hashlib.sha256(content).hexdigest() != published:
+        raise ModelError(f"the projection {name} is damaged", way_out="Install winnow anew.")
+    return TokenProjection(load(content)["projection"].astype(np.float32))
