@@ -98,11 +98,11 @@ def search_result(value: SearchResult) -> RenderableType:
 
 
 def moves(candidates: Sequence[Candidate], stages: Sequence[Outcome]) -> RenderableType:
-    """The retrieved → reranked table: where each of the final passages stood at every stage."""
+    """The retrieved → reranked table: where each of the final passages stood at every stage of the chain."""
     final = [candidate for candidate in candidates if "final" in candidate.ranks]
     if not final:
         return Text("Nothing was retrieved.", style="yellow")
-    columns = _stage_columns(stages)
+    columns = [name for name in _stage_columns(stages) if not _is_member(name, stages)]
     table = _ranks_table(f"retrieved {len(candidates)} → reranked to {len(final)}", ["#", *columns, "moved"])
     for candidate in final:
         ranks = [_rank(candidate, column) for column in ("final", *columns)]
@@ -131,6 +131,11 @@ def _all_ranks(value: Answer, cited: set[str]) -> RenderableType:
 
 def _stage_columns(stages: Sequence[Outcome]) -> list[str]:
     return ["dense", "lexical", "retrieval", *(s.name for s in stages if s.name not in AROUND_RERANK)]
+
+
+def _is_member(name: str, stages: Sequence[Outcome]) -> bool:
+    """Whether it ran inside another stage (`fusion.late-interaction`), which `log show` has room for."""
+    return any(name.startswith(f"{stage.name}.") for stage in stages)
 
 
 def _citations(citations: Sequence[Citation]) -> RenderableType:
