@@ -35,7 +35,9 @@ def trained(*words: object) -> dict[str, Any]:
 
 def best(model: Path, question: str, *texts: str) -> str:
     """The text that a chain with the model puts first."""
-    return rerank(question, texts, f'cross-encoder(model="{model}")').results[0].text
+    found = rerank(question, texts, f'cross-encoder(model="{model}")')
+    assert [(stage.status, stage.reason) for stage in found.outcomes] == [("ok", "")]
+    return found.results[0].text
 
 
 @pytest.fixture
