@@ -20,12 +20,10 @@ _SAID_ELSEWHERE = ("mime", "date", "pages")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A document in the list; `date` and `pages` as its file gave them."""
+class _Named:
+    """What is shown of a document, by the name and the format that people know it by."""
 
     row: DocumentRow
-    date: Scalar
-    pages: Scalar
 
     @property
     def name(self) -> str:
@@ -34,6 +32,14 @@ class Line:
     @property
     def kind(self) -> str:
         return kind_of(self.row)
+
+
+@dataclass(frozen=True, slots=True)
+class Line(_Named):
+    """A document in the list; `date` and `pages` as its file gave them."""
+
+    date: Scalar
+    pages: Scalar
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +67,9 @@ class PassageView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DocumentView:
+class DocumentView(_Named):
     """One document with a page of its passages. `problem`: why they cannot be read."""
 
-    row: DocumentRow
     original: DocumentRow | None
     metadata: Sequence[tuple[str, Scalar]]
     date: Scalar
@@ -73,14 +78,6 @@ class DocumentView:
     page: int
     uploaded: bool
     problem: str
-
-    @property
-    def name(self) -> str:
-        return name_of(self.row)
-
-    @property
-    def kind(self) -> str:
-        return kind_of(self.row)
 
     @property
     def pages(self) -> int:
