@@ -1,102 +1,26 @@
-"""The strategies that ask a language model: their calls, their honesty, their limits."""
+"""The strategies that ask a language model: their calls, their orders, what they are asked."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from random import Random
-from typing import Any
 
 import anyio
 import pytest
 
-from rerank.budget import Budget
 from rerank.chain import Chain
 from rerank.listwise import windows
 from rerank.parts import RerankParts
 from rerank.registry import strategy
 from rerank.spec import Spec
 from rerank.tournament import schedule
-from storage.chat import Completion, Message, Price
-from storage.errors import ChatError, SettingsError, SpecError
-from storage.records import Candidate, Ranking, Usage
+from storage.chat import Completion, Message
+from storage.errors import SettingsError, SpecError
+from storage.records import Candidate, Usage
+from tests.llm_stages import LLM, Scripted, ids, passages, run
 from tests.rerank_endpoint import Oracle, OracleChat
-
-LLM = {
-    "pointwise": "pointwise",
-    "yes-no": "pointwise(scale=yes-no)",
-    "listwise": "listwise",
-    "self-consistency": "listwise(permutations=3)",
-    "pairwise heap": "pairwise",
-    "pairwise sliding": "pairwise(method=sliding)",
-    "pairwise all": "pairwise(method=all)",
-    "setwise": "setwise",
-    "tournament": "tournament",
-}
-
-
-def passages(n: int, *, seed: int = 3) -> tuple[list[Candidate], dict[str, float], list[str]]:
-    """n passages in a random order, their grades, and their ids from best to worst."""
-    grades = [float(i) for i in range(n)]
-    Random(seed).shuffle(grades)
-    texts = [f"This passage is worth {grade:.0f} points." for grade in grades]
-    candidates = [
-        Candidate.from_text(text, id=f"p{grade:.0f}") for text, grade in zip(texts, grades, strict=True)
-    ]
-    return candidates, dict(zip(texts, grades, strict=True)), [f"p{i}" for i in reversed(range(n))]
-
-
-class Scripted:
-    """A ChatModel whose replies come from a function of the messages; it counts its calls."""
-
-    model = "scripted"
-
-    def __init__(self, reply: Callable[[Sequence[Message]], Completion | str]) -> None:
-        self.calls: list[Sequence[Message]] = []
-        self.limits: list[int] = []
-        self._reply = reply
-
-    async def complete(
-        self,
-        messages: Sequence[Message],
-        *,
-        max_tokens: int,
-        schema: Mapping[str, object] | None = None,
-        top_logprobs: int = 0,
-    ) -> Completion:
-        self.calls.append(messages)
-        self.limits.append(max_tokens)
-        await anyio.lowlevel.checkpoint()
-        reply = self._reply(messages)
-        return reply if isinstance(reply, Completion) else Completion(reply, Usage(1, 100, 5), self.model)
-
-    def stream(self, messages: Sequence[Message], *, max_tokens: int) -> Any:
-        raise AssertionError("what ranks and grades asks for whole replies")
-
-
-def run(spec: str, chat: Any, candidates: Sequence[Candidate], k: int = 5, **parts: Any) -> Ranking:
-    chain = Chain.load(Spec.parse(spec), RerankParts(chat=lambda _model: chat, **parts))
-    return anyio.run(chain.rerank, "Which passage is worth most?", candidates, k)
-
-
-def ids(candidates: Sequence[Candidate]) -> list[str]:
-    return [candidate.id for candidate in candidates]
-
-
-class MemoryCache:
-    """A ScoreCache in a dict."""
-
-    def __init__(self) -> None:
-        self.kept: dict[tuple[str, str, str], float] = {}
-
-    def get_many(self, fingerprint: str, question: str, passage_hashes: Sequence[str]) -> dict[str, float]:
-        keys = {h: (fingerprint, question, h) for h in passage_hashes}
-        return {h: self.kept[key] for h, key in keys.items() if key in self.kept}
-
-    def put_many(self, fingerprint: str, question: str, scores: Mapping[str, float]) -> None:
-        self.kept |= {(fingerprint, question, h): score for h, score in scores.items()}
 
 
 @pytest.mark.parametrize("spec", [s for name, s in LLM.items() if name != "yes-no"], ids=str)
@@ -258,209 +182,6 @@ def test_without_probabilities_the_label_is_read() -> None:
     ranking = run("pointwise", OracleChat(Oracle(grades, top=10)), candidates, 3)
     assert [c.scores["pointwise"] for c in ranking.candidates] == [10, 9, 8]
     assert ranking.outcome.status == "ok"
-
-
-def test_a_reply_that_cannot_be_read_is_asked_for_again() -> None:
-    """The model sees its reply and a word about it; the retry is counted, the result is whole."""
-
-    def reply(messages: Sequence[Message]) -> str:
-        return "3" if len(messages) == 4 else "Well, that depends."
-
-    chat = Scripted(reply)
-    ranking = run("pointwise", chat, passages(2)[0])
-    assert ranking.outcome.status == "ok"
-    assert ranking.outcome.usage.calls == 4
-    assert ranking.outcome.usage.retries == 2
-    assert [m.role for m in chat.calls[-1]] == ["system", "user", "assistant", "user"]
-
-
-def test_an_unreadable_verdict_is_no_zero() -> None:
-    """A passage without a verdict follows the judged ones, even those judged 0, and the stage is partial."""
-
-    def reply(messages: Sequence[Message]) -> str:
-        text = messages[1].content
-        return "hm" if "worth 0 " in text else "0" if "worth 1 " in text else "9"
-
-    candidates, _, _ = passages(3)
-    ranking = run("pointwise", Scripted(reply), candidates, 3)
-    assert ids(ranking.candidates) == ["p2", "p1", "p0"]
-    assert "pointwise" not in ranking.candidates[2].scores
-    assert ranking.outcome.status == "partial"
-    assert "1 replies could not be read" in ranking.outcome.reason
-
-
-def test_a_reply_cut_off_gets_more_room_once_and_for_all() -> None:
-    """A model that reasons before it answers is asked again with more tokens, and later calls start there."""
-    limits: list[int] = []
-
-    def reply(messages: Sequence[Message]) -> Completion:
-        if chat.limits[-1] < 1000:
-            return Completion("", Usage(1, 10, 32), "m", finish_reason="length")
-        return Completion("[2] > [1]", Usage(1, 10, 500), "m")
-
-    chat = Scripted(reply)
-    ranking = run("listwise(window=2,step=1)", chat, passages(4)[0])
-    limits = chat.limits
-    assert limits[0] < 1000
-    assert all(limit == 4096 for limit in limits[1:])
-    assert ranking.outcome.status == "ok"
-
-
-def test_a_mended_permutation_is_flagged() -> None:
-    """Repeated, foreign and missing ids are mended, counted and said."""
-    ranking = run("listwise", Scripted(lambda _m: "[2] > [2] > [9]"), passages(3)[0])
-    assert ranking.outcome.status == "repaired"
-    assert "1 ids repeated" in ranking.outcome.reason
-    assert "1 ids not among those asked for" in ranking.outcome.reason
-    assert ids(ranking.candidates) == [ids(passages(3)[0])[i] for i in (1, 0, 2)]
-
-
-@pytest.mark.parametrize("spec", LLM.values(), ids=str)
-def test_nothing_usable_is_a_flagged_fallback(spec: str) -> None:
-    """A model that only talks leaves the incoming order, with status and reason."""
-    candidates, _, _ = passages(25)
-    ranking = run(spec, Scripted(lambda _m: "I'd rather not say."), candidates)
-    assert list(ranking.everything) == candidates
-    assert ranking.outcome.status == "fallback"
-    assert "could not be read" in ranking.outcome.reason
-
-
-def test_an_endpoint_that_is_down_is_not_asked_fifty_times() -> None:
-    """After a few failures in a row the others are not tried."""
-
-    def fail(messages: Sequence[Message]) -> str:
-        raise ChatError("the endpoint cannot be reached")
-
-    chat = Scripted(fail)
-    ranking = run("pointwise", chat, passages(50)[0], limiter=anyio.CapacityLimiter(2))
-    assert ranking.outcome.status == "fallback"
-    assert "cannot be reached" in ranking.outcome.reason
-    assert "gave up" in ranking.outcome.reason
-    assert len(chat.calls) < 10
-
-
-def test_a_refusal_is_not_asked_again() -> None:
-    """A model that refuses is not pressed; the passage has no verdict."""
-    chat = Scripted(lambda _m: Completion("", Usage(1, 9, 1), "m", refusal="I cannot help with that."))
-    ranking = run("pointwise", chat, passages(3)[0])
-    assert len(chat.calls) == 3
-    assert ranking.outcome.status == "fallback"
-
-
-BUDGETS = {"pointwise": 50, "listwise": 4, "pairwise": 240, "setwise": 14, "tournament": 14}
-
-
-@pytest.mark.parametrize("spec", BUDGETS)
-def test_max_calls_is_kept_and_the_best_so_far_given_back(spec: str) -> None:
-    """What would not fit is not started; the outcome is partial and says why."""
-    candidates, grades, _ = passages(50)
-    oracle = Oracle(grades)
-    ranking = run(spec, OracleChat(oracle), candidates, budget=Budget(max_calls=3))
-    assert len(oracle.prompts) == 3
-    assert ranking.outcome.status == "partial"
-    assert "max_calls=3" in ranking.outcome.reason
-    assert len(ranking.everything) == 50
-
-
-def test_a_budget_of_nothing_asks_nothing() -> None:
-    """max_calls=0 spends nothing and gives the incoming order back, flagged."""
-    candidates, grades, _ = passages(10)
-    oracle = Oracle(grades)
-    ranking = run("listwise(max_calls=0)", OracleChat(oracle), candidates)
-    assert oracle.prompts == []
-    assert ranking.outcome.status == "fallback"
-    assert ids(ranking.everything) == ids(candidates)
-
-
-def test_a_budget_holds_for_all_stages_of_a_question_and_not_for_the_next() -> None:
-    """Stages share the question's budget; the next question has its own."""
-    candidates, grades, _ = passages(20)
-    oracle = Oracle(grades)
-    parts = RerankParts(chat=lambda _m: OracleChat(oracle), budget=Budget(max_calls=21))
-    chain = Chain.load(Spec.parse("pointwise:10,setwise(size=3)"), parts)
-    for question in (1, 2):
-        ranking = anyio.run(chain.rerank, "q", candidates, 5)
-        assert ranking.outcome.usage.calls == 21
-        assert len(oracle.prompts) == 21 * question
-        assert [o.status for o in ranking.outcomes] == ["ok", "partial"]
-
-
-def test_tokens_and_cost_are_checked_before_they_are_spent() -> None:
-    """A call that might pass the limit is not made, though it might have been cheaper."""
-    candidates, grades, _ = passages(20)
-    prices = {"oracle": Price(prompt=1000.0, completion=1000.0)}
-    for budget, word in ((Budget(max_tokens=2000), "max_tokens"), (Budget(max_cost=2.0), "max_cost")):
-        ranking = run("pointwise", OracleChat(Oracle(grades)), candidates, budget=budget, prices=prices)
-        usage = ranking.outcome.usage
-        assert 0 < usage.calls < 20
-        assert usage.prompt_tokens + usage.completion_tokens <= 2000
-        assert usage.cost is not None
-        assert usage.cost <= 2.0
-        assert word in ranking.outcome.reason
-    ranking = run("pointwise", OracleChat(Oracle(grades)), candidates, budget=Budget(max_cost=2.0))
-    assert "no price" in ranking.outcome.reason
-
-
-def test_the_deadline_cuts_a_slow_model_off() -> None:
-    """A call that runs past the deadline is cancelled, later ones are not started."""
-
-    class Slow(Scripted):
-        async def complete(self, *args: Any, **kwargs: Any) -> Completion:
-            self.calls.append(args[0])
-            await anyio.sleep_forever()
-            raise AssertionError
-
-    chat = Slow(lambda _m: "")
-    ranking = run("listwise", chat, passages(50)[0], budget=Budget(deadline_ms=50))
-    assert len(chat.calls) == 1
-    assert ranking.outcome.status == "fallback"
-    assert "deadline" in ranking.outcome.reason
-
-
-def test_cancellation_leaves_no_stray_call_and_keeps_what_was_paid() -> None:
-    """A cancelled question stops at once; verdicts that came in are in the cache."""
-    candidates, grades, _ = passages(30)
-    oracle, cache = Oracle(grades), MemoryCache()
-
-    class Halting(OracleChat):
-        async def complete(self, *args: Any, **kwargs: Any) -> Completion:
-            if len(oracle.prompts) >= 10:
-                await anyio.sleep_forever()
-            return await super().complete(*args, **kwargs)
-
-    async def ask() -> None:
-        parts = RerankParts(chat=lambda _m: Halting(oracle), cache=cache, limiter=anyio.CapacityLimiter(4))
-        with anyio.move_on_after(0.2):
-            await Chain.load(Spec.parse("pointwise"), parts).rerank("q", candidates, 5)
-
-    anyio.run(ask)
-    assert len(oracle.prompts) == 10
-    assert len(cache.kept) == 10
-
-
-@pytest.mark.parametrize("spec", LLM.values(), ids=str)
-def test_asking_again_costs_nothing_and_says_so(spec: str) -> None:
-    """Every verdict is kept; the second time no call is made and the ranking is the same."""
-    candidates, grades, _ = passages(25)
-    cache = MemoryCache()
-    first = run(spec, OracleChat(Oracle(grades)), candidates, cache=cache)
-    chat = OracleChat(Oracle(grades))
-    again = run(spec, chat, candidates, cache=cache)
-    assert chat.oracle.prompts == []
-    assert ids(again.everything) == ids(first.everything)
-    assert "from the cache" in again.outcome.reason
-    assert again.outcome.usage.cached > 0
-
-
-def test_a_changed_passage_is_asked_anew() -> None:
-    """The cache goes by content, not by id."""
-    candidates, grades, _ = passages(5)
-    cache = MemoryCache()
-    run("pointwise", OracleChat(Oracle(grades)), candidates, cache=cache)
-    changed = [Candidate.from_text("new text", id=candidates[0].id), *candidates[1:]]
-    chat = OracleChat(Oracle(grades))
-    run("pointwise", chat, changed, cache=cache)
-    assert len(chat.oracle.prompts) == 1
 
 
 def test_long_passages_are_shortened_to_fit_and_counted() -> None:
