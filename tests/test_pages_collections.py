@@ -128,7 +128,7 @@ def test_documents_come_a_page_at_a_time(server: Server) -> None:
     ("query", "found"),
     [
         ({"text": "note 07"}, ["Note 7"]),
-        ({"text": "NOTE 7"}, ["Note 7", "Note 17", "Note 27", "Note 37", "Note 47"]),
+        ({"text": "NOTE 7.MD"}, ["Note 7", "Note 17", "Note 27", "Note 37", "Note 47"]),
         ({"show": "duplicate"}, ["Note 1"]),
         ({"show": "warned"}, []),
         ({"text": "%"}, []),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from rerank.training.examples import deduplicated, examples, split
@@ -94,6 +95,34 @@ def test_a_language_model_learns_through_adapters_and_is_loaded_as_a_plain_model
     assert report["fitted"]["best"]["metrics"]["MRR@10"] == 1
     assert best(tmp_path / "m", "question 7 and the passage", *lessons.BAD, *lessons.GOOD) in lessons.GOOD
     assert json.loads((tmp_path / "m" / "config.json").read_text())["winnow_input"] == "pair"
+
+
+def test_frozen_layers_stay_as_they_are(tmp_path: Path, data: Path) -> None:
+    """Embeddings and the lowest layers are the base's to the bit, the others learn, and the card says so."""
+    base = tiny_models.bert(tmp_path / "base")
+    report = trained(data, "--base", base, "-o", tmp_path / "m", "--freeze", 1, *QUICK)
+    before, after = (load_file(folder / "model.safetensors") for folder in (base, tmp_path / "m"))
+    moved = {name for name in before if not before[name].equal(after[name])}
+    still = {name for name in before if "embeddings" in name or "layer.0." in name}
+    assert still
+    assert not moved & still
+    assert {name for name in before if "layer.1." in name} & moved
+    assert report["weights"] < report["all_weights"]
+    assert "the lowest 1 layers did not" in (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(("--freeze", 9), "of 2 layers 9 cannot be frozen"), (("--freeze", 1, "--lora", 4), "adapters")],
+)
+def test_what_cannot_be_frozen_is_said(
+    tmp_path: Path, data: Path, base: Path, options: tuple[object, ...], said: str
+) -> None:
+    """Before anything is trained."""
+    result = train(data, "--base", base, "-o", tmp_path / "m", *options, *QUICK)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert not (tmp_path / "m").exists()
 
 
 def test_the_card_says_what_was_learned_from_and_how(tmp_path: Path, data: Path, base: Path) -> None:

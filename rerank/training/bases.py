@@ -17,7 +17,7 @@ from typing import Any, Literal, cast
 import torch
 
 from rerank.cross_models import chosen_device, longest_input, read_config, translated
-from storage.errors import MissingDependencyError, ModelError
+from storage.errors import BadInputError, MissingDependencyError, ModelError
 
 Kind = Literal["cross-encoder", "encoder", "language model"]
 
@@ -84,13 +84,15 @@ def load_base(
     device: str = "auto",
     max_length: int | None = None,
     lora: int | None = None,
+    freeze: int = 0,
     seed: int = 0,
 ) -> Base:
     """The base in a folder, with a new head (drawn by `seed`) where it has none.
 
     `lora`: the rank of low-rank adapters (Hu et al. 2021, arXiv 2106.09685), 0 for all weights; None: 16 for
-    language models, 0 for others. `scratch` is a folder for files that loading needs. Raises ModelError,
-    MissingDependencyError.
+    language models, 0 for others. `freeze`: so many of the lowest layers, and the embeddings, stay as they
+    are. `scratch` is a folder for files that loading needs. Raises ModelError, MissingDependencyError,
+    BadInputError where there is no such layer.
     """
     from sentence_transformers import CrossEncoder
     from sentence_transformers.base.modules import Transformer
@@ -119,8 +121,33 @@ def load_base(
             config = model.transformers_model.config
             config.pad_token_id = model.tokenizer.pad_token_id
             config.winnow_input = "pair"  # `rerank.cross_models` then reads pairs, no template of the base's
+        if freeze:
+            _freeze(model.transformers_model, freeze, rank)
         adapters = _adapted(model.transformers_model, rank) if rank else None
     return Base(model, kind, length, rank, adapters)
+
+
+def _freeze(model: Any, layers: int, rank: int) -> None:
+    """No gradient for the embeddings and the lowest layers: their backward pass is not computed either."""
+    if rank:
+        raise BadInputError(
+            "with low-rank adapters the base's own weights do not learn anyway",
+            way_out="Leave --freeze out, or train the weights themselves: --lora 0.",
+        )
+    deep = int(model.config.num_hidden_layers)
+    stack = next(
+        (m for m in model.base_model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == deep), None
+    )
+    if stack is None or layers >= deep:
+        raise BadInputError(
+            f"of {deep} layers {layers} cannot be frozen"
+            if stack
+            else "no layers are known that can be frozen",
+            way_out=f"Give --freeze a number below {deep}." if stack else "Leave --freeze out.",
+        )
+    embeddings = getattr(model.base_model, "embeddings", model.get_input_embeddings())
+    for part in (embeddings, *stack[:layers]):
+        part.requires_grad_(False)
 
 
 def _adapted(model: Any, rank: int) -> Any:

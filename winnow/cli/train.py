@@ -60,6 +60,9 @@ Length = Annotated[int | None, typer.Option("--max-length", help="Tokens of one 
 Lora = Annotated[
     int | None, typer.Option("--lora", help="Rank of adapters (16 for language models; 0: none).", min=0)
 ]
+Freeze = Annotated[
+    int, typer.Option("--freeze", help="So many of the lowest layers do not learn: faster steps.", min=0)
+]
 Dev = Annotated[
     list[Path] | None, typer.Option("--dev", help="Records or BEIR folders to measure on meanwhile.")
 ]
@@ -109,6 +112,7 @@ def train(
     pos_weight: PosWeight = None,
     max_length: Length = None,
     lora: Lora = None,
+    freeze: Freeze = 0,
     dev: Dev = None,
     dev_share: DevShare = 0.1,
     eval_steps: EvalSteps = None,
@@ -163,6 +167,7 @@ def train(
                 dev_share=dev_share,
                 max_length=max_length,
                 lora=lora,
+                freeze=freeze,
                 licence=licence,
                 restart=restart,
             )

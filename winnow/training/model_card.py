@@ -80,7 +80,8 @@ def _training(plan: TrainPlan, report: TrainReport) -> Iterator[str]:
         "base": f"{_line(report.base)} ({report.kind})",
         "objective": objective,
         "weights that learned": f"{report.weights:,} of {report.all_weights:,}"
-        + (f" (LoRA, rank {report.lora}, merged)" if report.lora else ""),
+        + (f" (LoRA, rank {report.lora}, merged)" if report.lora else "")
+        + (f"; embeddings and the lowest {report.freeze} layers did not" if report.freeze else ""),
         "steps": f"{fitted.steps} of {fitted.planned} ({fitted.epochs:g} epochs)"
         + (f"; ended early: {fitted.stopped}" if fitted.stopped else ""),
         "pairs a step": course.batch * course.accumulate,

@@ -102,6 +102,7 @@ def _trained(
         max_length=base.max_length,
         cut=_share_cut(base, found),
         lora=base.lora,
+        freeze=plan.freeze,
         weights=learning,
         all_weights=every,
         pos_weight=weight if plan.course.objective == "bce" else None,
@@ -123,6 +124,7 @@ def _base(plan: TrainPlan, wiring: Wiring, folder: Path) -> tuple[Base, str]:
         device=wiring.settings.encoder.device,
         max_length=plan.max_length,
         lora=plan.lora,
+        freeze=plan.freeze,
         seed=plan.course.seed,
     )
     return base, located.identity()
@@ -172,7 +174,7 @@ def _fingerprint(plan: TrainPlan, found: Lessons, identity: str) -> str:
     course: dict[str, Any] = asdict(plan.course)
     for name in ("max_minutes", "checkpoint_steps"):
         del course[name]
-    parts = [course, plan.max_length, plan.lora, identity, found.digest()]
+    parts = [course, plan.max_length, plan.lora, plan.freeze, identity, found.digest()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

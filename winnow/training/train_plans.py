@@ -22,8 +22,9 @@ class TrainPlan:
     judgements); `log`: judged answers as well, of one `collection` if named. `base`: hub id or folder of an
     encoder, a cross-encoder to go on with, or a causal language model. `dev`: files or folders to measure on
     meanwhile; without, a `dev_share` of the questions (at most `dev_most`) is kept back for that. `lora`:
-    rank of the adapters, 0 for none; None: 16 for a language model, none otherwise. `licence`: the data's,
-    for the model card. `restart` throws an unfinished training away.
+    rank of the adapters, 0 for none; None: 16 for a language model, none otherwise. `freeze`: so many of the
+    lowest layers, and the embeddings, do not learn. `licence`: the data's, for the model card. `restart`
+    throws an unfinished training away.
     """
 
     out: Path
@@ -38,6 +39,7 @@ class TrainPlan:
     dev_most: int = 500
     max_length: int | None = None
     lora: int | None = None
+    freeze: int = 0
     licence: str = ""
     restart: bool = False
 
@@ -51,6 +53,8 @@ class TrainPlan:
             raise BadInputError(f"the dev share lies from 0 to below 1, and is {self.dev_share}")
         if self.lora is not None and self.lora < 0:
             raise BadInputError(f"a rank is 0 or more, and is {self.lora}")
+        if self.freeze < 0:
+            raise BadInputError(f"0 layers or more are frozen, and not {self.freeze}")
 
     @property
     def workshop(self) -> Path:
@@ -91,6 +95,7 @@ class TrainReport:
     max_length: int
     cut: float
     lora: int
+    freeze: int
     weights: int
     all_weights: int
     pos_weight: float | None
