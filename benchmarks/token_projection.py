@@ -7,7 +7,7 @@ The encoder stays as it is: its token vectors of the first N passages and their 
 The projection begins as their principal components (Hotelling 1933) and is then trained so that a
 question's own passage has the best MaxSim (Khattab & Zaharia 2020) among passages that its dense vector
 finds and that do not hold its answer: cross entropy over 1 + 7. Everything is drawn with a fixed seed. What
-it brings, `winnow evaluate` measures with and without WINNOW_ENCODER__TOKEN_DIM (docs/evaluation.md).
+it brings, `winnow evaluate` measures with WINNOW_ENCODER__TOKEN_DIM=128 and 384 (docs/evaluation.md).
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600)
     chosen = parser.parse_args()
     torch.manual_seed(0)
-    encoder = load_encoder(device="cpu")
+    encoder = load_encoder(device="cpu", token_dim=384)
     found = material(load_dataset(chosen.set), encoder, chosen.passages)
     print(f"{len(found.own)} questions")
     projection = trained(found, chosen.dim, chosen.steps)

@@ -38,7 +38,9 @@ RANK_WEIGHT = 0.15
 SHARE_OF_BEST = 0.65
 # Below both of these the passages are about something else: the best sentence's similarity, and the share of
 # the question's words in one passage. docs/answers.md says how often right and wrong passages reach them.
+# Similarities are the token vectors' own: in the default encoder's as they are projected all are higher.
 SIMILARITY_FLOOR = 0.36
+PROJECTED_FLOOR = 0.45
 MANY_WORDS = 0.5
 # The same where words are all there is; in Chinese the share of the question's subject in one passage.
 WORDS_FLOOR = 0.17
@@ -69,7 +71,7 @@ class ExtractiveAnswerer:
     """
 
     name = NAME
-    fingerprint = f"{NAME}/2"
+    fingerprint = f"{NAME}/3"
 
     def __init__(
         self,
@@ -125,7 +127,7 @@ class ExtractiveAnswerer:
                 _blend(by_words, lowest if by_vectors is None else by_vectors, one.passage, len(candidates)),
             )
             for one, words, by_words, by_vectors in zip(found, terms, lexical, neural, strict=True)
-            if by_words > 0 or (by_vectors or 0) >= SIMILARITY_FLOOR
+            if by_words > 0 or (by_vectors or 0) >= (SIMILARITY_FLOOR if self._floor is None else self._floor)
         ], complaint
 
     def _related(

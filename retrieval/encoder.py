@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from retrieval.models import DEFAULT_MODEL, LocatedModel, locate
-from retrieval.projection import TokenProjection, load_projection
+from retrieval.projection import TokenProjection, chosen_projection
 from retrieval.prompts import Prompts, chosen_prompts, own_prompts
 from storage.errors import ModelError, SettingsError
 from storage.records import Usage
@@ -99,6 +99,11 @@ class Encoder:
     def token_dim(self) -> int | None:
         """The width of a token vector; None where there are no token vectors."""
         return self._projection.dim if self._projection else self._model.token_dim
+
+    @property
+    def projects_tokens(self) -> bool:
+        """Whether token vectors are shorter than the model makes them: similarities are on another scale."""
+        return self._projection is not None
 
     @property
     def max_tokens(self) -> int:
@@ -214,9 +219,10 @@ def load_encoder(
     """The encoder of a local path or hub id, which must be on this machine.
 
     A plain BERT with mean pooling (the embedded default is one) runs without importing transformers, which
-    costs seconds; everything else goes through sentence-transformers. A prompt of None is the model's own.
-    Raises ModelError, and SettingsError where `dim` is more than the model has, `token_dim` more than there
-    is a projection for, or a prompt too long.
+    costs seconds; everything else goes through sentence-transformers. A prompt of None is the model's own, a
+    `token_dim` of None the packaged projection's width, or the model's own where there is none. Raises
+    ModelError, and SettingsError where `dim` is more than the model has, no projection to `token_dim` is
+    known, or a prompt is too long.
     """
     located = locate(model)
     prompts = chosen_prompts(
@@ -231,7 +237,7 @@ def load_encoder(
             f"encoder.dim = {dim}, but the vectors of {located.name} have {forward.dim} dimensions",
             way_out="Leave encoder.dim out, or set it lower.",
         )
-    projection = None if token_dim is None else load_projection(located.identity(), token_dim)
+    projection = chosen_projection(located.identity(), forward.token_dim, token_dim)
     encoder = Encoder(located.identity(), forward, tokenizer, prompts=prompts, dim=dim, projection=projection)
     if encoder.max_tokens < forward.max_tokens // 2:
         raise SettingsError(

@@ -40,18 +40,25 @@ class TokenProjection:
         return normalised(tokens @ self._across)
 
 
-def load_projection(model: str, dim: int) -> TokenProjection:
-    """The packaged projection of a model's token vectors to `dim` dimensions.
+def chosen_projection(model: str, own: int | None, wanted: int | None) -> TokenProjection | None:
+    """What makes a model's token vectors `wanted` wide that are `own` wide; None where nothing need be done.
 
-    Raises SettingsError where there is none, and ModelError where its file is not the one that was published.
+    Without a wish (None) the model's packaged projection is taken, where there is one. Raises SettingsError
+    where none of that width is known, and ModelError where its file is not the one that was published.
     """
+    if wanted is None:
+        wanted = next((width for name, width in _PACKAGED if name == model), own)
+    return None if wanted == own or wanted is None else _packaged(model, wanted, own)
+
+
+def _packaged(model: str, dim: int, own: int | None) -> TokenProjection:
     from safetensors.numpy import load
 
     if (model, dim) not in _PACKAGED:
-        known = " or ".join(f"{width} for {name}" for name, width in _PACKAGED)
+        known = [f"{own}, its own", *(f"{width} for {name}" for name, width in _PACKAGED)]
         raise SettingsError(
             f"encoder.token_dim = {dim}, but no projection of {model} to {dim} dimensions is known",
-            way_out=f"Leave encoder.token_dim out, or use {known}.",
+            way_out=f"Leave encoder.token_dim out, or use {' or '.join(known if own else known[1:])}.",
         )
     name, published = _PACKAGED[model, dim]
     content = files("retrieval").joinpath("projections", name).read_bytes()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Collection as Container
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from secrets import token_hex
 from threading import RLock
 from typing import Any
 
@@ -14,6 +18,7 @@ from storage.conditions import Condition
 from storage.edge_errors import translated
 from storage.edge_filters import edge_filter
 from storage.edge_folder import CollectionFolder, Generation
+from storage.edge_graph import built_in_copy
 from storage.edge_layout import (
     GRAPH_PAYS_KB,
     field_index,
@@ -62,8 +67,8 @@ class EdgeCollection:
         tuning: Tuning,
     ) -> None:
         self.name = folder.name
-        self.fingerprint = built.fingerprint
-        self.generation = built.id
+        self._folder = folder
+        self._built = built
         self._shard = shard
         self._lock: CollectionLock | None = lock
         self._params = qdrant.SearchParams(exact=tuning.exact, hnsw_ef=tuning.hnsw_ef)
@@ -73,7 +78,7 @@ class EdgeCollection:
         self._unflushed = 0
         self._terms = 0
         self._writing = RLock()
-        self.room = Room(folder.shard(built.id))
+        self.room = Room(folder.shard(built))
 
     @classmethod
     def create(
@@ -91,7 +96,7 @@ class EdgeCollection:
             folder.refuse_existing()  # another process may have made it while this one waited
             built = Generation(fingerprint)
             with translated(folder.name):
-                shard = new_shard(folder.shard(built.id), fingerprint, tuning)
+                shard = new_shard(folder.shard(built), fingerprint, tuning)
             folder.publish(built)
             return cls(folder, shard, built, lock, tuning)
         except BaseException:
@@ -116,8 +121,16 @@ class EdgeCollection:
     ) -> EdgeCollection:
         """A generation of the collection, opened under a lock that is held. Raises StoreCorruptError."""
         with translated(folder.name, opening=True):
-            shard = qdrant.EdgeShard.load(str(folder.shard(built.id)))
+            shard = qdrant.EdgeShard.load(str(folder.shard(built)))
             return cls(folder, shard, built, lock, tuning)
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        return self._built.fingerprint
+
+    @property
+    def generation(self) -> str:
+        return self._built.id
 
     def search(self, legs: Sequence[Leg], limit: int, where: Condition | None = None) -> list[list[Hit]]:
         """All legs in one `query_batch`."""
@@ -177,25 +190,71 @@ class EdgeCollection:
         return self._count(_DENSE) * self.fingerprint.dim * 4 >= self._graph_pays_bytes
 
     def optimize(self) -> bool:
-        """Move terms from memory to disk, and build the graph where a segment is large enough for one.
+        """Move terms from memory to disk; True where anything was done.
 
-        True where anything was done; nothing is, and the log says so, where the disk has no room for it. A
-        graph of 100,000 passages takes minutes. The engine's binding holds the interpreter's lock meanwhile:
-        nothing else of this process goes on, no search either.
+        Nothing is, and the log says so, where the disk has no room for it. Where a segment is large enough
+        for a graph the engine builds that too, and this process does nothing else meanwhile: see
+        `build_graph`.
         """
         with self._writing, translated(self.name):
             self.flush()
             self._terms = 0
-            if not self.room.has(size := self.room.size()):
-                _log.warning(
-                    "%r stays as it is: the disk has no room to write its %d MB anew; searches are slower so",
-                    self.name,
-                    size >> 20,
-                )
-                return False
-            done = self._shard.optimize()
+            done = self._has_room(times=1) and self._shard.optimize()
         give_back_free_memory()
         return done
+
+    def build_graph(self) -> bool:
+        """See `storage.store.CollectionStore.build_graph`. Searches go on meanwhile; what writes waits."""
+        place = self._folder.path / f"shard-{token_hex(4)}"
+        with self._writing, self._beside():
+            self.flush()
+            if not self._has_room(times=2) or not built_in_copy(self._folder.shard(self._built), place):
+                return False
+            self._move(replace(self._built, place=place.name))
+        give_back_free_memory()
+        return True
+
+    @contextmanager
+    def _beside(self) -> Iterator[None]:
+        """While nobody else builds beside this generation: they would take a copy of it for a leftover."""
+        draft = self._folder.draft()
+        if draft is not None and draft.id == self.generation:
+            yield  # this is what is being built, under the lock for it
+            return
+        lock = self._folder.rebuild_lock()
+        lock.acquire(PATIENCE_S)
+        try:
+            self._folder.remove_strays()
+            yield
+        finally:
+            lock.release()
+
+    def _has_room(self, *, times: int) -> bool:
+        """Whether the disk has room to write the shard so many times more."""
+        size = self.room.size()
+        if self.room.has(size * times):
+            return True
+        _log.warning(
+            "%r stays as it is: the disk has no room to write its %d MB anew; searches are slower so",
+            self.name,
+            size * times >> 20,
+        )
+        return False
+
+    def _move(self, built: Generation) -> None:
+        """Go on in another folder, which holds the same passages. The one before is deleted."""
+        before, place = self._folder.shard(self._built), self._folder.shard(built)
+        try:
+            with translated(self.name, opening=True):
+                shard = qdrant.EdgeShard.load(str(place))
+            self._folder.move(built)
+        except BaseException:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        # not closed: a search on another thread may hold the old one still; it ends with its last user
+        self._shard, self._built = shard, built
+        self._terms, self.room = 0, replace(self.room, folder=place)
+        shutil.rmtree(before, ignore_errors=True)
 
     def max_sim(self, query: Floats, chunk_ids: Sequence[str]) -> dict[str, float]:
         """MaxSim inside the engine: an exact scan of the given passages' multivectors."""

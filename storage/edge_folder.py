@@ -1,7 +1,8 @@
 """The folder of an embedded collection: which shard is in use, which is being built, what was left behind.
 
     NAME/fingerprint.json   makes the collection exist, and says which shard is in use
-    NAME/shard/             the first one; later ones are shard-GENERATION/
+    NAME/shard/             the first one; later ones are shard-GENERATION/, one whose graph was built
+                            has another name yet
     NAME/rebuild.json       the fingerprint of a shard that is being built beside; renaming it over
                             fingerprint.json is the whole swap
 
@@ -22,16 +23,20 @@ from storage.locks import CollectionLock
 from storage.store import Fingerprint
 
 _CURRENT, _DRAFT = "fingerprint.json", "rebuild.json"
-_GENERATION = "generation"
+_GENERATION, _PLACE = "generation", "place"
 _OURS = ("fingerprint.", "rebuild.", "shard", "lock", "holder.json")
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A shard and what it was built with; `id` is empty for a collection's first."""
+    """A shard and what it was built with; `id` is empty for a collection's first.
+
+    `place` is the name of the shard's folder, where it is not what `id` makes it.
+    """
 
     fingerprint: Fingerprint
     id: str = ""
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +74,9 @@ class CollectionFolder:
                 f"the collection {self.name!r} exists already", way_out="Open it, or choose another name."
             )
 
-    def shard(self, generation: str) -> Path:
-        return self.path / (f"shard-{generation}" if generation else "shard")
+    def shard(self, generation: Generation) -> Path:
+        made = f"shard-{generation.id}" if generation.id else "shard"
+        return self.path / (generation.place or made)
 
     def current(self) -> Generation:
         """The generation in use. Raises StoreCorruptError, FingerprintMismatchError (a newer winnow's)."""
@@ -97,6 +103,14 @@ class CollectionFolder:
         """This generation, whose shard is made, is being built."""
         _write_atomically(self.path / _DRAFT, generation)
 
+    def move(self, generation: Generation) -> None:
+        """This generation, in use or being built, has its shard in another place from now on."""
+        draft = self.draft()
+        if draft is not None and draft.id == generation.id:
+            self.announce(generation)
+        else:
+            self.publish(generation)
+
     def swap(self) -> None:
         """The generation that was being built is the one in use from now on: one atomic rename."""
         os.replace(self.path / _DRAFT, self.path / _CURRENT)  # noqa: PTH105 - this name says it must be atomic
@@ -107,7 +121,7 @@ class CollectionFolder:
 
     def strays(self) -> Iterator[Path]:
         """Shards that are neither in use nor being built."""
-        named = {self.shard(found.id) for found in (self._readable(), self.draft()) if found}
+        named = {self.shard(found) for found in (self._readable(), self.draft()) if found}
         if self.exists and self._readable() is None:
             return  # nobody can say which of them was in use
         yield from sorted(path for path in self.path.glob("shard*") if path not in named)
@@ -137,12 +151,15 @@ class CollectionFolder:
 
 def _read(path: Path) -> Generation:
     values = json.loads(path.read_text(encoding="utf-8"))
-    generation = values.pop(_GENERATION, "")
-    return Generation(Fingerprint.from_dict(values), str(generation))
+    generation, place = values.pop(_GENERATION, ""), values.pop(_PLACE, "")
+    if place != Path(place).name:
+        raise ValueError(f"{place!r} is no name of a folder")
+    return Generation(Fingerprint.from_dict(values), str(generation), place)
 
 
 def _write_atomically(path: Path, generation: Generation) -> None:
-    values = {**generation.fingerprint.to_dict(), **({_GENERATION: generation.id} if generation.id else {})}
+    named = {_GENERATION: generation.id, _PLACE: generation.place}
+    values = generation.fingerprint.to_dict() | {key: value for key, value in named.items() if value}
     draft = path.with_suffix(".draft")
     with draft.open("w", encoding="utf-8") as stream:
         stream.write(json.dumps(values, indent=2))

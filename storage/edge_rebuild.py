@@ -108,7 +108,7 @@ def _described(folder: CollectionFolder) -> list[str]:
         return []
     found = [f"{path.name}: {_why(folder)}" for path in folder.strays()]
     if draft is not None:
-        found.append(f"{folder.shard(draft.id).name}: a re-index that was cut off; --reindex goes on with it")
+        found.append(f"{folder.shard(draft).name}: a re-index that was cut off; --reindex goes on with it")
     if not folder.exists and not found and not folder.foreign:
         found.append("an empty folder")
     return found
@@ -162,6 +162,6 @@ def _begun(
         folder.remove_strays()
     built = Generation(fingerprint, token_hex(4))
     with translated(folder.name):
-        shard = new_shard(folder.shard(built.id), fingerprint, tuning)
+        shard = new_shard(folder.shard(built), fingerprint, tuning)
     folder.announce(built)
     return EdgeCollection(folder, shard, built, lock, tuning)

@@ -109,7 +109,7 @@ class ServerCollection:
         """Never: a server builds its graph by itself, in the background."""
         return False
 
-    def optimize(self) -> bool:
+    def build_graph(self) -> bool:
         return False
 
     def max_sim(self, query: Floats, chunk_ids: Sequence[str]) -> dict[str, float]:

@@ -190,8 +190,11 @@ class CollectionStore(Searcher, Writer, TokenScorer, Reader, Neighbourhood, Prot
         """Whether a graph of the dense vectors is worth building now; never where the engine sees to it."""
         ...
 
-    def optimize(self) -> bool:
-        """Build the graph, which takes minutes; True where anything was done."""
+    def build_graph(self) -> bool:
+        """Build the graph, which takes minutes; True where anything was done.
+
+        Raises StoreError where it failed: the collection is then what it was.
+        """
         ...
 
     def close(self) -> None:

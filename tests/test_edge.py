@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storage.edge import EdgeStores
+from storage.edge import EdgeCollection, EdgeStores
 from storage.edge_errors import translated
+from storage.edge_graph import built_in_copy
 from storage.errors import BadInputError, NotFoundError, StoreCorruptError, StoreError, StoreLockedError
 from storage.locks import CollectionLock
 from storage.records import Chunk
@@ -36,6 +38,14 @@ def _point(n: int) -> Point:
     )
     vectors = np.eye(4, dtype=np.float32)
     return Point(chunk, SparseVector((n,), (1.0,)), vectors[n % 4], vectors[: n % 3 + 1])
+
+
+def _found(collection: EdgeCollection) -> list[str]:
+    """Three passages that a word each finds."""
+    words = SparseVector((17, 300, 5), (3.0, 2.0, 1.0))
+    [hits] = collection.search([Leg(LEXICAL, words)], limit=5)
+    assert len(hits) == 3
+    return [hit.chunk.id for hit in hits]
 
 
 def test_a_second_opener_is_told_who_holds_the_collection(tmp_path: Path) -> None:
@@ -168,10 +178,63 @@ def test_without_room_to_write_it_anew_a_collection_stays_as_it_is(
         assert not replace(enough, reserve=0).has(1 << 60)
         collection.room = replace(enough, reserve=1 << 60)
         assert not collection.optimize()
-        assert "no room" in caplog.text
+        assert not collection.build_graph()
+        assert caplog.text.count("no room") == 2
         assert collection.count() == 399
         collection.room = enough
         assert collection.optimize()
+
+
+def test_searches_go_on_while_the_graph_is_built(tmp_path: Path) -> None:
+    """It is built in a copy by another process, which then takes the place of the old one."""
+    stores = EdgeStores(tmp_path, tuning=Tuning(indexing_threshold_kb=1))
+    with closing(stores.create("a", PRINT)) as collection, ThreadPoolExecutor(1) as aside:
+        collection.upsert([_point(n) for n in range(1, 400)])
+        before = _found(collection)
+        building, answered = aside.submit(collection.build_graph), 0
+        while not building.done():
+            assert _found(collection) == before
+            answered += 1
+        assert building.result()
+        assert answered > 0
+        collection.upsert([_point(400)])
+        assert (collection.count(), _found(collection)) == (400, before)
+    with closing(stores.open("a")) as again:
+        assert (again.count(), _found(again), again.generation) == (400, before, "")
+    assert [path.name for path in (tmp_path / "a").glob("shard*")] != ["shard"]
+    assert len(list((tmp_path / "a").glob("shard*"))) == 1
+    assert "a" not in stores.leftovers()
+
+
+def test_a_graph_that_cannot_be_built_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    """A process that dies is said to have died, and its copy is gone."""
+    (tmp_path / "no shard").mkdir()
+    with pytest.raises(StoreError, match="ended with code 1"):
+        built_in_copy(tmp_path / "no shard", tmp_path / "copy")
+    with pytest.raises(StoreError, match="cannot be copied"):
+        built_in_copy(tmp_path / "nothing", tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+def test_no_graph_while_somebody_re_indexes(tmp_path: Path) -> None:
+    """What is built beside would take the copy for a leftover; what is being built may have a graph."""
+    stores = EdgeStores(tmp_path, patience_s=0.1, tuning=Tuning(indexing_threshold_kb=1))
+    with closing(stores.create("a", PRINT)) as collection, stores.rebuild("a", PRINT) as rebuild:
+        points = [_point(n) for n in range(1, 400)]
+        collection.upsert(points)
+        with pytest.raises(StoreLockedError):
+            collection.build_graph()
+        rebuild.store.upsert(points)
+        assert rebuild.store.build_graph()
+        new = rebuild.finish(collection)
+        assert _found(new) == _found(collection)
+        new.close()
+    with closing(stores.open("a")) as again:
+        assert again.count() == 399
+        assert again.generation
+    assert "a" in stores.leftovers(), "the old one, until somebody sweeps"
+    stores.sweep("a")
+    assert len(list((tmp_path / "a").glob("shard*"))) == 1
 
 
 @pytest.mark.slow

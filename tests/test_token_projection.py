@@ -1,4 +1,4 @@
-"""Token vectors in fewer dimensions: `encoder.token_dim`."""
+"""Token vectors in fewer dimensions: the default encoder's, unless `encoder.token_dim` says otherwise."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ PASSAGES = [
 
 @pytest.fixture(scope="module")
 def whole() -> Encoder:
-    return load_encoder(device="cpu")
+    return load_encoder(device="cpu", token_dim=384)
 
 
 @pytest.fixture(scope="module")
 def short() -> Encoder:
-    return load_encoder(device="cpu", token_dim=128)
+    return load_encoder(device="cpu")
 
 
 def test_only_token_vectors_become_shorter(whole: Encoder, short: Encoder) -> None:
@@ -54,15 +54,16 @@ def test_max_sim_says_nearly_the_same(whole: Encoder, short: Encoder) -> None:
 
 
 def test_the_width_is_in_the_name(whole: Encoder, short: Encoder) -> None:
-    """A collection of other token vectors is another one."""
+    """A collection of other token vectors is another one; the model's own width goes without saying."""
     assert short.id == f"{whole.id} token_dim=128"
+    assert short.id == load_encoder(device="cpu", token_dim=128).id
 
 
 def test_what_has_no_projection_is_said(tmp_path: Path) -> None:
     """Another width, or another model: an error of the settings, with the way out."""
     with pytest.raises(SettingsError, match="to 96 dimensions") as error:
         load_encoder(device="cpu", token_dim=96)
-    assert "128 for sentence-transformers/all-MiniLM-L6-v2" in str(error.value.way_out)
+    assert "384, its own or 128 for sentence-transformers/all-MiniLM-L6-v2" in str(error.value.way_out)
     with pytest.raises(SettingsError, match="no projection of"):
         load_encoder(str(tiny_models.bert_encoder(tmp_path / "m")), device="cpu", token_dim=128)
 
@@ -72,15 +73,15 @@ def test_a_collection_with_short_token_vectors_is_asked_as_any_other(tmp_path: P
     (tmp_path / "notes").mkdir()
     for number, text in enumerate(PASSAGES):
         (tmp_path / "notes" / f"{number}.txt").write_text(text)
-    settings = Settings.load(data_dir=tmp_path / "data", encoder={"token_dim": 128})
-    with RAGPipeline.from_settings(settings) as pipeline:
+    with RAGPipeline.from_settings(Settings.load(data_dir=tmp_path / "data")) as pipeline:
         pipeline.ingest(tmp_path / "notes")
         assert pipeline.wiring.collection().fingerprint.token_dim == 128
         answer = pipeline.ask(QUESTION)
         assert answer.final[0].text == PASSAGES[0]
         assert {stage.status for stage in answer.stages} == {"ok"}
+    whole = Settings.load(data_dir=tmp_path / "data", encoder={"token_dim": 384})
     with (
-        RAGPipeline.from_settings(Settings.load(data_dir=tmp_path / "data")) as pipeline,
+        RAGPipeline.from_settings(whole) as pipeline,
         pytest.raises(WinnowError, match="token_dim=128"),
     ):
         pipeline.ask(QUESTION)

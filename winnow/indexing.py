@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from storage.errors import StoreError
+
 if TYPE_CHECKING:
     from ingest.report import Progress
     from storage.store import CollectionStore
@@ -16,8 +18,8 @@ _log = logging.getLogger(__name__)
 def build_where_it_pays(store: CollectionStore, progress: Callable[[Progress], None] | None = None) -> bool:
     """Build the graph of a collection that has grown beyond a quick scan; True where anything was built.
 
-    It takes minutes (some 255 s for 100,000 passages on two busy cores), in which this process does nothing
-    else: see `storage.edge_collection.EdgeCollection.optimize`.
+    It takes minutes (some 255 s for 100,000 passages on two busy cores). What was ingested is there without
+    it: where it fails, the log says so, and searches scan on.
     """
     if not store.graph_pays():
         return False
@@ -25,7 +27,11 @@ def build_where_it_pays(store: CollectionStore, progress: Callable[[Progress], N
     _log.info("building the graph of %r: %d passages, minutes", store.name, passages)
     if progress is not None:
         progress(_said(passages))
-    return store.optimize()
+    try:
+        return store.build_graph()
+    except StoreError as error:
+        _log.warning("%r has no graph, searches are slower so: %s", store.name, error)
+        return False
 
 
 def _said(passages: int) -> Progress:

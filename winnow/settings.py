@@ -74,9 +74,9 @@ class EncoderSettings(_Section):
     """The dense encoder: a hub id (`NAME@COMMIT` pins a revision) or a local folder, run on `device`.
 
     `provider = "openai"` sends all texts to the embeddings endpoint at `base_url` instead, whose `model`
-    reads `max_tokens`. `dim` shortens the vectors, for models trained so; `token_dim = 128` projects the
-    default model's token vectors to a third of their width. A prompt replaces what the model wants before a
-    question or a passage; an empty one leaves it out.
+    reads `max_tokens`. `dim` shortens the vectors, for models trained so. The default model's token vectors
+    are projected to 128 dimensions; `token_dim = 384` leaves them as they are. A prompt replaces what the
+    model wants before a question or a passage; an empty one leaves it out.
     """
 
     provider: Literal["local", "openai"] = "local"

@@ -248,9 +248,10 @@ class Wiring:
 
     def _answerer(self, store: TokenScorer, name: str) -> Generator:
         if name == "extractive":
-            from generation.extractive import ExtractiveAnswerer
+            from generation.extractive import PROJECTED_FLOOR, SIMILARITY_FLOOR, ExtractiveAnswerer
 
-            return ExtractiveAnswerer(self.encoder, store, self.lexical)
+            floor = PROJECTED_FLOOR if self.encoder.projects_tokens else SIMILARITY_FLOOR
+            return ExtractiveAnswerer(self.encoder, store, self.lexical, floor=floor)
         if name != "openai":
             raise BadInputError(f"there is no answerer {name!r}", way_out="There are: extractive, openai.")
         from generation.chat_answerer import ChatAnswerer
