@@ -20,11 +20,12 @@ TEXTS = [
 ]
 
 
-def test_vectors_equal_those_of_sentence_transformers(encoder: Encoder) -> None:
+def test_vectors_equal_those_of_sentence_transformers() -> None:
     """The light forward pass computes what sentence-transformers computes, dense and token vectors alike."""
     from retrieval.sentence_transformer import SentenceTransformerModel
 
     reference = SentenceTransformerModel.load(locate(DEFAULT_MODEL).folder, device="cpu")
+    encoder = load_encoder(device="cpu", token_dim=reference.token_dim)
     ours, theirs = encoder.encode_passages(TEXTS, tokens=True), reference.encode(TEXTS, tokens=True)
     for mine, other in zip(ours, theirs, strict=True):
         assert mine.truncated == other.truncated

@@ -41,7 +41,7 @@ def _chunk(text: str, legible: bool = True) -> Chunk:
 def collection(tmp_path: Path, encoder: Encoder, lexical: LexicalEncoder) -> Iterator[EdgeCollection]:
     """A small bilingual collection."""
     store = EdgeStores(tmp_path).create(
-        "both", Fingerprint(encoder.id, encoder.dim, "none", lexical.id, encoder.dim)
+        "both", Fingerprint(encoder.id, encoder.dim, "none", lexical.id, encoder.token_dim)
     )
     points = []
     for text in PASSAGES:
