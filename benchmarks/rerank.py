@@ -28,7 +28,8 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rerank.chain import Chain
-from rerank.cross_models import PairModel, load_pair_model
+from rerank.cross_loading import load_pair_model
+from rerank.cross_models import PairModel
 from rerank.heap import calls_of
 from rerank.parts import RerankParts
 from rerank.spec import Spec

@@ -174,7 +174,7 @@ def serve_plainly(data: Path) -> None:
 def unshared(pipeline: RAGPipeline) -> Callable[[], CrossEncoder]:
     """Makes cross-encoders of the same weights, each with passes of its own."""
     from rerank.cross_encoder import CrossEncoder
-    from rerank.cross_models import load_pair_model
+    from rerank.cross_loading import load_pair_model
 
     parts = pipeline.wiring.rerank_parts(None)
     model = load_pair_model(Path(parts.cross_encoder), device=parts.device)

@@ -96,7 +96,7 @@ class CrossEncoder:
 
             model = load_onnx_model(folder, parts.exported, max_length=chosen.max_length)
         else:
-            from rerank.cross_models import load_pair_model
+            from rerank.cross_loading import load_pair_model
 
             model = load_pair_model(
                 folder,

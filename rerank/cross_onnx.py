@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from rerank.cross_models import Classifier, PairModel, as_log_odds, load_pair_model
+from rerank.cross_loading import load_pair_model
+from rerank.cross_models import Classifier, PairModel, as_log_odds
 from storage.errors import MissingDependencyError, ModelError, SettingsError
 from storage.vectors import Floats
 

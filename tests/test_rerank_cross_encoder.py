@@ -17,7 +17,8 @@ import torch
 from rerank.budget import Budget
 from rerank.chain import Chain
 from rerank.cross_encoder import CrossEncoder
-from rerank.cross_models import PairModel, load_pair_model
+from rerank.cross_loading import load_pair_model
+from rerank.cross_models import PairModel
 from rerank.cross_windows import cut, shortened_to
 from rerank.parts import RerankParts
 from rerank.spec import Spec

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from rerank.budget import Budget
 from rerank.chain import Chain, Link
 from rerank.cross_encoder import CrossEncoder
-from rerank.cross_models import PairModel, load_pair_model
+from rerank.cross_loading import load_pair_model
+from rerank.cross_models import PairModel
 from rerank.cross_passes import Passes, Row
 from storage.records import Candidate
 from storage.vectors import Floats

@@ -17,7 +17,8 @@ import httpx2
 import pytest
 
 from rerank.cross_encoder import CrossEncoder
-from rerank.cross_models import PairModel, load_pair_model
+from rerank.cross_loading import load_pair_model
+from rerank.cross_models import PairModel
 from storage.records import Candidate, Generation, Outcome, Retrieval
 from storage.vectors import Floats
 from tests import tiny_models
