@@ -17,9 +17,10 @@ import yaml
 from check_jsonschema import main as check_jsonschema
 from click.testing import CliRunner
 
+from winnow.sections import ServerSettings
 from winnow.server.security import Access
 from winnow.server.tokens import TokenBook
-from winnow.settings import PREFIX, ServerSettings, Settings
+from winnow.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
 COMPOSE = ROOT / "docker-compose.yml"

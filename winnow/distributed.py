@@ -6,7 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from storage.errors import SettingsError
-from winnow.settings import LlmSettings, RerankSettings, Settings
+from winnow.sections import LlmSettings, RerankSettings
+from winnow.settings import Settings
 
 if TYPE_CHECKING:
     from ingest.ray_engine import Parts, RayEngine

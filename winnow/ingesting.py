@@ -14,7 +14,7 @@ from winnow.indexing import build_where_it_pays
 if TYPE_CHECKING:
     from ingest.loaders.base import Columns
     from ingest.report import IngestReport, Progress
-    from winnow.settings import EngineName
+    from winnow.sections import EngineName
     from winnow.wiring import Wiring
 
 

@@ -7,14 +7,8 @@ from dataclasses import dataclass
 
 from rerank.spec import Spec
 from storage.errors import BadInputError, ModelError
-from winnow.settings import (
-    PROFILES,
-    AnswerSettings,
-    EncoderSettings,
-    LlmSettings,
-    RerankSettings,
-    Settings,
-)
+from winnow.sections import AnswerSettings, EncoderSettings, LlmSettings, RerankSettings
+from winnow.settings import PROFILES, Settings
 
 # About what fetching them brings; of other models only the size of what is here is known.
 _BYTES = {

@@ -22,7 +22,8 @@ from winnow import asking, portal
 from winnow.asking import SearchResult, Stages
 from winnow.choices import AskChoices, SearchChoices
 from winnow.conversation import Conversation, conversation
-from winnow.settings import EngineName, Settings
+from winnow.sections import EngineName
+from winnow.settings import Settings
 from winnow.wiring import Wiring, ready_chain
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider as OwnProvider
     from opentelemetry.trace import Span, Tracer
 
-    from winnow.settings import TracingSettings
+    from winnow.sections import TracingSettings
 
 # A collector that does not answer shall not keep a person waiting at the end of a command.
 _EXPORT_TIMEOUT_S = 3

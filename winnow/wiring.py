@@ -20,7 +20,8 @@ from winnow import making, portal
 from winnow.asking import Stages
 from winnow.choices import AskChoices
 from winnow.open_collections import OpenCollections
-from winnow.settings import EngineName, RetrievalSettings, Settings
+from winnow.sections import EngineName, RetrievalSettings
+from winnow.settings import Settings
 
 if TYPE_CHECKING:
     from generation.base import Generator

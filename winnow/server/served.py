@@ -17,6 +17,7 @@ from winnow.server.work import EventStream, watched
 
 if TYPE_CHECKING:
     from winnow.pipeline import RAGPipeline
+    from winnow.sections import ServerSettings
     from winnow.server.comparisons import Comparisons
     from winnow.server.errors import Problems
     from winnow.server.jobs import Jobs
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from winnow.server.sessions import Sessions
     from winnow.server.uploads import UploadArea
     from winnow.server.warmth import Warmth
-    from winnow.settings import ServerSettings
 
 T = TypeVar("T")
 
