@@ -42,12 +42,12 @@ def scores(ranking: Ranking) -> dict[str, float]:
 
 
 def test_each_list_is_divided_by_its_best_and_the_scale_is_the_first_members() -> None:
-    """0.8 · (member / its best + 0.3 dense / its best + 0.3 lexical / its best) / 1.6, by hand."""
+    """0.8 · (member / its best + 0.5 dense / its best + 0.5 lexical / its best) / 2, by hand."""
     given = [candidate("a", dense=0.5, lexical=4), candidate("b", dense=0.25, lexical=8), candidate("c")]
     ranking = fused(given, {"a": 0.8, "b": 0.6, "c": 0.4})
     # c was found by neither leg: it gets what the worst one got there
-    by_hand = {"a": 1 + 0.3 + 0.15, "b": 0.75 + 0.15 + 0.3, "c": 0.5 + 0.15 + 0.15}
-    assert scores(ranking) == pytest.approx({name: 0.8 * s / 1.6 for name, s in by_hand.items()})
+    by_hand = {"a": 1 + 0.5 + 0.25, "b": 0.75 + 0.25 + 0.5, "c": 0.5 + 0.25 + 0.25}
+    assert scores(ranking) == pytest.approx({name: 0.8 * s / 2 for name, s in by_hand.items()})
     assert [one.id for one in ranking.candidates] == ["a", "b", "c"]
     assert ranking.outcomes[-1] == Outcome("fusion")
 
@@ -56,7 +56,7 @@ def test_a_leg_that_did_not_search_takes_no_part() -> None:
     """Dense retrieval alone: the member and the dense leg decide, and nothing is amiss."""
     given = [candidate("a", dense=0.2), candidate("b", dense=0.4)]
     ranking = fused(given, {"a": 0.9, "b": 0.8})
-    assert scores(ranking) == pytest.approx({"a": 0.9 * (1 + 0.15) / 1.3, "b": 0.9 * (0.8 / 0.9 + 0.3) / 1.3})
+    assert scores(ranking) == pytest.approx({"a": 0.9 * (1 + 0.25) / 1.5, "b": 0.9 * (0.8 / 0.9 + 0.5) / 1.5})
     assert [one.id for one in ranking.candidates] == ["b", "a"]
     assert ranking.outcomes[-1].status == "ok"
 
