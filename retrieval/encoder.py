@@ -116,12 +116,14 @@ class Encoder:
 
     def legibility(self, text: str) -> float:
         """The share (0 to 1) of the text's visible characters that the tokenizer can represent; 0 of none."""
-        visible = sum(not character.isspace() for character in text)
+        visible = sum(map(len, text.split()))
         if visible == 0:
             return 0.0
         if self._unknown is None:
             return 1.0
         encoded = self._tokenizer.encode(text, add_special_tokens=False)
+        if self._unknown not in encoded.ids:
+            return 1.0
         lost = sum(
             end - start
             for token, (start, end) in zip(encoded.ids, encoded.offsets, strict=True)

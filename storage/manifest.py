@@ -225,6 +225,8 @@ class Manifest:
 
     def _with_chunks(self, connection: Connection, documents: Select[Any]) -> list[DocumentRow]:
         found = connection.execute(documents).all()
+        if not found:  # most files of a first run: nobody knows them
+            return []
         chunks = _chunk_ids(connection, self._collection, [row.id for row in found])
         return [_document(row, tuple(chunks.get(row.id, ()))) for row in found]
 
