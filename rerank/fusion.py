@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import anyio
@@ -27,7 +27,8 @@ _LEGS = ("dense", "lexical")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FusionOptions:
-    """`of`: specs, separated by `;`, each with weight 1. `dense`, `lexical`: the weights of the legs.
+    """`of`: specs, separated by `;`, each with weight 1. `dense`, `lexical`: the weights of the legs; one
+    that searched alone counts half.
 
     `retrieval`: the weight of the order that comes in (`rrf`), or of retrieval's scores (`max`, `zscore`).
     `k`: of `rrf`.
@@ -131,8 +132,11 @@ class Fusion:
         return [scale * score for score in _summed(candidates, usable, _by_best)], outcome
 
     def _incoming(self, candidates: Sequence[Candidate]) -> list[_List]:
-        """The lists that the candidates bring. A leg that did not search is none."""
-        found = [_brought(candidates, leg, getattr(self._options, leg)) for leg in _LEGS]
+        """The lists that the candidates bring: a leg that did not search is none, the other counts half."""
+        legs = [_brought(candidates, leg, getattr(self._options, leg)) for leg in _LEGS]
+        found = [one for one in legs if one.ranks]
+        if len(found) == 1:  # docs/evaluation.md
+            found = [replace(found[0], weight=found[0].weight / 2)]
         places = {candidate.id: place for place, candidate in enumerate(candidates, start=1)}
         scores = _brought(candidates, "retrieval", 1).scores
         found.append(_List("retrieval", self._options.retrieval, places, scores))
