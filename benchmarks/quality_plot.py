@@ -34,7 +34,7 @@ from winnow.settings import Settings
 from winnow.wiring import Wiring
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "quality.svg"
-DELAY_S, NOISE, BIAS = 0.1, 0.7, 1.0
+DELAY_S, NOISE, BIAS = 0.1, 1.5, 1.0
 PRICE = {"prompt": 0.15, "completion": 0.60}
 LOCAL = ("none", "late-interaction", "fusion")
 TRAINED = ("cross-encoder(model={model})", "fusion:20,cross-encoder(model={model})")
@@ -89,7 +89,7 @@ def rows(folder: Path, questions: int, model: Path | None, data_dir: Path) -> Se
             data_dir=data_dir,
             llm={"base_url": endpoint.url, "model": "simulated", "prices": {"simulated": PRICE}},
         )
-        plan = Plan(dataset=dataset, retrieve=["hybrid"], rerank=[*LOCAL, *trained, *SIMULATED])
+        plan = Plan(dataset=dataset, retrieve=["hybrid"], rerank=[*LOCAL, *trained, *SIMULATED], fresh=True)
         with Wiring(settings) as wiring:
             return evaluate(plan, wiring).rows
 

@@ -17,9 +17,11 @@ from storage.errors import BadInputError
 from storage.records import Candidate, Citation, Generation, Outcome, Ranking, Usage
 from storage.store import TokenScorer
 from storage.vectors import Encoding
+from tests.endpoint import Endpoint
 from winnow.evaluation import Evaluation, Plan, evaluate, load_dataset, read_run
 from winnow.evaluation.fingerprints import rerank_key
 from winnow.settings import Settings
+from winnow.wiring import Wiring
 
 WORDS = ["flood", "fire", "storm", "quake", "drought", "frost"]
 
@@ -109,7 +111,7 @@ class Parts:
         self.lexical = LexicalEncoder.load()
         self.by_id = reranker or ById()
 
-    def reranker(self, store: TokenScorer, rerank: str) -> Reranker:
+    def reranker(self, store: TokenScorer, rerank: str, *, remembering: bool) -> Reranker:
         return self.by_id
 
     def generator(self, store: TokenScorer, answerer: str | None) -> Echo:
@@ -167,6 +169,18 @@ def test_the_whole_list_is_reranked_and_counted(folder: Path, tmp_path: Path) ->
     assert (row.usage.calls, row.usage.cost) == (3, pytest.approx(0.03))
     # by name: a first for all; "storm" finds b (grade 1) at 2 and d (grade 2) at 4
     assert row.metrics["MRR@10"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
+
+
+def test_a_row_costs_what_it_would_cost_alone(folder: Path, tmp_path: Path) -> None:
+    """Verdicts that another row paid for are paid again: a cascade would look free beside its part."""
+    with Endpoint() as endpoint:
+        endpoint.reply = "5"
+        settings = Settings.load(data_dir=tmp_path / "data", llm={"base_url": endpoint.url})
+        specs = ["setwise", "none:9,setwise"]
+        plan = Plan(dataset=load_dataset(folder), retrieve=["lexical"], rerank=specs)
+        with Wiring(settings) as wiring:
+            alone, again = evaluate(plan, wiring).rows
+    assert alone.usage.calls == again.usage.calls > 0
 
 
 def test_a_second_strategy_costs_only_itself(folder: Path, tmp_path: Path) -> None:

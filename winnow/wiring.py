@@ -165,19 +165,37 @@ class Wiring:
             exact=bool(choices.get("exact")),
         )
 
-    def reranker(self, store: TokenScorer, rerank: str | Reranker, *, top_k: int | None = None) -> Chain:
-        """The chain of a spec over a collection's token vectors, or the ready reranker, checked."""
+    def reranker(
+        self,
+        store: TokenScorer,
+        rerank: str | Reranker,
+        *,
+        top_k: int | None = None,
+        remembering: bool = True,
+    ) -> Chain:
+        """The chain of a spec over a collection's token vectors, or the ready reranker, checked.
+
+        Without `remembering` the score cache is neither read nor written.
+        """
         from rerank.spec import Spec
 
         if not isinstance(rerank, str):
             return ready_chain(rerank, self.settings)
-        return self.chain(Spec.parse(rerank, top_k=top_k), store)
+        return self.chain(Spec.parse(rerank, top_k=top_k), store, remembering=remembering)
 
-    def chain(self, spec: Spec, store: TokenScorer, *, ready: Mapping[str, Reranker] | None = None) -> Chain:
+    def chain(
+        self,
+        spec: Spec,
+        store: TokenScorer,
+        *,
+        ready: Mapping[str, Reranker] | None = None,
+        remembering: bool = True,
+    ) -> Chain:
         """The chain of a spec; `ready` stages, by name, are taken as they are."""
         from rerank.chain import Chain
 
-        return Chain.load(spec, self.rerank_parts(store), ready=ready)
+        parts = self.rerank_parts(store)
+        return Chain.load(spec, parts if remembering else replace(parts, cache=None), ready=ready)
 
     def conditions(self) -> dict[str, str]:
         """What a rerank stage's result depends on beside its options: models, endpoint, templates."""

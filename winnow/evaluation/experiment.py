@@ -108,7 +108,8 @@ class _Measurement:
         return Strategy(
             label=label,
             key=lambda source: fingerprints.rerank_key(source, spec, self.wiring.settings),
-            reranker=None if keeps else self.wiring.reranker(self.ground.vectors, label),
+            # without remembered verdicts: a row takes the time and the money that it would take alone
+            reranker=None if keeps else self.wiring.reranker(self.ground.vectors, label, remembering=False),
             cache=self.ground.cache,
             warm=self.warm,
             encoding_s=self.ground.encoding_s,
