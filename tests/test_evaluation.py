@@ -176,7 +176,7 @@ def test_a_row_costs_what_it_would_cost_alone(folder: Path, tmp_path: Path) -> N
     with Endpoint() as endpoint:
         endpoint.reply = "5"
         settings = Settings.load(data_dir=tmp_path / "data", llm={"base_url": endpoint.url})
-        specs = ["setwise", "none:9,setwise"]
+        specs = ["pointwise", "none:9,pointwise"]
         plan = Plan(dataset=load_dataset(folder), retrieve=["lexical"], rerank=specs)
         with Wiring(settings) as wiring:
             alone, again = evaluate(plan, wiring).rows
