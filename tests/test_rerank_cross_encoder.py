@@ -274,7 +274,8 @@ def test_a_late_interaction_model_of_its_own(tmp_path: Path) -> None:
     ]
     ranking = anyio.run(chain.rerank, QUESTION, candidates, 3)
     assert sorted(c.id for c in ranking.candidates) == ["c0", "c1", "c2"]
-    assert all(-1 <= c.scores["late-interaction"] <= 1 for c in ranking.candidates)
+    # a mean of cosines, within rounding: the question is one of the texts
+    assert all(abs(c.scores["late-interaction"]) <= 1 + 1e-5 for c in ranking.candidates)
     assert ranking.outcome.status == "ok"
     ranking = anyio.run(chain.rerank, "Ωμέγα Ψυχή", candidates, 3)
     assert ranking.outcome.status == "fallback"
