@@ -100,19 +100,18 @@ def drawn(found: Sequence[Row], model: Path | None, title: str) -> None:
     for row, mark in zip(found, MARKS, strict=False):
         assert row.times is not None
         label = row.rerank if model is None else row.rerank.replace(f'"{model.resolve()}"', "trained")
-        colour = None if row.usage.calls == 0 else "none"
         cost = 1_000 * (row.usage.cost or 0.0) / len(row.per_question)
         for axes, x in ((by_time, row.times.p50), (by_cost, cost)):
             dots = axes.scatter([x], [row.metrics["nDCG@10"]], marker=mark, s=46, label=label)
             dots.set_edgecolor(dots.get_facecolor())
-            if colour:
-                dots.set_facecolor(colour)
+            if row.usage.calls:
+                dots.set_facecolor("none")
         print(f"{label:<46}{row.metrics['nDCG@10']:8.4f}{row.times.p50:10.0f} ms{cost:9.3f}")
     by_time.set_xscale("log")
     by_time.set_xlabel("milliseconds a question (median)")
     by_time.set_ylabel("nDCG@10")
     by_cost.set_xscale("symlog", linthresh=0.01)
-    by_cost.set_xlim(left=-0.002)
+    by_cost.set_xlim(-0.002, 20)
     by_cost.set_xlabel("dollars for 1,000 questions (0: no call)")
     by_cost.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     for axes in (by_time, by_cost):
