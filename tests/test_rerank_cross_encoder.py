@@ -305,11 +305,10 @@ def test_int8_through_onnx_is_near(folders: Mapping[str, Path], tmp_path: Path) 
     """The exported model is made once, takes any shape, and scores nearly as the original does."""
     pytest.importorskip("onnxruntime")
     for family in ("bert", "xlm-roberta"):
-        # random weights this large are hard on int8, and the tokenizer is learned anew each time, a little
-        # otherwise: 0.70 was seen; what is tested is that it is the same model
+        # random weights this large are hard on int8; what is tested is that it is the same model
         exact = by_id(ranked(folders[family], TEXTS, "scale=logit"))
         near = by_id(ranked(folders[family], TEXTS, "scale=logit,backend=onnx", exported=tmp_path))
-        assert correlation([exact[i] for i in sorted(exact)], [near[i] for i in sorted(exact)]) > 0.5
+        assert correlation([exact[i] for i in sorted(exact)], [near[i] for i in sorted(exact)]) > 0.8
     made = {file: file.stat().st_mtime_ns for file in tmp_path.glob("*.onnx")}
     assert len(made) == 2
     assert set(tmp_path.glob("*onnx*")) == set(made)

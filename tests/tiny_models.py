@@ -23,13 +23,15 @@ def bert(folder: Path, *, labels: int = 1, seed: int = 0) -> Path:
     """A BERT classifier with a WordPiece tokenizer; it reads 64 tokens."""
     from transformers import BertConfig, BertForSequenceClassification
 
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    tokenizer.train_from_iterator(
-        SENTENCES, trainers.WordPieceTrainer(vocab_size=400, special_tokens=special)
-    )
+    words = _words(tokenizer)
+    letters = sorted(set("".join(words)))
+    pieces = dict.fromkeys([*special, *letters, *(f"##{letter}" for letter in letters), *words])
+    vocabulary = {piece: place for place, piece in enumerate(pieces)}
+    tokenizer.model = models.WordPiece(vocab=vocabulary, unk_token="[UNK]")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
@@ -59,13 +61,13 @@ def xlm_roberta(folder: Path) -> Path:
     """An XLM-RoBERTa classifier (the kind of BGE and Jina rerankers) with a Unigram tokenizer."""
     from transformers import XLMRobertaConfig, XLMRobertaForSequenceClassification
 
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    special = ["<s>", "<pad>", "</s>", "<unk>"]
-    trainer = trainers.UnigramTrainer(
-        vocab_size=150, special_tokens=special, unk_token="<unk>", show_progress=False
-    )
-    tokenizer.train_from_iterator(SENTENCES, trainer)
+    words = _words(tokenizer)
+    scores = {**dict.fromkeys(special, 0.0), **dict.fromkeys(sorted(set("".join(words))), -6.0)}
+    scores |= {word: -2.0 for word in words if len(word) > 1}
+    tokenizer.model = models.Unigram(list(scores.items()), unk_id=special.index("<unk>"))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>",
         pair="<s> $A </s> </s> $B </s>",
@@ -127,6 +129,13 @@ def qwen3(folder: Path, *, converted: bool = False, places: int = 512) -> Path:
     model = Qwen3ForSequenceClassification(config) if converted else Qwen3ForCausalLM(config)
     model.save_pretrained(folder)
     return folder
+
+
+def _words(tokenizer: Tokenizer) -> list[str]:
+    """The words of the sentences, in one order: the library's trainers give another vocabulary each time."""
+    normalizer, splitter = tokenizer.normalizer, tokenizer.pre_tokenizer
+    texts = [normalizer.normalize_str(text) if normalizer else text for text in SENTENCES]
+    return sorted({word for text in texts for word, _ in splitter.pre_tokenize_str(text)})
 
 
 def _save(tokenizer: Tokenizer, folder: Path, kind: str, **special: Any) -> None:
