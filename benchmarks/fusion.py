@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.store import DENSE, LEXICAL
+from storage.qdrant.contract import DENSE, LEXICAL
 from storage.vectors import Leg
-from winnow.evaluation import CorpusIndex, Dataset, load_dataset, measured
-from winnow.settings import Settings
-from winnow.wiring import Wiring
+from winnow.app.settings import Settings
+from winnow.app.wiring import Wiring
+from winnow.lab.evaluation import CorpusIndex, Dataset, load_dataset, measured
 
 DEPTH = 50
 QUESTIONS = 2_500

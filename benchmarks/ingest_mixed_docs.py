@@ -25,11 +25,11 @@ from pathlib import Path
 # The benchmark ingest.py beside this file must not stand for the package that is measured.
 sys.path = [path for path in sys.path if Path(path).resolve() != Path(__file__).resolve().parent]
 
+from ingest.engines.tasks import Parsed, Setup, Task  # noqa: E402
 from ingest.loaders import Columns, Source, load  # noqa: E402
 from ingest.parse import Parser  # noqa: E402
 from ingest.report import DocumentResult, IngestReport  # noqa: E402
 from ingest.run import Ingestor  # noqa: E402
-from ingest.tasks import Parsed, Setup, Task  # noqa: E402
 
 SIMILAR = 0.98
 _MARKS = re.compile(r"^\s*(?:#{1,6}|[-*+]|\d+\.|>|\|)\s+|[*_`|\\]", re.MULTILINE)
@@ -71,12 +71,12 @@ def meets(expect: str, result: DocumentResult | None) -> bool:
 
 
 def ingest(folder: Path, *, dry_run: bool) -> IngestReport:
-    from retrieval.encoder import load_encoder
+    from retrieval.encoders.encoder import load_encoder
     from retrieval.lexical import LexicalEncoder
     from storage.database import Database
-    from storage.edge import EdgeStores
-    from storage.manifest import Manifest
-    from storage.store import Fingerprint
+    from storage.manifest.manifest import Manifest
+    from storage.qdrant.contract import Fingerprint
+    from storage.qdrant.edge.stores import EdgeStores
 
     encoder, lexical = load_encoder(), LexicalEncoder.load()
     with tempfile.TemporaryDirectory() as scratch, Database.open(Path(scratch) / "winnow.db") as database:

@@ -24,13 +24,13 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from ingest.chunking import Chunker
+from ingest.chunking.chunker import Chunker
 from retrieval.lexical import LexicalEncoder
 from storage.records import Document
 from storage.vectors import SparseVector
-from winnow.evaluation import Dataset, difference, load_dataset, measured, read_corpus, resampled_means
-from winnow.settings import Settings
-from winnow.wiring import Wiring
+from winnow.app.settings import Settings
+from winnow.app.wiring import Wiring
+from winnow.lab.evaluation import Dataset, difference, load_dataset, measured, read_corpus, resampled_means
 
 SETS = ("lecoqa", "dureader-demo", "squad-dev", "nq-oracle", "trec-dl19-pool")
 DEPTH = 50

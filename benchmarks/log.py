@@ -18,11 +18,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from storage.answer_log import AnswerLog
 from storage.database import Database
-from storage.log_records import AnswerFilter
-from storage.log_redaction import Redactor
-from storage.log_write import insert_answer, passage_rows
+from storage.log.answer_log import AnswerLog
+from storage.log.records import AnswerFilter
+from storage.log.redaction import Redactor
+from storage.log.write import insert_answer, passage_rows
 from storage.records import Answer, Candidate, Chunk, Outcome, Usage
 
 _SENTENCE = (

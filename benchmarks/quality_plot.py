@@ -25,13 +25,13 @@ mpl.use("svg")
 
 import matplotlib.pyplot as plt
 
-from tests.endpoint import Endpoint, Request, Response, said
-from tests.rerank_endpoint import Oracle
-from winnow.evaluation import Dataset, Plan, evaluate, load_dataset
-from winnow.evaluation.dataset import read_corpus
-from winnow.evaluation.results import Row
-from winnow.settings import Settings
-from winnow.wiring import Wiring
+from tests.support.endpoint import Endpoint, Request, Response, said
+from tests.support.rerank_endpoint import Oracle
+from winnow.app.settings import Settings
+from winnow.app.wiring import Wiring
+from winnow.lab.datasets.dataset import read_corpus
+from winnow.lab.evaluation import Dataset, Plan, evaluate, load_dataset
+from winnow.lab.evaluation.results import Row
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "quality.svg"
 DELAY_S, NOISE, BIAS = 0.1, 1.5, 1.0

@@ -28,11 +28,11 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rerank.chain import Chain
-from rerank.cross_loading import load_pair_model
-from rerank.cross_models import PairModel
-from rerank.heap import calls_of
+from rerank.cross.loading import load_pair_model
+from rerank.cross.models import PairModel
 from rerank.parts import RerankParts
 from rerank.spec import Spec
+from rerank.strategies.heapsort import calls_of
 from storage.records import Candidate
 
 QUESTION = "Why does a cross-encoder rank better than the retriever, and what does it cost?"
@@ -67,7 +67,8 @@ def minilm_cross_encoder(folder: Path) -> Path:
     import torch
     from transformers import AutoTokenizer, BertForSequenceClassification
 
-    from retrieval.models import DEFAULT_MODEL, locate
+    from retrieval.models.locate import locate
+    from retrieval.models.packaged import DEFAULT_MODEL
 
     source = locate(DEFAULT_MODEL).folder
     torch.manual_seed(0)
@@ -192,7 +193,7 @@ def rerankers_rank(folder: Path, texts: Sequence[str]) -> Callable[[], list[floa
 
 def onnx_model(folder: Path, exported: Path) -> PairModel | None:
     try:
-        from rerank.cross_onnx import load_onnx_model
+        from rerank.cross.onnx import load_onnx_model
     except ImportError:
         return None
     return load_onnx_model(folder, exported)
@@ -200,11 +201,11 @@ def onnx_model(folder: Path, exported: Path) -> PairModel | None:
 
 def late_interaction(folder: Path, texts: Sequence[str], portal: BlockingPortal) -> Callable[[], list[float]]:
     """The question's forward pass and MaxSim inside the store, over token vectors made beforehand."""
-    from retrieval.encoder import load_encoder
+    from retrieval.encoders.encoder import load_encoder
     from retrieval.lexical import LexicalEncoder
-    from storage.edge import EdgeStores
+    from storage.qdrant.contract import Fingerprint, chunk_id
+    from storage.qdrant.edge.stores import EdgeStores
     from storage.records import Chunk
-    from storage.store import Fingerprint, chunk_id
     from storage.vectors import Point
 
     encoder = load_encoder(device="cpu")
@@ -245,9 +246,9 @@ def late_interaction(folder: Path, texts: Sequence[str], portal: BlockingPortal)
 
 def llm() -> None:
     """Calls and wall time of each strategy, 100 ms a call, 16 at once."""
-    from generation.openai_chat import OpenAIChat
-    from tests.endpoint import Endpoint, Request, Response, completion
-    from tests.rerank_endpoint import Oracle
+    from generation.chat.client import OpenAIChat
+    from tests.support.endpoint import Endpoint, Request, Response, completion
+    from tests.support.rerank_endpoint import Oracle
 
     grades = {f"This passage is worth {i} points.": float(i * 37 % 50) for i in range(50)}
     oracle = Oracle(grades, top=49.0)
@@ -324,7 +325,8 @@ def random_model(folder: Path, layers: int, hidden: int, wide: int, heads: int) 
     import torch
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
-    from retrieval.models import DEFAULT_MODEL, locate
+    from retrieval.models.locate import locate
+    from retrieval.models.packaged import DEFAULT_MODEL
 
     torch.manual_seed(0)
     config = BertConfig(

@@ -28,7 +28,7 @@ from rerank.chain import Chain
 from rerank.parts import RerankParts
 from rerank.spec import Spec
 from storage.records import Candidate
-from tests.rerank_endpoint import Oracle, OracleChat
+from tests.support.rerank_endpoint import Oracle, OracleChat
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 QUESTIONS, CANDIDATES, KEEP = 40, 50, 5

@@ -31,11 +31,11 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.conditions import Condition
-from storage.edge import EdgeCollection, EdgeStores
 from storage.filters import parse_filter
+from storage.qdrant.contract import DENSE, LEXICAL, Fingerprint
+from storage.qdrant.edge.stores import EdgeCollection, EdgeStores
+from storage.qdrant.tuning import Tuning
 from storage.records import Chunk
-from storage.store import DENSE, LEXICAL, Fingerprint
-from storage.tuning import Tuning
 from storage.vectors import Leg, Point, SparseVector, normalised
 
 Floats = npt.NDArray[np.float32]
@@ -143,8 +143,8 @@ def local(data: Data, folder: Path) -> Report:
 
     from qdrant_client import QdrantClient
 
-    from storage.server import ServerStores
-    from storage.server_errors import Link
+    from storage.qdrant.server.errors import Link
+    from storage.qdrant.server.stores import ServerStores
 
     warnings.simplefilter("ignore")
     before = resident()

@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Any
 sys.path = [path for path in sys.path if Path(path).resolve() != Path(__file__).resolve().parent]
 
 if TYPE_CHECKING:
-    from rerank.cross_encoder import CrossEncoder
+    from rerank.strategies.cross_encoder import CrossEncoder
     from winnow import RAGPipeline
 
 SERVED, PLAIN = "winnow serve", "plain FastAPI handler"
@@ -156,7 +156,8 @@ def serve_plainly(data: Path) -> None:
     import uvicorn
     from fastapi import FastAPI
 
-    from winnow import RAGPipeline, Settings, jsonable
+    from winnow import RAGPipeline, Settings
+    from winnow.app import jsonable
     from winnow.server.run import address, bound
 
     app, pipeline = FastAPI(), RAGPipeline.from_settings(Settings.load(data_dir=data))
@@ -173,8 +174,8 @@ def serve_plainly(data: Path) -> None:
 
 def unshared(pipeline: RAGPipeline) -> Callable[[], CrossEncoder]:
     """Makes cross-encoders of the same weights, each with passes of its own."""
-    from rerank.cross_encoder import CrossEncoder
-    from rerank.cross_loading import load_pair_model
+    from rerank.cross.loading import load_pair_model
+    from rerank.strategies.cross_encoder import CrossEncoder
 
     parts = pipeline.wiring.rerank_parts(None)
     model = load_pair_model(Path(parts.cross_encoder), device=parts.device)
@@ -185,7 +186,8 @@ def cross_encoder(folder: Path) -> Path:
     """A BERT classifier of two layers and random weights, with the packaged encoder's tokenizer."""
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
-    from retrieval.models import DEFAULT_MODEL, locate
+    from retrieval.models.locate import locate
+    from retrieval.models.packaged import DEFAULT_MODEL
 
     tokenizer = AutoTokenizer.from_pretrained(locate(DEFAULT_MODEL).folder)
     tokenizer.save_pretrained(folder)

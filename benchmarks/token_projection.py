@@ -2,8 +2,9 @@
 
     python -P benchmarks/token_projection.py SET OUT [--dim 128] [--passages N] [--steps S]
 
-SET is a folder in BEIR's layout (questions with answers), OUT a file (retrieval/projections/…safetensors).
-The encoder stays as it is: its token vectors of the first N passages and their questions are computed once.
+SET is a folder in BEIR's layout (questions with answers), OUT a file
+(retrieval/encoders/projections/…safetensors). The encoder stays as it is: its token
+vectors of the first N passages and their questions are computed once.
 The projection begins as their principal components (Hotelling 1933) and is then trained so that a
 question's own passage has the best MaxSim (Khattab & Zaharia 2020) among passages that its dense vector
 finds and that do not hold its answer: cross entropy over 1 + 7. Everything is drawn with a fixed seed. What
@@ -25,9 +26,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from retrieval.encoder import Encoder, load_encoder
-from winnow.evaluation import Dataset, load_dataset
-from winnow.evaluation.dataset import read_corpus
+from retrieval.encoders.encoder import Encoder, load_encoder
+from winnow.lab.datasets.dataset import read_corpus
+from winnow.lab.evaluation import Dataset, load_dataset
 
 NEGATIVES, FOUND, QUESTIONS = 7, 30, 24  # a question; by the dense vector; a step
 RATE, WARM_UP, LAST, SCALE = 3e-4, 100, 0.02, 30.0

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from generation.chat.prompts import harmless
+from generation.chat.templating import Templates
 from generation.language import HAN, language_of
-from generation.prompts import harmless
-from generation.templating import Templates
 from storage.chat import ChatModel, Completion, Message
 from storage.errors import ChatError
 from storage.records import Exchange, Outcome

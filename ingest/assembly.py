@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ingest.batches import Batch, Closing, Encoded, pending
-from ingest.engine import Encodes
+from ingest.engines.local import Encodes
+from ingest.engines.tasks import Done, Parsed, Refused
+from ingest.loaders.record_files import note, passages_in
 from ingest.plan import Decision, Planner, had_passages, is_readable
-from ingest.record_files import note, passages_in
 from ingest.report import ILLEGIBLE, DocumentResult, cut_warning
-from ingest.tasks import Done, Parsed, Refused
-from storage.manifest import DocumentRow, Manifest
+from storage.manifest.manifest import DocumentRow, Manifest
 from storage.records import Chunk, Usage
 
 

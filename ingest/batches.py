@@ -12,9 +12,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from ingest.encoding import LexicalEncoder, PassageEncoder
-from storage.manifest import PENDING, DocumentRow, Manifest
+from storage.manifest.manifest import PENDING, DocumentRow, Manifest
+from storage.qdrant.contract import Writer
 from storage.records import Chunk, Usage
-from storage.store import Writer
 from storage.vectors import Point, payload_bytes
 
 _NOTHING_PAID = Usage()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from ingest.batches import Batch, Encoded
-from ingest.engine import Encodes
+from ingest.engines.local import Encodes
 from ingest.report import Estimate
 from storage.records import Chunk, Usage
 from storage.vectors import Point

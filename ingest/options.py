@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from ingest.chunking import ChunkSizes
-from ingest.limits import Limits
+from ingest.chunking.chunker import ChunkSizes
 from ingest.loaders.base import Columns
+from ingest.loaders.limits import Limits
 
 
 def _half_of_the_cores() -> int:

@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ingest.chunking import Chunker
+from ingest.chunking.chunker import Chunker
+from ingest.engines.tasks import Done, Parsed, Refused, Reply, Setup, Task
 from ingest.loaders import Loaded, Source, format_of, load
 from ingest.loaders.base import Format
 from ingest.loaders.registry import too_large
-from ingest.tasks import Done, Parsed, Refused, Reply, Setup, Task
 from storage.errors import DocumentRefusedError
+from storage.qdrant.contract import document_id
 from storage.records import Document
-from storage.store import document_id
 
 
 class Parser:
@@ -27,7 +27,7 @@ class Parser:
         """The documents of a file, then Done; or Refused."""
         try:
             if self._setup.columns is not None and is_record_file(task.source):
-                from ingest.record_files import records
+                from ingest.loaders.record_files import records
 
                 yield from records(task, self._setup, self._chunker)
             else:

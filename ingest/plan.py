@@ -9,12 +9,12 @@ from enum import Enum, auto
 
 from ingest.discover import FoundFile
 from ingest.loaders import format_of
+from ingest.loaders.record_files import passages_in
 from ingest.options import IngestOptions
 from ingest.parse import is_record_file
-from ingest.record_files import passages_in
 from ingest.report import DocumentResult
-from storage.manifest import PENDING, DocumentRow, Manifest
-from storage.store import document_id
+from storage.manifest.manifest import PENDING, DocumentRow, Manifest
+from storage.qdrant.contract import document_id
 
 _LOOKED_UP_TOGETHER = 256
 _UNREADABLE = "unreadable: "

@@ -7,18 +7,18 @@ from dataclasses import replace
 
 from ingest.assembly import Assembly
 from ingest.batches import Embedder, Sink
-from ingest.chunking import chunker_fingerprint
+from ingest.chunking.chunker import chunker_fingerprint
 from ingest.discover import Paths, discover
 from ingest.dry_run import DryRun
 from ingest.encoding import LexicalEncoder, PassageEncoder
-from ingest.engine import Engine, LocalEngine
+from ingest.engines.local import Engine, LocalEngine
+from ingest.engines.tasks import Setup
 from ingest.options import IngestOptions
 from ingest.plan import Planner
 from ingest.report import IngestReport
 from ingest.steps import OnProgress, Run
-from ingest.tasks import Setup
-from storage.manifest import Manifest
-from storage.store import Writer
+from storage.manifest.manifest import Manifest
+from storage.qdrant.contract import Writer
 
 
 class Ingestor:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from ingest.assembly import Assembly, OpenFile
 from ingest.discover import Discovery, FoundFile, owners
-from ingest.engine import Parses
+from ingest.engines.local import Parses
+from ingest.engines.tasks import Done, Parsed, Task
 from ingest.plan import Decision, Planner, Verdict
 from ingest.report import DocumentResult, IngestReport, Progress
-from ingest.tasks import Done, Parsed, Task
-from storage.manifest import DocumentRow, Manifest
+from storage.manifest.manifest import DocumentRow, Manifest
 
 _TOLD_EVERY_S = 0.1
 

@@ -11,8 +11,9 @@ from time import perf_counter
 from typing import Literal
 
 from rerank.base import Reranker, check_top_k, gives_scores, in_order, unchanged
-from rerank.budget import CURRENT_METER, Budget, Meter
-from rerank.gates import Gates, above, margin, split_options
+from rerank.gates import Gates, above, margin
+from rerank.llm.budget import CURRENT_METER, Budget, Meter
+from rerank.options import split_options
 from rerank.parts import RerankParts
 from rerank.registry import strategy
 from rerank.spec import Spec

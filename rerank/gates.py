@@ -1,14 +1,11 @@
-"""What any stage may be given beside its own options: gates, and a budget of its own."""
+"""Gates: options by which any stage is left out, or drops what it scores too low."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from rerank.base import flagged
-from rerank.budget import Budget
-from rerank.options import read_options
-from rerank.spec import Value
 from storage.records import Candidate, Ranking
 
 
@@ -20,22 +17,6 @@ class Gates:
 
     skip_if_margin: float | None = None
     min_score: float | None = None
-
-
-def split_options(name: str, options: dict[str, Value]) -> tuple[Gates, Budget, dict[str, Value]]:
-    """A stage's gates, its budget, and the options that are the strategy's own. Raises SpecError."""
-    gates = {key: options.pop(key) for key in _names(Gates) if key in options}
-    budget = {key: options.pop(key) for key in _names(Budget) if key in options}
-    return read_options(Gates, name, gates), read_options(Budget, name, budget), options
-
-
-def common_options() -> list[str]:
-    """The options that every stage takes."""
-    return [*_names(Gates), *_names(Budget)]
-
-
-def _names(declared: type[Gates | Budget]) -> list[str]:
-    return [field.name for field in fields(declared)]
 
 
 def margin(candidates: Sequence[Candidate], keep: int, stage: str) -> float | None:

@@ -9,6 +9,8 @@ from functools import lru_cache
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from rerank.gates import Gates
+from rerank.llm.budget import Budget
 from rerank.spec import Value
 from storage.errors import SpecError
 
@@ -44,10 +46,24 @@ def at_least(minimum: float, **values: float) -> None:
             raise ValueError(f"{name} must be at least {minimum}, and is {value}")
 
 
+def split_options(name: str, options: dict[str, Value]) -> tuple[Gates, Budget, dict[str, Value]]:
+    """A stage's gates, its budget, and the options that are the strategy's own. Raises SpecError."""
+    gates = {key: options.pop(key) for key in _names(Gates) if key in options}
+    budget = {key: options.pop(key) for key in _names(Budget) if key in options}
+    return read_options(Gates, name, gates), read_options(Budget, name, budget), options
+
+
+def common_options() -> list[str]:
+    """The options that every stage takes."""
+    return [*_names(Gates), *_names(Budget)]
+
+
+def _names(declared: type[Gates | Budget]) -> list[str]:
+    return [field.name for field in fields(declared)]
+
+
 def unknown_option(stage: str, key: str, names: list[str]) -> SpecError:
     """The error for an option that nobody knows."""
-    from rerank.gates import common_options  # which reads its own options with this module
-
     close = get_close_matches(key, [*names, *common_options()], n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     known = f"Its options: {', '.join(names)}." if names else "It has no options of its own."

@@ -12,10 +12,10 @@ from typing import Literal, Protocol
 
 import anyio
 
-from rerank.budget import Budget
+from rerank.llm.budget import Budget
 from storage.chat import ChatModel, Price
 from storage.errors import SettingsError
-from storage.store import TokenScorer
+from storage.qdrant.contract import TokenScorer
 from storage.vectors import Encoding
 
 

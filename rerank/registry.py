@@ -20,16 +20,16 @@ from storage.errors import SpecError, WinnowError
 GROUP = "winnow.rerankers"
 
 STRATEGIES: Mapping[str, str] = {
-    "none": "rerank.none:NoRerank",
-    "late-interaction": "rerank.late_interaction:LateInteraction",
-    "cross-encoder": "rerank.cross_encoder:CrossEncoder",
-    "fusion": "rerank.fusion:Fusion",
-    "api": "rerank.api:Api",
-    "pointwise": "rerank.pointwise:Pointwise",
-    "listwise": "rerank.listwise:Listwise",
-    "pairwise": "rerank.pairwise:Pairwise",
-    "setwise": "rerank.setwise:Setwise",
-    "tournament": "rerank.tournament:Tournament",
+    "none": "rerank.strategies.none:NoRerank",
+    "late-interaction": "rerank.strategies.late_interaction:LateInteraction",
+    "cross-encoder": "rerank.strategies.cross_encoder:CrossEncoder",
+    "fusion": "rerank.strategies.fusion:Fusion",
+    "api": "rerank.strategies.api:Api",
+    "pointwise": "rerank.strategies.pointwise:Pointwise",
+    "listwise": "rerank.strategies.listwise:Listwise",
+    "pairwise": "rerank.strategies.pairwise:Pairwise",
+    "setwise": "rerank.strategies.setwise:Setwise",
+    "tournament": "rerank.strategies.tournament:Tournament",
 }
 
 

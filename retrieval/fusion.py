@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from storage.qdrant.contract import DENSE, LEXICAL
 from storage.records import Candidate
-from storage.store import DENSE, LEXICAL
 from storage.vectors import Hit
 
 # With a dense share of 0.6 to 0.7 fusion was never worse than the better leg on four of the sets that it was

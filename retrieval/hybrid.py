@@ -12,8 +12,8 @@ from retrieval.fusion import fuse
 from retrieval.score_floor import floored
 from storage.conditions import Condition
 from storage.errors import BadInputError, ModelError
+from storage.qdrant.contract import DENSE, LEXICAL, Searcher
 from storage.records import UNREADABLE_QUESTION, Candidate, Outcome, Retrieval, Usage
-from storage.store import DENSE, LEXICAL, Searcher
 from storage.vectors import Encoding, Hit, Leg, SparseVector
 
 Mode = Literal["hybrid", "dense", "lexical"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from storage.qdrant.contract import DENSE
 from storage.records import Candidate
-from storage.store import DENSE
 from storage.vectors import Hit
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from storage.payload import FIELDS, METADATA
+from storage.qdrant.payload import FIELDS, METADATA
 
 # Qdrant's paths have no way to say a key that holds one of these; a passage keeps such a key all the same.
 UNREACHABLE = frozenset('"\\')

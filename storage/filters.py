@@ -48,8 +48,8 @@ from storage.conditions import (
     Value,
 )
 from storage.errors import BadInputError
-from storage.indexing import DATE
-from storage.payload import FIELDS, METADATA
+from storage.qdrant.payload import FIELDS, METADATA
+from storage.qdrant.payload_indexes import DATE
 
 # Deeper nesting than anyone writes; the parser's own stack is safe well beyond it.
 _DEEPEST = 50

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from sqlalchemy import Connection, delete, func, select
 
 from storage.database import Database, insert_new
-from storage.tables import ScoreRow
+from storage.log.tables import ScoreRow
 
 # Databases bound the number of parameters of a query.
 _BATCH = 1000

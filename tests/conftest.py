@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from retrieval.encoder import Encoder
+    from retrieval.encoders.encoder import Encoder
     from retrieval.lexical import LexicalEncoder
 
 # The contract tests' own switches stay.
@@ -32,7 +32,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(scope="session")
 def encoder() -> Encoder:
     """The packaged MiniLM."""
-    from retrieval.encoder import load_encoder
+    from retrieval.encoders.encoder import load_encoder
 
     return load_encoder(device="cpu")
 

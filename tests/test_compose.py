@@ -17,12 +17,12 @@ import yaml
 from check_jsonschema import main as check_jsonschema
 from click.testing import CliRunner
 
-from winnow.sections import ServerSettings
+from winnow.app.sections import ServerSettings
+from winnow.app.settings import PREFIX, Settings
 from winnow.server.security import Access
 from winnow.server.tokens import TokenBook
-from winnow.settings import PREFIX, Settings
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILE = ROOT / "Dockerfile"
 

@@ -16,14 +16,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from winnow.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from generation.followup import Turn
     from storage.errors import WinnowError
     from storage.records import Answer, Candidate, Chunk, Citation, Generation, Outcome, Ranking, Retrieval
-    from winnow.asking import SearchResult
+    from winnow.app.reranking import rerank
+    from winnow.app.settings import Settings
+    from winnow.app.stages import SearchResult
     from winnow.pipeline import RAGPipeline
-    from winnow.reranking import rerank
-    from winnow.settings import Settings
 
 __all__ = [
     "Answer",
@@ -42,17 +44,15 @@ __all__ = [
     "rerank",
 ]
 
-__version__ = "0.1.0"
-
 _RECORDS = ("Answer", "Candidate", "Chunk", "Citation", "Generation", "Outcome", "Ranking", "Retrieval")
 _HOMES = {
     **dict.fromkeys(_RECORDS, "storage.records"),
     "Turn": "generation.followup",
     "WinnowError": "storage.errors",
-    "SearchResult": "winnow.asking",
+    "SearchResult": "winnow.app.stages",
     "RAGPipeline": "winnow.pipeline",
-    "Settings": "winnow.settings",
-    "rerank": "winnow.reranking",
+    "Settings": "winnow.app.settings",
+    "rerank": "winnow.app.reranking",
 }
 
 _STAGES = ("storage", "ingest", "retrieval", "rerank", "generation")

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace as changed
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
-from storage.answer_log import AnswerLog
-from storage.errors import BadInputError, SettingsError
-from storage.log_records import EVERY, AnswerFilter
-from storage.records import Answer
-from winnow import portal
-from winnow.comparing import Progress, SpecRow, compare
-from winnow.replay import Replay, replay
+from storage.errors import SettingsError
+from storage.log.answer_log import AnswerLog
+from storage.log.records import EVERY, AnswerFilter
+from winnow.app import portal
+from winnow.app.replay import Replay, replay
+from winnow.lab.comparing import Progress, SpecRow
 
 if TYPE_CHECKING:
-    from winnow.wiring import Wiring
+    from winnow.app.wiring import Wiring
+    from winnow.lab.comparing import Progress, SpecRow
 
 MOST = 100
 
@@ -99,36 +98,15 @@ class Log(AnswerLog):
     ) -> list[SpecRow]:
         """Rerank specs over the newest `last` answers that are meant; replays are not logged.
 
-        `progress` is told how far each spec is; `winnow.comparison_report` makes a page of the rows. Raises
-        BadInputError where there is nothing to compare.
+        `progress` is told how far each spec is; `winnow.lab.reports.comparison` makes a page of the rows.
+        Raises BadInputError where there is nothing to compare.
         """
-        return self._compared(self._newest(where, last), specs, progress)
+        from winnow.lab.comparing import compare_logged
+
+        return compare_logged(self, self._wiring, specs, where, last=last, progress=progress)
 
     def regress(self, where: AnswerFilter = EVERY, *, progress: Progress | None = None) -> SpecRow:
         """All judged answers under the settings' own chain. Raises BadInputError where none is judged."""
-        judged = self._newest(changed(where, feedback="judged"), None)
-        if not judged:
-            raise BadInputError(
-                "no answer has judged passages", way_out="Judge some: winnow log feedback ID --passage 1=3"
-            )
-        return self._compared(judged, [self._wiring.settings.rerank.spec], progress)[0]
+        from winnow.lab.comparing import regress
 
-    def grades(self, answer: Answer) -> dict[str, int]:
-        """The grades (0 to 3) that people gave an answer's passages, by chunk id."""
-        places = self.feedback_of(answer.id).grades
-        return {answer.candidates[place - 1].id: grade for place, grade in places.items()}
-
-    def _compared(
-        self, answers: Sequence[Answer], specs: Sequence[str], progress: Progress | None
-    ) -> list[SpecRow]:
-        grades = {answer.id: self.grades(answer) for answer in answers}
-        return portal.call(lambda: compare(answers, grades, specs, self._wiring, progress))
-
-    def _newest(self, where: AnswerFilter, last: int | None) -> list[Answer]:
-        """The newest answers, replays left out: they would count their originals twice."""
-        found: list[Answer] = []
-        for answer in self.answers(changed(where, replays=False)):
-            if last is not None and len(found) == last:
-                break
-            found.append(answer)
-        return found
+        return regress(self, self._wiring, where, progress)

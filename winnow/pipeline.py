@@ -1,7 +1,7 @@
 """`RAGPipeline`: what people import. Ingest, ask, search, look at the log.
 
-There is one implementation, async, in `winnow.asking`; the synchronous methods hop to the portal's loop and
-wait, the `a…` methods hop there and are awaited.
+There is one implementation, async, in `winnow.app.asking`; the synchronous methods hop to the portal's loop
+and wait, the `a…` methods hop there and are awaited.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import anyio.to_thread
 from generation.base import closing
 from storage.errors import BadInputError, LogError, NotFoundError, WinnowError
 from storage.records import Answer
-from winnow import asking, portal
-from winnow.asking import SearchResult, Stages
-from winnow.choices import AskChoices, SearchChoices
-from winnow.conversation import Conversation, conversation
-from winnow.sections import EngineName
-from winnow.settings import Settings
-from winnow.wiring import Wiring, ready_chain
+from winnow.app import asking, portal
+from winnow.app.choices import AskChoices, SearchChoices
+from winnow.app.conversation import Conversation, conversation
+from winnow.app.sections import EngineName
+from winnow.app.settings import Settings
+from winnow.app.stages import SearchResult, Stages
+from winnow.app.wiring import Wiring, ready_chain
 
 if TYPE_CHECKING:
     from generation.base import Generator as Answerer
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ingest.report import IngestReport, Progress
     from rerank.base import Reranker
     from retrieval.base import Retriever
-    from retrieval.encoder import ForwardModel
+    from retrieval.encoders.encoder import ForwardModel
     from winnow.log import Log
 
 
@@ -176,8 +176,8 @@ class RAGPipeline:
         until the new one takes its place. With `columns` each line of a CSV, TSV or JSONL is a document of
         its own. `engine="ray"` works on a Ray cluster and writes to a Qdrant server.
         """
-        from winnow.ingesting import IngestChoices
-        from winnow.ingesting import ingest as run
+        from winnow.upkeep.ingesting import IngestChoices
+        from winnow.upkeep.ingesting import ingest as run
 
         several = [paths] if isinstance(paths, str | Path) else list(paths)
         choices = IngestChoices(
@@ -188,9 +188,11 @@ class RAGPipeline:
     @property
     def log(self) -> Log:
         """The log: get, list, search, feedback, replay, compare, export … Raises LogError where it is off."""
+        from winnow.log import Log
+
         if not self.settings.log.enabled:
             raise LogError("the log is switched off", way_out="Set log.enabled = true.")
-        return self._wiring.log
+        return Log(self._wiring)
 
     @property
     def wiring(self) -> Wiring:
@@ -307,7 +309,7 @@ class RAGPipeline:
         if not self.settings.logging:
             return answer
         try:
-            await anyio.to_thread.run_sync(lambda: self._wiring.log.save(answer))
+            await anyio.to_thread.run_sync(lambda: self._wiring.answers.save(answer))
         except WinnowError as error:
             return replace(answer, warnings=(*answer.warnings, f"this answer is not in the log: {error}"))
         return answer

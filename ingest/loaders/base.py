@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Self
 
-from ingest.limits import Limits
+from ingest.loaders.limits import Limits
 from storage.errors import DocumentRefusedError
 from storage.records import Heading, PageStart, Scalar
 

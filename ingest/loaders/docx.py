@@ -14,7 +14,7 @@ from docx.text.paragraph import Paragraph
 from ingest.loaders import office
 from ingest.loaders.base import Loaded, Source, refuse
 from ingest.loaders.html_walk import markdown_table
-from ingest.text import TextBuilder, one_line
+from ingest.loaders.text import TextBuilder, one_line
 
 _HEADING = re.compile(r"^(?:heading|标题|標題)\s*([1-9])$", re.IGNORECASE)
 _LIST = re.compile(r"^list|列表|^目录", re.IGNORECASE)

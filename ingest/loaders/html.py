@@ -6,11 +6,11 @@ import re
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from ingest.decoding import decode
 from ingest.loaders.base import Loaded, Source
+from ingest.loaders.decoding import decode
 from ingest.loaders.html_walk import Page
 from ingest.loaders.plain import encoding_of
-from ingest.text import one_line
+from ingest.loaders.text import one_line
 from storage.records import Scalar
 
 _DECLARED = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)""", re.IGNORECASE)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from ingest.decoding import decode
 from ingest.loaders.base import Loaded, Source, refuse
+from ingest.loaders.decoding import decode
 from ingest.loaders.plain import encoding_of
-from ingest.text import clean, one_line
+from ingest.loaders.text import clean, one_line
 from storage.records import PageStart
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from itertools import accumulate, pairwise
 
-from ingest.decoding import decode
 from ingest.loaders.base import Loaded, Source
+from ingest.loaders.decoding import decode
 from ingest.loaders.plain import encoding_of
-from ingest.text import clean
+from ingest.loaders.text import clean
 from storage.records import Heading, Scalar
 
 _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)\n\1[ \t]*(?:\n|\Z)", re.DOTALL)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ingest.loaders.base import Source, refuse
-from ingest.text import one_line
+from ingest.loaders.text import one_line
 from storage.records import Scalar
 
 FEW_CHARACTERS = 200

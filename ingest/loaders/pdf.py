@@ -9,7 +9,7 @@ import pypdfium2
 
 from ingest.loaders import pdf_parts
 from ingest.loaders.base import Loaded, Source, refuse
-from ingest.text import TextBuilder, clean, one_line
+from ingest.loaders.text import TextBuilder, clean, one_line
 from storage.records import Scalar
 
 _SENTENCE_END = re.compile(r"[.!?:;。！？：；…][\"'”’)）」』]*$")

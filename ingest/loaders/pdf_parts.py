@@ -11,7 +11,7 @@ from typing import Any
 
 import pypdfium2.raw as pdfium
 
-from ingest.text import one_line
+from ingest.loaders.text import one_line
 from storage.records import Heading, PageStart
 
 _MOST_BOOKMARKS = 10_000

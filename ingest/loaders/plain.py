@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ingest.decoding import Decoded, decode
 from ingest.loaders.base import Loaded, Source
-from ingest.text import clean
+from ingest.loaders.decoding import Decoded, decode
+from ingest.loaders.text import clean
 from storage.records import Scalar
 
 

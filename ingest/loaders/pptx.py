@@ -11,7 +11,7 @@ from pptx.util import Length
 from ingest.loaders import office
 from ingest.loaders.base import Loaded, Source, refuse
 from ingest.loaders.html_walk import markdown_table
-from ingest.text import TextBuilder, one_line
+from ingest.loaders.text import TextBuilder, one_line
 
 
 def load(source: Source) -> Loaded:

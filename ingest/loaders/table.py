@@ -7,10 +7,10 @@ import io
 import itertools
 from collections.abc import Iterable, Sequence
 
-from ingest.decoding import decode
 from ingest.loaders.base import Loaded, Source, refuse
+from ingest.loaders.decoding import decode
 from ingest.loaders.plain import encoding_of
-from ingest.text import clean, one_line
+from ingest.loaders.text import clean, one_line
 from storage.records import PageStart
 
 _DELIMITERS = ",;\t|"

@@ -10,7 +10,7 @@ import python_calamine as calamine
 from ingest.loaders import office
 from ingest.loaders.base import Loaded, Source, refuse
 from ingest.loaders.table import readable
-from ingest.text import TextBuilder, one_line
+from ingest.loaders.text import TextBuilder, one_line
 from storage.records import PageStart
 
 Cell = int | float | str | bool | datetime.date | datetime.time | datetime.timedelta

@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 
 import torch
 
-from rerank.cross_models import chosen_device, longest_input, read_config, translated
+from rerank.cross.models import chosen_device, longest_input, read_config, translated
 from storage.errors import BadInputError, MissingDependencyError, ModelError
 
 Kind = Literal["cross-encoder", "encoder", "language model"]
@@ -120,7 +120,7 @@ def load_base(
         if kind == "language model":
             config = model.transformers_model.config
             config.pad_token_id = model.tokenizer.pad_token_id
-            config.winnow_input = "pair"  # `rerank.cross_models` then reads pairs, no template of the base's
+            config.winnow_input = "pair"  # `rerank.cross.models` then reads pairs, no template of the base's
         if freeze:
             _freeze(model.transformers_model, freeze, rank)
         adapters = _adapted(model.transformers_model, rank) if rank else None

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from rerank.replies import json_values
-from rerank.templates import Prompts, fenced, language_of
+from rerank.llm.replies import json_values
+from rerank.llm.templates import Prompts, fenced, language_of
 from rerank.training.records import TOP_GRADE, TrainingRecord, read_records
 from storage.chat import Completion, Message
 

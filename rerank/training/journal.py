@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Self
 
-from rerank.calls import Request
+from rerank.llm.calls import Request
 from storage.chat import Completion
 from storage.errors import BadInputError
 from storage.records import Usage
 
 
 class Journal:
-    """Replies by request (see `rerank.calls.Replies`), and when things were made. Use as a context manager.
+    """Replies by request (see `rerank.llm.calls.Replies`), and when things were made. A context manager.
 
     `model` is part of a request: another model's reply is another reply.
     """
@@ -54,11 +54,11 @@ class Journal:
                 self._path.unlink()
 
     def recalled(self, request: Request) -> Completion | None:
-        """See `rerank.calls.Replies`."""
+        """See `rerank.llm.calls.Replies`."""
         return self._known.get(self._key(request))
 
     def keep(self, request: Request, completion: Completion) -> None:
-        """See `rerank.calls.Replies`."""
+        """See `rerank.llm.calls.Replies`."""
         key = self._key(request)
         self._known[key] = completion
         entry = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from rerank.calls import Caller, Reading, Request
-from rerank.templates import clipped, fenced
+from rerank.llm.calls import Caller, Reading, Request
+from rerank.llm.templates import clipped, fenced
 from rerank.training.forms import Form, Templates
 
 T = TypeVar("T")

@@ -11,17 +11,14 @@ from winnow.cli import (
     demo,
     doctor,
     documents,
-    evaluate,
     ingest,
-    log,
-    mine,
     models,
     rerankers,
     serve,
-    synthesize,
     tokens,
-    train,
 )
+from winnow.cli.lab import evaluate, mine, synthesize, train
+from winnow.cli.log import commands
 from winnow.cli.usage import Shell
 
 app = typer.Typer(
@@ -41,7 +38,7 @@ app.command("chat")(chat.chat)
 app.command("search")(ask.search)
 app.command("rerank")(rerankers.rerank)
 app.add_typer(rerankers.app, name="rerankers")
-app.add_typer(log.app, name="log")
+app.add_typer(commands.app, name="log")
 app.add_typer(documents.app, name="documents")
 app.add_typer(collections.app, name="collections")
 app.add_typer(models.app, name="models")
@@ -60,7 +57,7 @@ def version(
     show: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
 ) -> None:
     if show:
-        from winnow import __version__
+        from winnow.version import __version__
 
         typer.echo(f"winnow {__version__}")
         raise typer.Exit

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from storage.records import Outcome
-    from winnow.choices import AskChoices
-    from winnow.settings import Settings
+    from winnow.app.choices import AskChoices
+    from winnow.app.settings import Settings
 
 Question = Annotated[str, typer.Argument(help="The question, in English or Chinese.", show_default=False)]
 AnswererOption = Annotated[
@@ -95,7 +95,7 @@ def ask(
                 answer = pipeline.ask(question, top_k_retrieve, top_k_rerank, **choices)
             unused = pipeline.wiring.unused_keys()
         if as_json:
-            from winnow import jsonable
+            from winnow.app import jsonable
 
             print_json(jsonable.answer(answer))
             return
@@ -158,7 +158,7 @@ def search(
                 expand=expand,
             )
         if as_json:
-            from winnow import jsonable
+            from winnow.app import jsonable
 
             print_json(jsonable.search_result(found))
             return

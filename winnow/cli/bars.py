@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from winnow.cli.terminal import err, plain
 
 if TYPE_CHECKING:
-    from winnow.evaluation import Progress
+    from winnow.lab.evaluation import Progress
 
 
 @contextmanager

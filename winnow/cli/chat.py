@@ -30,7 +30,7 @@ from winnow.cli.terminal import EXIT_FAILURE, note, out, print_json, report, rep
 
 if TYPE_CHECKING:
     from storage.records import Answer
-    from winnow.choices import AskChoices
+    from winnow.app.choices import AskChoices
     from winnow.pipeline import RAGPipeline
 
 # As many earlier answers as a rewrite looks at.
@@ -100,7 +100,7 @@ class _Talk:
 
     def begin(self, answer_id: str) -> None:
         """Go on where a logged answer ended."""
-        from winnow.conversation import logged
+        from winnow.app.conversation import logged
 
         asked = self._choices.get("collection") or self._pipeline.settings.collection
         self._history = logged(answer_id, self._pipeline.log, asked)
@@ -123,7 +123,7 @@ class _Talk:
     def _ask(self, question: str) -> None:
         choices: AskChoices = {**self._choices, "history": self._history}
         if self._as_json:
-            from winnow import jsonable
+            from winnow.app import jsonable
 
             answer = self._pipeline.ask(question, **choices)
             print_json(jsonable.answer(answer))

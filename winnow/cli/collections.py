@@ -22,7 +22,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """All collections."""
     with reported(as_json):
-        from winnow.wiring import Wiring
+        from winnow.app.wiring import Wiring
 
         with Wiring(settings(data_dir)) as wiring:
             names = wiring.stores.names()
@@ -41,7 +41,7 @@ def show(name: Name, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     with reported(as_json):
         from rich.table import Table
 
-        from winnow.wiring import Wiring
+        from winnow.app.wiring import Wiring
 
         with Wiring(settings(data_dir)) as wiring, closing(wiring.stores.open(name)) as store:
             facts = {"name": store.name, "passages": store.count(), **store.fingerprint.to_dict()}
@@ -66,7 +66,7 @@ def copy(
 ) -> None:
     """Copy a collection to a Qdrant server and verify it. Run again, it goes on where it stopped."""
     with reported(as_json):
-        from winnow.copying import copy_to_server
+        from winnow.upkeep.copying import copy_to_server
 
         chosen = settings(data_dir)
         if as_json:
@@ -86,7 +86,7 @@ def copy(
 def delete(name: Name, yes: Yes = False, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Delete a collection with all its passages. The log of answers stays."""
     with reported(as_json):
-        from winnow.wiring import Wiring
+        from winnow.app.wiring import Wiring
 
         if not yes and as_json:
             raise BadInputError(

@@ -12,9 +12,9 @@ from winnow.cli.options import AsJson, Collection, DataDir, settings
 from winnow.cli.terminal import EXIT_FAILURE, EXIT_REFUSED, note, out, print_json, reported, safe
 
 if TYPE_CHECKING:
-    from winnow.diagnosis import Check
-    from winnow.repairing import Repaired
-    from winnow.settings import Settings
+    from winnow.app.settings import Settings
+    from winnow.upkeep.doctor_checks import Check
+    from winnow.upkeep.repair import Repaired
 
 _MARKS = {"ok": ("✓", "green"), "note": ("•", "yellow"), "bad": ("✗", "red")}
 
@@ -29,15 +29,15 @@ def doctor(
 ) -> None:
     """Check models, store, collection, log, chat endpoint, disk and versions."""
     with reported(as_json):
-        from winnow import diagnosis
+        from winnow.upkeep import doctor_checks
 
         chosen = settings(data_dir, collection)
         repaired = _repaired(chosen, as_json) if repair else None
         if as_json:
-            checks = diagnosis.run(chosen)
+            checks = doctor_checks.run(chosen)
         else:
             with progress_bars() as bars:
-                checks = diagnosis.run(chosen, bars)
+                checks = doctor_checks.run(chosen, bars)
         if as_json:
             found = [check.to_dict() for check in checks]
             print_json(found if repaired is None else {**_to_dict(repaired), "checks": found})
@@ -50,9 +50,9 @@ def doctor(
 
 
 def _repaired(chosen: Settings, as_json: bool) -> Repaired:
-    from winnow.repairing import repair
-    from winnow.soundness import examine
-    from winnow.wiring import Wiring
+    from winnow.app.wiring import Wiring
+    from winnow.upkeep.integrity import examine
+    from winnow.upkeep.repair import repair
 
     with Wiring(chosen) as wiring:
         if as_json:

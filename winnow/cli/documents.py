@@ -10,7 +10,7 @@ from winnow.cli.options import AsJson, Collection, DataDir, settings
 from winnow.cli.terminal import note, out, print_json, reported, safe, shortened
 
 if TYPE_CHECKING:
-    from storage.manifest import DocumentRow, Manifest
+    from storage.manifest.manifest import DocumentRow, Manifest
 
 app = typer.Typer(help="List, show and delete the documents of a collection.", no_args_is_help=True)
 
@@ -37,9 +37,9 @@ def list_(
     with reported(as_json):
         from rich.table import Table
 
-        from storage.manifest import DocumentFilter
-        from winnow import jsonable
-        from winnow.wiring import Wiring
+        from storage.manifest.manifest import DocumentFilter
+        from winnow.app import jsonable
+        from winnow.app.wiring import Wiring
 
         with Wiring(settings(data_dir, collection)) as wiring:
             meant = DocumentFilter(search, status)
@@ -70,8 +70,8 @@ def show(
     with reported(as_json):
         from rich.table import Table
 
-        from winnow import jsonable
-        from winnow.wiring import Wiring
+        from winnow.app import jsonable
+        from winnow.app.wiring import Wiring
 
         with Wiring(settings(data_dir, collection)) as wiring:
             values = jsonable.document(_found(wiring.manifest(), document))
@@ -105,7 +105,7 @@ def _found(manifest: Manifest, document: str) -> DocumentRow:
     from pathlib import Path
 
     from storage.errors import NotFoundError
-    from storage.store import document_id
+    from storage.qdrant.contract import document_id
 
     by_path = manifest.get(document_id(Path(document).absolute().as_posix()))
     row = by_path or manifest.get(document)

@@ -28,7 +28,7 @@ def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
         from rich.table import Table
 
-        from winnow import inventory
+        from winnow.app import models as inventory
 
         models = inventory.models(settings(data_dir))
         if as_json:
@@ -51,9 +51,9 @@ def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def fetch(models: Models = None, profile: OfProfile = None, as_json: AsJson = False) -> None:
     """Fetch models from the hub into its cache, or what is missing of them. Nothing else ever does."""
     with reported(as_json):
-        from retrieval import hub
-        from retrieval.models import named_revision
-        from winnow import inventory
+        from retrieval.models import hub
+        from retrieval.models.locate import named_revision
+        from winnow.app import models as inventory
 
         done = []
         for name in inventory.wanted(models or (), profile):

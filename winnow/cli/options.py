@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from winnow.settings import Settings
+    from winnow.app.settings import Settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value; errors too.")]
 Collection = Annotated[
@@ -52,7 +52,7 @@ def settings(
     data_dir: Path | None = None, collection: str | None = None, **sections: dict[str, Any]
 ) -> Settings:
     """Settings with a command's flags on top; a flag that was not given changes nothing."""
-    from winnow.settings import Settings  # pydantic would cost `--help` a quarter of its time
+    from winnow.app.settings import Settings  # pydantic would cost `--help` a quarter of its time
 
     overrides: dict[str, Any] = {}
     if data_dir is not None:

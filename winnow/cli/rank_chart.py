@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from storage.records import AROUND_RERANK, Answer, Candidate
-from winnow.cli.rendering import where
 from winnow.cli.terminal import safe
 
 _WIDE, _NARROW, _WIDE_TERMINAL = 40, 22, 110
@@ -147,3 +146,13 @@ def _moved(way: Sequence[int]) -> Text:
     if rise == 0:
         return Text("=", style="dim")
     return Text(f"↑{rise}", style="green") if rise > 0 else Text(f"↓{-rise}", style="red")
+
+
+def where(candidate: Candidate) -> Text:
+    """Title, page or heading of a passage, on one line that is cut rather than wrapped."""
+    chunk = candidate.chunk
+    page = f"p. {chunk.page} › " if chunk.page is not None else ""
+    text = safe(page + (chunk.context or " ".join(candidate.text.split())[:160]))
+    # no wrapping here rather than in the column: rich shrinks the columns that may wrap first
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text

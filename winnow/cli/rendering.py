@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from storage.records import AROUND_RERANK, Answer, Candidate, Chunk, Citation, Outcome
-from winnow.asking import SearchResult
+from winnow.app.stages import SearchResult
+from winnow.cli.rank_chart import RankChart, timings, where
 from winnow.cli.terminal import safe, shortened
 
 _STATUS_STYLE = {"ok": "green", "repaired": "yellow", "partial": "yellow", "fallback": "red"}
@@ -56,8 +57,6 @@ def sources(value: Answer, *, logged: bool = True) -> RenderableType:
 
 def logged_answer(value: Answer) -> RenderableType:
     """A logged answer: who rose and who fell, where the time went, every candidate's rank at every stage."""
-    from winnow.cli.rank_chart import RankChart, timings
-
     facts = (
         f"{value.id}  {value.created_at.astimezone():%Y-%m-%d %H:%M:%S}  collection {value.collection}  "
         f"rerank {value.rerank}  answerer {value.answerer}"
@@ -189,13 +188,3 @@ def _moved(candidate: Candidate) -> Text:
     if rise == 0:
         return Text("=", style="dim")
     return Text(f"↑{rise}", style="green") if rise > 0 else Text(f"↓{-rise}", style="red")
-
-
-def where(candidate: Candidate) -> Text:
-    """Title, page or heading of a passage, on one line that is cut rather than wrapped."""
-    chunk = candidate.chunk
-    page = f"p. {chunk.page} › " if chunk.page is not None else ""
-    text = safe(page + (chunk.context or " ".join(candidate.text.split())[:160]))
-    # no wrapping here rather than in the column: rich shrinks the columns that may wrap first
-    text.no_wrap, text.overflow = True, "ellipsis"
-    return text

@@ -59,8 +59,8 @@ def rerank(
 ) -> None:
     """Rerank texts of your own, one a line, without a store."""
     with reported(as_json):
-        from winnow import jsonable
-        from winnow.reranking import rerank as rerank_texts
+        from winnow.app import jsonable
+        from winnow.app.reranking import rerank as rerank_texts
 
         ranked = rerank_texts(question, _lines(texts), spec, top_k=top_k, settings=settings(data_dir))
         if as_json:

@@ -100,7 +100,7 @@ def reported(as_json: bool) -> Iterator[None]:
 def report(error: WinnowError, as_json: bool) -> None:
     """An error and the way out of it."""
     if as_json:
-        from winnow import jsonable
+        from winnow.app import jsonable
 
         print_json(jsonable.error(error))
         return

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from winnow import __version__
-from winnow.server import answers, asking, collections, ingesting, metrics, openai_face, rerank_face, warmth
-from winnow.server.comparisons import Comparisons
+from winnow.server.api import answers, asking, collections, health, ingesting, openai_face, rerank_face
+from winnow.server.api.comparisons import Comparisons
 from winnow.server.documented import with_problems
 from winnow.server.errors import Problems
 from winnow.server.jobs import Jobs
@@ -26,6 +25,7 @@ from winnow.server.served import Served, in_thread
 from winnow.server.tokens import TokenBook
 from winnow.server.uploads import UploadArea
 from winnow.server.warmth import Warmth
+from winnow.version import __version__
 
 if TYPE_CHECKING:
     from winnow.pipeline import RAGPipeline
@@ -69,7 +69,7 @@ def create_app(pipeline: RAGPipeline) -> FastAPI:
     )
     app.state.served = served
     # the limits are the routes', so that Guard is outside and what is too large is a problem like others
-    parts = (asking, collections, answers, openai_face, rerank_face, warmth, metrics)
+    parts = (asking, collections, answers, openai_face, rerank_face, health)
     for router in (*(part.router for part in parts), *ROUTERS):
         app.include_router(router, max_body_size=chosen.body_bytes)
     for part in (ingesting, uploading):

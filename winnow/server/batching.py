@@ -1,7 +1,7 @@
 """Concurrent questions share the encoder's passes: who comes while one runs waits, the next takes them all.
 
 Nobody waits for company: a question that is alone runs at once, exactly as without this. Cross-encoders do
-the like by themselves, see `rerank.cross_passes`.
+the like by themselves, see `rerank.cross.passes`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from retrieval.encoder import ForwardModel
+    from retrieval.encoders.encoder import ForwardModel
     from storage.vectors import Encoding
 
 # Texts in one shared pass. A larger request is a batch already (ingestion's are), and runs by itself, so that
@@ -53,7 +53,7 @@ class SharedForward:
         return self._model.max_tokens
 
     def encode(self, texts: Sequence[str], *, tokens: bool, prompt: str = "") -> list[Encoding]:
-        """See `retrieval.encoder.ForwardModel.encode`.
+        """See `retrieval.encoders.encoder.ForwardModel.encode`.
 
         Where a shared pass fails, everybody's texts are encoded by themselves: the fault is one question's.
         """

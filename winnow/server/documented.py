@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from winnow.server.api.schemas import Problem
 from winnow.server.errors import MEDIA_TYPE
-from winnow.server.schemas import Problem
 
 _SAID = {
     400: "What was sent cannot be used.",

@@ -1,21 +1,15 @@
-"""`/metrics`, for Prometheus. No label holds what people wrote: routes, statuses, stages and names alone."""
+"""The counters behind `/metrics`. Labels are routes, statuses, stages and names, never what people wrote."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 
-from fastapi import APIRouter
-from fastapi.responses import PlainTextResponse
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from storage.records import Answer, Outcome
-from winnow.server.documented import GUARDED
 from winnow.server.limits import Gate
-from winnow.server.served import State
-
-router = APIRouter(tags=["health"])
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
@@ -97,10 +91,3 @@ class Measured:
 def _method(scope: Scope) -> str:
     method = str(scope["method"])
     return method if method in ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH") else "other"
-
-
-@router.get("/metrics", response_class=PlainTextResponse, responses=GUARDED)
-async def metrics(served: State) -> PlainTextResponse:
-    """Counters in Prometheus' text format."""
-    text = generate_latest(served.metrics.registry).decode()
-    return PlainTextResponse(text, media_type="text/plain; version=0.0.4")

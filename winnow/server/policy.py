@@ -13,8 +13,8 @@ from rerank.registry import STRATEGIES, strategy
 from rerank.spec import Spec, Stage, Value
 from storage.errors import SpecError
 from storage.records import Answer
+from winnow.app.settings import Settings
 from winnow.server.errors import NotAllowedError
-from winnow.settings import Settings
 
 _WORDS = ("method", "scale")
 

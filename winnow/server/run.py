@@ -16,9 +16,9 @@ from winnow.server.tokens import TokenBook
 if TYPE_CHECKING:
     from types import FrameType
 
+    from winnow.app.settings import Settings
     from winnow.pipeline import RAGPipeline
     from winnow.server.jobs import Jobs
-    from winnow.settings import Settings
 
 # How long an end waits for what is under way, beyond the time that a question may take.
 _GRACE_S = 10

@@ -16,9 +16,9 @@ from winnow.server.limits import Gate
 from winnow.server.work import EventStream, watched
 
 if TYPE_CHECKING:
+    from winnow.app.sections import ServerSettings
     from winnow.pipeline import RAGPipeline
-    from winnow.sections import ServerSettings
-    from winnow.server.comparisons import Comparisons
+    from winnow.server.api.comparisons import Comparisons
     from winnow.server.errors import Problems
     from winnow.server.jobs import Jobs
     from winnow.server.metrics import Metrics

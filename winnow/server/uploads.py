@@ -14,7 +14,7 @@ from secrets import token_hex
 from typing import BinaryIO
 
 from storage.errors import BadInputError, StoreError
-from storage.store import checked_name
+from storage.qdrant.contract import checked_name
 
 _LONGEST = 200  # bytes; file systems bear 255, and a suffix is put behind
 _LONGEST_SUFFIX = 20

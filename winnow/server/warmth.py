@@ -1,23 +1,15 @@
-"""`/healthz` and `/readyz`: whether the process lives, and whether a question would be answered at once."""
+"""Readiness: models loaded and the store reachable, so that a question is answered at once."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from fastapi import APIRouter
+from typing import TYPE_CHECKING
 
 from storage.errors import WinnowError
-from winnow import __version__
 from winnow.server.batching import shared
-from winnow.server.documented import problems
 from winnow.server.errors import NotReadyError
-from winnow.server.schemas_answers import Health, Readiness
-from winnow.server.served import State, in_thread
 
 if TYPE_CHECKING:
     from winnow.pipeline import RAGPipeline
-
-router = APIRouter(tags=["health"])
 
 
 class Warmth:
@@ -47,15 +39,3 @@ class Warmth:
         if not self._warm:
             raise NotReadyError("models are being loaded", way_out="Ask again in a few seconds.")
         return len(self._pipeline.wiring.stores.names())
-
-
-@router.get("/healthz", response_model=Health, responses=problems(403))
-async def healthz() -> Any:
-    """The process answers."""
-    return {"status": "ok", "version": __version__}
-
-
-@router.get("/readyz", response_model=Readiness, responses=problems(403, 500, 503))
-async def readyz(served: State) -> Any:
-    """Models are loaded and the store answers."""
-    return {"status": "ready", "collections": await in_thread(served.warmth.check)}

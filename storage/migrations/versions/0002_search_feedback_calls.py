@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from storage.log_words import indexed
+from storage.log.full_text import indexed
 
 revision = "0002"
 down_revision = "0001"

@@ -13,13 +13,13 @@ from starlette.datastructures import FormData
 
 from rerank.registry import STRATEGIES
 from storage.errors import BadInputError, NotFoundError, WinnowError
-from winnow.server.answers import Id, replayed
-from winnow.server.pages import answer_view, log_page, side_by_side
-from winnow.server.pages.asked import complaints
-from winnow.server.pages.log_filter import LogFilter
+from winnow.server.api.answers import Id, replayed
+from winnow.server.api.schemas_answers import FeedbackRequest, ReplayRequest
 from winnow.server.pages.rendering import render
-from winnow.server.pages.specs import offered
-from winnow.server.schemas_answers import FeedbackRequest, ReplayRequest
+from winnow.server.pages.views import answer, log_page, side_by_side
+from winnow.server.pages.views.log_filter import LogFilter
+from winnow.server.pages.views.question import complaints
+from winnow.server.pages.views.specs import offered
 from winnow.server.served import Served, State, in_thread
 
 router = APIRouter(include_in_schema=False)
@@ -99,7 +99,7 @@ async def _answer(
     typed: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
     """The page of one answer; with what was `refused` of a form, where the form stands (`about`)."""
-    shown = await in_thread(lambda: answer_view.read(served.pipeline.log, answer_id))
+    shown = await in_thread(lambda: answer.read(served.pipeline.log, answer_id))
     problem = served.problems.of(refused) if refused else None
     return render(
         request,

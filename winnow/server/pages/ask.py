@@ -11,9 +11,9 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from storage.records import Answer
-from winnow.server.asking import ask_choices, failed, to_json
-from winnow.server.pages import asked
+from winnow.server.api.asking import ask_choices, failed, to_json
 from winnow.server.pages.rendering import clean, fragment, render
+from winnow.server.pages.views import question as asked
 from winnow.server.served import Served, State, in_thread
 from winnow.server.work import event
 

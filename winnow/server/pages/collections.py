@@ -10,13 +10,13 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from storage.manifest import DocumentFilter
-from winnow.server import inventory
-from winnow.server.collections import DocumentId, taken_out
-from winnow.server.ingesting import MOST_FILES
-from winnow.server.pages import documents, runs
+from storage.manifest.manifest import DocumentFilter
+from winnow.server.api import inventory
+from winnow.server.api.collections import DocumentId, taken_out
+from winnow.server.api.ingesting import MOST_FILES
 from winnow.server.pages.rendering import render
-from winnow.server.pages.shelf import shelf, shelves
+from winnow.server.pages.views import documents, runs
+from winnow.server.pages.views.collection_facts import shelf, shelves
 from winnow.server.served import Served, State, in_thread
 
 router = APIRouter(include_in_schema=False)

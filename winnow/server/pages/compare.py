@@ -11,13 +11,13 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.datastructures import FormData
 
 from storage.errors import BadInputError, WinnowError
-from storage.log_records import AnswerFilter
-from winnow.server.comparisons import MOST_ANSWERS, MOST_SPECS, Comparison
-from winnow.server.pages.comparison_view import disputes, pictures
-from winnow.server.pages.log_filter import LogFilter
+from storage.log.records import AnswerFilter
+from winnow.server.api.comparisons import MOST_ANSWERS, MOST_SPECS, Comparison
 from winnow.server.pages.preferences import Preferences
 from winnow.server.pages.rendering import render
-from winnow.server.pages.specs import offered
+from winnow.server.pages.views.comparison import disputes, pictures
+from winnow.server.pages.views.log_filter import LogFilter
+from winnow.server.pages.views.specs import offered
 from winnow.server.pages.words import Words
 from winnow.server.served import Served, State, in_thread
 

@@ -12,11 +12,11 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from winnow import __version__
-from winnow.server.pages import numbers
 from winnow.server.pages.preferences import Preferences, changed, remember
+from winnow.server.pages.views import numbers
 from winnow.server.pages.words import Words
 from winnow.server.security import locked_out, may_change, token_of
+from winnow.version import __version__
 
 # `same-origin`, not the API's `no-referrer`: under that one browsers send a form's Origin as `null`.
 HEADERS: Mapping[str, str] = {

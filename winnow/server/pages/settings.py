@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from winnow.server.pages.health import health
-from winnow.server.pages.in_effect import in_effect
 from winnow.server.pages.rendering import render
+from winnow.server.pages.views.health import health
+from winnow.server.pages.views.in_effect import in_effect
 from winnow.server.served import State, in_thread
 
 router = APIRouter(include_in_schema=False)

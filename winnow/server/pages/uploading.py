@@ -8,9 +8,9 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from winnow.server.ingesting import submitted
+from winnow.server.api.ingesting import submitted
 from winnow.server.pages.rendering import fragment, render
-from winnow.server.pages.runs import job_view
+from winnow.server.pages.views.runs import job_view
 from winnow.server.served import State
 
 router = APIRouter(include_in_schema=False)

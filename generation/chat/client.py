@@ -1,0 +1,209 @@
+"""A chat model at any OpenAI-compatible endpoint, through the `openai` package."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from generation.chat.errors import translated
+from generation.chat.reasoning import ReasoningFilter, without_reasoning
+from generation.chat.reply import Reply, read
+from generation.chat.wishes import Wishes, refused_by
+from storage.chat import Completion, Message, Price
+from storage.errors import ChatError
+from storage.records import Usage
+from storage.sealed_client import sealed
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+OPENAI = "https://api.openai.com/v1"
+
+
+class OpenAIChat:
+    """A ChatModel. Its client belongs to the event loop that first uses it; `aclose()` lets go of it.
+
+    The client retries by itself (connection errors, 408, 409, 429, 5xx) and honours `Retry-After`.
+    `timeout_s` bounds each silence of the endpoint, `timeout_s * (max_retries + 1)` the whole call.
+    """
+
+    def __init__(
+        self,
+        client: AsyncOpenAI,
+        model: str,
+        *,
+        timeout_s: float,
+        price: Price | None = None,
+        wishes: Wishes | None = None,
+    ) -> None:
+        self._client = client
+        self._model = model
+        self._deadline_s = timeout_s * (client.max_retries + 1)
+        self._price = price
+        self._wishes = wishes or Wishes()
+        self._base_url = str(client.base_url).rstrip("/")
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        model: str,
+        base_url: str = OPENAI,
+        api_key: str | None = None,
+        timeout_s: float = 60,
+        max_retries: int = 2,
+        prices: Mapping[str, Price] | None = None,
+    ) -> OpenAIChat:
+        """A chat model by name. Nothing is sent before the first question.
+
+        The key is the one that is handed in, or none: no credential, organisation or header is taken from the
+        environment. Raises ChatError where `base_url` is no URL.
+        """
+        from openai import AsyncOpenAI
+
+        with translated(model, base_url):
+            client = sealed(
+                AsyncOpenAI, base_url=base_url, api_key=api_key, timeout_s=timeout_s, max_retries=max_retries
+            )
+        wishes = Wishes(new_limit_name="api.openai.com" in base_url)
+        return cls(client, model, timeout_s=timeout_s, price=(prices or {}).get(model), wishes=wishes)
+
+    @property
+    def model(self) -> str:
+        return self._model
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        schema: Mapping[str, object] | None = None,
+        top_logprobs: int = 0,
+    ) -> Completion:
+        """One reply at temperature 0. Empty where the model wrote nothing but reasoning. Raises ChatError."""
+        started = time.perf_counter()
+        body = self._body(messages, max_tokens, schema, top_logprobs)
+        with translated(self._model, self._base_url), anyio.fail_after(self._deadline_s):
+            raw, calls = await self._asked(body)
+            reply = read(raw.parse(), self._model)
+        return self._completion(reply, calls, started)
+
+    async def stream(
+        self, messages: Sequence[Message], *, max_tokens: int
+    ) -> AsyncIterator[str | Completion]:
+        """Pieces of the text as they come, then the whole Completion. Raises ChatError at any point.
+
+        Leaving the iteration early closes the connection, so that the server can stop.
+        """
+        started = time.perf_counter()
+        deadline = anyio.current_time() + self._deadline_s
+        body = {
+            **self._body(messages, max_tokens, None, 0),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        with translated(self._model, self._base_url), anyio.fail_after(self._deadline_s):
+            raw, calls = await self._asked(body)
+            chunks = raw.parse()
+        if isinstance(chunks, str):
+            raise self._unusable("the endpoint sent no stream")
+        collected = Reply(self._model)
+        shown = ReasoningFilter()
+        try:
+            while (chunk := await self._next(chunks, deadline)) is not None:
+                if piece := shown.feed(collected.add(chunk)):
+                    yield piece
+        finally:
+            with anyio.CancelScope(shield=True):
+                await chunks.close()
+        if not collected.finish_reason:
+            raise self._unusable("the reply broke off before its end")
+        if piece := shown.rest():
+            yield piece
+        yield self._completion(collected, calls, started)
+
+    @property
+    def _headers(self) -> dict[str, Any]:
+        """Without a key the client wants to be told that none is meant."""
+        from openai import Omit
+
+        return {} if self._client.api_key else {"Authorization": Omit()}
+
+    async def models(self) -> list[str]:
+        """The names of the models that the endpoint offers. Raises ChatError."""
+        with translated(self._model, self._base_url), anyio.fail_after(self._deadline_s):
+            return sorted([model.id async for model in self._client.models.list(extra_headers=self._headers)])
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+    def _body(
+        self,
+        messages: Sequence[Message],
+        max_tokens: int,
+        schema: Mapping[str, object] | None,
+        top_logprobs: int,
+    ) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self._model,
+            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "temperature": 0,
+            "max_tokens": max_tokens,
+        }
+        if schema is not None:
+            reply = {"name": "reply", "schema": dict(schema), "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": reply}
+        if top_logprobs:
+            body |= {"logprobs": True, "top_logprobs": top_logprobs}
+        return body
+
+    async def _asked(self, body: dict[str, Any]) -> tuple[Any, int]:
+        """The raw response, and how many calls it took, those included that were refused for a wish."""
+        from openai import BadRequestError, UnprocessableEntityError
+
+        refused = set(self._wishes.refused)
+        calls = 1
+        while True:
+            wanted = self._wishes.applied(body, refused)
+            try:
+                raw = await self._client.chat.completions.with_raw_response.create(
+                    **wanted, extra_headers=self._headers
+                )
+            except (BadRequestError, UnprocessableEntityError) as error:
+                more = refused_by(str(error), wanted, refused)
+                if not more:
+                    raise
+                refused |= more
+                calls += 1
+            else:
+                self._wishes.remember(refused)
+                return raw, calls + raw.retries_taken
+
+    async def _next(self, chunks: Any, deadline: float) -> Any:
+        """The next chunk, or None at the end."""
+        with translated(self._model, self._base_url), anyio.fail_after(deadline - anyio.current_time()):
+            return await anext(chunks, None)
+
+    def _completion(self, collected: Reply, calls: int, started: float) -> Completion:
+        prompt, completion = collected.tokens or (0, 0)
+        usage = Usage(calls, prompt, completion, retries=calls - 1)
+        if self._price and collected.tokens:
+            usage = replace(usage, cost=self._price.of(usage))
+        return Completion(
+            text=without_reasoning(collected.text),
+            usage=usage,
+            model=collected.model,
+            finish_reason=collected.finish_reason,
+            first_token=collected.first_token,
+            refusal=collected.refusal,
+            ms=(time.perf_counter() - started) * 1000,
+        )
+
+    def _unusable(self, why: str) -> ChatError:
+        return ChatError(
+            f"{self._model} at {self._base_url}: {why}", way_out="Try again, or look at the server's log."
+        )

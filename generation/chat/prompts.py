@@ -1,0 +1,193 @@
+"""What a chat model is sent: passages within a budget, fenced so that they cannot pass for instructions."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from generation.chat.templating import Templates
+from generation.chat.tokens import EstimatedTokens, TokenCounter
+from generation.language import language_of
+from storage.chat import Message
+from storage.errors import BadInputError
+from storage.records import Candidate
+
+Order = Literal["best-first", "both-ends"]
+
+# Room for five long passages; well within the context of any chat model in use.
+PROMPT_TOKENS = 6000
+# What servers add around each message
+_PER_MESSAGE = 8
+_TITLE = 200
+# <|im_start|> and its like: some servers read them as the turns of a conversation, wherever they stand
+_CONTROL_TOKEN = re.compile(
+    r"<\|(?=[^|\n]{1,40}\|>)|<(?=/?(?:s|bos|eos|(?:start|end)_of_turn)>)|\[(?=/?INST\])"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Messages to send. `given` are the numbers of the passages in them, in their order there.
+
+    `shown` are the candidates, those in the prompt as they stand there. `complaint` says what the budget left
+    out, otherwise it is empty.
+    """
+
+    messages: tuple[Message, ...]
+    given: tuple[int, ...]
+    shown: tuple[Candidate, ...] = ()
+    complaint: str = ""
+
+    @property
+    def text(self) -> str:
+        """All that is sent, for the log."""
+        return "\n\n".join(f"<{message.role}>\n{message.content}" for message in self.messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompter:
+    """Makes prompts of at most `tokens` tokens, counted by `counter`.
+
+    `order` is where the passages stand: `best-first`, or `both-ends` (the best first, the second last, and so
+    on inwards), since long contexts are read worst in their middle (Liu et al. 2023, "Lost in the Middle").
+    A passage keeps the number of its rank in either order.
+    """
+
+    templates: Templates
+    tokens: int = PROMPT_TOKENS
+    counter: TokenCounter = field(default_factory=EstimatedTokens)
+    order: Order = "best-first"
+
+    @property
+    def fingerprint(self) -> str:
+        """What decides about a prompt beside question and passages."""
+        parts = (self.templates.fingerprint, self.tokens, self.counter.exact, self.order)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+    def prompt(self, question: str, candidates: Sequence[Candidate]) -> Prompt:
+        """The prompt for a question. Passages that do not fit are left out, the worst first.
+
+        No passage is left out for the neighbours of another: these go first. Where not even the best passage
+        fits, it is cut. Raises BadInputError where there is no room for it.
+        """
+        fence = _fence(question, candidates)
+        room = self.tokens - self._size(self._messages(question, "", fence))
+        shown = self._with_neighbours(candidates, fence, room)
+        passages = [_passage(n, one, fence) for n, one in enumerate(shown, start=1)]
+        fitting, left_out = self._fitting(passages, room)
+        bare = self._bare(candidates, shown[: len(fitting)])
+        given = _ordered(range(1, len(fitting) + 1), self.order)
+        text = "\n\n".join(fitting[number - 1] for number in given)
+        complaint = "; ".join(filter(None, (left_out, bare)))
+        return Prompt(tuple(self._messages(question, text, fence)), tuple(given), shown, complaint)
+
+    def _messages(self, question: str, passages: str, fence: str) -> list[Message]:
+        language, asked = language_of(question), question.strip()
+        user = self.templates.filled("user", language, fence=fence, passages=passages, question=asked)
+        return [Message("system", self.templates.filled("system", language)), Message("user", user)]
+
+    def _size(self, messages: Sequence[Message]) -> int:
+        return sum(self.counter.count(message.content) + _PER_MESSAGE for message in messages)
+
+    def _with_neighbours(
+        self, candidates: Sequence[Candidate], fence: str, room: int
+    ) -> tuple[Candidate, ...]:
+        """The candidates, from the best on with neighbours where there is room."""
+        if not any(one.parts for one in candidates):
+            return tuple(candidates)
+        shown = [one.core for one in candidates]
+        sizes = [self.counter.count(_passage(n, one, fence)) for n, one in enumerate(shown, start=1)]
+        left = room - sum(sizes) - len(sizes)
+        for place, one in enumerate(candidates):
+            if not one.parts:
+                continue
+            more = self.counter.count(_passage(place + 1, one, fence)) - sizes[place]
+            if more <= left:
+                shown[place], left = one, left - more
+        return tuple(shown)
+
+    def _bare(self, candidates: Sequence[Candidate], sent: Sequence[Candidate]) -> str:
+        """How many of those that were sent went without their neighbours."""
+        bare = sum(
+            bool(one.parts and not as_sent.parts) for one, as_sent in zip(candidates, sent, strict=False)
+        )
+        said = f"{bare} of {len(sent)} passages were sent without their neighbours"
+        if len(sent) == 1:
+            said = "the passage was sent without its neighbours"
+        return f"{said}: {self._limit}" if bare else ""
+
+    @property
+    def _limit(self) -> str:
+        return f"the prompt may have {self.tokens:,} tokens{'' if self.counter.exact else ' (estimated)'}"
+
+    def _fitting(self, passages: Sequence[str], room: int) -> tuple[list[str], str]:
+        used, fitting = 0, list[str]()
+        for passage in passages:
+            used += self.counter.count(passage) + 1
+            if used > room:
+                break
+            fitting.append(passage)
+        if len(fitting) == len(passages):
+            return fitting, ""
+        if not fitting:
+            return [self._cut(passages[0], room)], f"only the best passage was sent, and cut: {self._limit}"
+        return (
+            fitting,
+            f"{len(passages) - len(fitting)} of {len(passages)} passages were not sent: {self._limit}",
+        )
+
+    def _cut(self, passage: str, room: int) -> str:
+        """As much of a passage as fits, its label and both fences included; found by halving."""
+        label, fence, rest = passage.split("\n", 2)
+        text = rest.removesuffix(fence)
+
+        def cut(length: int) -> str:
+            return f"{label}\n{fence}\n{text[:length]} …\n{fence}"
+
+        low, high = 0, len(text)
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if self.counter.count(cut(middle)) <= room else (low, middle - 1)
+        if low == 0:
+            raise BadInputError(
+                f"the question leaves no room for a passage in a prompt of {self.tokens:,} tokens",
+                way_out="Ask a shorter question, or raise the limit for prompts.",
+            )
+        return cut(low)
+
+
+def _ordered(numbers: Sequence[int], order: Order) -> list[int]:
+    if order == "best-first":
+        return list(numbers)
+    return [*numbers[::2], *reversed(numbers[1::2])]
+
+
+def _fence(question: str, candidates: Sequence[Candidate]) -> str:
+    """A line that no passage can hold: it depends on all of them, so that nobody can write it beforehand.
+
+    It is the same for the same question and passages, so that a prompt can be replayed.
+    """
+    texts = "\0".join((question, *(candidate.text for candidate in candidates)))
+    return f"======{hashlib.sha256(texts.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}======"
+
+
+def _passage(number: int, candidate: Candidate, fence: str) -> str:
+    return f"[{number}] {_label(candidate)}\n{fence}\n{harmless(candidate.text.strip())}\n{fence}"
+
+
+def _label(candidate: Candidate) -> str:
+    """Title, heading path and page in one short line."""
+    chunk = candidate.chunk
+    parts = [chunk.title or chunk.source, *(heading for heading in chunk.headings if heading != chunk.title)]
+    if chunk.page is not None:
+        parts.append(f"p. {chunk.page}")
+    line = " › ".join(" ".join(part.split()) for part in parts if part.strip())
+    return harmless("".join(character for character in line if character.isprintable())[:_TITLE])
+
+
+def harmless(text: str) -> str:
+    """A text with the control tokens of chat formats broken by a space."""
+    return _CONTROL_TOKEN.sub(lambda match: match[0] + " ", text)

@@ -1,0 +1,200 @@
+"""Cross-encoders in torch: what all kinds share.
+
+Only the strategy `cross-encoder` imports this, when it loads: torch and transformers take seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from rerank.cross.passes import Found, Passes, Row
+from storage.errors import ModelError
+from storage.vectors import Floats
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding as Tokens
+
+_BATCH_TOKENS = {"cpu": 1_024}
+_GPU_BATCH_TOKENS = 65_536
+# Models that read thousands of tokens were trained on hundreds; longer passages are read in windows.
+_LONGEST = 1_024
+
+
+class Forward(Protocol):
+    """A batch of token ids in, one log-odds a row out."""
+
+    def __call__(self, ids: Any, mask: Any, types: Any) -> Floats:
+        """All int64 of shape (rows, tokens); the result has shape (rows,), float32."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What stands around question and passage, for models that were trained so; sequences end in `tail`."""
+
+    head: tuple[int, ...]
+    tail: tuple[int, ...]
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class PairModel:
+    """A cross-encoder that is ready to score. Safe to use from several threads, which share its passes.
+
+    `overhead` counts the tokens of an input that are neither question nor passage.
+    """
+
+    name: str
+    forward: Forward
+    tokenizer: Tokenizer
+    max_tokens: int
+    overhead: int
+    pad: int
+    batch_tokens: int
+    template: Template | None = None
+    passes: Passes = field(init=False, default_factory=Passes)
+
+    def scored(self, query: str, texts: Sequence[str]) -> Generator[Found]:
+        """Log-odds as (number of the text, score), pass by pass: see `Passes.scored`."""
+        return self.passes.scored(self._rows(query, texts), self._logits, self.batch_tokens)
+
+    def _logits(self, rows: Sequence[Row]) -> list[float]:
+        return list(map(float, self.forward(*self._padded(rows))))
+
+    def _rows(self, query: str, texts: Sequence[str]) -> list[Row]:
+        if self.template is None:
+            encoded = self.tokenizer.encode_batch([(query, text) for text in texts])
+            return [self._fitting(tokens) for tokens in encoded]
+        head, tail = self.template.head, self.template.tail
+        bodies = [self.template.body.format(query=query, passage=text) for text in texts]
+        room = self.max_tokens - len(head) - len(tail)
+        rows = [[*head, *tokens.ids[:room], *tail] for tokens in self._plain(bodies)]
+        return [(ids, [0] * len(ids)) for ids in rows]
+
+    def _plain(self, texts: Sequence[str]) -> list[Tokens]:
+        return list(self.tokenizer.encode_batch(list(texts), add_special_tokens=False))
+
+    def _fitting(self, tokens: Tokens) -> Row:
+        """Windows fit, but for a token or two at their seams: those are taken from the passage's end."""
+        ids, types, extra = list(tokens.ids), list(tokens.type_ids), len(tokens.ids) - self.max_tokens
+        if extra > 0:
+            end = max(i for i, sequence in enumerate(tokens.sequence_ids) if sequence == 1) + 1
+            ids, types = ids[: end - extra] + ids[end:], types[: end - extra] + types[end:]
+        return ids, types
+
+    def _padded(self, rows: Sequence[Row]) -> tuple[Any, Any, Any]:
+        longest = max(len(ids) for ids, _ in rows)
+        padded = np.full((len(rows), longest), self.pad, dtype=np.int64)
+        mask, types = np.zeros_like(padded), np.zeros_like(padded)
+        for row, (ids, kinds) in enumerate(rows):
+            padded[row, : len(ids)], mask[row, : len(ids)], types[row, : len(ids)] = ids, 1, kinds
+        return padded, mask, types
+
+
+class Classifier:
+    """One logit, or the difference of two. `fields` are the inputs that the model takes, in order."""
+
+    def __init__(self, model: Any, device: str, fields: Sequence[str]) -> None:
+        self.model = model
+        self.fields = tuple(fields)
+        self._device = device
+
+    @torch.inference_mode()
+    def __call__(self, ids: Any, mask: Any, types: Any) -> Floats:
+        values = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+        given = {name: torch.from_numpy(values[name]).to(self._device) for name in self.fields}
+        return as_log_odds(self.model(**given).logits.float().cpu().numpy())
+
+
+def fields_of(names: Sequence[str]) -> list[str]:
+    """The inputs of a model whose tokenizer gives these."""
+    return ["input_ids", "attention_mask", *(["token_type_ids"] if "token_type_ids" in names else [])]
+
+
+def as_log_odds(logits: Floats) -> Floats:
+    """One log-odds a row, from logits of shape (rows, 1), or (rows, 2) with the relevant class last."""
+    odds = logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
+    return np.asarray(odds, dtype=np.float32)
+
+
+def batch_tokens(device: str) -> int:
+    """How many tokens, padding included, one batch holds."""
+    return _BATCH_TOKENS.get(device, _GPU_BATCH_TOKENS)
+
+
+def chosen_device(device: str) -> str:
+    """The device for `auto`: a GPU where there is one."""
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> tuple[Tokenizer, list[str]]:
+    """The fast tokenizer, without saved truncation and padding, and the inputs that its model takes."""
+    from transformers import AutoTokenizer
+
+    wrapped = AutoTokenizer.from_pretrained(
+        folder, trust_remote_code=trust_remote_code, local_files_only=True
+    )
+    backend = getattr(wrapped, "backend_tokenizer", None)
+    if backend is None:
+        raise ModelError(f"{folder.name} has no fast tokenizer (tokenizer.json)")
+    tokenizer = Tokenizer.from_str(backend.to_str())
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer, list(wrapped.model_input_names)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The model's config.json. Raises ModelError."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder} holds no model: config.json cannot be read ({error})") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{folder} holds no model: config.json is no object")
+    return config
+
+
+def longest_input(folder: Path, config: dict[str, Any], max_length: int | None) -> int:
+    """How many tokens the model reads: its own limit, at most 1,024 unless asked for more.
+
+    RoBERTa's kind numbers its positions from the padding token's id on, and so loses those places.
+    """
+    places = int(config.get("max_position_embeddings") or 512)
+    if "roberta" in str(config.get("model_type")) or config.get("model_type") == "camembert":
+        places -= int(config.get("pad_token_id") or 0) + 1
+    if max_length is not None and max_length > places:
+        raise ModelError(f"{folder.name} reads {places} tokens at most, not max_length={max_length}")
+    return min(places, _LONGEST) if max_length is None else max_length
+
+
+@contextmanager
+def translated(folder: Path) -> Iterator[None]:
+    """Whatever loading a model raises, as a ModelError; no progress bar of the library's on the terminal."""
+    from transformers.utils import logging
+
+    library: Any = logging  # without types
+    shown = library.is_progress_bar_enabled()
+    library.disable_progress_bar()
+    try:
+        yield
+    except ModelError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError) as error:
+        raise ModelError(
+            f"the reranker in {folder} cannot be loaded: {error}",
+            way_out="If it needs code of its own and you trust it: cross-encoder(trust_remote_code=true).",
+        ) from error
+    finally:
+        if shown:
+            library.enable_progress_bar()

@@ -1,0 +1,130 @@
+"""Late interaction (ColBERT: Khattab & Zaharia 2020): MaxSim of question and passage token vectors.
+
+The passages' vectors are stored beside them, so that a question costs one short forward pass and one look-up
+in the store. Where a collection has none, they are computed on the fly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from anyio import to_thread
+
+from rerank.base import by_score, check_top_k, flagged, unchanged
+from rerank.options import read_options
+from rerank.parts import RerankParts, TokenEncoder
+from rerank.spec import Value
+from storage.errors import ModelError
+from storage.qdrant.contract import TokenScorer
+from storage.records import UNREADABLE_QUESTION, Candidate, Outcome, Ranking
+from storage.vectors import Floats, max_sim
+
+
+@dataclass(frozen=True, slots=True)
+class LateInteractionOptions:
+    """`model`: a late-interaction model of its own, hub id or folder; otherwise the collection's encoder."""
+
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    by_candidate: list[float | None]
+    encoded_now: int
+    illegible: int
+    question_cut: bool
+    passages_cut: int
+
+
+class LateInteraction:
+    """Ranks by MaxSim, the mean over the question's tokens: scores lie in [-1, 1].
+
+    A question that the encoder cannot read is a `fallback`; passages that it cannot read follow the others
+    in the incoming order, and the outcome is `partial`.
+    """
+
+    needs = "the collection's encoder"
+
+    def __init__(
+        self, encoder: TokenEncoder, scorer: TokenScorer | None, name: str = "late-interaction"
+    ) -> None:
+        self.name = name
+        self._encoder = encoder
+        self._scorer = scorer
+
+    @classmethod
+    def load(cls, parts: RerankParts, name: str, **options: Value) -> LateInteraction:
+        chosen = read_options(LateInteractionOptions, name, options)
+        if chosen.model is None:
+            return cls(parts.needed_encoder(name), parts.scorer, name)
+        from rerank.cross.multi_vector import load_multi_vector
+
+        return cls(
+            load_multi_vector(parts.needed_folder(name, chosen.model), device=parts.device), None, name
+        )
+
+    @staticmethod
+    def calls(n: int, k: int) -> int:  # noqa: ARG004 - nothing is asked over the network
+        return 0
+
+    async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
+        check_top_k(top_k)
+        if not candidates:
+            return Ranking((), (Outcome(self.name),))
+        scores = await to_thread.run_sync(self._scores, query, candidates)
+        outcome = Outcome(self.name)
+        if scores is None:
+            return unchanged(candidates, top_k, flagged(outcome, "fallback", UNREADABLE_QUESTION))
+        if scores.encoded_now:
+            outcome = flagged(outcome, "ok", f"{scores.encoded_now} passages encoded on the fly")
+        if scores.question_cut:
+            outcome = flagged(
+                outcome, "partial", "the question is longer than the encoder reads, and was cut"
+            )
+        if scores.passages_cut:
+            reason = (
+                f"{scores.passages_cut} passages are longer than the encoder reads; their ends were not read"
+            )
+            outcome = flagged(outcome, "partial", reason)
+        if scores.illegible:
+            reason = f"the encoder cannot read {scores.illegible} of {len(candidates)} passages"
+            outcome = flagged(outcome, "partial", reason)
+        return by_score(self.name, candidates, scores.by_candidate, top_k, outcome)
+
+    def _scores(self, query: str, candidates: Sequence[Candidate]) -> _Scores | None:
+        """MaxSim of every legible candidate; None where the question itself is illegible."""
+        if not self._encoder.reads(query):
+            return None
+        question = self._encoder.encode_query(query)
+        tokens = question.tokens
+        if tokens is None or not len(tokens):
+            raise ModelError(
+                "the encoder gives no token vectors (one behind an endpoint has none); "
+                "take another strategy, or late-interaction(model=…)"
+            )
+        legible = [candidate for candidate in candidates if candidate.chunk.legible]
+        found = self._stored(tokens, legible)
+        missing = {candidate.id: candidate for candidate in legible if candidate.id not in found}
+        computed, cut = self._computed(tokens, list(missing.values()))
+        found = {**found, **computed}
+        scores = [found[c.id] / len(tokens) if c.id in found else None for c in candidates]
+        return _Scores(scores, len(computed), scores.count(None), question.truncated, cut)
+
+    def _stored(self, query: Floats, candidates: Sequence[Candidate]) -> dict[str, float]:
+        if self._scorer is None or not candidates:
+            return {}
+        return self._scorer.max_sim(query, [candidate.id for candidate in candidates])
+
+    def _computed(self, query: Floats, candidates: Sequence[Candidate]) -> tuple[dict[str, float], int]:
+        """MaxSim of passages without stored vectors, by id, and how many of them were cut."""
+        readable = [c for c in candidates if self._encoder.reads(c.chunk.encoded_text)]
+        if not readable:
+            return {}, 0
+        encoded = self._encoder.encode_passages([c.chunk.encoded_text for c in readable], tokens=True)
+        found = {
+            candidate.id: max_sim(query, encoding.tokens)
+            for candidate, encoding in zip(readable, encoded, strict=True)
+            if encoding.tokens is not None and len(encoding.tokens)
+        }
+        return found, sum(encoding.truncated for encoding in encoded)

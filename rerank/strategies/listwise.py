@@ -1,0 +1,137 @@
+"""Listwise: the model orders a window of passages at once (RankGPT: Sun et al. 2023, arXiv 2304.09542).
+
+A window slides from the back to the front and carries the best along. 1 + ⌈(N − window) / step⌉ calls a pass.
+With `permutations=m` the same is done over m shuffles and the orders are averaged (permutation
+self-consistency: Tang et al. 2024, arXiv 2310.07712), which takes out the model's position bias.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+
+import anyio
+
+from rerank.base import by_score, check_top_k, flagged, in_order, unchanged
+from rerank.llm.judge import Court, Form, Judge, ModelOptions, Verdict
+from rerank.llm.replies import read_permutation
+from rerank.options import at_least, read_options
+from rerank.parts import RerankParts
+from rerank.spec import Value
+from storage.chat import Completion
+from storage.records import Candidate, Outcome, Ranking
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"ranking": {"type": "array", "items": {"type": "integer"}}},
+    "required": ["ranking"],
+    "additionalProperties": False,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListwiseOptions(ModelOptions):
+    """`seed` chooses the shuffles of `permutations`; the first of them is the incoming order itself."""
+
+    window: int = 20
+    step: int = 10
+    passes: int = 1
+    permutations: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        ModelOptions.__post_init__(self)
+        at_least(2, window=self.window)
+        at_least(1, step=self.step, passes=self.passes, permutations=self.permutations)
+        if self.step >= self.window:
+            raise ValueError(
+                f"step={self.step} must be smaller than window={self.window}, so that windows overlap"
+            )
+
+
+class Listwise:
+    """One permutation gives an order without scores; several give the mean rank as a score from 0 to 1."""
+
+    needs = "a chat model"
+
+    def __init__(self, court: Court, options: ListwiseOptions) -> None:
+        self.name = court.name
+        self.scores = options.permutations > 1
+        self._court = court
+        self._options = options
+
+    @classmethod
+    def load(cls, parts: RerankParts, name: str, **options: Value) -> Listwise:
+        chosen = read_options(ListwiseOptions, name, options)
+        form = Form("listwise", _order, lambda n: 16 + 6 * n, schema=SCHEMA)
+        return cls(Court.of(parts, name, chosen, form), chosen)
+
+    @staticmethod
+    def calls(n: int, k: int) -> int:  # noqa: ARG004 - a pass sees every passage
+        return len(list(windows(n, ListwiseOptions().window, ListwiseOptions().step)))
+
+    async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
+        check_top_k(top_k)
+        if len(candidates) < 2:
+            return in_order(self.name, [(c, None) for c in candidates], top_k, Outcome(self.name))
+        orders = [self._start(i, len(candidates)) for i in range(self._options.permutations)]
+        async with self._court.judge(query, candidates) as judge, anyio.create_task_group() as tasks:
+            for order in orders:
+                tasks.start_soon(self._sort, judge, order)
+        outcome = self._with_reach(judge.outcome(), len(candidates), top_k)
+        if outcome.status == "fallback":
+            return unchanged(candidates, top_k, outcome)
+        if len(orders) == 1:
+            return in_order(self.name, [(candidates[i], None) for i in orders[0]], top_k, outcome)
+        return by_score(self.name, candidates, _mean_ranks(orders), top_k, outcome)
+
+    def _start(self, permutation: int, n: int) -> list[int]:
+        order = list(range(n))
+        if permutation:
+            Random(f"{self._options.seed}/{permutation}").shuffle(order)
+        return order
+
+    async def _sort(self, judge: Judge, order: list[int]) -> None:
+        for _ in range(self._options.passes):
+            for start, end in windows(len(order), self._options.window, self._options.step):
+                group = tuple(order[start:end])
+                scores = await judge.verdict(group)
+                if scores is not None:
+                    ranked = sorted(zip(group, scores, strict=True), key=lambda pair: -pair[1])
+                    order[start:end] = [i for i, _ in ranked]
+
+    def _with_reach(self, outcome: Outcome, n: int, top_k: int) -> Outcome:
+        """A pass carries `window - step` passages to the front: fewer than wanted is worth a word."""
+        reach = (self._options.window - self._options.step) * self._options.passes
+        if top_k >= n or n <= self._options.window or reach >= top_k:
+            return outcome
+        return flagged(outcome, "ok", f"windows carry {reach} passages to the front, {top_k} are wanted")
+
+
+def windows(n: int, window: int, step: int) -> Iterator[tuple[int, int]]:
+    """Windows over `n` places from the back to the front, each as (start, end); together they cover all."""
+    for number in range(1 + math.ceil(max(0, n - window) / step)):
+        start = max(0, n - window - number * step)
+        yield start, min(n, start + window)
+
+
+def _order(completion: Completion, n: int, top: int) -> Verdict | None:  # noqa: ARG001 - all are ordered
+    found = read_permutation(completion.text, n)
+    if found is None:
+        return None
+    scores = [0.0] * n
+    for rank, i in enumerate(found.order):
+        scores[i] = float(n - rank)
+    return Verdict(tuple(scores), found.mended)
+
+
+def _mean_ranks(orders: Sequence[Sequence[int]]) -> list[float]:
+    """Borda's count as a share: 1 for a passage that every order puts first, 0 for always last."""
+    n = len(orders[0])
+    total = [0] * n
+    for order in orders:
+        for rank, i in enumerate(order):
+            total[i] += n - 1 - rank
+    return [points / (len(orders) * (n - 1)) for points in total]

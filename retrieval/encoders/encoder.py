@@ -1,0 +1,275 @@
+"""The dense encoder: one forward pass gives a passage's vector and its token vectors.
+
+An `Encoder` pairs a tokenizer (legibility, spans, counting) with a forward model. `load_encoder` picks the
+lightest forward model that computes what the model's files describe; the one in `retrieval.encoders.endpoint`
+asks an endpoint, and has no token vectors.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from retrieval.encoders.projection import TokenProjection, chosen_projection
+from retrieval.encoders.prompts import Prompts, chosen_prompts, own_prompts
+from retrieval.models.locate import LocatedModel, locate
+from retrieval.models.packaged import DEFAULT_MODEL
+from storage.errors import ModelError, SettingsError
+from storage.records import Usage
+from storage.vectors import Encoding, normalised
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+# Below this share of readable characters a text means nothing to the encoder. English text measured 0.91 and
+# more (the lowest of 10,000 passages), Chinese text under MiniLM 0.46 (median) to 0.89 (99th percentile).
+LEGIBLE = 0.9
+
+_REMEMBERED_QUERIES = 256
+
+
+class ForwardModel(Protocol):
+    """The neural part: texts in, vectors out.
+
+    `dim` and `token_dim` are the widths of its dense and token vectors (None: it has no token vectors);
+    `max_tokens` is what it reads of one text, special tokens included.
+    """
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def token_dim(self) -> int | None: ...
+
+    @property
+    def max_tokens(self) -> int: ...
+
+    def encode(self, texts: Sequence[str], *, tokens: bool, prompt: str = "") -> list[Encoding]:
+        """L2-normalised dense vectors, and token vectors if asked, in the order of the texts.
+
+        `prompt` stands before every text. Raises ModelError.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections, where there are any."""
+        ...
+
+
+class Encoder:
+    """A tokenizer and a forward model. Safe to call from several threads.
+
+    `dim` cuts the dense vectors to their first dimensions, for models trained so (Matryoshka representations,
+    Kusupati et al. 2022); `projection` makes the token vectors shorter. Whatever changes a vector is in `id`,
+    the name in a collection's fingerprint.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: ForwardModel,
+        tokenizer: Tokenizer,
+        *,
+        prompts: Prompts | None = None,
+        dim: int | None = None,
+        projection: TokenProjection | None = None,
+    ) -> None:
+        self.prompts = prompts or Prompts()
+        short = f"dim={dim}" if dim else ""
+        short_tokens = f"token_dim={projection.dim}" if projection else ""
+        self.id = " ".join(filter(None, (name, short, short_tokens, str(self.prompts))))
+        self._model = model
+        self._tokenizer = tokenizer
+        self._unknown = _unknown_token(tokenizer)
+        self._cut_to = dim
+        self._projection = projection
+        self._remembered: OrderedDict[str, Encoding] = OrderedDict()
+        self._remembering = threading.Lock()
+
+    @property
+    def dim(self) -> int:
+        """The width of a dense vector."""
+        return self._cut_to or self._model.dim
+
+    @property
+    def token_dim(self) -> int | None:
+        """The width of a token vector; None where there are no token vectors."""
+        return self._projection.dim if self._projection else self._model.token_dim
+
+    @property
+    def projects_tokens(self) -> bool:
+        """Whether token vectors are shorter than the model makes them: similarities are on another scale."""
+        return self._projection is not None
+
+    @property
+    def max_tokens(self) -> int:
+        """How many tokens of a passage are read, special tokens included and the prompt left out."""
+        return self._model.max_tokens - self._length(self.prompts.passage)
+
+    def tokenizer_json(self) -> str:
+        """The tokenizer in Hugging Face's JSON form, without truncation and padding."""
+        return self._tokenizer.to_str()
+
+    def legibility(self, text: str) -> float:
+        """The share (0 to 1) of the text's visible characters that the tokenizer can represent; 0 of none."""
+        visible = sum(map(len, text.split()))
+        if visible == 0:
+            return 0.0
+        if self._unknown is None:
+            return 1.0
+        encoded = self._tokenizer.encode(text, add_special_tokens=False)
+        if self._unknown not in encoded.ids:
+            return 1.0
+        lost = sum(
+            end - start
+            for token, (start, end) in zip(encoded.ids, encoded.offsets, strict=True)
+            if token == self._unknown
+        )
+        return 1 - lost / visible
+
+    def reads(self, text: str) -> bool:
+        """Whether the text is legible enough for its vectors to mean something; an empty one is not."""
+        return self.legibility(text) >= LEGIBLE
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """The character span of each token vector of `encode_passages([text])`; (0, 0) for special tokens."""
+        encoded = self._tokenizer.encode(self.prompts.passage + text)
+        shift, limit = len(self.prompts.passage), self._model.max_tokens
+        spans = [(max(0, start - shift), max(0, end - shift)) for start, end in encoded.offsets]
+        if len(spans) <= limit:
+            return spans
+        # what closes a text closes a cut one too
+        return [*spans[: limit - 1], spans[-1]] if encoded.special_tokens_mask[-1] else spans[:limit]
+
+    def encode_query(self, text: str) -> Encoding:
+        """A question's dense vector, shape (dim,), and token vectors, shape (n, token_dim), if there are any.
+
+        The last few hundred questions are remembered, since retrieval and rerank ask for the same one. A
+        remembered one costs nothing, which is what its `usage` says.
+        """
+        with self._remembering:
+            if (known := self._remembered.get(text)) is not None:
+                self._remembered.move_to_end(text)
+                return known
+        tokens = self.token_dim is not None
+        encoding = self._finished(self._model.encode([text], tokens=tokens, prompt=self.prompts.query), 1)[0]
+        with self._remembering:
+            self._remembered[text] = replace(encoding, usage=Usage())
+            while len(self._remembered) > _REMEMBERED_QUERIES:
+                self._remembered.popitem(last=False)
+        return encoding
+
+    def through(self, wrap: Callable[[ForwardModel], ForwardModel]) -> None:
+        """Run every forward pass from here on through what `wrap` makes of the model."""
+        self._model = wrap(self._model)
+
+    def forget_queries(self) -> None:
+        """Encode every question anew from here on: a remembered one would hide what encoding costs."""
+        with self._remembering:
+            self._remembered.clear()
+
+    def encode_passages(self, texts: Sequence[str], *, tokens: bool) -> list[Encoding]:
+        """Passages in the order given; token vectors only if asked for. Raises ModelError."""
+        if not texts:
+            return []
+        found = self._model.encode(texts, tokens=tokens, prompt=self.prompts.passage)
+        return self._finished(found, len(texts))
+
+    def close(self) -> None:
+        """Let go of the model's connections; only one behind an endpoint has any."""
+        self._model.close()
+
+    def _finished(self, encodings: Sequence[Encoding], count: int) -> list[Encoding]:
+        """Checked, and cut where they are to be shorter than the model makes them."""
+        if len(encodings) != count:
+            raise ModelError(f"{self.id} gave {len(encodings)} vectors for {count} texts")
+        for encoding in encodings:
+            if encoding.dense.shape != (self._model.dim,):
+                width = encoding.dense.shape[-1]
+                raise ModelError(f"{self.id} gave a vector of {width} dimensions, not {self._model.dim}")
+            if not np.isfinite(encoding.dense).all():
+                raise ModelError(
+                    f"{self.id} gave a vector that is not made of numbers",
+                    way_out='The model may not bear half precision: try encoder.device = "cpu".',
+                )
+        return [self._shortened(encoding) for encoding in encodings]
+
+    def _shortened(self, encoding: Encoding) -> Encoding:
+        if self._cut_to is not None and self._cut_to < self._model.dim:
+            encoding = replace(encoding, dense=normalised(encoding.dense[: self._cut_to]))
+        if self._projection is not None and encoding.tokens is not None:
+            encoding = replace(encoding, tokens=self._projection(encoding.tokens))
+        return encoding
+
+    def _length(self, text: str) -> int:
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids) if text else 0
+
+
+def load_encoder(
+    model: str = DEFAULT_MODEL,
+    *,
+    device: str = "auto",
+    dim: int | None = None,
+    token_dim: int | None = None,
+    query_prompt: str | None = None,
+    passage_prompt: str | None = None,
+) -> Encoder:
+    """The encoder of a local path or hub id, which must be on this machine.
+
+    A plain BERT with mean pooling (the embedded default is one) runs without importing transformers, which
+    costs seconds; everything else goes through sentence-transformers. A prompt of None is the model's own, a
+    `token_dim` of None the packaged projection's width, or the model's own where there is none. Raises
+    ModelError, and SettingsError where `dim` is more than the model has, no projection to `token_dim` is
+    known, or a prompt is too long.
+    """
+    located = locate(model)
+    prompts = chosen_prompts(
+        located.folder.resolve().name if located.origin == "path" else located.name,
+        own_prompts(located.folder),
+        query=query_prompt,
+        passage=passage_prompt,
+    )
+    forward, tokenizer = _load_bert(located, device) or _load_sentence_transformer(located, device)
+    if dim is not None and dim > forward.dim:
+        raise SettingsError(
+            f"encoder.dim = {dim}, but the vectors of {located.name} have {forward.dim} dimensions",
+            way_out="Leave encoder.dim out, or set it lower.",
+        )
+    projection = chosen_projection(located.identity(), forward.token_dim, token_dim)
+    encoder = Encoder(located.identity(), forward, tokenizer, prompts=prompts, dim=dim, projection=projection)
+    if encoder.max_tokens < forward.max_tokens // 2:
+        raise SettingsError(
+            f"the passage prompt takes more than half of the {forward.max_tokens} tokens that "
+            f"{located.name} reads",
+            way_out="Set a shorter encoder.passage_prompt.",
+        )
+    return encoder
+
+
+def _load_bert(located: LocatedModel, device: str) -> tuple[ForwardModel, Tokenizer] | None:
+    from retrieval.encoders.bert import BertModel, is_plain_bert, load_tokenizer
+
+    if not is_plain_bert(located.folder):
+        return None
+    tokenizer = load_tokenizer(located.folder)
+    return BertModel.load(located.folder, tokenizer, device=device), tokenizer
+
+
+def _load_sentence_transformer(located: LocatedModel, device: str) -> tuple[ForwardModel, Tokenizer]:
+    from retrieval.encoders.sentence_transformer import SentenceTransformerModel
+
+    model = SentenceTransformerModel.load(located.folder, device=device)
+    return model, model.tokenizer
+
+
+def _unknown_token(tokenizer: Tokenizer) -> int | None:
+    for name in ("[UNK]", "<unk>"):
+        token = tokenizer.token_to_id(name)
+        if token is not None:
+            return int(token)
+    return None

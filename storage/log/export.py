@@ -1,0 +1,151 @@
+"""The log as food for other tools: JSON lines, CSV, and BEIR (a test collection from judged answers)."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from storage.errors import BadInputError
+from storage.log.records import AnswerSummary, Feedback
+from storage.records import Answer
+
+# An answer as a JSON object.
+Shape = Callable[[Answer], Mapping[str, object]]
+Entry = tuple[Answer, Feedback, AnswerSummary]
+
+_CSV = (
+    *(
+        "id",
+        "created_at",
+        "question",
+        "answer",
+        "answered",
+        "collection",
+        "rerank",
+        "answerer",
+        "status",
+        "ms",
+    ),
+    *("calls", "prompt_tokens", "completion_tokens", "cost", "feedback", "judged", "replay_of", "cited"),
+)
+# What a spreadsheet would take for a formula (OWASP, "CSV Injection").
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def plain(value: Any) -> Any:
+    """Records as JSON values, field by field."""
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def write_jsonl(entries: Iterable[Entry], target: Path, shape: Shape) -> int:
+    """One object a line: the answer as `shape` gives it, and its feedback; how many were written."""
+    count = 0
+    with _written(target) as file:
+        for answer, feedback, summary in entries:
+            extra = {"feedback": plain(feedback), "replay_of": summary.replay_of}
+            file.write(json.dumps({**shape(answer), **extra}, ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+def write_csv(entries: Iterable[Entry], target: Path) -> int:
+    """One row an answer, for spreadsheets; how many were written."""
+    count = 0
+    with _written(target, encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, _CSV)
+        writer.writeheader()
+        for answer, _, summary in entries:
+            writer.writerow({name: _cell(value) for name, value in _csv_row(answer, summary).items()})
+            count += 1
+    return count
+
+
+def _csv_row(answer: Answer, summary: AnswerSummary) -> dict[str, object]:
+    usage = answer.usage
+    return {
+        "id": answer.id,
+        "created_at": answer.created_at.isoformat(),
+        "question": answer.question,
+        "answer": answer.text,
+        "answered": answer.answered,
+        "collection": answer.collection,
+        "rerank": answer.rerank,
+        "answerer": answer.answerer,
+        "status": summary.status,
+        "ms": summary.ms,
+        "calls": usage.calls,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cost": usage.cost,
+        "feedback": summary.feedback,
+        "judged": summary.judged,
+        "replay_of": summary.replay_of,
+        "cited": "; ".join(dict.fromkeys(citation.source for citation in answer.citations)),
+    }
+
+
+def _cell(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def write_beir(entries: Iterable[Entry], folder: Path) -> int:
+    """A test collection in BEIR's layout from answers with grades; how many questions it has.
+
+    Every candidate of a judged answer is in the corpus. The same question asked twice is one query; of two
+    grades for the same passage, that of the first entry holds.
+    """
+    corpus: dict[str, dict[str, str]] = {}
+    queries: dict[str, str] = {}
+    grades: dict[tuple[str, str], int] = {}
+    for answer, feedback, _ in entries:
+        if not feedback.grades:
+            continue
+        query = queries.setdefault(answer.understood, answer.id)
+        for place, candidate in enumerate(answer.candidates, start=1):
+            title = candidate.chunk.context
+            corpus.setdefault(candidate.id, {"_id": candidate.id, "title": title, "text": candidate.text})
+            if place in feedback.grades:
+                grades.setdefault((query, candidate.id), feedback.grades[place])
+    _write_lines(folder / "corpus.jsonl", (json.dumps(one, ensure_ascii=False) for one in corpus.values()))
+    asked = ({"_id": id_, "text": question} for question, id_ in queries.items())
+    _write_lines(folder / "queries.jsonl", (json.dumps(one, ensure_ascii=False) for one in asked))
+    judged = (f"{query}\t{passage}\t{grade}" for (query, passage), grade in grades.items())
+    _write_lines(folder / "qrels" / "test.tsv", ("query-id\tcorpus-id\tscore", *judged))
+    return len(queries)
+
+
+def _write_lines(target: Path, lines: Iterable[str]) -> None:
+    with _written(target) as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
+@contextmanager
+def _written(target: Path, *, encoding: str = "utf-8", newline: str | None = "\n") -> Iterator[IO[str]]:
+    """A file that appears under its name only when all of it is written."""
+    part = target.with_name(f"{target.name}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("w", encoding=encoding, newline=newline) as file:
+            try:
+                yield file
+            except BaseException:
+                part.unlink()
+                raise
+        part.replace(target)
+    except OSError as error:
+        raise BadInputError(
+            f"{target} cannot be written: {error.strerror or error}",
+            way_out="name a file in a folder of yours",
+        ) from error

@@ -1,0 +1,153 @@
+"""Filters of the log as SQL, and lists of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    Text,
+    and_,
+    column,
+    false,
+    func,
+    or_,
+    select,
+    table,
+)
+from sqlalchemy.orm import aliased
+
+from storage.log import full_text
+from storage.log.records import AnswerFilter, AnswerSummary
+from storage.log.rows import iso
+from storage.log.tables import AnswerRow
+
+# The search index. Its column of its own name stands for all of its columns.
+_FTS = table("answers_fts", column("rowid", Integer), column("answers_fts", Text))
+
+
+def numbers(connection: Connection, where: AnswerFilter) -> Select[int]:
+    """The numbers of the answers that are meant, newest first.
+
+    All columns but the text are in one index, which is read in the order of the list. Where only the text
+    matters, the search index is read instead, from the answer that was logged last: both end at the limit.
+    """
+    if where == AnswerFilter(text=where.text) and (matching := _matching(connection, where.text)) is not None:
+        return matching
+    newest = (AnswerRow.created_at.desc(), AnswerRow.number.desc())
+    return select(AnswerRow.number).where(*conditions(connection, where)).order_by(*newest)
+
+
+def summaries(connection: Connection, where: AnswerFilter, *, limit: int, offset: int) -> list[AnswerSummary]:
+    page = connection.execute(numbers(connection, where).limit(limit).offset(offset)).scalars().all()
+    return summaries_of(connection, page)
+
+
+def summaries_of(connection: Connection, page: Sequence[int]) -> list[AnswerSummary]:
+    """The summaries of the answers of these numbers, in their order."""
+    return [summary for _, summary in existing(connection, page)]
+
+
+def existing(connection: Connection, page: Sequence[int]) -> list[tuple[int, AnswerSummary]]:
+    """Of these numbers those that are still in the log, in their order, each with its summary."""
+    original = aliased(AnswerRow)
+    query = (
+        select(AnswerRow, original.id.label("original"))
+        .outerjoin(original, original.number == AnswerRow.replay_of)
+        .where(AnswerRow.number.in_(page))
+    )
+    found = {row.number: _summary(row) for row in connection.execute(query)}
+    return [(number, found[number]) for number in page if number in found]
+
+
+def count(connection: Connection, where: AnswerFilter) -> int:
+    return connection.execute(
+        select(func.count()).select_from(AnswerRow).where(*conditions(connection, where))
+    ).scalar_one()
+
+
+def conditions(connection: Connection, where: AnswerFilter) -> list[ColumnElement[bool]]:
+    """What must hold of a row of `answers`."""
+    row = AnswerRow
+    equal = {row.collection: where.collection, row.answerer: where.answerer, row.status: where.status}
+    found = [column == value for column, value in equal.items() if value is not None]
+    if where.text.strip():
+        found.append(_contains(connection, where.text))
+    if where.since is not None:
+        found.append(row.created_at >= iso(where.since))
+    if where.until is not None:
+        found.append(row.created_at < iso(where.until))
+    if where.strategy is not None:
+        found.append(row.rerank.contains(where.strategy, autoescape=True))
+    if where.answered is not None:
+        found.append(row.answered.is_(where.answered))
+    if where.feedback is not None:
+        found.append(_feedback(where.feedback))
+    if where.min_ms is not None:
+        found.append(row.ms >= where.min_ms)
+    if where.min_cost is not None:
+        found.append(row.cost >= where.min_cost)
+    if where.replays is not None:
+        # Wrapped, so that SQLite does not take the index of this column alone: most answers are no replays.
+        original = func.coalesce(row.replay_of, 0)
+        found.append(original > 0 if where.replays else original == 0)
+    return found
+
+
+def _feedback(wanted: str) -> ColumnElement[bool]:
+    given = or_(AnswerRow.feedback.is_not(None), AnswerRow.judged > 0)
+    match wanted:
+        case "judged":
+            return AnswerRow.judged > 0
+        case "any":
+            return given
+        case "none":
+            return and_(AnswerRow.feedback.is_(None), AnswerRow.judged == 0)
+    return AnswerRow.feedback == wanted
+
+
+def _contains(connection: Connection, words: str) -> ColumnElement[bool]:
+    """All words occur in question or answer: by the index of SQLite, elsewhere by reading them."""
+    if connection.dialect.name != "sqlite":
+        return and_(
+            *(
+                or_(
+                    AnswerRow.question.icontains(word, autoescape=True),
+                    AnswerRow.text.icontains(word, autoescape=True),
+                )
+                for word in words.split()
+            )
+        )
+    matching = _matching(connection, words)
+    return false() if matching is None else AnswerRow.number.in_(matching.order_by(None))
+
+
+def _matching(connection: Connection, words: str) -> Select[int] | None:
+    """The numbers of the answers that the search index finds, latest first; None where it cannot be asked."""
+    query = full_text.query(words)
+    if not query or connection.dialect.name != "sqlite":
+        return None
+    return select(_FTS.c.rowid).where(_FTS.c.answers_fts.match(query)).order_by(_FTS.c.rowid.desc())
+
+
+def _summary(row: Any) -> AnswerSummary:
+    return AnswerSummary(
+        id=row.id,
+        created_at=datetime.fromisoformat(row.created_at),
+        question=row.question,
+        collection=row.collection,
+        rerank=row.rerank,
+        answerer=row.answerer,
+        status=row.status,
+        ms=row.ms,
+        answered=row.answered,
+        cost=row.cost,
+        feedback=row.feedback,
+        judged=row.judged,
+        replay_of=row.original,
+    )

@@ -1,0 +1,169 @@
+"""Keeping the log small, private and safe: prune, redact, vacuum, backup."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Table,
+    and_,
+    delete,
+    exists,
+    func,
+    inspect,
+    or_,
+    select,
+    tuple_,
+    union,
+    update,
+)
+
+from storage.database import Database, make_folder
+from storage.database_errors import translated
+from storage.errors import BadInputError
+from storage.log.records import Pruned
+from storage.log.redaction import COLUMNS, Redactor
+from storage.log.rows import iso, with_address
+from storage.log.tables import AnswerRow, Base, CandidateRow, NeighbourRow, PassageRow
+from storage.log.write import index, unindex
+
+# So many answers go in one transaction: other processes may write in between.
+_BATCH = 200
+# What an answer holds passages by.
+_HOLDING = (CandidateRow, NeighbourRow)
+
+
+def prune(database: Database, older_than: datetime, *, judged: bool) -> Pruned:
+    """Forget answers from before `older_than`; those with feedback only where `judged` says so.
+
+    Their calls, feedback and links go too, and passages that no other answer holds.
+    """
+    old = AnswerRow.created_at < iso(older_than)
+    wanted = or_(AnswerRow.feedback.is_not(None), AnswerRow.judged > 0)
+    going = old if judged else and_(old, ~wanted)
+    answers = passages = 0
+    while True:
+        with database.writing() as connection:
+            batch = select(AnswerRow.number, AnswerRow.question, AnswerRow.text).where(going).limit(_BATCH)
+            rows = connection.execute(batch).all()
+            passages += _forget(connection, rows)
+            connection.commit()
+        answers += len(rows)
+        if len(rows) < _BATCH:
+            break
+    with database.reading() as connection:
+        kept = connection.execute(select(func.count()).select_from(AnswerRow).where(old)).scalar_one()
+    return Pruned(answers=answers, passages=passages, kept=kept)
+
+
+def _forget(connection: Connection, rows: Sequence[Any]) -> int:
+    """Delete answers; the number of passages that went with them."""
+    numbers = [row.number for row in rows]
+    theirs = (select(table.passage_number).where(table.answer_number.in_(numbers)) for table in _HOLDING)
+    passages = connection.execute(union(*theirs)).scalars().all()
+    unindex(connection, [(row.number, row.question, row.text) for row in rows])
+    connection.execute(delete(AnswerRow).where(AnswerRow.number.in_(numbers)))
+    free = [~exists().where(table.passage_number == PassageRow.number) for table in _HOLDING]
+    gone = 0
+    for start in range(0, len(passages), 1000):
+        some = PassageRow.number.in_(passages[start : start + 1000])
+        gone += connection.execute(delete(PassageRow).where(some, *free)).rowcount
+    return gone
+
+
+def redact(database: Database, redactor: Redactor) -> int:
+    """Replace what matches in everything that is logged; the number of rows that changed."""
+    changed = 0
+    for table in COLUMNS:
+        last: tuple[Any, ...] | None = None
+        while True:
+            with database.writing() as connection:
+                rows = _page(connection, table, last)
+                changed += sum(_redacted(connection, table, dict(row._mapping), redactor) for row in rows)
+                connection.commit()
+            if not rows:
+                break
+            last = tuple(rows[-1]._mapping[column.name] for column in inspect(table).primary_key)
+    return changed
+
+
+def _page(connection: Connection, table: type[Base], after: tuple[Any, ...] | None) -> Sequence[Any]:
+    """Rows of a table in the order of its key, those that follow `after`."""
+    key = inspect(table).primary_key
+    query = select(table).order_by(*key).limit(_BATCH)
+    return connection.execute(query if after is None else query.where(tuple_(*key) > after)).all()
+
+
+def _redacted(connection: Connection, table: type[Base], row: dict[str, Any], redactor: Redactor) -> bool:
+    """Redact a row in place; whether anything changed."""
+    new = redactor.row(table, row)
+    if new == row:
+        return False
+    if table is PassageRow:
+        _move_passage(connection, row["number"], with_address(new))
+        return True
+    if table is AnswerRow:
+        unindex(connection, [(row["number"], row["question"], row["text"])])
+        index(connection, [(row["number"], new["question"], new["text"])])
+    _update(connection, table, new)
+    return True
+
+
+def _move_passage(connection: Connection, number: int, new: dict[str, Any]) -> None:
+    """Give a passage its new content and address; where that content is there already, use that one."""
+    same = connection.execute(select(PassageRow.number).where(PassageRow.hash == new["hash"])).scalar()
+    if same is None:
+        _update(connection, PassageRow, new)
+        return
+    for table in _HOLDING:
+        moved = update(table).where(table.passage_number == number)
+        connection.execute(moved.values(passage_number=same))
+    connection.execute(delete(PassageRow).where(PassageRow.number == number))
+
+
+def _update(connection: Connection, table: type[Base], row: dict[str, Any]) -> None:
+    plain = table.__table__
+    assert isinstance(plain, Table)
+    names = {column.name for column in plain.primary_key}
+    same_key = (column == row[column.name] for column in plain.primary_key)
+    values = {name: value for name, value in row.items() if name not in names}
+    connection.execute(update(plain).where(*same_key).values(values))
+
+
+def vacuum(database: Database) -> int:
+    """Give free space back, and leave no trace of what was deleted; the number of bytes that it saved."""
+    with database.driver() as driver:
+        before = _size(database)
+        driver.execute("INSERT INTO answers_fts (answers_fts) VALUES ('optimize')")
+        driver.execute("PRAGMA optimize")
+        driver.execute("VACUUM")
+        driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return before - _size(database)
+
+
+def _size(database: Database) -> int:
+    assert database.path is not None
+    files = (database.path, database.path.with_name(f"{database.path.name}-wal"))
+    return sum(path.stat().st_size for path in files if path.exists())
+
+
+def backup(database: Database, target: Path) -> None:
+    """Copy the whole database to a new file while others go on writing.
+
+    Raises BadInputError where the file exists already.
+    """
+    if target.exists():
+        raise BadInputError(f"{target} exists already", way_out="name a new file")
+    make_folder(target.parent)
+    try:
+        with translated(str(target)), closing(sqlite3.connect(target)) as copy, database.driver() as driver:
+            driver.backup(copy)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise

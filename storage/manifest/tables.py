@@ -1,0 +1,59 @@
+"""The tables of the manifest, as typed mappings: documents, their passages, ingest runs."""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKeyConstraint, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from storage.log.tables import KEY_ONLY, Base
+
+
+class DocumentEntry(Base):
+    """The manifest: what became of each source of a collection.
+
+    `collection` is its name, and after a re-index `NAME@GENERATION`: the store says which is in use.
+    """
+
+    __tablename__ = "documents"
+    __table_args__ = (Index("ix_documents_content_hash", "collection", "content_hash"), KEY_ONLY)
+
+    collection: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str]
+    content_hash: Mapped[str]
+    title: Mapped[str]
+    mime: Mapped[str]
+    status: Mapped[str]
+    reason: Mapped[str]
+    warnings: Mapped[str]
+    duplicate_of: Mapped[str | None]
+    parser: Mapped[str]
+
+
+class ChunkEntry(Base):
+    """The manifest: the passages of each document, in order."""
+
+    __tablename__ = "chunks"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["collection", "document_id"], ["documents.collection", "documents.id"], ondelete="CASCADE"
+        ),
+        KEY_ONLY,
+    )
+
+    collection: Mapped[str] = mapped_column(primary_key=True)
+    document_id: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    chunk_id: Mapped[str]
+
+
+class RunRow(Base):
+    """One ingest run and its report (JSON)."""
+
+    __tablename__ = "runs"
+    __table_args__ = (Index("ix_runs_collection", "collection", "number"),)
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    collection: Mapped[str]
+    created_at: Mapped[str]
+    report: Mapped[str]

@@ -1,0 +1,269 @@
+"""What a collection in Qdrant can do, as small Protocols by use, and what identifies a collection.
+
+Two adapters: `storage.qdrant.edge` (the engine in this process) and `storage.qdrant.server` (a server or
+cluster). Both are synchronous; the application calls them in worker threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Collection as Container
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Protocol
+from uuid import UUID, uuid5
+
+import numpy as np
+
+from storage.conditions import Condition
+from storage.errors import BadInputError, FingerprintMismatchError
+from storage.records import Chunk
+from storage.vectors import Floats, Hit, Leg, Point, SparseVector
+
+SCHEMA_VERSION = 1
+DENSE, LEXICAL, TOKENS = "dense", "lexical", "tokens"
+
+_SAFE_NAME = re.compile(r"[\w][\w.-]{0,99}")
+_NAMESPACE = UUID("6f0c9f0e-6f2a-5f0e-9c53-77696e6e6f77")
+
+
+def document_id(source: str) -> str:
+    """The id of the document at `source`: the same source, the same id, on any machine."""
+    return str(uuid5(_NAMESPACE, f"document\0{source}"))
+
+
+def chunk_id(document: str, text: str, occurrence: int) -> str:
+    """The id of a passage: it derives from the document's id and the content.
+
+    `occurrence` (from 0) tells apart passages of one document that have the same text.
+    """
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return str(uuid5(_NAMESPACE, f"chunk\0{document}\0{digest}\0{occurrence}"))
+
+
+def checked_name(name: str) -> str:
+    """The name, where a collection may bear it on any store. Raises BadInputError."""
+    if not _SAFE_NAME.fullmatch(name):
+        raise BadInputError(
+            f"{name!r} is not a collection name",
+            way_out="Use letters of any script, digits, '_', '.', '-'; a letter or digit first; 100 at most.",
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a collection was built with. Searching it with anything else gives nonsense."""
+
+    encoder: str
+    dim: int
+    chunker: str
+    lexical: str
+    token_dim: int | None
+    schema: int = SCHEMA_VERSION
+
+    def to_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Fingerprint:
+        """What `to_dict` wrote, by this version or an earlier one.
+
+        Raises FingerprintMismatchError where a newer winnow wrote it, KeyError or TypeError where nobody did.
+        """
+        schema = int(str(values.get("schema", 1)))
+        if schema > SCHEMA_VERSION:
+            raise FingerprintMismatchError(
+                f"a newer winnow made the collection (schema {schema}; this one knows {SCHEMA_VERSION})",
+                way_out="Upgrade winnow (pip install --upgrade winnow-rag), or use another collection.",
+            )
+        return cls(**values)  # type: ignore[arg-type]  # written by to_dict, read back from our own file
+
+    def differences(self, other: Fingerprint) -> list[str]:
+        """What differs, each as `name: mine, not theirs`; empty where the two agree."""
+        mine, theirs = asdict(self), asdict(other)
+        different = (name for name in mine if mine[name] != theirs[name])
+        return [f"{name}: {mine[name]!r}, not {theirs[name]!r}" for name in different]
+
+    def __str__(self) -> str:
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def check_legs(legs: Sequence[Leg], fingerprint: Fingerprint) -> None:
+    """Raises BadInputError where a vector does not fit the collection, or holds what is not a number."""
+    dims = {DENSE: fingerprint.dim, TOKENS: fingerprint.token_dim}
+    for leg in legs:
+        if isinstance(leg.query, SparseVector):
+            continue
+        if leg.query.shape[-1] != dims.get(leg.name):
+            raise BadInputError(
+                f"the query's {leg.name!r} vector has {leg.query.shape[-1]} dimensions, "
+                f"the collection's {dims.get(leg.name)}",
+                way_out="Ask with the encoder that the collection was built with.",
+            )
+        if not np.isfinite(leg.query).all():
+            raise BadInputError(f"the query's {leg.name!r} vector holds what is not a number")
+
+
+class Searcher(Protocol):
+    def search(self, legs: Sequence[Leg], limit: int, where: Condition | None = None) -> list[list[Hit]]:
+        """All legs in one batch; for each its hits, best first, at most `limit`, where `where` holds.
+
+        Raises BadInputError where a leg's vector does not fit the collection.
+        """
+        ...
+
+
+class Writer(Protocol):
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Store points, replacing those with the same id. Durable against a crash when it returns."""
+        ...
+
+    def delete_document(self, document: str, *, keep: Container[str] = ()) -> None:
+        """Delete the passages of a document, but for those whose ids are in `keep`."""
+        ...
+
+    def flush(self) -> None:
+        """Write everything to its final place and let go of the write-ahead log."""
+        ...
+
+
+class TokenScorer(Protocol):
+    def max_sim(self, query: Floats, chunk_ids: Sequence[str]) -> dict[str, float]:
+        """MaxSim of query token vectors, shape (n, token_dim), against the stored ones of given passages.
+
+        Passages without token vectors are left out of the result.
+        """
+        ...
+
+    def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
+        """The stored token vectors of given passages, each of shape (n_tokens, token_dim)."""
+        ...
+
+
+class Reader(Protocol):
+    def chunks(self) -> Iterator[Chunk]:
+        """All passages, in the store's order."""
+        ...
+
+    def passages(self, chunk_ids: Sequence[str]) -> list[Chunk]:
+        """Given passages, in any order; those that are not there are left out."""
+        ...
+
+    def points(self, chunk_ids: Sequence[str]) -> list[Point]:
+        """Given passages with all their vectors; those that are not there are left out."""
+        ...
+
+
+class Neighbourhood(Protocol):
+    def neighbours(self, chunks: Sequence[Chunk], reach: int) -> list[Chunk]:
+        """The passages at most `reach` places before or after given ones in their documents, in one read.
+
+        The given ones are among them, and nothing is in order. What claims a place that another passage has
+        is there too, so that the caller sees where a collection has no order; but never much more than fits.
+        """
+        ...
+
+
+class CollectionStore(Searcher, Writer, TokenScorer, Reader, Neighbourhood, Protocol):
+    """An open collection."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> Fingerprint: ...
+
+    @property
+    def generation(self) -> str:
+        """Empty for the first; each re-index makes another. The manifest keeps one list a generation."""
+        ...
+
+    def count(self) -> int:
+        """The number of passages."""
+        ...
+
+    def graph_pays(self) -> bool:
+        """Whether a graph of the dense vectors is worth building now; never where the engine sees to it."""
+        ...
+
+    def build_graph(self) -> bool:
+        """Build the graph, which takes minutes; True where anything was done.
+
+        Raises StoreError where it failed: the collection is then what it was.
+        """
+        ...
+
+    def close(self) -> None:
+        """Flush and let go; further calls are an error."""
+        ...
+
+
+class Rebuild(Protocol):
+    """A generation that is being built beside the one in use. A context manager: leaving it is `close()`."""
+
+    @property
+    def store(self) -> CollectionStore:
+        """The new generation, to be written to."""
+        ...
+
+    @property
+    def resumed(self) -> bool:
+        """Whether this goes on with what an earlier process began."""
+        ...
+
+    def finish(self, old: CollectionStore | None) -> CollectionStore:
+        """Swap, in one atomic step: from now on the new generation, given back open, is the collection.
+
+        `old` is the one in use where this process holds it open; it goes on answering until it is closed.
+        """
+        ...
+
+    def __enter__(self) -> Rebuild: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Rebuilder(Protocol):
+    """What a place where collections live must be able to do for a re-index."""
+
+    def generation(self, name: str) -> str:
+        """The generation in use; empty where there is none."""
+        ...
+
+    def fingerprint(self, name: str) -> Fingerprint | None:
+        """What the collection in use was built with, read without opening it; None where there is none."""
+        ...
+
+    def rebuild(self, name: str, fingerprint: Fingerprint) -> Rebuild:
+        """Begin a new generation, or go on with one that was cut off. Raises StoreLockedError."""
+        ...
+
+    def leftovers(self) -> Mapping[str, tuple[str, ...]]:
+        """By collection, what crashes left behind, in words for people."""
+        ...
+
+    def sweep(self, name: str) -> None:
+        """Remove what is not in use: older generations, and a re-index that was cut off."""
+        ...
+
+
+class CollectionStores(Rebuilder, Protocol):
+    """Where collections live: opened, made, listed and dropped by name."""
+
+    def open(self, name: str) -> CollectionStore:
+        """Open an existing collection. Raises NotFoundError, StoreLockedError, StoreCorruptError."""
+        ...
+
+    def create(self, name: str, fingerprint: Fingerprint) -> CollectionStore:
+        """Make a new, empty collection and open it."""
+        ...
+
+    def names(self) -> list[str]: ...
+
+    def drop(self, name: str) -> None: ...

@@ -1,0 +1,180 @@
+"""The folder of an embedded collection: which shard is in use, which is being built, what was left behind.
+
+    NAME/fingerprint.json   makes the collection exist, and says which shard is in use
+    NAME/shard/             the first one; later ones are shard-GENERATION/, one whose graph was built
+                            has another name yet
+    NAME/rebuild.json       the fingerprint of a shard that is being built beside; renaming it over
+                            fingerprint.json is the whole swap
+
+Whatever else lies there is left over from a crash, and nobody reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.errors import BadInputError, StoreCorruptError, StoreError
+from storage.locks import CollectionLock
+from storage.qdrant.contract import Fingerprint
+
+_CURRENT, _DRAFT = "fingerprint.json", "rebuild.json"
+_GENERATION, _PLACE = "generation", "place"
+_OURS = ("fingerprint.", "rebuild.", "shard", "lock", "holder.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A shard and what it was built with; `id` is empty for a collection's first.
+
+    `place` is the name of the shard's folder, where it is not what `id` makes it.
+    """
+
+    fingerprint: Fingerprint
+    id: str = ""
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionFolder:
+    """A collection's folder. Its own operations are atomic; who may call them is a matter of locks."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a collection, whatever its state."""
+        return (self.path / _CURRENT).is_file()
+
+    @property
+    def foreign(self) -> bool:
+        """Whether something lies there that winnow did not make."""
+        return any(not path.name.startswith(_OURS) for path in self.path.iterdir())
+
+    def make(self) -> None:
+        """Make the folder. Raises StoreError."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"cannot make {self.path}: {error.strerror}", way_out="Choose another --data-dir."
+            ) from error
+
+    def refuse_existing(self) -> None:
+        if self.exists:
+            raise BadInputError(
+                f"the collection {self.name!r} exists already", way_out="Open it, or choose another name."
+            )
+
+    def shard(self, generation: Generation) -> Path:
+        made = f"shard-{generation.id}" if generation.id else "shard"
+        return self.path / (generation.place or made)
+
+    def current(self) -> Generation:
+        """The generation in use. Raises StoreCorruptError, FingerprintMismatchError (a newer winnow's)."""
+        try:
+            return _read(self.path / _CURRENT)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise StoreCorruptError(
+                f"{self.path / _CURRENT} cannot be read: {error}",
+                way_out=f"Rebuild it from the documents: winnow doctor --repair -c {self.name}",
+            ) from error
+
+    def draft(self) -> Generation | None:
+        """The generation that is being built, or was when it was cut off; None where there is none."""
+        try:
+            return _read(self.path / _DRAFT)
+        except (OSError, ValueError, TypeError, KeyError, StoreError):  # it cannot be gone on with
+            return None
+
+    def publish(self, generation: Generation) -> None:
+        """This generation is in use from now on."""
+        _write_atomically(self.path / _CURRENT, generation)
+
+    def announce(self, generation: Generation) -> None:
+        """This generation, whose shard is made, is being built."""
+        _write_atomically(self.path / _DRAFT, generation)
+
+    def move(self, generation: Generation) -> None:
+        """This generation, in use or being built, has its shard in another place from now on."""
+        draft = self.draft()
+        if draft is not None and draft.id == generation.id:
+            self.announce(generation)
+        else:
+            self.publish(generation)
+
+    def swap(self) -> None:
+        """The generation that was being built is the one in use from now on: one atomic rename."""
+        os.replace(self.path / _DRAFT, self.path / _CURRENT)  # noqa: PTH105 - this name says it must be atomic
+        _settle(self.path)
+
+    def forget_draft(self) -> None:
+        (self.path / _DRAFT).unlink(missing_ok=True)
+
+    def strays(self) -> Iterator[Path]:
+        """Shards that are neither in use nor being built."""
+        named = {self.shard(found) for found in (self._readable(), self.draft()) if found}
+        if self.exists and self._readable() is None:
+            return  # nobody can say which of them was in use
+        yield from sorted(path for path in self.path.glob("shard*") if path not in named)
+
+    def remove_strays(self) -> None:
+        for path in list(self.strays()):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def trash(self) -> list[Path]:
+        """What a deletion that was cut off left."""
+        return sorted(self.path.parent.glob(f".{self.name}.dropped-*"))
+
+    def lock(self) -> CollectionLock:
+        """Held while the collection is open."""
+        return CollectionLock(self.path)
+
+    def rebuild_lock(self) -> CollectionLock:
+        """Held while a generation is built beside the one in use."""
+        return CollectionLock(self.path, file="rebuild.lock", doing="is being re-indexed by")
+
+    def _readable(self) -> Generation | None:
+        try:
+            return self.current()
+        except StoreError:
+            return None
+
+
+def _read(path: Path) -> Generation:
+    values = json.loads(path.read_text(encoding="utf-8"))
+    generation, place = values.pop(_GENERATION, ""), values.pop(_PLACE, "")
+    if place != Path(place).name:
+        raise ValueError(f"{place!r} is no name of a folder")
+    return Generation(Fingerprint.from_dict(values), str(generation), place)
+
+
+def _write_atomically(path: Path, generation: Generation) -> None:
+    named = {_GENERATION: generation.id, _PLACE: generation.place}
+    values = generation.fingerprint.to_dict() | {key: value for key, value in named.items() if value}
+    draft = path.with_suffix(".draft")
+    with draft.open("w", encoding="utf-8") as stream:
+        stream.write(json.dumps(values, indent=2))
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(draft, path)  # noqa: PTH105 - as in swap()
+    _settle(path.parent)
+
+
+def _settle(folder: Path) -> None:
+    """A rename outlives a power cut only when its folder is on the disk."""
+    if os.name == "nt":
+        return  # folders cannot be opened there
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,167 @@
+"""Building a generation of an embedded collection beside the one in use, and cleaning up after crashes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from secrets import token_hex
+from types import TracebackType
+from typing import Self
+
+from storage.errors import StoreError, StoreLockedError
+from storage.locks import CollectionLock
+from storage.qdrant.contract import CollectionStore, Fingerprint
+from storage.qdrant.edge.collection import EdgeCollection
+from storage.qdrant.edge.errors import translated
+from storage.qdrant.edge.folder import CollectionFolder, Generation
+from storage.qdrant.edge.layout import new_shard
+from storage.qdrant.tuning import Tuning
+
+
+class EdgeRebuild:
+    """See `storage.qdrant.contract.Rebuild`. The collection in use may stay open, here or elsewhere."""
+
+    def __init__(
+        self, folder: CollectionFolder, store: EdgeCollection, *, resumed: bool, patience_s: float
+    ) -> None:
+        self.store = store
+        self.resumed = resumed
+        self._folder = folder
+        self._patience_s = patience_s
+        self._finished = False
+
+    @classmethod
+    def begin(
+        cls, folder: CollectionFolder, fingerprint: Fingerprint, tuning: Tuning, patience_s: float
+    ) -> EdgeRebuild:
+        """Begin, or go on with what was cut off. Raises StoreLockedError where somebody is at it."""
+        folder.make()
+        lock = folder.rebuild_lock()
+        lock.acquire(patience_s)
+        try:
+            begun = _taken_up(folder, fingerprint, lock, tuning)
+            store = begun or _begun(folder, fingerprint, lock, tuning)
+        except BaseException:
+            lock.release()
+            raise
+        return cls(folder, store, resumed=begun is not None, patience_s=patience_s)
+
+    def finish(self, old: CollectionStore | None) -> EdgeCollection:
+        """See `storage.qdrant.contract.Rebuild.finish`."""
+        self.store.flush()  # before the lock changes hands: a full disk shows here
+        lock = old.hand_over() if isinstance(old, EdgeCollection) else self._locked()
+        self._folder.swap()
+        self.store.take_over(lock)
+        self._finished = True
+        return self.store
+
+    def close(self) -> None:
+        """Stop here; what was built waits to be gone on with."""
+        if not self._finished:
+            self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _locked(self) -> CollectionLock:
+        lock = self._folder.lock()
+        lock.acquire(self._patience_s)
+        return lock
+
+
+def leftovers(root: Path) -> dict[str, tuple[str, ...]]:
+    """See `storage.qdrant.contract.Rebuilder.leftovers`."""
+    folders = [CollectionFolder(path) for path in sorted(root.glob("[!.]*")) if path.is_dir()]
+    found = {folder.name: tuple(_described(folder)) for folder in folders}
+    for trash in sorted(root.glob(".*.dropped-*")):
+        name = trash.name[1:].rpartition(".dropped-")[0]
+        found[name] = (*found.get(name, ()), f"{trash.name}: a deletion that was cut off")
+    return {name: what for name, what in found.items() if what}
+
+
+def sweep(folder: CollectionFolder, patience_s: float) -> None:
+    """See `storage.qdrant.contract.Rebuilder.sweep`."""
+    for trash in folder.trash():
+        shutil.rmtree(trash, ignore_errors=True)
+    if not folder.path.is_dir():
+        return
+    lock = folder.rebuild_lock()
+    lock.acquire(patience_s)
+    try:
+        folder.forget_draft()
+        if folder.exists:
+            folder.remove_strays()
+        else:
+            _remove_half_made(folder, patience_s)
+    finally:
+        lock.release()
+
+
+def _described(folder: CollectionFolder) -> list[str]:
+    draft = folder.draft()
+    if draft is not None and _under_way(folder):
+        return []
+    found = [f"{path.name}: {_why(folder)}" for path in folder.strays()]
+    if draft is not None:
+        found.append(f"{folder.shard(draft).name}: a re-index that was cut off; --reindex goes on with it")
+    if not folder.exists and not found and not folder.foreign:
+        found.append("an empty folder")
+    return found
+
+
+def _why(folder: CollectionFolder) -> str:
+    return "not in use" if folder.exists else "a collection that was never finished"
+
+
+def _under_way(folder: CollectionFolder) -> bool:
+    lock = folder.rebuild_lock()
+    try:
+        lock.acquire(0)
+    except StoreLockedError:
+        return True
+    lock.release()
+    return False
+
+
+def _remove_half_made(folder: CollectionFolder, patience_s: float) -> None:
+    lock = folder.lock()
+    lock.acquire(patience_s)
+    try:
+        if folder.exists:  # somebody made it while this one waited
+            return
+        if folder.foreign:
+            folder.remove_strays()
+        else:
+            shutil.rmtree(folder.path, ignore_errors=True)
+    finally:
+        lock.release()
+
+
+def _taken_up(
+    folder: CollectionFolder, fingerprint: Fingerprint, lock: CollectionLock, tuning: Tuning
+) -> EdgeCollection | None:
+    draft = folder.draft()
+    if draft is None or draft.fingerprint != fingerprint:
+        return None
+    try:
+        return EdgeCollection.of(folder, draft, lock, tuning)
+    except StoreError:
+        return None  # the crash damaged it
+
+
+def _begun(
+    folder: CollectionFolder, fingerprint: Fingerprint, lock: CollectionLock, tuning: Tuning
+) -> EdgeCollection:
+    folder.forget_draft()
+    if folder.exists:  # otherwise somebody may be making it
+        folder.remove_strays()
+    built = Generation(fingerprint, token_hex(4))
+    with translated(folder.name):
+        shard = new_shard(folder.shard(built), fingerprint, tuning)
+    folder.announce(built)
+    return EdgeCollection(folder, shard, built, lock, tuning)

@@ -1,0 +1,154 @@
+"""Qdrant as a server or cluster, through qdrant-client: REST or gRPC."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from urllib.parse import urlsplit
+
+from qdrant_client import QdrantClient
+
+from storage.errors import BadInputError, NotFoundError
+from storage.qdrant.contract import Fingerprint, checked_name
+from storage.qdrant.server.collection import ServerCollection
+from storage.qdrant.server.errors import Link
+from storage.qdrant.server.generations import Generations, in_use, read_aliases, split
+from storage.qdrant.server.physical import PhysicalCollections
+from storage.qdrant.server.rebuild import ServerRebuild
+from storage.qdrant.server.writes import being_built
+from storage.qdrant.tuning import Tuning
+
+__all__ = ["ServerCollection", "ServerStores"]
+
+_log = logging.getLogger(__name__)
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class ServerStores:
+    """The collections of winnow on one server. Collections that winnow did not make are left alone."""
+
+    def __init__(self, client: QdrantClient, link: Link, tuning: Tuning | None = None) -> None:
+        self._client = client
+        self._link = link
+        self._physical = PhysicalCollections(client, link, tuning or Tuning())
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        *,
+        api_key: str | None = None,
+        prefer_grpc: bool = True,
+        grpc_port: int = 6334,
+        timeout_s: float = 30.0,
+        tuning: Tuning | None = None,
+    ) -> ServerStores:
+        """Stores at `url` (http or https). Nothing is asked of the server before the first use.
+
+        Raises BadInputError where `url` is none. `https` encrypts gRPC too.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise BadInputError(
+                f"{url!r} is not the URL of a Qdrant server", way_out="It looks like http://localhost:6333."
+            )
+        if api_key and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+            _log.warning("the API key travels unencrypted to %s: use https where others can listen", url)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the client's own word on the same key
+            client = QdrantClient(
+                url=url,
+                port=parts.port or (443 if parts.scheme == "https" else 6333),
+                grpc_port=grpc_port,
+                prefer_grpc=prefer_grpc,
+                api_key=api_key or None,
+                timeout=timeout_s,  # type: ignore[arg-type]  # annotated int; rounded up by the client itself
+                check_compatibility=False,  # asked by `version`, not by a thread that prints
+            )
+        return cls(client, Link.to(url, timeout_s), tuning)
+
+    @classmethod
+    def in_memory(cls, tuning: Tuning | None = None) -> ServerStores:
+        """qdrant-client's local mode: the same calls without a server, for tests and small trials."""
+        return cls(QdrantClient(":memory:"), Link("memory", timeout_s=0, attempts=1), tuning)
+
+    def version(self) -> str:
+        """The server's version. Raises StoreUnavailableError."""
+        return self._link.call("", self._client.info).version
+
+    def open(self, name: str) -> ServerCollection:
+        """See `storage.qdrant.contract.CollectionStores.open`."""
+        return self._physical.open(in_use(checked_name(name), read_aliases(self._client, self._link)))
+
+    def create(self, name: str, fingerprint: Fingerprint) -> ServerCollection:
+        """See `storage.qdrant.contract.CollectionStores.create`. What fails half-way is taken back."""
+        if in_use(checked_name(name), read_aliases(self._client, self._link)) != name:
+            raise BadInputError(
+                f"the collection {name!r} exists already at {self._link.where}",
+                way_out="Open it, or choose another name.",
+            )
+        return self._physical.make(name, fingerprint)
+
+    def names(self) -> list[str]:
+        """The names of winnow's collections, sorted."""
+        found = Generations.of(self._client, self._link)
+        names = {split(physical)[0] for physical in found.physical}
+        return sorted(
+            name
+            for name in names
+            if (current := found.current(name)) in found.physical and self._physical.is_ours(current)
+        )
+
+    def drop(self, name: str) -> None:
+        """Delete a collection, complete or half made.
+
+        Raises NotFoundError, BadInputError (not ours), StoreLockedError (it is being re-indexed).
+        """
+        found = Generations.of(self._client, self._link)
+        current = found.current(checked_name(name))
+        if not self._physical.is_ours(current):
+            raise BadInputError(
+                f"the collection {name!r} at {self._link.where} was not made by winnow",
+                way_out="Delete it with Qdrant's own tools, if that is what you want.",
+            )
+        if claim := next(filter(None, map(self._physical.claim, found.others(name))), None):
+            raise being_built(name, claim)
+        # the one in use goes last: without it an older one would take its place
+        for physical in [*self._physical.idle(found.others(name)), current]:
+            self._physical.delete(physical)
+
+    def generation(self, name: str) -> str:
+        """See `storage.qdrant.contract.Rebuilder.generation`."""
+        return split(in_use(checked_name(name), read_aliases(self._client, self._link)))[1]
+
+    def fingerprint(self, name: str) -> Fingerprint | None:
+        """See `storage.qdrant.contract.Rebuilder.fingerprint`."""
+        try:
+            return self.open(name).fingerprint
+        except NotFoundError:
+            return None
+
+    def rebuild(self, name: str, fingerprint: Fingerprint) -> ServerRebuild:
+        """See `storage.qdrant.contract.Rebuilder.rebuild`."""
+        return ServerRebuild.begin(self._physical, checked_name(name), fingerprint)
+
+    def leftovers(self) -> dict[str, tuple[str, ...]]:
+        """See `storage.qdrant.contract.Rebuilder.leftovers`."""
+        found = Generations.of(self._client, self._link)
+        others = {split(physical)[0]: found.others(split(physical)[0]) for physical in found.physical}
+        return {
+            name: tuple(f"{physical}: not in use" for physical in physicals)
+            for name, left in sorted(others.items())
+            if (physicals := self._physical.idle(left))
+        }
+
+    def sweep(self, name: str) -> None:
+        """See `storage.qdrant.contract.Rebuilder.sweep`."""
+        others = Generations.of(self._client, self._link).others(checked_name(name))
+        for physical in self._physical.idle(others):
+            self._physical.delete(physical)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()

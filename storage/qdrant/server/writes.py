@@ -1,0 +1,164 @@
+"""Whether a write to a server still counts: nothing there can be locked, so whoever writes looks afterwards.
+
+A re-index swaps generations and then reads once more what the old one holds. A write that came before that
+reading is carried over; one that came after it came after the swap, which its writer sees when it looks. So
+no write is lost without somebody being told.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from secrets import token_hex
+from typing import Any, Protocol, Self
+
+from qdrant_client import QdrantClient, models
+
+from storage.errors import NotFoundError, StoreError, StoreLockedError
+from storage.locks import this_command
+from storage.qdrant.server.errors import Link
+from storage.qdrant.server.generations import in_use, read_aliases, split
+
+# The key in a collection's own metadata under which stands who builds it; it is taken away by the swap.
+_CLAIM = "winnow_building"
+
+_BEAT_S = 20.0
+# Between two writes a large file may be parsed, or a slow encoder be at work.
+SILENT_S = 300.0
+
+
+class Writes(Protocol):
+    def check(self) -> None:
+        """Raises StoreError where what was just written is lost on everybody else."""
+        ...
+
+
+class InUse:
+    """Writes to a generation that is in use, unless a re-index has taken its place."""
+
+    def __init__(self, physical: str, client: QdrantClient, link: Link) -> None:
+        self._physical = physical
+        self._client = client
+        self._link = link
+
+    def check(self) -> None:
+        name = split(self._physical)[0]
+        if in_use(name, read_aliases(self._client, self._link)) != self._physical:
+            raise StoreError(
+                f"the collection {name!r} at {self._link.where} was re-indexed by another process meanwhile: "
+                "the last writes went to the old one",
+                way_out="Run it again: it writes to the new one, and costs only what is not there.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who builds a generation. `beat` is when it last said so, in Unix time; 0 where it has stopped."""
+
+    token: str
+    host: str
+    pid: int
+    command: str
+    since: float
+    beat: float
+
+    @classmethod
+    def new(cls) -> Self:
+        """This process's."""
+        now = time.time()
+        return cls(token_hex(8), socket.gethostname(), os.getpid(), this_command(), now, now)
+
+    @classmethod
+    def read(cls, info: models.CollectionInfo) -> Self | None:
+        """What stands on a collection; None where nobody builds it or it has been in use."""
+        written = (info.config.metadata or {}).get(_CLAIM)
+        try:
+            return cls(**written) if isinstance(written, dict) else None
+        except TypeError:  # another version's
+            return None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether its process may still be at it: here that can be seen, on another machine it must beat."""
+        if time.time() - self.beat > SILENT_S:
+            return False
+        return self.host != socket.gethostname() or _is_alive(self.pid)
+
+    def __str__(self) -> str:
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.since))
+        return f"process {self.pid} on {self.host} ({self.command}, since {since})"
+
+
+class Building:
+    """Writes to a generation that this process builds, unless another one has gone on with it."""
+
+    def __init__(self, physical: str, client: QdrantClient, link: Link) -> None:
+        self._physical = physical
+        self._client = client
+        self._link = link
+        self._claim = Claim.new()
+
+    def begin(self) -> None:
+        """Say that this process is at it, whoever was before."""
+        self._write(asdict(self._claim))
+
+    def check(self) -> None:
+        """See `Writes.check`; says from time to time that this process is still at it."""
+        standing = self._standing()
+        if standing is None or standing.token != self._claim.token:
+            name = split(self._physical)[0]
+            who = f"gone on with by {standing}" if standing else "removed by another process"
+            raise StoreError(
+                f"what this process built of {name!r} at {self._link.where} was {who}",
+                way_out="Let that one finish, or run it again.",
+            )
+        if time.time() - standing.beat > _BEAT_S:
+            self._write(asdict(replace(self._claim, beat=time.time())))
+
+    def end(self) -> None:
+        """Stop: what was built waits to be gone on with."""
+        standing = self._standing()
+        if standing is not None and standing.token == self._claim.token:
+            self._write(asdict(replace(self._claim, beat=0.0)))
+
+    def done(self) -> None:
+        """It is in use now."""
+        self._write(None)
+
+    def _standing(self) -> Claim | None:
+        name = split(self._physical)[0]
+        try:
+            return Claim.read(self._link.call(name, lambda: self._client.get_collection(self._physical)))
+        except NotFoundError:
+            return None
+
+    def _write(self, claim: Mapping[str, Any] | None) -> None:
+        # merged with the rest of the metadata; null takes the key away
+        self._link.call(
+            split(self._physical)[0],
+            lambda: self._client.update_collection(self._physical, metadata={_CLAIM: claim}),
+        )
+
+
+def being_built(name: str, claim: Claim) -> StoreLockedError:
+    """The refusal while somebody re-indexes a collection."""
+    return StoreLockedError(
+        f"the collection {name!r} is being re-indexed by {claim}",
+        way_out="Wait for it or end it. What was killed on another machine is taken for dead after "
+        f"{SILENT_S / 60:.0f} minutes without a word.",
+    )
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name == "nt":
+        return True  # there the call below would end it
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

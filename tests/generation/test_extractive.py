@@ -1,0 +1,273 @@
+"""The extractive answerer: the best sentences, cited exactly, by stored vectors or by words alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import anyio
+import numpy as np
+import pytest
+
+from generation.extractive.answerer import CHARACTERS, SENTENCES, ExtractiveAnswerer
+from generation.extractive.scoring import lexical_scores, subject_share
+from retrieval.encoders.encoder import Encoder
+from retrieval.lexical import LexicalEncoder
+from storage.errors import ModelError
+from storage.records import Candidate, Chunk, Generation
+from storage.vectors import Encoding, Floats
+
+OIL = (
+    "The 1973 oil crisis began in October 1973. Arab members of OPEC proclaimed an embargo. "
+    "By the end of the embargo in March 1974, the price of oil had risen to nearly $12."
+)
+BRIDGE = "The Golden Gate Bridge opened in 1937. Its towers are 227 metres tall. It is painted orange."
+RERANK = "重排序把最相关的段落放在前面。交叉编码器比双编码器慢，但更准确。向量检索负责召回五十个候选段落。"
+
+
+def passage(text: str, n: int, *, start: int = 0, title: str = "") -> Candidate:
+    place = (start, start + len(text))
+    chunk = Chunk(
+        id=f"c{n}",
+        document_id=f"d{n}",
+        source=f"{n}.md",
+        title=title or f"Document {n}",
+        text=text,
+        start=place[0],
+        end=place[1],
+    )
+    return Candidate(chunk)
+
+
+class Vectors:
+    """Token vectors as a store keeps them: rounded to 4 bits, not of unit length."""
+
+    def __init__(self, encoder: Encoder, candidates: Sequence[Candidate]) -> None:
+        encodings = encoder.encode_passages([one.chunk.encoded_text for one in candidates], tokens=True)
+        self.stored = {
+            one.id: _rounded(encoding.tokens)
+            for one, encoding in zip(candidates, encodings, strict=True)
+            if encoding.tokens is not None and encoder.reads(one.text)
+        }
+
+    def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
+        return {one: self.stored[one] for one in chunk_ids if one in self.stored}
+
+
+def _rounded(tokens: Floats) -> Floats:
+    step = np.abs(tokens).max(axis=1, keepdims=True) / 7
+    return np.asarray(np.round(tokens / step), dtype=np.float32)
+
+
+def answer(
+    encoder: Encoder,
+    lexical: LexicalEncoder,
+    question: str,
+    candidates: Sequence[Candidate],
+    *,
+    vectors: Vectors | None = None,
+    floor: float | None = 0.36,
+) -> Generation:
+    answerer = ExtractiveAnswerer(encoder, vectors or Vectors(encoder, candidates), lexical, floor=floor)
+    return anyio.run(answerer.generate, question, candidates)
+
+
+def quotes(generation: Generation) -> list[str]:
+    return [citation.quote for citation in generation.citations]
+
+
+def test_the_sentence_that_answers_is_quoted_with_its_exact_place(
+    encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    """Text, marker, quote and span all point at the same words of the document."""
+    document = f"Another chapter.\n\n{OIL}"
+    candidates = [passage(BRIDGE, 1), passage(OIL, 2, start=document.index(OIL))]
+    generation = answer(encoder, lexical, "How much did oil cost in March 1974?", candidates)
+    price = "By the end of the embargo in March 1974, the price of oil had risen to nearly $12."
+    assert f"{price} [2]" in generation.text
+    citation = next(one for one in generation.citations if one.quote == price)
+    assert (citation.marker, citation.chunk_id, citation.document_id) == (2, "c2", "d2")
+    assert document[citation.start : citation.end] == price
+    assert generation.answered
+    assert (generation.answerer, generation.outcome.name, generation.outcome.status) == (
+        "extractive",
+        "generation",
+        "ok",
+    )
+    assert generation.outcome.usage.calls == 0
+    assert generation.prompt == ""
+
+
+def test_meaning_finds_what_shares_no_word(encoder: Encoder, lexical: LexicalEncoder) -> None:
+    """Token vectors know that a physician is a doctor; words alone would find nothing."""
+    candidates = [
+        passage(OIL, 1),
+        passage("The physician examined a sick child. Its towers are 227 metres tall.", 2),
+    ]
+    generation = answer(encoder, lexical, "Which doctor looked after the ill kid?", candidates)
+    assert quotes(generation) == ["The physician examined a sick child."]
+
+
+def test_sentences_of_one_passage_stand_together_and_in_order(
+    encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    """The passage with the best sentence comes first, and each keeps its own order."""
+    candidates = [passage(BRIDGE, 1), passage(OIL, 2)]
+    generation = answer(encoder, lexical, "When did the embargo on oil begin and end?", candidates)
+    places = [(citation.marker, citation.start) for citation in generation.citations]
+    assert len(places) > 1
+    assert places[0][0] == 2
+    # by passage first: 2 before 1; by place within it
+    assert places == sorted(places, key=lambda place: (-place[0], place[1]))
+
+
+def test_what_is_said_twice_is_quoted_once(encoder: Encoder, lexical: LexicalEncoder) -> None:
+    """A copy, and a sentence that differs by a word, are left out."""
+    near = OIL.replace("nearly $12", "almost $12").replace("began", "had begun")
+    candidates = [passage(OIL, 1), passage(OIL, 2), passage(near, 3)]
+    generation = answer(encoder, lexical, "How much did oil cost in March 1974?", candidates)
+    assert sum("March 1974" in quote for quote in quotes(generation)) == 1
+
+
+def test_an_answer_stays_short(encoder: Encoder, lexical: LexicalEncoder) -> None:
+    """Three sentences at most, and about 700 characters, whatever the passages hold."""
+    long = " ".join(f"Oil of kind {n} is traded {'very ' * 40}often." for n in range(9))
+    generation = answer(encoder, lexical, "How is oil traded?", [passage(long, 1), passage(OIL, 2)])
+    assert 1 <= len(generation.citations) <= SENTENCES
+    assert sum(len(quote) for quote in quotes(generation)) <= CHARACTERS
+
+
+def test_chinese_is_answered_by_words_and_says_so(encoder: Encoder, lexical: LexicalEncoder) -> None:
+    """The default encoder cannot read the question: the outcome is partial and names the reason."""
+    generation = answer(encoder, lexical, "交叉编码器为什么慢？", [passage(OIL, 1), passage(RERANK, 2)])
+    assert quotes(generation)[0] == "交叉编码器比双编码器慢，但更准确。"
+    assert generation.text.startswith("交叉编码器比双编码器慢，但更准确。 [2]")
+    assert generation.outcome.status == "partial"
+    assert "cannot read the question" in generation.outcome.reason
+
+
+def test_passages_without_vectors_are_judged_by_words_and_counted(
+    encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    """A passage that the encoder could not read still takes part, and the outcome says how many sentences."""
+    candidates = [passage(OIL, 1), passage(BRIDGE, 2)]
+    vectors = Vectors(encoder, candidates)
+    del vectors.stored["c2"]
+    generation = answer(
+        encoder, lexical, "How tall are the towers of the bridge?", candidates, vectors=vectors
+    )
+    assert "Its towers are 227 metres tall." in quotes(generation)
+    assert (generation.outcome.status, generation.outcome.reason[:34]) == (
+        "partial",
+        "3 of 6 sentences have no token vec",
+    )
+
+
+def test_vectors_of_another_tokenizer_are_not_guessed_at(encoder: Encoder, lexical: LexicalEncoder) -> None:
+    """Where the number of vectors does not fit the text's tokens, they count as missing."""
+    candidates = [passage(OIL, 1)]
+    vectors = Vectors(encoder, candidates)
+    vectors.stored["c1"] = vectors.stored["c1"][:-3]
+    generation = answer(encoder, lexical, "When did the oil crisis begin?", candidates, vectors=vectors)
+    assert "The 1973 oil crisis began in October 1973." in quotes(generation)
+    assert generation.outcome.status == "partial"
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("Who painted the Mona Lisa?", "The retrieved passages do not answer this question."),
+        ("谁画了蒙娜丽莎？", "检索到的资料无法回答这个问题。"),
+    ],
+)
+def test_what_has_nothing_to_do_with_the_question_is_no_answer(
+    encoder: Encoder, lexical: LexicalEncoder, question: str, text: str
+) -> None:
+    """`answered` is False and the text says so, in the question's language."""
+    generation = answer(encoder, lexical, question, [passage(OIL, 1), passage(BRIDGE, 2)])
+    assert (generation.text, generation.answered, generation.citations) == (text, False, ())
+
+
+def test_a_question_is_never_quoted_as_an_answer(encoder: Encoder, lexical: LexicalEncoder) -> None:
+    """A sentence that asks the same thing shares every word with the question, and answers nothing."""
+    text = "When did the oil crisis begin? It began in October of that year, an oil crisis like no other."
+    generation = answer(encoder, lexical, "When did the oil crisis begin?", [passage(text, 1)])
+    assert quotes(generation) == ["It began in October of that year, an oil crisis like no other."]
+
+
+def test_without_a_floor_any_shared_word_will_do(encoder: Encoder, lexical: LexicalEncoder) -> None:
+    """The floor is what abstains: without it a weak answer is given."""
+    question = "Which painter painted the Mona Lisa?"
+    candidates = [passage(BRIDGE, 1)]
+    assert not answer(encoder, lexical, question, candidates).answered
+    assert answer(encoder, lexical, question, candidates, floor=None).answered
+
+
+@pytest.mark.parametrize("candidates", [[], [passage("", 1)], [passage("# Only a heading", 1)]])
+def test_nothing_to_quote_is_no_answer(
+    encoder: Encoder, lexical: LexicalEncoder, candidates: list[Candidate]
+) -> None:
+    """No candidates, or none with a sentence, is no error."""
+    generation = answer(encoder, lexical, "When did the oil crisis begin?", candidates)
+    assert (generation.answered, generation.citations) == (False, ())
+    assert generation.text
+
+
+def test_shared_words_weigh_by_their_rarity() -> None:
+    """A rare term of the question counts more than a common one; the share stays within 0 and 1."""
+    common, rare = 1, 2
+    sentences = [frozenset({common}), frozenset({common, rare}), frozenset({common})]
+    scores = lexical_scores(frozenset({common, rare}), sentences)
+    assert scores[0] == scores[2] < 0.5
+    assert scores[1] == pytest.approx(1)
+    assert lexical_scores(frozenset(), [frozenset({common})]) == [0]
+
+
+def test_a_chinese_question_about_something_else_is_not_answered_by_its_common_words(
+    encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    """What a question asks about decides, not the words that ask: 为什么, 是, 的 occur in every text."""
+    candidates = [passage(RERANK, 1), passage("为什么说段落的长度是重要的？因为模型是有限的。", 2)]
+    assert not answer(encoder, lexical, "高铁的时速是多少？为什么是有限的？", candidates).answered
+    assert answer(encoder, lexical, "重排序把什么放在前面？", candidates).answered
+    assert answer(encoder, lexical, "段落是什么？", candidates).answered
+
+
+def test_the_subject_of_a_chinese_question_is_what_it_does_not_ask_with(lexical: LexicalEncoder) -> None:
+    """Both scripts count alike; a question of nothing but words that ask has no subject."""
+    passages = ["BM25 很快。", "重排序更慢。"]
+    assert subject_share("重排序哪里更慢？", passages, lexical) == 1
+    assert subject_share("重排序為什麼更慢？", ["重排序更快。", "重排序更慢。"], lexical) == 1
+    assert subject_share("气候变暖的原因是什么？", ["氣候變暖的原因很多。"], lexical) == 1
+    assert subject_share("向量检索有多少段落？", passages, lexical) == 0
+    assert subject_share("为什么？", passages, lexical) is None
+    assert subject_share("猫是什么？", passages, lexical) is None
+    assert subject_share("重排序是什么？", [], lexical) == 0
+
+
+class Empty:
+    """A store without token vectors."""
+
+    def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
+        return {}
+
+
+class Unreachable:
+    """An encoder behind an endpoint that is down."""
+
+    def reads(self, text: str) -> bool:
+        return bool(text.strip())
+
+    def encode_query(self, text: str) -> Encoding:
+        raise ModelError("the embeddings endpoint cannot be reached")
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        return []
+
+
+def test_an_encoder_that_fails_leaves_the_words(lexical: LexicalEncoder) -> None:
+    """Where the lexical leg still found passages they are quoted, and the outcome says what is missing."""
+    answerer = ExtractiveAnswerer(Unreachable(), Empty(), lexical)
+    given = anyio.run(answerer.generate, "When did the Golden Gate Bridge open?", [passage(BRIDGE, 1)])
+    assert "opened in 1937" in given.text
+    assert given.outcome.status == "partial"
+    assert "cannot be reached" in given.outcome.reason

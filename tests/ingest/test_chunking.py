@@ -1,0 +1,215 @@
+"""Passages: within the encoder's limit, true to the document, cut where the text pauses."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import regex
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from ingest.chunking.chunker import Chunker, ChunkSizes, chunker_fingerprint
+from ingest.loaders import Source, load
+from ingest.loaders.markdown import headings_of
+from ingest.loaders.text import clean
+from storage.records import Chunk, Document, PageStart
+from tests.support.ingestion import words_tokenizer
+
+LIMIT = 40
+WORDS = Tokenizer.from_str(words_tokenizer())
+CHUNKER = Chunker(words_tokenizer(), LIMIT, ChunkSizes(total=LIMIT, context=10, overlap=5))
+
+
+def document(
+    text: str, *, structured: bool = True, title: str = "Title", pages: tuple[PageStart, ...] = ()
+) -> Document:
+    return Document(
+        id="d",
+        source="d.md",
+        title=title,
+        text=text,
+        mime="text/markdown",
+        content_hash="",
+        structured=structured,
+        headings=headings_of(text) if structured else (),
+        pages=pages,
+    )
+
+
+def length(text: str) -> int:
+    return len(WORDS.encode(text).ids)
+
+
+STRUCTURE = ["# Heading\n\n", "## 第二节\n\n", "\n\n", "\n", "- item\n", "| a | b |\n", "```\n", "\t", "　"]
+SENTENCES = ["word ", "another word. ", "句子。", "分句；", "问？", "...", "x" * 700]
+GRAPHEMES = ["👩\u200d👩\u200d👧", "e\u0301", "नि", "🇨🇳", "\u0301" * 30]
+PIECES = st.sampled_from([*STRUCTURE, *SENTENCES, *GRAPHEMES])
+TEXTS = st.lists(st.one_of(PIECES, st.text(max_size=12)), max_size=60).map("".join).map(clean)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(TEXTS, st.booleans(), st.text(max_size=200).map(clean))
+def test_passages_are_true_to_the_document_and_within_the_limit(
+    text: str, structured: bool, title: str
+) -> None:
+    """Spans map back exactly, in order; no visible character is lost; the cap holds with the context line."""
+    whole = document(text, structured=structured, title=title)
+    chunks = CHUNKER.chunks(whole)
+    covered = set[int]()
+    for ordinal, chunk in enumerate(chunks):
+        assert chunk.text == text[chunk.start : chunk.end]
+        assert chunk.ordinal == ordinal
+        assert length(chunk.encoded_text) <= LIMIT
+        covered.update(range(chunk.start, chunk.end))
+    assert all(character.isspace() for i, character in enumerate(text) if i not in covered)
+    assert [chunk.start for chunk in chunks] == sorted(chunk.start for chunk in chunks)
+    assert len({chunk.id for chunk in chunks}) == len(chunks)
+
+
+@settings(max_examples=100, deadline=None)
+@example(text="\u3000" + "\u0301" * 30, structured=False)
+@given(TEXTS, st.booleans())
+def test_a_passage_never_cuts_a_grapheme(text: str, structured: bool) -> None:
+    """Both ends of every passage lie on boundaries of what a reader sees as one character."""
+    boundaries = {0, len(text)} | {match.start() for match in regex.finditer(r"\X", text)}
+    for chunk in CHUNKER.chunks(document(text, structured=structured)):
+        assert {chunk.start, chunk.end} <= boundaries
+
+
+@settings(max_examples=50, deadline=None)
+@given(TEXTS)
+def test_the_same_document_gives_the_same_passages(text: str) -> None:
+    """Ids derive from the document and the content alone."""
+    assert CHUNKER.chunks(document(text)) == CHUNKER.chunks(document(text))
+
+
+def test_the_heading_path_comes_with_the_passage() -> None:
+    """Outermost first; a deeper heading ends with the next one above it."""
+    text = (
+        "# A\n\nintro\n\n## B\n\n"
+        + "one two three. " * 15
+        + "\n\n### C\n\n"
+        + "four five six. " * 15
+        + "\n\n## D\n\n"
+        + "seven. " * 30
+    )
+    paths = [chunk.headings for chunk in CHUNKER.chunks(document(text))]
+    assert paths[0] == ("A",)
+    assert set(paths) == {("A",), ("A", "B"), ("A", "B", "C"), ("A", "D")}
+
+
+def test_a_passage_that_ends_one_section_and_begins_another_has_the_path_of_its_first_text() -> None:
+    """A paragraph of one line is no heading, even where the next section begins within its passage."""
+    text = "# A\n\n" + "one two three. " * 24 + "\n\nThe last line of A.\n\n## B\n\nA line of B.\n"
+    last = next(chunk for chunk in CHUNKER.chunks(document(text)) if "last line" in chunk.text)
+    assert last.text.startswith("The last line of A.")
+    assert "A line of B." in last.text
+    assert last.headings == ("A",)
+
+
+def test_a_heading_stays_with_what_follows() -> None:
+    """No passage is a heading alone, where there is text under it."""
+    text = (
+        "# Guide\n\n## Install\n\n"
+        + "Run the installer now. " * 20
+        + "\n\n## Use\n\n"
+        + "Ask it something new. " * 20
+    )
+    chunks = CHUNKER.chunks(document(text))
+    assert chunks[0].text.startswith("# Guide\n\n## Install\n\nRun")
+    assert all("\n\n" in chunk.text or not chunk.text.startswith("#") for chunk in chunks)
+    assert any(chunk.text.startswith("## Use\n\nAsk") for chunk in chunks)
+
+
+def test_a_cut_paragraph_overlaps_by_whole_sentences_and_paragraphs_do_not() -> None:
+    """The next passage begins with the last sentence of the one before, where a paragraph had to be cut."""
+    cut = CHUNKER.chunks(document(" ".join(f"Sentence {i} here." for i in range(40)), structured=False))
+    for before, after in pairwise(cut):
+        assert after.start < before.end
+        assert after.text.startswith("Sentence")
+    whole = CHUNKER.chunks(document("\n\n".join("one two three four five. " * 4 for _ in range(6))))
+    assert all(after.start >= before.end for before, after in pairwise(whole))
+
+
+@pytest.mark.parametrize("mark", ["。", "！", "？", "；"])
+def test_chinese_is_cut_behind_its_sentence_ends(mark: str) -> None:
+    """。！？； end a sentence; no passage ends within one."""
+    text = "".join(f"本条规定第{'一二三四五六七八九'[i % 9]}项内容{mark}" for i in range(40))
+    chunks = CHUNKER.chunks(document(text, structured=False))
+    assert len(chunks) > 5
+    assert all(chunk.text.endswith(mark) for chunk in chunks)
+
+
+def test_a_text_without_spaces_does_not_become_one_passage() -> None:
+    """A tokenizer that sees one unknown word does not let 20,000 characters through."""
+    chunks = CHUNKER.chunks(document("x" * 20_000, structured=False))
+    assert max(len(chunk.text) for chunk in chunks) <= LIMIT * 12
+    assert "".join(chunk.text for chunk in chunks) == "x" * 20_000
+
+
+def test_a_long_path_is_cut_before_it_eats_the_passage() -> None:
+    """Title and headings share the cap; the innermost heading stays longest."""
+    text = "# " + "Very long part " * 20 + "\n\n## Short\n\nBody."
+    chunks = CHUNKER.chunks(document(text, title="An endless title " * 20))
+    assert max(length(chunk.context) for chunk in chunks) <= 10
+    assert chunks[-1].headings == ("Short",)
+    assert chunks[-1].title.endswith("…")
+
+
+def test_pages_and_rows_come_with_the_passage() -> None:
+    """The page on which it begins; the row in which it begins."""
+    text = "page one text. " * 20 + "\n\n" + "page two text. " * 20
+    second = text.index("page two")
+    chunks = CHUNKER.chunks(document(text, structured=False, pages=(PageStart(0, 1), PageStart(second, 2))))
+    assert {chunk.page for chunk in chunks if chunk.start >= second} == {2}
+    assert chunks[0].page == 1
+
+    rows = "\n".join(f"name: item {i}; price: {i}" for i in range(50))
+    for chunk in CHUNKER.chunks(document(rows, structured=False), rows=(PageStart(0, 2),)):
+        first_line = chunk.text.split("\n")[0]
+        if first_line.startswith("name: item"):
+            assert chunk.metadata["row"] == 2 + int(first_line.split()[2].rstrip(";"))
+
+
+def test_equal_passages_of_a_document_have_ids_of_their_own() -> None:
+    """The occurrence tells them apart."""
+    chunks = CHUNKER.chunks(document("\n\n".join(["same words " * 15] * 4), structured=False))
+    assert len({chunk.id for chunk in chunks}) == len(chunks) > 1
+
+
+def test_the_encoder_s_own_tokens_are_counted(encoder: object) -> None:
+    """With MiniLM no passage needs more than the 256 tokens that it reads, in English and Chinese."""
+    from retrieval.encoders.encoder import Encoder
+
+    assert isinstance(encoder, Encoder)
+    tokenizer = Tokenizer.from_str(encoder.tokenizer_json())
+    chunker = Chunker(encoder.tokenizer_json(), encoder.max_tokens)
+    text = (
+        "# Rerank\n\n"
+        + "Supercalifragilistic antidisestablishmentarianism reranks. " * 60
+        + "\n\n## 条文\n\n"
+        + "第一条规定如下；" * 150
+    )
+    chunks = chunker.chunks(document(text))
+    lengths = [len(tokenizer.encode(chunk.encoded_text).ids) for chunk in chunks]
+    assert max(lengths) <= 256
+    assert sorted(lengths)[len(lengths) // 2] > 150
+
+
+def test_the_fingerprint_names_splitter_sizes_and_version() -> None:
+    """Any change of sizes is another fingerprint; sizes beyond the encoder are its limit."""
+    assert "semantic-text-splitter" in chunker_fingerprint(256)
+    assert chunker_fingerprint(256) != chunker_fingerprint(128)
+    assert chunker_fingerprint(512) == chunker_fingerprint(8192)
+
+
+def test_a_chunk_crosses_a_process_boundary(encoder: object) -> None:
+    """Passages can be pickled: parsers are processes of their own."""
+    import pickle
+
+    loaded = load(Source("/x/a.csv", b"name,price\npear,3\napple,4\n"))
+    chunks = CHUNKER.chunks(document(loaded.text, structured=False), loaded.rows)
+    assert pickle.loads(pickle.dumps(chunks)) == chunks
+    assert isinstance(chunks[0], Chunk)

@@ -1,0 +1,373 @@
+"""Cross-encoders of each family: the loading code and the arithmetic, on tiny models with random weights."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from statistics import correlation
+from typing import Any
+
+import anyio
+import pytest
+import torch
+
+from rerank.chain import Chain
+from rerank.cross.loading import load_pair_model
+from rerank.cross.models import PairModel
+from rerank.cross.windows import cut, shortened_to
+from rerank.llm.budget import Budget
+from rerank.parts import RerankParts
+from rerank.spec import Spec
+from rerank.strategies.cross_encoder import CrossEncoder
+from storage.errors import ModelError, SettingsError, SpecError
+from storage.records import Candidate, Chunk, Ranking
+from tests.support import tiny_models
+
+QUESTION = "What does a reranker read?"
+TEXTS = [
+    "A reranker reads the question and the passage together.",
+    "The fox.",
+    "重排序模型同时阅读问题和文档。",
+    "Late interaction compares token vectors with MaxSim.",
+    "The fox.",
+    "a",
+]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    root = tmp_path_factory.mktemp("models")
+    return {
+        "bert": tiny_models.bert(root / "bert"),
+        "bert-2": tiny_models.bert(root / "bert-2", labels=2),
+        "bert-3": tiny_models.bert(root / "bert-3", labels=3),
+        "xlm-roberta": tiny_models.xlm_roberta(root / "xlm-roberta"),
+        "xlm-roberta-fp16": tiny_models.halved(root / "xlm-roberta", root / "xlm-roberta-fp16"),
+        "qwen3": tiny_models.qwen3(root / "qwen3"),
+        "qwen3-converted": tiny_models.qwen3(root / "qwen3-converted", converted=True),
+    }
+
+
+def all_scores(model: PairModel, query: str, texts: Sequence[str]) -> list[float]:
+    found = {i: score for batch in model.scored(query, texts) for i, score in batch}
+    return [found[i] for i in range(len(texts))]
+
+
+def ranked(folder: Path, texts: Sequence[str], options: str = "", **parts: object) -> Ranking:
+    spec = Spec.parse(f"cross-encoder({options})" if options else "cross-encoder")
+    ready = RerankParts(locate=lambda _name: folder, device="cpu", **parts)  # type: ignore[arg-type]
+    candidates = [Candidate.from_text(text, id=f"c{i}") for i, text in enumerate(texts)]
+    return anyio.run(Chain.load(spec, ready).rerank, QUESTION, candidates, len(texts))
+
+
+def by_id(ranking: Ranking) -> dict[str, float]:
+    return {c.id: c.scores["cross-encoder"] for c in ranking.everything}
+
+
+@pytest.mark.parametrize("family", ["bert", "xlm-roberta"])
+def test_scores_equal_transformers_own(folders: Mapping[str, Path], family: str) -> None:
+    """Length-sorted, padded batches give what one pair at a time gives through transformers."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    model = AutoModelForSequenceClassification.from_pretrained(folders[family]).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folders[family])
+    expected = []
+    for text in TEXTS:
+        tokens = tokenizer(QUESTION, text, return_tensors="pt", truncation=True, max_length=64, padding=False)
+        with torch.inference_mode():
+            expected.append(model(**tokens).logits.item())
+    assert all_scores(load_pair_model(folders[family], device="cpu"), QUESTION, TEXTS) == pytest.approx(
+        expected, abs=1e-4
+    )
+
+
+def test_a_causal_model_says_yes_or_no_with_its_template(folders: Mapping[str, Path]) -> None:
+    """The score is log p(yes) - log p(no) after the whole template, for every length in one batch."""
+    from transformers import AutoModelForCausalLM
+
+    model = load_pair_model(folders["qwen3"], device="cpu")
+    causal = AutoModelForCausalLM.from_pretrained(folders["qwen3"]).eval()
+    assert model.template is not None
+    yes, no = (model.tokenizer.token_to_id(word) for word in ("yes", "no"))
+    for text, score in zip(TEXTS, all_scores(model, QUESTION, TEXTS), strict=True):
+        body = f"<Query>: {QUESTION}\n<Document>: {text}"
+        written = model.tokenizer.encode(model.template.body.format(query=QUESTION, passage=text)).ids
+        assert body in model.template.body.format(query=QUESTION, passage=text)
+        ids = torch.tensor([[*model.template.head, *written, *model.template.tail]])
+        with torch.inference_mode():
+            odds = causal(ids).logits[0, -1].log_softmax(-1)
+        assert score == pytest.approx((odds[yes] - odds[no]).item(), abs=1e-4)
+
+
+def test_a_long_passage_never_cuts_the_template(folders: Mapping[str, Path], tmp_path: Path) -> None:
+    """However long the passage, the causal model's suffix is whole: only the passage is cut."""
+    model = load_pair_model(tiny_models.qwen3(tmp_path / "short", places=192), device="cpu")
+    assert model.template is not None
+    for ids, _ in model._rows("q", ["fox " * 5000, "fox"]):
+        assert len(ids) <= 192
+        assert tuple(ids[-len(model.template.tail) :]) == model.template.tail
+
+
+def test_a_converted_qwen_gets_the_template_too(folders: Mapping[str, Path]) -> None:
+    """A checkpoint converted to classification was trained with the same template."""
+    model = load_pair_model(folders["qwen3-converted"], device="cpu")
+    assert model.template is not None
+    together = all_scores(model, QUESTION, TEXTS)
+    alone = [all_scores(model, QUESTION, [text])[0] for text in TEXTS]
+    assert together == pytest.approx(alone, abs=1e-4)
+
+
+def test_half_precision_checkpoints_run_in_single_on_a_cpu(folders: Mapping[str, Path]) -> None:
+    """fp16 weights are widened: fp16 on a CPU is slow, and its scores saturate into ties."""
+    half, single = (
+        load_pair_model(folders[name], device="cpu") for name in ("xlm-roberta-fp16", "xlm-roberta")
+    )
+    assert half.forward.model.dtype == torch.float32  # type: ignore[attr-defined]
+    assert all_scores(half, QUESTION, TEXTS) == pytest.approx(all_scores(single, QUESTION, TEXTS), abs=0.05)
+
+
+def test_equal_passages_score_equal_and_keep_their_order(folders: Mapping[str, Path]) -> None:
+    """Scores lie between 0 and 1, equal texts tie, and ties keep the incoming order."""
+    ranking = ranked(folders["bert"], TEXTS)
+    scores = by_id(ranking)
+    assert all(0 <= score <= 1 for score in scores.values())
+    assert scores["c1"] == scores["c4"]
+    order = [c.id for c in ranking.everything]
+    assert order.index("c1") < order.index("c4")
+    assert ranking.outcome.status == "ok"
+
+
+def test_two_classes_give_their_difference_and_three_are_refused(folders: Mapping[str, Path]) -> None:
+    """A two-class head ranks by the relevant class's odds; a classifier of more classes is no reranker."""
+    assert len(set(all_scores(load_pair_model(folders["bert-2"], device="cpu"), QUESTION, TEXTS))) > 2
+    with pytest.raises(ModelError, match="3 classes"):
+        load_pair_model(folders["bert-3"], device="cpu")
+
+
+def long_text() -> str:
+    return " ".join(["the lazy dog jumps over the fox"] * 20 + [TEXTS[0]] + ["the fox"] * 20)
+
+
+@pytest.mark.parametrize("family", ["bert", "xlm-roberta"])
+def test_a_long_passage_scores_as_its_best_window(folders: Mapping[str, Path], family: str) -> None:
+    """MaxP: the score is the best window's, and the window is kept as characters of the passage."""
+    text = long_text()
+    ranking = ranked(folders[family], [text, "a"], "windows=100,scale=logit")
+    found = next(c for c in ranking.everything if c.id == "c0")
+    start, end = found.evidence["cross-encoder"]
+    model = load_pair_model(folders[family], device="cpu")
+    assert 0 <= start < end <= len(text)
+    assert all_scores(model, QUESTION, [text[start:end]])[0] == pytest.approx(
+        found.scores["cross-encoder"], abs=1e-4
+    )
+    assert ranking.outcome.status == "ok"
+    assert "cross-encoder" not in next(c for c in ranking.everything if c.id == "c1").evidence
+
+
+def test_evidence_points_into_the_passage_not_into_its_heading(folders: Mapping[str, Path]) -> None:
+    """The context line that the model sees before the passage is no part of the span."""
+    chunk = Chunk(
+        id="c", document_id="d", source="s", title="The quick fox", text=long_text(), start=0, end=0
+    )
+    ready = RerankParts(locate=lambda _name: folders["bert"], device="cpu")
+    chain = Chain.load(Spec.parse("cross-encoder(windows=100)"), ready)
+    ranking = anyio.run(chain.rerank, QUESTION, [Candidate(chunk)], 1)
+    start, end = ranking.candidates[0].evidence["cross-encoder"]
+    assert 0 <= start < end <= len(chunk.text)
+
+
+def test_what_is_not_read_is_flagged(folders: Mapping[str, Path]) -> None:
+    """More windows than allowed, or a question longer than the model's half: partial, with the reason."""
+    ranking = ranked(folders["bert"], [long_text(), "a"], "windows=2")
+    assert ranking.outcome.status == "partial"
+    assert "1 passages have more than 2 windows" in ranking.outcome.reason
+    candidates = [Candidate.from_text(text, id=text) for text in ("a", "the fox")]
+    chain = Chain.load(
+        Spec.parse("cross-encoder"), RerankParts(locate=lambda _n: folders["bert"], device="cpu")
+    )
+    ranking = anyio.run(chain.rerank, "the fox " * 60, candidates, 2)
+    assert ranking.outcome.status == "partial"
+    assert "question" in ranking.outcome.reason
+
+
+def test_the_deadline_stops_between_batches(folders: Mapping[str, Path]) -> None:
+    """What was scored before the deadline counts; the rest follows, flagged."""
+    ranking = ranked(folders["bert"], ["the fox " * 8] * 200, budget=Budget(deadline_ms=0))
+    assert ranking.outcome.status in ("partial", "fallback")
+    assert "deadline" in ranking.outcome.reason
+    assert len(ranking.everything) == 200
+
+
+class MemoryCache:
+    """A ScoreCache in a dict that counts what is put."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str, str], float] = {}
+
+    def get_many(self, fingerprint: str, question: str, passage_hashes: Sequence[str]) -> dict[str, float]:
+        return {
+            h: self.kept[fingerprint, question, h]
+            for h in passage_hashes
+            if (fingerprint, question, h) in self.kept
+        }
+
+    def put_many(self, fingerprint: str, question: str, scores: Mapping[str, float]) -> None:
+        self.kept |= {(fingerprint, question, h): score for h, score in scores.items()}
+
+
+def test_asking_again_reads_the_cache(folders: Mapping[str, Path]) -> None:
+    """The second time the model does not run, and the ranking, evidence included, is the same."""
+    cache, texts = MemoryCache(), [*TEXTS, long_text()]
+    first = ranked(folders["bert"], texts, "windows=100", cache=cache)
+    kept = dict(cache.kept)
+    again = ranked(folders["bert"], texts, "windows=100", cache=cache)
+    assert cache.kept == kept
+    assert again.everything == first.everything
+    assert again.outcome.usage.cached > 0
+    assert "cache" in again.outcome.reason
+
+
+def test_large_scores_do_not_saturate_into_ties(folders: Mapping[str, Path]) -> None:
+    """Log-odds far out keep their order as probabilities: nothing is rounded to 1 before it is sorted."""
+    import numpy as np
+
+    model = load_pair_model(folders["bert"], device="cpu")
+    odds = iter([np.float32([24.0, 22.0, 30.0, 26.0])])
+    sure = PairModel("sure", lambda ids, mask, types: next(odds), model.tokenizer, 64, 3, 0, 4096)
+    candidates = [Candidate.from_text(word, id=word) for word in ("fox", "dog", "the", "lazy")]
+    ranking = anyio.run(CrossEncoder("cross-encoder", sure).rerank, QUESTION, candidates, 4)
+    scores = [c.scores["cross-encoder"] for c in ranking.candidates]
+    assert scores == sorted(set(scores), reverse=True)
+    assert len(scores) == 4
+
+
+def test_the_model_never_sees_more_than_a_batch(folders: Mapping[str, Path]) -> None:
+    """Two hundred passages go through in batches within the token budget, not in one pass."""
+    import numpy as np
+
+    model, seen = load_pair_model(folders["bert"], device="cpu"), []
+
+    def forward(ids: Any, mask: Any, types: Any) -> Any:
+        seen.append(ids.size)
+        return np.zeros(len(ids), np.float32)
+
+    recording = PairModel("recording", forward, model.tokenizer, 64, 3, 0, 256)
+    candidates = [Candidate.from_text(f"the fox {i}", id=str(i)) for i in range(200)]
+    anyio.run(CrossEncoder("cross-encoder", recording).rerank, QUESTION, candidates, 4)
+    assert len(seen) > 10
+    assert max(seen) <= 256
+
+
+def test_a_late_interaction_model_of_its_own(tmp_path: Path) -> None:
+    """Any MultiVectorEncoder ranks on the fly, by the same MaxSim; what it cannot read is flagged."""
+    from sentence_transformers import MultiVectorEncoder
+
+    folder = tmp_path / "colbert"
+    MultiVectorEncoder(str(tiny_models.bert(tmp_path / "bert")), device="cpu").save(str(folder))
+    ready = RerankParts(locate=lambda _name: folder, device="cpu")
+    chain = Chain.load(Spec.parse('late-interaction(model="a/colbert")'), ready)
+    candidates = [
+        Candidate.from_text(text, id=f"c{i}") for i, text in enumerate([TEXTS[0], TEXTS[3], QUESTION])
+    ]
+    ranking = anyio.run(chain.rerank, QUESTION, candidates, 3)
+    assert sorted(c.id for c in ranking.candidates) == ["c0", "c1", "c2"]
+    # a mean of cosines, within rounding: the question is one of the texts
+    assert all(abs(c.scores["late-interaction"]) <= 1 + 1e-5 for c in ranking.candidates)
+    assert ranking.outcome.status == "ok"
+    ranking = anyio.run(chain.rerank, "Ωμέγα Ψυχή", candidates, 3)
+    assert ranking.outcome.status == "fallback"
+
+
+def test_a_model_that_gives_nan_is_flagged(folders: Mapping[str, Path]) -> None:
+    """Scores that are no numbers never rank, and the outcome says so."""
+    import numpy as np
+
+    model = load_pair_model(folders["bert"], device="cpu")
+    broken = PairModel(
+        "broken",
+        lambda ids, mask, types: np.full(len(ids), math.nan, np.float32),
+        model.tokenizer,
+        64,
+        3,
+        0,
+        1024,
+    )
+    candidates = [Candidate.from_text(text, id=f"c{i}") for i, text in enumerate(TEXTS)]
+    ranking = anyio.run(CrossEncoder("cross-encoder", broken).rerank, QUESTION, candidates, 3)
+    assert [c.id for c in ranking.candidates] == ["c0", "c1", "c2"]
+    assert ranking.outcome.status != "ok"
+
+
+def test_int8_through_onnx_is_near(folders: Mapping[str, Path], tmp_path: Path) -> None:
+    """The exported model is made once, takes any shape, and scores nearly as the original does."""
+    pytest.importorskip("onnxruntime")
+    for family in ("bert", "xlm-roberta"):
+        # random weights this large are hard on int8; what is tested is that it is the same model
+        exact = by_id(ranked(folders[family], TEXTS, "scale=logit"))
+        near = by_id(ranked(folders[family], TEXTS, "scale=logit,backend=onnx", exported=tmp_path))
+        assert correlation([exact[i] for i in sorted(exact)], [near[i] for i in sorted(exact)]) > 0.8
+    made = {file: file.stat().st_mtime_ns for file in tmp_path.glob("*.onnx")}
+    assert len(made) == 2
+    assert set(tmp_path.glob("*onnx*")) == set(made)
+    with pytest.raises(ModelError, match="causal"):
+        ranked(folders["qwen3"], TEXTS, "backend=onnx", exported=tmp_path)
+    with pytest.raises(SettingsError, match="no folder"):
+        ranked(folders["bert"], TEXTS, "backend=onnx")
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (None, "config.json"),
+        ("[]", "no object"),
+        ('{"architectures": ["BertModel"], "model_type": "bert"}', "no cross-encoder"),
+        ('{"architectures": ["LlamaForCausalLM"], "model_type": "llama"}', "trained"),
+        ('{"architectures": ["BertForSequenceClassification"], "model_type": "bert"}', "cannot be loaded"),
+    ],
+)
+def test_what_is_no_reranker_is_refused(tmp_path: Path, config: str | None, says: str) -> None:
+    """A folder without weights, an encoder, an unknown causal model: each is named, with a way out."""
+    if config is not None:
+        (tmp_path / "config.json").write_text(config, encoding="utf-8")
+    with pytest.raises(ModelError, match=says):
+        load_pair_model(tmp_path, device="cpu")
+
+
+def test_limits_come_from_the_model(folders: Mapping[str, Path]) -> None:
+    """RoBERTa loses places to its padding; more than the model has is refused; nonsense is refused."""
+    assert load_pair_model(folders["xlm-roberta"], device="cpu").max_tokens == 64
+    assert load_pair_model(folders["bert"], device="cpu", max_length=40).max_tokens == 40
+    with pytest.raises(ModelError, match="reads 64 tokens"):
+        load_pair_model(folders["bert"], device="cpu", max_length=65)
+    with pytest.raises(SpecError):
+        ranked(folders["bert"], TEXTS, "windows=0")
+    with pytest.raises(SettingsError):
+        Chain.load(Spec.parse("cross-encoder"), RerankParts())
+
+
+def test_windows_cover_the_text(folders: Mapping[str, Path]) -> None:
+    """Every token is in a window, neighbours overlap, and each window fits."""
+    tokenizer = load_pair_model(folders["bert"], device="cpu").tokenizer
+    text = long_text()
+    parts = cut(tokenizer, [text, "short"], 30, 1000)
+    mine = [w for w in parts.windows if w.passage == 0]
+    assert mine[0].start == 0
+    assert mine[-1].end == len(text)
+    assert all(after.start < before.end for before, after in pairwise(mine))
+    assert all(len(tokenizer.encode(text[w.start : w.end], add_special_tokens=False).ids) <= 30 for w in mine)
+    assert next(w for w in parts.windows if w.passage == 1).end == len("short")
+    assert shortened_to(tokenizer, "the fox the fox", 2) == ("the fox", True)
+    assert shortened_to(tokenizer, "the fox", 2) == ("the fox", False)
+
+
+def test_a_folders_config_is_read_as_it_is(folders: Mapping[str, Path]) -> None:
+    """The tiny models are of the architectures that they claim."""
+    names = {
+        name: json.loads((f / "config.json").read_text())["architectures"][0] for name, f in folders.items()
+    }
+    assert names["bert"] == "BertForSequenceClassification"
+    assert names["xlm-roberta"] == "XLMRobertaForSequenceClassification"
+    assert names["qwen3"] == "Qwen3ForCausalLM"

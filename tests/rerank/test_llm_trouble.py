@@ -1,0 +1,100 @@
+"""The strategies that ask a language model: replies that are no answers, endpoints that are down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import anyio
+import pytest
+
+from storage.chat import Completion, Message
+from storage.errors import ChatError
+from storage.records import Usage
+from tests.support.llm_stages import LLM, Scripted, ids, passages, run
+
+
+def test_a_reply_that_cannot_be_read_is_asked_for_again() -> None:
+    """The model sees its reply and a word about it; the retry is counted, the result is whole."""
+
+    def reply(messages: Sequence[Message]) -> str:
+        return "3" if len(messages) == 4 else "Well, that depends."
+
+    chat = Scripted(reply)
+    ranking = run("pointwise", chat, passages(2)[0])
+    assert ranking.outcome.status == "ok"
+    assert ranking.outcome.usage.calls == 4
+    assert ranking.outcome.usage.retries == 2
+    assert [m.role for m in chat.calls[-1]] == ["system", "user", "assistant", "user"]
+
+
+def test_an_unreadable_verdict_is_no_zero() -> None:
+    """A passage without a verdict follows the judged ones, even those judged 0, and the stage is partial."""
+
+    def reply(messages: Sequence[Message]) -> str:
+        text = messages[1].content
+        return "hm" if "worth 0 " in text else "0" if "worth 1 " in text else "9"
+
+    candidates, _, _ = passages(3)
+    ranking = run("pointwise", Scripted(reply), candidates, 3)
+    assert ids(ranking.candidates) == ["p2", "p1", "p0"]
+    assert "pointwise" not in ranking.candidates[2].scores
+    assert ranking.outcome.status == "partial"
+    assert "1 replies could not be read" in ranking.outcome.reason
+
+
+def test_a_reply_cut_off_gets_more_room_once_and_for_all() -> None:
+    """A model that reasons before it answers is asked again with more tokens, and later calls start there."""
+    limits: list[int] = []
+
+    def reply(messages: Sequence[Message]) -> Completion:
+        if chat.limits[-1] < 1000:
+            return Completion("", Usage(1, 10, 32), "m", finish_reason="length")
+        return Completion("[2] > [1]", Usage(1, 10, 500), "m")
+
+    chat = Scripted(reply)
+    ranking = run("listwise(window=2,step=1)", chat, passages(4)[0])
+    limits = chat.limits
+    assert limits[0] < 1000
+    assert all(limit == 4096 for limit in limits[1:])
+    assert ranking.outcome.status == "ok"
+
+
+def test_a_mended_permutation_is_flagged() -> None:
+    """Repeated, foreign and missing ids are mended, counted and said."""
+    ranking = run("listwise", Scripted(lambda _m: "[2] > [2] > [9]"), passages(3)[0])
+    assert ranking.outcome.status == "repaired"
+    assert "1 ids repeated" in ranking.outcome.reason
+    assert "1 ids not among those asked for" in ranking.outcome.reason
+    assert ids(ranking.candidates) == [ids(passages(3)[0])[i] for i in (1, 0, 2)]
+
+
+@pytest.mark.parametrize("spec", LLM.values(), ids=str)
+def test_nothing_usable_is_a_flagged_fallback(spec: str) -> None:
+    """A model that only talks leaves the incoming order, with status and reason."""
+    candidates, _, _ = passages(25)
+    ranking = run(spec, Scripted(lambda _m: "I'd rather not say."), candidates)
+    assert list(ranking.everything) == candidates
+    assert ranking.outcome.status == "fallback"
+    assert "could not be read" in ranking.outcome.reason
+
+
+def test_an_endpoint_that_is_down_is_not_asked_fifty_times() -> None:
+    """After a few failures in a row the others are not tried."""
+
+    def fail(messages: Sequence[Message]) -> str:
+        raise ChatError("the endpoint cannot be reached")
+
+    chat = Scripted(fail)
+    ranking = run("pointwise", chat, passages(50)[0], limiter=anyio.CapacityLimiter(2))
+    assert ranking.outcome.status == "fallback"
+    assert "cannot be reached" in ranking.outcome.reason
+    assert "gave up" in ranking.outcome.reason
+    assert len(chat.calls) < 10
+
+
+def test_a_refusal_is_not_asked_again() -> None:
+    """A model that refuses is not pressed; the passage has no verdict."""
+    chat = Scripted(lambda _m: Completion("", Usage(1, 9, 1), "m", refusal="I cannot help with that."))
+    ranking = run("pointwise", chat, passages(3)[0])
+    assert len(chat.calls) == 3
+    assert ranking.outcome.status == "fallback"

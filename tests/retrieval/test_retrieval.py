@@ -1,0 +1,293 @@
+"""The hybrid query: both legs' ranks and scores kept, an unreadable question flagged."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from retrieval.base import adapted
+from retrieval.encoders.encoder import Encoder
+from retrieval.fusion import fuse
+from retrieval.hybrid import HybridRetriever, Mode
+from retrieval.lexical import LexicalEncoder
+from retrieval.score_floor import floored
+from storage.errors import BadInputError
+from storage.qdrant.contract import LEXICAL, Fingerprint, chunk_id, document_id
+from storage.qdrant.edge.stores import EdgeCollection, EdgeStores
+from storage.records import UNREADABLE_QUESTION, Candidate, Chunk, Outcome, Retrieval
+from storage.vectors import Hit, Leg, Point
+
+PASSAGES = [
+    "Reranking reorders the candidates that retrieval found.",
+    "Bananas are rich in potassium.",
+    "The lexical leg of a hybrid search uses BM25.",
+    "重排序把最相关的段落排在最前面。",
+    "向量数据库保存每个段落的向量。",
+]
+
+
+def _chunk(text: str, legible: bool = True) -> Chunk:
+    document = document_id(f"/{text[:4]}")
+    return Chunk(
+        id=chunk_id(document, text, 0), document_id=document, source="/x.md", title="", text=text, start=0,
+        end=len(text), legible=legible,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def collection(tmp_path: Path, encoder: Encoder, lexical: LexicalEncoder) -> Iterator[EdgeCollection]:
+    """A small bilingual collection."""
+    store = EdgeStores(tmp_path).create(
+        "both", Fingerprint(encoder.id, encoder.dim, "none", lexical.id, encoder.token_dim)
+    )
+    points = []
+    for text in PASSAGES:
+        readable = encoder.reads(text)
+        encoding = encoder.encode_passages([text], tokens=True)[0] if readable else None
+        points.append(
+            Point(
+                _chunk(text, readable),
+                lexical.encode_passage(text),
+                encoding.dense if encoding else None,
+                encoding.tokens if encoding else None,
+            )
+        )
+    store.upsert(points)
+    yield store
+    store.close()
+
+
+def test_both_legs_keep_their_ranks_and_scores(
+    collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    """A passage that both legs find carries both ranks and scores beside the fused ones."""
+    retriever = HybridRetriever(collection, encoder, lexical)
+    found = anyio.run(retriever.search, "What does reranking do with candidates?", 50)
+    best = found.candidates[0]
+    assert best.text == PASSAGES[0]
+    assert best.ranks == {"dense": 1, "lexical": 1, "retrieval": 1}
+    assert set(best.scores) == {"dense", "lexical", "retrieval"}
+    assert found.outcome.status == "ok"
+    assert all(not candidate.chunk.legible or "dense" in candidate.ranks for candidate in found.candidates)
+
+
+def test_a_chinese_question_is_carried_by_the_lexical_leg_and_says_so(
+    collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    """An illegible question skips the dense leg; the outcome is partial and names the way out."""
+    found = anyio.run(HybridRetriever(collection, encoder, lexical).search, "重排序有什么用？", 50)
+    assert found.candidates[0].text == PASSAGES[3]
+    assert "dense" not in found.candidates[0].ranks
+    assert found.outcome.status == "partial"
+    assert found.outcome.reason == UNREADABLE_QUESTION
+
+
+def test_a_question_without_a_searchable_word_is_flagged(
+    collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    """Punctuation alone has no terms: the lexical leg is left out and the outcome says so."""
+    found = anyio.run(HybridRetriever(collection, encoder, lexical).search, "?!", 50)
+    assert found.outcome.status == "partial"
+    assert "no searchable word" in found.outcome.reason
+
+
+def test_fusion_of_hand_made_legs() -> None:
+    """0.65·dense/best + 0.35·lexical/best; who is missing from a leg gets its lowest value there."""
+    a, b, c = (_chunk(text) for text in ("aaaa", "bbbb", "cccc"))
+    fused = fuse({"dense": [Hit(a, 0.8), Hit(b, 0.4)], "lexical": [Hit(b, 10.0), Hit(c, 2.0)]}, limit=2)
+    assert [candidate.text for candidate in fused] == ["aaaa", "bbbb"]
+    assert fused[0].scores["retrieval"] == pytest.approx(0.65 * 1 + 0.35 * 0.2)
+    assert fused[1].scores["retrieval"] == pytest.approx(0.65 * 0.5 + 0.35 * 1)
+    assert fused[1].ranks == {"dense": 2, "lexical": 1, "retrieval": 2}
+    assert fused[1].scores["lexical"] == 10.0
+
+
+def test_fusion_breaks_ties_by_the_better_single_rank_then_by_id() -> None:
+    """Equal fused scores always come in the same order."""
+    a, b = _chunk("aaaa"), _chunk("bbbb")
+    for hits in ([Hit(a, 1.0), Hit(b, 1.0)], [Hit(b, 1.0), Hit(a, 1.0)]):
+        assert fuse({"dense": hits}, limit=2)[0].id == hits[0].chunk.id
+
+
+def test_fusion_of_nothing_is_nothing() -> None:
+    """No legs, no candidates; scores below zero count as zero and divide by nothing."""
+    assert fuse({}, limit=50) == []
+    assert fuse({"dense": [Hit(_chunk("aaaa"), -0.2)]}, limit=5)[0].scores["retrieval"] == 0.0
+
+
+def test_lexical_terms_are_words_in_both_languages(lexical: LexicalEncoder) -> None:
+    """English is stemmed and loses its stop words; a Chinese sentence becomes words, not one token."""
+    assert lexical.terms("running the rankers") == lexical.terms("Run ranker")
+    assert len(lexical.terms("重排序是检索增强生成中的精排机制")) > 4
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("檢索與資料庫", "检索与资料库"),  # traditional, simplified
+        ("ＢＭ２５　ｓｅａｒｃｈ", "BM25 search"),  # full width, half width
+        ("ﾊﾟｿｺﾝ", "パソコン"),
+        ("Zürich café", "zurich cafe"),
+    ],
+)
+def test_ways_of_writing_make_no_difference(lexical: LexicalEncoder, one: str, other: str) -> None:
+    """Question and passage meet, whichever of the two is written in which way."""
+    assert lexical.encode_query(one) == lexical.encode_query(other)
+    assert lexical.encode_passage(one) == lexical.encode_passage(other)
+
+
+def test_traditional_and_simplified_characters_find_each_other(
+    tmp_path: Path, lexical: LexicalEncoder
+) -> None:
+    """檢索 finds a passage on 检索, and the other way round, in a collection that holds both."""
+    texts = ["全文检索很快。", "向量檢索很慢。", "天气很好。"]
+    store = EdgeStores(tmp_path).create("both", Fingerprint("encoder", 4, "none", lexical.id, None))
+    store.upsert([Point(_chunk(text), lexical.encode_passage(text)) for text in texts])
+    for question in ("檢索", "检索"):
+        (hits,) = store.search([Leg(LEXICAL, lexical.encode_query(question))], 10)
+        assert {hit.chunk.text for hit in hits} == set(texts[:2]), question
+    store.close()
+
+
+def test_a_part_of_a_chinese_word_is_found(lexical: LexicalEncoder) -> None:
+    """No dictionary decides where a word ends: 诉讼时效期间 holds 时效, and one character finds a passage."""
+    passage = set(lexical.encode_passage("诉讼时效期间为三年").indices)
+    assert set(lexical.encode_query("时效").indices) <= passage
+    assert set(lexical.encode_query("年").indices) <= passage
+    assert not set(lexical.encode_query("效时").indices) <= passage
+
+
+def test_mixed_text_keeps_both_languages_apart(lexical: LexicalEncoder) -> None:
+    """English within Chinese is stemmed like English elsewhere, spaces or not."""
+    assert lexical.terms("用Rankers重排") == lexical.terms("ranker 用 重排")
+
+
+class Plain:
+    """A user's synchronous retriever over bare texts."""
+
+    def __init__(self, found: object) -> None:
+        self._found = found
+
+    def search(self, query: str, top_k: int) -> object:
+        return self._found
+
+
+class Wrapped:
+    """A user's retriever whose method is not async itself: it hands on what an async one gives."""
+
+    def search(self, query: str, top_k: int) -> Coroutine[object, object, list[str]]:
+        return self._found(query)
+
+    async def _found(self, query: str) -> list[str]:
+        return [f"about {query}"]
+
+
+def test_a_retriever_that_hands_on_an_awaitable_is_awaited() -> None:
+    """As rerankers and answerers are."""
+    found = anyio.run(adapted(Wrapped()).search, "owls", 5)
+    assert [candidate.text for candidate in found.candidates] == ["about owls"]
+
+
+def test_a_users_plain_retriever_gives_ranked_candidates() -> None:
+    """Bare texts become candidates with retrieval ranks, cut to top_k."""
+    found: Retrieval = anyio.run(adapted(Plain(["one", "two", "three"])).search, "q", 2)
+    assert [(candidate.text, candidate.ranks["retrieval"]) for candidate in found.candidates] == [
+        ("one", 1),
+        ("two", 2),
+    ]
+
+
+_TWICE = [Candidate.from_text("x", id="1"), Candidate.from_text("y", id="1")]
+
+
+def test_a_users_own_retrieval_is_checked_and_ranked() -> None:
+    """Its order is its rank, its scores and its outcome stay, and no more than asked for comes."""
+    mine = [Candidate.from_text(text, id=text, source="/x").ranked("bm25", 9, 2.5) for text in "abc"]
+    outcome = Outcome("my engine", "partial", "one shard was down", ms=7)
+    found: Retrieval = anyio.run(adapted(Plain(Retrieval(tuple(mine), outcome))).search, "q", 2)
+    assert [c.ranks for c in found.candidates] == [{"bm25": 9, "retrieval": 1}, {"bm25": 9, "retrieval": 2}]
+    assert found.candidates[0].scores == {"bm25": 2.5}
+    assert found.outcome == Outcome("retrieval", "partial", "one shard was down", ms=7)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        *("a text", 7, [3], _TWICE, Retrieval(tuple(_TWICE)), Retrieval((3,))),  # type: ignore[arg-type]
+        [Candidate.from_text("x", id="1").ranked("mine", 1, float("nan"))],
+        Retrieval((), None),  # type: ignore[arg-type]
+    ],
+    ids=repr,
+)
+def test_what_is_no_list_of_candidates_is_refused(found: object) -> None:
+    """A retriever that gives something else, or one candidate twice, is a clear error."""
+    with pytest.raises(BadInputError):
+        anyio.run(adapted(Plain(found)).search, "q", 5)
+
+
+def test_an_object_without_search_is_refused() -> None:
+    """The error names the missing method."""
+    with pytest.raises(BadInputError, match="search"):
+        adapted(object())
+
+
+@pytest.mark.parametrize(("mode", "floor"), [("hybrid", 0.3), ("dense", 0.3), ("hybrid", 0.999)])
+def test_candidates_below_the_floor_are_cut_and_counted(
+    collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder, mode: Mode, floor: float
+) -> None:
+    """What stays reaches the cosine, is ranked from 1 without gaps, and the outcome says how many went."""
+    question = "What does reranking do with candidates?"
+    whole = anyio.run(HybridRetriever(collection, encoder, lexical, mode=mode).search, question, 50)
+    cut = HybridRetriever(collection, encoder, lexical, mode=mode, min_score=floor)
+    found = anyio.run(cut.search, question, 50)
+    high = [c.id for c in whole.candidates if c.scores["dense"] >= floor]
+    assert len(high) < len(whole.candidates)
+    assert [c.id for c in found.candidates] == high
+    assert [c.ranks["retrieval"] for c in found.candidates] == [*range(1, len(high) + 1)]
+    assert found.outcome.status == "ok"
+    assert f"{len(whole.candidates) - len(high)} of {len(whole.candidates)}" in found.outcome.reason
+
+
+def test_what_has_no_cosine_stays_above_any_floor_and_is_mentioned(
+    collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    """A Chinese passage that only its words found is not judged; a Chinese question has no floor at all."""
+    floored = HybridRetriever(collection, encoder, lexical, min_score=0.999)
+    mixed = anyio.run(floored.search, "In short, what does 重排序 do with the candidates of retrieval?", 50)
+    assert [c.text for c in mixed.candidates] == [PASSAGES[3]]
+    assert "have no cosine" in mixed.outcome.reason
+    chinese = anyio.run(floored.search, "重排序有什么用？", 50)
+    assert chinese.candidates
+    assert chinese.outcome.status == "partial"
+    assert "nothing was cut" in chinese.outcome.reason
+
+
+def test_a_passage_beyond_the_dense_leg_goes_where_its_last_hit_goes() -> None:
+    """It cannot be nearer than the last that was found: below the floor with it, above the floor with it."""
+    a, b, c = (_chunk(text) for text in ("aaaa", "bbbb", "cccc"))
+    dense = [Hit(a, 0.8), Hit(b, 0.4)]
+    candidates = fuse({"dense": dense, "lexical": [Hit(c, 9.0)]}, limit=9)
+    assert {one.text for one in floored(candidates, dense, 0.5).candidates} == {"aaaa"}
+    assert {one.text for one in floored(candidates, dense, 0.4).candidates} == {"aaaa", "bbbb", "cccc"}
+
+
+def test_a_floor_without_a_dense_leg_is_refused(
+    collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    """min_score is a cosine: lexical search alone has none."""
+    with pytest.raises(BadInputError, match="cosine"):
+        HybridRetriever(collection, encoder, lexical, mode="lexical", min_score=0.3)
+
+
+def test_an_overlong_question_is_searched_and_flagged(
+    collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    """What the encoder reads of it is searched for; the outcome says that its end was not."""
+    question = "What does reranking do with candidates? " * 100
+    found = anyio.run(HybridRetriever(collection, encoder, lexical).search, question, 50)
+    assert found.candidates[0].text == PASSAGES[0]
+    assert found.outcome.status == "partial"
+    assert "longer than the encoder reads" in found.outcome.reason

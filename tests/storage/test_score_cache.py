@@ -1,0 +1,75 @@
+"""The score cache: what was paid for once is not paid for again, within bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from storage.database import Database
+from storage.score_cache import ScoreCache
+from tests.support.log_samples import DATABASES, a_database
+
+
+@pytest.fixture(params=DATABASES)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    with a_database(request.param, tmp_path) as database:
+        yield database
+
+
+def test_scores_come_back_by_strategy_question_and_passage(database: Database) -> None:
+    """Another strategy or another question has scores of its own."""
+    cache = ScoreCache(database)
+    cache.put_many("listwise:m1", "为什么？", {"a": 1.5, "b": -2})
+    cache.put_many("listwise:m2", "为什么？", {"a": 9.0})
+    assert cache.get_many("listwise:m1", "为什么？", ["a", "b", "c"]) == {"a": 1.5, "b": -2.0}
+    assert cache.get_many("listwise:m2", "为什么？", ["a", "b"]) == {"a": 9.0}
+    assert cache.get_many("listwise:m1", "为什么", ["a"]) == {}
+    assert cache.get_many("listwise:m1", "为什么？", []) == {}
+
+
+def test_a_known_score_stays(database: Database) -> None:
+    """Two processes that paid for the same verdict agree on the first."""
+    cache = ScoreCache(database)
+    cache.put_many("f", "q", {"a": 1.0})
+    cache.put_many("f", "q", {"a": 2.0, "b": 3.0})
+    assert cache.get_many("f", "q", ["a", "b"]) == {"a": 1.0, "b": 3.0}
+
+
+def test_what_is_no_number_is_not_kept(database: Database) -> None:
+    """A reply that could not be read is asked for again."""
+    cache = ScoreCache(database)
+    cache.put_many("f", "q", {"a": float("nan"), "b": 0.0})
+    cache.put_many("f", "q", {})
+    assert cache.get_many("f", "q", ["a", "b"]) == {"b": 0.0}
+
+
+def test_a_question_that_no_database_takes_is_cached_too(database: Database) -> None:
+    """Half a surrogate pair is hashed like any character."""
+    cache = ScoreCache(database)
+    cache.put_many("f", "q\ud83d", {"a": 1.0})
+    assert cache.get_many("f", "q\ud83d", ["a"]) == {"a": 1.0}
+
+
+def test_more_passages_than_one_query_takes(database: Database) -> None:
+    """Verdicts of pairs are many."""
+    cache = ScoreCache(database)
+    scores = {f"pair-{number}": float(number) for number in range(2450)}
+    cache.put_many("f", "q", scores)
+    assert cache.get_many("f", "q", list(scores)) == scores
+
+
+def test_the_cache_is_bounded_and_forgets_the_oldest(database: Database) -> None:
+    """It never holds more than it may, and can be made smaller."""
+    cache = ScoreCache(database, max_rows=10)
+    for number in range(25):
+        cache.put_many("f", "q", {f"{number}": float(number)})
+    assert cache.count() == 10
+    assert cache.get_many("f", "q", ["14", "15", "24"]) == {"15": 15.0, "24": 24.0}
+    assert cache.prune(3) == 7
+    assert cache.get_many("f", "q", ["21", "22", "24"]) == {"22": 22.0, "24": 24.0}
+    assert cache.prune(0) == 3
+    assert cache.count() == 0
+    cache.put_many("f", "q", {"new": 1.0})
+    assert cache.get_many("f", "q", ["new"]) == {"new": 1.0}

@@ -1,0 +1,104 @@
+"""Settings: who wins over whom, and errors that name the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from storage.errors import SettingsError
+from winnow.app.settings import Settings
+
+
+def test_flags_win_over_environment_over_file_over_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each source overrides the ones below it, key by key."""
+    Path("winnow.toml").write_text(
+        'profile = "openai"\ncollection = "from-file"\n[rerank]\ntop_k = 7\n[retrieval]\ntop_k = 40\n'
+    )
+    monkeypatch.setenv("WINNOW_RERANK__TOP_K", "8")
+    settings = Settings.load(retrieval={"top_k": 30})
+    assert settings.retrieval.top_k == 30
+    assert settings.rerank.top_k == 8
+    assert settings.collection == "from-file"
+    assert settings.rerank.spec == "none:20,listwise"
+    assert settings.answer.answerer == "openai"
+
+
+def test_without_anything_the_default_is_local() -> None:
+    """Nothing is sent anywhere, and the embedded reranker is used."""
+    settings = Settings.load()
+    assert settings.answer.answerer == "extractive"
+    assert settings.rerank.spec == "fusion"
+    assert settings.store.url is None
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("colection = 'x'", "colection"),
+        ("[rerank]\nspek = 'x'", "rerank.spek"),
+        ("[rerank]\ntop_k = 0", "rerank.top_k"),
+        ("profile = 'fast'", "profile"),
+        ("[rerank", "winnow.toml"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(text: str, named: str) -> None:
+    """The error says which key, so that a typo is found at once."""
+    Path("winnow.toml").write_text(text)
+    with pytest.raises(SettingsError, match=named.replace(".", r"\.")):
+        Settings.load()
+
+
+def test_a_key_never_appears_in_an_error_or_a_dump(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets stay secret, even when something about them is wrong."""
+    monkeypatch.setenv("WINNOW_LLM__API_KEY", "sk-secret")
+    settings = Settings.load()
+    assert "sk-secret" not in repr(settings)
+    assert "sk-secret" not in settings.model_dump_json()
+    assert settings.chat_api_key() == "sk-secret"
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(llm={"api_key": ["sk-other"]})
+    assert "sk-other" not in str(caught.value)
+
+
+def test_a_key_in_the_environment_alone_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OPENAI_API_KEY is seen and mentioned; the answerer stays extractive."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-lying-around")
+    settings = Settings.load()
+    assert settings.answer.answerer == "extractive"
+    assert settings.unused_keys() == ["OPENAI_API_KEY"]
+    assert Settings.load(answer={"answerer": "openai"}).unused_keys() == []
+
+
+def test_a_data_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    """A file in the way is named, with the flag that helps."""
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match="data folder") as caught:
+        Settings.load(data_dir=tmp_path / "file" / "below").make_data_dir()
+    assert "--data-dir" in caught.value.way_out
+
+
+def test_where_a_value_came_from_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The strongest source that names it, when the settings were loaded; a section counts for its parts."""
+    Path("winnow.toml").write_text(
+        'profile = "openai"\n[rerank]\ntop_k = 7\n[rerank.budget]\nmax_calls = 3\n[server]\nport = 1\n'
+    )
+    monkeypatch.setenv("WINNOW_RERANK__TOP_K", "8")
+    monkeypatch.setenv("WINNOW_SERVER", '{"names": ["a.example"]}')
+    settings = Settings.load(server={"port": 2}, collection="x")
+    Path("winnow.toml").unlink()
+    wanted = {
+        "collection": "flag",
+        "server.port": "flag",
+        "server.names": "environment",
+        "rerank.top_k": "environment",
+        "rerank.budget.max_calls": "file",
+        "rerank.budget": "file",
+        "rerank.budget.max_cost": "default",
+        "profile": "file",
+        "answer.answerer": "profile",
+        "answer": "profile",
+        "answer.order": "default",
+        "llm.model": "default",
+    }
+    assert {key: settings.origin(key) for key in wanted} == wanted

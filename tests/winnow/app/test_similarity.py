@@ -1,0 +1,28 @@
+"""How alike two rankings are, against values worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from winnow.app.similarity import overlap, rank_biased_overlap
+
+
+def test_rbo_against_hand_computed_values() -> None:
+    """[a b] against [b a], p = 0.9: agreements 0 and 1 give 1·0.81 + 0.1/0.9·(0 + 1·0.81) = 0.9."""
+    assert rank_biased_overlap(["a", "b"], ["b", "a"], p=0.9) == pytest.approx(0.9)
+    assert rank_biased_overlap(["a", "b"], ["a", "c"], p=0.9) == pytest.approx(0.405 + (0.9 + 0.405) / 9)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "rbo", "shared"),
+    [
+        (["a", "b", "c"], ["a", "b", "c"], 1.0, 1.0),
+        (["a"], ["b"], 0.0, 0.0),
+        ([], [], 1.0, 1.0),
+        (["a"], [], 0.0, 0.0),
+    ],
+)
+def test_the_ends_of_the_scale(one: list[str], other: list[str], rbo: float, shared: float) -> None:
+    """The same ranking is 1, nothing in common is 0, two empty ones are the same."""
+    assert rank_biased_overlap(one, other) == pytest.approx(rbo)
+    assert overlap(one, other) == shared

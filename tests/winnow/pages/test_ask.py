@@ -1,0 +1,257 @@
+"""The first page over HTTP: whole answers without scripts, events with them, nothing run, nothing silent."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from storage.records import UNREADABLE_QUESTION
+from tests.support.browser import HOSTILE
+from tests.support.endpoint import Endpoint, Response
+from tests.support.endpoint import events as events_of
+from tests.support.serving import QUESTION, Server, events, ingested, serving
+from winnow import RAGPipeline, Settings
+from winnow.server.tokens import TokenBook
+
+HTML = {"accept": "text/html"}
+EVENTS = {"accept": "text/event-stream, application/problem+json"}
+CHINESE = "重排序能找回召回阶段漏掉的段落吗？"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server over four documents, one of them hostile."""
+    folder = tmp_path_factory.mktemp("asked 提问")
+    hostile = folder / '"><img src=x onerror=alert(1)>.md'
+    hostile.write_text(f"# {HOSTILE}\n\nThe password of the kraken: {HOSTILE}\n", encoding="utf-8")
+    data = ingested(folder)
+    with RAGPipeline.from_settings(Settings.load(data_dir=data)) as pipeline:
+        pipeline.ingest(hostile)
+    with serving(Settings.load(data_dir=data)) as running:
+        yield running
+
+
+def _asked(server: Server, **form: str) -> str:
+    """The page that a browser without scripts ends on."""
+    reply = server.post("/ask", data=form, headers={**HTML, "origin": server.url}, follow_redirects=True)
+    assert reply.status_code == 200, reply.text
+    return reply.text
+
+
+def _text(html: str) -> str:
+    return re.sub(r"<[^>]*>", "", html)
+
+
+def test_a_form_is_answered_by_a_page_with_an_address(server: Server) -> None:
+    """303 to the logged answer: a reload asks nothing again."""
+    reply = server.post("/ask", data={"question": QUESTION, "rerank": ""}, headers=HTML)
+    assert reply.status_code == 303
+    address = reply.headers["location"]
+    assert re.fullmatch(r"/\?answer=[0-9a-f]{16}", address)
+    page = server.get(address, headers=HTML).text
+    assert "cannot bring back a passage that retrieval missed." in page
+    assert 'href="#source-1"' in page
+    assert "<mark>A reranker cannot bring back a passage that retrieval missed.</mark>" in page
+    assert f'{address.removeprefix("/?answer=")}/feedback"' in page
+    assert "#replay" in page
+
+
+def test_events_end_with_the_same_html(server: Server) -> None:
+    """What a script puts in its place is what the page shows after a reload."""
+    reply = server.post("/ask", data={"question": QUESTION}, headers=EVENTS)
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    found = events(reply.text)
+    assert [name for name, _ in found] == ["piece", "answer"]
+    answer = found[-1][1]
+    assert answer["html"].strip() in server.get(answer["address"], headers=HTML).text
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ["What do you want to know?", "Asked before"]),
+        ("zh", ["想问什么？", "之前问过"]),
+    ],
+)
+def test_the_empty_page_speaks_the_readers_language(server: Server, language: str, words: list[str]) -> None:
+    """And lists what was asked before."""
+    _asked(server, question=QUESTION)
+    page = server.get("/", headers={**HTML, "accept-language": language}).text
+    for word in words:
+        assert word in page
+    assert QUESTION in page
+
+
+def test_nothing_is_silent(server: Server) -> None:
+    """Every stage has its badge; what degraded is said above the answer, in Chinese to a Chinese reader."""
+    address = server.post(
+        "/ask", data={"question": CHINESE, "rerank": "late-interaction"}, headers=HTML
+    ).headers["location"]
+    english = server.get(address, headers=HTML).text
+    assert UNREADABLE_QUESTION in _text(english).replace("&#39;", "'")
+    assert english.count('class="badge fallback"') == 2
+    assert "The reranker could not do its work" in english
+    chinese = server.get(address, headers={**HTML, "accept-language": "zh"}).text
+    assert "编码器读不懂这个问题" in chinese
+    assert "重排序没能完成" in chinese
+    assert UNREADABLE_QUESTION not in chinese
+
+
+def test_hostile_text_stays_text(server: Server) -> None:
+    """In a question, a title, a file's name, a passage; whole and as an event, in text and in attributes."""
+    for question in ("What is the password of the kraken?", HOSTILE):
+        page = _asked(server, question=question)
+        [answer] = [
+            value
+            for name, value in events(server.post("/ask", data={"question": question}, headers=EVENTS).text)
+            if name == "answer"
+        ]
+        for html in (page, answer["html"]):
+            assert "window.hacked" in html
+            ours = re.sub(r'<script type="module" src="/static/[a-z]+\.js"></script>', "", html)
+            tags = re.findall(r"<[^>]*>", ours)
+            assert not [
+                tag for tag in tags if re.match(r"<(script|img|style|iframe|object)|<svg onload", tag)
+            ]
+            without_values = [re.sub(r'"[^"]*"', '""', tag) for tag in tags]
+            assert not [tag for tag in without_values if re.search(r"\son\w+\s*=|hacked|javascript:", tag)]
+            assert "\u202e" not in html
+            assert "{{7*7}}" in html
+
+
+def test_a_mistake_is_a_problem_with_its_way_out(server: Server) -> None:
+    """As a page to a browser, as JSON to the page's script; an unknown field is refused, a file too."""
+    form = {"question": QUESTION, "rerank": "late-interacton"}
+    page = server.post("/ask", data=form, headers=HTML)
+    assert page.status_code == 400
+    assert "did you mean" in page.text
+    assert "Presets:" in page.text
+    problem = server.post("/ask", data=form, headers=EVENTS)
+    assert (problem.status_code, problem.json()["code"]) == (400, "spec")
+    for odd in (
+        {"question": ""},
+        {"question": QUESTION, "top_k_rerank": "many"},
+        {"question": "q", "x": "y"},
+    ):
+        assert server.post("/ask", data=odd, headers=EVENTS).status_code == 422, odd
+    filed = server.post("/ask", files={"question": ("a.txt", b"What?")}, headers=EVENTS)
+    assert filed.status_code == 400
+    missing = server.get("/?answer=0123456789", headers=HTML)
+    assert missing.status_code == 404
+    assert "answer" in missing.text
+
+
+def test_another_sites_form_is_refused(server: Server) -> None:
+    """Nobody's page makes this browser ask."""
+    reply = server.post(
+        "/ask", data={"question": QUESTION}, headers={**HTML, "origin": "http://evil.example"}
+    )
+    assert reply.status_code == 403
+
+
+def test_choices_of_the_form_reach_the_answer(server: Server) -> None:
+    """Spec, filter, how many; an empty field leaves the choice to the settings."""
+    page = _asked(
+        server,
+        question=QUESTION,
+        rerank="none",
+        top_k_retrieve="3",
+        top_k_rerank="2",
+        where="",
+        collection="",
+    )
+    assert "Nothing was reranked: these are retrieval&#39;s own first 2 of 3." in page
+    assert page.count('class="way ') == 3
+
+
+def test_a_follow_up_leads_on(server: Server) -> None:
+    """The form below an answer asks with it."""
+    page = _asked(server, question=QUESTION)
+    [identifier] = set(re.findall(r'name="follow_up" value="([^"]+)"', page))
+    again = _asked(server, question="Why not?", follow_up=identifier)
+    assert "Understood as:" in again
+
+
+def test_an_empty_collection_says_how_documents_come_in(tmp_path: Path) -> None:
+    """Instead of an answer that cannot be."""
+    with serving(Settings.load(data_dir=tmp_path / "data", collection="papers")) as server:
+        page = server.get("/", headers=HTML).text
+        assert "The collection papers has no documents yet" in page
+        assert "winnow ingest PATH -c papers" in page
+        assert 'href="/collections"' in page
+
+
+def test_a_collection_that_cannot_be_used_says_why_and_another_can_be_chosen(tmp_path: Path) -> None:
+    """The page stays: its form names the other collections."""
+    data = ingested(tmp_path / "own")
+    (data / "collections" / "broken").mkdir()
+    shutil.copy(data / "collections" / "default" / "fingerprint.json", data / "collections" / "broken")
+    with serving(Settings.load(data_dir=data)) as server:
+        page = server.get("/?collection=broken", headers=HTML)
+        assert page.status_code == 200
+        assert 'class="problem"' in page.text
+        assert "default</option>" in page.text
+
+
+def test_marks_that_turn_text_and_control_characters_are_taken_out(server: Server) -> None:
+    """Spaces and line breaks stay, in every script."""
+    page = server.get("/", params={"question": "a\x00b\u202ec\u2066d\r\ne\u200df重"}, headers=HTML).text
+    assert "a\ufffdbcd\r\ne\u200df重" in page
+
+
+def test_without_a_log_the_answer_is_shown_all_the_same(tmp_path: Path) -> None:
+    """It has no address, no thumbs and no replay, and says why."""
+    with serving(Settings.load(data_dir=ingested(tmp_path / "own"), log={"enabled": False})) as server:
+        reply = server.post("/ask", data={"question": QUESTION}, headers=HTML)
+        assert reply.status_code == 200
+        assert "cannot bring back a passage" in reply.text
+        assert "not in the log" in reply.text
+        assert "/feedback" not in reply.text
+        answer = events(server.post("/ask", data={"question": QUESTION}, headers=EVENTS).text)[-1][1]
+        assert answer["address"] == ""
+
+
+def test_a_chat_models_answer_says_what_it_cost_and_points_at_its_sources(tmp_path: Path) -> None:
+    """Calls, tokens, cost, who wrote it; what it cites whole has the likeliest sentence underlined."""
+    with Endpoint() as endpoint:
+        said = "**No**: a reranker cannot bring back what retrieval missed [1]. Nobody said this [9]."
+        endpoint.reply = lambda request: Response(lines=events_of([said], usage=(40, 20)))
+        settings = Settings.load(
+            data_dir=ingested(tmp_path / "own"),
+            answer={"answerer": "openai"},
+            llm={
+                "base_url": endpoint.url,
+                "model": "small",
+                "api_key": "x",
+                "prices": {"small": {"call": 0.25}},
+            },
+        )
+        with serving(settings) as server:
+            told = events(server.post("/ask", data={"question": QUESTION}, headers=EVENTS).text)
+            page = server.get(told[-1][1]["address"], headers=HTML).text
+    assert "<strong>No</strong>: a reranker" in page
+    assert "<mark>A reranker cannot bring back a passage that retrieval missed.</mark>" in page
+    assert "what is most like it is underlined" in page
+    assert "Written by served-model from the passages." in page
+    assert "1 model call" in page
+    assert "40 tokens sent, 20 received" in page
+    assert "cost 0.25" in page
+    assert "the answer cites [9]" in page
+    assert "this [9]." in page
+
+
+def test_a_read_only_reader_asks_and_is_offered_no_thumbs(tmp_path: Path) -> None:
+    """What would be refused is not offered."""
+    settings = Settings.load(data_dir=ingested(tmp_path / "own"), server={"names": ["winnow.example"]})
+    with serving(settings) as server:
+        _, text = TokenBook(server.pipeline.settings.tokens_file).create("reader", "read")
+        headers = {**HTML, "authorization": f"Bearer {text}"}
+        reply = server.post("/ask", data={"question": QUESTION}, headers=headers)
+        assert reply.status_code == 303
+        page = server.get(reply.headers["location"], headers=headers).text
+        assert "cannot bring back a passage" in page
+        assert "/feedback" not in page

@@ -1,0 +1,251 @@
+"""The rank movement on the pages: laid out truly, said truly; an answer's citations led to their passages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from generation.extractive.sentences import sentences
+from storage.records import Answer, Candidate, Chunk, Citation, Outcome, Status
+from tests.support.log_samples import a_chunk, a_plain_answer
+from winnow.server.pages.views.cited import Piece, cited
+from winnow.server.pages.views.likeness import likely
+from winnow.server.pages.views.movement import movement
+from winnow.server.pages.views.passages import cut, marked, short_of
+from winnow.server.pages.views.rank_chart import bump
+
+
+def _ranked(number: int, stages: dict[str, int]) -> Candidate:
+    candidate = Candidate(a_chunk(number))
+    for stage, rank in stages.items():
+        candidate = candidate.ranked(stage, rank, 1 / rank)
+    return candidate
+
+
+def an_answer(
+    order: list[int],
+    kept: int,
+    *,
+    stage: str = "turn",
+    status: Status = "ok",
+    cited_numbers: tuple[int, ...] = (),
+) -> Answer:
+    """Candidates by their retrieval ranks in `order`, which the stage gave them; the first `kept` are final.
+
+    A stage that fell back gives no ranks.
+    """
+    found = []
+    for place, was in enumerate(order, start=1):
+        ranks = {"retrieval": was} | ({} if status == "fallback" else {stage: place})
+        found.append(_ranked(was, ranks | ({"final": place} if place <= kept else {})))
+    outcomes = (
+        Outcome("retrieval"),
+        Outcome(stage, status, "" if status == "ok" else "no"),
+        Outcome("generation"),
+    )
+    return a_plain_answer(
+        candidates=tuple(found),
+        stages=outcomes,
+        citations=tuple(_citation(a_chunk(number)) for number in cited_numbers),
+    )
+
+
+def _citation(chunk: Chunk, marker: int = 1, quote: str = "") -> Citation:
+    start = chunk.start + (chunk.text.index(quote) if quote else 0)
+    return Citation(
+        marker=marker,
+        chunk_id=chunk.id,
+        document_id=chunk.document_id,
+        source=chunk.source,
+        title=chunk.title,
+        start=start,
+        end=start + len(quote or chunk.text),
+        quote=quote,
+    )
+
+
+def test_lifted_passages_are_counted_and_the_furthest_climb_is_named() -> None:
+    """Ninth and fourth came into the first three; the answer cites the ninth."""
+    moved = movement(an_answer([4, 1, 9, 2, 3, 5, 6, 7, 8], 3, cited_numbers=(9,)))
+    assert (moved.kind, moved.lifted, moved.kept, moved.retrieved) == ("lifted", 2, 3, 9)
+    assert (moved.was, moved.place, moved.cited) == (9, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (an_answer([2, 1, 3, 4], 2), "reordered"),
+        (an_answer([1, 2, 3, 4], 2), "unmoved"),
+        (an_answer([1, 2, 3], 2, stage="none"), "not-asked"),
+        (an_answer([1, 2, 3], 2, status="fallback"), "fell-back"),
+        (an_answer([1, 2, 3], 0), "nothing-kept"),
+        (a_plain_answer(candidates=(), stages=(), citations=()), "nothing-found"),
+    ],
+)
+def test_what_did_not_move_is_said_as_it_is(answer: Answer, kind: str) -> None:
+    """Nothing is claimed for a reranker that changed nothing, was not asked, or fell back."""
+    moved = movement(answer)
+    assert (moved.kind, moved.lifted, moved.was) == (kind, 0, 0)
+
+
+def test_lines_run_from_rank_to_rank_and_end_where_they_were_dropped() -> None:
+    """Better ranks are higher; a dropped candidate has no last column; the columns count theirs."""
+    picture = bump(an_answer([3, 1, 2, 4], 2))
+    assert [column.name for column in picture.columns] == ["retrieval", "turn", "final"]
+    assert [(column.ranked, column.dropped) for column in picture.columns] == [(4, 0), (4, 2), (2, 0)]
+    first, second, third, last = picture.lines
+    assert (first.way, third.way) == ("3 → 1 → 1", "2 → 3")
+    assert (first.style, second.style, third.style) == ("place-1", "place-2", "dropped")
+    assert [x for x, _ in first.dots] == [column.x for column in picture.columns]
+    assert first.dots[0][1] > first.dots[1][1] == first.dots[2][1]
+    assert third.dots[-1][0] == picture.columns[1].x
+    assert third.label_y is None
+    assert last.dots[-1][1] < picture.height
+
+
+def test_the_scale_spares_the_last_of_fifty_and_names_the_final_five() -> None:
+    """All fifty are drawn, the names do not touch, the first places have the room."""
+    picture = bump(an_answer([*range(46, 51), *range(1, 46)], 5))
+    assert len(picture.lines) == len(picture.rows) == 50
+    heights = [line.label_y for line in picture.lines[:5]]
+    assert all(height is not None for height in heights)
+    gaps = [after - before for before, after in pairwise(heights) if before and after]
+    assert min(gaps) >= 14
+    last = sorted(line.dots[0][1] for line in picture.lines)[-2:]
+    assert 1 <= last[1] - last[0] < min(gaps)
+
+
+def test_a_stage_that_did_not_see_a_candidate_is_passed_over() -> None:
+    """The line goes on to the next column that did; a fallback's column stands empty."""
+    answer = an_answer([1, 2, 3], 2, status="fallback")
+    picture = bump(answer)
+    assert picture.columns[1].ranked == 0
+    assert picture.lines[0].way == "1 → 1"
+    assert picture.columns[0].dropped == 1
+
+
+def test_what_was_fused_inside_a_stage_is_told_and_no_column() -> None:
+    """Members ran side by side: a line through them would say that one came after the other."""
+    answer = an_answer([2, 1], 1, stage="fusion")
+    outcomes = (Outcome("retrieval"), Outcome("fusion.late"), Outcome("fusion"), Outcome("generation"))
+    first, second = answer.candidates
+    answer = replace(answer, stages=outcomes, candidates=(first.ranked("fusion.late", 2), second))
+    picture = bump(answer)
+    assert [column.name for column in picture.columns] == ["retrieval", "fusion", "final"]
+    assert [step.stage for step in picture.lines[0].told] == ["retrieval", "fusion.late", "fusion", "final"]
+
+
+def test_names_of_many_stages_are_cut_to_their_room() -> None:
+    """Nine of them stand side by side; what a leg ranked last does not stretch the scale."""
+    answer = an_answer([2, 1], 1)
+    long = [Outcome(f"late-interaction#{number}") for number in range(8)]
+    candidates = tuple(one.ranked("dense", 700) for one in answer.candidates)
+    picture = bump(replace(answer, candidates=candidates, stages=(Outcome("retrieval"), *long)))
+    assert {column.label for column in picture.columns[1:-1]} == {"late-…"}
+    assert [tick.rank for tick in picture.ticks] == [1, 2]
+
+
+def test_a_thousand_candidates_are_a_hundred_lines_and_a_whole_table() -> None:
+    """The final ones are among them, and the rest is counted."""
+    picture = bump(an_answer([*range(996, 1001), *range(1, 996)], 5))
+    assert (len(picture.lines), picture.undrawn, len(picture.rows)) == (100, 900, 1000)
+    assert [line.place for line in picture.lines[:5]] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_odd_pictures_are_pictures(kept: int) -> None:
+    """One candidate, and none that is kept."""
+    picture = bump(an_answer([1], kept), prefix="old-")
+    assert picture.height > 0
+    assert picture.lines[0].path.startswith("M")
+
+
+def test_quoted_sentences_are_marked_where_they_stand() -> None:
+    """Spans count the document's characters; those that overlap are one, those outside are none."""
+    chunk = replace(a_chunk(1), text="One. Two. Three.", start=100, end=116)
+    runs = marked(chunk, [(105, 109), (107, 110), (300, 310), (0, 50)])
+    assert [(run.text, run.cited) for run in runs] == [
+        ("One. ", False),
+        ("Two.", True),
+        (" ", True),
+        ("Three.", False),
+    ]
+
+
+def test_an_answers_markers_lead_to_their_passages() -> None:
+    """Several at once too; a marker that points nowhere stays text, one in code is none."""
+    answer = an_answer([1, 2, 3], 3)
+    first, second = (one.chunk for one in answer.candidates[:2])
+    text = "A [1]. **B** [1, 2]. C [9]. `x[1]` <b>"
+    citations = (_citation(first, 1, first.text[:4]), _citation(second, 2))
+    found = cited(replace(answer, text=text, citations=citations))
+    assert [piece for piece in found.pieces if piece.markers] == [Piece("[1]", (1,)), Piece("[1, 2]", (1, 2))]
+    assert "".join(piece.text for piece in found.pieces) == "A [1]. B [1, 2]. C [9]. x[1] <b>"
+    styled = [(piece.text, piece.style) for piece in found.pieces if piece.style]
+    assert styled == [("B", "strong"), ("x[1]", "code")]
+    quoted, whole = found.sources
+    assert [run.text for runs in quoted.texts for run in runs if run.cited] == [first.text[:4]]
+    assert (quoted.quoted, whole.quoted) == (True, False)
+    assert not any(run.cited for runs in whole.texts for run in runs)
+
+
+@pytest.mark.parametrize(
+    ("claim", "passage", "sentence"),
+    [
+        ("It cannot recover what retrieval missed", "Fast. A reranker cannot recover it. Cheap.", 1),
+        ("它找不回漏掉的段落", "重排很慢。漏掉的段落，它找不回来。费用不高。", 1),
+        ("Bananas are yellow", "A reranker cannot recover it. Cheap.", None),
+        ("", "Something.", None),
+        ("what", "| a | b |\n|---|---|", None),
+    ],
+)
+def test_the_sentence_most_like_a_claim_is_found(claim: str, passage: str, sentence: int | None) -> None:
+    """By shared words, or pairs of characters; where too little is shared, none."""
+    found = likely(claim, passage)
+    if sentence is None:
+        assert found is None
+    else:
+        assert (
+            passage[slice(*found or (0, 0))]
+            == [passage[slice(*span)] for span in sentences(passage)][sentence]
+        )
+
+
+def test_a_citation_without_a_quotation_marks_what_is_most_like_it() -> None:
+    """The claim is the sentence before the marker, not the whole answer."""
+    answer = an_answer([1], 1)
+    text = "Apples are red. Rerankers cannot bring back what was missed."
+    chunk = replace(answer.candidates[0].chunk, text=text, end=answer.candidates[0].chunk.start + len(text))
+    answer = replace(
+        answer,
+        text="Apples are tasty and red fruit. What was missed, rerankers cannot bring back [1].",
+        citations=(_citation(chunk),),
+        candidates=(replace(answer.candidates[0], chunk=chunk),),
+    )
+    [source] = cited(answer).sources
+    assert [run.text for runs in source.texts for run in runs if run.cited] == [text[16:]]
+    assert not source.quoted
+
+
+def test_a_quotation_from_a_neighbour_is_marked_there() -> None:
+    """Passages that were joined for the answerer are shown beside the cited one, where they are quoted."""
+    answer = an_answer([1], 1)
+    own = answer.candidates[0].chunk
+    after = own.start + len(own.text)
+    beside = replace(own, id="beside", text="Said next door.", start=after, end=after + 15)
+    elsewhere = replace(beside, id="elsewhere", document_id="other")
+    citation = replace(_citation(own, 1), start=beside.start, end=beside.end, quote=beside.text)
+    found = cited(replace(answer, text="[1]", citations=(citation,), neighbours=(beside, elsewhere)))
+    marks = [[run.text for run in runs if run.cited] for runs in found.sources[0].texts]
+    assert marks == [[], ["Said next door."]]
+
+
+def test_names_are_cut_by_the_room_that_they_take() -> None:
+    """A Chinese character takes two cells; the innermost heading tells passages of a document apart."""
+    assert cut("abcdef", 6) == "abcdef"
+    assert cut("abcdefg", 6) == "abcde…"
+    assert cut("重排序做了什么", 6) == "重排…"
+    assert short_of(replace(a_chunk(1), page=None)) == "Rerank 重排序 › Why rerank"
+    assert short_of(replace(a_chunk(1), title="", headings=(), page=None)) == "1 重排序.md"

@@ -1,0 +1,116 @@
+"""The page of the settings: what is in effect and where it came from, health, and no secret."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.serving import Server, ingested, serving
+from winnow import Settings
+from winnow.server.pages.views.health import memory
+from winnow.server.pages.views.in_effect import in_effect, without_password
+
+HTML = {"accept": "text/html"}
+SECRETS = ("sk-very-secret", "co-very-secret", "hunter2")
+
+
+def _row(text: str, key: str) -> str:
+    """The row of a setting in the table of its section, without markup."""
+    rows = re.findall(r"<tr><th scope=\"row\".*?</tr>", text, re.DOTALL)
+    [last] = [row for row in rows if f"<code>{key}</code>" in row][-1:]
+    return " ".join(re.sub(r"<[^>]+>", " ", last).split())
+
+
+def _page(server: Server, **query: str) -> str:
+    reply = server.get("/settings", params=query or None, headers=HTML)
+    assert reply.status_code == 200, reply.text
+    return reply.text
+
+
+def test_every_setting_is_there_with_its_origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Value, and file, environment, flag or profile; those that were chosen stand first."""
+    Path("winnow.toml").write_text('profile = "local"\n[server]\nqueue = 7\n', "utf-8")
+    monkeypatch.setenv("WINNOW_RETRIEVAL__TOP_K", "40")
+    with serving(Settings.load(data_dir=tmp_path / "data", collection="论文")) as server:
+        text = _page(server)
+    for section, value in server.pipeline.settings.model_dump().items():
+        keys = [f"{section}.{name}" for name in value] if isinstance(value, dict) else [section]
+        assert all(f"<code>{key}" in text for key in keys), section
+    assert _row(text, "server.queue") == "server.queue 7 winnow.toml"
+    assert _row(text, "retrieval.top_k") == "retrieval.top_k 40 environment"
+    assert _row(text, "collection") == "collection 论文 flag"
+    assert _row(text, "rerank.top_k") == "rerank.top_k 5 default"
+    assert _row(text, "store.url") == "store.url not set default"
+    assert _row(text, "log.enabled") == "log.enabled true default"
+    assert text.index("<code>server.queue</code>") < text.index("[store]")
+
+
+def test_no_secret_is_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys are set or not; a password inside an address is blotted out, also where a check repeats it."""
+    monkeypatch.setenv("WINNOW_LLM__API_KEY", SECRETS[0])
+    sections = {
+        "rerank": {"api_keys": {"cohere": SECRETS[1]}, "spec": f"none(x='{SECRETS[1]}')"},
+        "llm": {"base_url": f"http://bob:{SECRETS[2]}@127.0.0.1:9/v1"},
+        "answer": {"answerer": "openai"},
+        "server": {"specs": [f'api(url="http://bob:{SECRETS[2]}@localhost/")']},
+    }
+    shown = in_effect(settings := Settings.load(**sections), lambda text: text.replace(SECRETS[1], "***"))
+    assert not [one for section in shown for one in section.settings if any(s in str(one) for s in SECRETS)]
+    keys = {one.key: one.secret for section in shown for one in section.settings}
+    assert (keys["llm.api_key"], keys["rerank.api_keys.cohere"], keys["store.api_key"]) == (True, True, False)
+    assert SECRETS[0] in settings.secrets()
+    del sections["server"], sections["rerank"]["spec"]
+    with serving(Settings.load(data_dir=tmp_path / "data", **sections)) as server:
+        for query in ({}, {"lang": "zh"}):
+            text = _page(server, **query)
+            assert not [secret for secret in SECRETS if secret in text]
+        assert _row(_page(server, lang="en"), "llm.api_key") == "llm.api_key set, not shown environment"
+        assert "http://***@127.0.0.1:9/v1" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql://me:pw@db/winnow", "postgresql://***@db/winnow"),
+        ("https://token@host:1/path?x=a@b", "https://***@host:1/path?x=a@b"),
+        ("http://localhost:6333", "http://localhost:6333"),
+        ("someone@example.org, http://a/b@c", "someone@example.org, http://a/b@c"),
+        (
+            'api(url="http://u:p@h/"), api(url="http://u:p@i/")',
+            'api(url="http://***@h/"), api(url="http://***@i/")',
+        ),
+    ],
+)
+def test_addresses_lose_who_asks(text: str, shown: str) -> None:
+    """And nothing else."""
+    assert without_password(text) == shown
+
+
+def test_health_says_what_would_not_work(tmp_path: Path) -> None:
+    """What doctor finds without reading collections, what is under way, paths, models; all is only text."""
+    data = ingested(tmp_path / "<b>folder")
+    with serving(Settings.load(data_dir=data, collection="absent")) as server:
+        text = _page(server)
+        assert "Ready: models are loaded" in text
+        assert "none is called &#39;absent&#39;" in text
+        assert "of Chinese it reads" in text
+        assert html.escape(str(data / "uploads")) in text
+        assert "<b>folder" not in text
+        assert "0 of 8" in text
+        assert "0 of 64" in text
+        assert "all-MiniLM-L6-v2" in text
+        assert "<form" not in text.split("<main")[1]  # nothing can be changed
+        assert "当前设置" in _page(server, lang="zh")
+
+
+def test_memory_is_the_systems_own_figure(tmp_path: Path) -> None:
+    """In bytes; where the system says nothing, nothing is made up."""
+    status = tmp_path / "status"
+    assert memory(status) is None
+    status.write_text("Name:\twinnow\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n", "utf-8")
+    assert memory(status) == (1 << 20, 2 << 20)
+    status.write_text("Name:\twinnow\n", "utf-8")
+    assert memory(status) is None

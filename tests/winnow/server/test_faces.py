@@ -1,0 +1,184 @@
+"""The drop-in faces, through the vendors' own clients and winnow's own `api` strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cohere
+import httpx
+import openai
+import pytest
+
+from tests.support.serving import QUESTION, Server, ingested, serving
+from winnow import Settings
+from winnow.app.reranking import rerank
+
+TEXTS = ["Apples keep well in a cool cellar.", "Paris is in France.", "Bananas are rich in potassium."]
+FRUIT = "Which fruit is rich in potassium?"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server over three documents, with a further spec."""
+    data = ingested(tmp_path_factory.mktemp("faces"))
+    with serving(Settings.load(data_dir=data, server={"specs": ["none"]})) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[openai.OpenAI]:
+    """OpenAI's own client."""
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as opened:
+        yield opened
+
+
+@pytest.fixture
+def connections() -> Iterator[httpx.Client]:
+    """What cohere's clients send with, since they never close their own."""
+    with httpx.Client() as opened:
+        yield opened
+
+
+@pytest.fixture
+def reranks(server: Server, connections: httpx.Client) -> cohere.ClientV2:
+    """Cohere's own client."""
+    return cohere.ClientV2("none", base_url=server.url, httpx_client=connections)
+
+
+def test_openais_client_sees_the_collections_first(client: openai.OpenAI) -> None:
+    """Models are collections, then collections with the server's further specs."""
+    assert [model.id for model in client.models.list()] == ["winnow/default", "winnow/default@none"]
+    assert client.models.retrieve("winnow/default").owned_by == "winnow"
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("winnow/nothing")
+
+
+def test_openais_client_gets_an_answer_with_citations(server: Server, client: openai.OpenAI) -> None:
+    """Citations stand in the text, below it, and as annotations that lead to the passage."""
+    said = client.chat.completions.create(
+        model="winnow/default", messages=[{"role": "user", "content": QUESTION}], temperature=0.2
+    )
+    message = said.choices[0].message
+    assert message.content is not None
+    assert "cannot bring back a passage that retrieval missed. [1]" in message.content
+    assert message.content.endswith("Sources:\n[1] Reranking")
+    assert message.annotations
+    cited = message.annotations[0].url_citation
+    assert message.content[cited.start_index : cited.end_index] == "[1]"
+    document = server.get(cited.url.partition("#")[0]).json()
+    assert document["path"].endswith("rerank.md")
+    assert said.usage is not None
+    assert server.get(f"/v1/answers/{said.winnow['answer_id']}").status_code == 200  # type: ignore[attr-defined]
+
+
+def test_openais_client_streams(client: openai.OpenAI) -> None:
+    """Deltas are the text and its sources; the end says what was spent, where that is asked."""
+    parts = list(
+        client.chat.completions.create(
+            model="winnow/default@none",
+            messages=[{"role": "user", "content": QUESTION}],
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    )
+    text = "".join(part.choices[0].delta.content or "" for part in parts if part.choices)
+    assert "[1]" in text
+    assert "\n\nSources:\n[1] " in text
+    assert [part.choices[0].finish_reason for part in parts if part.choices][-1] == "stop"
+    assert parts[-1].usage is not None
+
+
+def test_a_conversation_is_followed(server: Server, client: openai.OpenAI) -> None:
+    """Earlier turns help to understand the question; the sources below an answer are no part of it."""
+    first = client.chat.completions.create(
+        model="winnow/default", messages=[{"role": "user", "content": QUESTION}]
+    )
+    said = client.chat.completions.create(
+        model="winnow/default",
+        messages=[
+            {"role": "system", "content": "Answer like a pirate."},
+            {"role": "user", "content": QUESTION},
+            {"role": "assistant", "content": first.choices[0].message.content},
+            {"role": "user", "content": [{"type": "text", "text": "Why not?"}]},
+        ],
+    )
+    logged = server.get(f"/v1/answers/{said.winnow['answer_id']}").json()["answer"]  # type: ignore[attr-defined]
+    assert logged["question"] == "Why not?"
+    assert "reranker" in logged["follow_up"]["question"]
+    assert "Sources" not in logged["follow_up"]["question"]
+
+
+def test_a_chinese_question_gets_chinese_sources(client: openai.OpenAI) -> None:
+    """The head above the sources is in the question's language."""
+    said = client.chat.completions.create(
+        model="winnow/default",
+        messages=[{"role": "user", "content": "重排序能找回召回阶段漏掉的段落吗？"}],
+    )
+    assert "\n\n来源：\n[1] 重排序" in (said.choices[0].message.content or "")
+
+
+def test_openais_client_reads_our_errors(client: openai.OpenAI) -> None:
+    """Its own exceptions, with our message."""
+    with pytest.raises(openai.NotFoundError, match="nothing"):
+        client.chat.completions.create(
+            model="winnow/nothing", messages=[{"role": "user", "content": "q"}], stream=True
+        )
+    with pytest.raises(openai.PermissionDeniedError, match="api"):
+        client.chat.completions.create(
+            model="winnow/default@api", messages=[{"role": "user", "content": "q"}]
+        )
+    with pytest.raises(openai.BadRequestError, match="no question"):
+        client.chat.completions.create(
+            model="winnow/default", messages=[{"role": "assistant", "content": "I asked nothing"}]
+        )
+
+
+def test_coheres_client_reranks(reranks: cohere.ClientV2) -> None:
+    """Indices point into what was sent, best first, no more than asked for."""
+    found = reranks.rerank(model="late-interaction", query=FRUIT, documents=TEXTS, top_n=2)
+    assert found.results[0].index == 2
+    assert len(found.results) == 2
+    assert found.results[0].relevance_score > found.results[1].relevance_score
+
+
+def test_coheres_first_api_gives_documents_back(server: Server, connections: httpx.Client) -> None:
+    """`/v1/rerank` through the older client; documents may be objects."""
+    client = cohere.Client("none", base_url=server.url, httpx_client=connections)
+    found = client.rerank(
+        model="winnow", query=FRUIT, documents=[{"text": text} for text in TEXTS], return_documents=True
+    )
+    assert found.results[0].document is not None
+    assert found.results[0].document.text == TEXTS[2]
+
+
+def test_what_degraded_is_said_to_coheres_client(reranks: cohere.ClientV2) -> None:
+    """A question that the encoder cannot read: the order stays, a warning says why."""
+    found = reranks.rerank(model="late-interaction", query="香蕉富含什么？", documents=TEXTS)
+    assert [one.index for one in found.results] == [0, 1, 2]
+    scores = [one.relevance_score for one in found.results]
+    assert scores == sorted(scores, reverse=True)
+    assert found.meta is not None
+    assert found.meta.warnings
+    assert "cannot read the question" in found.meta.warnings[0]
+
+
+def test_a_chain_that_keeps_fewer_is_obeyed(server: Server) -> None:
+    """The spec's own last number and top_n together: the smaller holds."""
+    body = {"model": "none:3,late-interaction:1", "query": FRUIT, "documents": TEXTS, "top_n": 2}
+    assert [one["index"] for one in server.post("/v2/rerank", json=body).json()["results"]] == [2]
+
+
+@pytest.mark.parametrize("profile", ["cohere", "jina", "vllm", "custom"])
+def test_winnows_own_api_strategy_reranks_here(server: Server, profile: str) -> None:
+    """The circle closes: winnow asks winnow, in the shape of any of these APIs."""
+    settings = Settings.load(rerank={"api_keys": {profile: "any"}})
+    spec = f'api(profile={profile},url="{server.url}",model="late-interaction")'
+    found = rerank(FRUIT, TEXTS, spec, settings=settings)
+    assert [outcome.status for outcome in found.outcomes] == ["ok"]
+    assert found.results[0].index == 2
+
+
+def test_a_rerank_request_names_no_address(server: Server) -> None:
+    """The policy holds for the rerank face, too."""
+    body = {"model": 'api(url="http://169.254.169.254")', "query": "q", "documents": ["a"]}
+    assert server.post("/v1/rerank", json=body).status_code == 403

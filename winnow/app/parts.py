@@ -1,0 +1,134 @@
+"""The parts that settings describe, each made when it is first needed and kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Self, TypeVar, cast
+
+from storage.qdrant.contract import CollectionStores
+from winnow.app import factories, portal
+from winnow.app.settings import Settings
+
+if TYPE_CHECKING:
+    from generation.chat.client import OpenAIChat
+    from retrieval.encoders.encoder import Encoder
+    from retrieval.lexical import LexicalEncoder
+    from storage.chat import ChatModel
+    from storage.database import Database
+    from storage.log.answer_log import AnswerLog
+    from storage.manifest.manifest import Manifest
+    from winnow.app.tracing.spans import Tracing
+
+T = TypeVar("T")
+
+
+class Parts:
+    """Models, stores and the database. Safe to use from several threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.lock = threading.RLock()
+        self._parts: dict[str, object] = {}
+        self._chats: dict[str, OpenAIChat] = {}
+        self._keys_used: set[str] = set()
+        self._database: Database | None = None
+
+    @property
+    def encoder(self) -> Encoder:
+        return self.kept("encoder", self._made_encoder)
+
+    @property
+    def lexical(self) -> LexicalEncoder:
+        from retrieval.lexical import LexicalEncoder
+
+        return self.kept("lexical", LexicalEncoder.load)
+
+    @property
+    def stores(self) -> CollectionStores:
+        return self.kept("stores", lambda: factories.stores(self.settings))
+
+    @property
+    def database(self) -> Database:
+        """The SQLite database of log and manifest, migrated to this version."""
+        with self.lock:
+            if self._database is None:
+                from storage.database import Database
+
+                if self.settings.log.url is None:
+                    self.settings.make_data_dir()
+                self._database = Database.open(self.settings.database)
+            return self._database
+
+    @property
+    def answers(self) -> AnswerLog:
+        """The log of answers."""
+        from storage.log.answer_log import AnswerLog
+
+        return AnswerLog(self.database, redact=self.settings.log.redact)
+
+    @property
+    def tracing(self) -> Tracing:
+        """Spans of questions, where the settings ask for them."""
+        return self.kept("tracing", lambda: factories.tracing(self.settings))
+
+    def manifest(self, name: str | None = None) -> Manifest:
+        """What was ingested into a collection, document by document."""
+        from storage.manifest.manifest import Manifest
+
+        name = name or self.settings.collection
+        return Manifest(self.database, name, self.stores.generation(name))
+
+    def chat(self, model: str | None = None) -> OpenAIChat:
+        """The chat model of that name, or the configured one. The first thing that ever reads an API key."""
+        name = model or self.settings.llm.model
+        self._keys_used.add("OPENAI_API_KEY")
+        with self.lock:
+            if name not in self._chats:
+                self._chats[name] = factories.chat(self.settings, name)
+            return self._chats[name]
+
+    def traced_chat(self, model: str | None = None) -> ChatModel:
+        """`chat`, each of its calls a span where the settings ask for it."""
+        return self.tracing.chat(self.chat(model))
+
+    def unused_keys(self) -> list[str]:
+        """API keys in the environment that nothing of this wiring has read."""
+        return [key for key in self.settings.unused_keys() if key not in self._keys_used]
+
+    def rerank_api_key(self, profile: str) -> str | None:
+        """The key of a rerank API, which from now on counts as used."""
+        self._keys_used.add(f"{profile.upper()}_API_KEY")
+        return self.settings.rerank_api_key(profile)
+
+    def close(self) -> None:
+        """Close the encoder, the connections and the database."""
+        with self.lock:
+            for chat in self._chats.values():
+                portal.call(chat.aclose)  # its connections belong to the portal's loop
+            self._chats.clear()
+            if encoder := self._parts.pop("encoder", None):
+                cast("Encoder", encoder).close()
+            if tracing := self._parts.pop("tracing", None):
+                cast("Tracing", tracing).close()
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def kept(self, name: str, make: Callable[[], T]) -> T:
+        """The part of that name, made on first use."""
+        with self.lock:
+            if name not in self._parts:
+                self._parts[name] = make()
+            return cast("T", self._parts[name])
+
+    def _made_encoder(self) -> Encoder:
+        if self.settings.encoder.provider != "local":
+            self._keys_used.add("OPENAI_API_KEY")
+        return factories.encoder(self.settings)

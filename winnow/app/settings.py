@@ -1,0 +1,231 @@
+"""Settings: flags over environment (`WINNOW_SECTION__KEY`) over `winnow.toml` over the profile's defaults.
+
+This is the only module that reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import PrivateAttr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from storage.errors import SettingsError
+from winnow.app.sections import (
+    AnswerSettings,
+    EncoderSettings,
+    IngestSettings,
+    LlmSettings,
+    LogSettings,
+    RerankSettings,
+    RetrievalSettings,
+    ServerSettings,
+    StoreSettings,
+    TracingSettings,
+    explained,
+)
+
+FILE = "winnow.toml"
+PREFIX = "WINNOW_"
+
+Profile = Literal["local", "multilingual", "openai"]
+# Where a value came from, strongest first.
+Origin = Literal["flag", "environment", "file", "profile", "default"]
+
+_ORIGINS = get_args(Origin)
+
+# What a profile sets where file, environment and flags are silent.
+PROFILES: Mapping[str, Mapping[str, Any]] = {
+    "local": {},
+    "multilingual": {
+        "encoder": {"model": "BAAI/bge-m3"},
+        "rerank": {"spec": 'cross-encoder(model="BAAI/bge-reranker-v2-m3")'},
+    },
+    # an endpoint gives no token vectors, so late interaction cannot make the first cut
+    "openai": {
+        "encoder": {"provider": "openai", "model": "text-embedding-3-small"},
+        "rerank": {"spec": "none:20,listwise"},
+        "answer": {"answerer": "openai"},
+    },
+}
+
+# Keys that other software leaves in the environment. winnow mentions them and sends them nowhere.
+_FOREIGN_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "COHERE_API_KEY", "JINA_API_KEY", "VOYAGE_API_KEY")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Use `Settings.load()`; its errors name the key and what is allowed."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", toml_file=FILE, extra="forbid", frozen=True
+    )
+
+    data_dir: Path = Path(".winnow")
+    collection: str = "default"
+    profile: Profile = "local"
+    store: StoreSettings = StoreSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    ingest: IngestSettings = IngestSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    rerank: RerankSettings = RerankSettings()
+    llm: LlmSettings = LlmSettings()
+    answer: AnswerSettings = AnswerSettings()
+    log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
+    server: ServerSettings = ServerSettings()
+    _origins: Mapping[str, Origin] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Settings:
+        """Settings of this folder and environment; `overrides` (nested dicts) win. Raises SettingsError."""
+        try:
+            loaded = cls(**overrides)
+            loaded._origins = cls._origins_of(loaded.profile, overrides)
+            return loaded
+        except ValidationError as error:
+            raise SettingsError(
+                explained(error), way_out=f"Mend {FILE}, the environment or the flag."
+            ) from error
+        except ValueError as error:  # TOML that does not parse, or JSON in the environment
+            raise SettingsError(
+                f"the settings ({FILE} and environment) cannot be read: {error}",
+                way_out=f"Mend {FILE} or the variable.",
+            ) from error
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, toml, _ProfileSource(settings_cls)
+
+    def origin(self, key: str) -> Origin:
+        """Where the value of a setting came from (`server.port`), when these were loaded; strongest first."""
+        parts = (
+            origin
+            for path, origin in self._origins.items()
+            if f"{key}.".startswith(f"{path}.") or path.startswith(f"{key}.")
+        )
+        return min(parts, key=_ORIGINS.index, default="default")
+
+    @classmethod
+    def _origins_of(cls, profile: str, overrides: Mapping[str, Any]) -> Mapping[str, Origin]:
+        """By the path of each value that somebody gave."""
+        given: tuple[tuple[Origin, Mapping[str, Any]], ...] = (
+            ("profile", PROFILES[profile]),
+            ("file", TomlConfigSettingsSource(cls)()),
+            ("environment", EnvSettingsSource(cls)()),
+            ("flag", overrides),
+        )
+        return {path: origin for origin, values in given for path in _paths(values)}
+
+    @property
+    def log_switch(self) -> Path:
+        """A file that is there while `winnow log off` holds: no answer of this data folder is logged."""
+        return self.data_dir / "log.off"
+
+    @property
+    def logging(self) -> bool:
+        """Whether answers are logged: by the settings, and not switched off since."""
+        return self.log.enabled and not self.log_switch.exists()
+
+    @property
+    def database(self) -> str | Path:
+        """Where the log is: SQLAlchemy's URL, or a file."""
+        return self.log.url or self.data_dir / "winnow.db"
+
+    @property
+    def collections_dir(self) -> Path:
+        return self.data_dir / "collections"
+
+    @property
+    def uploads_dir(self) -> Path:
+        """The only folder that an upload is ever written to."""
+        return self.data_dir / "uploads"
+
+    @property
+    def tokens_file(self) -> Path:
+        """The hashes of the tokens that a server asks for."""
+        return self.data_dir / "tokens.json"
+
+    def make_data_dir(self) -> None:
+        """Make the data folder, which git shall not see. Raises SettingsError where that is impossible."""
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            ignore = self.data_dir / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n", encoding="utf-8")
+        except OSError as error:
+            raise SettingsError(
+                f"cannot write to the data folder {self.data_dir}: {error.strerror}",
+                way_out="Choose another: --data-dir or WINNOW_DATA_DIR.",
+            ) from error
+
+    def chat_api_key(self) -> str | None:
+        """The chat endpoint's key: the setting, or OPENAI_API_KEY. Read only where a chat model is chosen."""
+        if self.llm.api_key is not None:
+            return self.llm.api_key.get_secret_value()
+        return os.environ.get("OPENAI_API_KEY") or None
+
+    def encoder_api_key(self) -> str | None:
+        """The embeddings endpoint's key: the setting, or OPENAI_API_KEY. Read only where one is chosen."""
+        if self.encoder.api_key is not None:
+            return self.encoder.api_key.get_secret_value()
+        return os.environ.get("OPENAI_API_KEY") or None
+
+    def rerank_api_key(self, profile: str) -> str | None:
+        """A rerank API's key: the setting, or PROFILE_API_KEY. Read only where a spec names that API."""
+        if (key := self.rerank.api_keys.get(profile)) is not None:
+            return key.get_secret_value()
+        return os.environ.get(f"{profile.upper()}_API_KEY") or None
+
+    def secrets(self) -> set[str]:
+        """Every key and password that is set here or lies in the environment, so that none is ever shown."""
+        own = [self.store.api_key, self.llm.api_key, self.encoder.api_key, *self.rerank.api_keys.values()]
+        found = {key.get_secret_value() for key in own if key is not None}
+        return (found | {os.environ.get(name, "") for name in _FOREIGN_KEYS}) - {""}
+
+    def unused_keys(self) -> list[str]:
+        """API keys in the environment that these settings send nowhere."""
+        asked = "openai" in (self.answer.answerer, self.encoder.provider)
+        used = {"OPENAI_API_KEY"} if asked else set[str]()
+        spec = self.rerank.spec.upper()
+        return [
+            name
+            for name in _FOREIGN_KEYS
+            if os.environ.get(name) and name not in used and name.removesuffix("_API_KEY") not in spec
+        ]
+
+
+def _paths(values: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _paths(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}"
+
+
+class _ProfileSource(InitSettingsSource):
+    """The weakest source: what the chosen profile sets."""
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        super().__init__(settings_cls, init_kwargs={})
+
+    def __call__(self) -> dict[str, Any]:
+        chosen = self.current_state.get("profile", "local")
+        return {section: dict(values) for section, values in PROFILES.get(str(chosen), {}).items()}

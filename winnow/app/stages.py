@@ -1,0 +1,70 @@
+"""The stages that a question goes through, and the result of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from generation.base import Generator
+from generation.followup import JoinedRewriter, Rewriter
+from rerank.base import Reranker
+from retrieval.base import Retriever
+from retrieval.expansion import Expands
+from storage.records import Candidate, Chunk, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The three stages that a question goes through, and what they are called in the log.
+
+    `rewriter` makes a question that follows earlier ones stand by itself; `expander`, where there is one,
+    joins neighbours to the final passages.
+    """
+
+    retriever: Retriever
+    reranker: Reranker
+    generator: Generator
+    collection: str
+    rerank: str
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    rewriter: Rewriter = field(default_factory=JoinedRewriter)
+    expander: Expands | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What a search gives: every candidate, the final ones first, and how the stages went.
+
+    `expanded` are the final ones joined with their `neighbours`, where that was asked for.
+    """
+
+    question: str
+    collection: str
+    candidates: tuple[Candidate, ...]
+    stages: tuple[Outcome, ...]
+    expanded: tuple[Candidate, ...] = ()
+    neighbours: tuple[Chunk, ...] = ()
+
+    @property
+    def final(self) -> Sequence[Candidate]:
+        """The best candidates, best first, as they were retrieved."""
+        return [candidate for candidate in self.candidates if "final" in candidate.ranks]
+
+    @property
+    def passages(self) -> Sequence[Candidate]:
+        """The final candidates as an answerer sees them."""
+        return self.expanded or self.final
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Everything that did not go as asked, one sentence each."""
+        return warnings_of(self.stages)
+
+
+def warnings_of(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """One sentence a reason; stages that give the same reason share it."""
+    stages: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.status != "ok":
+            stages.setdefault(outcome.reason, []).append(f"{outcome.name} {outcome.status}")
+    return tuple(f"{', '.join(names)}: {reason}" for reason, names in stages.items())

@@ -1,0 +1,285 @@
+"""The one place that makes parts out of settings: models, stores, stages, the log.
+
+Everything is made when it is first needed and kept; a second collection or rerank spec shares the encoder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+
+from storage.errors import BadInputError, LogError
+from storage.qdrant.contract import CollectionStore, Searcher, TokenScorer
+from winnow.app import factories
+from winnow.app.choices import AskChoices
+from winnow.app.open_collections import OpenCollections
+from winnow.app.parts import Parts
+from winnow.app.sections import EngineName, RetrievalSettings
+from winnow.app.settings import Settings
+from winnow.app.stages import Stages
+
+if TYPE_CHECKING:
+    from generation.base import Generator
+    from generation.followup import Rewriter
+    from ingest.engines.ray import Parts as RayParts
+    from ingest.loaders.base import Columns
+    from ingest.run import Ingestor
+    from rerank.base import Reranker
+    from rerank.chain import Chain
+    from rerank.parts import RerankParts
+    from rerank.spec import Spec
+    from retrieval.base import Retriever
+    from storage.score_cache import ScoreCache
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+def ready_chain(reranker: Any, settings: Settings) -> Chain:
+    """A user's reranker as a chain of one: what it gives is checked, a failure is a flagged fallback."""
+    from rerank.base import adapted
+    from rerank.chain import Chain, Link
+
+    checked = adapted(reranker)
+    return Chain([Link(checked)], name=checked.name, on_failure=settings.rerank.on_failure)
+
+
+def _said(chosen: RetrievalSettings, choices: AskChoices) -> dict[str, str]:
+    """What a question was searched with, for its log."""
+    said = {
+        "where": choices.get("where") or None,
+        "min_score": chosen.min_score,
+        "exact": choices.get("exact") or None,
+        "expand": chosen.expand or None,
+    }
+    return {name: str(value) for name, value in said.items() if value is not None}
+
+
+class Wiring(Parts):
+    """The parts, joined: open collections, chains of rerank stages, answerers, ingestors."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.collections = OpenCollections(self)
+
+    def collection(self, name: str | None = None) -> CollectionStore:
+        """An open collection that fits the encoder. Raises NotFoundError, FingerprintMismatchError …"""
+        return self.collections.open(name or self.settings.collection)
+
+    def stages(self, choices: AskChoices, *, top_k: int | None = None) -> Stages:
+        """The three stages over a collection; `top_k` is what the last rerank stage keeps."""
+        from retrieval.expansion import Expander
+
+        chosen, rerank = self._retrieval(choices), choices.get("rerank")
+        store = self.collection(choices.get("collection"))
+        spec = self.settings.rerank.spec if rerank is None else rerank
+        reranker = self.reranker(store, spec, top_k=top_k)
+        return Stages(
+            retriever=self._retriever(store, chosen, choices),
+            reranker=reranker,
+            generator=self.generator(store, choices.get("answerer"), scored_by=reranker.scored_by),
+            collection=store.name,
+            rerank=spec if isinstance(spec, str) else reranker.name,
+            rewriter=self._rewriter(choices.get("answerer")),
+            expander=Expander(store, chosen.expand) if chosen.expand else None,
+            fingerprints={
+                "collection": str(store.fingerprint),
+                "settings": self._settings_fingerprint(),
+                **self.conditions(),
+                **_said(chosen, choices),
+            },
+        )
+
+    def _retrieval(self, choices: AskChoices) -> RetrievalSettings:
+        own = {"min_score": choices.get("min_score"), "expand": choices.get("expand")}
+        return self.settings.retrieval.chosen(
+            {name: given for name, given in own.items() if given is not None}
+        )
+
+    def _retriever(self, store: Searcher, chosen: RetrievalSettings, choices: AskChoices) -> Retriever:
+        from retrieval.hybrid import HybridRetriever
+        from storage.filters import parse_filter
+
+        where = choices.get("where")
+        return HybridRetriever(
+            store,
+            self.encoder,
+            self.lexical,
+            mode=chosen.mode,
+            where=parse_filter(where) if where else None,
+            min_score=chosen.min_score,
+            exact=bool(choices.get("exact")),
+        )
+
+    def reranker(
+        self,
+        store: TokenScorer,
+        rerank: str | Reranker,
+        *,
+        top_k: int | None = None,
+        remembering: bool = True,
+    ) -> Chain:
+        """The chain of a spec over a collection's token vectors, or the ready reranker, checked.
+
+        Without `remembering` the score cache is neither read nor written.
+        """
+        from rerank.spec import Spec
+
+        if not isinstance(rerank, str):
+            return ready_chain(rerank, self.settings)
+        return self.chain(Spec.parse(rerank, top_k=top_k), store, remembering=remembering)
+
+    def chain(
+        self,
+        spec: Spec,
+        store: TokenScorer,
+        *,
+        ready: Mapping[str, Reranker] | None = None,
+        remembering: bool = True,
+    ) -> Chain:
+        """The chain of a spec; `ready` stages, by name, are taken as they are."""
+        from rerank.chain import Chain
+
+        parts = self.rerank_parts(store)
+        return Chain.load(spec, parts if remembering else replace(parts, cache=None), ready=ready)
+
+    def conditions(self) -> dict[str, str]:
+        """What a rerank stage's result depends on beside its options: models, endpoint, templates."""
+        llm, chosen = self.settings.llm, self.settings.rerank
+        return {
+            "encoder": self.encoder.id,
+            "llm": f"{llm.model} at {llm.base_url}",
+            "cross_encoder": chosen.cross_encoder,
+            "prompts": str(chosen.prompts or "winnow's"),
+        }
+
+    def rerank_parts(self, store: TokenScorer | None) -> RerankParts:
+        """What rerank strategies are made of; `store` knows stored token vectors, where there are any."""
+        from rerank.parts import RerankParts
+        from retrieval.models.locate import locate
+
+        chosen = self.settings.rerank
+        return RerankParts(
+            encoder=self.encoder,
+            scorer=store,
+            chat=self.traced_chat,
+            limiter=self.kept("limiter", lambda: anyio.CapacityLimiter(chosen.in_flight)),
+            budget=chosen.budget,
+            prices=self.settings.llm.prices,
+            cache=self._score_cache(),
+            prompts=chosen.prompts,
+            keep_exchanges=self.settings.log.llm_calls,
+            locate=lambda model: locate(model).folder,
+            cross_encoder=chosen.cross_encoder,
+            device=self.settings.encoder.device,
+            exported=self.settings.data_dir / "models",
+            api_key=self.rerank_api_key,
+            on_failure=chosen.on_failure,
+        )
+
+    def _score_cache(self) -> ScoreCache | None:
+        if not (self.settings.rerank.cache and self.settings.logging):
+            return None
+        from storage.score_cache import ScoreCache
+
+        try:
+            return ScoreCache(self.database)
+        except LogError:
+            return None  # the same database then fails to log the answer, which says so
+
+    def generator(
+        self, store: TokenScorer, answerer: str | None = None, *, scored_by: str | None = None
+    ) -> Generator:
+        """The answerer that settings or caller name.
+
+        `scored_by` is the stage whose scores `answer.min_score` is held against, by default the last that
+        scored a candidate.
+        """
+        from generation.floor import ScoreFloor
+
+        chosen = self.settings.answer
+        generator = self._answerer(store, answerer or chosen.answerer)
+        if chosen.min_score is None:
+            return generator
+        return ScoreFloor(generator, at_least=chosen.min_score, stage=scored_by)
+
+    def _answerer(self, store: TokenScorer, name: str) -> Generator:
+        if name == "extractive":
+            from generation.extractive.answerer import PROJECTED_FLOOR, SIMILARITY_FLOOR, ExtractiveAnswerer
+
+            floor = PROJECTED_FLOOR if self.encoder.projects_tokens else SIMILARITY_FLOOR
+            return ExtractiveAnswerer(self.encoder, store, self.lexical, floor=floor)
+        if name != "openai":
+            raise BadInputError(f"there is no answerer {name!r}", way_out="There are: extractive, openai.")
+        from generation.chat.answerer import ChatAnswerer
+
+        return ChatAnswerer(
+            self.traced_chat(),
+            prompter=factories.prompter(self.settings),
+            max_tokens=self.settings.answer.max_tokens,
+            keep_exchanges=self.settings.log.llm_calls,
+        )
+
+    def _rewriter(self, answerer: str | None) -> Rewriter:
+        """Who makes follow-ups stand by themselves: the chat model only where it answers, too."""
+        from generation.chat.templating import Templates
+        from generation.followup import ChatRewriter, JoinedRewriter
+
+        if (answerer or self.settings.answer.answerer) != "openai":
+            return JoinedRewriter()
+        templates = Templates.load(self.settings.answer.templates)
+        return ChatRewriter(self.traced_chat(), templates, keep_exchanges=self.settings.log.llm_calls)
+
+    def ingestor(
+        self, name: str | None = None, *, columns: Columns | None = None, engine: EngineName | None = None
+    ) -> Ingestor:
+        """An ingestor into a collection, which is made if it is not there."""
+        on_ray = (engine or self.settings.ingest.engine) == "ray"
+        store = self.collections.open_or_create(name or self.settings.collection)
+        return self.ingestor_into(store, columns=columns, on_ray=on_ray)
+
+    def ingestor_into(
+        self, store: CollectionStore, *, columns: Columns | None = None, on_ray: bool = False
+    ) -> Ingestor:
+        """An ingestor into a collection that is open, in use or being built."""
+        from ingest.options import IngestOptions
+        from ingest.run import Ingestor
+        from storage.manifest.manifest import Manifest
+        from winnow.app import distributed
+
+        manifest = Manifest(self.database, store.name, store.generation)
+        tokens, workers = store.fingerprint.token_dim is not None, self.settings.ingest.workers
+        options = IngestOptions(tokens=tokens, columns=columns)
+        if workers is not None:
+            options = replace(options, workers=workers)
+        ray = (
+            distributed.engine(
+                self.settings, store.name, manifest, worker_parts, tokens=tokens, workers=options.workers
+            )
+            if on_ray
+            else None
+        )
+        return Ingestor(store, self.encoder, self.lexical, manifest, options, ray)
+
+    def close(self) -> None:
+        """Flush and let go of everything."""
+        with self.lock:
+            self.collections.close()
+            super().close()
+
+    def _settings_fingerprint(self) -> str:
+        said = self.settings.model_dump_json(exclude={"data_dir", "server"})
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+def worker_parts(settings: Settings, name: str) -> RayParts:
+    """The encoders and the store of one Ray worker; runs there."""
+    from ingest.engines.ray import Parts as RayParts
+
+    wiring = Wiring(settings)
+    return RayParts(wiring.encoder, wiring.lexical, wiring.collection(name))

@@ -1,0 +1,168 @@
+"""How lists, replays and comparisons of logged answers look on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from storage.log.records import AnswerSummary, StrategyStats
+from storage.records import Answer
+from winnow.app.replay import Replay
+from winnow.cli.rank_chart import where
+from winnow.cli.rendering import stage_line
+from winnow.cli.terminal import safe
+from winnow.lab.comparing import SpecRow
+
+_FEEDBACK = {"good": "👍", "bad": "👎", None: ""}
+
+
+def summaries(values: Sequence[AnswerSummary]) -> RenderableType:
+    """One line an answer. The question takes what is left of the line."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("id", "when", "status", "ms", ""):
+        table.add_column(heading, no_wrap=True, justify="right" if heading == "ms" else "left")
+    table.add_column("rerank", max_width=20, overflow="ellipsis", no_wrap=True)
+    table.add_column("question", ratio=1)
+    for value in values:
+        question = safe(value.question)
+        question.no_wrap, question.overflow = True, "ellipsis"
+        table.add_row(
+            value.id,
+            f"{value.created_at.astimezone():%m-%d %H:%M}",
+            value.status,
+            f"{value.ms:.0f}",
+            _FEEDBACK[value.feedback],
+            safe(value.rerank if value.replay_of is None else f"↺ {value.rerank}"),
+            question,
+        )
+    return table
+
+
+def replay(value: Replay) -> RenderableType:
+    """The final passages of both, side by side, then what changed."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("logged", justify="right", no_wrap=True)
+    table.add_column("replay", justify="right", no_wrap=True)
+    table.add_column("passage", ratio=1)
+    then = {c.id: c.ranks["final"] for c in value.original.final}
+    now = {c.id: c.ranks["final"] for c in value.answer.final}
+    every = {c.id: c for c in [*value.original.final, *value.answer.final]}
+    for id_, candidate in sorted(
+        every.items(), key=lambda item: (now.get(item[0], 99), then.get(item[0], 99))
+    ):
+        style = "" if id_ in now else "dim"
+        table.add_row(str(then.get(id_, "–")), str(now.get(id_, "–")), where(candidate), style=style)
+    return Group(
+        safe(value.original.question, "bold"),
+        safe(f"{value.original.rerank} → {value.answer.rerank}", "dim"),
+        Text(),
+        table,
+        Text(f"overlap {value.overlap:.0%}  RBO {value.rbo:.3f}", style="bold"),
+        *(safe(f"computed anew: {name} ({why})", "dim") for name, why in value.recomputed.items()),
+        Text(),
+        *_answers(value),
+        Text("logged: ", style="dim") + stage_line(value.original),
+        Text("replay: ", style="dim") + stage_line(value.answer),
+        safe(f"Look closer: winnow log show {value.answer.id}", "dim"),
+    )
+
+
+def comparison(rows: Sequence[SpecRow]) -> RenderableType:
+    """One line a spec; what is known of no spec has no column."""
+    columns: dict[str, Callable[[SpecRow], str]] = {
+        "n": lambda row: str(row.answers),
+        "overlap": lambda row: f"{row.overlap:.2f}",
+        "RBO": lambda row: f"{row.rbo:.3f}",
+        "p50 ms": lambda row: f"{row.ms_p50:.1f}",
+        "p95 ms": lambda row: f"{row.ms_p95:.1f}",
+        "fallbacks": lambda row: str(row.fallbacks),
+    }
+    if any(row.calls for row in rows):
+        columns["calls"] = lambda row: str(row.calls)
+        columns["cost"] = lambda row: "–" if row.cost is None else f"{row.cost:.4f}"
+    if any(row.judged for row in rows):
+        columns["judged"] = lambda row: str(row.judged)
+        columns["nDCG@5"] = lambda row: _figure(row.ndcg)
+        columns["MRR"] = lambda row: _figure(row.mrr)
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    table.add_column("rerank", overflow="fold")
+    for heading in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(safe(row.spec), *(cell(row) for cell in columns.values()))
+    against = [
+        safe(f"{row.spec} against {rows[0].spec}: nDCG@5 {_against(row)}")
+        for row in rows
+        if row.against_first
+    ]
+    return Group(table, *against)
+
+
+def statistics(rows: Sequence[StrategyStats]) -> RenderableType:
+    """One line a spec, one below it for each stage."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    headings = (
+        "rerank / stage",
+        "answers",
+        "p50 ms",
+        "p95 ms",
+        "cost",
+        "flagged",
+        "fallbacks",
+        "👍",
+        "👎",
+        "judged",
+    )
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading.startswith("rerank") else "right")
+    for row in rows:
+        cost = "–" if row.cost is None else f"{row.cost:.4f}"
+        counts = (row.flagged, row.fallbacks, row.good, row.bad, row.judged)
+        times = (f"{row.ms_p50:.0f}", f"{row.ms_p95:.0f}")
+        table.add_row(safe(row.rerank, "bold"), str(row.answers), *times, cost, *map(str, counts))
+        for stage in row.stages:
+            flagged = stage.repaired + stage.partial + stage.fallbacks
+            stage_times = (f"{stage.ms_p50:.0f}", f"{stage.ms_p95:.0f}")
+            spent = "–" if stage.cost is None else f"{stage.cost:.4f}"
+            cells = (str(stage.runs), *stage_times, spent, str(flagged), str(stage.fallbacks), "", "", "")
+            table.add_row(safe(f"  {stage.name}"), *cells, style="dim")
+    return table
+
+
+def prompt(value: Answer) -> RenderableType:
+    """What the rewriter of a follow-up and the answerer were sent."""
+    rewriting = value.follow_up.prompt if value.follow_up else ""
+    sent = [text for text in (rewriting and f"<rewrite>\n{rewriting}", value.prompt) if text]
+    return safe("\n\n".join(sent)) if sent else Text("No prompt: no language model was asked.", style="dim")
+
+
+def exchanges(value: Answer) -> RenderableType:
+    """Every call of a language model that was kept."""
+    parts: list[RenderableType] = []
+    for stage in value.stages:
+        for number, exchange in enumerate(stage.exchanges, start=1):
+            parts.append(safe(f"{stage.name} call {number}: {exchange.model}, {exchange.ms:.0f} ms", "bold"))
+            parts += [safe(f"{role}: {content}", "dim") for role, content in exchange.messages]
+            parts.append(safe(exchange.error or exchange.reply, "red" if exchange.error else ""))
+    return Group(*parts) if parts else Text("No calls were kept: set log.llm_calls = true.", style="dim")
+
+
+def _answers(value: Replay) -> list[RenderableType]:
+    if value.original.text == value.answer.text:
+        return [safe(value.answer.text), Text("The answer is the same.", style="dim"), Text()]
+    old, new = safe(value.original.text, "dim"), safe(value.answer.text)
+    return [Text("logged: ", style="dim") + old, Text("replay: ", style="dim") + new, Text()]
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _against(row: SpecRow) -> str:
+    found = row.against_first
+    if found is None:
+        return ""
+    return f"{found.mean:+.3f} [{found.interval.low:+.3f}, {found.interval.high:+.3f}] p={found.p:.3f}"

@@ -1,0 +1,102 @@
+"""What a kept result depends on. What changes it must change its key: a stale figure would be a false one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rerank.registry import STRATEGIES, strategy
+from rerank.spec import Spec
+from storage.errors import SpecError
+
+if TYPE_CHECKING:
+    from winnow.app.settings import Settings
+
+# Libraries whose version may move a score.
+_LIBRARIES = ("torch", "transformers", "sentence-transformers", "qdrant-edge-py", "openai")
+
+
+def key(*parts: Any) -> str:
+    """A short name for everything that was given."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def retrieval_key(index: str, mode: str, top_k: int) -> str:
+    """Names the candidates of one leg over one index."""
+    return key("retrieval", index, mode, top_k, code("retrieval"), code("storage"), _versions())
+
+
+def rerank_key(candidates: str, spec: Spec, settings: Settings) -> str:
+    """Names a strategy's rankings of given candidates: code, models and settings included."""
+    return key("rerank", candidates, str(spec), _stages(spec), code("rerank"), _models(settings), _versions())
+
+
+def answers_key(ranking: str, answerer: str, settings: Settings) -> str:
+    """Names an answerer's answers from given rankings."""
+    return key("answers", ranking, answerer, code("generation"), _models(settings), _versions())
+
+
+@lru_cache
+def code(package: str) -> str:
+    """A digest of a package's files, prompts included."""
+    spec = find_spec(package)
+    roots = list(spec.submodule_search_locations or []) if spec else []
+    digest = hashlib.sha256()
+    for root in roots:
+        for path in sorted(Path(root).rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _stages(spec: Spec) -> list[Any]:
+    """Where strategies come from, and the state of the local files that their options name."""
+    return [
+        (
+            "" if stage.name in STRATEGIES else code(strategy(stage.name).__module__.partition(".")[0]),
+            [_option(value) for _, value in stage.options if isinstance(value, str)],
+        )
+        for stage in spec.stages
+    ]
+
+
+def _option(value: str) -> list[Any]:
+    """What an option's text leads to: files, or specs within the spec, as fusion has them."""
+    try:
+        nested = [_stages(Spec.parse(part)) for part in value.split(";") if "(" in part]
+    except SpecError:
+        nested = []
+    return [_state(value), nested]
+
+
+def _state(value: str) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of the files at a path: a model trained anew in its folder is another one."""
+    try:
+        files = list(_files(Path(value).expanduser()))
+        return [(file.as_posix(), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    except (OSError, RuntimeError):  # most texts are no paths at all
+        return []
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+    elif path.is_dir():
+        yield from (file for file in sorted(path.rglob("*")) if file.is_file())
+
+
+def _models(settings: Settings) -> Any:
+    # what says only where things lie, or what this command is told otherwise, changes no score
+    elsewhere: Any = {"data_dir", "collection", "profile", "store", "retrieval", "log"}
+    return settings.model_dump(mode="json", exclude=elsewhere)
+
+
+def _versions() -> list[str]:
+    return [version(library) for library in _LIBRARIES]

@@ -1,0 +1,172 @@
+"""What a measurement gives: one row for each way of ranking, and what sets it apart from the first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from storage.records import Usage
+from winnow.lab.significance import Difference, Interval
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Milliseconds a question: median and 95th percentile."""
+
+    p50: float
+    p95: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerFigures:
+    """How the answers from a row's best passages were.
+
+    Shares in [0, 1], None where nothing could be counted. `containment`, `exact_match` and `answered` are
+    over the `questions` with a gold answer; `citation_precision` over all citations: whether the cited
+    passage's document is relevant; `abstention` over the `unanswerable` cases: whether none was answered.
+    """
+
+    questions: int
+    answered: float | None
+    containment: float | None
+    exact_match: float | None
+    citation_precision: float | None
+    unanswerable: int
+    abstention: float | None
+    statuses: Mapping[str, int]
+    usage: Usage
+    times: Times | None
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A passage as the report shows it; `relevant` is its document's judgement."""
+
+    document: str
+    excerpt: str
+    relevant: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """A question on which a row and the first row differ, with the best passages of both."""
+
+    question: str
+    text: str
+    answers: tuple[str, ...]
+    first: float
+    here: float
+    first_passages: tuple[Passage, ...]
+    passages: tuple[Passage, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One way of ranking: candidates from `retrieve`, ordered by `rerank` (both as the caller named them).
+
+    `statuses` counts how the rerank went for each question, `retrieval_statuses` how retrieval did;
+    `reasons` are the commonest reasons, numbers in them replaced by N. `usage.cost` is None where unknown.
+    `differences` against the first row are empty in the first.
+    """
+
+    retrieve: str
+    rerank: str
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, Interval]
+    differences: Mapping[str, Difference] = field(default_factory=dict)
+    wins: int = 0
+    losses: int = 0
+    statuses: Mapping[str, int]
+    retrieval_statuses: Mapping[str, int]
+    reasons: Mapping[str, int]
+    usage: Usage
+    times: Times | None
+    retrieval_times: Times | None
+    rerank_times: Times | None
+    per_question: tuple[float, ...]
+    answers: AnswerFigures | None = None
+    contrasts: tuple[Contrast, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All rows over one set. `seed` drew sample and bootstrap; `notes` say what was left out."""
+
+    dataset: str
+    questions: int
+    seed: int
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> Json:
+        """What `winnow evaluate --json` prints."""
+        return {
+            "dataset": self.dataset,
+            "questions": self.questions,
+            "seed": self.seed,
+            "notes": list(self.notes),
+            "results": [_row(row) for row in self.rows],
+        }
+
+
+def _row(row: Row) -> Json:
+    return {
+        "retrieve": row.retrieve,
+        "rerank": row.rerank,
+        "metrics": dict(row.metrics),
+        "intervals": {name: [found.low, found.high] for name, found in row.intervals.items()},
+        "against_first": {name: _difference(found) for name, found in row.differences.items()} or None,
+        "wins": row.wins,
+        "losses": row.losses,
+        "fallbacks": row.statuses.get("fallback", 0),
+        "statuses": dict(row.statuses),
+        "retrieval_statuses": dict(row.retrieval_statuses),
+        "reasons": dict(row.reasons),
+        **_usage(row.usage),
+        "ms": {
+            "total": _times(row.times),
+            "retrieve": _times(row.retrieval_times),
+            "rerank": _times(row.rerank_times),
+        },
+        "answers": None if row.answers is None else _answers(row.answers),
+    }
+
+
+def _difference(found: Difference) -> Json:
+    return {"difference": found.mean, "interval": [found.interval.low, found.interval.high], "p": found.p}
+
+
+def _usage(usage: Usage) -> Json:
+    return {
+        "calls": usage.calls,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cost": cost(usage),
+    }
+
+
+def cost(usage: Usage) -> float | None:
+    """What was spent: 0 where nobody was asked, None where it is not known."""
+    return 0.0 if usage.cost is None and usage.calls == 0 else usage.cost
+
+
+def _times(times: Times | None) -> Json | None:
+    return None if times is None else {"p50": round(times.p50, 3), "p95": round(times.p95, 3)}
+
+
+def _answers(found: AnswerFigures) -> Json:
+    return {
+        "questions": found.questions,
+        "answered": found.answered,
+        "containment": found.containment,
+        "exact_match": found.exact_match,
+        "citation_precision": found.citation_precision,
+        "unanswerable": found.unanswerable,
+        "abstention": found.abstention,
+        "statuses": dict(found.statuses),
+        **_usage(found.usage),
+        "ms": _times(found.times),
+    }

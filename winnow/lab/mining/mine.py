@@ -1,0 +1,192 @@
+"""`winnow mine`: hard negatives from a collection or a corpus, and from what people judged in the log.
+
+Positive-aware (NV-Retriever, TopK-PercPos: Moreira et al. 2024, arXiv 2407.15831): a negative scores at least
+a share of the positive's score below it, so that what scores like the positive, and may well answer, is left
+out. The same input gives the same file, byte for byte.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rerank.chain import Chain
+from rerank.llm.templates import language_of
+from rerank.spec import Spec
+from rerank.training.duplicates import folded
+from rerank.training.records import LabelledPassage, Provenance, RecordWriter, TrainingRecord
+from storage.qdrant.contract import DENSE, LEXICAL
+from storage.records import Candidate
+from winnow.app import portal
+from winnow.lab.datasets.matching import contains
+from winnow.lab.evaluation.corpus_index import Progress, silent
+from winnow.lab.mining.pools import Pool, pools
+from winnow.lab.synthesis.false_negatives import below, scored
+from winnow.lab.synthesis.plans import MiningPlan
+from winnow.lab.synthesis.reports import MiningReport
+
+if TYPE_CHECKING:
+    from rerank.base import Reranker
+    from storage.qdrant.contract import TokenScorer
+    from winnow.app.wiring import Wiring
+
+# The legs by which a positive may be known, the most telling first.
+_LEGS = (DENSE, LEXICAL)
+
+
+def mine(plan: MiningPlan, wiring: Wiring, progress: Progress = silent) -> MiningReport:
+    """Write records with positives and hard negatives to `plan.out`, and say what was left out and why.
+
+    Raises BadInputError for a source that cannot be read (with its line), NotFoundError for a collection that
+    is not there, and what loading a reranker raises.
+    """
+    started = time.perf_counter()
+    with pools(plan, wiring, progress) as found, RecordWriter(plan.out) as writer:
+        reranker = _reranker(plan, wiring, found.scorer)
+        miner = _Miner(plan, reranker, Counter(), Counter())
+        for done, pool in enumerate(found.each(), start=1):
+            record = miner.record(pool)
+            if record is not None:
+                writer.write(record)
+                miner.count(record)
+            progress("mining", done, found.total)
+    return MiningReport(
+        out=plan.out,
+        questions=found.total,
+        records=writer.count,
+        negatives=miner.negatives,
+        short=miner.short,
+        skipped=dict(miner.skipped),
+        dropped=dict(miner.dropped),
+        notes=tuple(found.notes),
+        seconds=round(time.perf_counter() - started, 3),
+    )
+
+
+def _reranker(plan: MiningPlan, wiring: Wiring, scorer: TokenScorer | None) -> Reranker | None:
+    if plan.rerank is None:
+        return None
+    parts = replace(wiring.rerank_parts(scorer), on_failure="fallback")
+    return Chain.load(Spec.parse(plan.rerank), parts)
+
+
+@dataclass(slots=True)
+class _Miner:
+    plan: MiningPlan
+    reranker: Reranker | None
+    skipped: Counter[str]
+    dropped: Counter[str]
+    negatives: int = 0
+    short: int = 0
+
+    def record(self, pool: Pool) -> TrainingRecord | None:
+        """The record of a question, or None, which is counted with its reason."""
+        if pool.skipped:
+            self.skipped[pool.skipped] += 1
+            return None
+        scores, trouble = self._scores(pool)
+        if trouble:
+            self.skipped[f"not scored: {trouble}"] += 1
+            return None
+        teacher = scores if self.reranker is not None else {}
+        mined = list(self._mined(pool, scores))
+        if not pool.given and not mined:
+            self.skipped["no candidate is a safe negative"] += 1
+            return None
+        return TrainingRecord(
+            query=pool.question,
+            passages=(
+                *(_labelled(candidate, label, teacher) for candidate, label in pool.labelled),
+                *(_labelled(candidate, 0, teacher) for candidate in mined),
+            ),
+            top_label=pool.top_label,
+            id=pool.id,
+            language=language_of(pool.question),
+            provenance=Provenance(
+                method=pool.method,
+                model=self.plan.rerank or "",
+                collection=pool.collection,
+                origin=pool.origin,
+                created_at=pool.created_at,
+            ),
+        )
+
+    def count(self, record: TrainingRecord) -> None:
+        found = len(record.negatives)
+        self.negatives += found
+        self.short += found < self.plan.negatives
+
+    def _scores(self, pool: Pool) -> tuple[dict[str, float], str]:
+        """Scores by passage id, on one scale: the reranker's, or those of a leg that knows a positive.
+
+        Where the reranker gave none, its reason as well.
+        """
+        if self.reranker is not None:
+            every = [*(candidate for candidate, _ in pool.labelled), *pool.others]
+            found, outcome = portal.call(scored, self.reranker, pool.question, every)
+            scores = {c.id: score for c, score in zip(every, found, strict=True) if score is not None}
+            return scores, "" if scores else outcome.reason or "it gives no scores"
+        known = {stage for positive in pool.positives for stage in positive.scores}
+        stage = next((stage for stage in (*pool.stages, *_LEGS) if stage in known), _LEGS[0])
+        return _bounded(pool, stage), ""
+
+    def _mined(self, pool: Pool, scores: dict[str, float]) -> Iterator[Candidate]:
+        """Passages that are safe negatives, the hardest first."""
+        found = 0
+        positive = max((scores[one.id] for one in pool.positives if one.id in scores), default=None)
+        taken = {folded(candidate.text) for candidate, _ in pool.labelled}
+        ordered = pool.others
+        if self.reranker is not None:
+            ordered = sorted(ordered, key=lambda c: -scores.get(c.id, float("-inf")))
+        for candidate in ordered[self.plan.range_min : self.plan.range_max]:
+            if found == self.plan.negatives:
+                return
+            reason = self._objection(candidate, pool, scores.get(candidate.id), positive)
+            if not reason and folded(candidate.text) in taken:
+                reason = "a passage of the same text"
+            if reason:
+                self.dropped[reason] += 1
+                continue
+            taken.add(folded(candidate.text))
+            found += 1
+            yield candidate
+
+    def _objection(
+        self, candidate: Candidate, pool: Pool, score: float | None, positive: float | None
+    ) -> str:
+        margin, most = self.plan.relative_margin, self.plan.max_score
+        if contains(candidate.text, pool.answers):
+            return "holds the answer"
+        if most is not None and (score is None or score > most):
+            return f"scores above {most:g}"
+        if margin is None:
+            return ""
+        if positive is None:
+            return "the positive was not found: nothing is known to score below it"
+        if score is None:
+            return "has no score to hold against the positive's"
+        if score > below(positive, margin):
+            return "scores too near the positive"
+        return ""
+
+
+def _bounded(pool: Pool, stage: str) -> dict[str, float]:
+    """A leg's scores. A candidate that it did not find scores no higher than the last that it did.
+
+    Of what the encoder cannot read nothing is known: it may be the answer in another language.
+    """
+    labelled = {c.id: c.scores[stage] for c, _ in pool.labelled if stage in c.scores}
+    found = {c.id: c.scores[stage] for c in pool.others if stage in c.scores}
+    lowest = min([*labelled.values(), *found.values()], default=0.0)
+    looked_at = (c for c in pool.others if c.chunk.legible or stage != DENSE)
+    return {**{c.id: found.get(c.id, lowest) for c in looked_at}, **labelled}
+
+
+def _labelled(candidate: Candidate, label: int, teacher: dict[str, float]) -> LabelledPassage:
+    chunk, score = candidate.chunk, teacher.get(candidate.id)
+    return LabelledPassage(
+        text=chunk.encoded_text, label=label, id=chunk.id, source=chunk.source, score=score
+    )

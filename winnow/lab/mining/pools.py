@@ -1,0 +1,268 @@
+"""What is mined from: questions with labelled passages, and the candidates to seek negatives among."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from rerank.training.duplicates import folded
+from rerank.training.records import TOP_GRADE, LabelledPassage, TrainingRecord, read_records
+from storage.errors import BadInputError
+from storage.log.records import AnswerFilter
+from storage.records import Answer, Candidate, Chunk
+from winnow.app import portal
+from winnow.lab.datasets.dataset import Dataset, Question, load_dataset
+from winnow.lab.datasets.matching import contains
+from winnow.lab.evaluation.corpus_index import Progress
+from winnow.lab.synthesis.plans import MiningPlan
+
+if TYPE_CHECKING:
+    from retrieval.base import Retriever
+    from storage.qdrant.contract import CollectionStore, Searcher, TokenScorer
+    from winnow.app.wiring import Wiring
+
+T = TypeVar("T")
+
+# A candidate with fewer letters stands in many a text by chance.
+_TELLING = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """A question, its labelled passages, and the other candidates, best first.
+
+    `given` says that the labels alone make a record. `stages` names the scores to compare by, the best first.
+    `skipped` says why there is nothing to mine for this question.
+    """
+
+    question: str
+    method: str
+    labelled: tuple[tuple[Candidate, int], ...] = ()
+    others: Sequence[Candidate] = ()
+    top_label: int = 1
+    given: bool = False
+    answers: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    id: str = ""
+    origin: str = ""
+    collection: str = ""
+    created_at: str = ""
+    skipped: str = ""
+
+    @property
+    def positives(self) -> list[Candidate]:
+        return [candidate for candidate, label in self.labelled if 2 * label > self.top_label]
+
+
+@dataclass(slots=True)
+class Pools:
+    """All pools of a plan. `scorer` knows token vectors, for a reranker that needs them."""
+
+    total: int
+    each: Callable[[], Iterator[Pool]]
+    scorer: TokenScorer | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def pools(plan: MiningPlan, wiring: Wiring, progress: Progress) -> Iterator[Pools]:
+    """The pools of a plan's source."""
+    if plan.source is None:
+        yield _logged(plan, wiring)
+    elif not plan.source.is_dir():
+        yield _of_records(plan, wiring)
+    else:
+        dataset = load_dataset(plan.source, split=plan.split, with_corpus=plan.collection is None)
+        dataset = dataset if plan.sample is None else dataset.sampled(plan.sample, plan.seed)
+        if dataset.corpus is None:
+            yield _of_collection(plan, dataset, wiring)
+        else:
+            with _corpus(plan, dataset, wiring, progress) as found:
+                yield found
+
+
+@contextmanager
+def _corpus(plan: MiningPlan, dataset: Dataset, wiring: Wiring, progress: Progress) -> Iterator[Pools]:
+    from winnow.lab.evaluation.ground import CorpusGround
+
+    if dataset.corpus is None:
+        raise BadInputError(f"{plan.source} has no corpus")
+    ground = CorpusGround.open(dataset.corpus, wiring, progress)
+    try:
+        ground.sources([wiring.settings.retrieval.mode], [], plan.range_max)  # cuts and encodes by need
+        judged = _Judged(
+            plan, dataset, _retriever(ground.vectors, wiring), ground.name, ground.cache.passages_of
+        )
+        yield Pools(len(dataset.questions), judged.each, ground.vectors, list(dataset.notes))
+    finally:
+        ground.close()
+
+
+def _of_collection(plan: MiningPlan, dataset: Dataset, wiring: Wiring) -> Pools:
+    from winnow.lab.evaluation.collection_names import SourceNames
+    from winnow.lab.evaluation.ground import CollectionGround
+
+    CollectionGround.open(plan.collection, dataset, wiring).close()  # checks that what is judged is there
+    store = wiring.collection(plan.collection)
+    names = SourceNames(frozenset(dataset.qrels.documents()))
+    chunks = {names.name(row.id, row.source): row.chunk_ids for row in wiring.manifest(store.name).rows()}
+
+    def passages_of(document: str) -> list[Chunk]:
+        found = store.passages(chunks.get(document, ()))
+        return sorted(found, key=lambda chunk: chunk.ordinal)
+
+    judged = _Judged(plan, dataset, _retriever(store, wiring), names, passages_of, store.name)
+    return Pools(len(dataset.questions), judged.each, store, list(dataset.notes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Questions with judged documents."""
+
+    plan: MiningPlan
+    dataset: Dataset
+    retriever: Retriever
+    name: Callable[[Chunk], str]
+    passages_of: Callable[[str], list[Chunk]]
+    collection: str = ""
+
+    def each(self) -> Iterator[Pool]:
+        top = max((grade for of in self.dataset.qrels.grades.values() for grade in of.values()), default=1)
+        return (self._pool(question, max(1, top)) for question in self.dataset.questions)
+
+    def _pool(self, question: Question, top: int) -> Pool:
+        grades = {d: g for d, g in self.dataset.qrels.grades.get(question.id, {}).items() if g > 0}
+        found = _found(self.retriever, question.text, self.plan.range_max + len(grades))
+        labelled = []
+        for document, grade in grades.items():
+            own = [candidate for candidate in found if self.name(candidate.chunk) == document]
+            if chosen := self._passage(question, document, own):
+                labelled.append((chosen, grade))
+        pool = Pool(
+            question=question.text,
+            method="mined",
+            labelled=tuple(labelled),
+            others=[candidate for candidate in found if self.name(candidate.chunk) not in grades],
+            top_label=top,
+            answers=question.answers,
+            id=question.id,
+            origin=self.dataset.name,
+            collection=self.collection,
+        )
+        return pool if pool.positives else replace(pool, skipped="no passage of a relevant document is known")
+
+    def _passage(self, question: Question, document: str, own: Sequence[Candidate]) -> Candidate | None:
+        """The passage that stands for a document: one with an answer, the only one, or the best retrieved."""
+        retrieved = {candidate.id: candidate for candidate in own}
+        passages = self.passages_of(document)
+        with_answer = [chunk for chunk in passages if contains(chunk.text, question.answers)]
+        ranked = [candidate.chunk for candidate in own]
+        holding = [chunk for chunk in ranked if chunk in with_answer] or with_answer
+        choice = holding or ranked or (passages if len(passages) == 1 else [])
+        return None if not choice else retrieved.get(choice[0].id, Candidate(choice[0]))
+
+
+def _of_records(plan: MiningPlan, wiring: Wiring) -> Pools:
+    """Records with positives; their other labels stay."""
+    if plan.source is None:
+        raise BadInputError("there is no file to mine from")
+    records = _drawn(list(read_records(plan.source)), plan)
+    if not records:
+        raise BadInputError(f"{plan.source} holds no record")
+    store = wiring.collection(plan.collection)
+    retriever = _retriever(store, wiring)
+    origin = plan.source.name
+
+    def each() -> Iterator[Pool]:
+        for record in records:
+            pool = Pool(question=record.query, method="mined", id=record.id, top_label=record.top_label)
+            if record.positives:
+                found = _found(retriever, record.query, plan.range_max + len(record.passages))
+                yield replace(_matched(record, found, pool), origin=origin, collection=store.name)
+            else:
+                yield replace(pool, skipped="the record has no positive")
+
+    return Pools(len(records), each, store)
+
+
+def _matched(record: TrainingRecord, found: Sequence[Candidate], pool: Pool) -> Pool:
+    """The record's passages with the scores of the candidates that are the same; the other candidates."""
+    labelled = []
+    same: set[str] = set()
+    for number, passage in enumerate(record.passages):
+        equal = [candidate for candidate in found if _is(candidate, passage)]
+        # a passage that is related (grade 1 of 3) is no negative either
+        same.update(candidate.id for candidate in equal)
+        bare = Candidate.from_text(passage.text, id=passage.id or f"given-{number}", source=passage.source)
+        scores = equal[0].scores if equal else {}
+        labelled.append((replace(bare, scores=scores), passage.label))
+    others = [candidate for candidate in found if candidate.id not in same]
+    return replace(pool, labelled=tuple(labelled), others=others, given=bool(record.negatives))
+
+
+def _is(candidate: Candidate, passage: LabelledPassage) -> bool:
+    """Whether a candidate is the passage, by id, or as one text that holds the other."""
+    if passage.id and passage.id in (candidate.id, candidate.chunk.document_id):
+        return True
+    one, other = folded(candidate.text), folded(passage.text)
+    return (len(one) >= _TELLING or one == other) and (one in other or other in one)
+
+
+def _logged(plan: MiningPlan, wiring: Wiring) -> Pools:
+    """Answers whose passages people graded; of two grades for one passage the newest answer's holds."""
+    from winnow.app.replay import EncodedPassages
+
+    where = AnswerFilter(feedback="judged", collection=plan.collection, replays=False)
+    log = wiring.answers
+    grouped: dict[tuple[str, str], list[tuple[Answer, dict[str, int]]]] = {}
+    for answer in log.answers(where):
+        grouped.setdefault((answer.collection, answer.question), []).append((answer, log.grades(answer)))
+    if not grouped:
+        raise BadInputError(
+            "no answer has judged passages", way_out="Judge some: winnow log feedback ID --passage 1=3"
+        )
+    groups = _drawn(list(grouped.values()), plan)
+    every = [candidate for group in groups for answer, _ in group for candidate in answer.candidates]
+    return Pools(
+        len(groups), lambda: (_judged_pool(group) for group in groups), EncodedPassages(wiring.encoder, every)
+    )
+
+
+def _judged_pool(group: Sequence[tuple[Answer, dict[str, int]]]) -> Pool:
+    newest, _ = group[0]
+    grades: dict[str, int] = {}
+    candidates: dict[str, Candidate] = {}
+    for answer, given in group:
+        candidates = {**{c.id: c for c in answer.candidates}, **candidates}
+        grades = {**given, **grades}
+    return Pool(
+        question=newest.question,
+        method="feedback",
+        labelled=tuple((candidates[id_], grade) for id_, grade in grades.items()),
+        others=[candidate for candidate in newest.candidates if candidate.id not in grades],
+        top_label=TOP_GRADE,
+        given=True,
+        stages=tuple(outcome.name for outcome in reversed(newest.stages)),
+        origin=newest.id,
+        collection=newest.collection,
+        created_at=newest.created_at.isoformat(timespec="seconds"),
+    )
+
+
+def _found(retriever: Retriever, question: str, depth: int) -> tuple[Candidate, ...]:
+    return portal.call(retriever.search, question, depth).candidates
+
+
+def _retriever(searcher: Searcher | CollectionStore, wiring: Wiring) -> Retriever:
+    from retrieval.hybrid import HybridRetriever
+
+    return HybridRetriever(searcher, wiring.encoder, wiring.lexical, mode=wiring.settings.retrieval.mode)
+
+
+def _drawn(items: list[T], plan: MiningPlan) -> list[T]:
+    if plan.sample is None or plan.sample >= len(items):
+        return items
+    return [items[i] for i in sorted(random.Random(plan.seed).sample(range(len(items)), plan.sample))]

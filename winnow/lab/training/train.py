@@ -1,0 +1,222 @@
+"""`winnow train`: a cross-encoder from records, judgements or the log, as a folder that any chain can load.
+
+The folder appears whole or not at all. Checkpoints lie beside it until then: stopped or killed, the same
+command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rerank.training.examples import Examples, examples, question_digest
+from storage.errors import BadInputError, SettingsError
+from winnow.lab.evaluation.corpus_index import Progress, silent
+from winnow.lab.training.data_sources import Lessons, lessons
+from winnow.lab.training.dev import measure_of
+from winnow.lab.training.plans import TrainPlan, TrainReport
+
+if TYPE_CHECKING:
+    from rerank.training.bases import Base
+    from winnow.app.wiring import Wiring
+
+# Whose questions a model has seen: the gate asks it none of these.
+SEEN = "training_questions.txt"
+REPORT = "training.json"
+_SAMPLE = 1_000
+
+
+def train(
+    plan: TrainPlan,
+    wiring: Wiring,
+    progress: Progress = silent,
+    announce: Callable[[str], None] = lambda _: None,
+) -> TrainReport:
+    """Train, and write the model to `plan.out`. `announce` is told the figures of the dev questions.
+
+    Raises MissingDependencyError without the extra `[train]`, BadInputError for data that cannot be used or
+    an output that is there already, ModelError for a base that is none or where training diverges.
+    """
+    from rerank.training.bases import check_extra
+
+    check_extra()
+    started = time.perf_counter()
+    _check_free(plan.out)
+    with _workshop(plan) as folder:
+        found = lessons(plan, wiring)
+        material = examples(found.train, plan.course.objective)
+        base, identity = _base(plan, wiring, folder)
+        _check_same(folder, _fingerprint(plan, found, identity))
+        report = _trained(plan, found, material, base, identity, wiring, progress, announce, started)
+        _publish(plan, base, report, found)
+    shutil.rmtree(plan.workshop, ignore_errors=True)
+    return report
+
+
+def _trained(
+    plan: TrainPlan,
+    found: Lessons,
+    material: Examples,
+    base: Base,
+    identity: str,
+    wiring: Wiring,
+    progress: Progress,
+    announce: Callable[[str], None],
+    started: float,
+) -> TrainReport:
+    from rerank.training.fitting import fit
+
+    try:
+        fitted = fit(
+            base,
+            material,
+            plan.course,
+            plan.workshop,
+            measure=measure_of(found.dev),
+            progress=progress,
+            announce=announce,
+            device=wiring.settings.encoder.device,
+        )
+    except KeyboardInterrupt:
+        announce(_how_to_go_on(plan))
+        raise
+    learning, every = base.parameters
+    weight = material.pos_weight if plan.course.pos_weight is None else plan.course.pos_weight
+    return TrainReport(
+        out=plan.out,
+        base=identity,
+        kind=base.kind,
+        objective=plan.course.objective,
+        learned_from=material.learned_from,
+        sources=found.sources,
+        questions=len({record.query for record in found.train}),
+        pairs=material.pairs,
+        dev_questions=len({record.query for record in found.dev}),
+        max_length=base.max_length,
+        cut=_share_cut(base, found),
+        lora=base.lora,
+        freeze=plan.freeze,
+        weights=learning,
+        all_weights=every,
+        pos_weight=weight if plan.course.objective == "bce" else None,
+        fitted=fitted,
+        left_out={**found.left_out, **material.left_out},
+        seconds=round(time.perf_counter() - started, 1),
+    )
+
+
+def _base(plan: TrainPlan, wiring: Wiring, folder: Path) -> tuple[Base, str]:
+    """The base, and a name that changes with its weights."""
+    from rerank.training.bases import load_base
+    from retrieval.models.locate import locate
+
+    located = locate(plan.base)
+    base = load_base(
+        located.folder,
+        folder / "base",
+        device=wiring.settings.encoder.device,
+        max_length=plan.max_length,
+        lora=plan.lora,
+        freeze=plan.freeze,
+        seed=plan.course.seed,
+    )
+    return base, located.identity()
+
+
+@contextmanager
+def _workshop(plan: TrainPlan) -> Iterator[Path]:
+    """The folder of checkpoints, for one process at a time."""
+    from filelock import FileLock, Timeout
+
+    folder = plan.workshop
+    try:
+        if plan.restart:
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock", timeout=0):
+            yield folder
+    except Timeout as error:
+        raise BadInputError(f"{plan.out} is being trained by another process") from error
+    except PermissionError as error:
+        raise SettingsError(
+            f"{folder} cannot be written: {error.strerror}", way_out="Name a folder of yours: --out."
+        ) from error
+
+
+def _check_free(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadInputError(
+            f"{out} is there already", way_out="Name another folder, or move that one away; --gate weighs it."
+        )
+
+
+def _check_same(folder: Path, fingerprint: str) -> None:
+    """Checkpoints are gone on with only by the training that made them."""
+    file = folder / "plan.sha256"
+    if not file.exists():
+        file.write_text(fingerprint, encoding="utf-8")
+    elif file.read_text(encoding="utf-8") != fingerprint:
+        raise BadInputError(
+            f"{folder} holds an unfinished training with other data, another base or other options",
+            way_out="Give the same ones to go on, --restart to throw it away, or another --out.",
+        )
+
+
+def _fingerprint(plan: TrainPlan, found: Lessons, identity: str) -> str:
+    """What decides the weights: where a run ends by the clock, or how much is kept of it, does not."""
+    course: dict[str, Any] = asdict(plan.course)
+    for name in ("max_minutes", "checkpoint_steps"):
+        del course[name]
+    parts = [course, plan.max_length, plan.lora, plan.freeze, identity, found.digest()]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _share_cut(base: Base, found: Lessons) -> float:
+    """The share of pairs, of a sample, that are longer than the model reads."""
+    from tokenizers import Tokenizer
+
+    pairs = [(record.query, passage.text) for record in found.train for passage in record.passages]
+    sample = pairs[:: max(1, len(pairs) // _SAMPLE)]
+    tokenizer = Tokenizer.from_str(base.model.tokenizer.backend_tokenizer.to_str())
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    lengths = [len(tokens.ids) for tokens in tokenizer.encode_batch(sample)]
+    return round(sum(length > base.max_length for length in lengths) / len(sample), 3)
+
+
+def _publish(plan: TrainPlan, base: Base, report: TrainReport, found: Lessons) -> None:
+    """The model's folder under its name, in one step."""
+    from rerank.training.bases import hushed
+    from winnow.lab.training.model_card import card
+
+    ready = plan.workshop / "model"
+    shutil.rmtree(ready, ignore_errors=True)
+    with hushed():
+        base.merged().save_pretrained(str(ready), create_model_card=False)
+    seen = sorted({question_digest(record.query) for record in (*found.train, *found.dev)})
+    files = {
+        "README.md": card(plan, report),
+        REPORT: json.dumps(report.to_json(), ensure_ascii=False, indent=2) + "\n",
+        SEEN: "".join(f"{digest}\n" for digest in seen),
+    }
+    for name, text in files.items():
+        (ready / name).write_text(text, encoding="utf-8")
+    if plan.out.is_dir():
+        plan.out.rmdir()  # empty: checked before
+    ready.replace(plan.out)
+
+
+def _how_to_go_on(plan: TrainPlan) -> str:
+    from rerank.training.checkpoints import last_checkpoint, step_of
+
+    last = last_checkpoint(plan.workshop)
+    if last is None:
+        return "interrupted before the first checkpoint: the same command begins anew"
+    return f"interrupted; the same command goes on from step {step_of(last)} ({plan.workshop})"

@@ -1,0 +1,83 @@
+"""`/v1/ingest`: files in, a job out, whose progress can be asked for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, Response
+from starlette.datastructures import UploadFile
+
+from storage.errors import BadInputError
+from storage.qdrant.contract import checked_name
+from winnow.server import jobs
+from winnow.server.api.schemas_answers import Job, JobList
+from winnow.server.documented import READING
+from winnow.server.served import Served, State, in_thread
+from winnow.server.uploads import Upload
+
+router = APIRouter(tags=["ingest"], responses=READING)
+
+MOST_FILES = 100
+_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "maxItems": MOST_FILES,
+                        },
+                        "collection": {"type": "string", "maxLength": 100},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("/v1/ingest", response_model=Job, status_code=202, openapi_extra=_FORM)
+async def ingest(request: Request, response: Response, served: State) -> Any:
+    """Upload files (`file`, several times) into a collection, which is made if it is not there.
+
+    The reply is a job; its address is in `Location`. A file of the same name takes the place of an earlier
+    upload. Archives are not unpacked: a ZIP is refused in the job's report.
+    """
+    job = await submitted(request, served)
+    response.headers["location"] = f"/v1/ingest/{job.id}"
+    return job.to_json()
+
+
+async def submitted(request: Request, served: Served) -> jobs.Job:
+    """The job of a form with files. Raises BadInputError, BusyError, StoreError."""
+    served.jobs.check_room()  # before anything is read
+    async with request.form(max_files=MOST_FILES, max_fields=4, max_part_size=1_024) as form:
+        given = form.get("collection")
+        collection = checked_name(given if isinstance(given, str) and given else _default(served))
+        files = [part for part in form.getlist("file") if isinstance(part, UploadFile)]
+        if not files:
+            raise BadInputError("there is no file", way_out="Send a multipart form with parts called 'file'.")
+        uploads = [Upload(part.filename or "", part.file) for part in files]
+        paths = await in_thread(lambda: served.area.keep(collection, uploads))
+    return served.jobs.submit(collection, paths)
+
+
+@router.get("/v1/ingest", response_model=JobList)
+async def all_jobs(served: State) -> Any:
+    """The ingest jobs since the server began, newest first."""
+    return {"jobs": [job.to_json() for job in served.jobs.all()]}
+
+
+@router.get("/v1/ingest/{job_id}", response_model=Job)
+async def job(job_id: Annotated[str, Path(max_length=64)], served: State) -> Any:
+    """One job: how far it is, or its report."""
+    return served.jobs.get(job_id).to_json()
+
+
+def _default(served: State) -> str:
+    return served.pipeline.settings.collection

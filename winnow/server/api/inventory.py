@@ -1,0 +1,100 @@
+"""What is in the collections, read from store and manifest for the routes. Blocking."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from storage.errors import NotFoundError, WinnowError
+from storage.manifest.manifest import PENDING, DocumentFilter
+from winnow.app import jsonable
+
+if TYPE_CHECKING:
+    from storage.manifest.manifest import DocumentRow
+    from winnow.app.wiring import Wiring
+
+
+def existing(wiring: Wiring, name: str | None) -> str:
+    """The collection's name (without one: the settings'). Raises NotFoundError.
+
+    No path is made of a name that is not among those that are there.
+    """
+    name = name or wiring.settings.collection
+    if name not in wiring.stores.names():
+        raise NotFoundError(
+            f"there is no collection {name!r}", way_out="See /v1/collections, or ingest into it."
+        )
+    return name
+
+
+def collections(wiring: Wiring) -> list[dict[str, Any]]:
+    """Every collection with what it was built with."""
+    return [_collection(wiring, name) for name in wiring.stores.names()]
+
+
+def _collection(wiring: Wiring, name: str) -> dict[str, Any]:
+    try:
+        built = wiring.stores.fingerprint(name)
+    except WinnowError:  # a damaged one must not hide the others
+        built = None
+    return {
+        "name": name,
+        "default": name == wiring.settings.collection,
+        "built_with": built and built.to_dict(),
+    }
+
+
+def facts(wiring: Wiring, name: str) -> dict[str, Any]:
+    """One collection with its size. Raises NotFoundError, FingerprintMismatchError, StoreError."""
+    name = existing(wiring, name)
+    manifest = wiring.manifest(name)
+    last = manifest.last_run()
+    return {
+        **_collection(wiring, name),
+        "passages": wiring.collection(name).count(),
+        "documents": dict(manifest.counts().by_status),
+        "last_run": None if last is None else json.loads(last),
+    }
+
+
+def documents(
+    wiring: Wiring, name: str | None, where: DocumentFilter, offset: int, limit: int
+) -> dict[str, Any]:
+    """A page of those of a collection's documents that are meant, by path."""
+    name = existing(wiring, name)
+    manifest = wiring.manifest(name)
+    return {
+        "collection": name,
+        "total": manifest.count(where),
+        "offset": offset,
+        "documents": [jsonable.document(row) for row in manifest.listed(where, limit=limit, offset=offset)],
+    }
+
+
+def document(wiring: Wiring, name: str | None, document_id: str) -> dict[str, Any]:
+    """A document with its passages, in its order."""
+    name = existing(wiring, name)
+    row = row_of(wiring, name, document_id)
+    chunks = wiring.collection(name).passages(row.chunk_ids)
+    chunks.sort(key=lambda chunk: (chunk.ordinal, chunk.start))
+    return {
+        **jsonable.document(row),
+        "collection": name,
+        "passages": [jsonable.passage(chunk) for chunk in chunks],
+    }
+
+
+def delete(wiring: Wiring, name: str | None, document_id: str) -> str:
+    """Take a document out of the collection; its path. Its file stays where it is."""
+    name = existing(wiring, name)
+    row = row_of(wiring, name, document_id)
+    wiring.ingestor(name).remove(row.id)
+    return row.source
+
+
+def row_of(wiring: Wiring, name: str, document_id: str) -> DocumentRow:
+    """What the manifest says of a document. Raises NotFoundError."""
+    row = wiring.manifest(name).get(document_id)
+    if row is None or row.status == PENDING:
+        raise NotFoundError(f"there is no document {document_id!r} in {name!r}", way_out="See /v1/documents.")
+    return row

@@ -1,0 +1,276 @@
+"""`--reindex` and `doctor --repair`: a collection is built anew beside the old one, and swapped at the end.
+
+One atomic step in the store decides which of the two is in use (`storage.qdrant.contract.Rebuild.finish`).
+The manifest keeps a list of documents for each generation, written before that step and found through it, so
+that store and manifest change together whatever is cut off. What a crash leaves is resumed or swept away.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storage.errors import NotFoundError, StoreCorruptError, StoreError, StoreLockedError
+from storage.manifest.manifest import DocumentRow, Manifest
+from storage.records import Usage
+from winnow.upkeep.graph import build_where_it_pays
+from winnow.upkeep.sources import Sources
+
+if TYPE_CHECKING:
+    from ingest.batches import Embedder
+    from ingest.loaders.base import Columns
+    from ingest.report import DocumentResult, Estimate, IngestReport, Progress
+    from storage.qdrant.contract import CollectionStore, Fingerprint, Rebuild
+    from winnow.app.wiring import Wiring
+    from winnow.upkeep.copy_forward import Carrier
+    from winnow.upkeep.late_writes import LateWrites
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """How a collection is built anew: which files beside those that the manifest names, and what else.
+
+    `prune`: documents whose files are gone (below `paths`, where there are any) are left out.
+    """
+
+    paths: Sequence[str | Path] = ()
+    columns: Columns | None = None
+    prune: bool = False
+    progress: Callable[[Progress], None] | None = None
+
+
+def reindex(wiring: Wiring, name: str, choices: Choices) -> IngestReport:
+    """Build the collection anew with the settings of today, from the files behind it, and swap.
+
+    Until the swap the old one answers; whatever stops this, the next call goes on with it. Raises
+    NotFoundError where there is nothing to build from, StoreLockedError where another process is at it or has
+    the old one open at the end, StoreError, LogError.
+    """
+    started = time.monotonic()
+    wiring.collections.close_retired()
+    return _Reindex(wiring, name, choices).run(started)
+
+
+def estimate(wiring: Wiring, name: str, choices: Choices) -> IngestReport:
+    """What `reindex` would take: parses everything, encodes a sample, writes nothing."""
+    started = time.monotonic()
+    known = known_documents(wiring, name)
+    sources = Sources.of(known.values(), choices.paths, choices.columns)
+    with opened(wiring, name) as old:
+        if old is None:
+            raise NotFoundError(f"there is no collection {name!r}", way_out="Leave out --reindex.")
+        reports = [
+            wiring.ingestor_into(old, columns=columns).run(
+                paths, progress=choices.progress, reindex=True, dry_run=True
+            )
+            for columns, paths in sources.groups.items()
+        ]
+    whole = _merged(reports, sources.skipped, time.monotonic() - started)
+    return replace(whole, dry_run=True, estimate=_summed(reports))
+
+
+def must_be_beside(wiring: Wiring, name: str, paths: Sequence[str | Path]) -> bool:
+    """Whether a re-index concerns the whole collection, or other settings than it was built with.
+
+    Where it does not, the documents that it means are replaced in place, which costs only them.
+    """
+    try:
+        built = wiring.stores.fingerprint(name)
+    except StoreCorruptError:
+        return True
+    if built is None:
+        return not paths
+    if built != wiring.collections.fingerprint(built) or not paths:
+        return True
+    given = Sources.of((), paths, None)
+    return all(given.covers(row.source) for row in wiring.manifest(name).rows())
+
+
+def known_documents(wiring: Wiring, name: str) -> dict[str, DocumentRow]:
+    """What the manifest says of every document, by id; of all generations where none can be read."""
+    try:
+        generations = [wiring.stores.generation(name)]
+    except StoreCorruptError:
+        generations = Manifest(wiring.database, name).generations()
+    rows = (row for one in generations for row in Manifest(wiring.database, name, one).rows())
+    return {row.id: row for row in rows}
+
+
+@contextmanager
+def opened(wiring: Wiring, name: str) -> Iterator[CollectionStore | None]:
+    """The collection in use, whatever it was built with; None where there is none that can be opened."""
+    held = wiring.collections.held(name)
+    if held is not None and _is_current(wiring, held):
+        yield held
+        return
+    try:
+        store = wiring.stores.open(name)
+    except NotFoundError:
+        yield None
+        return
+    except StoreCorruptError as error:
+        _log.warning("%s; what only its passages hold is lost", error)
+        yield None
+        return
+    with closing(store):
+        yield store
+
+
+def _is_current(wiring: Wiring, held: CollectionStore) -> bool:
+    try:
+        return held.generation == wiring.stores.generation(held.name)
+    except StoreCorruptError:
+        return True  # embedded, and locked by this process: nobody else can have swapped it
+
+
+class _Reindex:
+    def __init__(self, wiring: Wiring, name: str, choices: Choices) -> None:
+        self._wiring = wiring
+        self._name = name
+        self._choices = choices
+
+    def run(self, started: float) -> IngestReport:
+        known = known_documents(self._wiring, self._name)
+        sources = self._sources(known)
+        built = self._built()
+        if built is None and not known and not sources.read:
+            raise NotFoundError(
+                f"there is nothing to build {self._name!r} from", way_out="Name files: winnow ingest PATH..."
+            )
+        # the old one is not opened before the end, so that other processes may ask it meanwhile
+        with self._wiring.stores.rebuild(self._name, self._wiring.collections.fingerprint(built)) as rebuild:
+            if rebuild.resumed:
+                self._forget_unlisted(rebuild.store)
+            reports = self._read(rebuild, sources)
+            build_where_it_pays(rebuild.store, self._choices.progress)
+            with self._old() as old:
+                if (now := known_documents(self._wiring, self._name)) != known:  # somebody ingested meanwhile
+                    known, sources = now, self._sources(now)
+                    reports += self._read(rebuild, sources)
+                late = self._watched(old, known)
+                reports.append(self._carrier(rebuild, known, sources).carry(late or old).report())
+                asked = self._wiring.collections.held(self._name) is not None
+                store = self._wiring.collections.swap(rebuild, old)
+                if late is not None:
+                    reports.append(self._caught_up(late, store))
+        report = _merged(reports, sources.skipped, time.monotonic() - started)
+        self._settle(report, asked=asked)
+        return report
+
+    def _forget_unlisted(self, store: CollectionStore) -> None:
+        """What lies there and in no list may be of an older generation: it would come back unasked."""
+        listed = {row.id for row in self._manifest(store).rows()}
+        for document in {chunk.document_id for chunk in store.chunks()} - listed:
+            store.delete_document(document)
+
+    def _sources(self, known: Mapping[str, DocumentRow]) -> Sources:
+        return Sources.of(known.values(), self._choices.paths, self._choices.columns)
+
+    def _built(self) -> Fingerprint | None:
+        try:
+            return self._wiring.stores.fingerprint(self._name)
+        except StoreCorruptError:
+            return None
+
+    @contextmanager
+    def _old(self) -> Iterator[CollectionStore | None]:
+        try:
+            with opened(self._wiring, self._name) as old:
+                yield old
+        except StoreLockedError as error:
+            raise StoreLockedError(
+                f"the new collection is built; it cannot take the place of the old one yet: {error}",
+                way_out="End that process and run the same command again: it goes on from here.",
+            ) from error
+
+    def _read(self, rebuild: Rebuild, sources: Sources) -> list[IngestReport]:
+        """Every file into the new generation; what an earlier attempt read already costs a hash."""
+        return [
+            self._wiring.ingestor_into(rebuild.store, columns=columns).run(
+                paths, progress=self._choices.progress
+            )
+            for columns, paths in sources.groups.items()
+        ]
+
+    def _carrier(self, rebuild: Rebuild, known: Mapping[str, DocumentRow], sources: Sources) -> Carrier:
+        from winnow.upkeep.copy_forward import Carrier
+
+        store, manifest = rebuild.store, self._manifest(rebuild.store)
+        return Carrier(store, manifest, self._embedder(store), known, sources, prune=self._choices.prune)
+
+    def _watched(self, old: CollectionStore | None, known: Mapping[str, DocumentRow]) -> LateWrites | None:
+        """The old generation where others may write to it until the swap, and after."""
+        from winnow.upkeep.late_writes import LateWrites
+
+        if old is None or self._wiring.settings.store.url is None:
+            return None
+        return LateWrites(old, self._manifest(old), known)
+
+    def _caught_up(self, late: LateWrites, store: CollectionStore) -> IngestReport:
+        try:
+            return late.carry(store, self._manifest(store), self._embedder(store)).report()
+        except StoreError as error:
+            raise StoreError(
+                f"the new collection is in use; what others wrote to the old one meanwhile is lost: {error}",
+                way_out="Ingest again what was ingested elsewhere while this ran.",
+            ) from error
+
+    def _manifest(self, store: CollectionStore) -> Manifest:
+        return Manifest(self._wiring.database, self._name, store.generation)
+
+    def _embedder(self, store: CollectionStore) -> Embedder:
+        from ingest.batches import Embedder
+
+        tokens = store.fingerprint.token_dim is not None
+        return Embedder(self._wiring.encoder, self._wiring.lexical, tokens=tokens)
+
+    def _settle(self, report: IngestReport, *, asked: bool) -> None:
+        """After the swap: whatever fails here, the new collection is in use.
+
+        The old one stays for now where this process may be asking it.
+        """
+        manifest = self._wiring.manifest(self._name)
+        manifest.forget_others()
+        manifest.save_run(report.to_json())
+        if not asked:
+            self._wiring.stores.sweep(self._name)
+
+
+def _merged(reports: Sequence[IngestReport], skipped: Mapping[str, int], seconds: float) -> IngestReport:
+    """One report of all rounds; of a document that is in several the last word."""
+    from ingest.report import IngestReport
+
+    results: dict[str, DocumentResult] = {}
+    for report in reports:
+        results |= {result.path: _latest(results.get(result.path), result) for result in report.documents}
+    return IngestReport(
+        documents=tuple(results[path] for path in sorted(results)),
+        seconds=seconds,
+        embedded=sum(report.embedded for report in reports),
+        illegible=sum(report.illegible for report in reports),
+        skipped=skipped,
+        usage=sum((report.usage for report in reports), Usage()),
+    )
+
+
+def _summed(reports: Sequence[IngestReport]) -> Estimate:
+    from ingest.report import Estimate
+
+    estimates = [report.estimate for report in reports if report.estimate is not None]
+    return Estimate(
+        sum(estimate.passages for estimate in estimates),
+        sum(estimate.seconds for estimate in estimates),
+        sum(estimate.bytes for estimate in estimates),
+    )
+
+
+def _latest(before: DocumentResult | None, now: DocumentResult) -> DocumentResult:
+    """What a later round says; what it found unchanged was read by the round before."""
+    return now if before is None or now.status != "unchanged" else before

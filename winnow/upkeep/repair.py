@@ -1,0 +1,68 @@
+"""`winnow doctor --repair`: what examining a collection found, mended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from winnow.upkeep import rebuild
+from winnow.upkeep.copy_forward import unlisted_row
+from winnow.upkeep.integrity import Examined, stale_passages
+
+if TYPE_CHECKING:
+    from ingest.report import IngestReport, Progress
+    from winnow.app.wiring import Wiring
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What was done, one sentence each; `report` where the collection was built anew.
+
+    Documents that could not be built again are in the report as `refused`.
+    """
+
+    done: tuple[str, ...] = ()
+    report: IngestReport | None = None
+
+
+def repair(wiring: Wiring, found: Examined, progress: Callable[[Progress], None] | None = None) -> Repaired:
+    """Mend what was found wrong with a collection, as far as files, passages and the manifest allow.
+
+    Raises StoreLockedError and StoreUnavailableError: what cannot be reached cannot be mended.
+    """
+    done = tuple(_tidied(wiring, found)) if found.needs("tidy") else ()
+    if not found.needs("rebuild"):
+        return Repaired(done)
+    report = rebuild.reindex(wiring, found.name, rebuild.Choices(progress=progress))
+    return Repaired((*done, f"{found.name!r} was built anew"), report)
+
+
+def _tidied(wiring: Wiring, found: Examined) -> list[str]:
+    done = []
+    if any(damage.kind == "leftovers" for damage in found.damages):
+        wiring.stores.sweep(found.name)
+        if not found.needs("rebuild"):
+            wiring.manifest(found.name).forget_others()
+        done.append("removed what was left behind")
+    if found.needs("rebuild") or not found.stored.ids:
+        return done  # to build anew leaves nothing stale, and lists everything
+    with closing(wiring.stores.open(found.name)) as store:
+        # others may have ingested between the look and this lock: what they did is not undone
+        now = rebuild.known_documents(wiring, found.name)
+        same = [row for row in stale_passages(found.known, found.stored) if now.get(row.id) == row]
+        unlisted = [
+            unlisted_row(found.stored.first[document], sorted(ids))
+            for document, ids in found.stored.ids.items()
+            if document not in found.known
+        ]
+        new = [row for row in unlisted if row.id not in now]
+        for row in same:
+            store.delete_document(row.id, keep=set(row.chunk_ids))
+        wiring.manifest(found.name).put_many(new)
+    if same:
+        done.append(f"removed passages of {len(same)} documents that the manifest does not know of")
+    if new:
+        done.append(f"entered {len(new)} documents into the manifest")
+    return done
