@@ -30,10 +30,10 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from storage.conditions import Condition
-from storage.filters import parse_filter
+from storage.qdrant.conditions import Condition
 from storage.qdrant.contract import DENSE, LEXICAL, Fingerprint
 from storage.qdrant.edge.stores import EdgeCollection, EdgeStores
+from storage.qdrant.filters import parse_filter
 from storage.qdrant.tuning import Tuning
 from storage.records import Chunk
 from storage.vectors import Leg, Point, SparseVector, normalised

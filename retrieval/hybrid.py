@@ -10,8 +10,8 @@ import anyio.to_thread
 
 from retrieval.fusion import fuse
 from retrieval.score_floor import floored
-from storage.conditions import Condition
 from storage.errors import BadInputError, ModelError
+from storage.qdrant.conditions import Condition
 from storage.qdrant.contract import DENSE, LEXICAL, Searcher
 from storage.records import UNREADABLE_QUESTION, Candidate, Outcome, Retrieval, Usage
 from storage.vectors import Encoding, Hit, Leg, SparseVector

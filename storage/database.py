@@ -22,8 +22,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from storage.database_errors import is_busy, translated
 from storage.errors import LogError
-from storage.log.tables import Base
 from storage.migrations.upgrade import needs_upgrade, upgrade
+from storage.tables import Base
 
 # How long a writer waits for another process before it gives up, in seconds.
 PATIENCE_S = 10.0

@@ -6,16 +6,10 @@ timings, headings) is JSON in one column; times are ISO 8601 in UTC, so that tex
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, Text, UniqueConstraint
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
 
-
-class Base(DeclarativeBase):
-    type_annotation_map = {str: Text()}  # noqa: RUF012 - SQLAlchemy reads it from the class
-
-
-# Rows that are only ever found by their key need no hidden row id beside it.
-KEY_ONLY = {"sqlite_with_rowid": False}
+from storage.tables import KEY_ONLY, Base
 
 
 class AnswerRow(Base):

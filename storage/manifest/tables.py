@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ForeignKeyConstraint, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.log.tables import KEY_ONLY, Base
+from storage.tables import KEY_ONLY, Base
 
 
 class DocumentEntry(Base):

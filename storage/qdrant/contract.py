@@ -18,8 +18,8 @@ from uuid import UUID, uuid5
 
 import numpy as np
 
-from storage.conditions import Condition
 from storage.errors import BadInputError, FingerprintMismatchError
+from storage.qdrant.conditions import Condition
 from storage.records import Chunk
 from storage.vectors import Floats, Hit, Leg, Point, SparseVector
 

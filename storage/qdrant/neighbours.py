@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from storage.conditions import All, AnyOf, Condition, Equals, Ordered
+from storage.qdrant.conditions import All, AnyOf, Condition, Equals, Ordered
 from storage.records import Chunk
 
 

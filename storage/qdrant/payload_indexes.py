@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Literal
 
-from storage.conditions import (
+from storage.qdrant.conditions import (
     UNREACHABLE,
     Absent,
     All,

@@ -14,7 +14,7 @@ from rerank.registry import describe, strategy
 from rerank.texts import RankedText, rerank_texts
 from storage.database import Database
 from storage.errors import LogError, SpecError
-from storage.score_cache import ScoreCache
+from storage.log.score_cache import ScoreCache
 from tests.support.rerank_endpoint import Oracle, OracleChat
 
 TEXTS = ["none", "two", "one", "two"]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rerank.parts import RerankParts
     from rerank.spec import Spec
     from retrieval.base import Retriever
-    from storage.score_cache import ScoreCache
+    from storage.log.score_cache import ScoreCache
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class Wiring(Parts):
 
     def _retriever(self, store: Searcher, chosen: RetrievalSettings, choices: AskChoices) -> Retriever:
         from retrieval.hybrid import HybridRetriever
-        from storage.filters import parse_filter
+        from storage.qdrant.filters import parse_filter
 
         where = choices.get("where")
         return HybridRetriever(
@@ -185,7 +185,7 @@ class Wiring(Parts):
     def _score_cache(self) -> ScoreCache | None:
         if not (self.settings.rerank.cache and self.settings.logging):
             return None
-        from storage.score_cache import ScoreCache
+        from storage.log.score_cache import ScoreCache
 
         try:
             return ScoreCache(self.database)

@@ -14,10 +14,10 @@ from typing import Any
 
 import qdrant_edge as qdrant
 
-from storage.conditions import Condition
 from storage.disk_space import Room
 from storage.errors import StoreError
 from storage.locks import PATIENCE_S, CollectionLock
+from storage.qdrant.conditions import Condition
 from storage.qdrant.contract import DENSE, TOKENS, Fingerprint, check_legs
 from storage.qdrant.edge.errors import translated
 from storage.qdrant.edge.filters import edge_filter

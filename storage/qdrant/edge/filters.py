@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import qdrant_edge as qdrant
 
-from storage.conditions import (
+from storage.qdrant.conditions import (
     Absent,
     All,
     Among,

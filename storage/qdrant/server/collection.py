@@ -9,8 +9,8 @@ from typing import TypeVar
 import numpy as np
 from qdrant_client import QdrantClient, models
 
-from storage.conditions import Condition
 from storage.errors import NotFoundError, StoreError
+from storage.qdrant.conditions import Condition
 from storage.qdrant.contract import TOKENS, Fingerprint, check_legs
 from storage.qdrant.neighbours import around, most_around
 from storage.qdrant.payload import DOCUMENT_ID, from_payload

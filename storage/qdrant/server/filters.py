@@ -7,7 +7,7 @@ from typing import Any
 
 from qdrant_client import models
 
-from storage.conditions import (
+from storage.qdrant.conditions import (
     Absent,
     All,
     Among,

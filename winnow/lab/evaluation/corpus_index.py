@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage.conditions import Condition
 from storage.errors import NotFoundError
+from storage.qdrant.conditions import Condition
 from storage.qdrant.contract import Fingerprint
 from storage.records import Chunk, Document
 from storage.vectors import Floats, Hit, Leg, Point

@@ -33,7 +33,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import get_args
 
-from storage.conditions import (
+from storage.errors import BadInputError
+from storage.qdrant.conditions import (
     UNREACHABLE,
     Absent,
     All,
@@ -47,7 +48,6 @@ from storage.conditions import (
     Ordered,
     Value,
 )
-from storage.errors import BadInputError
 from storage.qdrant.payload import FIELDS, METADATA
 from storage.qdrant.payload_indexes import DATE
 

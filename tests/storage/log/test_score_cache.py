@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from storage.database import Database
-from storage.score_cache import ScoreCache
+from storage.log.score_cache import ScoreCache
 from tests.support.log_samples import DATABASES, a_database
 
 

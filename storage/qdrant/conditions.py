@@ -1,4 +1,4 @@
-"""What a filter says, as a tree that each store translates. `storage.filters` reads one from text."""
+"""What a filter says, as a tree that each store translates. `storage.qdrant.filters` reads one from text."""
 
 from __future__ import annotations
 

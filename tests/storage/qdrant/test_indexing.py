@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.filters import parse_filter
 from storage.qdrant.edge.stores import EdgeStores
+from storage.qdrant.filters import parse_filter
 from storage.qdrant.payload_indexes import MOST, OWN, Indexed
 from storage.records import Scalar
 from storage.vectors import Point

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storage.conditions import (
+from storage.errors import BadInputError
+from storage.qdrant.conditions import (
     Absent,
     All,
     Among,
@@ -24,10 +25,9 @@ from storage.conditions import (
     Value,
     payload_key,
 )
-from storage.errors import BadInputError
-from storage.filters import parse_filter
 from storage.qdrant.contract import CollectionStore, CollectionStores
 from storage.qdrant.edge.stores import EdgeStores
+from storage.qdrant.filters import parse_filter
 from storage.qdrant.server.stores import ServerStores
 from storage.records import Chunk
 from tests.support.passages import FINGERPRINT, legs, points
