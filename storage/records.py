@@ -1,6 +1,6 @@
 """The nouns of winnow: what crosses a folder boundary.
 
-All are frozen and slotted. This module imports nothing of ours and nothing heavy. Vectors live in
+All are frozen and slotted. This module imports nothing heavy, and of ours only other nouns. Vectors live in
 `storage.vectors`, so that reading a log needs no numpy.
 """
 
@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
+
+from storage.reasons import Reason
 
 Scalar = str | int | float | bool | None
 Status = Literal["ok", "repaired", "partial", "fallback"]
@@ -22,7 +24,7 @@ STATUS_ORDER: tuple[Status, ...] = ("ok", "repaired", "partial", "fallback")
 AROUND_RERANK = ("rewrite", "retrieval", "expand", "generation")
 
 # One cause, three stages: each gives this same reason, so that a person reads it once.
-UNREADABLE_QUESTION = "the encoder cannot read the question (the profile `multilingual` can)"
+UNREADABLE_QUESTION = Reason("storage.unreadable-question")
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,8 @@ class Outcome:
     def __post_init__(self) -> None:
         if self.status != "ok" and not self.reason:
             raise ValueError(f"the outcome {self.status!r} of stage {self.name!r} needs a reason")
+        if self.reason:  # a user's own stage gives plain text
+            object.__setattr__(self, "reason", Reason.of(self.reason))
 
 
 def worst(statuses: Iterable[Status]) -> Status:
@@ -239,7 +243,13 @@ class Ranking:
         return Outcome(
             name="rerank",
             status=worst(outcome.status for outcome in self.outcomes),
-            reason="; ".join(f"{stage.name}: {stage.reason}" for stage in self.outcomes if stage.reason),
+            reason=Reason.all(
+                Reason("storage.of-stage", stage=stage.name, reason=stage.reason)
+                for stage in self.outcomes
+                if stage.reason
+            )
+            if any(stage.reason for stage in self.outcomes)
+            else "",
             ms=sum(outcome.ms for outcome in self.outcomes),
             usage=sum((outcome.usage for outcome in self.outcomes), Usage()),
         )

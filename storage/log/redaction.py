@@ -11,7 +11,6 @@ from storage.errors import SettingsError
 from storage.log.rows import Row, to_json
 from storage.log.tables import (
     AnswerRow,
-    Base,
     CallRow,
     CitationRow,
     FeedbackRow,
@@ -20,6 +19,7 @@ from storage.log.tables import (
     PromptRow,
     StageRow,
 )
+from storage.tables import Base
 
 MARK = "[redacted]"
 

@@ -30,8 +30,9 @@ from storage.errors import BadInputError
 from storage.log.records import Pruned
 from storage.log.redaction import COLUMNS, Redactor
 from storage.log.rows import iso, with_address
-from storage.log.tables import AnswerRow, Base, CandidateRow, NeighbourRow, PassageRow
+from storage.log.tables import AnswerRow, CandidateRow, NeighbourRow, PassageRow
 from storage.log.write import index, unindex
+from storage.tables import Base
 
 # So many answers go in one transaction: other processes may write in between.
 _BATCH = 200

@@ -13,7 +13,6 @@ from storage.log.redaction import Redactor
 from storage.log.rows import Row
 from storage.log.tables import (
     AnswerRow,
-    Base,
     CallRow,
     CandidateRow,
     CitationRow,
@@ -25,6 +24,7 @@ from storage.log.tables import (
     StageRow,
 )
 from storage.records import Answer
+from storage.tables import Base
 
 _INDEX = text("INSERT INTO answers_fts (rowid, question, text) VALUES (:number, :question, :text)")
 _UNINDEX = text(

@@ -17,9 +17,9 @@ from storage.database_errors import translated
 from storage.errors import LogError, MissingDependencyError
 from storage.log.answer_log import AnswerLog
 from storage.log.full_text import indexed
-from storage.tables import Base
 from storage.manifest.tables import RunRow
 from storage.migrations.upgrade import known_revisions, upgrade
+from storage.tables import Base
 from tests.support.log_samples import a_full_answer, a_plain_answer
 
 COLUMNS = {

@@ -10,6 +10,7 @@ from generation.followup import JoinedRewriter, Rewriter
 from rerank.base import Reranker
 from retrieval.base import Retriever
 from retrieval.expansion import Expands
+from storage.reasons import Reason
 from storage.records import Candidate, Chunk, Outcome
 
 
@@ -61,10 +62,10 @@ class SearchResult:
         return warnings_of(self.stages)
 
 
-def warnings_of(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+def warnings_of(outcomes: Sequence[Outcome]) -> tuple[Reason, ...]:
     """One sentence a reason; stages that give the same reason share it."""
     stages: dict[str, list[str]] = {}
     for outcome in outcomes:
         if outcome.status != "ok":
             stages.setdefault(outcome.reason, []).append(f"{outcome.name} {outcome.status}")
-    return tuple(f"{', '.join(names)}: {reason}" for reason, names in stages.items())
+    return tuple(Reason("winnow.app.stages", stages=names, reason=reason) for reason, names in stages.items())

@@ -1,0 +1,156 @@
+"""Reasons: why a stage did not go as asked, why a document was refused, what a warning warns of.
+
+A reason is a code and values. It prints in English and renders in Chinese on request; both texts come from
+the catalogue `messages.toml` of the folder that the code names: `rerank.budget-spent` is found in
+`rerank/messages.toml`. Nothing reads a reason's text: programs compare `code` and `values`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from importlib.resources import files
+from string import Formatter
+from types import MappingProxyType
+from typing import Any, Literal
+
+from storage.secrets import masked
+
+Language = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
+
+# The folders with a catalogue.
+FOLDERS = ("storage", "ingest", "retrieval", "rerank", "generation", "winnow.app")
+
+TEXT = "text"
+ALL = "all"
+_BETWEEN: Mapping[Language, str] = {"en": "; ", "zh": "；"}
+
+
+class Reason(str):
+    """A code and values that read as an English sentence.
+
+    As text it is that sentence, so it prints, compares and serialises like any other; `render` gives it in
+    another language. Values are numbers, texts, other reasons, or lists of those. Text among them comes from
+    outside (a model, a server, a file), so secrets in it are masked. Raises KeyError for a code that no
+    catalogue has or a value that its text lacks.
+    """
+
+    code: str
+    values: Mapping[str, Any]
+
+    def __new__(cls, code: str, values: Mapping[str, Any] | None = None, /, **named: Any) -> Reason:
+        given = {name: _clean(value) for name, value in {**(values or {}), **named}.items()}
+        reason = super().__new__(cls, _rendered(code, given, "en"))
+        reason.code = code
+        reason.values = MappingProxyType(given)
+        return reason
+
+    def __reduce__(self) -> tuple[type[Reason], tuple[str, dict[str, Any]]]:
+        return Reason, (self.code, dict(self.values))
+
+    @classmethod
+    def of(cls, text: str) -> Reason:
+        """The reason itself, or a plain text (a user's own stage, an old row) as one."""
+        return text if isinstance(text, Reason) else cls(TEXT, text=text)
+
+    @classmethod
+    def all(cls, reasons: Iterable[str]) -> Reason:
+        """Several reasons as one; repeated and empty ones count once or not at all."""
+        parts = [cls.of(reason) for reason in dict.fromkeys(filter(None, reasons))]
+        return parts[0] if len(parts) == 1 else cls(ALL, parts=parts)
+
+    @property
+    def parts(self) -> tuple[Reason, ...]:
+        """The reasons that this one joins, or itself."""
+        return tuple(self.values["parts"]) if self.code == ALL else (self,)
+
+    def render(self, language: Language) -> str:
+        """The sentence in a language."""
+        return _rendered(self.code, self.values, language)
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"code": …, "values": {…}}`, as the log keeps it and JSON shows it."""
+        return {"code": self.code, "values": {name: _to_json(value) for name, value in self.values.items()}}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], text: str = "") -> Reason:
+        """The reason that `to_json` described.
+
+        A code or value that this version no longer has gives `text`, the sentence logged beside it.
+        """
+        try:
+            values = {name: _from_json(given) for name, given in value["values"].items()}
+            return cls(value["code"], values)
+        except (KeyError, ValueError):
+            return cls.of(text)
+
+
+@lru_cache
+def catalogue(folder: str) -> Mapping[str, Mapping[str, str]]:
+    """The texts of a folder: code (without the folder) → language → text."""
+    import tomllib
+
+    text = files(folder).joinpath("messages.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def _rendered(code: str, values: Mapping[str, Any], language: Language) -> str:
+    if code == TEXT:
+        return str(values["text"])
+    if code == ALL:
+        return _shown(values["parts"], language)
+    folder, _, name = code.rpartition(".")
+    return _FORMATTER.vformat(
+        catalogue(folder)[name][language], (), {key: _shown(value, language) for key, value in values.items()}
+    )
+
+
+class _Counting(Formatter):
+    """Format strings with `{n:passage|passages}`: the first word for one, the second otherwise."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if "|" in format_spec:
+            one, many = format_spec.split("|")
+            return one if str(value) == "1" else many
+        return str(value)
+
+
+_FORMATTER = _Counting()
+
+
+def _shown(value: Any, language: Language) -> str:
+    if isinstance(value, Reason):
+        return value.render(language)
+    if isinstance(value, list | tuple):
+        between = _BETWEEN[language] if any(isinstance(one, Reason) for one in value) else ", "
+        return between.join(_shown(one, language) for one in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, Reason) or not isinstance(value, str | list | tuple):
+        return value
+    return masked(value) if isinstance(value, str) else tuple(_clean(one) for one in value)
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, Reason):
+        return value.to_json()
+    return (
+        [_to_json(one) for one in value]
+        if isinstance(value, Sequence) and not isinstance(value, str)
+        else value
+    )
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return Reason.from_json(value)
+    return [_from_json(one) for one in value] if isinstance(value, list) else value
+
+
+def dumped(reasons: Iterable[str]) -> str:
+    """Reasons as one JSON text."""
+    return json.dumps([Reason.of(reason).to_json() for reason in reasons], ensure_ascii=False)

@@ -1,0 +1,103 @@
+"""Reasons: every code of every catalogue reads in both languages, and every code in use has a text."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+from storage import secrets
+from storage.reasons import FOLDERS, LANGUAGES, Reason, catalogue
+from storage.records import Outcome
+
+ROOT = Path(__file__).resolve().parents[2]
+CODES = [f"{folder}.{name}" for folder in FOLDERS for name in catalogue(folder)]
+USED = re.compile(r"""\bReason\(\s*["']([a-z.]+\.[a-z0-9-]+)["']""")
+
+
+def _fields(text: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_code_reads_in_both_languages(code: str) -> None:
+    """Both texts exist, take the same values, and render."""
+    folder, _, name = code.rpartition(".")
+    texts = catalogue(folder)[name]
+    assert set(texts) == set(LANGUAGES)
+    assert _fields(texts["en"]) == _fields(texts["zh"])
+    reason = Reason(code, dict.fromkeys(_fields(texts["en"]), 3))
+    assert reason.render("en") == reason
+    assert re.search("[\u4e00-\u9fff]|：", reason.render("zh"))
+
+
+def test_codes_in_use_and_codes_with_a_text_are_the_same() -> None:
+    """No reason lacks its text, and no text is left of a reason that is gone."""
+    used = {
+        code
+        for folder in {name.partition(".")[0] for name in FOLDERS}
+        for path in (ROOT / folder).rglob("*.py")
+        for code in USED.findall(path.read_text(encoding="utf-8"))
+    }
+    assert used == set(CODES)
+
+
+def test_a_reason_is_its_sentence_and_its_data() -> None:
+    """It compares and prints as text; code and values survive copies, pickles and JSON."""
+    inner = Reason("storage.unreadable-question")
+    reason = Reason("storage.of-stage", stage="retrieval", reason=inner)
+    assert reason == f"retrieval: {inner}"
+    for same in (
+        copy.deepcopy(reason),
+        pickle.loads(pickle.dumps(reason)),
+        Reason.from_json(reason.to_json()),
+    ):
+        assert (same, same.code, same.values["reason"].code) == (reason, reason.code, inner.code)
+    assert reason.render("zh").startswith("retrieval：编码器")
+
+
+def test_several_reasons_are_one_and_none_is_said_twice() -> None:
+    """Joined reasons keep their parts; plain text of a user's own stage is a reason, too."""
+    both = Reason.all(
+        ["my own stage was tired", Reason("storage.unreadable-question"), "", "my own stage was tired"]
+    )
+    assert [part.code for part in both.parts] == ["text", "storage.unreadable-question"]
+    assert both == f"my own stage was tired; {both.parts[1]}"
+    assert Outcome("mine", "partial", "tired").reason.code == "text"  # type: ignore[attr-defined]
+
+
+def test_a_code_that_this_version_lacks_gives_the_logged_sentence() -> None:
+    """A row written by another version still reads."""
+    assert (
+        Reason.from_json({"code": "rerank.from-the-future", "values": {}}, "as it was logged")
+        == "as it was logged"
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("Incorrect API key provided: sk-proj-abc123def456.", "Incorrect API key provided: ***."),
+        ("Authorization: Bearer abcdef123456789", "Authorization: Bearer ***"),
+        ("cannot reach https://me:pass word@host", "cannot reach https://me:pass word@host"),
+        ("cannot reach https://me:hunter22@host/v1", "cannot reach https://me:***@host/v1"),
+        ("api_key=0123456789 was refused", "api_key=*** was refused"),
+        ("a task-oriented risk-assessment of desk-lamps", "a task-oriented risk-assessment of desk-lamps"),
+    ],
+)
+def test_secrets_in_outside_text_are_masked(said: str, kept: str) -> None:
+    """What a server quoted back of a credential is in no reason, in no language, in no value."""
+    reason = Reason.of(said)
+    assert reason == kept
+    assert reason.values["text"] == kept
+    assert reason.render("zh") == kept
+
+
+def test_a_known_secret_is_masked_whatever_its_form() -> None:
+    """A key that looks like a word is masked once the settings have named it."""
+    secrets.remember("correct-horse-battery")
+    assert Reason.of("refused: correct-horse-battery") == "refused: ***"
