@@ -137,7 +137,7 @@ def test_a_script_without_a_main_guard_may_ingest(tmp_path: Path) -> None:
     (here / "docs 文档").mkdir(parents=True)
     (here / "docs 文档/a.md").write_text("# A\n\nText.", encoding="utf-8")
     script = tmp_path / "script.py"
-    script.write_text(f"from tests.ingestion import main\nmain({str(here)!r})\n", encoding="utf-8")
+    script.write_text(f"from tests.support.ingestion import main\nmain({str(here)!r})\n", encoding="utf-8")
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
         [sys.executable, script],

@@ -252,7 +252,7 @@ def test_eight_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None
     path = tmp_path / "log.db"
     script = (
         "import sys; from pathlib import Path; from storage.database import Database;"
-        "from storage.log.answer_log import AnswerLog; from tests.log_samples import a_full_answer;"
+        "from storage.log.answer_log import AnswerLog; from tests.support.log_samples import a_full_answer;"
         "log = AnswerLog(Database.open(Path(sys.argv[1])));"
         "[log.save(a_full_answer(f'{sys.argv[2]}-{n}')) for n in range(10)]"
     )
