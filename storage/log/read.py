@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from storage.errors import NotFoundError
+from storage.log.rows import read_reason, read_warnings
 from storage.log.tables import (
     AnswerRow,
     CallRow,
@@ -135,7 +136,12 @@ def _stages_of(stages: Iterable[Any], calls: Iterable[Any]) -> tuple[Outcome, ..
         exchanges.setdefault(row.stage_position, []).append(_exchange_of(row))
     return tuple(
         Outcome(
-            row.name, row.status, row.reason, row.ms, _usage_of(row), tuple(exchanges.get(row.position, ()))
+            row.name,
+            row.status,
+            read_reason(row.reason, row.reason_data),
+            row.ms,
+            _usage_of(row),
+            tuple(exchanges.get(row.position, ())),
         )
         for row in stages
     )
@@ -226,7 +232,7 @@ def _answer_of(
         candidates=candidates,
         stages=stages,
         timings_ms=_mapping(row.timings_ms),
-        warnings=tuple(json.loads(row.warnings)),
+        warnings=read_warnings(row.warnings, row.warnings_data),
         prompt=prompt,
         fingerprints=_mapping(row.fingerprints),
         follow_up=follow_up,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from storage.reasons import TEXT, Reason
 from storage.records import Answer, Candidate, Chunk, Citation, FollowUp, Outcome, Usage, worst
 
 # A row on its way into or out of the database: column name → value.
@@ -43,7 +44,40 @@ def clean(row: Row) -> Row:
 def to_json(value: object) -> str:
     """JSON that people can read in the database: Chinese as it is written."""
     plain = dict(value) if isinstance(value, Mapping) else value
-    return json.dumps(plain, ensure_ascii=False)
+    return json.dumps(plain, ensure_ascii=False, default=str)
+
+
+def reason_data(reason: str) -> str | None:
+    """Return a reason's code and values as JSON; None for plain text, which its sentence says in full."""
+    value = _reason_value(reason)
+    return None if value is None else to_json(value)
+
+
+def warnings_data(warnings: Iterable[str]) -> str:
+    """Return the codes and values of warnings as a JSON list, null for each that is plain text."""
+    return to_json([_reason_value(warning) for warning in warnings])
+
+
+def read_reason(sentence: str, data: str | None) -> str:
+    """Return the reason of which `sentence` and `data` were written; rows of older versions have no data."""
+    if not sentence:
+        return ""
+    return Reason.from_json(json.loads(data), sentence) if data else Reason.of(sentence)
+
+
+def read_warnings(sentences: str, data: str | None) -> tuple[Reason, ...]:
+    """Return warnings from their sentences and their data, two JSON lists of the same length."""
+    texts = json.loads(sentences)
+    values = json.loads(data) if data else [None] * len(texts)
+    return tuple(
+        Reason.of(text) if value is None else Reason.from_json(value, text)
+        for text, value in zip(texts, values, strict=True)
+    )
+
+
+def _reason_value(reason: str) -> Mapping[str, Any] | None:
+    reason = Reason.of(reason)
+    return None if reason.code == TEXT else reason.to_json()
 
 
 def total_ms(answer: Answer) -> float:
@@ -70,6 +104,7 @@ def answer_row(answer: Answer) -> Row:
         "text": answer.text,
         "timings_ms": to_json(answer.timings_ms),
         "warnings": to_json(answer.warnings),
+        "warnings_data": warnings_data(answer.warnings),
         "fingerprints": to_json(answer.fingerprints),
     }
     return clean(row)
@@ -95,6 +130,7 @@ def stage_rows(number: int, stages: Sequence[Outcome]) -> list[Row]:
             "name": stage.name,
             "status": stage.status,
             "reason": stage.reason,
+            "reason_data": reason_data(stage.reason),
             "ms": stage.ms,
             **_usage_row(stage.usage),
         }

@@ -9,13 +9,14 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.tables import KEY_ONLY, Base
+from storage.tables import KEY_ONLY, TableBase
 
 
-class AnswerRow(Base):
+class AnswerRow(TableBase):
     """One answer. `number` is for joins, `id` is the answer's own; `status` is its worst stage's.
 
     `feedback` is the latest verdict, `judged` counts judged passages, `replay_of` is the original's number.
+    `warnings_data` is JSON: for each of `warnings` its code and values, null for plain text.
     """
 
     __tablename__ = "answers"
@@ -54,9 +55,10 @@ class AnswerRow(Base):
     feedback: Mapped[str | None]
     judged: Mapped[int] = mapped_column(server_default="0")
     replay_of: Mapped[int | None] = mapped_column(ForeignKey("answers.number", ondelete="SET NULL"))
+    warnings_data: Mapped[str | None]
 
 
-class FollowUpRow(Base):
+class FollowUpRow(TableBase):
     """How the question of an answer was understood where it followed earlier ones.
 
     `prompt` is what a model was sent for that; `follows` is the number of the answer before.
@@ -73,7 +75,7 @@ class FollowUpRow(Base):
     follows: Mapped[int | None] = mapped_column(ForeignKey("answers.number", ondelete="SET NULL"))
 
 
-class PromptRow(Base):
+class PromptRow(TableBase):
     """What was sent to the chat model; apart from `answers`, so that lists need not read past it."""
 
     __tablename__ = "prompts"
@@ -84,8 +86,11 @@ class PromptRow(Base):
     text: Mapped[str]
 
 
-class StageRow(Base):
-    """How one stage of an answer went; `position` counts from 0 in the order of the stages."""
+class StageRow(TableBase):
+    """How one stage of an answer went; `position` counts from 0 in the order of the stages.
+
+    `reason_data` is JSON: the code and values of the `reason`, null for plain text.
+    """
 
     __tablename__ = "stages"
     __table_args__ = KEY_ONLY
@@ -104,9 +109,10 @@ class StageRow(Base):
     cost: Mapped[float | None]
     retries: Mapped[int]
     cached: Mapped[int]
+    reason_data: Mapped[str | None]
 
 
-class CallRow(Base):
+class CallRow(TableBase):
     """One call of a language model by a stage; `messages` is JSON: `[[role, content], …]`."""
 
     __tablename__ = "llm_calls"
@@ -135,7 +141,7 @@ class CallRow(Base):
     cached: Mapped[int]
 
 
-class PassageRow(Base):
+class PassageRow(TableBase):
     """A passage as an answer saw it. `hash` is over all other columns, so that equal ones are kept once."""
 
     __tablename__ = "passages"
@@ -157,7 +163,7 @@ class PassageRow(Base):
     metadata_: Mapped[str] = mapped_column("metadata")
 
 
-class CandidateRow(Base):
+class CandidateRow(TableBase):
     """One of the passages that retrieval found; `position` counts from 0, the final ones first.
 
     `slot` is its number in the prompt (from 1; null where the answerer did not get it).
@@ -175,7 +181,7 @@ class CandidateRow(Base):
     cited: Mapped[bool]
 
 
-class NeighbourRow(Base):
+class NeighbourRow(TableBase):
     """A passage that was joined to a final one for the answerer, in the order of `Answer.neighbours`."""
 
     __tablename__ = "neighbours"
@@ -188,7 +194,7 @@ class NeighbourRow(Base):
     passage_number: Mapped[int] = mapped_column(ForeignKey("passages.number"))
 
 
-class RankRow(Base):
+class RankRow(TableBase):
     """A candidate's rank (from 1) and score in one stage; `step` keeps the stages in their order.
 
     The evidence is where in the passage's text (characters) the stage found its score.
@@ -214,7 +220,7 @@ class RankRow(Base):
     evidence_end: Mapped[int | None]
 
 
-class CitationRow(Base):
+class CitationRow(TableBase):
     """Where a marker in an answer's text points, in the order of `Answer.citations`."""
 
     __tablename__ = "citations"
@@ -236,7 +242,7 @@ class CitationRow(Base):
     quote: Mapped[str]
 
 
-class FeedbackRow(Base):
+class FeedbackRow(TableBase):
     """What somebody thought of an answer: a verdict, a note, or both. Rows are added, never changed."""
 
     __tablename__ = "feedback"
@@ -249,7 +255,7 @@ class FeedbackRow(Base):
     note: Mapped[str]
 
 
-class JudgementRow(Base):
+class JudgementRow(TableBase):
     """How relevant somebody found a candidate: 0 (not at all) to 3 (answers the question)."""
 
     __tablename__ = "judgements"
@@ -268,7 +274,7 @@ class JudgementRow(Base):
     created_at: Mapped[str]
 
 
-class ScoreRow(Base):
+class ScoreRow(TableBase):
     """A cached score. `question` hashes the strategy's fingerprint and the question; older rows go first."""
 
     __tablename__ = "scores"

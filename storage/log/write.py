@@ -24,7 +24,7 @@ from storage.log.tables import (
     StageRow,
 )
 from storage.records import Answer
-from storage.tables import Base
+from storage.tables import TableBase
 
 _INDEX = text("INSERT INTO answers_fts (rowid, question, text) VALUES (:number, :question, :text)")
 _UNINDEX = text(
@@ -50,7 +50,7 @@ _NEIGHBOUR = insert(NeighbourRow).from_select(
         bindparam("answer_number", type_=Integer), bindparam("position", type_=Integer), PassageRow.number
     ).where(PassageRow.hash == bindparam("hash")),
 )
-_STATEMENTS: Mapping[type[Base], Insert] = {CandidateRow: _CANDIDATE, NeighbourRow: _NEIGHBOUR}
+_STATEMENTS: Mapping[type[TableBase], Insert] = {CandidateRow: _CANDIDATE, NeighbourRow: _NEIGHBOUR}
 
 
 def insert_answer(
@@ -63,7 +63,7 @@ def insert_answer(
     if number is None:
         return
     _write(connection, insert_new(connection, PassageRow), passages)
-    rows: dict[type[Base], Sequence[Row]] = {
+    rows: dict[type[TableBase], Sequence[Row]] = {
         PromptRow: log_rows.prompt_rows(number, answer.prompt),
         FollowUpRow: log_rows.follow_up_rows(number, answer.follow_up, _followed(connection, answer)),
         StageRow: log_rows.stage_rows(number, answer.stages),

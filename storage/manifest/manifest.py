@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +10,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, insert, or_, select
 
 from storage.database import Database
-from storage.log.rows import clean, iso, to_json
+from storage.log.rows import (
+    clean,
+    iso,
+    read_reason,
+    read_warnings,
+    reason_data,
+    to_json,
+    warnings_data,
+)
 from storage.manifest.tables import ChunkEntry, DocumentEntry, RunRow
 
 # The status of a document that a run is writing, or was when it was killed: no document yet.
@@ -258,6 +265,8 @@ class Manifest:
                 "warnings": to_json(row.warnings),
                 "duplicate_of": row.duplicate_of,
                 "parser": row.parser,
+                "reason_data": reason_data(row.reason),
+                "warnings_data": warnings_data(row.warnings),
             }
         )
 
@@ -295,8 +304,8 @@ def _document(row: Any, chunk_ids: tuple[str, ...]) -> DocumentRow:
         title=row.title,
         mime=row.mime,
         status=row.status,
-        reason=row.reason,
-        warnings=tuple(json.loads(row.warnings)),
+        reason=read_reason(row.reason, row.reason_data),
+        warnings=read_warnings(row.warnings, row.warnings_data),
         chunk_ids=chunk_ids,
         duplicate_of=row.duplicate_of,
         parser=row.parser,
