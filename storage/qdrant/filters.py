@@ -83,10 +83,10 @@ class _Token:
 
 def parse_filter(text: str) -> Condition:
     """The condition that a filter's text states. Raises BadInputError, which points at the character."""
-    return _Parser(text).parse()
+    return _FilterParser(text).parse()
 
 
-class _Parser:
+class _FilterParser:
     """One filter's text on its way to a condition: recursive descent."""
 
     def __init__(self, text: str) -> None:

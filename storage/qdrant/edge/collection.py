@@ -14,14 +14,14 @@ from typing import Any
 
 import qdrant_edge as qdrant
 
-from storage.disk_space import Room
+from storage.disk_space import DiskSpace
 from storage.errors import StoreError
 from storage.locks import PATIENCE_S, CollectionLock
 from storage.qdrant.conditions import Condition
 from storage.qdrant.contract import DENSE, TOKENS, Fingerprint, check_legs
 from storage.qdrant.edge.errors import translated
 from storage.qdrant.edge.filters import edge_filter
-from storage.qdrant.edge.folder import CollectionFolder, Generation
+from storage.qdrant.edge.folder import CollectionFolder, ShardGeneration
 from storage.qdrant.edge.graph import built_in_copy
 from storage.qdrant.edge.layout import (
     GRAPH_PAYS_KB,
@@ -62,7 +62,7 @@ class EdgeCollection:
         self,
         folder: CollectionFolder,
         shard: qdrant.EdgeShard,
-        built: Generation,
+        built: ShardGeneration,
         lock: CollectionLock,
         tuning: Tuning,
     ) -> None:
@@ -78,7 +78,7 @@ class EdgeCollection:
         self._unflushed = 0
         self._terms = 0
         self._writing = RLock()
-        self.room = Room(folder.shard(built))
+        self.disk = DiskSpace(folder.shard(built))
 
     @classmethod
     def create(
@@ -94,7 +94,7 @@ class EdgeCollection:
         lock.acquire(patience_s)
         try:
             folder.refuse_existing()  # another process may have made it while this one waited
-            built = Generation(fingerprint)
+            built = ShardGeneration(fingerprint)
             with translated(folder.name):
                 shard = new_shard(folder.shard(built), fingerprint, tuning)
             folder.publish(built)
@@ -117,7 +117,7 @@ class EdgeCollection:
 
     @classmethod
     def of(
-        cls, folder: CollectionFolder, built: Generation, lock: CollectionLock, tuning: Tuning
+        cls, folder: CollectionFolder, built: ShardGeneration, lock: CollectionLock, tuning: Tuning
     ) -> EdgeCollection:
         """A generation of the collection, opened under a lock that is held. Raises StoreCorruptError."""
         with translated(folder.name, opening=True):
@@ -159,7 +159,7 @@ class EdgeCollection:
         """See `storage.qdrant.contract.Writer.upsert`. Raises StoreError before the disk is full."""
         if not points:
             return
-        self.room.check()
+        self.disk.check()
         with self._writing, translated(self.name):
             for path, kind in self._indexed.missing(points).items():
                 self._shard.update(field_index(path, kind))
@@ -231,8 +231,8 @@ class EdgeCollection:
 
     def _has_room(self, *, times: int) -> bool:
         """Whether the disk has room to write the shard so many times more."""
-        size = self.room.size()
-        if self.room.has(size * times):
+        size = self.disk.size()
+        if self.disk.has_room(size * times):
             return True
         _log.warning(
             "%r stays as it is: the disk has no room to write its %d MB anew; searches are slower so",
@@ -241,7 +241,7 @@ class EdgeCollection:
         )
         return False
 
-    def _move(self, built: Generation) -> None:
+    def _move(self, built: ShardGeneration) -> None:
         """Go on in another folder, which holds the same passages. The one before is deleted."""
         before, place = self._folder.shard(self._built), self._folder.shard(built)
         try:
@@ -253,7 +253,7 @@ class EdgeCollection:
             raise
         # not closed: a search on another thread may hold the old one still; it ends with its last user
         self._shard, self._built = shard, built
-        self._terms, self.room = 0, replace(self.room, folder=place)
+        self._terms, self.disk = 0, replace(self.disk, folder=place)
         shutil.rmtree(before, ignore_errors=True)
 
     def max_sim(self, query: Floats, chunk_ids: Sequence[str]) -> dict[str, float]:

@@ -15,7 +15,7 @@ from storage.qdrant.contract import TOKENS, Fingerprint, check_legs
 from storage.qdrant.neighbours import around, most_around
 from storage.qdrant.payload import DOCUMENT_ID, from_payload
 from storage.qdrant.payload_indexes import Indexed, IndexKind
-from storage.qdrant.server.errors import Link
+from storage.qdrant.server.errors import ServerLink
 from storage.qdrant.server.filters import server_filter
 from storage.qdrant.server.generations import split
 from storage.qdrant.server.layout import SCHEMAS
@@ -44,7 +44,7 @@ class ServerCollection:
         fingerprint: Fingerprint,
         indexed: Indexed,
         client: QdrantClient,
-        link: Link,
+        link: ServerLink,
         writes: Writes,
         *,
         tuning: Tuning,

@@ -11,7 +11,7 @@ from storage.errors import WinnowError
 from storage.qdrant.contract import Fingerprint
 from storage.qdrant.payload_indexes import OWN, Indexed
 from storage.qdrant.server.collection import ServerCollection
-from storage.qdrant.server.errors import Link
+from storage.qdrant.server.errors import ServerLink
 from storage.qdrant.server.generations import split
 from storage.qdrant.server.layout import SCHEMAS, index_kinds, layout, metadata_of, read_fingerprint
 from storage.qdrant.server.writes import Claim, InUse, Writes
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 class PhysicalCollections:
     """The generations on one server, by the names that the server knows them by."""
 
-    def __init__(self, client: QdrantClient, link: Link, tuning: Tuning) -> None:
+    def __init__(self, client: QdrantClient, link: ServerLink, tuning: Tuning) -> None:
         self.client = client
         self.link = link
         self._tuning = tuning

@@ -19,7 +19,7 @@ from qdrant_client import QdrantClient, models
 
 from storage.errors import NotFoundError, StoreError, StoreLockedError
 from storage.locks import this_command
-from storage.qdrant.server.errors import Link
+from storage.qdrant.server.errors import ServerLink
 from storage.qdrant.server.generations import in_use, read_aliases, split
 
 # The key in a collection's own metadata under which stands who builds it; it is taken away by the swap.
@@ -39,7 +39,7 @@ class Writes(Protocol):
 class InUse:
     """Writes to a generation that is in use, unless a re-index has taken its place."""
 
-    def __init__(self, physical: str, client: QdrantClient, link: Link) -> None:
+    def __init__(self, physical: str, client: QdrantClient, link: ServerLink) -> None:
         self._physical = physical
         self._client = client
         self._link = link
@@ -95,7 +95,7 @@ class Claim:
 class Building:
     """Writes to a generation that this process builds, unless another one has gone on with it."""
 
-    def __init__(self, physical: str, client: QdrantClient, link: Link) -> None:
+    def __init__(self, physical: str, client: QdrantClient, link: ServerLink) -> None:
         self._physical = physical
         self._client = client
         self._link = link
