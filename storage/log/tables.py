@@ -6,13 +6,38 @@ timings, headings) is JSON in one column; times are ISO 8601 in UTC, so that tex
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.tables import KEY_ONLY, TableBase
 
+Key = Annotated[int, mapped_column(primary_key=True, autoincrement=False)]
+AnswerKey = Annotated[
+    int,
+    mapped_column(ForeignKey("answers.number", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+]
 
-class AnswerRow(TableBase):
+
+def _belongs_to(table: str, position: str) -> ForeignKeyConstraint:
+    """Return the link to an answer's row of another table, with which this row goes."""
+    theirs = [f"{table}.answer_number", f"{table}.position"]
+    return ForeignKeyConstraint(["answer_number", position], theirs, ondelete="CASCADE")
+
+
+class _UsageColumns:
+    """The fields of `storage.records.Usage`."""
+
+    calls: Mapped[int]
+    prompt_tokens: Mapped[int]
+    completion_tokens: Mapped[int]
+    cost: Mapped[float | None]
+    retries: Mapped[int]
+    cached: Mapped[int]
+
+
+class AnswerRow(_UsageColumns, TableBase):
     """One answer. `number` is for joins, `id` is the answer's own; `status` is its worst stage's.
 
     `feedback` is the latest verdict, `judged` counts judged passages, `replay_of` is the original's number.
@@ -39,10 +64,6 @@ class AnswerRow(TableBase):
     status: Mapped[str]
     answered: Mapped[bool]
     ms: Mapped[float]
-    calls: Mapped[int]
-    prompt_tokens: Mapped[int]
-    completion_tokens: Mapped[int]
-    cost: Mapped[float | None]
     top_k_retrieve: Mapped[int]
     top_k_rerank: Mapped[int]
     question: Mapped[str]
@@ -50,8 +71,6 @@ class AnswerRow(TableBase):
     timings_ms: Mapped[str]
     warnings: Mapped[str]
     fingerprints: Mapped[str]
-    retries: Mapped[int]
-    cached: Mapped[int]
     feedback: Mapped[str | None]
     judged: Mapped[int] = mapped_column(server_default="0")
     replay_of: Mapped[int | None] = mapped_column(ForeignKey("answers.number", ondelete="SET NULL"))
@@ -67,9 +86,7 @@ class FollowUpRow(TableBase):
     __tablename__ = "follow_ups"
     __table_args__ = (Index("ix_follow_ups_follows", "follows"),)
 
-    answer_number: Mapped[int] = mapped_column(
-        ForeignKey("answers.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
-    )
+    answer_number: Mapped[AnswerKey]
     question: Mapped[str]
     prompt: Mapped[str]
     follows: Mapped[int | None] = mapped_column(ForeignKey("answers.number", ondelete="SET NULL"))
@@ -80,13 +97,11 @@ class PromptRow(TableBase):
 
     __tablename__ = "prompts"
 
-    answer_number: Mapped[int] = mapped_column(
-        ForeignKey("answers.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
-    )
+    answer_number: Mapped[AnswerKey]
     text: Mapped[str]
 
 
-class StageRow(TableBase):
+class StageRow(_UsageColumns, TableBase):
     """How one stage of an answer went; `position` counts from 0 in the order of the stages.
 
     `reason_data` is JSON: the code and values of the `reason`, null for plain text.
@@ -95,50 +110,29 @@ class StageRow(TableBase):
     __tablename__ = "stages"
     __table_args__ = KEY_ONLY
 
-    answer_number: Mapped[int] = mapped_column(
-        ForeignKey("answers.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
-    )
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    answer_number: Mapped[AnswerKey]
+    position: Mapped[Key]
     name: Mapped[str]
     status: Mapped[str]
     reason: Mapped[str]
     ms: Mapped[float]
-    calls: Mapped[int]
-    prompt_tokens: Mapped[int]
-    completion_tokens: Mapped[int]
-    cost: Mapped[float | None]
-    retries: Mapped[int]
-    cached: Mapped[int]
     reason_data: Mapped[str | None]
 
 
-class CallRow(TableBase):
+class CallRow(_UsageColumns, TableBase):
     """One call of a language model by a stage; `messages` is JSON: `[[role, content], …]`."""
 
     __tablename__ = "llm_calls"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["answer_number", "stage_position"],
-            ["stages.answer_number", "stages.position"],
-            ondelete="CASCADE",
-        ),
-        KEY_ONLY,
-    )
+    __table_args__ = (_belongs_to("stages", "stage_position"), KEY_ONLY)
 
-    answer_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    stage_position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    answer_number: Mapped[Key]
+    stage_position: Mapped[Key]
+    position: Mapped[Key]
     model: Mapped[str]
     messages: Mapped[str]
     reply: Mapped[str]
     error: Mapped[str]
     ms: Mapped[float]
-    calls: Mapped[int]
-    prompt_tokens: Mapped[int]
-    completion_tokens: Mapped[int]
-    cost: Mapped[float | None]
-    retries: Mapped[int]
-    cached: Mapped[int]
 
 
 class PassageRow(TableBase):
@@ -172,10 +166,8 @@ class CandidateRow(TableBase):
     __tablename__ = "candidates"
     __table_args__ = (Index("ix_candidates_passage", "passage_number"), KEY_ONLY)
 
-    answer_number: Mapped[int] = mapped_column(
-        ForeignKey("answers.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
-    )
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    answer_number: Mapped[AnswerKey]
+    position: Mapped[Key]
     passage_number: Mapped[int] = mapped_column(ForeignKey("passages.number"))
     slot: Mapped[int | None]
     cited: Mapped[bool]
@@ -187,10 +179,8 @@ class NeighbourRow(TableBase):
     __tablename__ = "neighbours"
     __table_args__ = (Index("ix_neighbours_passage", "passage_number"), KEY_ONLY)
 
-    answer_number: Mapped[int] = mapped_column(
-        ForeignKey("answers.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
-    )
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    answer_number: Mapped[AnswerKey]
+    position: Mapped[Key]
     passage_number: Mapped[int] = mapped_column(ForeignKey("passages.number"))
 
 
@@ -201,18 +191,11 @@ class RankRow(TableBase):
     """
 
     __tablename__ = "ranks"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["answer_number", "position"],
-            ["candidates.answer_number", "candidates.position"],
-            ondelete="CASCADE",
-        ),
-        KEY_ONLY,
-    )
+    __table_args__ = (_belongs_to("candidates", "position"), KEY_ONLY)
 
-    answer_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    step: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    answer_number: Mapped[Key]
+    position: Mapped[Key]
+    step: Mapped[Key]
     stage: Mapped[str]
     rank: Mapped[int | None]
     score: Mapped[float | None]
@@ -226,10 +209,8 @@ class CitationRow(TableBase):
     __tablename__ = "citations"
     __table_args__ = KEY_ONLY
 
-    answer_number: Mapped[int] = mapped_column(
-        ForeignKey("answers.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
-    )
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    answer_number: Mapped[AnswerKey]
+    position: Mapped[Key]
     marker: Mapped[int]
     chunk_id: Mapped[str]
     document_id: Mapped[str]
@@ -259,17 +240,10 @@ class JudgementRow(TableBase):
     """How relevant somebody found a candidate: 0 (not at all) to 3 (answers the question)."""
 
     __tablename__ = "judgements"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["answer_number", "position"],
-            ["candidates.answer_number", "candidates.position"],
-            ondelete="CASCADE",
-        ),
-        KEY_ONLY,
-    )
+    __table_args__ = (_belongs_to("candidates", "position"), KEY_ONLY)
 
-    answer_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    answer_number: Mapped[Key]
+    position: Mapped[Key]
     grade: Mapped[int]
     created_at: Mapped[str]
 

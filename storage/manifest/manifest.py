@@ -25,6 +25,8 @@ from storage.manifest.tables import ChunkEntry, DocumentEntry, RunRow
 PENDING = "pending"
 # How many documents one query names: databases bound the number of parameters.
 _BATCH = 1000
+# Fields that are columns as they are.
+_PLAIN = ("id", "source", "content_hash", "title", "mime", "status", "duplicate_of", "parser")
 # No warnings, as JSON.
 _NONE = to_json(())
 
@@ -255,17 +257,10 @@ class Manifest:
         return clean(
             {
                 "collection": self._collection,
-                "id": row.id,
-                "source": row.source,
-                "content_hash": row.content_hash,
-                "title": row.title,
-                "mime": row.mime,
-                "status": row.status,
+                **{name: getattr(row, name) for name in _PLAIN},
                 "reason": row.reason,
-                "warnings": to_json(row.warnings),
-                "duplicate_of": row.duplicate_of,
-                "parser": row.parser,
                 "reason_data": reason_data(row.reason),
+                "warnings": to_json(row.warnings),
                 "warnings_data": warnings_data(row.warnings),
             }
         )
@@ -298,15 +293,8 @@ def _chunk_ids(connection: Connection, collection: str, documents: Sequence[str]
 
 def _document(row: Any, chunk_ids: tuple[str, ...]) -> DocumentRow:
     return DocumentRow(
-        id=row.id,
-        source=row.source,
-        content_hash=row.content_hash,
-        title=row.title,
-        mime=row.mime,
-        status=row.status,
+        **{name: getattr(row, name) for name in _PLAIN},
         reason=read_reason(row.reason, row.reason_data),
         warnings=read_warnings(row.warnings, row.warnings_data),
         chunk_ids=chunk_ids,
-        duplicate_of=row.duplicate_of,
-        parser=row.parser,
     )

@@ -35,6 +35,8 @@ from typing import get_args
 
 from storage.errors import BadInputError
 from storage.qdrant.conditions import (
+    FIELDS,
+    METADATA,
     UNREACHABLE,
     Absent,
     All,
@@ -48,7 +50,6 @@ from storage.qdrant.conditions import (
     Ordered,
     Value,
 )
-from storage.qdrant.payload import FIELDS, METADATA
 from storage.qdrant.payload_indexes import DATE
 
 # Deeper nesting than anyone writes; the parser's own stack is safe well beyond it.

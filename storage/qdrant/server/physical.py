@@ -13,8 +13,8 @@ from storage.qdrant.payload_indexes import OWN, Indexed
 from storage.qdrant.server.collection import ServerCollection
 from storage.qdrant.server.errors import ServerLink
 from storage.qdrant.server.generations import split
-from storage.qdrant.server.layout import SCHEMAS, index_kinds, layout, metadata_of, read_fingerprint
-from storage.qdrant.server.writes import Claim, InUse, Writes
+from storage.qdrant.server.layout import SCHEMAS, layout, metadata_of, read_fingerprint
+from storage.qdrant.server.writes import Claim, InUse, WriteCheck
 from storage.qdrant.tuning import Tuning
 
 _log = logging.getLogger(__name__)
@@ -28,11 +28,11 @@ class PhysicalCollections:
         self.link = link
         self._tuning = tuning
 
-    def open(self, physical: str, writes: Writes | None = None) -> ServerCollection:
+    def open(self, physical: str, writes: WriteCheck | None = None) -> ServerCollection:
         """Open a generation by its name on the server: the one in use, unless `writes` says otherwise."""
         info = self.info(physical)
         fingerprint = read_fingerprint(split(physical)[0], self.link.where, info)
-        indexed = Indexed(index_kinds(info))
+        indexed = Indexed.of(info, SCHEMAS)
         writes = writes or InUse(physical, self.client, self.link)
         return ServerCollection(
             physical, fingerprint, indexed, self.client, self.link, writes, tuning=self._tuning

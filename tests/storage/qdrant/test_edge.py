@@ -92,7 +92,7 @@ def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)], check=False)
     store = EdgeStores(tmp_path).open("c")
     assert store.count() == 100
-    assert len(set(store.ids())) == 100
+    assert len({chunk.id for chunk in store.chunks()}) == 100
     store.close()
 
 
@@ -176,7 +176,7 @@ def test_without_room_to_write_it_anew_a_collection_stays_as_it_is(
         collection.upsert([_point(n) for n in range(1, 400)])
         enough = collection.disk
         assert enough.size() > 1 << 20
-        assert not replace(enough, reserve=0).has(1 << 60)
+        assert not replace(enough, reserve=0).has_room(1 << 60)
         collection.disk = replace(enough, reserve=1 << 60)
         assert not collection.optimize()
         assert not collection.build_graph()
