@@ -6,19 +6,22 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from secrets import token_hex
 
 from generation.base import closing, streamed
 from storage.errors import BadInputError, StageError
-from storage.records import Answer, Candidate, FollowUp, Generation, Outcome, Ranking
+from storage.records import Answer, Candidate, FollowUp, Generation, Outcome, Ranking, Retrieval
 from winnow.app.conversation import Conversation
 from winnow.app.stages import SearchResult, Stages, warnings_of
+from winnow.app.tracing import attributes
+from winnow.app.tracing import spans as tracing
 
 
 async def search(question: str, stages: Stages, *, top_k_retrieve: int, top_k_rerank: int) -> SearchResult:
     """Retrieve, rerank, and join neighbours to the final passages."""
     _check(question, top_k_retrieve, top_k_rerank)
-    retrieval = await stages.retriever.search(question, top_k_retrieve)
+    retrieval = await _retrieved(question, stages, top_k_retrieve)
     ranking = await stages.reranker.rerank(question, retrieval.candidates, top_k_rerank)
     outcomes = (retrieval.outcome, *ranking.outcomes)
     found = SearchResult(question, stages.collection, _final_first(ranking), outcomes)
@@ -43,7 +46,11 @@ async def ask(
 ) -> Answer:
     """Understand, retrieve, rerank, answer."""
     asked = await _asked(question, stages, top_k_retrieve, top_k_rerank, conversation)
-    return asked.answer(await stages.generator.generate(asked.understood, asked.found.passages))
+    given = (asked.understood, asked.found.passages)
+    with tracing.current().span("generation", partial(attributes.generating, *given)) as end:
+        generation = await stages.generator.generate(*given)
+        end(partial(attributes.generated, generation))
+    return asked.answer(generation)
 
 
 async def stream(
@@ -59,7 +66,14 @@ async def stream(
     The text of an answerer that cannot stream is one piece.
     """
     asked = await _asked(question, stages, top_k_retrieve, top_k_rerank, conversation)
-    async with closing(streamed(stages.generator, asked.understood, asked.found.passages)) as items:
+    given = (asked.understood, asked.found.passages)
+    pieces = tracing.current().stream(
+        streamed(stages.generator, *given),
+        "generation",
+        partial(attributes.generating, *given),
+        attributes.generated,
+    )
+    async with closing(pieces) as items:
         async for item in items:
             if isinstance(item, Generation):
                 yield asked.answer(item)
@@ -111,6 +125,14 @@ class _Asked:
             follow_up=self.follow_up,
             neighbours=self.found.neighbours,
         )
+
+
+async def _retrieved(question: str, stages: Stages, top_k: int) -> Retrieval:
+    given = partial(attributes.retrieving, question, stages.collection, top_k)
+    with tracing.current().span(f"retrieval {stages.collection}", given) as end:
+        retrieval = await stages.retriever.search(question, top_k)
+        end(partial(attributes.retrieved, retrieval))
+    return retrieval
 
 
 async def _asked(
