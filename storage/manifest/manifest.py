@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, in
 from storage.database import Database
 from storage.log.rows import clean, iso, to_json
 from storage.manifest.tables import ChunkEntry, DocumentEntry, RunRow
+from storage.reasons import Reason, storable
 
 # The status of a document that a run is writing, or was when it was killed: no document yet.
 PENDING = "pending"
@@ -254,12 +255,22 @@ class Manifest:
                 "title": row.title,
                 "mime": row.mime,
                 "status": row.status,
-                "reason": row.reason,
-                "warnings": to_json(row.warnings),
+                "reason": _written(row.reason),
+                "warnings": to_json([storable(warning) for warning in row.warnings]),
                 "duplicate_of": row.duplicate_of,
                 "parser": row.parser,
             }
         )
+
+
+def _written(reason: str) -> str:
+    entry = storable(reason)
+    return entry if isinstance(entry, str) else to_json(entry)
+
+
+def _read(text: str) -> str:
+    """The reason of a row; rows of earlier versions hold a sentence."""
+    return Reason.from_json(json.loads(text)) if text.startswith('{"code"') else text
 
 
 def _conditions(where: DocumentFilter) -> list[ColumnElement[bool]]:
@@ -295,8 +306,8 @@ def _document(row: Any, chunk_ids: tuple[str, ...]) -> DocumentRow:
         title=row.title,
         mime=row.mime,
         status=row.status,
-        reason=row.reason,
-        warnings=tuple(json.loads(row.warnings)),
+        reason=_read(row.reason),
+        warnings=tuple(map(Reason.from_json, json.loads(row.warnings))),
         chunk_ids=chunk_ids,
         duplicate_of=row.duplicate_of,
         parser=row.parser,
