@@ -67,8 +67,8 @@ def minilm_cross_encoder(folder: Path) -> Path:
     import torch
     from transformers import AutoTokenizer, BertForSequenceClassification
 
+    from retrieval.models.hub import DEFAULT_MODEL
     from retrieval.models.locate import locate
-    from retrieval.models.packaged import DEFAULT_MODEL
 
     source = locate(DEFAULT_MODEL).folder
     torch.manual_seed(0)
@@ -325,8 +325,8 @@ def random_model(folder: Path, layers: int, hidden: int, wide: int, heads: int) 
     import torch
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
+    from retrieval.models.hub import DEFAULT_MODEL
     from retrieval.models.locate import locate
-    from retrieval.models.packaged import DEFAULT_MODEL
 
     torch.manual_seed(0)
     config = BertConfig(

@@ -186,8 +186,8 @@ def cross_encoder(folder: Path) -> Path:
     """A BERT classifier of two layers and random weights, with the packaged encoder's tokenizer."""
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
+    from retrieval.models.hub import DEFAULT_MODEL
     from retrieval.models.locate import locate
-    from retrieval.models.packaged import DEFAULT_MODEL
 
     tokenizer = AutoTokenizer.from_pretrained(locate(DEFAULT_MODEL).folder)
     tokenizer.save_pretrained(folder)

@@ -6,8 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 from ingest.chunking.chunker import ChunkSizes
-from ingest.loaders.base import Columns
-from ingest.loaders.limits import Limits
+from ingest.loaders.base import Columns, Limits
 
 
 def _half_of_the_cores() -> int:

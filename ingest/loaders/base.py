@@ -1,4 +1,4 @@
-"""What goes into a loader and what comes out."""
+"""Inputs and outputs of loaders, and the limits within which they read."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Self
 
-from ingest.loaders.limits import Limits
-from storage.errors import DocumentRefusedError
 from storage.records import Heading, PageStart, Scalar
 
+MIB = 1 << 20
 _BY_LINE = " by line: "
 _NAME = r'("(?:[^"\\]|\\.)*"|[^",]+)'
 _COLUMNS = re.compile(rf"{_BY_LINE}{_NAME}, {_NAME}, {_NAME}, (\(.*\)); ")
@@ -21,17 +19,35 @@ _COLUMNS = re.compile(rf"{_BY_LINE}{_NAME}, {_NAME}, {_NAME}, (\(.*\)); ")
 _UNQUOTED = re.compile(rf"{_BY_LINE}(.+), (.+), (.+), (\(.*\)); ")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much of a hostile file is read before it is refused: bytes, and seconds of wall clock.
+
+    `seconds` is for a whole file, or for one batch of a file of records. `unpacked_bytes` is the most that a
+    compressed file may unpack to, `unpacked_ratio` the same as a multiple of its size beyond 16 MiB.
+    """
+
+    file_bytes: int = 256 * MIB
+    pages: int = 10_000
+    unpacked_bytes: int = 512 * MIB
+    unpacked_ratio: int = 100
+    nesting: int = 200
+    record_bytes: int = 16 * MIB
+    seconds: float = 120.0
+    worker_bytes: int = 4096 * MIB
+
+    def unpacked(self, packed: int) -> int:
+        """The most bytes that `packed` compressed bytes may unpack to."""
+        return min(self.unpacked_bytes, max(16 * MIB, self.unpacked_ratio * packed))
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file: its path as people know it, its bytes, and the limits that hold for it."""
+    """A file to load: its path as people know it, its bytes, and the limits that apply."""
 
     path: str
     data: bytes
     limits: Limits = field(default_factory=Limits)
-
-    @property
-    def name(self) -> str:
-        return PurePosixPath(self.path).name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +122,3 @@ class Format:
     @property
     def fingerprint(self) -> str:
         return f"{self.name}/{self.version}"
-
-
-def refuse(source: Source, what: str, *, reason: str, way_out: str = "") -> DocumentRefusedError:
-    """The error that says why this file cannot be read; its message names the file."""
-    return DocumentRefusedError(f"{source.name}: {what}", reason=reason, way_out=way_out)

@@ -12,9 +12,8 @@ from docx.table import Table
 from docx.text.paragraph import Paragraph
 
 from ingest.loaders import office
-from ingest.loaders.base import Loaded, Source, refuse
-from ingest.loaders.html_walk import markdown_table
-from ingest.loaders.text import TextBuilder, one_line
+from ingest.loaders.base import Loaded, Source
+from ingest.loaders.text import TextBuilder, markdown_table, one_line
 
 _HEADING = re.compile(r"^(?:heading|标题|標題)\s*([1-9])$", re.IGNORECASE)
 _LIST = re.compile(r"^list|列表|^目录", re.IGNORECASE)
@@ -30,7 +29,7 @@ def load(source: Source) -> Loaded:
     try:
         document = docx.Document(archive)
     except Exception as error:  # lxml, zipfile, KeyError...: python-docx translates none of them
-        raise refuse(source, f"python-docx cannot open it: {error}", reason="damaged") from error
+        raise office.damaged("python-docx", error) from error
     builder = TextBuilder()
     for block in _blocks(document):
         if isinstance(block, Paragraph):
@@ -39,8 +38,7 @@ def load(source: Source) -> Loaded:
             _add_table(builder, block)
     pictures = len(document.element.body.findall(f".//{qn('w:drawing')}"))
     if not builder.text.strip():
-        what = f"no text, only {pictures} pictures" if pictures else "no text"
-        raise refuse(source, f"there is {what} in it", reason="no-text" if pictures else "empty")
+        raise office.without_text(pictures)
     title, metadata = office.properties(document.core_properties)
     first = next((heading.title for heading in builder.headings), "")
     return Loaded(
@@ -49,7 +47,7 @@ def load(source: Source) -> Loaded:
         structured=True,
         headings=builder.headings,
         metadata=metadata,
-        warnings=tuple(office.little(builder.text, pictures)),
+        warnings=office.little_text(builder.text, pictures),
     )
 
 

@@ -7,7 +7,6 @@ from itertools import accumulate, pairwise
 
 from ingest.loaders.base import Loaded, Source
 from ingest.loaders.decoding import decode
-from ingest.loaders.plain import encoding_of
 from ingest.loaders.text import clean
 from storage.records import Heading, Scalar
 
@@ -21,7 +20,7 @@ def load(source: Source) -> Loaded:
     """Front matter gives title and date and leaves the text; the rest stays as it is."""
     decoded = decode(source.data)
     text = clean(decoded.text)
-    metadata: dict[str, Scalar] = encoding_of(decoded)
+    metadata: dict[str, Scalar] = decoded.metadata
     title = ""
     if matter := _FRONT_MATTER.match(text):
         entries = {name: value for name, _, value in _ENTRY.findall(matter[2])}

@@ -9,9 +9,10 @@ import pptx
 from pptx.util import Length
 
 from ingest.loaders import office
-from ingest.loaders.base import Loaded, Source, refuse
-from ingest.loaders.html_walk import markdown_table
-from ingest.loaders.text import TextBuilder, one_line
+from ingest.loaders.base import Loaded, Source
+from ingest.loaders.text import TextBuilder, markdown_table, one_line
+from storage.errors import DocumentRefusedError
+from storage.reasons import Reason
 
 
 def load(source: Source) -> Loaded:
@@ -20,19 +21,19 @@ def load(source: Source) -> Loaded:
     try:
         presentation = pptx.Presentation(archive)
     except Exception as error:  # lxml, zipfile, KeyError...: python-pptx translates none of them
-        raise refuse(source, f"python-pptx cannot open it: {error}", reason="damaged") from error
+        raise office.damaged("python-pptx", error) from error
     slides = list(presentation.slides)
     if len(slides) > source.limits.pages:
-        raise refuse(
-            source, f"{len(slides):,} slides; the limit is {source.limits.pages:,}", reason="too-large"
+        raise DocumentRefusedError(
+            "ingest.too-large",
+            Reason("ingest.too-many-slides", slides=len(slides), limit=source.limits.pages),
         )
     builder, pictures = TextBuilder(), 0
     for number, slide in enumerate(slides, 1):
         builder.page(number)
         pictures += _add_slide(builder, slide)
     if not builder.text.strip():
-        reason = "no-text" if pictures else "empty"
-        raise refuse(source, f"there is no text in it, only {pictures} pictures", reason=reason)
+        raise office.without_text(pictures)
     title, metadata = office.properties(presentation.core_properties)
     first = next((heading.title for heading in builder.headings), "")
     return Loaded(
@@ -42,7 +43,7 @@ def load(source: Source) -> Loaded:
         headings=builder.headings,
         pages=builder.pages,
         metadata=metadata,
-        warnings=tuple(office.little(builder.text, pictures)),
+        warnings=office.little_text(builder.text, pictures),
     )
 
 

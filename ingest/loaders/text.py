@@ -32,6 +32,13 @@ def one_line(text: str) -> str:
     return " ".join(clean(text).split())
 
 
+def markdown_table(rows: list[list[str]]) -> str:
+    """Rows of cells as a Markdown table; the first row is its head."""
+    width = max(len(row) for row in rows)
+    lines = ["| " + " | ".join(row + [""] * (width - len(row))) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]])
+
+
 class TextBuilder:
     """Puts blocks together, a blank line between them, and remembers where headings and pages start."""
 

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import python_calamine as calamine
 
 from ingest.loaders import office
-from ingest.loaders.base import Loaded, Source, refuse
+from ingest.loaders.base import Loaded, Source
 from ingest.loaders.table import readable
 from ingest.loaders.text import TextBuilder, one_line
+from storage.errors import DocumentRefusedError
+from storage.reasons import Reason
 from storage.records import PageStart
 
 Cell = int | float | str | bool | datetime.date | datetime.time | datetime.timedelta
@@ -27,16 +29,16 @@ def load(source: Source) -> Loaded:
     try:
         workbook = calamine.load_workbook(archive)
     except calamine.PasswordError as error:
-        raise refuse(source, "it is encrypted", reason="encrypted") from error
+        raise DocumentRefusedError("ingest.encrypted", Reason("ingest.password")) from error
     except (calamine.CalamineError, OSError) as error:
-        raise refuse(source, f"calamine cannot open it: {error}", reason="damaged") from error
+        raise office.damaged("calamine", error) from error
     builder, rows, hidden = TextBuilder(), list[PageStart](), 0
     for number, sheet in enumerate(workbook.sheets_metadata, 1):
         if sheet.visible is not calamine.SheetVisibleEnum.Visible:
             hidden += 1
         elif sheet.typ is calamine.SheetTypeEnum.WorkSheet:
             _add_sheet(builder, rows, workbook.get_sheet_by_name(sheet.name), number)
-    warnings = (f"{hidden} hidden sheets were left out",) if hidden else ()
+    warnings = (Reason("ingest.hidden-sheets", n=hidden),) if hidden else ()
     return Loaded(
         text=builder.text,
         headings=builder.headings,

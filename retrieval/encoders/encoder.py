@@ -17,8 +17,8 @@ import numpy as np
 
 from retrieval.encoders.projection import TokenProjection, chosen_projection
 from retrieval.encoders.prompts import Prompts, chosen_prompts, own_prompts
+from retrieval.models.hub import DEFAULT_MODEL
 from retrieval.models.locate import LocatedModel, locate
-from retrieval.models.packaged import DEFAULT_MODEL
 from storage.errors import ModelError, SettingsError
 from storage.records import Usage
 from storage.vectors import Encoding, normalised

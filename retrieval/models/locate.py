@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from retrieval.models import hub
-from retrieval.models.packaged import PACKAGED, PackagedModel
+from retrieval.models.hub import PACKAGED, PackagedModel
 from storage.errors import ModelError
 
 # A folder's files that decide what its vectors are, its modules' included.

@@ -33,7 +33,10 @@ def _write(folder: Path, version: int) -> None:
 
 def _process(folder: Path) -> subprocess.Popen[str]:
     child = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.ingestion", str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.support.ingestion", str(folder)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
@@ -63,7 +66,7 @@ def _content(folder: Path) -> tuple[list[str], dict[str, tuple[str, tuple[str, .
     with world(folder) as here:
         rows = {row.source: (row.status, row.chunk_ids) for row in here.manifest.rows()}
         assert here.store.count() == len(here.stored())
-        return sorted(chunk.id for chunk in here.store.chunks()), rows
+        return sorted(here.store.ids()), rows
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ from winnow.app.stages import Stages
 if TYPE_CHECKING:
     from generation.base import Generator
     from generation.followup import Rewriter
-    from ingest.engines.ray import Parts as RayParts
+    from ingest.engines.ray import RayParts
     from ingest.loaders.base import Columns
     from ingest.run import Ingestor
     from rerank.base import Reranker
@@ -200,7 +200,7 @@ class Wiring(Parts):
         `scored_by` is the stage whose scores `answer.min_score` is held against, by default the last that
         scored a candidate.
         """
-        from generation.floor import ScoreFloor
+        from generation.abstention import ScoreFloor
 
         chosen = self.settings.answer
         generator = self._answerer(store, answerer or chosen.answerer)
@@ -279,7 +279,7 @@ class Wiring(Parts):
 
 def worker_parts(settings: Settings, name: str) -> RayParts:
     """The encoders and the store of one Ray worker; runs there."""
-    from ingest.engines.ray import Parts as RayParts
+    from ingest.engines.ray import RayParts
 
     wiring = Wiring(settings)
     return RayParts(wiring.encoder, wiring.lexical, wiring.collection(name))

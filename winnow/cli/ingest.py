@@ -124,7 +124,7 @@ def _show_last(pipeline: RAGPipeline, as_json: bool) -> None:
 
     text = pipeline.wiring.manifest().last_run()
     if as_json:
-        print_json(None if text is None else json.loads(text))
+        print_json(None if text is None else IngestReport.from_dict(json.loads(text)).to_dict())
     elif text is None:
         note("Nothing has been ingested into this collection yet.")
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from ingest.report import IngestReport
 from storage.errors import NotFoundError, WinnowError
 from storage.manifest.manifest import PENDING, DocumentFilter
 from winnow.app import jsonable
@@ -53,7 +54,7 @@ def facts(wiring: Wiring, name: str) -> dict[str, Any]:
         **_collection(wiring, name),
         "passages": wiring.collection(name).count(),
         "documents": dict(manifest.counts().by_status),
-        "last_run": None if last is None else json.loads(last),
+        "last_run": None if last is None else IngestReport.from_dict(json.loads(last)).to_dict(),
     }
 
 
