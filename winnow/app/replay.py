@@ -19,6 +19,7 @@ from storage.errors import BadInputError, SpecError
 from storage.records import Answer, Candidate, Outcome, Ranking, Retrieval
 from storage.vectors import Floats, max_sim
 from winnow.app import asking
+from winnow.app.asked import Asked
 from winnow.app.conversation import Conversation
 from winnow.app.logged_neighbours import LoggedExpander
 from winnow.app.similarity import overlap, rank_biased_overlap
@@ -84,15 +85,9 @@ async def replay(
         rewriter=_LoggedRewriter(original),
         expander=LoggedExpander(original, reach) if reach else None,
     )
-    found = max(1, len(candidates))
-    with wiring.tracing.question("replay", original.question, stages) as traced:
-        answer = await asking.ask(
-            original.question,
-            traced.stages,
-            top_k_retrieve=found,
-            top_k_rerank=keep,
-            conversation=_followed(original),
-        )
+    asked = Asked(original.question, max(1, len(candidates)), keep, rerank=rerank, answerer=answerer)
+    with wiring.tracing.question("replay", asked.question, stages) as traced:
+        answer = await asking.ask(asked, traced.stages, _followed(original))
         traced.done(answer)
     return Replay(original, replace(answer, top_k_retrieve=original.top_k_retrieve), recomputed)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from winnow.cli.options import AsJson, Collection, DataDir, settings
-from winnow.cli.terminal import EXIT_REFUSED, note, print_json, reported
+from winnow.cli.options import CollectionOptions, command
+from winnow.cli.terminal import EXIT_REFUSED, note, print_json
 
 if TYPE_CHECKING:
     from ingest.loaders.base import Columns
@@ -60,9 +62,10 @@ MetadataColumns = Annotated[
 ]
 
 
+@command
 def ingest(
+    options: CollectionOptions,
     paths: Paths = None,
-    collection: Collection = None,
     token_vectors: TokenVectors = None,
     prune: Prune = False,
     reindex: Reindex = False,
@@ -74,44 +77,32 @@ def ingest(
     id_column: IdColumn = None,
     title_column: TitleColumn = None,
     metadata_columns: MetadataColumns = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
 ) -> None:
     """Bring documents into a collection. What did not change costs nothing."""
-    with reported(as_json):
-        from winnow.pipeline import RAGPipeline
+    from winnow.pipeline import RAGPipeline
 
-        chosen = settings(
-            data_dir,
-            collection,
-            ingest={"token_vectors": token_vectors, "engine": engine, "workers": workers},
-        )
-        with RAGPipeline.from_settings(chosen) as pipeline:
-            if last:
-                _show_last(pipeline, as_json)
-                return
-            columns = _columns(text_column, id_column, title_column, metadata_columns)
-            options: dict[str, Any] = {
-                "prune": prune,
-                "reindex": reindex,
-                "dry_run": dry_run,
-                "columns": columns,
-            }
-            if as_json:
-                report = pipeline.ingest(paths or [], **options)
-                print_json(report.to_dict())
-            else:
-                report = run_with_progress(pipeline, paths or [], **options)
-        if report.refused:
-            raise typer.Exit(EXIT_REFUSED)
+    chosen = options.settings(ingest={"token_vectors": token_vectors, "engine": engine, "workers": workers})
+    with RAGPipeline.from_settings(chosen) as pipeline:
+        if last:
+            _show_last(pipeline, options.as_json)
+            return
+        columns = _columns(text_column, id_column, title_column, metadata_columns)
+        run = partial(pipeline.ingest, prune=prune, reindex=reindex, dry_run=dry_run, columns=columns)
+        if options.as_json:
+            report = run(paths or [])
+            print_json(report.to_dict())
+        else:
+            report = run_with_progress(run, paths or [])
+    if report.refused:
+        raise typer.Exit(EXIT_REFUSED)
 
 
-def run_with_progress(pipeline: RAGPipeline, paths: list[Path], **options: Any) -> IngestReport:
+def run_with_progress(ingest: Callable[..., IngestReport], paths: list[Path]) -> IngestReport:
     """Ingest with a progress bar on a terminal, then print the report."""
     from winnow.cli import ingest_rendering
 
     with ingest_rendering.progress_bar() as progress:
-        report = pipeline.ingest(paths, progress=progress, **options)
+        report = ingest(paths, progress=progress)
     ingest_rendering.print_report(report)
     return report
 

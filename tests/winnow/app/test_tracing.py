@@ -24,6 +24,7 @@ from storage.chat import Completion, Message
 from storage.errors import StageError
 from storage.records import Candidate, Generation, Outcome, Ranking, Retrieval, Usage
 from winnow.app import asking
+from winnow.app.asked import Asked
 from winnow.app.stages import Stages
 from winnow.app.tracing.spans import Spans
 
@@ -104,7 +105,7 @@ def asked(traced: Spans, *rerankers: object) -> None:
 
     async def ask() -> None:
         with traced.question("ask", QUESTION, stages) as question:
-            question.done(await asking.ask(QUESTION, question.stages, top_k_retrieve=50, top_k_rerank=2))
+            question.done(await asking.ask(Asked(QUESTION, 50, 2), question.stages))
 
     anyio.run(ask)
 
@@ -214,7 +215,7 @@ def test_a_full_span_forgets_the_last_passages_first() -> None:
         async def search() -> None:
             with traced.question("search", QUESTION, stages) as question:
                 question.done(
-                    await asking.search(QUESTION, question.stages, top_k_retrieve=200, top_k_rerank=5)
+                    await asking.search(Asked(QUESTION, 200, 5), question.stages)
                 )
 
         anyio.run(search)

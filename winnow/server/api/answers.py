@@ -12,20 +12,13 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
 from storage.errors import BadInputError
-from storage.log.export import plain
 from storage.log.records import AnswerFilter, ExportFormat
 from storage.records import Status
-from winnow.app import jsonable
-from winnow.app.replay import Replay as Done
+from winnow.app.replay import Replay
+from winnow.app.wire.answers import AnswerJson
+from winnow.app.wire.log import FeedbackJson, ReplayJson, SummaryJson
 from winnow.log import Log
-from winnow.server.api.schemas_answers import (
-    Feedback,
-    FeedbackRequest,
-    LoggedAnswer,
-    Replay,
-    ReplayRequest,
-    Summaries,
-)
+from winnow.server.api.schemas import AnswerPage, AnswerWithFeedback, FeedbackRequest, ReplayRequest
 from winnow.server.archive import zipped
 from winnow.server.documented import ASKING, READING
 from winnow.server.served import Served, State, in_thread
@@ -73,7 +66,7 @@ def meant(
 Where = Annotated[AnswerFilter, Depends(meant)]
 
 
-@router.get("/v1/answers", response_model=Summaries)
+@router.get("/v1/answers", response_model=AnswerPage)
 async def answers(
     served: State,
     where: Where,
@@ -82,12 +75,12 @@ async def answers(
 ) -> Any:
     """Logged answers, newest first; searched with `text`, filtered with the others."""
 
-    def page() -> dict[str, Any]:
+    def read() -> dict[str, Any]:
         log = served.pipeline.log
-        found = log.list(limit, where, offset=offset)
-        return {"total": log.count(where), "offset": offset, "answers": [*map(jsonable.summary, found)]}
+        page = map(SummaryJson.of, log.list(limit, where, offset=offset))
+        return {"total": log.count(where), "offset": offset, "answers": [*page]}
 
-    return await in_thread(page)
+    return await in_thread(read)
 
 
 @router.get(
@@ -102,7 +95,7 @@ async def export(served: State, where: Where, form: ExportFormat = "jsonl") -> F
         folder = TemporaryDirectory(prefix="winnow-export-")
         target = FilePath(folder.name) / f"answers.{form}"
         try:
-            served.pipeline.log.export(form, target, where, shape=jsonable.answer)
+            served.pipeline.log.export(form, target, where)
             return (zipped(target) if form == "beir" else target), folder
         except BaseException:
             folder.cleanup()
@@ -114,46 +107,42 @@ async def export(served: State, where: Where, form: ExportFormat = "jsonl") -> F
     )
 
 
-@router.get("/v1/answers/{answer_id}", response_model=LoggedAnswer)
+@router.get("/v1/answers/{answer_id}", response_model=AnswerWithFeedback)
 async def answer(answer_id: Id, served: State, exchanges: bool = False) -> Any:
     """One answer in full, with feedback and replays; `exchanges`: the calls of chat models that were kept."""
 
     def read() -> dict[str, Any]:
         log = served.pipeline.log
-        found = log.get(answer_id)
+        logged = log.get(answer_id)
         return {
-            "answer": jsonable.answer(found, exchanges=exchanges),
-            "feedback": plain(log.feedback_of(found.id)),
-            "replay_of": log.summary(found.id).replay_of,
-            "replays": [*map(jsonable.summary, log.replays(found.id))],
+            "answer": AnswerJson.of(logged, exchanges=exchanges),
+            "feedback": FeedbackJson.of(log.feedback_of(logged.id)),
+            "replay_of": log.summary(logged.id).replay_of,
+            "replays": [*map(SummaryJson.of, log.replays(logged.id))],
         }
 
     return await in_thread(read)
 
 
-@router.post("/v1/answers/{answer_id}/replay", response_model=Replay, responses=ASKING)
+@router.post("/v1/answers/{answer_id}/replay", response_model=ReplayJson, responses=ASKING)
 async def replay(answer_id: Id, asked: ReplayRequest, request: Request, served: State) -> Any:
     """Run a logged answer's own candidates through another chain; logged, linked to its original."""
+    return ReplayJson.of(await replayed(served, request, answer_id, asked))
 
-    return jsonable.replay(await replayed(served, request, answer_id, asked))
 
-
-@router.post("/v1/answers/{answer_id}/feedback", response_model=Feedback)
+@router.post("/v1/answers/{answer_id}/feedback", response_model=FeedbackJson)
 async def feedback(answer_id: Id, given: FeedbackRequest, served: State) -> Any:
-    """Note what somebody thinks; all feedback on the answer is given back."""
-    return await in_thread(
-        lambda: plain(
-            served.pipeline.log.feedback(answer_id, good=given.good, note=given.note, grades=given.grades)
-        )
-    )
+    """Note what somebody thinks; the reply is all feedback on the answer."""
+    log = served.pipeline.log
+    return FeedbackJson.of(await in_thread(lambda: log.feedback(answer_id, **given.model_dump())))
 
 
-async def replayed(served: Served, request: Request, answer_id: str, asked: ReplayRequest) -> Done:
+async def replayed(served: Served, request: Request, answer_id: str, asked: ReplayRequest) -> Replay:
     """Run the replay when there is a place for it. Raises NotAllowedError, SpecError, BusyError …"""
 
     log: Log = served.pipeline.log
 
-    async def run() -> Done:
+    async def run() -> Replay:
         # what the shell may have chosen then is not a request's to choose now
         original = await in_thread(lambda: log.get(answer_id))
         served.policy.check_replay(original, asked.rerank, asked.answerer)
