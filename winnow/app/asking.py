@@ -6,21 +6,24 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from secrets import token_hex
 
 from generation.base import closing, streamed
 from storage.errors import StageError
-from storage.records import Answer, Candidate, FollowUp, Generation, Outcome, Ranking
+from storage.records import Answer, Candidate, FollowUp, Generation, Outcome, Ranking, Retrieval
 from winnow.app.asked import Asked
 from winnow.app.conversation import Conversation
 from winnow.app.stages import SearchResult, Stages, warnings_of
+from winnow.app.tracing import attributes
+from winnow.app.tracing import spans as tracing
 
 
 async def search(asked: Asked, stages: Stages) -> SearchResult:
     """Retrieve, rerank, and join neighbours to the final passages."""
     asked.check()
     retrieve, keep = asked.limits
-    retrieval = await stages.retriever.search(asked.question, retrieve)
+    retrieval = await _retrieved(asked.question, stages, retrieve)
     ranking = await stages.reranker.rerank(asked.question, retrieval.candidates, keep)
     outcomes = (retrieval.outcome, *ranking.outcomes)
     result = SearchResult(asked.question, stages.collection, _final_first(ranking), outcomes)
@@ -38,7 +41,10 @@ async def search(asked: Asked, stages: Stages) -> SearchResult:
 async def ask(asked: Asked, stages: Stages, conversation: Conversation | None = None) -> Answer:
     """Understand, retrieve, rerank, answer."""
     prepared = await _prepared(asked, stages, conversation)
-    generation = await stages.generator.generate(prepared.understood, prepared.result.passages)
+    given = (prepared.understood, prepared.result.passages)
+    with tracing.current().span("generation", partial(attributes.generating, *given)) as end:
+        generation = await stages.generator.generate(*given)
+        end(partial(attributes.generated, generation))
     return prepared.answer(generation)
 
 
@@ -50,7 +56,13 @@ async def stream(
     The text of an answerer that cannot stream is one piece.
     """
     prepared = await _prepared(asked, stages, conversation)
-    pieces = streamed(stages.generator, prepared.understood, prepared.result.passages)
+    given = (prepared.understood, prepared.result.passages)
+    pieces = tracing.current().stream(
+        streamed(stages.generator, *given),
+        "generation",
+        partial(attributes.generating, *given),
+        attributes.generated,
+    )
     async with closing(pieces) as items:
         async for item in items:
             if isinstance(item, Generation):
@@ -102,6 +114,14 @@ class _Prepared:
             follow_up=self.follow_up,
             neighbours=self.result.neighbours,
         )
+
+
+async def _retrieved(question: str, stages: Stages, top_k: int) -> Retrieval:
+    given = partial(attributes.retrieving, question, stages.collection, top_k)
+    with tracing.current().span(f"retrieval {stages.collection}", given) as end:
+        retrieval = await stages.retriever.search(question, top_k)
+        end(partial(attributes.retrieved, retrieval))
+    return retrieval
 
 
 async def _prepared(asked: Asked, stages: Stages, conversation: Conversation | None) -> _Prepared:

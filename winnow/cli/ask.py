@@ -10,7 +10,8 @@ import typer
 
 from storage.errors import BadInputError
 from storage.records import Answer, Outcome
-from winnow.cli.options import AskOptions, SearchOptions, command
+from winnow.cli.command_options import command
+from winnow.cli.options import AskOptions, SearchOptions
 from winnow.cli.terminal import note, out, plain, print_json, warn
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import typer
 
 from storage.errors import WinnowError
 from winnow.cli.ask import print_stream
-from winnow.cli.options import AskOptions, command
+from winnow.cli.command_options import command
+from winnow.cli.options import AskOptions
 from winnow.cli.terminal import EXIT_FAILURE, note, out, print_json, report, warn
 
 if TYPE_CHECKING:

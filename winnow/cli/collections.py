@@ -9,7 +9,8 @@ import typer
 
 from storage.errors import BadInputError
 from winnow.cli.bars import progress_bars
-from winnow.cli.options import Options, command
+from winnow.cli.command_options import command
+from winnow.cli.options import Options
 from winnow.cli.terminal import note, out, print_json, print_table, safe
 
 app = typer.Typer(help="List, show and delete collections.", no_args_is_help=True)

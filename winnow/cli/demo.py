@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from winnow.cli.options import DataDir, command, settings
+from winnow.cli.command_options import command
+from winnow.cli.options import DataDir, settings
 from winnow.cli.terminal import out, safe, warn
 
 if TYPE_CHECKING:

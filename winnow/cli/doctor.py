@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from winnow.cli.bars import progress_bars
-from winnow.cli.options import CollectionOptions, command
+from winnow.cli.command_options import command
+from winnow.cli.options import CollectionOptions
 from winnow.cli.terminal import EXIT_FAILURE, EXIT_REFUSED, note, out, print_json, safe
 
 if TYPE_CHECKING:

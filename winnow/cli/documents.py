@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from winnow.cli.options import CollectionOptions, command
+from winnow.cli.command_options import command
+from winnow.cli.options import CollectionOptions
 from winnow.cli.terminal import note, print_json, print_rows, print_table, safe, shortened
 
 if TYPE_CHECKING:

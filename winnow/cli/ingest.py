@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from winnow.cli.options import CollectionOptions, command
+from winnow.cli.command_options import command
+from winnow.cli.options import CollectionOptions
 from winnow.cli.terminal import EXIT_REFUSED, note, print_json
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from winnow.cli.options import AsJson, Options, command
+from winnow.cli.command_options import command
+from winnow.cli.options import AsJson, Options
 from winnow.cli.terminal import note, print_json, print_rows, safe
 
 app = typer.Typer(help="List models and where they are; fetch them from the hub.", no_args_is_help=True)

@@ -1,17 +1,14 @@
-"""The options that commands share, and how a command is made of a function."""
+"""The options that commands share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
-from functools import wraps
-from inspect import Parameter, Signature, signature
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from winnow.cli.terminal import note, print_json, reported
+from winnow.cli.terminal import note, print_json
 
 if TYPE_CHECKING:
     from winnow.app.asked import Asked
@@ -136,47 +133,6 @@ class AskOptions(SearchOptions):
     def settings(self, **sections: dict[str, Any]) -> Settings:
         """See `Options.settings`; the answerer is checked there, before anything is opened."""
         return super().settings(answer={"answerer": self.answerer}, **sections)
-
-
-def command(function: Callable[..., None]) -> Callable[..., None]:
-    """Make a command of a function: each field of a dataclass parameter becomes an option.
-
-    Errors are reported as `--json` asks, where the command has that option.
-    """
-    hints = get_type_hints(function, include_extras=True)
-    groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)}
-    parameters: dict[str, Parameter] = {}
-    for name, parameter in signature(function).parameters.items():
-        if name in groups:
-            parameters |= _options_of(groups[name])
-        else:
-            parameters[name] = parameter.replace(annotation=hints[name], kind=Parameter.KEYWORD_ONLY)
-    for last in ("data_dir", "as_json"):
-        if last in parameters:
-            parameters[last] = parameters.pop(last)
-
-    @wraps(function)
-    def run(**given: Any) -> None:
-        with reported(given.get("as_json", False)):
-            for name, group in groups.items():
-                given[name] = group(**{each.name: given.pop(each.name) for each in fields(group)})
-            function(**given)
-
-    run.__signature__ = Signature([*parameters.values()])  # type: ignore[attr-defined]  # typer reads it
-    return run
-
-
-def _options_of(group: type) -> dict[str, Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    return {
-        each.name: Parameter(
-            each.name,
-            Parameter.KEYWORD_ONLY,
-            default=each.default,
-            annotation=hints[each.name],
-        )
-        for each in fields(group)
-    }
 
 
 def settings(

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from winnow.cli.ask import Question
-from winnow.cli.options import AsJson, Options, Rerank, command
+from winnow.cli.command_options import command
+from winnow.cli.options import AsJson, Options, Rerank
 from winnow.cli.terminal import out, print_json, print_rows, safe, warn
 
 app = typer.Typer(help="What can rerank.", no_args_is_help=True)

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from winnow.cli.options import CollectionOptions, command
+from winnow.cli.command_options import command
+from winnow.cli.options import CollectionOptions
 from winnow.cli.terminal import note
 
 Host = Annotated[

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from winnow.cli.options import Options, command
+from winnow.cli.command_options import command
+from winnow.cli.options import Options
 from winnow.cli.terminal import note, out, print_json, print_rows
 
 if TYPE_CHECKING:

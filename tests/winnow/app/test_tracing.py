@@ -22,11 +22,11 @@ from generation.chat.answerer import ChatAnswerer
 from rerank.chain import Chain, Link
 from storage.chat import Completion, Message
 from storage.errors import StageError
-from storage.records import Candidate, Generation, Outcome, Ranking, Retrieval, Usage
+from storage.records import Answer, Candidate, Outcome, Ranking, Retrieval, Usage
 from winnow.app import asking
 from winnow.app.asked import Asked
 from winnow.app.stages import Stages
-from winnow.app.tracing.spans import Spans
+from winnow.app.tracing.spans import Tracing
 
 QUESTION = "一个秘密的问题 secret question"
 SECRETS = ("秘密", "secret", "Passage", "答案")
@@ -85,15 +85,15 @@ class Scripted:
 
 
 @contextmanager
-def spans(*, content: bool) -> Iterator[tuple[Spans, InMemorySpanExporter]]:
+def spans(*, content: bool) -> Iterator[tuple[Tracing, InMemorySpanExporter]]:
     """Spans that are kept in memory by the SDK's own exporter."""
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    yield Spans(provider.get_tracer("test"), content=content), exporter
+    yield Tracing(provider.get_tracer("test"), content=content), exporter
     provider.shutdown()
 
 
-def asked(traced: Spans, *rerankers: object) -> None:
+def asked(traced: Tracing, *rerankers: object) -> None:
     """One question on its whole way."""
     stages = Stages(
         Found(),
@@ -236,15 +236,14 @@ def test_a_stream_is_one_span_and_leaves_its_reader_alone() -> None:
         async def stream() -> list[object]:
             with traced.question("ask", QUESTION, stages) as question:
                 before, seen = trace.get_current_span(), list[object]()
-                generator = question.stages.generator
-                async for item in generator.stream(QUESTION, (Candidate.from_text("Passage 1", id="p1"),)):  # type: ignore[attr-defined]
+                async for item in asking.stream(Asked(QUESTION, 3, 1), question.stages):
                     assert trace.get_current_span() is before
                     seen.append(item)
                 return seen
 
         *_, last = anyio.run(stream)
         found = by_name(exporter)
-    assert isinstance(last, Generation)
+    assert isinstance(last, Answer)
     assert found["chat tiny-1"].parent == found["generation"].context
     assert attributes(found["chat tiny-1"])["gen_ai.usage.output_tokens"] == 7
     assert attributes(found["generation"])["winnow.citations"] == 1

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from winnow.cli.command_options import command
 from winnow.cli.log.options import InCollection, ListOptions, PickOptions, Since, grades, moment
 from winnow.cli.log.upkeep import backup, off, on, prune, redact, vacuum
-from winnow.cli.options import Options, Rerank, command
+from winnow.cli.options import Options, Rerank
 from winnow.cli.terminal import EXIT_FAILURE, note, out, print_json, warn
 
 app = typer.Typer(help="Look at logged answers, replay, compare and judge them.", no_args_is_help=True)

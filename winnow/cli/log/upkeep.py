@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from winnow.cli.command_options import command
 from winnow.cli.log.options import moment
-from winnow.cli.options import Options, command
+from winnow.cli.options import Options
 
 Age = Annotated[str, typer.Option("--older-than", help="A date, or an age: 90d, 12h.")]
 Judged = Annotated[bool, typer.Option("--judged", help="Forget judged answers too.")]
