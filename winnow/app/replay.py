@@ -16,6 +16,7 @@ from generation.followup import Rewrite, Turn
 from rerank.base import in_order
 from rerank.spec import Spec
 from storage.errors import BadInputError, SpecError
+from storage.reasons import Reason
 from storage.records import Answer, Candidate, Outcome, Ranking, Retrieval
 from storage.vectors import Floats, max_sim
 from winnow.app import asking
@@ -151,7 +152,9 @@ class LoggedStage:
         self._outcomes = tuple(Outcome(then.name, then.status, then.reason) for then in [*members, *own])
         scored = any(name in candidate.scores for candidate in answer.candidates)
         # one that was skipped, its gate being open, would have scored (rerank.chain)
-        self.scores = scored or self._outcomes[-1].reason.startswith("skipped")
+        self.scores = scored or any(
+            part.code == "rerank.skipped" for part in Reason.of(self._outcomes[-1].reason).parts
+        )
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:  # noqa: ARG002
         known = [self._as_logged(candidate) for candidate in candidates]

@@ -43,10 +43,10 @@ _log = logging.getLogger(__name__)
 def ready_chain(reranker: Any, settings: Settings) -> Chain:
     """A user's reranker as a chain of one: what it gives is checked, a failure is a flagged fallback."""
     from rerank.base import adapted
-    from rerank.chain import Chain, Link
+    from rerank.chain import Chain, ChainStage
 
     checked = adapted(reranker)
-    return Chain([Link(checked)], name=checked.name, on_failure=settings.rerank.on_failure)
+    return Chain([ChainStage(checked)], name=checked.name, on_failure=settings.rerank.on_failure)
 
 
 class Wiring(Parts):

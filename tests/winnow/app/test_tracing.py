@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from generation.chat.answerer import ChatAnswerer
-from rerank.chain import Chain, Link
+from rerank.chain import Chain, ChainStage
 from storage.chat import Completion, Message
 from storage.errors import StageError
 from storage.records import Answer, Candidate, Outcome, Ranking, Retrieval, Usage
@@ -97,7 +97,7 @@ def asked(traced: Tracing, *rerankers: object) -> None:
     """One question on its whole way."""
     stages = Stages(
         Found(),
-        Chain([Link(reranker) for reranker in rerankers or [Reversed()]]),  # type: ignore[arg-type]
+        Chain([ChainStage(reranker) for reranker in rerankers or [Reversed()]]),  # type: ignore[arg-type]
         ChatAnswerer(traced.chat(Scripted())),
         "docs",
         "reversed",
