@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rerank.parts import RerankParts
     from rerank.spec import Spec
     from retrieval.base import Retriever
-    from storage.log.score_cache import ScoreCache
+    from storage.log.score_cache import SqlScoreCache
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -170,13 +170,13 @@ class Wiring(Parts):
             on_failure=chosen.on_failure,
         )
 
-    def _score_cache(self) -> ScoreCache | None:
+    def _score_cache(self) -> SqlScoreCache | None:
         if not (self.settings.rerank.cache and self.settings.logging):
             return None
-        from storage.log.score_cache import ScoreCache
+        from storage.log.score_cache import SqlScoreCache
 
         try:
-            return ScoreCache(self.database)
+            return SqlScoreCache(self.database)
         except LogError:
             return None  # the same database then fails to log the answer, which says so
 
