@@ -19,7 +19,7 @@ from storage.qdrant.contract import TokenScorer
 from storage.vectors import Encoding
 
 if TYPE_CHECKING:
-    from storage.log.score_cache import ScoreCache
+    from storage.log.score_cache import SqlScoreCache
 
 # How many calls of a language model or an API may be in flight at once.
 _IN_FLIGHT = 16
@@ -63,7 +63,7 @@ class RerankParts:
     limiter: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_IN_FLIGHT))
     budget: Budget = field(default_factory=Budget)
     prices: Mapping[str, Price] = field(default_factory=dict)
-    cache: ScoreCache | None = None
+    cache: SqlScoreCache | None = None
     prompts: Path | None = None
     keep_exchanges: bool = False
     locate: Callable[[str], Path] | None = None

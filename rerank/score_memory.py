@@ -12,7 +12,7 @@ from storage.reasons import Reason
 from storage.records import Outcome
 
 if TYPE_CHECKING:
-    from storage.log.score_cache import ScoreCache
+    from storage.log.score_cache import SqlScoreCache
 
 
 class ScoreMemory:
@@ -21,7 +21,7 @@ class ScoreMemory:
     Where the cache fails, nothing is known and nothing is kept, and the outcome says why.
     """
 
-    def __init__(self, cache: ScoreCache | None, fingerprint: str, question: str) -> None:
+    def __init__(self, cache: SqlScoreCache | None, fingerprint: str, question: str) -> None:
         self._cache = cache
         self._fingerprint = fingerprint
         self._question = question

@@ -29,7 +29,7 @@ from storage.records import Candidate, Outcome, Ranking, Status, Usage
 
 if TYPE_CHECKING:
     from rerank.cross.models import PairModel
-    from storage.log.score_cache import ScoreCache
+    from storage.log.score_cache import SqlScoreCache
 
 # A question longer than this share of the model's input would leave no room for the passage.
 _QUESTION_SHARE = 0.5
@@ -63,7 +63,7 @@ class CrossEncoder:
     model: PairModel
     windows: int = 8
     scale: str = "probability"
-    cache: ScoreCache | None = None
+    cache: SqlScoreCache | None = None
     fingerprint: str = ""
 
     @classmethod
