@@ -17,6 +17,7 @@ import anyio.to_thread
 
 from generation.base import closing
 from storage.errors import BadInputError, LogError, NotFoundError, WinnowError
+from storage.reasons import Reason
 from storage.records import Answer
 from winnow.app import asking, portal
 from winnow.app.asked import Asked, AskWishes, SearchWishes
@@ -284,5 +285,6 @@ class RAGPipeline:
         try:
             await anyio.to_thread.run_sync(lambda: self._wiring.answers.save(answer))
         except WinnowError as error:
-            return replace(answer, warnings=(*answer.warnings, f"this answer is not in the log: {error}"))
+            unlogged = Reason("winnow.app.not-logged", error=str(error))
+            return replace(answer, warnings=(*answer.warnings, unlogged))
         return answer

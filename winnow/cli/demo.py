@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,7 +41,7 @@ def _ingest(pipeline: RAGPipeline, documents: Path) -> None:
     from winnow.cli.ingest import run_with_progress
 
     _command("ingest", str(documents), "--collection", COLLECTION)
-    run_with_progress(pipeline.ingest, [documents])
+    run_with_progress(partial(pipeline.ingest, [documents]))
 
 
 def _ask(pipeline: RAGPipeline, question: str, warned: set[str]) -> None:

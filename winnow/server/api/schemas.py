@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from storage.errors import BadInputError
+from storage.log.records import AnswerFilter, ExportFormat
+from storage.records import Status
 from winnow.app.wire.answers import AnswerJson
 from winnow.app.wire.log import FeedbackJson, SummaryJson
 from winnow.app.wire.passages import DocumentJson, PassageJson
 
+Short = Annotated[str, Field(max_length=2_000)]
 Text = Annotated[str, Field(min_length=1, max_length=20_000)]
 Name = Annotated[str, Field(max_length=100)]
 SpecText = Annotated[str, Field(min_length=1, max_length=2_000)]
@@ -92,6 +97,50 @@ class AskRequest(SearchRequest):
             ]
         }
     )
+
+
+class AnswerQuery(BaseModel):
+    """The answers that a query string picks."""
+
+    text: str = Field(default="", max_length=1_000, description="All its words occur.")
+    since: datetime | None = Field(default=None, description="Without an offset: UTC.")
+    until: datetime | None = Field(default=None, description="Without an offset: UTC.")
+    collection: Short | None = None
+    strategy: Short | None = Field(default=None, description="The spec, or part of it.")
+    answerer: Short | None = None
+    status: Status | None = None
+    answered: bool | None = None
+    feedback: Literal["good", "bad", "judged", "any", "none"] | None = None
+    min_ms: float | None = Field(default=None, ge=0)
+    min_cost: float | None = Field(default=None, ge=0)
+    replays: bool | None = None
+
+    def where(self) -> AnswerFilter:
+        """The filter of the log. Raises BadInputError for a moment beyond the calendar."""
+        given = self.model_dump(include=set(AnswerQuery.model_fields))
+        return AnswerFilter(**{**given, "since": _in_utc(self.since), "until": _in_utc(self.until)})
+
+
+class ListQuery(AnswerQuery):
+    """A page of the answers that a query string picks."""
+
+    limit: int = Field(default=20, ge=1, le=500)
+    offset: int = Field(default=0, ge=0, le=10_000_000)
+
+
+class ExportQuery(AnswerQuery):
+    """An export of the answers that a query string picks."""
+
+    form: ExportFormat = "jsonl"
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    if moment is None or moment.tzinfo is None:
+        return moment and moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise BadInputError(f"{moment.isoformat()} is not a moment that can be asked for") from error
 
 
 class FeedbackRequest(Strict):
