@@ -17,13 +17,14 @@ class Warmth:
 
     def __init__(self, pipeline: RAGPipeline) -> None:
         self._pipeline = pipeline
+        pipeline.wiring.wrap_encoder(shared)
         self._warm = False
         self._failure: WinnowError | None = None
 
     def warm(self) -> None:
         """Blocking. What fails is `check`'s to say."""
         try:
-            self._pipeline.warm(through=shared)
+            self._pipeline.warm()
         except WinnowError as error:
             self._failure = error
         else:

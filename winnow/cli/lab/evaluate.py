@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from winnow.cli.bars import progress_bars
-from winnow.cli.command_options import build, from_options
+from winnow.cli.command_options import build, command
 from winnow.cli.options import AsJson, Collection, DataDir, TopKRetrieve, settings
 from winnow.cli.terminal import note, out, print_json, reported
 
@@ -61,7 +61,7 @@ class EvaluateOptions:
     as_json: AsJson = False
 
 
-@from_options
+@command
 def evaluate(options: EvaluateOptions) -> None:
     """Measure retrieval and reranking on a set of questions with judgements."""
     with reported(options.as_json):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from winnow.cli.command_options import build, from_options
+from winnow.cli.command_options import build, command
 from winnow.cli.options import AsJson, Collection, DataDir, settings
 from winnow.cli.terminal import note, out, print_json, reported, shortened
 
@@ -52,7 +52,7 @@ class MineOptions:
     as_json: AsJson = False
 
 
-@from_options
+@command
 def mine(options: MineOptions) -> None:
     """Hard negatives: passages that retrieval ranks high and that do not answer."""
     with reported(options.as_json):

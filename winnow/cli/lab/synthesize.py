@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
-from winnow.cli.command_options import build, from_options
+from winnow.cli.command_options import build, command
 from winnow.cli.options import AsJson, Collection, DataDir, settings
 from winnow.cli.terminal import EXIT_FAILURE, note, out, print_json, reported, shortened, warn
 
@@ -116,7 +116,7 @@ class LabelsOptions:
 
 
 @app.command()
-@from_options
+@command
 def queries(options: QueriesOptions) -> None:
     """Questions for the passages of a collection: few-shot, kept where retrieval finds the passage again."""
     with reported(options.run.as_json):
@@ -132,7 +132,7 @@ def queries(options: QueriesOptions) -> None:
 
 
 @app.command()
-@from_options
+@command
 def passages(options: PassagesOptions) -> None:
     """For given questions a passage that answers, and others that look relevant and do not answer."""
     with reported(options.run.as_json):
@@ -143,7 +143,7 @@ def passages(options: PassagesOptions) -> None:
 
 
 @app.command()
-@from_options
+@command
 def labels(options: LabelsOptions) -> None:
     """Grades from 0 to 3 for the passages that a collection's retrieval finds for given questions."""
     with reported(options.run.as_json):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer import Argument, Option
 
-from winnow.cli.command_options import build, from_options
+from winnow.cli.command_options import build, command
 from winnow.cli.options import AsJson, Collection, DataDir, settings
 from winnow.cli.terminal import EXIT_NOT_PROMOTED, note, out, print_json, reported, shortened, warn
 
@@ -89,7 +89,7 @@ class TrainOptions:
     as_json: AsJson = False
 
 
-@from_options
+@command
 def train(options: TrainOptions) -> None:
     """Train a cross-encoder. With --gate, see whether it may take the current reranker's place."""
     with reported(options.as_json):

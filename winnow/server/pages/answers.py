@@ -14,7 +14,7 @@ from starlette.datastructures import FormData
 from rerank.registry import STRATEGIES
 from storage.errors import BadInputError, NotFoundError, WinnowError
 from winnow.server.api.answers import Id, replayed
-from winnow.server.api.schemas_answers import FeedbackRequest, ReplayRequest
+from winnow.server.api.schemas import FeedbackRequest, ReplayRequest
 from winnow.server.pages.rendering import render
 from winnow.server.pages.views import answer, log_page, side_by_side
 from winnow.server.pages.views.log_filter import LogFilter
