@@ -33,7 +33,7 @@ class IngestOptions(CollectionOptions):
         bool | None,
         Option(
             "--token-vectors/--no-token-vectors",
-            help="Store token vectors in a new collection, so that late interaction takes milliseconds (yes).",
+            help="Keep token vectors in a new collection: late interaction then takes milliseconds (yes).",
         ),
     ] = None
     prune: Annotated[bool, Option("--prune", help="Remove documents below PATH whose files are gone.")] = (
