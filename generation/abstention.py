@@ -7,7 +7,7 @@ before an answerer is asked.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 from generation.base import STAGE, Generator, closing, streamed
 from generation.citations import flagged
@@ -39,6 +39,7 @@ def abstained(question: str, candidates: Sequence[Candidate], answerer: str) -> 
     return Generation(text=text, outcome=Outcome(STAGE), answerer=answerer, answered=False)
 
 
+@dataclass(frozen=True, slots=True)
 class ScoreFloor:
     """A Generator that answers only if some candidate's score reaches `at_least`.
 
@@ -47,26 +48,26 @@ class ScoreFloor:
     is passed on, and the outcome is `partial`.
     """
 
-    def __init__(self, generator: Generator, *, at_least: float, stage: str | None = None) -> None:
-        self._generator = generator
-        self._at_least = at_least
-        self._stage = stage
+    generator: Generator
+    _: KW_ONLY
+    at_least: float
+    stage: str | None = None
 
     @property
     def fingerprint(self) -> str:
         """The answerer's fingerprint, if it has one, and the floor."""
-        stage = f" of {self._stage}" if self._stage else ""
-        return f"{getattr(self._generator, 'fingerprint', '')} from {self._at_least}{stage}".strip()
+        stage = f" of {self.stage}" if self.stage else ""
+        return f"{getattr(self.generator, 'fingerprint', '')} from {self.at_least}{stage}".strip()
 
     async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
         if self._passes(candidates):
-            return self._noted(await self._generator.generate(question, candidates), candidates)
+            return self._noted(await self.generator.generate(question, candidates), candidates)
         return abstained(question, candidates, "score-floor")
 
     async def stream(self, question: str, candidates: Sequence[Candidate]) -> AsyncIterator[str | Generation]:
         """Like `generate`, in pieces if the answerer streams."""
         if self._passes(candidates):
-            async with closing(streamed(self._generator, question, candidates)) as items:
+            async with closing(streamed(self.generator, question, candidates)) as items:
                 async for item in items:
                     yield self._noted(item, candidates) if isinstance(item, Generation) else item
             return
@@ -76,19 +77,19 @@ class ScoreFloor:
 
     def _passes(self, candidates: Sequence[Candidate]) -> bool:
         scores = [score for one in candidates if (score := self._score(one)) is not None]
-        return not scores or max(scores) >= self._at_least
+        return not scores or max(scores) >= self.at_least
 
     def _noted(self, generation: Generation, candidates: Sequence[Candidate]) -> Generation:
         """The answer, flagged if no candidate had a score to compare with the floor."""
         if not candidates or any(self._score(one) is not None for one in candidates):
             return generation
         reason = (
-            Reason("generation.floor-without-scores-of", stage=self._stage)
-            if self._stage
+            Reason("generation.floor-without-scores-of", stage=self.stage)
+            if self.stage
             else Reason("generation.floor-without-scores")
         )
         return replace(generation, outcome=flagged(generation.outcome, reason))
 
     def _score(self, candidate: Candidate) -> float | None:
-        stage = self._stage or next(reversed(list(candidate.scores)), None)
+        stage = self.stage or next(reversed(list(candidate.scores)), None)
         return None if stage is None else candidate.scores.get(stage)

@@ -15,7 +15,7 @@ _BETWEEN = r"\s*(?:[,，、;；]|[-–—~～])\s*"
 _MARKER = re.compile(rf"[\[【［]\s*({_NUMBER}(?:{_BETWEEN}{_NUMBER})*)\s*(?:†[^\]】］\n]{{0,80}})?[\]】］]")
 _RANGE = re.compile(rf"({_NUMBER})\s*[-–—~～]\s*({_NUMBER})")
 _DIGITS = re.compile(_NUMBER)
-# `scores[1]` in a program is no citation
+# Code: `scores[1]` in a program does not cite.
 _CODE = re.compile(r"(?P<fence>```|~~~).*?(?:(?P=fence)|\Z)|`[^`\n]+`", re.DOTALL)
 
 

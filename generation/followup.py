@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from generation.chat.prompts import harmless
@@ -73,28 +73,26 @@ class JoinedRewriter:
         return Rewrite(_joined(question, turns) if _is_dependent(question) else question, Outcome(STAGE))
 
 
+@dataclass(frozen=True, slots=True)
 class ChatRewriter:
     """A Rewriter over a chat model, which sees the last four turns.
 
     If the endpoint fails or its reply is not a question, the turns are joined and the outcome is `fallback`.
     """
 
-    def __init__(
-        self, chat: ChatModel, templates: Templates | None = None, *, keep_exchanges: bool = False
-    ) -> None:
-        self._chat = chat
-        self._templates = templates or Templates.load()
-        self._keep_exchanges = keep_exchanges
+    chat: ChatModel
+    templates: Templates = field(default_factory=Templates.load)
+    keep_exchanges: bool = field(default=False, kw_only=True)
 
     async def rewrite(self, question: str, turns: Sequence[Turn]) -> Rewrite:
         if not turns:
             return Rewrite(question, Outcome(STAGE))
         started = time.perf_counter()
-        prompt = self._templates.filled(
+        prompt = self.templates.filled(
             "rewrite", language_of(question), turns=_transcript(turns), question=harmless(question.strip())
         )
         try:
-            completion = await self._chat.complete([Message("user", prompt)], max_tokens=_MAX_TOKENS)
+            completion = await self.chat.complete([Message("user", prompt)], max_tokens=_MAX_TOKENS)
         except ChatError as error:
             ms = (time.perf_counter() - started) * 1000
             reason = Reason("generation.question-joined", error=str(error))
@@ -109,7 +107,7 @@ class ChatRewriter:
         return Rewrite(rewritten, outcome, prompt)
 
     def _kept(self, prompt: str, completion: Completion) -> tuple[Exchange, ...]:
-        if not self._keep_exchanges:
+        if not self.keep_exchanges:
             return ()
         reply = completion.text or completion.refusal
         return (Exchange(completion.model, (("user", prompt),), reply, completion.usage, completion.ms),)

@@ -11,6 +11,7 @@ from ingest.engines.tasks import Done, Encodes, Parsed, Refused
 from ingest.plan import Decision, Planner, had_passages, is_readable, passages_of
 from ingest.report import DocumentResult, cut_warning
 from storage.manifest.manifest import DocumentRow, Manifest
+from storage.qdrant.contract import document_id
 from storage.reasons import Reason
 from storage.records import Chunk, Usage
 
@@ -35,9 +36,6 @@ class OpenDocument:
     had_passages: bool
     file: OpenFile
     illegible: int = 0
-
-    def closing(self) -> Closing:
-        return Closing(self.row.id, self.row, self.had_passages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,7 @@ class Assembly:
         self.embedded = 0
         self.illegible = 0
         self.usage = Usage()
-        # Documents that were in the collection and are no longer, or not with that content.
+        # Documents that left the collection or changed.
         self.gone: set[str] = set()
 
     def add(self, file: OpenFile, parsed: Parsed) -> None:
@@ -120,11 +118,9 @@ class Assembly:
             self.results.append(DocumentResult(old.source, "refused", reason, before, (warning,)))
             return
         row = DocumentRow(
-            id=self._planner.id_of(decision),
+            id=document_id(decision.file.source),
             source=decision.file.source,
             content_hash=decision.content_hash,
-            title="",
-            mime="",
             status="refused",
             reason=reason,
             parser=self._planner.parser_of(decision.file.source),
@@ -179,7 +175,7 @@ class Assembly:
         document = ending.document
         assert document is not None  # an ending has one of the two
         if ending.file is None:
-            return document.closing()
+            return Closing(document.row.id, document.row, document.had_passages)
         warnings = (*ending.warnings, *_encoder_warnings(ending.file))
         row = replace(document.row, warnings=warnings)
         old = ending.file.decision.old
@@ -208,11 +204,9 @@ class Assembly:
         """The row of a file of records: it has the file's hash, its records have the passages."""
         source = file.decision.file.source
         row = DocumentRow(
-            id=self._planner.id_of(file.decision),
+            id=document_id(source),
             source=source,
             content_hash=done.content_hash,
-            title="",
-            mime="",
             status="ingested",
             reason=Reason("ingest.record-file", records=len(file.records), passages=file.chunks),
             parser=self._planner.parser_of(source),

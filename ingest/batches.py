@@ -24,7 +24,7 @@ _FLUSH_BYTES = 256 << 20
 
 def pending(id: str, source: str) -> DocumentRow:  # noqa: A002 - the field's own name
     """The row of a document of which some or all passages may be in the store."""
-    return DocumentRow(id=id, source=source, content_hash="", title="", mime="", status=PENDING)
+    return DocumentRow(id=id, source=source, content_hash="", status=PENDING)
 
 
 @dataclass(frozen=True, slots=True)

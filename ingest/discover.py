@@ -57,7 +57,7 @@ class FoundFile:
 
 @dataclass(slots=True)
 class Discovery:
-    """What was found: the files, the trees they came from, and what was left out, counted by suffix.
+    """The files that were found, the trees they came from, and the number of skipped files by suffix.
 
     `closed` are the folders that could not be opened, so that their contents are unknown.
     """

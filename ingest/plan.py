@@ -33,7 +33,7 @@ class FileState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do for a file; a settled one has a `result`."""
+    """The decision on a file; a settled one has a `result`."""
 
     state: FileState
     file: FoundFile
@@ -98,9 +98,6 @@ class Planner:
         if self._begun_elsewhere(waiting.content_hash, source):
             return waiting
         return replace(waiting, state=FileState.PARSE)
-
-    def id_of(self, decision: Decision) -> str:
-        return document_id(decision.file.source)
 
     def is_unchanged(self, old: DocumentRow | None, new: DocumentRow) -> bool:
         """True if a record of a file is in the collection exactly as it would be now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 import anyio.to_thread
@@ -19,35 +20,28 @@ from storage.vectors import Hit, Leg, TermEncoder, TextEncoder
 Mode = Literal["hybrid", "dense", "lexical"]
 
 
+@dataclass(frozen=True, slots=True)
 class HybridRetriever:
     """Dense and BM25 legs over one collection. `mode` switches a leg off, `where` filters both.
 
     `min_score` is the cosine that a candidate must reach. `exact` scans instead of using the graph.
     """
 
-    def __init__(
-        self,
-        searcher: Searcher,
-        encoder: TextEncoder,
-        terms: TermEncoder,
-        *,
-        mode: Mode = "hybrid",
-        where: Condition | None = None,
-        min_score: float | None = None,
-        exact: bool = False,
-    ) -> None:
-        if min_score is not None and mode == "lexical":
+    searcher: Searcher
+    encoder: TextEncoder
+    terms: TermEncoder
+    _: KW_ONLY
+    mode: Mode = "hybrid"
+    where: Condition | None = None
+    min_score: float | None = None
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        if self.min_score is not None and self.mode == "lexical":
             raise BadInputError(
                 "min_score is a cosine, which lexical search does not have",
                 way_out="Leave it out, or set retrieval.mode to hybrid or dense.",
             )
-        self._searcher = searcher
-        self._encoder = encoder
-        self._terms = terms
-        self._mode = mode
-        self._where = where
-        self._min_score = min_score
-        self._exact = exact
 
     async def search(self, query: str, top_k: int) -> Retrieval:
         """At most `top_k` candidates, best first. The outcome is `partial` if a leg cannot run."""
@@ -58,7 +52,7 @@ class HybridRetriever:
         dense, reasons, usage = self._dense_leg(query)
         lexical, more = self._lexical_leg(query)
         legs, reasons = [*dense, *lexical], [*reasons, *more]
-        hits = self._searcher.search(legs, top_k, self._where) if legs else []
+        hits = self.searcher.search(legs, top_k, self.where) if legs else []
         found = {leg.name: found for leg, found in zip(legs, hits, strict=True)}
         candidates, notes = self._fused(found, top_k)
         return Retrieval(
@@ -74,34 +68,34 @@ class HybridRetriever:
 
     def _fused(self, found: Mapping[str, Sequence[Hit]], top_k: int) -> tuple[list[Candidate], list[Reason]]:
         """The Top-K, and notes on what the floor did to it."""
-        if self._min_score is None or not found:
+        if self.min_score is None or not found:
             return fuse(found, limit=top_k), []
         if DENSE not in found:
             return fuse(found, limit=top_k), [Reason("retrieval.floor-without-cosine")]
         everything = fuse(found, limit=sum(map(len, found.values())))
-        kept, notes = above_floor(everything, found[DENSE], self._min_score)
+        kept, notes = above_floor(everything, found[DENSE], self.min_score)
         best = enumerate(kept[:top_k], start=1)
         return [one.ranked("retrieval", rank) for rank, one in best], notes
 
     def _dense_leg(self, query: str) -> tuple[list[Leg], list[Reason], Usage]:
         """The leg if it can run, complaints, and what it cost."""
-        if self._mode == "lexical":
+        if self.mode == "lexical":
             return [], [], Usage()
-        if not self._encoder.reads(query):
+        if not self.encoder.reads(query):
             return [], [UNREADABLE_QUESTION], Usage()
         try:
-            encoding = self._encoder.encode_query(query)
+            encoding = self.encoder.encode_query(query)
         except ModelError as error:  # an endpoint may be down while the words can still be looked up
-            if self._mode == "dense":
+            if self.mode == "dense":
                 raise
             return [], [Reason("retrieval.no-dense-search", error=str(error))], Usage()
         complaints = [Reason("retrieval.question-cut")] if encoding.truncated else []
-        return [Leg(DENSE, encoding.dense, self._exact)], complaints, encoding.usage
+        return [Leg(DENSE, encoding.dense, self.exact)], complaints, encoding.usage
 
     def _lexical_leg(self, query: str) -> tuple[list[Leg], list[Reason]]:
-        if self._mode == "dense":
+        if self.mode == "dense":
             return [], []
-        terms = self._terms.encode_query(query)
+        terms = self.terms.encode_query(query)
         if not terms.indices:
             return [], [Reason("retrieval.no-searchable-word")]
         return [Leg(LEXICAL, terms)], []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from storage.errors import WinnowError
@@ -15,8 +15,7 @@ OPENAI = "https://api.openai.com/v1"
 _LONGEST = 300
 
 # What happened and what to do, by the exception's class name; a class without an entry goes by its bases, a
-# status without a class of its own by `HTTP` and its number. `{section}` is the settings' section of the
-# endpoint, `{api}` the name of its API.
+# status without a class of its own by `HTTP` and its number. The placeholders are fields of OpenAIEndpoint.
 REASONS: dict[str, tuple[str, str]] = {
     "OpenAIError": ("the client failed", "Look at the message; `winnow doctor` asks the endpoint."),
     "APIError": ("the endpoint reported an error", "Try again, or look at the endpoint's own log."),
@@ -37,7 +36,7 @@ REASONS: dict[str, tuple[str, str]] = {
     ),
     "BadRequestError": (
         "the endpoint did not accept the request",
-        "Look at the message; check {section}.model. If it is too long, send fewer passages.",
+        "Look at the message; check {request}. If it is too long, send fewer passages.",
     ),
     "AuthenticationError": (
         "the endpoint did not accept the API key",
@@ -116,13 +115,18 @@ def key_headers(client: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class OpenAIEndpoint:
-    """A model at an endpoint, as error messages name it. Failures are raised as `error`."""
+    """A model at an endpoint, as error messages name it. Failures are raised as `error`.
+
+    `section` is the endpoint's section of the settings, `request` the settings that decide a request, `api`
+    the name of the API.
+    """
 
     model: str
     base_url: str
-    section: str
-    api: str
     error: type[WinnowError]
+    section: str
+    request: str
+    api: str
 
     @contextmanager
     def translating(self) -> Iterator[None]:
@@ -155,7 +159,7 @@ class OpenAIEndpoint:
         return self._error(next(name for name in names if name in REASONS), error)
 
     def _error(self, name: str, error: Exception | None = None) -> WinnowError:
-        reason, way_out = (text.format(section=self.section, api=self.api) for text in REASONS[name])
+        reason, way_out = (text.format_map(asdict(self)) for text in REASONS[name])
         status = getattr(error, "status_code", None)
         code = f" (HTTP {status})" if status else ""
         said = error and words(error)

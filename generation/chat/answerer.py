@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 
 from generation.abstention import abstained, abstention
 from generation.base import STAGE, closing
@@ -22,32 +23,25 @@ _ABSTAINED = re.compile(rf"[\s*_`\"'#]*{_WORD}\b[*_`\"'.:：。]*")
 _DECORATION = 8
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChatAnswerer:
     """A Generator over a chat model; it can stream. The n-th candidate is passage `[n]`.
 
     `max_tokens` bounds the reply, a reasoning model's thinking included.
     """
 
-    def __init__(
-        self,
-        chat: ChatModel,
-        *,
-        prompter: Prompter | None = None,
-        max_tokens: int = MAX_TOKENS,
-        keep_exchanges: bool = False,
-    ) -> None:
-        self._chat = chat
-        self._prompter = prompter or Prompter(Templates.load())
-        self._max_tokens = max_tokens
-        self._keep_exchanges = keep_exchanges
+    chat: ChatModel = field(kw_only=False)
+    prompter: Prompter = field(default_factory=lambda: Prompter(Templates.load()))
+    max_tokens: int = MAX_TOKENS
+    keep_exchanges: bool = False
 
     @property
     def name(self) -> str:
-        return self._chat.model
+        return self.chat.model
 
     @property
     def fingerprint(self) -> str:
-        return self._prompter.fingerprint
+        return self.prompter.fingerprint
 
     async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
         """An answer with checked citations: `partial` if it cites nothing, or a passage that was not given.
@@ -56,8 +50,8 @@ class ChatAnswerer:
         """
         if not candidates:
             return abstained(question, candidates, self.name)
-        prompt = self._prompter.prompt(question, candidates)
-        completion = await self._chat.complete(prompt.messages, max_tokens=self._max_tokens)
+        prompt = self.prompter.prompt(question, candidates)
+        completion = await self.chat.complete(prompt.messages, max_tokens=self.max_tokens)
         return self._read(question, candidates, prompt, completion)
 
     async def stream(self, question: str, candidates: Sequence[Candidate]) -> AsyncIterator[str | Generation]:
@@ -70,10 +64,10 @@ class ChatAnswerer:
             yield generation.text
             yield generation
             return
-        prompt = self._prompter.prompt(question, candidates)
+        prompt = self.prompter.prompt(question, candidates)
         held: str | None = ""  # until it is clear whether the reply begins with the word
         shown = False
-        async with closing(self._chat.stream(prompt.messages, max_tokens=self._max_tokens)) as items:
+        async with closing(self.chat.stream(prompt.messages, max_tokens=self.max_tokens)) as items:
             async for item in items:
                 if isinstance(item, Completion):
                     generation = self._read(question, candidates, prompt, item)
@@ -100,7 +94,7 @@ class ChatAnswerer:
                 way_out="A reasoning model may need a higher limit of tokens for its reply.",
             )
         if completion.finish_reason == "length":
-            outcome = flagged(outcome, Reason("generation.answer-cut-off", tokens=self._max_tokens))
+            outcome = flagged(outcome, Reason("generation.answer-cut-off", tokens=self.max_tokens))
         resolved = resolve(text, prompt.shown, prompt.given)
         return Generation(
             text=text or abstention(question, passages=len(candidates)),
@@ -113,7 +107,7 @@ class ChatAnswerer:
 
     def _outcome(self, prompt: Prompt, completion: Completion) -> Outcome:
         exchanges: tuple[Exchange, ...] = ()
-        if self._keep_exchanges:
+        if self.keep_exchanges:
             sent = tuple((message.role, message.content) for message in prompt.messages)
             reply = completion.text or completion.refusal
             exchanges = (Exchange(completion.model, sent, reply, completion.usage, completion.ms),)

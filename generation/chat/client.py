@@ -199,4 +199,4 @@ class OpenAIChat:
 
 
 def _endpoint(model: str, base_url: str) -> OpenAIEndpoint:
-    return OpenAIEndpoint(model, base_url, "llm", "chat completions", ChatError)
+    return OpenAIEndpoint(model, base_url, ChatError, "llm", "llm.model", "chat completions")

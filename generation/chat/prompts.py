@@ -20,10 +20,10 @@ Order = Literal["best-first", "both-ends"]
 
 # Room for five long passages; well within the context of any chat model in use.
 PROMPT_TOKENS = 6000
-# What servers add around each message
+# Tokens that servers add around each message.
 _PER_MESSAGE = 8
 _TITLE = 200
-# <|im_start|> and its like: some servers read them as the turns of a conversation, wherever they stand
+# <|im_start|> and the like, which some servers read as the turns of a conversation anywhere in a text.
 _CONTROL_TOKEN = re.compile(
     r"<\|(?=[^|\n]{1,40}\|>)|<(?=/?(?:s|bos|eos|(?:start|end)_of_turn)>)|\[(?=/?INST\])"
 )
@@ -71,8 +71,8 @@ class Prompter:
     def prompt(self, question: str, candidates: Sequence[Candidate]) -> Prompt:
         """The prompt for a question. Passages that do not fit are left out, the worst first.
 
-        No passage is left out for the neighbours of another: these go first. Where not even the best passage
-        fits, it is cut. Raises BadInputError where there is no room for it.
+        Neighbours are left out before any passage is. If not even the best passage
+        fits, it is cut. Raises BadInputError if there is no room for it.
         """
         fence = _fence(question, candidates)
         room = self.tokens - self._size(self._messages(question, "", fence))
@@ -101,7 +101,7 @@ class Prompter:
     def _with_neighbours(
         self, candidates: Sequence[Candidate], fence: str, room: int
     ) -> tuple[Candidate, ...]:
-        """The candidates, from the best on with neighbours where there is room."""
+        """The candidates, the best of them with neighbours as far as there is room."""
         if not any(one.parts for one in candidates):
             return tuple(candidates)
         shown = [one.core for one in candidates]
@@ -152,7 +152,7 @@ class Prompter:
         return fitting
 
     def _cut(self, passage: str, room: int) -> str:
-        """As much of a passage as fits, its label and both fences included; found by halving."""
+        """As much of a passage as fits with its label and both fences, found by bisection."""
         label, fence, rest = passage.split("\n", 2)
         text = rest.removesuffix(fence)
 
@@ -178,7 +178,7 @@ def _ordered(numbers: Sequence[int], order: Order) -> list[int]:
 
 
 def _fence(question: str, candidates: Sequence[Candidate]) -> str:
-    """A line that no passage can hold: it depends on all of them, so that nobody can write it beforehand.
+    """A line that no passage can contain: it is a hash of all of them, which no author can know.
 
     It is the same for the same question and passages, so that a prompt can be replayed.
     """

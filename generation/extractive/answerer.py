@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from anyio import to_thread
 
@@ -61,6 +61,7 @@ class _ScoredSentence:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
 class ExtractiveAnswerer:
     """A Generator that quotes up to three sentences, about 700 characters, each with its marker `[n]`.
 
@@ -74,18 +75,10 @@ class ExtractiveAnswerer:
     name = NAME
     fingerprint = f"{NAME}/3"
 
-    def __init__(
-        self,
-        encoder: TextEncoder,
-        vectors: TokenScorer,
-        terms: TermEncoder,
-        *,
-        floor: float | None = SIMILARITY_FLOOR,
-    ) -> None:
-        self._encoder = encoder
-        self._vectors = vectors
-        self._terms = terms
-        self._floor = floor
+    encoder: TextEncoder
+    vectors: TokenScorer
+    terms: TermEncoder
+    floor: float | None = field(default=SIMILARITY_FLOOR, kw_only=True)
 
     async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
         """An answer in the passages' own words; `answered` is False if no sentence is related enough."""
@@ -111,8 +104,8 @@ class ExtractiveAnswerer:
         found = _sentences(candidates)
         if not found:
             return [], None
-        asked = self._terms.terms(question)
-        terms = [self._terms.terms(sentence.text) for sentence in found]
+        asked = self.terms.terms(question)
+        terms = [self.terms.terms(sentence.text) for sentence in found]
         neural, complaint = self._neural(question, candidates, found)
         if not self._related(question, candidates, found, terms, neural):
             return [], complaint
@@ -127,7 +120,7 @@ class ExtractiveAnswerer:
                 _blend(by_words, lowest if by_vectors is None else by_vectors, one.passage, len(candidates)),
             )
             for one, words, by_words, by_vectors in zip(found, terms, lexical, neural, strict=True)
-            if by_words > 0 or (by_vectors or 0) >= (SIMILARITY_FLOOR if self._floor is None else self._floor)
+            if by_words > 0 or (by_vectors or 0) >= (SIMILARITY_FLOOR if self.floor is None else self.floor)
         ], complaint
 
     def _related(
@@ -139,29 +132,29 @@ class ExtractiveAnswerer:
         neural: Sequence[float | None],
     ) -> bool:
         """True if the passages are about the subject of the question at all."""
-        if self._floor is None:
+        if self.floor is None:
             return True
         similarity = max((score for score in neural if score is not None), default=None)
         if similarity is None and language_of(question) == "zh":
-            share = subject_share(question, [candidate.text for candidate in candidates], self._terms)
+            share = subject_share(question, [candidate.text for candidate in candidates], self.terms)
             if share is not None:
                 return share >= SUBJECT_FLOOR
         passages: dict[int, frozenset[int]] = {}
         for sentence, words in zip(found, terms, strict=True):
             passages[sentence.passage] = passages.get(sentence.passage, frozenset()) | words
-        shared = max(lexical_scores(self._terms.terms(question), list(passages.values())))
+        shared = max(lexical_scores(self.terms.terms(question), list(passages.values())))
         if similarity is None:
             return shared >= WORDS_FLOOR
-        return similarity >= self._floor or shared >= MANY_WORDS
+        return similarity >= self.floor or shared >= MANY_WORDS
 
     def _neural(
         self, question: str, candidates: Sequence[Candidate], found: Sequence[Sentence]
     ) -> tuple[list[float | None], Reason | None]:
         """Scores by token vectors, and the reason why some are missing."""
-        if not self._encoder.reads(question):
+        if not self.encoder.reads(question):
             return [None] * len(found), UNREADABLE_QUESTION
         try:
-            scores = neural_scores(question, candidates, found, self._encoder, self._vectors)
+            scores = neural_scores(question, candidates, found, self.encoder, self.vectors)
         except ModelError as error:  # an endpoint may be down: words can still be compared
             return [None] * len(found), Reason("generation.judged-by-words", error=str(error))
         missing = scores.count(None)

@@ -8,12 +8,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Event, Thread
-from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, cast
 
 from ingest.batches import Embedder
 from ingest.engines.tasks import Done, Encodes, Parses, Refused, Reply, Setup, Task
@@ -37,7 +36,7 @@ class LocalEngine:
         self._workers = workers
 
     def parses(self, setup: Setup) -> AbstractContextManager[Parses]:
-        return ParserPool(setup, self._workers)
+        return closing(ParserPool(setup, self._workers))
 
 
 class ParserPool:
@@ -69,7 +68,7 @@ class ParserPool:
             self._start()
 
     def next_reply(self) -> tuple[Task, Reply]:
-        """The next reply of any task; after Done or Refused the task is over. Raises what a worker raised."""
+        """The next reply of any task; Done or Refused is a task's last. Raises what a worker raised."""
         answer = self._replies.get()
         if isinstance(answer, BaseException):
             raise answer
@@ -78,29 +77,21 @@ class ParserPool:
         return answer
 
     def close(self) -> None:
-        """End the processes; what they were doing is lost."""
+        """End the processes; work in progress is lost."""
         self._closing.set()
-        # Any thread may take any of them, so all are there before one thread is waited for.
+        # Any thread may take any of these, so all are queued before the first thread is waited for.
         for _ in self._threads:
             self._tasks.put(None)
         for thread, worker in zip(self._threads, self._workers, strict=True):
             while thread.is_alive():
-                worker.kill()  # again and again: its process may only just be starting
+                worker.kill()  # repeatedly, as its process may just be starting
                 self._discard()
                 thread.join(0.01)
 
     def _discard(self) -> None:
-        with suppress(Empty):  # a thread that waits for room goes on, and sees that the pool closes
+        with suppress(Empty):  # a thread that waits for room continues, and sees that the pool closes
             while True:
                 self._replies.get_nowait()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _start(self) -> None:
         worker = _Worker(self._setup)
@@ -144,7 +135,7 @@ class _Worker:
             yield Refused(self._cause_of_death(Path(task.path).name, _ended(process)))
 
     def kill(self) -> None:
-        """From any thread: whoever waits for the process sees its end."""
+        """Kill the process, from any thread; a thread that waits for it sees its end."""
         if self._process is not None:
             self._process.kill()
 
@@ -179,11 +170,11 @@ class _Worker:
 
 
 def _ended(process: subprocess.Popen[bytes]) -> int:
-    """The exit code of a process that is over, or is now; its pipes are closed."""
+    """End a process if it has not ended, close its pipes and return its exit code."""
     with suppress(subprocess.TimeoutExpired):
         process.wait(0.5)  # a crash has its own exit code, and is about to have it
     process.kill()
-    with suppress(BrokenPipeError), process:  # what was not sent cannot be any more
+    with suppress(BrokenPipeError), process:  # the rest of a message can no longer be sent
         pass
     return process.wait()
 

@@ -15,13 +15,13 @@ MIB = 1 << 20
 _BY_LINE = " by line: "
 _NAME = r'("(?:[^"\\]|\\.)*"|[^",]+)'
 _COLUMNS = re.compile(rf"{_BY_LINE}{_NAME}, {_NAME}, {_NAME}, (\(.*\)); ")
-# Before there were quotes: of names with commas the first one was meant most often.
+# As written before names were quoted; of a name with commas only the first part is read.
 _UNQUOTED = re.compile(rf"{_BY_LINE}(.+), (.+), (.+), (\(.*\)); ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much of a hostile file is read before it is refused: bytes, and seconds of wall clock.
+    """Limits for hostile files, which are refused beyond them: in bytes and seconds of wall clock.
 
     `seconds` is for a whole file, or for one batch of a file of records. `unpacked_bytes` is the most that a
     compressed file may unpack to, `unpacked_ratio` the same as a multiple of its size beyond 16 MiB.
@@ -52,7 +52,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """Which fields of a table or of JSON lines hold what, where each line is a document of its own."""
+    """The fields of a table or of JSON lines, if each line is to be a document."""
 
     text: str
     id: str | None = None
@@ -60,12 +60,12 @@ class Columns:
     metadata: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """What a parser's name says of them; `read` gives them back."""
+        """The columns as part of a parser's name, which `read` reads back."""
         return f"{_BY_LINE}{_quoted(self.text)}, {_quoted(self.id)}, {_quoted(self.title)}, {self.metadata}"
 
     @classmethod
     def read(cls, parser: str) -> Self | None:
-        """The columns in a parser's name; None where it has none."""
+        """The columns in a parser's name; None if it has none."""
         found = _COLUMNS.search(parser) or _UNQUOTED.search(parser)
         if found is None:
             return None
@@ -79,7 +79,7 @@ class Columns:
 
 
 def _quoted(name: str | None) -> str:
-    """A name in JSON's quotes where it would otherwise be read as something else."""
+    """A name, in JSON's quotes if it would otherwise be ambiguous."""
     if name is None:
         return "None"
     odd = not name or name == "None" or "," in name or '"' in name or not name.isprintable()
@@ -96,8 +96,8 @@ def _unquoted(text: str) -> str | None:
 class Loaded:
     """The text of a file and its landmarks; offsets count characters of `text`.
 
-    `rows` says where a run of table rows starts: from that offset on, each line is the row that follows,
-    beginning with the number given (rows count from 1 as spreadsheets do, the header included).
+    `rows` are the starts of runs of table rows: from that offset on, each line is one row, the first of them
+    with the given number (rows count from 1, the header included, as in spreadsheets).
     """
 
     text: str

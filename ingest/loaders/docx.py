@@ -19,7 +19,7 @@ _HEADING = re.compile(r"^(?:heading|标题|標題)\s*([1-9])$", re.IGNORECASE)
 _LIST = re.compile(r"^list|列表|^目录", re.IGNORECASE)
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _BLOCKS = (qn("w:p"), qn("w:tbl"))
-# Wrappers whose content stands in the body: content controls, insertions, custom XML.
+# Wrappers whose content belongs to the body: content controls, insertions, custom XML.
 _WRAPPERS = (qn("w:sdt"), qn("w:sdtContent"), qn("w:ins"), qn("w:customXml"), qn("w:smartTag"))
 
 
@@ -52,7 +52,7 @@ def load(source: Source) -> Loaded:
 
 
 def _blocks(document: Any) -> Iterator[Paragraph | Table]:
-    """Paragraphs and tables of the body in order, those inside content controls too."""
+    """Paragraphs and tables of the body in order, including those in content controls."""
     stack = list(reversed(document.element.body))
     while stack:
         element = stack.pop()
@@ -65,7 +65,7 @@ def _blocks(document: Any) -> Iterator[Paragraph | Table]:
 
 
 def _text(paragraph: Paragraph) -> str:
-    """All runs, also those in links, insertions and text boxes; deleted text is none."""
+    """The text of all runs, including those in links, insertions and text boxes, without deleted text."""
     pieces = paragraph._p.iter(qn("w:t"), qn("w:tab"), qn("w:br"), qn("w:cr"))
     return "".join(
         (piece.text or "") if piece.tag == qn("w:t") else " " for piece in pieces if not _is_fallback(piece)
@@ -73,7 +73,7 @@ def _text(paragraph: Paragraph) -> str:
 
 
 def _is_fallback(element: Any) -> bool:
-    """A text box is written twice, the second time for old programs."""
+    """True within the second copy of a text box, which is there for old programs."""
     return any(ancestor.tag == _FALLBACK for ancestor in element.iterancestors())
 
 

@@ -1,4 +1,4 @@
-"""JSON and JSON lines: every value with the path that leads to it, one record a line."""
+"""JSON and JSON lines: every value with its path, one record a line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from storage.records import PageStart
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
-# Warnings name lines; more than this many only count.
+# The most lines that warnings name; further ones are only counted.
 _NAMED_LINES = 20
 
 
@@ -35,7 +35,7 @@ def load(source: Source) -> Loaded:
 
 
 def load_lines(source: Source) -> Loaded:
-    """One line a record; lines that are no JSON are left out and named by a warning."""
+    """One line a record; lines that are not JSON are left out and named by a warning."""
     decoded = decode(source.data)
     lines, bad = [], []
     for number, line in enumerate(decoded.text.split("\n"), 1):

@@ -48,7 +48,7 @@ def _is_bomb(member: zipfile.ZipInfo, source: Source) -> bool:
 
 
 def _without(source: Source, bombs: list[zipfile.ZipInfo]) -> io.BytesIO:
-    """The archive without parts that hold no text and would only fill the memory."""
+    """The archive without the given parts, which hold no text and would fill the memory."""
     dropped = {member.filename for member in bombs}
     lighter = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(source.data)) as old, zipfile.ZipFile(lighter, "w") as new:
@@ -60,7 +60,7 @@ def _without(source: Source, bombs: list[zipfile.ZipInfo]) -> io.BytesIO:
 
 
 def properties(core: Any) -> tuple[str, dict[str, Scalar]]:
-    """Title, and author and date, from core properties."""
+    """The title, and a dict of author and date, from core properties."""
     metadata: dict[str, Scalar] = {}
     if author := one_line(core.author or ""):
         metadata["author"] = author

@@ -1,4 +1,4 @@
-"""PPTX through python-pptx: a slide is a page, its title a heading; text boxes, tables and notes in order."""
+"""PPTX through python-pptx: a slide is a page, its title a heading; then text boxes, tables and notes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def load(source: Source) -> Loaded:
 
 
 def _add_slide(builder: TextBuilder, slide: Any) -> int:
-    """Add a slide's text; gives back the number of its pictures."""
+    """Add a slide's text; return the number of its pictures."""
     title = slide.shapes.title
     if title is not None:
         builder.heading(title.text_frame.text, 1)
@@ -67,7 +67,7 @@ def _add_slide(builder: TextBuilder, slide: Any) -> int:
 
 
 def _shapes(slide: Any) -> Iterator[Any]:
-    """Shapes from top to bottom and left to right, those in groups too."""
+    """Shapes from top to bottom and left to right, including those in groups."""
     stack, flat = list(slide.shapes), []
     while stack:
         shape = stack.pop()

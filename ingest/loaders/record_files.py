@@ -116,7 +116,7 @@ def _unpacked(file: io.BufferedReader, path: str) -> IO[bytes]:
 
 
 class _Lines:
-    """Lines of a stream, ended by `\\n` alone (values may hold U+2028), each of bounded length."""
+    """Lines of a stream, split only at `\\n` (values may hold U+2028), each of bounded length."""
 
     def __init__(self, stream: IO[bytes], line_bytes: int) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Suffix → format, and the checks that hold for every format."""
+"""Finds the format of a file by its suffix, loads it, and checks it as every format requires."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _suffixes(path: str) -> tuple[str, bool]:
 
 
 def format_of(path: str) -> Format | None:
-    """The format that the suffix of a path names (`.gz` only around a format of text), else None."""
+    """The format that the suffix of a path names (with `.gz` only a textual one), otherwise None."""
     suffix, packed = _suffixes(path)
     found = FORMATS.get(suffix)
     return None if found is None or (packed and found.name not in _TEXTUAL) else found

@@ -1,4 +1,4 @@
-"""CSV and TSV: one line a row, `column: value; ...`, so that each row can be read by itself."""
+"""CSV and TSV: one line a row, `column: value; ...`, so that each row is readable by itself."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def _rows(source: Source, text: str, delimiter: str) -> Iterable[list[str]]:
 
 
 def lines(rows: Sequence[Sequence[str]]) -> list[str]:
-    """One line a row under the names of the first row. A lone row, or a lone column, stands as it is.
+    """One line a row under the names of the first row; a single row or column stays as it is.
 
-    Blank rows give blank lines, so that lines and rows keep counting alike.
+    Blank rows give blank lines, so that lines and rows stay in step.
     """
     if len(rows) < 2:
         return ["; ".join(one_line(cell) for cell in row if cell.strip()) for row in rows]
@@ -73,7 +73,7 @@ def lines(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def readable(names: Sequence[str], row: Sequence[str]) -> str:
-    """`column: value; ...`; empty cells are left out, a cell beyond the last name stands alone."""
+    """`column: value; ...` without empty cells; a cell beyond the last name has no name."""
     parts = []
     for name, cell in itertools.zip_longest(names, row, fillvalue=""):
         value = one_line(cell)

@@ -1,4 +1,4 @@
-"""XLSX through calamine, the Rust reader: a sheet is a heading, a row a line that can be read by itself."""
+"""XLSX through calamine, the Rust reader: a sheet becomes a heading, a row a line readable by itself."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from storage.reasons import Reason
 from storage.records import PageStart
 
 Cell = int | float | str | bool | datetime.date | datetime.time | datetime.timedelta
-# Above the table proper there may be a title and notes: the names of the columns stand within these rows.
+# The header is within this many rows; a title and notes may precede it.
 _HEAD_WITHIN = 10
 
 
 def load(source: Source) -> Loaded:
-    """Visible sheets in order; `rows` says which row of the sheet each line is.
+    """Visible sheets in order; `rows` gives the row of the sheet for each line.
 
     Raises DocumentRefusedError: damaged, encrypted, unsupported, too-large.
     """
@@ -77,7 +77,7 @@ def _add_rows(builder: TextBuilder, rows: list[PageStart], lines: list[str], num
 
 
 def _head(cells: Sequence[Sequence[str]]) -> int:
-    """The row that names the columns: the first of the first rows that is as full as any of them."""
+    """The index of the header: the first of the top rows with the most cells filled."""
     fullness = [sum(bool(cell) for cell in row) for row in cells[:_HEAD_WITHIN]]
     return fullness.index(max(fullness))
 

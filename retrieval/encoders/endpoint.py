@@ -220,7 +220,8 @@ def estimating_tokenizer() -> Tokenizer:
 
 
 def _endpoint(model: str, base_url: str) -> OpenAIEndpoint:
-    return OpenAIEndpoint(model, base_url, "encoder", "embeddings", ModelError)
+    request = "encoder.model and encoder.dim"
+    return OpenAIEndpoint(model, base_url, ModelError, "encoder", request, "embeddings")
 
 
 def _sendable(text: str) -> str:

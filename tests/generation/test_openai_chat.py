@@ -19,7 +19,7 @@ from storage.openai_client import REASONS, OpenAIEndpoint
 from tests.support.endpoint import Endpoint, Request, Response, completion, events, said, status
 
 QUESTION = [Message("system", "Be brief."), Message("user", "重排序是什么？")]
-HOST = OpenAIEndpoint("m", "http://host/v1", "llm", "chat completions", ChatError)
+HOST = OpenAIEndpoint("m", "http://host/v1", ChatError, "llm", "llm.model", "chat completions")
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
 
@@ -232,7 +232,7 @@ def test_every_exception_of_the_package_is_mapped(kind: type[Exception]) -> None
     reason, way_out = REASONS[kind.__name__]
     assert str(translated).startswith(f"m at http://host/v1: {reason.format(api=HOST.api)}")
     assert str(translated).endswith(": in its own words")
-    assert translated.way_out == way_out.format(section="llm", api="chat completions")
+    assert translated.way_out == way_out.format(section="llm", request="llm.model", api="chat completions")
 
 
 def test_the_status_is_in_the_message() -> None:

@@ -165,7 +165,7 @@ def test_tokens_are_counted_by_the_models_own_tokenizer(encoder: Encoder, tmp_pa
 def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
     """The path is in the message."""
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(SettingsError, match=r"tokenizer\.json is no tokenizer"):
+    with pytest.raises(SettingsError, match=r"tokenizer\.json is not a tokenizer"):
         TokenizerTokens.load(tmp_path / "tokenizer.json")
 
 

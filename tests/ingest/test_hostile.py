@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -100,7 +101,7 @@ def test_strange_files_are_read_or_refused_with_a_reason(here: World, name: str,
 def test_a_pool_gives_every_task_an_end(workers: int) -> None:
     """However a parser fails, each task ends with Done or Refused; the pool is idle, and closes."""
     setup = Setup(tokenizer_json=words_tokenizer(), max_tokens=64)
-    with ParserPool(setup, workers) as pool:
+    with closing(ParserPool(setup, workers)) as pool:
         for i in range(5):
             pool.submit(Task(f"/nowhere/{i}.md", f"/nowhere/{i}.md"))
         replies = [pool.next_reply() for _ in range(5)]
