@@ -74,7 +74,9 @@ class IngestOptions(CollectionOptions):
 
         if self.text_column is not None:
             metadata = tuple(self.metadata_columns or ())
-            return Columns(text=self.text_column, id=self.id_column, title=self.title_column, metadata=metadata)
+            return Columns(
+                text=self.text_column, id=self.id_column, title=self.title_column, metadata=metadata
+            )
         if self.id_column or self.title_column or self.metadata_columns:
             raise BadInputError(
                 "the columns of id, title and metadata need the column of the text",
