@@ -33,7 +33,7 @@ class IngestOptions(CollectionOptions):
         bool | None,
         Option(
             "--token-vectors/--no-token-vectors",
-            help="Store token vectors in a new collection, so that late interaction takes milliseconds (yes).",
+            help="Store token vectors in a new collection: late interaction then takes milliseconds (yes).",
         ),
     ] = None
     prune: Annotated[bool, Option("--prune", help="Remove documents below PATH whose files are gone.")] = (
@@ -74,7 +74,9 @@ class IngestOptions(CollectionOptions):
 
         if self.text_column is not None:
             metadata = tuple(self.metadata_columns or ())
-            return Columns(self.text_column, id=self.id_column, title=self.title_column, metadata=metadata)
+            return Columns(
+                text=self.text_column, id=self.id_column, title=self.title_column, metadata=metadata
+            )
         if self.id_column or self.title_column or self.metadata_columns:
             raise BadInputError(
                 "the columns of id, title and metadata need the column of the text",

@@ -53,7 +53,7 @@ async def ingest(request: Request, response: Response, served: State) -> Any:
     return job.to_json()
 
 
-async def submitted(request: Request, served: Served) -> jobs.Job:
+async def submitted(request: Request, served: Served) -> jobs.UploadJob:
     """The job of a form with files. Raises BadInputError, BusyError, StoreError."""
     served.jobs.check_room()  # before anything is read
     async with request.form(max_files=MOST_FILES, max_fields=4, max_part_size=1_024) as form:
@@ -64,7 +64,7 @@ async def submitted(request: Request, served: Served) -> jobs.Job:
             raise BadInputError("there is no file", way_out="Send a multipart form with parts called 'file'.")
         uploads = [Upload(part.filename or "", part.file) for part in files]
         paths = await in_thread(lambda: served.area.keep(collection, uploads))
-    return served.jobs.submit(collection, paths)
+    return served.jobs.submit(jobs.UploadJob(collection=collection, paths=tuple(paths)))
 
 
 @router.get("/v1/ingest", response_model=IngestJobs)

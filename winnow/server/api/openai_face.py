@@ -19,8 +19,8 @@ from storage.errors import BadInputError, NotFoundError, WinnowError
 from winnow.app.asked import Asked
 from winnow.server.api import chat_shapes, inventory
 from winnow.server.api.asking import to_json
-from winnow.server.api.chat_shapes import Reply
-from winnow.server.api.schemas_faces import ChatCompletion, ChatMessage, ChatRequest, Model, Models
+from winnow.server.api.chat_shapes import ReplyFrame
+from winnow.server.api.schemas_faces import ChatCompletion, ChatMessage, ChatRequest, ModelJson, Models
 from winnow.server.documented import ASKING, READING, streaming
 from winnow.server.served import Served, State, in_thread
 
@@ -36,7 +36,7 @@ async def models(served: State) -> Any:
     return {"object": "list", "data": [_model(name) for name in await in_thread(lambda: _names(served))]}
 
 
-@router.get("/v1/models/{model:path}", response_model=Model, responses=READING)
+@router.get("/v1/models/{model:path}", response_model=ModelJson, responses=READING)
 async def model(model: str, served: State) -> Any:
     """One model, where its collection is there and its spec may be named."""
     collection, spec = named(model)
@@ -53,7 +53,7 @@ async def complete(wanted: ChatRequest, request: Request, served: State) -> Any:
     the log, its warnings, and whether there was an answer.
     """
     asked = _asked(wanted, served)
-    reply = Reply(wanted.model, str(request.base_url))
+    reply = ReplyFrame(wanted.model, str(request.base_url))
     if wanted.stream:
         usage = wanted.stream_options is not None and wanted.stream_options.include_usage
         return await served.stream(
@@ -111,7 +111,7 @@ def _pairs(messages: Sequence[ChatMessage]) -> list[tuple[str, str]]:
 
 
 async def _chunks(
-    items: AsyncGenerator[str | records.Answer], reply: Reply, served: Served, *, usage: bool
+    items: AsyncGenerator[str | records.Answer], reply: ReplyFrame, served: Served, *, usage: bool
 ) -> AsyncGenerator[str]:
     created = int(time.time())
     yield _data(chat_shapes.chunk(reply, created, {"role": "assistant", "content": ""}))

@@ -1,4 +1,4 @@
-"""Readiness: models loaded and the store reachable, so that a question is answered at once."""
+"""Readiness: load models and open the store before the first question."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from winnow.pipeline import RAGPipeline
 
 
-class Warmth:
-    """Loads what the first question would otherwise wait for, once; remembers what kept it from that."""
+class WarmUp:
+    """Loads once what the first question would wait for, and remembers why that failed."""
 
     def __init__(self, pipeline: RAGPipeline) -> None:
         self._pipeline = pipeline
@@ -21,8 +21,8 @@ class Warmth:
         self._warm = False
         self._failure: WinnowError | None = None
 
-    def warm(self) -> None:
-        """Blocking. What fails is `check`'s to say."""
+    def run(self) -> None:
+        """Load the models; `check` reports a failure. Blocking."""
         try:
             self._pipeline.warm()
         except WinnowError as error:
@@ -31,10 +31,10 @@ class Warmth:
             self._failure, self._warm = None, True
 
     def check(self) -> int:
-        """How many collections there are. Raises NotReadyError, or what the store raises."""
+        """Return the number of collections. Raises NotReadyError, or the store's error."""
         if not self._warm:
             if self._failure is not None:
-                self.warm()  # what was missing may have come
+                self.run()  # what was missing may be there by now
             if self._failure is not None:
                 raise NotReadyError(str(self._failure), way_out=self._failure.way_out) from self._failure
         if not self._warm:

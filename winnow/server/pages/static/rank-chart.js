@@ -3,17 +3,17 @@ const ways = (chart) =>
   [...chart.querySelectorAll(".way")].sort((one, other) => one.dataset.number - other.dataset.number);
 
 function show(way) {
-  const chart = way.closest("[data-bump]");
+  const chart = way.closest("[data-rank-chart]");
   for (const other of chart.querySelectorAll(".way.shown")) other.classList.remove("shown");
   way.classList.add("shown");
   chart.classList.add("pointed");
-  for (const passage of chart.querySelectorAll(".bump-panel article")) {
+  for (const passage of chart.querySelectorAll(".rank-chart-panel article")) {
     passage.hidden = passage.id !== way.dataset.shows;
   }
 }
 
 function at(event) {
-  return event.target instanceof Element ? event.target.closest("[data-bump] .way") : null;
+  return event.target instanceof Element ? event.target.closest("[data-rank-chart] .way") : null;
 }
 
 for (const name of ["pointerover", "focusin"]) {
@@ -28,14 +28,14 @@ document.addEventListener("click", (event) => {
   if (!way) return;
   event.preventDefault();
   show(way);
-  way.closest("[data-bump]").querySelector(".bump-panel").scrollIntoView({ block: "nearest" });
+  way.closest("[data-rank-chart]").querySelector(".rank-chart-panel").scrollIntoView({ block: "nearest" });
 });
 
 const STEPS = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 };
 document.addEventListener("keydown", (event) => {
   const way = at(event);
   if (!way || event.ctrlKey || event.metaKey || event.altKey) return;
-  const all = ways(way.closest("[data-bump]"));
+  const all = ways(way.closest("[data-rank-chart]"));
   const places = { Home: 0, End: all.length - 1 };
   const to = event.key in STEPS ? all.indexOf(way) + STEPS[event.key] : places[event.key];
   if (to === undefined) return;
