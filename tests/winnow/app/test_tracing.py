@@ -214,9 +214,7 @@ def test_a_full_span_forgets_the_last_passages_first() -> None:
 
         async def search() -> None:
             with traced.question("search", QUESTION, stages) as question:
-                question.done(
-                    await asking.search(Asked(QUESTION, 200, 5), question.stages)
-                )
+                question.done(await asking.search(Asked(QUESTION, 200, 5), question.stages))
 
         anyio.run(search)
         found = attributes(by_name(exporter)["rerank reversed"])
