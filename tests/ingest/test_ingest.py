@@ -18,7 +18,7 @@ from ingest.loaders.base import Limits
 from ingest.options import IngestOptions
 from ingest.report import IngestReport, Progress
 from ingest.run import Ingestor
-from storage.disk_space import Room
+from storage.disk_space import DiskSpace
 from storage.errors import NotFoundError, StoreError
 from storage.qdrant.contract import Writer, document_id
 from storage.records import Chunk, Usage
@@ -426,14 +426,14 @@ def test_a_full_disk_stops_the_run_and_the_next_one_finishes_it(here: World, wri
 def test_a_run_stops_in_good_order_before_the_disk_is_full(here: World) -> None:
     """The error says how much is free and where; with room again, the next run finishes the work."""
     here.write("guide.md", GUIDE)
-    here.store.room = Room(here.docs, reserve=1 << 60)
+    here.store.disk = DiskSpace(here.docs, reserve=1 << 60)
     with pytest.raises(StoreError, match=r"nearly full: .* MB are free for") as raised:
         here.ingest()
     assert "run it again" in raised.value.way_out
     assert here.stored() == set()
-    here.store.room = Room(here.docs, reserve=1)
+    here.store.disk = DiskSpace(here.docs, reserve=1)
     assert here.ingest().totals["ingested"] == 1
     assert here.stored() == here.expected() != set()
-    here.store.room = Room(here.docs, reserve=1 << 60)
+    here.store.disk = DiskSpace(here.docs, reserve=1 << 60)
     here.ingestor().remove(document_id((here.docs / "guide.md").as_posix()))
     assert here.stored() == set(), "what is deleted makes room"

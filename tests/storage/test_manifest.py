@@ -57,25 +57,16 @@ def test_a_document_comes_back_equal(manifest: Manifest) -> None:
     assert manifest.get("nothing") is None
 
 
-def test_reasons_keep_their_codes(manifest: Manifest, database: Database) -> None:
-    """Refusals and warnings come back as data; sentences of older rows and codes of newer ones still read."""
-    why = Reason("ingest.bad-json", error="Expecting value")
-    refused = replace(REFUSED, reason=Reason("ingest.damaged", file="x.json", why=why))
-    warned = replace(INGESTED, warnings=(Reason("ingest.hidden-sheets", n=2), "一页没有文字"))
-    manifest.put_many([refused, warned])
-    kept = manifest.get("d2")
-    assert kept == refused
-    assert (kept.reason.code, kept.reason.values["why"].values) == (
-        "ingest.damaged",
-        {"error": "Expecting value"},
-    )
-    assert [warning.code for warning in manifest.get("d1").warnings] == ["ingest.hidden-sheets", "text"]
-    assert manifest.counts().warned == 1
-    with database.writing() as connection:
-        renamed = "UPDATE documents SET reason = replace(reason, 'ingest.damaged', 'ingest.of-tomorrow')"
-        connection.execute(text(renamed))
-        connection.commit()
-    assert manifest.get("d2").reason == refused.reason
+def test_reasons_come_back_with_their_codes_and_values(manifest: Manifest) -> None:
+    """The refusal and the warnings of a document read in any language."""
+    reason = Reason("storage.of-stage", stage="pdf", reason=Reason("storage.unreadable-question"))
+    manifest.put(replace(REFUSED, reason=reason, warnings=("plain", reason)))
+    row = manifest.get(REFUSED.id)
+    assert row is not None
+    for found in (row.reason, row.warnings[1]):
+        assert found == reason
+        assert Reason.of(found).to_json() == reason.to_json()
+    assert Reason.of(row.warnings[0]).code == "text"
 
 
 def test_rows_are_all_documents_of_this_collection_alone(database: Database, manifest: Manifest) -> None:
