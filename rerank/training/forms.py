@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from rerank.llm.replies import json_values
-from rerank.llm.templates import Prompts, fenced, language_of
+from rerank.llm.templates import RerankPrompts, fenced, language_of
 from rerank.training.records import TOP_GRADE, TrainingRecord, read_records
 from storage.chat import Completion, Message
 
@@ -115,8 +115,8 @@ class Templates:
     """
 
     def __init__(self, folder: Path | None = None, examples: Sequence[TrainingRecord] = ()) -> None:
-        self._prompts = {form.name: Prompts(folder, home=_HOME, needed=form.needed) for form in FORMS}
-        self._again = Prompts(folder)
+        self._prompts = {form.name: RerankPrompts(folder, home=_HOME, needed=form.needed) for form in FORMS}
+        self._again = RerankPrompts(folder)
         self._examples = {language: _shown(examples, language) for language in ("en", "zh")}
         fields = dict.fromkeys(("question", "passages", "count", "examples"), "")
         for form in FORMS:

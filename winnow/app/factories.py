@@ -108,7 +108,7 @@ def prompter(settings: Settings) -> Prompter:
 
 
 def tracing(settings: Settings) -> Tracing:
-    """What makes spans of questions; nothing, unless `[tracing]` asks for it."""
-    from winnow.app.tracing.spans import Spans, Untraced
+    """The spans of `[tracing]`; off by default. Raises MissingDependencyError."""
+    from winnow.app.tracing.spans import Tracing
 
-    return Spans.load(settings.tracing) if settings.tracing.enabled else Untraced()
+    return Tracing.load(settings.tracing)

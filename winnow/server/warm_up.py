@@ -17,13 +17,13 @@ class WarmUp:
 
     def __init__(self, pipeline: RAGPipeline) -> None:
         self._pipeline = pipeline
+        pipeline.wiring.wrap_encoder(shared)
         self._warm = False
         self._failure: WinnowError | None = None
 
     def run(self) -> None:
         """Load the models; `check` reports a failure. Blocking."""
         try:
-            self._pipeline.wiring.encoder.through(shared)
             self._pipeline.warm()
         except WinnowError as error:
             self._failure = error

@@ -213,7 +213,7 @@ def _is(candidate: Candidate, passage: LabelledPassage) -> bool:
 
 def _logged(plan: MiningPlan, wiring: Wiring) -> Pools:
     """Answers whose passages people graded; of two grades for one passage the newest answer's holds."""
-    from winnow.app.replay import EncodedPassages
+    from winnow.app.logged import EncodedPassages
 
     where = AnswerFilter(feedback="judged", collection=plan.collection, replays=False)
     log = wiring.answers

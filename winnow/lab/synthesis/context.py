@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from rerank.chain import Chain
 from rerank.llm.budget import Meter
-from rerank.llm.calls import Caller
-from rerank.llm.tally import Tally
+from rerank.llm.calls import CallCounts, Caller
 from rerank.spec import Spec
 from rerank.training.forms import Templates
 from rerank.training.journal import Journal
@@ -51,11 +50,13 @@ class Bench:
             raise BadInputError("this needs a collection to search", way_out="Name it: --collection NAME.")
         return self.retriever
 
-    def caller(self, tally: Tally, meter: Meter) -> Caller:
+    def caller(self, tally: CallCounts, meter: Meter) -> Caller:
         """One run's calls."""
-        return Caller(self.chat, self.parts, tally, replies=self.journal, meter=meter)
+        return Caller(
+            self.chat, self.parts, tally, recall=self.journal.recalled, keep=self.journal.keep, meter=meter
+        )
 
-    def check(self, plan: SynthesisPlan, scribe: Scribe, tally: Tally) -> Check:
+    def check(self, plan: SynthesisPlan, scribe: Scribe, tally: CallCounts) -> Check:
         """The check that a plan asks for. Raises SpecError, or what loading a reranker raises."""
         if plan.checks.by == "llm":
             return ModelCheck(scribe)

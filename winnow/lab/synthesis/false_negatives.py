@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from rerank.base import Reranker
-from rerank.llm.calls import Lost
-from rerank.llm.tally import Tally
+from rerank.llm.calls import CallCounts, Lost
 from rerank.llm.templates import language_of
 from rerank.training.forms import GRADES
 from rerank.training.scribe import Scribe
@@ -81,7 +80,7 @@ class ScoreCheck:
 
     calls = 0
 
-    def __init__(self, reranker: Reranker, margin: float, tally: Tally) -> None:
+    def __init__(self, reranker: Reranker, margin: float, tally: CallCounts) -> None:
         self._reranker = reranker
         self._margin = margin
         self._tally = tally

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 
 from rerank.llm.budget import CURRENT_METER, Meter
-from rerank.llm.calls import Caller
-from rerank.llm.tally import Tally
+from rerank.llm.calls import CallCounts, Caller
 from rerank.training.duplicates import Duplicates, folded
 from rerank.training.records import RecordWriter
 from rerank.training.scribe import Scribe
@@ -82,7 +81,7 @@ class _Run:
     plan: SynthesisPlan
     bench: Bench
     writer: RecordWriter
-    tally: Tally = field(default_factory=Tally)
+    tally: CallCounts = field(default_factory=CallCounts)
     made: Made = field(default_factory=Made)
     known: Duplicates = field(default_factory=Duplicates)
 
@@ -159,7 +158,7 @@ async def _in_order(
 
 
 async def _estimated(plan: SynthesisPlan, parts: Bench, units: Sequence[Any], progress: Progress) -> Estimate:
-    tally = Tally()
+    tally = CallCounts()
     method, recipe = _recipe(plan, parts, parts.caller(tally, Meter(plan.budget)), tally)
     most, paid = Usage(), 0
     for done, unit in enumerate(units, start=1):
@@ -185,7 +184,7 @@ def _method(plan: SynthesisPlan) -> str:
     return {QueryPlan: "queries", PassagePlan: "passages", LabelPlan: "labels"}[type(plan)]
 
 
-def _recipe(plan: SynthesisPlan, parts: Bench, caller: Caller, tally: Tally) -> tuple[str, Recipe[Any]]:
+def _recipe(plan: SynthesisPlan, parts: Bench, caller: Caller, tally: CallCounts) -> tuple[str, Recipe[Any]]:
     scribe = Scribe(caller, parts.templates)
     tools = Tools(parts, scribe, parts.check(plan, scribe, tally))
     recipe: Recipe[Any]

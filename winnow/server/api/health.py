@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 from prometheus_client import generate_latest
 
-from winnow.server.api.schemas_answers import Health, Readiness
+from winnow.server.api.schemas import Health, Readiness
 from winnow.server.documented import GUARDED, problems
 from winnow.server.served import State, in_thread
 from winnow.version import __version__

@@ -10,7 +10,7 @@ from starlette.datastructures import UploadFile
 from storage.errors import BadInputError
 from storage.qdrant.contract import checked_name
 from winnow.server import jobs
-from winnow.server.api.schemas_answers import Job, JobList
+from winnow.server.api.schemas import IngestJob, IngestJobs
 from winnow.server.documented import READING
 from winnow.server.served import Served, State, in_thread
 from winnow.server.uploads import Upload
@@ -41,7 +41,7 @@ _FORM = {
 }
 
 
-@router.post("/v1/ingest", response_model=Job, status_code=202, openapi_extra=_FORM)
+@router.post("/v1/ingest", response_model=IngestJob, status_code=202, openapi_extra=_FORM)
 async def ingest(request: Request, response: Response, served: State) -> Any:
     """Upload files (`file`, several times) into a collection, which is made if it is not there.
 
@@ -67,13 +67,13 @@ async def submitted(request: Request, served: Served) -> jobs.UploadJob:
     return served.jobs.submit(jobs.UploadJob(collection=collection, paths=tuple(paths)))
 
 
-@router.get("/v1/ingest", response_model=JobList)
+@router.get("/v1/ingest", response_model=IngestJobs)
 async def all_jobs(served: State) -> Any:
     """The ingest jobs since the server began, newest first."""
     return {"jobs": [job.to_json() for job in served.jobs.all()]}
 
 
-@router.get("/v1/ingest/{job_id}", response_model=Job)
+@router.get("/v1/ingest/{job_id}", response_model=IngestJob)
 async def job(job_id: Annotated[str, Path(max_length=64)], served: State) -> Any:
     """One job: how far it is, or its report."""
     return served.jobs.get(job_id).to_json()

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from rerank.registry import STRATEGIES
 from storage.errors import BadInputError, NotFoundError, WinnowError
 from winnow.server.api.answers import Id, replayed
-from winnow.server.api.schemas_answers import FeedbackRequest, ReplayRequest
+from winnow.server.api.schemas import FeedbackRequest, ReplayRequest
 from winnow.server.pages.forms import checked, texts
 from winnow.server.pages.rendering import render
 from winnow.server.pages.views import side_by_side

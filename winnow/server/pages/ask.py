@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from storage.errors import WinnowError
 from storage.records import Answer
-from winnow.server.api.asking import ask_choices, failed, to_json
+from winnow.server.api.asking import asked_by, failed, to_json
 from winnow.server.pages.rendering import clean, fragment, render
 from winnow.server.pages.views.answer import AnswerView
 from winnow.server.pages.views.question import choices, request_of
@@ -71,17 +71,15 @@ async def ask(request: Request, served: State) -> Response:
     """
     async with request.form(max_files=0, max_fields=_MAX_FIELDS) as form:
         wanted = request_of(form)
-    pipeline, chosen = served.pipeline, ask_choices(wanted, served)
-    limits = wanted.top_k_retrieve, wanted.top_k_rerank
+    pipeline, question = served.pipeline, asked_by(wanted, served)
     if "text/event-stream" in request.headers.get("accept", ""):
-        items = pipeline.astream(wanted.question, *limits, **chosen)
         return await served.stream(
             request,
-            items,
+            pipeline.astream(question),
             lambda joined: _events(joined, served, request),
             lambda error: failed(error, served),
         )
-    answer = await served.work(request, lambda: pipeline.aask(wanted.question, *limits, **chosen))
+    answer = await served.work(request, lambda: pipeline.aask(question))
     served.metrics.answered(answer)
 
     def made() -> Response:

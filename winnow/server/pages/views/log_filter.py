@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from inspect import signature
 from urllib.parse import urlencode
 
-from pydantic import ValidationError, validate_call
+from pydantic import ValidationError
 
 from storage.errors import BadInputError
 from storage.log.records import EVERY, AnswerFilter
-from winnow.server.api.answers import meant
+from winnow.server.api.schemas import AnswerQuery
 
-FIELDS: Sequence[str] = tuple(signature(meant).parameters)
 # The API's limits and types hold for the form, too.
-_checked = validate_call(meant)
+FIELDS: Sequence[str] = tuple(AnswerQuery.model_fields)
 _MOMENTS = ("since", "until")
 
 
@@ -33,7 +31,8 @@ class LogFilter:
         """Read a query string or a form; empty fields are ignored."""
         typed = {name: query[name].strip() for name in FIELDS if query.get(name, "").strip()}
         try:
-            where = _checked(**{name: _moment(name, value) for name, value in typed.items()})  # type: ignore[arg-type]
+            given = {name: _moment(name, value) for name, value in typed.items()}
+            where = AnswerQuery.model_validate(given).where()
         except ValidationError as error:
             return cls(typed, wrong=str(error.errors()[0]["loc"][0]))
         except BadInputError:  # a date beyond the calendar
