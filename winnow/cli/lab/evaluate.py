@@ -44,7 +44,7 @@ class EvaluateOptions:
         list[str] | None,
         Option("--rerank", "-r", help="A rerank spec, or `none` (the default). Repeatable.", metavar="SPEC"),
     ] = None
-    sample: Annotated[int | None, Option(help="Ask only so many questions.", min=1)] = None
+    sample: Annotated[int | None, Option(help="The number of questions to draw.", min=1)] = None
     seed: Annotated[int, Option(help="Draws the sample and the bootstrap.", min=0)] = 0
     top_k_retrieve: TopKRetrieve = None
     answers: Annotated[
@@ -54,9 +54,7 @@ class EvaluateOptions:
         None
     )
     report: Annotated[Path | None, Option(help="Write an HTML report to this file.")] = None
-    fresh: Annotated[
-        bool, Option("--fresh", help="Measure again what was measured before (embeddings stay).")
-    ] = False
+    fresh: Annotated[bool, Option("--fresh", help="Ignore cached results (embeddings stay).")] = False
     data_dir: DataDir = None
     as_json: AsJson = False
 
@@ -83,7 +81,7 @@ def evaluate(options: EvaluateOptions) -> None:
         if options.as_json:
             print_json(found.to_json())
             return
-        from winnow.cli.lab.evaluation_rendering import evaluation
+        from winnow.cli.lab.rendering import evaluation
 
         out().print(evaluation(found))
         for remark in found.notes:
@@ -124,4 +122,4 @@ def _check_answerer(options: EvaluateOptions) -> None:
     from storage.errors import BadInputError
 
     if options.answerer is not None and not options.answers:
-        raise BadInputError("--answerer says who answers, and nothing is answered", way_out="Add --answers.")
+        raise BadInputError("--answerer has no effect without --answers", way_out="Add --answers.")

@@ -29,14 +29,14 @@ class MineOptions:
     log: Annotated[bool, Option("--log", help="From logged answers whose passages people graded.")] = False
     collection: Collection = None
     split: Annotated[str | None, Option(help="Read queries.SPLIT.jsonl and qrels.SPLIT.tsv.")] = None
-    negatives: Annotated[int, Option("--negatives", "-n", help="Negatives a question.", min=0)] = 5
-    range_min: Annotated[int, Option(help="Leave out so many of the best.", min=0)] = 0
-    range_max: Annotated[int, Option(help="Look no further than this.", min=1)] = 50
+    negatives: Annotated[int, Option("--negatives", "-n", help="Negatives per question.", min=0)] = 5
+    range_min: Annotated[int, Option(help="The number of best candidates to leave out.", min=0)] = 0
+    range_max: Annotated[int, Option(help="The last candidate to consider.", min=1)] = 50
     relative_margin: Annotated[
         float | None, Option(help="A negative scores this share below the positive.", min=0, max=1)
     ] = 0.05
-    no_margin: Annotated[bool, Option("--no-margin", help="Whatever the positive scores.")] = False
-    max_score: Annotated[float | None, Option(help="A negative scores this at most.")] = None
+    no_margin: Annotated[bool, Option("--no-margin", help="Ignore the positive's score.")] = False
+    max_score: Annotated[float | None, Option(help="The highest score of a negative.")] = None
     rerank: Annotated[
         str | None,
         Option(
@@ -46,7 +46,7 @@ class MineOptions:
             metavar="SPEC",
         ),
     ] = None
-    sample: Annotated[int | None, Option(help="Only so many questions.", min=1)] = None
+    sample: Annotated[int | None, Option(help="The number of questions to draw.", min=1)] = None
     seed: Annotated[int, Option(help="Draws the sample.", min=0)] = 0
     data_dir: DataDir = None
     as_json: AsJson = False
@@ -54,11 +54,11 @@ class MineOptions:
 
 @from_options
 def mine(options: MineOptions) -> None:
-    """Hard negatives: passages that retrieval ranks high and that do not answer."""
+    """Find hard negatives: passages that retrieval ranks high and that do not answer."""
     with reported(options.as_json):
         from winnow.app.wiring import Wiring
         from winnow.cli.bars import progress_bars
-        from winnow.cli.lab import training_rendering
+        from winnow.cli.lab import rendering
         from winnow.lab.synthesis.plans import MiningPlan
         from winnow.lab.training import mine as mined
 
@@ -71,7 +71,7 @@ def mine(options: MineOptions) -> None:
         if options.as_json:
             print_json(report.to_json())
             return
-        out().print(training_rendering.mining(report))
+        out().print(rendering.mining(report))
         for remark in report.notes:
             note(remark)
         note(shortened(str(report.out)))
