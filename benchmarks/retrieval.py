@@ -143,14 +143,14 @@ def local(data: Data, folder: Path) -> Report:
 
     from qdrant_client import QdrantClient
 
-    from storage.qdrant.server.errors import Link
+    from storage.qdrant.server.errors import ServerLink
     from storage.qdrant.server.stores import ServerStores
 
     warnings.simplefilter("ignore")
     before = resident()
 
     def opened() -> ServerStores:
-        return ServerStores(QdrantClient(path=str(folder / "local")), Link("local", 0, attempts=1))
+        return ServerStores(QdrantClient(path=str(folder / "local")), ServerLink("local", 0, attempts=1))
 
     stores = opened()
     report = stored(stores.create("bench", FINGERPRINT), data)

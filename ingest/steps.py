@@ -1,4 +1,4 @@
-"""The steps of a run: decide on each file, let the workers parse, take what comes back."""
+"""The steps of a run: decide on each file, have it parsed, hand what comes back to the assembly."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 
 from ingest.assembly import Assembly, OpenFile
 from ingest.discover import Discovery, FoundFile, owners
-from ingest.engines.local import Parses
-from ingest.engines.tasks import Done, Parsed, Task
-from ingest.plan import Decision, Planner, Verdict
+from ingest.engines.tasks import Done, Parsed, Parses, Task
+from ingest.plan import Decision, FileState, Planner
 from ingest.report import DocumentResult, IngestReport, Progress
 from storage.manifest.manifest import DocumentRow, Manifest
+from storage.reasons import Reason
 
-_TOLD_EVERY_S = 0.1
+_REPORT_EVERY_S = 0.1
 
 OnProgress = Callable[[Progress], None]
 
 
-class Run:
-    """One run over what was found."""
+class IngestRun:
+    """One run over the files that were found."""
 
     def __init__(
         self,
@@ -44,15 +44,15 @@ class Run:
         self._done = 0
         self._bytes_done = 0
         self._bytes_total = sum(file.size for file in found.files)
-        self._told = 0.0
+        self._reported_at = 0.0
 
     def through(self, *, prune: bool) -> None:
-        """All files, then what had to wait for them."""
+        """Ingest all files, then those that had to wait for others of the same content."""
         self._drive(self._planner.decisions(self._found.files))
         if prune:
             self._prune()
         self._settle()
-        self._bereaved()
+        self._adopt_duplicates()
         self._settle()
 
     def report(self, seconds: float) -> IngestReport:
@@ -77,9 +77,9 @@ class Run:
 
     def _start(self, decision: Decision) -> None:
         file, result = decision.file, decision.result
-        if decision.verdict is Verdict.WAIT:
+        if decision.state is FileState.WAIT:
             self._waiting.append(decision)
-        elif decision.verdict is Verdict.PARSE:
+        elif decision.state is FileState.PARSE:
             self._open[file.source] = OpenFile(decision)
             self._parses.submit(Task(str(file.path.absolute()), file.source))
         elif result is not None:
@@ -94,7 +94,7 @@ class Run:
         file = self._open[task.source]
         if isinstance(reply, Parsed):
             self._assembly.add(file, reply)
-            self._tell(task.source)
+            self._report_progress(task.source)
             return
         if isinstance(reply, Done):
             self._assembly.finish(file, reply)
@@ -121,11 +121,13 @@ class Run:
             self._assembly.remove(row)
             is_record = any(owner in sources for owner in islice(owners(row.source), 1, None))
             if row.status in ("ingested", "duplicate") and not is_record:
-                self._assembly.results.append(DocumentResult(row.source, "removed", "its file is gone"))
+                self._assembly.results.append(
+                    DocumentResult(row.source, "removed", Reason("ingest.file-gone"))
+                )
         self._assembly.settle()
 
-    def _bereaved(self) -> None:
-        """Duplicates elsewhere whose original changed or left: one of them takes its place."""
+    def _adopt_duplicates(self) -> None:
+        """Let duplicates elsewhere take the place of originals that changed or left."""
         if not self._assembly.gone:
             return
         looked_at = {file.source for file in self._found.files}
@@ -145,15 +147,15 @@ class Run:
     def _count(self, file: FoundFile) -> None:
         self._done += 1
         self._bytes_done += file.size
-        self._tell(file.source)
+        self._report_progress(file.source)
 
-    def _tell(self, path: str) -> None:
+    def _report_progress(self, path: str) -> None:
         if self._progress is None:
             return
         seconds, total, files = time.monotonic() - self._started, self._bytes_total, len(self._found.files)
-        if seconds - self._told < _TOLD_EVERY_S and self._done < files:
+        if seconds - self._reported_at < _REPORT_EVERY_S and self._done < files:
             return
-        self._told = seconds
+        self._reported_at = seconds
         passages = self._assembly.embedded + self._assembly.illegible
         self._progress(
             Progress(

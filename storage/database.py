@@ -23,7 +23,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from storage.database_errors import is_busy, translated
 from storage.errors import LogError
 from storage.migrations.upgrade import needs_upgrade, upgrade
-from storage.tables import Base
+from storage.tables import TableBase
 
 # How long a writer waits for another process before it gives up, in seconds.
 PATIENCE_S = 10.0
@@ -198,7 +198,7 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def insert_new(connection: Connection, table: type[Base]) -> Insert:
+def insert_new(connection: Connection, table: type[TableBase]) -> Insert:
     """An insert that passes over rows whose key is there already."""
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()

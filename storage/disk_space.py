@@ -17,7 +17,7 @@ RESERVE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class DiskSpace:
     """The disk under a shard's `folder`, of which `reserve` bytes are to stay free."""
 
     folder: Path
@@ -25,14 +25,14 @@ class Room:
 
     def check(self) -> None:
         """Raises StoreError where less is free."""
-        if not self.has():
+        if not self.has_room():
             raise StoreError(
                 f"the disk is nearly full: {self._free() >> 20} MB are free for {self.folder}, and "
                 f"{self.reserve >> 20} MB are kept free",
                 way_out="Make room and run it again: it goes on where it stopped.",
             )
 
-    def has(self, more: int = 0) -> bool:
+    def has_room(self, more: int = 0) -> bool:
         """Whether so many bytes may be written."""
         return self._free() >= self.reserve + more
 

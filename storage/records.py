@@ -342,6 +342,9 @@ class Answer:
     follow_up: FollowUp | None = None
     neighbours: tuple[Chunk, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "warnings", tuple(map(Reason.of, self.warnings)))
+
     @property
     def understood(self) -> str:
         """The question that was searched and answered: as typed, or rewritten with the earlier turns."""

@@ -6,7 +6,7 @@ from sqlalchemy import Text
 from sqlalchemy.orm import DeclarativeBase
 
 
-class Base(DeclarativeBase):
+class TableBase(DeclarativeBase):
     type_annotation_map = {str: Text()}  # noqa: RUF012 - SQLAlchemy reads it from the class
 
 

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
 from storage.errors import SettingsError
 from storage.log.answer_log import AnswerLog
-from storage.log.records import EVERY, AnswerFilter
+from storage.log.export import Shape
+from storage.log.records import EVERY, AnswerFilter, AnswerSummary, ExportFormat, Feedback
+from storage.records import Answer
 from winnow.app import portal
 from winnow.app.replay import Replay, replay
-from winnow.lab.comparing import Progress, SpecRow
 
 if TYPE_CHECKING:
     from winnow.app.wiring import Wiring
-    from winnow.lab.comparing import Progress, SpecRow
+    from winnow.lab.comparing import SpecRow
+    from winnow.lab.progress import Progress
 
 MOST = 100
+
+
+def as_json(answer: Answer, feedback: Feedback, summary: AnswerSummary) -> dict[str, Any]:
+    """A logged answer in an export."""
+    from winnow.app.wire.log import LoggedAnswerJson
+
+    return LoggedAnswerJson.of_entry(answer, feedback, summary).to_json()
 
 
 class Log(AnswerLog):
@@ -104,6 +114,12 @@ class Log(AnswerLog):
         from winnow.lab.comparing import compare_logged
 
         return compare_logged(self, self._wiring, specs, where, last=last, progress=progress)
+
+    def export(
+        self, form: ExportFormat, target: Path, where: AnswerFilter = EVERY, *, shape: Shape = as_json
+    ) -> int:
+        """See `AnswerLog.export`; answers have the same JSON as everywhere (docs/answer.schema.json)."""
+        return super().export(form, target, where, shape=shape)
 
     def regress(self, where: AnswerFilter = EVERY, *, progress: Progress | None = None) -> SpecRow:
         """All judged answers under the settings' own chain. Raises BadInputError where none is judged."""

@@ -157,13 +157,8 @@ class _Watch(TrainerCallback):
             keep_best(self._model, self._folder, best.step)
         control.should_save = True
         since = [row for row in rows if best is not None and row.step > best.step]
-        if len(since) >= self._chosen.patience:
-            self._stop(
-                control,
-                f"{len(since)} measurements in a row were no better than that at step {best.step}"
-                if best
-                else "",
-            )
+        if best is not None and len(since) >= self._chosen.patience:
+            self._stop(control, f"{len(since)} measurements in a row were no better than at step {best.step}")
 
     def _stop(self, control: TrainerControl, reason: str) -> None:
         control.should_training_stop = True

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from rerank.llm.calls import Caller, Reading, Request
 from rerank.llm.replies import json_values
-from rerank.llm.templates import Prompts, clipped, fenced, language_of
+from rerank.llm.templates import RerankPrompts, clipped, fenced, language_of
 from rerank.training.records import TOP_GRADE, TrainingRecord, read_records
 from storage.chat import Completion, Message
 
@@ -120,8 +120,8 @@ class SynthesisTemplates:
     """
 
     def __init__(self, folder: Path | None = None, examples: Sequence[TrainingRecord] = ()) -> None:
-        self._prompts = {form.name: Prompts(folder, home=_HOME, needed=form.needed) for form in FORMS}
-        self._again = Prompts(folder)
+        self._prompts = {form.name: RerankPrompts(folder, home=_HOME, needed=form.needed) for form in FORMS}
+        self._again = RerankPrompts(folder)
         self._examples = {language: _few_shots(examples, language) for language in ("en", "zh")}
         fields = dict.fromkeys(("question", "passages", "count", "examples"), "")
         for form in FORMS:

@@ -20,7 +20,7 @@ from storage.records import Usage
 
 
 class Journal:
-    """Replies by request (see `rerank.llm.calls.Replies`), and creation times. A context manager.
+    """Replies by request (see `rerank.llm.calls.Caller`), and creation times. A context manager.
 
     `model` is part of the key: another model's reply is another reply.
     """
@@ -54,11 +54,11 @@ class Journal:
                 self._path.unlink()
 
     def recalled(self, request: Request) -> Completion | None:
-        """See `rerank.llm.calls.Replies`."""
+        """The reply that is paid for already, if there is one."""
         return self._known.get(self._key(request))
 
     def keep(self, request: Request, completion: Completion) -> None:
-        """See `rerank.llm.calls.Replies`."""
+        """Append a reply."""
         key = self._key(request)
         self._known[key] = completion
         entry = {

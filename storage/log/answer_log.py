@@ -128,11 +128,12 @@ class AnswerLog:
         target: Path,
         where: AnswerFilter = EVERY,
         *,
-        shape: log_export.Shape = log_export.plain,
+        shape: log_export.Shape,
     ) -> int:
         """Write answers to a file (`jsonl`, `csv`) or a folder (`beir`: questions with judged passages).
 
-        `shape` makes an answer a JSON object. How many answers or questions were written is given back.
+        `shape` makes a JSON object of an answer, its feedback and its summary, for `jsonl`. How many answers
+        or questions were written is given back.
         Raises BadInputError where `target` cannot be written.
         """
         if form == "beir":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -136,18 +137,6 @@ def _matching(connection: Connection, words: str) -> Select[int] | None:
 
 
 def _summary(row: Any) -> AnswerSummary:
-    return AnswerSummary(
-        id=row.id,
-        created_at=datetime.fromisoformat(row.created_at),
-        question=row.question,
-        collection=row.collection,
-        rerank=row.rerank,
-        answerer=row.answerer,
-        status=row.status,
-        ms=row.ms,
-        answered=row.answered,
-        cost=row.cost,
-        feedback=row.feedback,
-        judged=row.judged,
-        replay_of=row.original,
-    )
+    plain = {field.name: getattr(row, field.name) for field in fields(AnswerSummary)}
+    plain |= {"created_at": datetime.fromisoformat(row.created_at), "replay_of": row.original}
+    return AnswerSummary(**plain)

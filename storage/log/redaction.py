@@ -1,4 +1,4 @@
-"""Taking private text out of the log: what matches a pattern is replaced wherever people's words are kept."""
+"""Takes private text out of the log: replaces what matches a pattern wherever people's words are kept."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from storage.errors import SettingsError
 from storage.log.rows import Row, to_json
@@ -19,26 +20,37 @@ from storage.log.tables import (
     PromptRow,
     StageRow,
 )
-from storage.tables import Base
+from storage.reasons import LANGUAGES, Reason
+from storage.tables import TableBase
 
 MARK = "[redacted]"
 
-# Columns of plain text, and columns of JSON, that may hold people's words. Ids, hashes and names do not.
-COLUMNS: Mapping[type[Base], tuple[tuple[str, ...], tuple[str, ...]]] = {
-    AnswerRow: (("question", "text"), ("warnings",)),
-    PromptRow: (("text",), ()),
-    FollowUpRow: (("question", "prompt"), ()),
-    StageRow: (("reason",), ()),
-    CallRow: (("reply", "error"), ("messages",)),
-    CitationRow: (("source", "title", "quote"), ("headings",)),
-    PassageRow: (("source", "title", "text"), ("headings", "metadata")),
-    FeedbackRow: (("note",), ()),
+
+@dataclass(frozen=True, slots=True)
+class PrivateColumns:
+    """The columns of a table that may hold people's words: plain text, JSON, and JSON of reasons."""
+
+    texts: tuple[str, ...]
+    documents: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+# Ids, hashes and names hold nobody's words.
+COLUMNS: Mapping[type[TableBase], PrivateColumns] = {
+    AnswerRow: PrivateColumns(("question", "text"), ("warnings",), ("warnings_data",)),
+    PromptRow: PrivateColumns(("text",)),
+    FollowUpRow: PrivateColumns(("question", "prompt")),
+    StageRow: PrivateColumns(("reason",), (), ("reason_data",)),
+    CallRow: PrivateColumns(("reply", "error"), ("messages",)),
+    CitationRow: PrivateColumns(("source", "title", "quote"), ("headings",)),
+    PassageRow: PrivateColumns(("source", "title", "text"), ("headings", "metadata")),
+    FeedbackRow: PrivateColumns(("note",)),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Redactor:
-    """Regular expressions (Python's), and what they do to a row."""
+    """Regular expressions (Python's) that redact rows."""
 
     patterns: tuple[re.Pattern[str], ...] = ()
 
@@ -47,14 +59,46 @@ class Redactor:
         """Raises SettingsError where a pattern is not valid or matches everything."""
         return cls(tuple(map(_compiled, patterns)))
 
-    def row(self, table: type[Base], row: Row) -> Row:
+    def row(self, table: type[TableBase], row: Row) -> Row:
         """The row with every match replaced; the same row where there is none."""
         if not self.patterns or table not in COLUMNS:
             return row
-        texts, documents = COLUMNS[table]
-        changed = {name: self._text(row[name]) for name in texts}
-        changed |= {name: to_json(self._value(json.loads(row[name]))) for name in documents}
+        columns = COLUMNS[table]
+        changed: Row = {name: self._text(row[name]) for name in columns.texts}
+        changed |= {name: to_json(self._value(json.loads(row[name]))) for name in columns.documents}
+        changed |= {name: self._reasons(row[name]) for name in columns.reasons}
         return {**row, **changed}
+
+    def _reasons(self, data: str | None) -> str | None:
+        """Redact the JSON of one reason or of a list; None where the sentence alone may stay."""
+        if data is None:
+            return None
+        value = json.loads(data)
+        kept = list(map(self._reason, value)) if isinstance(value, list) else self._reason(value)
+        return None if kept is None else to_json(kept)
+
+    def _reason(self, data: Mapping[str, Any] | None) -> object:
+        """Redact the texts among a reason's values; None where a match remains.
+
+        A match may span words of the catalogue and a value, or lie in a number.
+        """
+        if data is None:
+            return None
+        redacted = self._reason_value(data)
+        reason = Reason.from_json(redacted)
+        shown = [to_json(redacted["values"]), *(reason.render(language) for language in LANGUAGES)]
+        return None if any(pattern.search(text) for text in shown for pattern in self.patterns) else redacted
+
+    def _reason_value(self, value: Any) -> Any:
+        match value:
+            case {"code": code, "values": dict(values)}:  # a reason, perhaps within another
+                return {
+                    "code": code,
+                    "values": {name: self._reason_value(item) for name, item in values.items()},
+                }
+            case list():
+                return [self._reason_value(item) for item in value]
+        return self._value(value)
 
     def _text(self, text: str) -> str:
         for pattern in self.patterns:

@@ -16,7 +16,7 @@ _BATCH = 1000
 MAX_ROWS = 1_000_000
 
 
-class ScoreCache:
+class SqlScoreCache:
     """At most `max_rows` scores; the oldest go first. Every method raises LogError where the database fails.
 
     Keys are hashes that the caller makes, of a passage or of whatever else a verdict is about: a pair has a

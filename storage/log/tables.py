@@ -6,16 +6,42 @@ timings, headings) is JSON in one column; times are ISO 8601 in UTC, so that tex
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.tables import KEY_ONLY, Base
+from storage.tables import KEY_ONLY, TableBase
+
+Key = Annotated[int, mapped_column(primary_key=True, autoincrement=False)]
+AnswerKey = Annotated[
+    int,
+    mapped_column(ForeignKey("answers.number", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+]
 
 
-class AnswerRow(Base):
+def _belongs_to(table: str, position: str) -> ForeignKeyConstraint:
+    """Return the link to an answer's row of another table, with which this row goes."""
+    theirs = [f"{table}.answer_number", f"{table}.position"]
+    return ForeignKeyConstraint(["answer_number", position], theirs, ondelete="CASCADE")
+
+
+class _UsageColumns:
+    """The fields of `storage.records.Usage`."""
+
+    calls: Mapped[int]
+    prompt_tokens: Mapped[int]
+    completion_tokens: Mapped[int]
+    cost: Mapped[float | None]
+    retries: Mapped[int]
+    cached: Mapped[int]
+
+
+class AnswerRow(_UsageColumns, TableBase):
     """One answer. `number` is for joins, `id` is the answer's own; `status` is its worst stage's.
 
     `feedback` is the latest verdict, `judged` counts judged passages, `replay_of` is the original's number.
+    `warnings_data` is JSON: for each of `warnings` its code and values, null for plain text.
     """
 
     __tablename__ = "answers"
@@ -38,10 +64,6 @@ class AnswerRow(Base):
     status: Mapped[str]
     answered: Mapped[bool]
     ms: Mapped[float]
-    calls: Mapped[int]
-    prompt_tokens: Mapped[int]
-    completion_tokens: Mapped[int]
-    cost: Mapped[float | None]
     top_k_retrieve: Mapped[int]
     top_k_rerank: Mapped[int]
     question: Mapped[str]
@@ -49,14 +71,13 @@ class AnswerRow(Base):
     timings_ms: Mapped[str]
     warnings: Mapped[str]
     fingerprints: Mapped[str]
-    retries: Mapped[int]
-    cached: Mapped[int]
     feedback: Mapped[str | None]
     judged: Mapped[int] = mapped_column(server_default="0")
     replay_of: Mapped[int | None] = mapped_column(ForeignKey("answers.number", ondelete="SET NULL"))
+    warnings_data: Mapped[str | None]
 
 
-class FollowUpRow(Base):
+class FollowUpRow(TableBase):
     """How the question of an answer was understood where it followed earlier ones.
 
     `prompt` is what a model was sent for that; `follows` is the number of the answer before.
@@ -65,77 +86,56 @@ class FollowUpRow(Base):
     __tablename__ = "follow_ups"
     __table_args__ = (Index("ix_follow_ups_follows", "follows"),)
 
-    answer_number: Mapped[int] = mapped_column(
-        ForeignKey("answers.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
-    )
+    answer_number: Mapped[AnswerKey]
     question: Mapped[str]
     prompt: Mapped[str]
     follows: Mapped[int | None] = mapped_column(ForeignKey("answers.number", ondelete="SET NULL"))
 
 
-class PromptRow(Base):
+class PromptRow(TableBase):
     """What was sent to the chat model; apart from `answers`, so that lists need not read past it."""
 
     __tablename__ = "prompts"
 
-    answer_number: Mapped[int] = mapped_column(
-        ForeignKey("answers.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
-    )
+    answer_number: Mapped[AnswerKey]
     text: Mapped[str]
 
 
-class StageRow(Base):
-    """How one stage of an answer went; `position` counts from 0 in the order of the stages."""
+class StageRow(_UsageColumns, TableBase):
+    """How one stage of an answer went; `position` counts from 0 in the order of the stages.
+
+    `reason_data` is JSON: the code and values of the `reason`, null for plain text.
+    """
 
     __tablename__ = "stages"
     __table_args__ = KEY_ONLY
 
-    answer_number: Mapped[int] = mapped_column(
-        ForeignKey("answers.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
-    )
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    answer_number: Mapped[AnswerKey]
+    position: Mapped[Key]
     name: Mapped[str]
     status: Mapped[str]
     reason: Mapped[str]
     ms: Mapped[float]
-    calls: Mapped[int]
-    prompt_tokens: Mapped[int]
-    completion_tokens: Mapped[int]
-    cost: Mapped[float | None]
-    retries: Mapped[int]
-    cached: Mapped[int]
+    reason_data: Mapped[str | None]
 
 
-class CallRow(Base):
+class CallRow(_UsageColumns, TableBase):
     """One call of a language model by a stage; `messages` is JSON: `[[role, content], …]`."""
 
     __tablename__ = "llm_calls"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["answer_number", "stage_position"],
-            ["stages.answer_number", "stages.position"],
-            ondelete="CASCADE",
-        ),
-        KEY_ONLY,
-    )
+    __table_args__ = (_belongs_to("stages", "stage_position"), KEY_ONLY)
 
-    answer_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    stage_position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    answer_number: Mapped[Key]
+    stage_position: Mapped[Key]
+    position: Mapped[Key]
     model: Mapped[str]
     messages: Mapped[str]
     reply: Mapped[str]
     error: Mapped[str]
     ms: Mapped[float]
-    calls: Mapped[int]
-    prompt_tokens: Mapped[int]
-    completion_tokens: Mapped[int]
-    cost: Mapped[float | None]
-    retries: Mapped[int]
-    cached: Mapped[int]
 
 
-class PassageRow(Base):
+class PassageRow(TableBase):
     """A passage as an answer saw it. `hash` is over all other columns, so that equal ones are kept once."""
 
     __tablename__ = "passages"
@@ -157,7 +157,7 @@ class PassageRow(Base):
     metadata_: Mapped[str] = mapped_column("metadata")
 
 
-class CandidateRow(Base):
+class CandidateRow(TableBase):
     """One of the passages that retrieval found; `position` counts from 0, the final ones first.
 
     `slot` is its number in the prompt (from 1; null where the answerer did not get it).
@@ -166,47 +166,36 @@ class CandidateRow(Base):
     __tablename__ = "candidates"
     __table_args__ = (Index("ix_candidates_passage", "passage_number"), KEY_ONLY)
 
-    answer_number: Mapped[int] = mapped_column(
-        ForeignKey("answers.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
-    )
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    answer_number: Mapped[AnswerKey]
+    position: Mapped[Key]
     passage_number: Mapped[int] = mapped_column(ForeignKey("passages.number"))
     slot: Mapped[int | None]
     cited: Mapped[bool]
 
 
-class NeighbourRow(Base):
+class NeighbourRow(TableBase):
     """A passage that was joined to a final one for the answerer, in the order of `Answer.neighbours`."""
 
     __tablename__ = "neighbours"
     __table_args__ = (Index("ix_neighbours_passage", "passage_number"), KEY_ONLY)
 
-    answer_number: Mapped[int] = mapped_column(
-        ForeignKey("answers.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
-    )
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    answer_number: Mapped[AnswerKey]
+    position: Mapped[Key]
     passage_number: Mapped[int] = mapped_column(ForeignKey("passages.number"))
 
 
-class RankRow(Base):
+class RankRow(TableBase):
     """A candidate's rank (from 1) and score in one stage; `step` keeps the stages in their order.
 
     The evidence is where in the passage's text (characters) the stage found its score.
     """
 
     __tablename__ = "ranks"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["answer_number", "position"],
-            ["candidates.answer_number", "candidates.position"],
-            ondelete="CASCADE",
-        ),
-        KEY_ONLY,
-    )
+    __table_args__ = (_belongs_to("candidates", "position"), KEY_ONLY)
 
-    answer_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    step: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    answer_number: Mapped[Key]
+    position: Mapped[Key]
+    step: Mapped[Key]
     stage: Mapped[str]
     rank: Mapped[int | None]
     score: Mapped[float | None]
@@ -214,16 +203,14 @@ class RankRow(Base):
     evidence_end: Mapped[int | None]
 
 
-class CitationRow(Base):
+class CitationRow(TableBase):
     """Where a marker in an answer's text points, in the order of `Answer.citations`."""
 
     __tablename__ = "citations"
     __table_args__ = KEY_ONLY
 
-    answer_number: Mapped[int] = mapped_column(
-        ForeignKey("answers.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
-    )
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    answer_number: Mapped[AnswerKey]
+    position: Mapped[Key]
     marker: Mapped[int]
     chunk_id: Mapped[str]
     document_id: Mapped[str]
@@ -236,7 +223,7 @@ class CitationRow(Base):
     quote: Mapped[str]
 
 
-class FeedbackRow(Base):
+class FeedbackRow(TableBase):
     """What somebody thought of an answer: a verdict, a note, or both. Rows are added, never changed."""
 
     __tablename__ = "feedback"
@@ -249,26 +236,19 @@ class FeedbackRow(Base):
     note: Mapped[str]
 
 
-class JudgementRow(Base):
+class JudgementRow(TableBase):
     """How relevant somebody found a candidate: 0 (not at all) to 3 (answers the question)."""
 
     __tablename__ = "judgements"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["answer_number", "position"],
-            ["candidates.answer_number", "candidates.position"],
-            ondelete="CASCADE",
-        ),
-        KEY_ONLY,
-    )
+    __table_args__ = (_belongs_to("candidates", "position"), KEY_ONLY)
 
-    answer_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    answer_number: Mapped[Key]
+    position: Mapped[Key]
     grade: Mapped[int]
     created_at: Mapped[str]
 
 
-class ScoreRow(Base):
+class ScoreRow(TableBase):
     """A cached score. `question` hashes the strategy's fingerprint and the question; older rows go first."""
 
     __tablename__ = "scores"

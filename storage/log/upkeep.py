@@ -32,7 +32,7 @@ from storage.log.redaction import COLUMNS, Redactor
 from storage.log.rows import iso, with_address
 from storage.log.tables import AnswerRow, CandidateRow, NeighbourRow, PassageRow
 from storage.log.write import index, unindex
-from storage.tables import Base
+from storage.tables import TableBase
 
 # So many answers go in one transaction: other processes may write in between.
 _BATCH = 200
@@ -94,14 +94,16 @@ def redact(database: Database, redactor: Redactor) -> int:
     return changed
 
 
-def _page(connection: Connection, table: type[Base], after: tuple[Any, ...] | None) -> Sequence[Any]:
+def _page(connection: Connection, table: type[TableBase], after: tuple[Any, ...] | None) -> Sequence[Any]:
     """Rows of a table in the order of its key, those that follow `after`."""
     key = inspect(table).primary_key
     query = select(table).order_by(*key).limit(_BATCH)
     return connection.execute(query if after is None else query.where(tuple_(*key) > after)).all()
 
 
-def _redacted(connection: Connection, table: type[Base], row: dict[str, Any], redactor: Redactor) -> bool:
+def _redacted(
+    connection: Connection, table: type[TableBase], row: dict[str, Any], redactor: Redactor
+) -> bool:
     """Redact a row in place; whether anything changed."""
     new = redactor.row(table, row)
     if new == row:
@@ -128,7 +130,7 @@ def _move_passage(connection: Connection, number: int, new: dict[str, Any]) -> N
     connection.execute(delete(PassageRow).where(PassageRow.number == number))
 
 
-def _update(connection: Connection, table: type[Base], row: dict[str, Any]) -> None:
+def _update(connection: Connection, table: type[TableBase], row: dict[str, Any]) -> None:
     plain = table.__table__
     assert isinstance(plain, Table)
     names = {column.name for column in plain.primary_key}

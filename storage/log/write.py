@@ -1,10 +1,10 @@
-"""Writing an answer: one row tree, in the transaction of the caller."""
+"""Writes an answer as one row tree, in the transaction of the caller."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Boolean, Connection, Insert, Integer, TextClause, bindparam, insert, select, text
+from sqlalchemy import Connection, Insert, TextClause, bindparam, insert, select, text
 
 from storage.database import insert_new
 from storage.log import full_text
@@ -24,7 +24,7 @@ from storage.log.tables import (
     StageRow,
 )
 from storage.records import Answer
-from storage.tables import Base
+from storage.tables import TableBase
 
 _INDEX = text("INSERT INTO answers_fts (rowid, question, text) VALUES (:number, :question, :text)")
 _UNINDEX = text(
@@ -33,24 +33,17 @@ _UNINDEX = text(
 )
 
 
-# A candidate finds its passage by its address, inside the database.
-_CANDIDATE = insert(CandidateRow).from_select(
-    ["answer_number", "position", "passage_number", "slot", "cited"],
-    select(
-        bindparam("answer_number", type_=Integer),
-        bindparam("position", type_=Integer),
-        PassageRow.number,
-        bindparam("slot", type_=Integer),
-        bindparam("cited", type_=Boolean),
-    ).where(PassageRow.hash == bindparam("hash")),
-)
-_NEIGHBOUR = insert(NeighbourRow).from_select(
-    ["answer_number", "position", "passage_number"],
-    select(
-        bindparam("answer_number", type_=Integer), bindparam("position", type_=Integer), PassageRow.number
-    ).where(PassageRow.hash == bindparam("hash")),
-)
-_STATEMENTS: Mapping[type[Base], Insert] = {CandidateRow: _CANDIDATE, NeighbourRow: _NEIGHBOUR}
+def _with_passage(table: type[CandidateRow | NeighbourRow], *names: str) -> Insert:
+    """Return an insert that finds the passage's number by its address, inside the database."""
+    given = (bindparam(name, type_=table.__table__.c[name].type) for name in names)
+    found = select(*given, PassageRow.number).where(PassageRow.hash == bindparam("hash"))
+    return insert(table).from_select([*names, "passage_number"], found)
+
+
+_STATEMENTS: Mapping[type[TableBase], Insert] = {
+    CandidateRow: _with_passage(CandidateRow, "answer_number", "position", "slot", "cited"),
+    NeighbourRow: _with_passage(NeighbourRow, "answer_number", "position"),
+}
 
 
 def insert_answer(
@@ -63,7 +56,7 @@ def insert_answer(
     if number is None:
         return
     _write(connection, insert_new(connection, PassageRow), passages)
-    rows: dict[type[Base], Sequence[Row]] = {
+    rows: dict[type[TableBase], Sequence[Row]] = {
         PromptRow: log_rows.prompt_rows(number, answer.prompt),
         FollowUpRow: log_rows.follow_up_rows(number, answer.follow_up, _followed(connection, answer)),
         StageRow: log_rows.stage_rows(number, answer.stages),
@@ -74,13 +67,17 @@ def insert_answer(
         CitationRow: log_rows.citation_rows(number, answer.citations),
     }
     for table, some in rows.items():
-        statement = _STATEMENTS[table] if table in _STATEMENTS else insert(table)
-        _write(connection, statement, [redactor.row(table, one) for one in some])
+        statement = _STATEMENTS.get(table)
+        _write(
+            connection,
+            insert(table) if statement is None else statement,
+            [redactor.row(table, one) for one in some],
+        )
     index(connection, [(number, row["question"], row["text"])])
 
 
 def _followed(connection: Connection, answer: Answer) -> int | None:
-    """The number of the answer that this one follows; an answer that is not in the log cannot be linked."""
+    """Return the number of the answer that this one follows; None where the log does not have it."""
     if answer.follow_up is None:
         return None
     before = select(AnswerRow.number).where(AnswerRow.id == answer.follow_up.answer_id)
@@ -88,7 +85,7 @@ def _followed(connection: Connection, answer: Answer) -> int | None:
 
 
 def passage_rows(answer: Answer, redactor: Redactor) -> list[Row]:
-    """The passages of an answer's candidates, then its neighbours; made before the transaction begins."""
+    """Return the passages of an answer's candidates, then its neighbours; made before the transaction."""
     chunks = [*(candidate.chunk for candidate in answer.candidates), *answer.neighbours]
     return [log_rows.with_address(redactor.row(PassageRow, log_rows.passage_row(chunk))) for chunk in chunks]
 
@@ -118,7 +115,7 @@ def _write(connection: Connection, statement: Insert, rows: Sequence[Row]) -> No
 
 
 def _taken(connection: Connection, rows: Sequence[Row]) -> list[Row]:
-    """The rows as this database takes them: PostgreSQL refuses the character NUL."""
+    """Return the rows as this database takes them: PostgreSQL refuses the character NUL."""
     if connection.dialect.name == "sqlite":
         return list(rows)
     return [

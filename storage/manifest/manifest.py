@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,13 +10,23 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, insert, or_, select
 
 from storage.database import Database
-from storage.log.rows import clean, iso, to_json
+from storage.log.rows import (
+    clean,
+    iso,
+    read_reason,
+    read_warnings,
+    reason_data,
+    to_json,
+    warnings_data,
+)
 from storage.manifest.tables import ChunkEntry, DocumentEntry, RunRow
 
 # The status of a document that a run is writing, or was when it was killed: no document yet.
 PENDING = "pending"
 # How many documents one query names: databases bound the number of parameters.
 _BATCH = 1000
+# Fields that are columns as they are.
+_PLAIN = ("id", "source", "content_hash", "title", "mime", "status", "duplicate_of", "parser")
 # No warnings, as JSON.
 _NONE = to_json(())
 
@@ -32,8 +41,8 @@ class DocumentRow:
     id: str
     source: str
     content_hash: str
-    title: str
-    mime: str
+    title: str = ""
+    mime: str = ""
     status: str
     reason: str = ""
     warnings: tuple[str, ...] = ()
@@ -248,16 +257,11 @@ class Manifest:
         return clean(
             {
                 "collection": self._collection,
-                "id": row.id,
-                "source": row.source,
-                "content_hash": row.content_hash,
-                "title": row.title,
-                "mime": row.mime,
-                "status": row.status,
+                **{name: getattr(row, name) for name in _PLAIN},
                 "reason": row.reason,
+                "reason_data": reason_data(row.reason),
                 "warnings": to_json(row.warnings),
-                "duplicate_of": row.duplicate_of,
-                "parser": row.parser,
+                "warnings_data": warnings_data(row.warnings),
             }
         )
 
@@ -289,15 +293,8 @@ def _chunk_ids(connection: Connection, collection: str, documents: Sequence[str]
 
 def _document(row: Any, chunk_ids: tuple[str, ...]) -> DocumentRow:
     return DocumentRow(
-        id=row.id,
-        source=row.source,
-        content_hash=row.content_hash,
-        title=row.title,
-        mime=row.mime,
-        status=row.status,
-        reason=row.reason,
-        warnings=tuple(json.loads(row.warnings)),
+        **{name: getattr(row, name) for name in _PLAIN},
+        reason=read_reason(row.reason, row.reason_data),
+        warnings=read_warnings(row.warnings, row.warnings_data),
         chunk_ids=chunk_ids,
-        duplicate_of=row.duplicate_of,
-        parser=row.parser,
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from sqlalchemy import ForeignKeyConstraint, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.tables import KEY_ONLY, Base
+from storage.tables import KEY_ONLY, TableBase
 
 
-class DocumentEntry(Base):
+class DocumentEntry(TableBase):
     """The manifest: what became of each source of a collection.
 
     `collection` is its name, and after a re-index `NAME@GENERATION`: the store says which is in use.
+    `reason_data` and `warnings_data` are JSON: codes and values, null for plain text.
     """
 
     __tablename__ = "documents"
@@ -28,9 +29,11 @@ class DocumentEntry(Base):
     warnings: Mapped[str]
     duplicate_of: Mapped[str | None]
     parser: Mapped[str]
+    reason_data: Mapped[str | None]
+    warnings_data: Mapped[str | None]
 
 
-class ChunkEntry(Base):
+class ChunkEntry(TableBase):
     """The manifest: the passages of each document, in order."""
 
     __tablename__ = "chunks"
@@ -47,7 +50,7 @@ class ChunkEntry(Base):
     chunk_id: Mapped[str]
 
 
-class RunRow(Base):
+class RunRow(TableBase):
     """One ingest run and its report (JSON)."""
 
     __tablename__ = "runs"

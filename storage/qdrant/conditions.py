@@ -1,14 +1,19 @@
-"""What a filter says, as a tree that each store translates. `storage.qdrant.filters` reads one from text."""
+"""A filter as a tree of conditions, which each store translates. `storage.qdrant.filters` parses text."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from storage.qdrant.payload import FIELDS, METADATA
+from storage.records import Chunk
 
-# Qdrant's paths have no way to say a key that holds one of these; a passage keeps such a key all the same.
+# The fields of ours at the top level of a payload; a document's own metadata lies below METADATA.
+FIELDS = ("document_id", "source", "title", "text", "start", "end", "ordinal", "headings", "page", "legible")
+METADATA = "metadata"
+
+# Qdrant's paths cannot express a key that holds one of these; a passage keeps such a key all the same.
 UNREACHABLE = frozenset('"\\')
 
 Value = str | int | float | bool
@@ -23,7 +28,7 @@ class Equals:
     value: Value
 
     def __str__(self) -> str:
-        return f"{_shown_field(self.field)} = {_shown(self.value)}"
+        return f"{_field_text(self.field)} = {_value_text(self.value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class Ordered:
 
     def __str__(self) -> str:
         bound = self.bound.isoformat() if isinstance(self.bound, datetime) else self.bound
-        return f"{_shown_field(self.field)} {self.order} {_shown(bound)}"
+        return f"{_field_text(self.field)} {self.order} {_value_text(bound)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class Among:
     values: tuple[Value, ...]
 
     def __str__(self) -> str:
-        return f"{_shown_field(self.field)} in ({', '.join(_shown(value) for value in self.values)})"
+        return f"{_field_text(self.field)} in ({', '.join(_value_text(value) for value in self.values)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class Contains:
     piece: str
 
     def __str__(self) -> str:
-        return f"{_shown_field(self.field)} contains {_shown(self.piece)}"
+        return f"{_field_text(self.field)} contains {_value_text(self.piece)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,7 @@ class Absent:
     field: str
 
     def __str__(self) -> str:
-        return f"{_shown_field(self.field)} is null"
+        return f"{_field_text(self.field)} is null"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +110,30 @@ Condition = Equals | Ordered | Among | Contains | Absent | Not | All | AnyOf
 
 
 def payload_key(field: str) -> str:
-    """Where a field of a filter stands in the payload, as a path of Qdrant."""
+    """Return the path of a filter's field in the payload, as Qdrant writes it."""
     if field in FIELDS:
         return field
     # metadata is flat: a dot is part of the key
     return f'{METADATA}."{field.removeprefix(METADATA + ".")}"'
 
 
-def _shown(value: Value) -> str:
+def around(chunks: Sequence[Chunk], reach: int) -> Condition:
+    """Return the condition of lying at most `reach` places from one of `chunks` in its document."""
+    return AnyOf(
+        tuple(
+            All(
+                (
+                    Equals("document_id", chunk.document_id),
+                    Ordered("ordinal", ">=", chunk.ordinal - reach),
+                    Ordered("ordinal", "<=", chunk.ordinal + reach),
+                )
+            )
+            for chunk in chunks
+        )
+    )
+
+
+def _value_text(value: Value) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -120,5 +141,5 @@ def _shown(value: Value) -> str:
     return repr(value)
 
 
-def _shown_field(field: str) -> str:
+def _field_text(field: str) -> str:
     return f"`{field}`"

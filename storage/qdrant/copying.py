@@ -12,40 +12,14 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
 
 from storage.errors import FingerprintMismatchError, StoreError
-from storage.qdrant.contract import Fingerprint
-from storage.qdrant.payload import to_payload
+from storage.qdrant.contract import CollectionStore, Fingerprint
+from storage.qdrant.points import to_payload
 from storage.records import Chunk
-from storage.vectors import Point
 
 # Read and written at a time: some 25 MB where every passage has 256 token vectors of 384 dimensions.
 _BATCH = 64
-
-
-class Source(Protocol):
-    """What is copied."""
-
-    @property
-    def fingerprint(self) -> Fingerprint: ...
-
-    def chunks(self) -> Iterator[Chunk]: ...
-
-    def points(self, chunk_ids: Sequence[str]) -> list[Point]: ...
-
-
-class Target(Protocol):
-    """Where it is copied to; made with the source's fingerprint."""
-
-    @property
-    def fingerprint(self) -> Fingerprint: ...
-
-    def chunks(self) -> Iterator[Chunk]: ...
-
-    def upsert(self, points: Sequence[Point]) -> None: ...
-
-    def flush(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +35,7 @@ class Copied:
 
 
 def copy_passages(
-    source: Source, target: Target, *, progress: Callable[[int, int], None] | None = None
+    source: CollectionStore, target: CollectionStore, *, progress: Callable[[int, int], None] | None = None
 ) -> Copied:
     """Make `target` hold what `source` holds. `progress` hears (passages done, passages in all).
 
@@ -84,7 +58,7 @@ def copy_passages(
     return Copied(sent, present)
 
 
-def checksums(collection: Source | Target) -> dict[str, bytes]:
+def checksums(collection: CollectionStore) -> dict[str, bytes]:
     """The ids of all passages and a SHA-256 of each one's payload."""
     return {chunk.id: _checksum(chunk) for chunk in collection.chunks()}
 

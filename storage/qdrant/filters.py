@@ -35,6 +35,8 @@ from typing import get_args
 
 from storage.errors import BadInputError
 from storage.qdrant.conditions import (
+    FIELDS,
+    METADATA,
     UNREACHABLE,
     Absent,
     All,
@@ -48,7 +50,6 @@ from storage.qdrant.conditions import (
     Ordered,
     Value,
 )
-from storage.qdrant.payload import FIELDS, METADATA
 from storage.qdrant.payload_indexes import DATE
 
 # Deeper nesting than anyone writes; the parser's own stack is safe well beyond it.
@@ -83,10 +84,10 @@ class _Token:
 
 def parse_filter(text: str) -> Condition:
     """The condition that a filter's text states. Raises BadInputError, which points at the character."""
-    return _Parser(text).parse()
+    return _FilterParser(text).parse()
 
 
-class _Parser:
+class _FilterParser:
     """One filter's text on its way to a condition: recursive descent."""
 
     def __init__(self, text: str) -> None:

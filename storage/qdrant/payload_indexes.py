@@ -1,4 +1,4 @@
-"""Which fields of the payload have an index, so that filters on them are quick.
+"""Indexes over fields of the payload, which make filters on them quick.
 
 Without one a filter reads the payload of every passage: 10 ms for 1,000 of them. Our own fields are
 indexed when a collection is made, metadata when a key first appears.
@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal, Self
 
 from storage.qdrant.conditions import (
+    METADATA,
     UNREACHABLE,
     Absent,
     All,
@@ -23,7 +24,6 @@ from storage.qdrant.conditions import (
     Ordered,
     payload_key,
 )
-from storage.qdrant.payload import METADATA
 from storage.records import Scalar
 from storage.vectors import Point
 
@@ -49,8 +49,15 @@ class Indexed:
     def __init__(self, kinds: Mapping[str, IndexKind]) -> None:
         self._kinds = {_bare(path): kind for path, kind in kinds.items()}
 
+    @classmethod
+    def of(cls, info: Any, schemas: Mapping[IndexKind, Any]) -> Self:
+        """Read the indexes from what an engine reports; `schemas` are its names of our kinds."""
+        kinds = {schema: kind for kind, schema in schemas.items()}
+        found = ((path, kinds.get(index.data_type)) for path, index in info.payload_schema.items())
+        return cls({path: kind for path, kind in found if kind is not None})
+
     def missing(self, points: Iterable[Point]) -> dict[str, IndexKind]:
-        """The indexes to make before these points are stored, as path and kind.
+        """Return the indexes to make before these points are stored, as path and kind.
 
         The first value of a key decides. Where numbers and dates meet under one key an index of keywords
         takes the place: it serves neither, and so misleads neither.
@@ -69,11 +76,11 @@ class Indexed:
         return found
 
     def add(self, path: str, kind: IndexKind) -> None:
-        """This path has an index of this kind now."""
+        """Note that the path now has an index of this kind."""
         self._kinds[_bare(path)] = kind
 
     def fitted(self, condition: Condition) -> Condition:
-        """The same condition, safe from indexes of the other kind: under an index of numbers lies no date."""
+        """Return the condition made safe from indexes of the other kind: one of numbers holds no date."""
         match condition:
             case All(parts):
                 return All(tuple(self.fitted(part) for part in parts))

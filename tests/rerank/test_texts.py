@@ -14,7 +14,7 @@ from rerank.registry import describe, strategy
 from rerank.texts import RankedText, rerank_texts
 from storage.database import Database
 from storage.errors import LogError, SpecError
-from storage.log.score_cache import ScoreCache
+from storage.log.score_cache import SqlScoreCache
 from tests.support.rerank_endpoint import Oracle, OracleChat
 
 TEXTS = ["none", "two", "one", "two"]
@@ -58,10 +58,10 @@ def test_verdicts_live_in_sqlite(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'winnow.db'}"
     for spec in ("pointwise", "pairwise", "listwise(permutations=2)", "setwise(size=3)", "tournament"):
         with_calls, database = OracleChat(Oracle(GRADES)), Database.open(url)
-        first = run(spec, parts(with_calls, cache=ScoreCache(database)))
+        first = run(spec, parts(with_calls, cache=SqlScoreCache(database)))
         database.close()
         without, database = OracleChat(Oracle({})), Database.open(url)
-        again = run(spec, parts(without, cache=ScoreCache(database)))
+        again = run(spec, parts(without, cache=SqlScoreCache(database)))
         database.close()
         assert with_calls.oracle.prompts, spec
         assert without.oracle.prompts == [], spec
@@ -88,7 +88,7 @@ def test_a_broken_cache_costs_money_but_no_answer() -> None:
 
 
 PLUGIN = """
-from rerank.none import NoRerank
+from rerank.strategies.none import NoRerank
 
 
 class Shuffled(NoRerank):

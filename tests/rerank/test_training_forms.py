@@ -10,8 +10,7 @@ import anyio
 import pytest
 
 from rerank.llm.budget import Budget, Meter
-from rerank.llm.calls import Caller, Request
-from rerank.llm.tally import Tally
+from rerank.llm.calls import CallCounts, Caller, Request
 from rerank.parts import RerankParts
 from rerank.training.duplicates import Duplicates, folded
 from rerank.training.forms import ANSWERING, FORMS, GRADES, MISLEADING, QUERIES, SynthesisTemplates
@@ -158,7 +157,14 @@ def test_a_reply_is_known_whatever_room_it_was_given(tmp_path: Path, order: tupl
 
     async def run(questions: Sequence[str]) -> list[str | None]:
         with Journal(tmp_path / "j", "m") as journal:
-            caller = Caller(chat, RerankParts(), Tally(), replies=journal, meter=Meter(Budget()))
+            caller = Caller(
+                chat,
+                RerankParts(),
+                CallCounts(),
+                recall=journal.recalled,
+                keep=journal.keep,
+                meter=Meter(Budget()),
+            )
             asked = [Request((Message("user", question),), 100) for question in questions]
             return [(await caller.asked(one, lambda c: c.text or None, again="?")).value for one in asked]
 

@@ -19,17 +19,18 @@ from storage.log.answer_log import AnswerLog
 from storage.log.full_text import indexed
 from storage.manifest.tables import RunRow
 from storage.migrations.upgrade import known_revisions, upgrade
-from storage.tables import Base
+from storage.reasons import Reason
+from storage.tables import TableBase
 from tests.support.log_samples import a_full_answer, a_plain_answer
 
 COLUMNS = {
     "answers": "number id created_at collection rerank answerer status answered ms calls prompt_tokens"
     " completion_tokens cost top_k_retrieve top_k_rerank question text timings_ms warnings fingerprints"
-    " retries cached feedback judged replay_of",
+    " retries cached feedback judged replay_of warnings_data",
     "prompts": "answer_number text",
     "follow_ups": "answer_number question prompt follows",
     "stages": "answer_number position name status reason ms calls prompt_tokens completion_tokens cost"
-    " retries cached",
+    " retries cached reason_data",
     "llm_calls": "answer_number stage_position position model messages reply error ms calls prompt_tokens"
     " completion_tokens cost retries cached",
     "passages": "number hash chunk_id document_id source title text start_char end_char ordinal headings page"
@@ -42,7 +43,8 @@ COLUMNS = {
     "feedback": "number answer_number created_at good note",
     "judgements": "answer_number position grade created_at",
     "scores": "number question passage score",
-    "documents": "collection id source content_hash title mime status reason warnings duplicate_of parser",
+    "documents": "collection id source content_hash title mime status reason warnings duplicate_of parser"
+    " reason_data warnings_data",
     "chunks": "collection document_id position chunk_id",
     "runs": "number collection created_at report",
 }
@@ -84,7 +86,7 @@ def test_the_migrations_make_what_the_mappings_say(tmp_path: Path) -> None:
     from alembic.migration import MigrationContext
 
     with Database.open(tmp_path / "log.db") as database, database.reading() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+        differences = compare_metadata(MigrationContext.configure(connection), TableBase.metadata)
     # The search index is no table of ours; a link that ALTER TABLE added is reflected without its options.
     expected = [one for one in differences if "answers_fts" in str(one) or "replay_of" in str(one)]
     assert [one for one in differences if one not in expected] == []
@@ -103,6 +105,8 @@ def test_an_answer_survives_the_upgrade_from_every_schema(tmp_path: Path, revisi
         assert [candidate.ranks for candidate in old.candidates] == [{"dense": 3, "final": 1}]
         assert old.candidates[0].scores == {"dense": 0.5}
         assert old.follow_up is None
+        for reason, sentence in ((old.stages[0].reason, "as it was logged"), (old.warnings[0], "a warning")):
+            assert Reason.of(reason).to_json() == {"code": "text", "values": {"text": sentence}}
         log.save(a_full_answer())
         assert log.get(a_full_answer().id) == a_full_answer()
         with database.reading() as connection:
@@ -126,10 +130,12 @@ def earlier_schema(path: Path, revision: str) -> None:
         " calls, prompt_tokens, completion_tokens, cost, top_k_retrieve, top_k_rerank, question, text,"
         " timings_ms,"
         " warnings, fingerprints) VALUES (1, 'old-1', '2026-01-01T00:00:00.000000+00:00', 'c', 'maxsim',"
-        " 'extractive', 'ok', 1, 5.0, 0, 0, 0, NULL, 50, 5, '旧问题', '旧答案', '{}', '[]', '{}')",
+        " 'extractive', 'ok', 1, 5.0, 0, 0, 0, NULL, 50, 5, '旧问题', '旧答案', '{}',"
+        " '[\"a warning\"]', '{}')",
         "INSERT INTO prompts VALUES (1, 'old prompt')",
         "INSERT INTO stages (answer_number, position, name, status, reason, ms, calls, prompt_tokens,"
-        " completion_tokens, cost) VALUES (1, 0, 'retrieval', 'ok', '', 5.0, 0, 0, 0, NULL)",
+        " completion_tokens, cost)"
+        " VALUES (1, 0, 'retrieval', 'partial', 'as it was logged', 5.0, 0, 0, 0, NULL)",
         "INSERT INTO passages VALUES (1, 'h', 'c1', 'd1', 's', 't', 'p', 0, 1, 0, '[]', NULL, 1, '{}')",
         "INSERT INTO candidates VALUES (1, 0, 1, 1, 0)",
         "INSERT INTO ranks (answer_number, position, step, stage, rank, score)"

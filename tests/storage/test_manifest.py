@@ -12,6 +12,7 @@ from sqlalchemy import text
 from storage.database import Database
 from storage.errors import LogError
 from storage.manifest.manifest import PENDING, DocumentFilter, DocumentRow, Manifest
+from storage.reasons import Reason
 from tests.support.log_samples import DATABASES, a_database
 
 INGESTED = DocumentRow(
@@ -54,6 +55,18 @@ def test_a_document_comes_back_equal(manifest: Manifest) -> None:
         manifest.put(row)
         assert manifest.get(row.id) == row
     assert manifest.get("nothing") is None
+
+
+def test_reasons_come_back_with_their_codes_and_values(manifest: Manifest) -> None:
+    """The refusal and the warnings of a document read in any language."""
+    reason = Reason("storage.of-stage", stage="pdf", reason=Reason("storage.unreadable-question"))
+    manifest.put(replace(REFUSED, reason=reason, warnings=("plain", reason)))
+    row = manifest.get(REFUSED.id)
+    assert row is not None
+    for found in (row.reason, row.warnings[1]):
+        assert found == reason
+        assert Reason.of(found).to_json() == reason.to_json()
+    assert Reason.of(row.warnings[0]).code == "text"
 
 
 def test_rows_are_all_documents_of_this_collection_alone(database: Database, manifest: Manifest) -> None:

@@ -94,7 +94,7 @@ class World:
         return self.ingestor(options).run(list(paths) or [self.docs], **flags)
 
     def stored(self) -> set[str]:
-        return set(self.store.ids())
+        return {chunk.id for chunk in self.store.chunks()}
 
     def expected(self) -> set[str]:
         return {chunk for row in self.manifest.rows() for chunk in row.chunk_ids}

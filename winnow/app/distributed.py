@@ -11,7 +11,7 @@ from winnow.app.sections import LlmSettings, RerankSettings
 from winnow.app.settings import Settings
 
 if TYPE_CHECKING:
-    from ingest.engines.ray import Parts, RayEngine
+    from ingest.engines.ray import RayEngine, RayParts
     from storage.manifest.manifest import Manifest
 
 
@@ -34,7 +34,7 @@ def engine(
     settings: Settings,
     name: str,
     manifest: Manifest,
-    parts: Callable[[Settings, str], Parts],
+    parts: Callable[[Settings, str], RayParts],
     *,
     tokens: bool,
     workers: int,

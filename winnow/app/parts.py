@@ -12,7 +12,7 @@ from winnow.app.settings import Settings
 
 if TYPE_CHECKING:
     from generation.chat.client import OpenAIChat
-    from retrieval.encoders.encoder import Encoder
+    from retrieval.encoders.encoder import Encoder, ForwardModel
     from retrieval.lexical import LexicalEncoder
     from storage.chat import ChatModel
     from storage.database import Database
@@ -33,6 +33,7 @@ class Parts:
         self._chats: dict[str, OpenAIChat] = {}
         self._keys_used: set[str] = set()
         self._database: Database | None = None
+        self._wrap: Callable[[ForwardModel], ForwardModel] | None = None
 
     @property
     def encoder(self) -> Encoder:
@@ -128,7 +129,17 @@ class Parts:
                 self._parts[name] = make()
             return cast("T", self._parts[name])
 
+    def wrap_encoder(self, wrap: Callable[[ForwardModel], ForwardModel]) -> None:
+        """Run the encoder's forward passes through what `wrap` makes of its model; loads nothing."""
+        with self.lock:
+            self._wrap = wrap
+            if encoder := self._parts.get("encoder"):
+                cast("Encoder", encoder).through(wrap)
+
     def _made_encoder(self) -> Encoder:
         if self.settings.encoder.provider != "local":
             self._keys_used.add("OPENAI_API_KEY")
-        return factories.encoder(self.settings)
+        encoder = factories.encoder(self.settings)
+        if self._wrap is not None:
+            encoder.through(self._wrap)
+        return encoder

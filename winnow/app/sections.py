@@ -16,6 +16,10 @@ from storage.qdrant.tuning import Tuning
 Answerer = Literal["extractive", "openai"]
 EngineName = Literal["local", "ray"]
 
+# How many candidates are retrieved, and how many of them reranking keeps.
+TOP_K_RETRIEVE = 50
+TOP_K_RERANK = 5
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -74,12 +78,13 @@ class RetrievalSettings(_Section):
     """
 
     mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
-    top_k: int = Field(default=50, ge=1, le=10_000)
+    top_k: int = Field(default=TOP_K_RETRIEVE, ge=1, le=10_000)
     min_score: float | None = Field(default=None, ge=-1, le=1)
     expand: int = Field(default=0, ge=0, le=10)
 
-    def chosen(self, given: Mapping[str, object]) -> RetrievalSettings:
-        """These settings with a question's own choices. Raises BadInputError."""
+    def chosen(self, **wishes: float | None) -> RetrievalSettings:
+        """These settings with a question's own wishes; None changes nothing. Raises BadInputError."""
+        given = {name: wish for name, wish in wishes.items() if wish is not None}
         try:
             return RetrievalSettings.model_validate({**self.model_dump(), **given})
         except ValidationError as error:
@@ -95,7 +100,7 @@ class RerankSettings(_Section):
     """
 
     spec: str = "fusion"
-    top_k: int = Field(default=5, ge=1, le=1_000)
+    top_k: int = Field(default=TOP_K_RERANK, ge=1, le=1_000)
     on_failure: Literal["fallback", "raise"] = "fallback"
     in_flight: int = Field(default=16, ge=1, le=1_000)
     cache: bool = True

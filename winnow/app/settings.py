@@ -20,6 +20,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from storage import secrets
 from storage.errors import SettingsError
 from winnow.app.sections import (
     AnswerSettings,
@@ -91,6 +92,7 @@ class Settings(BaseSettings):
         try:
             loaded = cls(**overrides)
             loaded._origins = cls._origins_of(loaded.profile, overrides)
+            secrets.remember(*loaded.secrets())
             return loaded
         except ValidationError as error:
             raise SettingsError(

@@ -16,7 +16,7 @@ import anyio
 from storage.errors import BadInputError, LogError
 from storage.qdrant.contract import CollectionStore, Searcher, TokenScorer
 from winnow.app import factories
-from winnow.app.choices import AskChoices
+from winnow.app.asked import Asked
 from winnow.app.open_collections import OpenCollections
 from winnow.app.parts import Parts
 from winnow.app.sections import EngineName, RetrievalSettings
@@ -26,7 +26,7 @@ from winnow.app.stages import Stages
 if TYPE_CHECKING:
     from generation.base import Generator
     from generation.followup import Rewriter
-    from ingest.engines.ray import Parts as RayParts
+    from ingest.engines.ray import RayParts
     from ingest.loaders.base import Columns
     from ingest.run import Ingestor
     from rerank.base import Reranker
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rerank.parts import RerankParts
     from rerank.spec import Spec
     from retrieval.base import Retriever
-    from storage.log.score_cache import ScoreCache
+    from storage.log.score_cache import SqlScoreCache
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -43,21 +43,10 @@ _log = logging.getLogger(__name__)
 def ready_chain(reranker: Any, settings: Settings) -> Chain:
     """A user's reranker as a chain of one: what it gives is checked, a failure is a flagged fallback."""
     from rerank.base import adapted
-    from rerank.chain import Chain, Link
+    from rerank.chain import Chain, ChainStage
 
     checked = adapted(reranker)
-    return Chain([Link(checked)], name=checked.name, on_failure=settings.rerank.on_failure)
-
-
-def _said(chosen: RetrievalSettings, choices: AskChoices) -> dict[str, str]:
-    """What a question was searched with, for its log."""
-    said = {
-        "where": choices.get("where") or None,
-        "min_score": chosen.min_score,
-        "exact": choices.get("exact") or None,
-        "expand": chosen.expand or None,
-    }
-    return {name: str(value) for name, value in said.items() if value is not None}
+    return Chain([ChainStage(checked)], name=checked.name, on_failure=settings.rerank.on_failure)
 
 
 class Wiring(Parts):
@@ -71,49 +60,48 @@ class Wiring(Parts):
         """An open collection that fits the encoder. Raises NotFoundError, FingerprintMismatchError …"""
         return self.collections.open(name or self.settings.collection)
 
-    def stages(self, choices: AskChoices, *, top_k: int | None = None) -> Stages:
-        """The three stages over a collection; `top_k` is what the last rerank stage keeps."""
+    def stages(self, asked: Asked) -> Stages:
+        """The stages of a question over its collection. Raises NotFoundError, SpecError, ModelError …"""
         from retrieval.expansion import Expander
 
-        chosen, rerank = self._retrieval(choices), choices.get("rerank")
-        store = self.collection(choices.get("collection"))
-        spec = self.settings.rerank.spec if rerank is None else rerank
-        reranker = self.reranker(store, spec, top_k=top_k)
+        chosen = self.settings.retrieval.chosen(min_score=asked.min_score, expand=asked.expand)
+        store = self.collection(asked.collection)
+        spec = self.settings.rerank.spec if asked.rerank is None else asked.rerank
+        reranker = self.reranker(store, spec, top_k=asked.top_k_rerank)
+        searched_with = {
+            "where": asked.where or None,
+            "min_score": chosen.min_score,
+            "exact": asked.exact or None,
+            "expand": chosen.expand or None,
+        }
         return Stages(
-            retriever=self._retriever(store, chosen, choices),
+            retriever=self._retriever(store, chosen, asked),
             reranker=reranker,
-            generator=self.generator(store, choices.get("answerer"), scored_by=reranker.scored_by),
+            generator=self.generator(store, asked.answerer, scored_by=reranker.scored_by),
             collection=store.name,
             rerank=spec if isinstance(spec, str) else reranker.name,
-            rewriter=self._rewriter(choices.get("answerer")),
+            rewriter=self._rewriter(asked.answerer),
             expander=Expander(store, chosen.expand) if chosen.expand else None,
             fingerprints={
                 "collection": str(store.fingerprint),
                 "settings": self._settings_fingerprint(),
                 **self.conditions(),
-                **_said(chosen, choices),
+                **{name: str(value) for name, value in searched_with.items() if value is not None},
             },
         )
 
-    def _retrieval(self, choices: AskChoices) -> RetrievalSettings:
-        own = {"min_score": choices.get("min_score"), "expand": choices.get("expand")}
-        return self.settings.retrieval.chosen(
-            {name: given for name, given in own.items() if given is not None}
-        )
-
-    def _retriever(self, store: Searcher, chosen: RetrievalSettings, choices: AskChoices) -> Retriever:
+    def _retriever(self, store: Searcher, chosen: RetrievalSettings, asked: Asked) -> Retriever:
         from retrieval.hybrid import HybridRetriever
         from storage.qdrant.filters import parse_filter
 
-        where = choices.get("where")
         return HybridRetriever(
             store,
             self.encoder,
             self.lexical,
             mode=chosen.mode,
-            where=parse_filter(where) if where else None,
+            where=parse_filter(asked.where) if asked.where else None,
             min_score=chosen.min_score,
-            exact=bool(choices.get("exact")),
+            exact=bool(asked.exact),
         )
 
     def reranker(
@@ -182,13 +170,13 @@ class Wiring(Parts):
             on_failure=chosen.on_failure,
         )
 
-    def _score_cache(self) -> ScoreCache | None:
+    def _score_cache(self) -> SqlScoreCache | None:
         if not (self.settings.rerank.cache and self.settings.logging):
             return None
-        from storage.log.score_cache import ScoreCache
+        from storage.log.score_cache import SqlScoreCache
 
         try:
-            return ScoreCache(self.database)
+            return SqlScoreCache(self.database)
         except LogError:
             return None  # the same database then fails to log the answer, which says so
 
@@ -200,7 +188,7 @@ class Wiring(Parts):
         `scored_by` is the stage whose scores `answer.min_score` is held against, by default the last that
         scored a candidate.
         """
-        from generation.floor import ScoreFloor
+        from generation.abstention import ScoreFloor
 
         chosen = self.settings.answer
         generator = self._answerer(store, answerer or chosen.answerer)
@@ -279,7 +267,7 @@ class Wiring(Parts):
 
 def worker_parts(settings: Settings, name: str) -> RayParts:
     """The encoders and the store of one Ray worker; runs there."""
-    from ingest.engines.ray import Parts as RayParts
+    from ingest.engines.ray import RayParts
 
     wiring = Wiring(settings)
     return RayParts(wiring.encoder, wiring.lexical, wiring.collection(name))

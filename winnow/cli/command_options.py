@@ -5,7 +5,7 @@
         batch: Annotated[int, Option(help="Pairs in a forward pass.", min=1)] = 32
 
     @app.command()
-    @from_options
+    @command
     def train(options: TrainOptions) -> None: ...
 
 A field that is itself such a dataclass contributes its own fields in place, so that commands share groups of
@@ -17,23 +17,39 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import update_wrapper
-from inspect import Parameter, Signature
+from inspect import Parameter, Signature, signature
 from typing import Any, TypeVar, get_type_hints
+
+from winnow.cli.terminal import reported
 
 T = TypeVar("T")
 
 
-def from_options(command: Callable[[T], None]) -> Callable[..., None]:
-    """The command with a parameter for each option, as Typer reads them."""
-    [cls] = (hint for name, hint in get_type_hints(command).items() if name != "return")
-    parameters = list(_parameters(cls))
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a command of a function: each field of a dataclass parameter is an option, as Typer reads them.
+
+    Errors are reported as `--json` asks, where the command has that option.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters: dict[str, Parameter] = {}
+    for name, parameter in signature(function).parameters.items():
+        if name in groups:
+            parameters |= {option.name: option for option in _parameters(groups[name])}
+        else:
+            parameters[name] = parameter.replace(annotation=hints[name], kind=Parameter.KEYWORD_ONLY)
+    for last in ("data_dir", "as_json"):
+        if last in parameters:
+            parameters[last] = parameters.pop(last)
 
     def run(**given: Any) -> None:
-        command(_filled(cls, given))
+        with reported(given.get("as_json", False)):
+            own = {name: value for name, value in given.items() if name in hints}
+            function(**own, **{name: _filled(group, given) for name, group in groups.items()})
 
-    update_wrapper(run, command)
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    update_wrapper(run, function)
+    run.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
+    run.__signature__ = Signature([*parameters.values()])  # type: ignore[attr-defined]
     return run
 
 

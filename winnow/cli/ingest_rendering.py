@@ -10,8 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from ingest.report import ILLEGIBLE, STATUSES, DocumentResult, IngestReport
+from ingest.report import STATUSES, DocumentResult, IngestReport
 from ingest.report import Progress as Progressed
+from storage.reasons import Reason
 from winnow.cli.terminal import err, note, out, plain, safe, shortened, warn
 
 _MOST_ROWS = 20
@@ -77,7 +78,7 @@ def _table(results: list[DocumentResult]) -> Table:
 
 def _remarks(result: DocumentResult) -> list[str]:
     """A document's warnings; what the encoder cannot read is said once, for the whole run."""
-    return [warning for warning in result.warnings if ILLEGIBLE not in warning]
+    return [one for one in result.warnings if Reason.of(one).code != "ingest.unencoded-passages"]
 
 
 def _totals(report: IngestReport) -> Text:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,37 @@ def shortened(path: str) -> str:
 def print_json(value: Any) -> None:
     """One JSON value, on one line where nobody reads along."""
     unicode = "utf" in (sys.stdout.encoding or "").lower()
-    text = json.dumps(value, ensure_ascii=not unicode, indent=2 if sys.stdout.isatty() else None)
+    text = json.dumps(
+        value,
+        ensure_ascii=not unicode,
+        indent=2 if sys.stdout.isatty() else None,
+        default=lambda model: model.to_json(),
+    )
     sys.stdout.write(text.encode("utf-8", "replace").decode("utf-8") + "\n")
+
+
+def print_table(rows: Iterable[tuple[str, object]]) -> None:
+    """Print names with their values."""
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False)
+    for name, value in rows:
+        table.add_row(name, safe(str(value)))
+    out().print(table)
+
+
+def print_rows(
+    headings: Sequence[str], rows: Iterable[Sequence[str | Text]], *, numbers: Sequence[str] = ()
+) -> None:
+    """Print a table; the columns in `numbers` are aligned to the right."""
+    from rich.table import Table
+
+    table = Table(box=None)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else safe(cell) for cell in row))
+    out().print(table)
 
 
 def note(text: str) -> None:
@@ -100,9 +129,7 @@ def reported(as_json: bool) -> Iterator[None]:
 def report(error: WinnowError, as_json: bool) -> None:
     """An error and the way out of it."""
     if as_json:
-        from winnow.app import jsonable
-
-        print_json(jsonable.error(error))
+        print_json({"error": {"code": error.code, "message": str(error), "way_out": error.way_out}})
         return
     err().print(Text("error: ", style="bold red") + safe(str(error)))
     if error.way_out:

@@ -6,9 +6,9 @@ has is lost by building it anew, unless nobody can read it any more: then it is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final
 
 from ingest.batches import Embedder
 from ingest.discover import owners
@@ -27,7 +27,7 @@ _DUPLICATE: Final = "duplicate"
 
 
 @dataclass(slots=True)
-class Carried:
+class CopiedForward:
     """What became of the documents that no file was read for; `embedded` and `illegible` count passages."""
 
     results: list[DocumentResult] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Carried:
 
 
 @dataclass(slots=True)
-class _Found:
+class _CopiedDocument:
     """A document's passages as they come: its first one, and place and id of each."""
 
     first: Chunk
@@ -72,14 +72,8 @@ def unlisted_row(first: Chunk, ids: Sequence[str]) -> DocumentRow:
     )
 
 
-class Passages(Protocol):
-    """What is read of the collection in use."""
-
-    def chunks(self) -> Iterator[Chunk]: ...
-
-
-class Carrier:
-    """Carries over what the files no longer give. `known` are the old manifest's rows, by id."""
+class CopyForward:
+    """Copies forward what the files no longer give. `known` are the old manifest's rows, by id."""
 
     def __init__(
         self,
@@ -97,17 +91,17 @@ class Carrier:
         self._known = known
         self._sources = sources
         self._prune = prune
-        self._found: dict[str, _Found] = {}
+        self._found: dict[str, _CopiedDocument] = {}
         self._wanted: dict[str, bool] = {}
         self._broken = ""
         self._cut: dict[str, int] = {}
-        self._done = Carried()
+        self._done = CopiedForward()
 
-    def carry(self, old: Passages | None) -> Carried:
-        """From the collection in use; None where it cannot be opened."""
-        self._forget_strangers()
+    def run(self, passages: Iterable[Chunk]) -> CopiedForward:
+        """Copy what belongs forward of the passages of the collection in use."""
+        self._drop_departed()
         waiting: list[Chunk] = []
-        for chunk in self._readable(old):
+        for chunk in self._readable(passages):
             if self._is_wanted(chunk):
                 waiting.append(chunk)
             if len(waiting) >= _TOGETHER:
@@ -117,18 +111,16 @@ class Carrier:
         self._write_rows()
         return self._done
 
-    def _forget_strangers(self) -> None:
+    def _drop_departed(self) -> None:
         """Documents of an earlier attempt whose files have left since."""
         for row in self._manifest.rows():
             if not self._sources.reads(row.source):
                 self._target.delete_document(row.id)
                 self._manifest.remove(row.id)
 
-    def _readable(self, old: Passages | None) -> Iterator[Chunk]:
-        if old is None:
-            return
+    def _readable(self, passages: Iterable[Chunk]) -> Iterator[Chunk]:
         try:
-            yield from old.chunks()
+            yield from passages
         except StoreError as error:
             self._broken = str(error)
 
@@ -179,7 +171,7 @@ class Carrier:
             document = chunks[place].document_id
             self._cut[document] = self._cut.get(document, 0) + 1
         for chunk in chunks:
-            found = self._found.setdefault(chunk.document_id, _Found(chunk))
+            found = self._found.setdefault(chunk.document_id, _CopiedDocument(chunk))
             found.places.append((chunk.ordinal, chunk.id))
 
     def _write_rows(self) -> None:
@@ -192,7 +184,7 @@ class Carrier:
                 self._account_for_missing(row)
         self._report(rows)
 
-    def _row(self, document: str, found: _Found) -> DocumentRow:
+    def _row(self, document: str, found: _CopiedDocument) -> DocumentRow:
         known = self._known.get(document)
         if known is not None and known.status == _INGESTED:
             return replace(known, chunk_ids=found.ids)

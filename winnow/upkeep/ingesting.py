@@ -53,7 +53,7 @@ def ingest(wiring: Wiring, name: str, paths: Sequence[str | Path], choices: Inge
 
 
 def _beside(wiring: Wiring, name: str, paths: Sequence[str | Path], choices: IngestChoices) -> IngestReport:
-    how = rebuild.Choices(
+    how = rebuild.RebuildChoices(
         paths=paths, columns=choices.columns, prune=choices.prune, progress=choices.progress
     )
     act = rebuild.estimate if choices.dry_run else rebuild.reindex

@@ -13,7 +13,7 @@ from ingest.report import DocumentResult
 from storage.manifest.manifest import DocumentRow, Manifest
 from storage.qdrant.contract import CollectionStore
 from storage.records import Chunk
-from winnow.upkeep.copy_forward import Carried, unlisted_row
+from winnow.upkeep.copy_forward import CopiedForward, unlisted_row
 
 _TOGETHER = 128
 
@@ -33,12 +33,12 @@ class LateWrites:
             self._seen[chunk.id] = chunk.document_id
             yield chunk
 
-    def carry(self, target: CollectionStore, manifest: Manifest, embedder: Embedder) -> Carried:
+    def replay(self, target: CollectionStore, manifest: Manifest, embedder: Embedder) -> CopiedForward:
         """Make each document that has changed since what it is in the old generation.
 
         The file behind one is read again by the next ingest, whatever the manifest held of it.
         """
-        done = Carried()
+        done = CopiedForward()
         for document, chunks in self._changed().items():
             ids = [chunk.id for chunk in chunks]
             for start in range(0, len(chunks), _TOGETHER):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from storage.errors import NotFoundError, StoreCorruptError, StoreError, StoreLockedError
 from storage.manifest.manifest import DocumentRow, Manifest
-from storage.records import Usage
+from storage.records import Chunk, Usage
 from winnow.upkeep.graph import build_where_it_pays
 from winnow.upkeep.sources import Sources
 
@@ -27,14 +27,13 @@ if TYPE_CHECKING:
     from ingest.report import DocumentResult, Estimate, IngestReport, Progress
     from storage.qdrant.contract import CollectionStore, Fingerprint, Rebuild
     from winnow.app.wiring import Wiring
-    from winnow.upkeep.copy_forward import Carrier
     from winnow.upkeep.late_writes import LateWrites
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choices:
+class RebuildChoices:
     """How a collection is built anew: which files beside those that the manifest names, and what else.
 
     `prune`: documents whose files are gone (below `paths`, where there are any) are left out.
@@ -46,7 +45,7 @@ class Choices:
     progress: Callable[[Progress], None] | None = None
 
 
-def reindex(wiring: Wiring, name: str, choices: Choices) -> IngestReport:
+def reindex(wiring: Wiring, name: str, choices: RebuildChoices) -> IngestReport:
     """Build the collection anew with the settings of today, from the files behind it, and swap.
 
     Until the swap the old one answers; whatever stops this, the next call goes on with it. Raises
@@ -58,7 +57,7 @@ def reindex(wiring: Wiring, name: str, choices: Choices) -> IngestReport:
     return _Reindex(wiring, name, choices).run(started)
 
 
-def estimate(wiring: Wiring, name: str, choices: Choices) -> IngestReport:
+def estimate(wiring: Wiring, name: str, choices: RebuildChoices) -> IngestReport:
     """What `reindex` would take: parses everything, encodes a sample, writes nothing."""
     started = time.monotonic()
     known = known_documents(wiring, name)
@@ -131,7 +130,7 @@ def _is_current(wiring: Wiring, held: CollectionStore) -> bool:
 
 
 class _Reindex:
-    def __init__(self, wiring: Wiring, name: str, choices: Choices) -> None:
+    def __init__(self, wiring: Wiring, name: str, choices: RebuildChoices) -> None:
         self._wiring = wiring
         self._name = name
         self._choices = choices
@@ -155,7 +154,8 @@ class _Reindex:
                     known, sources = now, self._sources(now)
                     reports += self._read(rebuild, sources)
                 late = self._watched(old, known)
-                reports.append(self._carrier(rebuild, known, sources).carry(late or old).report())
+                passages = (late or old).chunks() if old else ()
+                reports.append(self._copied_forward(rebuild, known, sources, passages))
                 asked = self._wiring.collections.held(self._name) is not None
                 store = self._wiring.collections.swap(rebuild, old)
                 if late is not None:
@@ -199,11 +199,14 @@ class _Reindex:
             for columns, paths in sources.groups.items()
         ]
 
-    def _carrier(self, rebuild: Rebuild, known: Mapping[str, DocumentRow], sources: Sources) -> Carrier:
-        from winnow.upkeep.copy_forward import Carrier
+    def _copied_forward(
+        self, rebuild: Rebuild, known: Mapping[str, DocumentRow], sources: Sources, passages: Iterable[Chunk]
+    ) -> IngestReport:
+        from winnow.upkeep.copy_forward import CopyForward
 
         store, manifest = rebuild.store, self._manifest(rebuild.store)
-        return Carrier(store, manifest, self._embedder(store), known, sources, prune=self._choices.prune)
+        copy = CopyForward(store, manifest, self._embedder(store), known, sources, prune=self._choices.prune)
+        return copy.run(passages).report()
 
     def _watched(self, old: CollectionStore | None, known: Mapping[str, DocumentRow]) -> LateWrites | None:
         """The old generation where others may write to it until the swap, and after."""
@@ -215,7 +218,7 @@ class _Reindex:
 
     def _caught_up(self, late: LateWrites, store: CollectionStore) -> IngestReport:
         try:
-            return late.carry(store, self._manifest(store), self._embedder(store)).report()
+            return late.replay(store, self._manifest(store), self._embedder(store)).report()
         except StoreError as error:
             raise StoreError(
                 f"the new collection is in use; what others wrote to the old one meanwhile is lost: {error}",

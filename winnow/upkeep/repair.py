@@ -35,7 +35,7 @@ def repair(wiring: Wiring, found: Examined, progress: Callable[[Progress], None]
     done = tuple(_tidied(wiring, found)) if found.needs("tidy") else ()
     if not found.needs("rebuild"):
         return Repaired(done)
-    report = rebuild.reindex(wiring, found.name, rebuild.Choices(progress=progress))
+    report = rebuild.reindex(wiring, found.name, rebuild.RebuildChoices(progress=progress))
     return Repaired((*done, f"{found.name!r} was built anew"), report)
 
 

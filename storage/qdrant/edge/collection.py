@@ -14,33 +14,20 @@ from typing import Any
 
 import qdrant_edge as qdrant
 
-from storage.disk_space import Room
+from storage.disk_space import DiskSpace
 from storage.errors import StoreError
 from storage.locks import PATIENCE_S, CollectionLock
-from storage.qdrant.conditions import Condition
-from storage.qdrant.contract import DENSE, TOKENS, Fingerprint, check_legs
+from storage.qdrant.collection import CollectionReader
+from storage.qdrant.conditions import Condition, Equals
+from storage.qdrant.contract import DENSE, TOKENS, Fingerprint
 from storage.qdrant.edge.errors import translated
-from storage.qdrant.edge.filters import edge_filter
-from storage.qdrant.edge.folder import CollectionFolder, Generation
-from storage.qdrant.edge.graph import built_in_copy
-from storage.qdrant.edge.layout import (
-    GRAPH_PAYS_KB,
-    field_index,
-    floats,
-    from_record,
-    index_kinds,
-    named,
-    nearest,
-    new_shard,
-    to_struct,
-)
-from storage.qdrant.edge.memory import give_back_free_memory
-from storage.qdrant.neighbours import around, most_around
-from storage.qdrant.payload import DOCUMENT_ID, from_payload
-from storage.qdrant.payload_indexes import Indexed, IndexKind
+from storage.qdrant.edge.folder import CollectionFolder, ShardGeneration
+from storage.qdrant.edge.graph import built_in_copy, give_back_free_memory
+from storage.qdrant.edge.layout import GRAPH_PAYS_KB, SCHEMAS, field_index, new_shard
+from storage.qdrant.edge.points import edge_filter, nearest, to_struct
+from storage.qdrant.payload_indexes import Indexed
 from storage.qdrant.tuning import Tuning
-from storage.records import Chunk
-from storage.vectors import Floats, Hit, Leg, Point, payload_bytes
+from storage.vectors import Floats, Leg, Point, payload_bytes
 
 # Until flush() the write-ahead log keeps everything, several times its size: 100,000 passages made 30 GB.
 FLUSH_BYTES = 128 * 1024 * 1024
@@ -55,18 +42,20 @@ _SCROLL_PAGE = 1_000
 _DENSE = qdrant.Filter(must=[qdrant.HasVectorCondition(DENSE)])
 
 
-class EdgeCollection:
+class EdgeCollection(CollectionReader):
     """One open collection (`storage.qdrant.contract.CollectionStore`). Safe to call from several threads."""
 
     def __init__(
         self,
         folder: CollectionFolder,
         shard: qdrant.EdgeShard,
-        built: Generation,
+        built: ShardGeneration,
         lock: CollectionLock,
         tuning: Tuning,
     ) -> None:
         self.name = folder.name
+        self.fingerprint = built.fingerprint
+        self.generation = built.id
         self._folder = folder
         self._built = built
         self._shard = shard
@@ -74,11 +63,12 @@ class EdgeCollection:
         self._params = qdrant.SearchParams(exact=tuning.exact, hnsw_ef=tuning.hnsw_ef)
         self._exact = qdrant.SearchParams(exact=True)
         self._graph_pays_bytes = (tuning.indexing_threshold_kb or GRAPH_PAYS_KB) * 1024
-        self._indexed = Indexed(self.indexes())
+        with translated(self.name):
+            self._indexed = Indexed.of(shard.info(), SCHEMAS)
         self._unflushed = 0
         self._terms = 0
         self._writing = RLock()
-        self.room = Room(folder.shard(built))
+        self.disk = DiskSpace(folder.shard(built))
 
     @classmethod
     def create(
@@ -94,7 +84,7 @@ class EdgeCollection:
         lock.acquire(patience_s)
         try:
             folder.refuse_existing()  # another process may have made it while this one waited
-            built = Generation(fingerprint)
+            built = ShardGeneration(fingerprint)
             with translated(folder.name):
                 shard = new_shard(folder.shard(built), fingerprint, tuning)
             folder.publish(built)
@@ -117,49 +107,18 @@ class EdgeCollection:
 
     @classmethod
     def of(
-        cls, folder: CollectionFolder, built: Generation, lock: CollectionLock, tuning: Tuning
+        cls, folder: CollectionFolder, built: ShardGeneration, lock: CollectionLock, tuning: Tuning
     ) -> EdgeCollection:
-        """A generation of the collection, opened under a lock that is held. Raises StoreCorruptError."""
+        """Open a generation of the collection under a lock that is held. Raises StoreCorruptError."""
         with translated(folder.name, opening=True):
             shard = qdrant.EdgeShard.load(str(folder.shard(built)))
             return cls(folder, shard, built, lock, tuning)
 
-    @property
-    def fingerprint(self) -> Fingerprint:
-        return self._built.fingerprint
-
-    @property
-    def generation(self) -> str:
-        return self._built.id
-
-    def search(self, legs: Sequence[Leg], limit: int, where: Condition | None = None) -> list[list[Hit]]:
-        """All legs in one `query_batch`."""
-        if not legs:
-            return []
-        check_legs(legs, self.fingerprint)
-        chosen = None if where is None else edge_filter(self._indexed.fitted(where))
-        requests = [
-            qdrant.QueryRequest(
-                limit,
-                query=nearest(leg.query, leg.name),
-                filter=chosen,
-                params=self._exact if leg.exact else self._params,
-                with_payload=True,
-            )
-            for leg in legs
-        ]
-        with translated(self.name):
-            results = self._shard.query_batch(qdrant.QueryBatchRequest(requests))
-        return [
-            [Hit(from_payload(str(point.id), point.payload), point.score) for point in points]
-            for points in results
-        ]
-
     def upsert(self, points: Sequence[Point]) -> None:
-        """See `storage.qdrant.contract.Writer.upsert`. Raises StoreError before the disk is full."""
+        """Store points, durable against a crash. Raises StoreError before the disk is full."""
         if not points:
             return
-        self.room.check()
+        self.disk.check()
         with self._writing, translated(self.name):
             for path, kind in self._indexed.missing(points).items():
                 self._shard.update(field_index(path, kind))
@@ -173,12 +132,10 @@ class EdgeCollection:
                 self.flush()
 
     def delete_document(self, document: str, *, keep: Container[str] = ()) -> None:
-        belongs = qdrant.FieldCondition(key=DOCUMENT_ID, match=qdrant.MatchValue(document))
         kept: list[Any] = [qdrant.HasIdCondition(set(keep))] if keep else []
+        doomed = qdrant.Filter(must=[edge_filter(Equals("document_id", document))], must_not=kept)
         with self._writing, translated(self.name):
-            self._shard.update(
-                qdrant.UpdateOperation.delete_points_by_filter(qdrant.Filter(must=[belongs], must_not=kept))
-            )
+            self._shard.update(qdrant.UpdateOperation.delete_points_by_filter(doomed))
 
     def flush(self) -> None:
         with self._writing, translated(self.name):
@@ -186,15 +143,14 @@ class EdgeCollection:
             self._unflushed = 0
 
     def graph_pays(self) -> bool:
-        """Whether an exact scan of the dense vectors has become slower than a search in their graph."""
+        """True where an exact scan of the dense vectors has become slower than a search in their graph."""
         return self._count(_DENSE) * self.fingerprint.dim * 4 >= self._graph_pays_bytes
 
     def optimize(self) -> bool:
         """Move terms from memory to disk; True where anything was done.
 
-        Nothing is, and the log says so, where the disk has no room for it. Where a segment is large enough
-        for a graph the engine builds that too, and this process does nothing else meanwhile: see
-        `build_graph`.
+        Does nothing, and logs it, where the disk has no room. Where a segment is large enough for a graph the
+        engine builds that too, and this process does nothing else meanwhile: see `build_graph`.
         """
         with self._writing, translated(self.name):
             self.flush()
@@ -204,9 +160,9 @@ class EdgeCollection:
         return done
 
     def build_graph(self) -> bool:
-        """See `CollectionStore.build_graph`. Searches go on meanwhile; writes wait."""
+        """Build the graph in a copy of the shard. Searches continue meanwhile; writes wait."""
         place = self._folder.path / f"shard-{token_hex(4)}"
-        with self._writing, self._beside():
+        with self._writing, self._building():
             self.flush()
             if not self._has_room(times=2) or not built_in_copy(self._folder.shard(self._built), place):
                 return False
@@ -215,11 +171,11 @@ class EdgeCollection:
         return True
 
     @contextmanager
-    def _beside(self) -> Iterator[None]:
-        """While nobody else builds beside this generation: they would take a copy of it for a leftover."""
+    def _building(self) -> Iterator[None]:
+        """Keep other builders out of the folder: they would take a copy of the shard for a leftover."""
         draft = self._folder.draft()
         if draft is not None and draft.id == self.generation:
-            yield  # this is what is being built, under the lock for it
+            yield  # this generation is being built itself, under the lock for it
             return
         lock = self._folder.rebuild_lock()
         lock.acquire(PATIENCE_S)
@@ -230,19 +186,19 @@ class EdgeCollection:
             lock.release()
 
     def _has_room(self, *, times: int) -> bool:
-        """Whether the disk has room to write the shard so many times more."""
-        size = self.room.size()
-        if self.room.has(size * times):
+        """Return whether the disk has room for `times` more copies of the shard; log it where not."""
+        size = self.disk.size()
+        if self.disk.has_room(size * times):
             return True
         _log.warning(
-            "%r stays as it is: the disk has no room to write its %d MB anew; searches are slower so",
+            "%r is left as it is: the disk has no room to write its %d MB again; searches stay slower",
             self.name,
             size * times >> 20,
         )
         return False
 
-    def _move(self, built: Generation) -> None:
-        """Go on in another folder, which holds the same passages. The one before is deleted."""
+    def _move(self, built: ShardGeneration) -> None:
+        """Switch to a shard in another folder that holds the same passages, and delete the one before."""
         before, place = self._folder.shard(self._built), self._folder.shard(built)
         try:
             with translated(self.name, opening=True):
@@ -251,13 +207,13 @@ class EdgeCollection:
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
             raise
-        # not closed: a search on another thread may hold the old one still; it ends with its last user
+        # not closed: a search on another thread may still use the old one; it ends with its last user
         self._shard, self._built = shard, built
-        self._terms, self.room = 0, replace(self.room, folder=place)
+        self._terms, self.disk = 0, replace(self.disk, folder=place)
         shutil.rmtree(before, ignore_errors=True)
 
     def max_sim(self, query: Floats, chunk_ids: Sequence[str]) -> dict[str, float]:
-        """MaxSim inside the engine: an exact scan of the given passages' multivectors."""
+        """Score inside the engine: an exact scan of the given passages' multivectors."""
         if not chunk_ids or self.fingerprint.token_dim is None:
             return {}
         request = qdrant.QueryRequest(
@@ -269,76 +225,58 @@ class EdgeCollection:
         with translated(self.name):
             return {str(point.id): point.score for point in self._shard.query(request)}
 
-    def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
-        if not chunk_ids or self.fingerprint.token_dim is None:
-            return {}
-        with translated(self.name):
-            records = self._shard.retrieve(list(chunk_ids), with_payload=False, with_vector=[TOKENS])
-        stored = ((str(record.id), floats(named(record.vector, TOKENS))) for record in records)
-        return {id_: vectors for id_, vectors in stored if vectors is not None}
-
-    def neighbours(self, chunks: Sequence[Chunk], reach: int) -> list[Chunk]:
-        """One scroll under a filter."""
-        if not chunks:
-            return []
-        request = qdrant.ScrollRequest(
-            limit=most_around(chunks, reach), filter=edge_filter(around(chunks, reach)), with_payload=True
-        )
-        with translated(self.name):
-            records, _ = self._shard.scroll(request)
-        return [from_payload(str(record.id), record.payload) for record in records]
-
     def count(self) -> int:
         return self._count(None)
 
-    def ids(self) -> Iterator[str]:
-        """The ids of all passages, in the engine's order."""
-        return (str(record.id) for record in self._scroll(payload=False))
-
-    def chunks(self) -> Iterator[Chunk]:
-        """All passages, in the same order."""
-        return (from_payload(str(record.id), record.payload) for record in self._scroll(payload=True))
-
-    def passages(self, chunk_ids: Sequence[str]) -> list[Chunk]:
-        """The given passages; those that are not there are left out."""
+    def _query(self, legs: Sequence[Leg], limit: int, where: Condition | None) -> list[list[Any]]:
+        chosen = None if where is None else edge_filter(where)
+        requests = [
+            qdrant.QueryRequest(
+                limit,
+                query=nearest(leg.query, leg.name),
+                filter=chosen,
+                params=self._exact if leg.exact else self._params,
+                with_payload=True,
+            )
+            for leg in legs
+        ]
         with translated(self.name):
-            records = self._shard.retrieve(list(chunk_ids), with_payload=True, with_vector=False)
-        return [from_payload(str(record.id), record.payload) for record in records]
+            return self._shard.query_batch(qdrant.QueryBatchRequest(requests))
 
-    def points(self, chunk_ids: Sequence[str]) -> list[Point]:
-        """The given passages with all their vectors; those that are not there are left out."""
+    def _retrieve(
+        self, ids: Sequence[str], vectors: bool | list[str], *, payload: bool
+    ) -> list[qdrant.Record]:
         with translated(self.name):
-            records = self._shard.retrieve(list(chunk_ids), with_payload=True, with_vector=True)
-        return [from_record(record) for record in records]
+            return self._shard.retrieve(list(ids), with_payload=payload, with_vector=vectors)
 
-    def _scroll(self, *, payload: bool) -> Iterator[qdrant.Record]:
+    def _first(self, where: Condition, limit: int) -> list[qdrant.Record]:
+        request = qdrant.ScrollRequest(limit=limit, filter=edge_filter(where), with_payload=True)
+        with translated(self.name):
+            return self._shard.scroll(request)[0]
+
+    def _scroll(self) -> Iterator[qdrant.Record]:
         offset: Any = None
         while True:
-            request = qdrant.ScrollRequest(offset=offset, limit=_SCROLL_PAGE, with_payload=payload)
+            request = qdrant.ScrollRequest(offset=offset, limit=_SCROLL_PAGE, with_payload=True)
             with translated(self.name):
                 records, offset = self._shard.scroll(request)
             yield from records
             if offset is None:
                 return
 
-    def indexes(self) -> dict[str, IndexKind]:
-        """The payload paths that have an index, and its kind."""
-        with translated(self.name):
-            return index_kinds(self._shard.info())
-
     def _count(self, chosen: qdrant.Filter | None) -> int:
         with translated(self.name):
             return self._shard.count(qdrant.CountRequest(exact=True, filter=chosen))
 
     def hand_over(self) -> CollectionLock:
-        """The lock, for whoever takes this one's place; this one stays open without it."""
+        """Give the lock to the collection that replaces this one, which stays open without it."""
         lock, self._lock = self._lock, None
         if lock is None:
             raise StoreError(f"the collection {self.name!r} has handed over its lock already")
         return lock
 
     def take_over(self, lock: CollectionLock) -> None:
-        """Hold this lock instead of the one held so far, which is released."""
+        """Hold this lock in place of the current one, which is released."""
         before, self._lock = self._lock, lock
         if before is not None:
             before.release()

@@ -28,7 +28,7 @@ _OURS = ("fingerprint.", "rebuild.", "shard", "lock", "holder.json")
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class ShardGeneration:
     """A shard and what it was built with; `id` is empty for a collection's first.
 
     `place` is the name of the shard's folder, where it is not what `id` makes it.
@@ -74,11 +74,11 @@ class CollectionFolder:
                 f"the collection {self.name!r} exists already", way_out="Open it, or choose another name."
             )
 
-    def shard(self, generation: Generation) -> Path:
+    def shard(self, generation: ShardGeneration) -> Path:
         made = f"shard-{generation.id}" if generation.id else "shard"
         return self.path / (generation.place or made)
 
-    def current(self) -> Generation:
+    def current(self) -> ShardGeneration:
         """The generation in use. Raises StoreCorruptError, FingerprintMismatchError (a newer winnow's)."""
         try:
             return _read(self.path / _CURRENT)
@@ -88,22 +88,22 @@ class CollectionFolder:
                 way_out=f"Rebuild it from the documents: winnow doctor --repair -c {self.name}",
             ) from error
 
-    def draft(self) -> Generation | None:
+    def draft(self) -> ShardGeneration | None:
         """The generation that is being built, or was when it was cut off; None where there is none."""
         try:
             return _read(self.path / _DRAFT)
         except (OSError, ValueError, TypeError, KeyError, StoreError):  # it cannot be gone on with
             return None
 
-    def publish(self, generation: Generation) -> None:
+    def publish(self, generation: ShardGeneration) -> None:
         """This generation is in use from now on."""
         _write_atomically(self.path / _CURRENT, generation)
 
-    def announce(self, generation: Generation) -> None:
+    def announce(self, generation: ShardGeneration) -> None:
         """This generation, whose shard is made, is being built."""
         _write_atomically(self.path / _DRAFT, generation)
 
-    def move(self, generation: Generation) -> None:
+    def move(self, generation: ShardGeneration) -> None:
         """This generation, in use or being built, has its shard in another place from now on."""
         draft = self.draft()
         if draft is not None and draft.id == generation.id:
@@ -142,22 +142,22 @@ class CollectionFolder:
         """Held while a generation is built beside the one in use."""
         return CollectionLock(self.path, file="rebuild.lock", doing="is being re-indexed by")
 
-    def _readable(self) -> Generation | None:
+    def _readable(self) -> ShardGeneration | None:
         try:
             return self.current()
         except StoreError:
             return None
 
 
-def _read(path: Path) -> Generation:
+def _read(path: Path) -> ShardGeneration:
     values = json.loads(path.read_text(encoding="utf-8"))
     generation, place = values.pop(_GENERATION, ""), values.pop(_PLACE, "")
     if place != Path(place).name:
         raise ValueError(f"{place!r} is no name of a folder")
-    return Generation(Fingerprint.from_dict(values), str(generation), place)
+    return ShardGeneration(Fingerprint.from_dict(values), str(generation), place)
 
 
-def _write_atomically(path: Path, generation: Generation) -> None:
+def _write_atomically(path: Path, generation: ShardGeneration) -> None:
     named = {_GENERATION: generation.id, _PLACE: generation.place}
     values = generation.fingerprint.to_dict() | {key: value for key, value in named.items() if value}
     draft = path.with_suffix(".draft")

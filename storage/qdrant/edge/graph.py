@@ -1,4 +1,4 @@
-"""The graph of a collection's dense vectors, built by a process of its own in a copy of the shard.
+"""Builds the graph of a collection's dense vectors, in a separate process and a copy of the shard.
 
 A graph takes minutes, and the engine's binding holds the interpreter's lock for as long as a call lasts.
 Built in the process that answers, nobody would get an answer meanwhile, and Ctrl-C would not be heard.
@@ -6,15 +6,18 @@ Built in the process that answers, nobody would get an answer meanwhile, and Ctr
 
 from __future__ import annotations
 
+import ctypes
 import json
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from storage.errors import StoreError
 
-_SAYS_THAT_IT_BUILT = "built"
+_BUILT = "built"
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from storage.qdrant.edge.graph import build; build(sys.argv[2])"
@@ -24,8 +27,7 @@ _START = (
 def built_in_copy(shard: Path, copy: Path) -> bool:
     """Copy a shard that is flushed and that nobody writes to, and build the graph in the copy.
 
-    False where there was nothing to build. Raises StoreError where it cannot be done. The copy is there only
-    where a graph was built.
+    Returns False, and leaves no copy, where there was nothing to build. Raises StoreError.
     """
     built = False
     try:
@@ -48,23 +50,41 @@ def _in_a_process(shard: Path) -> bool:
         start_new_session=True,  # a Ctrl-C comes to this process alone, which ends that one
     )
     try:
-        said, complaint = process.communicate()
+        output, errors = process.communicate()
     except BaseException:
         process.kill()
         process.communicate()
         raise
     if process.returncode != 0:
-        last = complaint.decode(errors="replace").strip().rpartition("\n")[2]
+        last = errors.decode(errors="replace").strip().rpartition("\n")[2]
         raise StoreError(f"the process that builds the graph ended with code {process.returncode}: {last}")
-    return said.decode().strip() == _SAYS_THAT_IT_BUILT
+    return output.decode().strip() == _BUILT
 
 
 def build(shard: str) -> None:
-    """What that process does; it says whether there was anything to do."""
+    """Build the graph, in that process; print whether there was anything to do."""
     import qdrant_edge
 
     opened = qdrant_edge.EdgeShard.load(shard)
     done = opened.optimize()
     opened.flush()
     opened.close()
-    print(_SAYS_THAT_IT_BUILT if done else "")  # noqa: T201 - to the process that waits for it
+    print(_BUILT if done else "")  # noqa: T201 - to the process that waits for it
+
+
+def give_back_free_memory() -> None:
+    """Return freed memory to the system.
+
+    glibc otherwise keeps hundreds of megabytes after large work on threads. Does nothing where the C library
+    has no such call (macOS, Windows, musl).
+    """
+    if trim := _malloc_trim():
+        trim(0)
+
+
+@cache
+def _malloc_trim() -> Any:
+    try:
+        return getattr(ctypes.CDLL(None), "malloc_trim", None)
+    except (OSError, TypeError):  # Windows has no "this program's own symbols"
+        return None

@@ -13,7 +13,7 @@ from storage.locks import CollectionLock
 from storage.qdrant.contract import CollectionStore, Fingerprint
 from storage.qdrant.edge.collection import EdgeCollection
 from storage.qdrant.edge.errors import translated
-from storage.qdrant.edge.folder import CollectionFolder, Generation
+from storage.qdrant.edge.folder import CollectionFolder, ShardGeneration
 from storage.qdrant.edge.layout import new_shard
 from storage.qdrant.tuning import Tuning
 
@@ -160,7 +160,7 @@ def _begun(
     folder.forget_draft()
     if folder.exists:  # otherwise somebody may be making it
         folder.remove_strays()
-    built = Generation(fingerprint, token_hex(4))
+    built = ShardGeneration(fingerprint, token_hex(4))
     with translated(folder.name):
         shard = new_shard(folder.shard(built), fingerprint, tuning)
     folder.announce(built)

@@ -38,7 +38,7 @@ _backoff = wait_exponential_jitter(multiplier=0.1, max=2, jitter=0.05)
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ServerLink:
     """A server as its errors name it, and how patient a call is.
 
     `where` is the URL without credentials. Only transient failures are tried again, `attempts` times in all:
@@ -50,7 +50,7 @@ class Link:
     attempts: int = 4
 
     @classmethod
-    def to(cls, url: str, timeout_s: float) -> Link:
+    def to(cls, url: str, timeout_s: float) -> ServerLink:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
         return cls(f"{parts.scheme}://{host}{parts.path}", timeout_s)

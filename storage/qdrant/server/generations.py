@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from qdrant_client import QdrantClient, models
 
-from storage.qdrant.server.errors import Link
+from storage.qdrant.server.errors import ServerLink
 
 # No collection's own name has it: see storage.qdrant.contract.checked_name.
 _AT = "@"
@@ -27,7 +27,7 @@ class Generations:
     physical: frozenset[str]
 
     @classmethod
-    def of(cls, client: QdrantClient, link: Link) -> Generations:
+    def of(cls, client: QdrantClient, link: ServerLink) -> Generations:
         """Two requests; with a key that may see them."""
         aliases = read_aliases(client, link)
         listed = link.call("", client.get_collections).collections
@@ -45,7 +45,7 @@ class Generations:
         return [found for found in self.all(name) if found != self.current(name)]
 
 
-def read_aliases(client: QdrantClient, link: Link) -> dict[str, str]:
+def read_aliases(client: QdrantClient, link: ServerLink) -> dict[str, str]:
     """Every alias on the server, and what it points to."""
     found = link.call("", client.get_aliases).aliases
     return {alias.alias_name: alias.collection_name for alias in found}

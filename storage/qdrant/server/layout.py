@@ -68,13 +68,6 @@ def _vectors(fingerprint: Fingerprint, tuning: Tuning) -> dict[str, models.Vecto
     return {DENSE: dense, TOKENS: tokens}
 
 
-def index_kinds(info: models.CollectionInfo) -> dict[str, IndexKind]:
-    """The paths that have an index of ours."""
-    kinds = {schema: kind for kind, schema in SCHEMAS.items()}
-    schemas = ((path, index.data_type) for path, index in info.payload_schema.items())
-    return {path: kinds[schema] for path, schema in schemas if schema in kinds}
-
-
 def metadata_of(info: models.CollectionInfo) -> Mapping[str, Any] | None:
     """What winnow wrote on a collection; None where winnow did not make it."""
     written = (info.config.metadata or {}).get(OURS)

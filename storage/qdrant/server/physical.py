@@ -11,10 +11,10 @@ from storage.errors import WinnowError
 from storage.qdrant.contract import Fingerprint
 from storage.qdrant.payload_indexes import OWN, Indexed
 from storage.qdrant.server.collection import ServerCollection
-from storage.qdrant.server.errors import Link
+from storage.qdrant.server.errors import ServerLink
 from storage.qdrant.server.generations import split
-from storage.qdrant.server.layout import SCHEMAS, index_kinds, layout, metadata_of, read_fingerprint
-from storage.qdrant.server.writes import Claim, InUse, Writes
+from storage.qdrant.server.layout import SCHEMAS, layout, metadata_of, read_fingerprint
+from storage.qdrant.server.writes import Claim, InUse, WriteCheck
 from storage.qdrant.tuning import Tuning
 
 _log = logging.getLogger(__name__)
@@ -23,16 +23,16 @@ _log = logging.getLogger(__name__)
 class PhysicalCollections:
     """The generations on one server, by the names that the server knows them by."""
 
-    def __init__(self, client: QdrantClient, link: Link, tuning: Tuning) -> None:
+    def __init__(self, client: QdrantClient, link: ServerLink, tuning: Tuning) -> None:
         self.client = client
         self.link = link
         self._tuning = tuning
 
-    def open(self, physical: str, writes: Writes | None = None) -> ServerCollection:
+    def open(self, physical: str, writes: WriteCheck | None = None) -> ServerCollection:
         """Open a generation by its name on the server: the one in use, unless `writes` says otherwise."""
         info = self.info(physical)
         fingerprint = read_fingerprint(split(physical)[0], self.link.where, info)
-        indexed = Indexed(index_kinds(info))
+        indexed = Indexed.of(info, SCHEMAS)
         writes = writes or InUse(physical, self.client, self.link)
         return ServerCollection(
             physical, fingerprint, indexed, self.client, self.link, writes, tuning=self._tuning

@@ -1,15 +1,14 @@
-"""Points on their way to a Qdrant server and back."""
+"""Points, queries and filters in the classes of qdrant-client."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 from qdrant_client import models
 
-from storage.qdrant.contract import DENSE, LEXICAL, TOKENS
-from storage.qdrant.payload import from_payload, to_payload
+from storage.qdrant.filter_translation import FilterClasses
+from storage.qdrant.points import to_payload, vectors_of
 from storage.vectors import Floats, Point, SparseVector, payload_bytes
 
 # A float is up to 20 bytes of JSON and a server takes 32 MB a request by default: 4 MiB of floats fit.
@@ -17,7 +16,7 @@ BATCH_BYTES = 4 * 1024 * 1024
 
 
 def batches(points: Sequence[Point]) -> Iterator[list[Point]]:
-    """Points in the given order, each batch at most BATCH_BYTES (one point may be larger)."""
+    """Yield points in the given order, in batches of at most BATCH_BYTES (one point may be larger)."""
     batch: list[Point] = []
     size = 0
     for point in points:
@@ -32,33 +31,9 @@ def batches(points: Sequence[Point]) -> Iterator[list[Point]]:
 
 
 def to_struct(point: Point) -> models.PointStruct:
-    vectors: dict[str, models.Vector] = {LEXICAL: _sparse(point.lexical)}
-    if point.dense is not None:
-        vectors[DENSE] = point.dense.tolist()
-    if point.tokens is not None:
-        vectors[TOKENS] = point.tokens.tolist()
-    return models.PointStruct(id=point.chunk.id, vector=vectors, payload=to_payload(point.chunk))
-
-
-def from_record(record: models.Record) -> Point:
-    vectors = named(record.vector)
-    lexical = vectors.get(LEXICAL)
-    return Point(
-        chunk=from_payload(str(record.id), record.payload),
-        lexical=SparseVector(tuple(lexical.indices), tuple(lexical.values))
-        if lexical
-        else SparseVector((), ()),
-        dense=floats(vectors.get(DENSE)),
-        tokens=floats(vectors.get(TOKENS)),
+    return models.PointStruct(
+        id=point.chunk.id, vector=vectors_of(point, _sparse), payload=to_payload(point.chunk)
     )
-
-
-def floats(vector: Any) -> Floats | None:
-    return np.asarray(vector, dtype=np.float32) if vector else None
-
-
-def named(vectors: Any) -> Mapping[str, Any]:
-    return vectors if isinstance(vectors, dict) else {}
 
 
 def to_query(query: Floats | SparseVector) -> Any:
@@ -67,3 +42,13 @@ def to_query(query: Floats | SparseVector) -> Any:
 
 def _sparse(vector: SparseVector) -> models.SparseVector:
     return models.SparseVector(indices=list(vector.indices), values=list(vector.values))
+
+
+server_filter = FilterClasses(
+    combined=models.Filter,
+    value=lambda key, value: models.FieldCondition(key=key, match=models.MatchValue(value=value)),
+    substring=lambda key, piece: models.FieldCondition(key=key, match=models.MatchSubstring(substring=piece)),
+    numbers=lambda key, bounds: models.FieldCondition(key=key, range=models.Range(**bounds)),
+    dates=lambda key, bounds: models.FieldCondition(key=key, range=models.DatetimeRange(**bounds)),
+    empty=lambda key: models.IsEmptyCondition(is_empty=models.PayloadField(key=key)),
+).translate

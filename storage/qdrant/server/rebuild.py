@@ -13,7 +13,7 @@ from qdrant_client import QdrantClient
 from storage.errors import FingerprintMismatchError, StoreCorruptError, StoreError, WinnowError
 from storage.qdrant.contract import CollectionStore, Fingerprint
 from storage.qdrant.server.collection import ServerCollection
-from storage.qdrant.server.errors import Link
+from storage.qdrant.server.errors import ServerLink
 from storage.qdrant.server.generations import Generations, in_use, joined, pointing, read_aliases
 from storage.qdrant.server.physical import PhysicalCollections
 from storage.qdrant.server.writes import Building, Claim, InUse, being_built
@@ -33,7 +33,7 @@ class ServerRebuild:
         building: Building,
         before: str,
         client: QdrantClient,
-        link: Link,
+        link: ServerLink,
         *,
         resumed: bool,
     ) -> None:

@@ -11,7 +11,7 @@ from qdrant_client import QdrantClient
 from storage.errors import BadInputError, NotFoundError
 from storage.qdrant.contract import Fingerprint, checked_name
 from storage.qdrant.server.collection import ServerCollection
-from storage.qdrant.server.errors import Link
+from storage.qdrant.server.errors import ServerLink
 from storage.qdrant.server.generations import Generations, in_use, read_aliases, split
 from storage.qdrant.server.physical import PhysicalCollections
 from storage.qdrant.server.rebuild import ServerRebuild
@@ -28,7 +28,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 class ServerStores:
     """The collections of winnow on one server. Collections that winnow did not make are left alone."""
 
-    def __init__(self, client: QdrantClient, link: Link, tuning: Tuning | None = None) -> None:
+    def __init__(self, client: QdrantClient, link: ServerLink, tuning: Tuning | None = None) -> None:
         self._client = client
         self._link = link
         self._physical = PhysicalCollections(client, link, tuning or Tuning())
@@ -66,12 +66,12 @@ class ServerStores:
                 timeout=timeout_s,  # type: ignore[arg-type]  # annotated int; rounded up by the client itself
                 check_compatibility=False,  # asked by `version`, not by a thread that prints
             )
-        return cls(client, Link.to(url, timeout_s), tuning)
+        return cls(client, ServerLink.to(url, timeout_s), tuning)
 
     @classmethod
     def in_memory(cls, tuning: Tuning | None = None) -> ServerStores:
         """qdrant-client's local mode: the same calls without a server, for tests and small trials."""
-        return cls(QdrantClient(":memory:"), Link("memory", timeout_s=0, attempts=1), tuning)
+        return cls(QdrantClient(":memory:"), ServerLink("memory", timeout_s=0, attempts=1), tuning)
 
     def version(self) -> str:
         """The server's version. Raises StoreUnavailableError."""

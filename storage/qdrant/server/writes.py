@@ -13,13 +13,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from secrets import token_hex
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from qdrant_client import QdrantClient, models
 
 from storage.errors import NotFoundError, StoreError, StoreLockedError
 from storage.locks import this_command
-from storage.qdrant.server.errors import Link
+from storage.qdrant.server.errors import ServerLink
 from storage.qdrant.server.generations import in_use, read_aliases, split
 
 # The key in a collection's own metadata under which stands who builds it; it is taken away by the swap.
@@ -30,21 +30,16 @@ _BEAT_S = 20.0
 SILENT_S = 300.0
 
 
-class Writes(Protocol):
-    def check(self) -> None:
-        """Raises StoreError where what was just written is lost on everybody else."""
-        ...
-
-
 class InUse:
     """Writes to a generation that is in use, unless a re-index has taken its place."""
 
-    def __init__(self, physical: str, client: QdrantClient, link: Link) -> None:
+    def __init__(self, physical: str, client: QdrantClient, link: ServerLink) -> None:
         self._physical = physical
         self._client = client
         self._link = link
 
     def check(self) -> None:
+        """Raise StoreError where what was just written is lost on everybody else."""
         name = split(self._physical)[0]
         if in_use(name, read_aliases(self._client, self._link)) != self._physical:
             raise StoreError(
@@ -95,7 +90,7 @@ class Claim:
 class Building:
     """Writes to a generation that this process builds, unless another one has gone on with it."""
 
-    def __init__(self, physical: str, client: QdrantClient, link: Link) -> None:
+    def __init__(self, physical: str, client: QdrantClient, link: ServerLink) -> None:
         self._physical = physical
         self._client = client
         self._link = link
@@ -106,7 +101,7 @@ class Building:
         self._write(asdict(self._claim))
 
     def check(self) -> None:
-        """See `Writes.check`; says from time to time that this process is still at it."""
+        """Raise StoreError as `InUse.check` does; renew this process's claim from time to time."""
         standing = self._standing()
         if standing is None or standing.token != self._claim.token:
             name = split(self._physical)[0]
@@ -141,6 +136,9 @@ class Building:
             split(self._physical)[0],
             lambda: self._client.update_collection(self._physical, metadata={_CLAIM: claim}),
         )
+
+
+WriteCheck = InUse | Building
 
 
 def being_built(name: str, claim: Claim) -> StoreLockedError:

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from storage.database import Database
 from storage.errors import LogError, NotFoundError
 from storage.log.answer_log import AnswerLog
+from storage.reasons import Reason
 from storage.records import Answer, Candidate, Chunk, FollowUp, Outcome
 from tests.support.log_samples import DATABASES, NOON, a_candidate, a_database, a_full_answer, a_plain_answer
 
@@ -45,6 +46,34 @@ def test_an_answer_comes_back_equal_in_every_field(log: AnswerLog) -> None:
     assert logged == answer
     assert logged.usage == answer.usage
     assert logged.final == answer.final
+
+
+def test_reasons_come_back_with_their_codes_and_values(log: AnswerLog) -> None:
+    """A reason reads in any language after a visit to the log, whatever its values hold."""
+    inner = Reason("storage.unreadable-question")
+    reasons = (
+        inner,
+        Reason("storage.of-stage", stage="检索\ud800", reason=inner),
+        Reason("storage.of-stage", stage=["a", 2, 0.5, True, None], reason=Reason.all([inner, "plain 文"])),
+        Reason.of("plain"),
+    )
+    stages = tuple(Outcome(f"stage {at}", "partial", reason) for at, reason in enumerate(reasons))
+    log.save(a_plain_answer(stages=(*stages, Outcome("ok")), warnings=("plain", *reasons)))
+    logged = log.get(a_plain_answer().id)
+    for found in ([Reason.of(stage.reason) for stage in logged.stages[:-1]], logged.warnings[1:]):
+        for one, reason in zip(map(Reason.of, found), reasons, strict=True):
+            mended = {"\ud800": "\N{REPLACEMENT CHARACTER}"}
+            assert one == reason.translate(str.maketrans(mended))
+            assert one.code == reason.code
+            assert one.render("zh") == reason.render("zh").translate(str.maketrans(mended))
+    assert logged.stages[2].reason.values == reasons[2].values  # type: ignore[attr-defined]
+    assert logged.stages[-1].reason == ""
+
+
+def test_a_value_of_another_type_costs_no_answer(log: AnswerLog) -> None:
+    """A path among the values of a reason is logged as text."""
+    log.save(a_plain_answer(warnings=(Reason("storage.of-stage", stage=Path("a/b"), reason="c"),)))
+    assert log.get(a_plain_answer().id).warnings == ("a/b: c",)
 
 
 def test_a_full_answer_differs_from_every_default() -> None:
@@ -252,7 +281,7 @@ def test_eight_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None
     path = tmp_path / "log.db"
     script = (
         "import sys; from pathlib import Path; from storage.database import Database;"
-        "from storage.log.answer_log import AnswerLog; from tests.log_samples import a_full_answer;"
+        "from storage.log.answer_log import AnswerLog; from tests.support.log_samples import a_full_answer;"
         "log = AnswerLog(Database.open(Path(sys.argv[1])));"
         "[log.save(a_full_answer(f'{sys.argv[2]}-{n}')) for n in range(10)]"
     )

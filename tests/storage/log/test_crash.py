@@ -25,9 +25,9 @@ def run(script: str, path: Path) -> subprocess.CompletedProcess[str]:
 START = """
 import os, signal, sys
 from pathlib import Path
-from storage.answer_log import AnswerLog
+from storage.log.answer_log import AnswerLog
 from storage.database import Database
-from tests.log_samples import a_full_answer, a_plain_answer
+from tests.support.log_samples import a_full_answer, a_plain_answer
 database = Database.open(Path(sys.argv[1]))
 log = AnswerLog(database)
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from storage.database import Database
-from storage.log.score_cache import ScoreCache
+from storage.log.score_cache import SqlScoreCache
 from tests.support.log_samples import DATABASES, a_database
 
 
@@ -20,7 +20,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 def test_scores_come_back_by_strategy_question_and_passage(database: Database) -> None:
     """Another strategy or another question has scores of its own."""
-    cache = ScoreCache(database)
+    cache = SqlScoreCache(database)
     cache.put_many("listwise:m1", "为什么？", {"a": 1.5, "b": -2})
     cache.put_many("listwise:m2", "为什么？", {"a": 9.0})
     assert cache.get_many("listwise:m1", "为什么？", ["a", "b", "c"]) == {"a": 1.5, "b": -2.0}
@@ -31,7 +31,7 @@ def test_scores_come_back_by_strategy_question_and_passage(database: Database) -
 
 def test_a_known_score_stays(database: Database) -> None:
     """Two processes that paid for the same verdict agree on the first."""
-    cache = ScoreCache(database)
+    cache = SqlScoreCache(database)
     cache.put_many("f", "q", {"a": 1.0})
     cache.put_many("f", "q", {"a": 2.0, "b": 3.0})
     assert cache.get_many("f", "q", ["a", "b"]) == {"a": 1.0, "b": 3.0}
@@ -39,7 +39,7 @@ def test_a_known_score_stays(database: Database) -> None:
 
 def test_what_is_no_number_is_not_kept(database: Database) -> None:
     """A reply that could not be read is asked for again."""
-    cache = ScoreCache(database)
+    cache = SqlScoreCache(database)
     cache.put_many("f", "q", {"a": float("nan"), "b": 0.0})
     cache.put_many("f", "q", {})
     assert cache.get_many("f", "q", ["a", "b"]) == {"b": 0.0}
@@ -47,14 +47,14 @@ def test_what_is_no_number_is_not_kept(database: Database) -> None:
 
 def test_a_question_that_no_database_takes_is_cached_too(database: Database) -> None:
     """Half a surrogate pair is hashed like any character."""
-    cache = ScoreCache(database)
+    cache = SqlScoreCache(database)
     cache.put_many("f", "q\ud83d", {"a": 1.0})
     assert cache.get_many("f", "q\ud83d", ["a"]) == {"a": 1.0}
 
 
 def test_more_passages_than_one_query_takes(database: Database) -> None:
     """Verdicts of pairs are many."""
-    cache = ScoreCache(database)
+    cache = SqlScoreCache(database)
     scores = {f"pair-{number}": float(number) for number in range(2450)}
     cache.put_many("f", "q", scores)
     assert cache.get_many("f", "q", list(scores)) == scores
@@ -62,7 +62,7 @@ def test_more_passages_than_one_query_takes(database: Database) -> None:
 
 def test_the_cache_is_bounded_and_forgets_the_oldest(database: Database) -> None:
     """It never holds more than it may, and can be made smaller."""
-    cache = ScoreCache(database, max_rows=10)
+    cache = SqlScoreCache(database, max_rows=10)
     for number in range(25):
         cache.put_many("f", "q", {f"{number}": float(number)})
     assert cache.count() == 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,7 +16,8 @@ from storage.errors import BadInputError, LogError, SettingsError
 from storage.log.answer_log import AnswerLog
 from storage.log.records import AnswerFilter, Pruned
 from storage.log.redaction import MARK
-from storage.records import Candidate, Chunk
+from storage.reasons import LANGUAGES, Reason
+from storage.records import Candidate, Chunk, Outcome
 from tests.support.log_samples import (
     DATABASES,
     EXCHANGES,
@@ -117,6 +119,48 @@ def test_what_matches_is_never_written(database: Database, tmp_path: Path) -> No
     if database.path:
         database.close()
         assert SECRET.encode() not in database.path.read_bytes()
+
+
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize(
+    ("pattern", "code"),
+    [
+        (r"1[3-9]\d{9}", "storage.of-stage"),  # lies within values, and those within another reason
+        (rf"call {SECRET}", "storage.of-stage"),
+        (rf"listwise: .*{SECRET}", "text"),  # spans words of the catalogue: the sentence alone stays
+        (rf"generation：.*{SECRET}", "text"),
+    ],
+)
+def test_what_matches_is_in_no_value_of_a_reason(
+    database: Database, pattern: str, code: str, *, later: bool
+) -> None:
+    """The code and values of reasons and warnings are redacted with their sentences."""
+    inner = Reason("storage.of-stage", stage="generation", reason=f"call {SECRET}!")
+    reason = Reason("storage.of-stage", stage="listwise", reason=Reason.all([inner, f"call {SECRET}!"]))
+    answer = a_plain_answer(1, stages=(Outcome("listwise", "partial", reason),), warnings=(reason, inner))
+    log = AnswerLog(database, redact=[] if later else [pattern])
+    log.save(answer)
+    if later:
+        assert log.redact([pattern]) == 2
+    logged = log.get(answer.id)
+    kept = [Reason.of(logged.stages[0].reason), Reason.of(logged.warnings[0])]
+    assert [one.code for one in kept] == [code, code]
+    for one in kept:
+        assert not any(re.search(pattern, one.render(language)) for language in LANGUAGES)
+    with database.reading() as connection:
+        [data] = connection.execute(text("SELECT reason_data FROM stages")).scalars()
+        [all_data] = connection.execute(text("SELECT warnings_data FROM answers")).scalars()
+    assert not re.search(pattern, f"{data}{all_data}")
+
+
+def test_a_number_among_the_values_of_a_reason_is_redacted(database: Database) -> None:
+    """Only the sentence stays of a reason whose number matches."""
+    reason = Reason("storage.of-stage", stage="listwise", reason=int(SECRET))
+    log = AnswerLog(database, redact=[SECRET])
+    log.save(a_plain_answer(1, warnings=(reason,)))
+    assert [one.to_json() for one in map(Reason.of, log.get("answer-000001").warnings)] == [
+        {"code": "text", "values": {"text": "listwise: [redacted]"}}
+    ]
 
 
 def test_what_was_written_is_redacted_later(database: Database, log: AnswerLog, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)], check=False)
     store = EdgeStores(tmp_path).open("c")
     assert store.count() == 100
-    assert len(set(store.ids())) == 100
+    assert len({chunk.id for chunk in store.chunks()}) == 100
     store.close()
 
 
@@ -161,7 +161,7 @@ def test_a_full_disk_is_not_called_damage() -> None:
 def test_nobody_writes_to_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
     """An ingest, what a re-index carries over, a copy: the engine would end the process in the middle."""
     with closing(EdgeStores(tmp_path).create("a", PRINT)) as collection:
-        collection.room = replace(collection.room, reserve=1 << 60)
+        collection.disk = replace(collection.disk, reserve=1 << 60)
         with pytest.raises(StoreError, match="nearly full"):
             collection.upsert([_point(1)])
         assert collection.count() == 0
@@ -174,15 +174,15 @@ def test_without_room_to_write_it_anew_a_collection_stays_as_it_is(
     stores = EdgeStores(tmp_path, tuning=Tuning(indexing_threshold_kb=1))
     with closing(stores.create("a", PRINT)) as collection:
         collection.upsert([_point(n) for n in range(1, 400)])
-        enough = collection.room
+        enough = collection.disk
         assert enough.size() > 1 << 20
-        assert not replace(enough, reserve=0).has(1 << 60)
-        collection.room = replace(enough, reserve=1 << 60)
+        assert not replace(enough, reserve=0).has_room(1 << 60)
+        collection.disk = replace(enough, reserve=1 << 60)
         assert not collection.optimize()
         assert not collection.build_graph()
         assert caplog.text.count("no room") == 2
         assert collection.count() == 399
-        collection.room = enough
+        collection.disk = enough
         assert collection.optimize()
 
 

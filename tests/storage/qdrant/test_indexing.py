@@ -90,4 +90,4 @@ def test_indexes_outlive_the_process(tmp_path: Path) -> None:
     collection.upsert(points())
     collection.close()
     with closing(stores.open("papers")) as reopened:
-        assert Indexed(reopened.indexes()).missing(points()) == {}
+        assert reopened._indexed.missing(points()) == {}

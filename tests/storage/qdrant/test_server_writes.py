@@ -154,7 +154,7 @@ def test_what_is_carried_over_late_is_read_by_the_new_encoder(stores: ServerStor
         first, second = points(2)
         unread = replace(second.chunk, text="Plain words.", title="", headings=(), legible=False)
         old.upsert([first, Point(unread, second.lexical)])
-        done = late.carry(new, Manifest(database, "new"), embedder)
+        done = late.replay(new, Manifest(database, "new"), embedder)
         assert unread.encoded_text in encoder.asked
         [point] = new.points([unread.id])
         assert point.chunk.legible

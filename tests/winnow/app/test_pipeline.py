@@ -19,7 +19,8 @@ from storage.errors import (
     NotFoundError,
     WinnowError,
 )
-from tests.support.endpoint import Endpoint, said
+from storage.reasons import Reason
+from tests.support.endpoint import Endpoint, said, status
 from winnow import Candidate, RAGPipeline, Settings
 
 DOCUMENTS = {
@@ -204,8 +205,8 @@ def test_an_unknown_collection_names_what_there_is(pipeline: RAGPipeline) -> Non
 
 def test_a_collection_of_another_encoder_is_refused(ingested: Path) -> None:
     """Vectors of one encoder are never searched with another's; the collection is free again afterwards."""
+    from retrieval.models.hub import DEFAULT_MODEL
     from retrieval.models.locate import locate
-    from retrieval.models.packaged import DEFAULT_MODEL
 
     by_path = Settings.load(data_dir=ingested / "data", encoder={"model": str(locate(DEFAULT_MODEL).folder)})
     for _ in range(2):
@@ -393,3 +394,23 @@ def test_a_missing_model_leaves_the_collection_free(ingested: Path) -> None:
             with pytest.raises(ModelError, match="nobody/nothing") as caught:
                 pipeline.ask("What is reranking?")
             kept.append(caught)  # a notebook keeps the last exception, and with it what it refers to
+
+
+def test_a_key_in_a_vendors_error_reaches_no_reason(ingested: Path) -> None:
+    """A key that looks like a word is masked in outcomes, warnings and the log, in every language."""
+    key = "drei-worte-hier"
+    with Endpoint() as endpoint:
+        endpoint.reply = status(400, f"the quota of {key} is spent")
+        settings = Settings.load(
+            data_dir=ingested / "data",
+            rerank={"spec": "listwise", "on_failure": "fallback"},
+            llm={"base_url": endpoint.url, "api_key": key, "max_retries": 0},
+        )
+        with RAGPipeline.from_settings(settings) as pipeline:
+            answer = pipeline.ask("What is reranking?")
+            logged = pipeline.log.get(answer.id)
+    assert endpoint.requests
+    for one in (answer, logged):
+        reasons = [Reason.of(stage.reason) for stage in one.stages if stage.reason]
+        assert any("the quota of *** is spent" in reason for reason in reasons)
+        assert key not in repr([reasons, [reason.to_json() for reason in reasons], one.warnings])

@@ -19,11 +19,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from generation.chat.answerer import ChatAnswerer
-from rerank.chain import Chain, Link
+from rerank.chain import Chain, ChainStage
 from storage.chat import Completion, Message
 from storage.errors import StageError
 from storage.records import Answer, Candidate, Outcome, Ranking, Retrieval, Usage
 from winnow.app import asking
+from winnow.app.asked import Asked
 from winnow.app.stages import Stages
 from winnow.app.tracing.spans import Tracing
 
@@ -96,7 +97,7 @@ def asked(traced: Tracing, *rerankers: object) -> None:
     """One question on its whole way."""
     stages = Stages(
         Found(),
-        Chain([Link(reranker) for reranker in rerankers or [Reversed()]]),  # type: ignore[arg-type]
+        Chain([ChainStage(reranker) for reranker in rerankers or [Reversed()]]),  # type: ignore[arg-type]
         ChatAnswerer(traced.chat(Scripted())),
         "docs",
         "reversed",
@@ -104,7 +105,7 @@ def asked(traced: Tracing, *rerankers: object) -> None:
 
     async def ask() -> None:
         with traced.question("ask", QUESTION, stages) as question:
-            question.done(await asking.ask(QUESTION, question.stages, top_k_retrieve=50, top_k_rerank=2))
+            question.done(await asking.ask(Asked(QUESTION, 50, 2), question.stages))
 
     anyio.run(ask)
 
@@ -213,9 +214,7 @@ def test_a_full_span_forgets_the_last_passages_first() -> None:
 
         async def search() -> None:
             with traced.question("search", QUESTION, stages) as question:
-                question.done(
-                    await asking.search(QUESTION, question.stages, top_k_retrieve=200, top_k_rerank=5)
-                )
+                question.done(await asking.search(Asked(QUESTION, 200, 5), question.stages))
 
         anyio.run(search)
         found = attributes(by_name(exporter)["rerank reversed"])
@@ -235,7 +234,7 @@ def test_a_stream_is_one_span_and_leaves_its_reader_alone() -> None:
         async def stream() -> list[object]:
             with traced.question("ask", QUESTION, stages) as question:
                 before, seen = trace.get_current_span(), list[object]()
-                async for item in asking.stream(QUESTION, question.stages, top_k_retrieve=3, top_k_rerank=1):
+                async for item in asking.stream(Asked(QUESTION, 3, 1), question.stages):
                     assert trace.get_current_span() is before
                     seen.append(item)
                 return seen

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from winnow.cli.command_options import build, from_options
+from winnow.cli.command_options import build, command
 from winnow.cli.lab.evaluate import evaluate
 from winnow.cli.lab.mine import mine
 from winnow.cli.lab.synthesize import labels, passages, queries
@@ -44,7 +44,7 @@ def test_fields_become_arguments_and_options_those_of_groups_too() -> None:
     app, seen = typer.Typer(), list[Options]()
 
     @app.command()
-    @from_options
+    @command
     def greet(options: Options) -> None:
         """Say hello."""
         seen.append(options)
@@ -63,7 +63,7 @@ def test_a_plan_is_filled_from_the_options_of_its_fields_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "plan"),
+    ("run", "plan"),
     [
         (evaluate, Plan),
         (labels, LabelPlan),
@@ -75,9 +75,9 @@ def test_a_plan_is_filled_from_the_options_of_its_fields_names() -> None:
         (train, TrainPlan),
     ],
 )
-def test_options_and_plans_have_the_same_defaults(command: object, plan: type) -> None:
+def test_options_and_plans_have_the_same_defaults(run: object, plan: type) -> None:
     """A default written in both places is the same; None leaves it to the plan."""
-    options = inspect.signature(command).parameters  # type: ignore[arg-type]
+    options = inspect.signature(run).parameters  # type: ignore[arg-type]
     shared = [field for field in fields(plan) if field.name in options and field.default is not MISSING]
     assert shared
     for field in shared:

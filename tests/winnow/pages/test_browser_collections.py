@@ -119,7 +119,7 @@ def test_limits_are_shown_before_they_are_hit(browser: Browser, server: Server) 
         _drop(page, **{"larger.txt": "again", "program.exe": "MZ", "empty.md": ""})
         assert "same name: larger.txt" in problem.inner_text()
         listed = page.locator(".chosen").inner_text()
-        assert "of a format that is not known" in listed
+        assert "unsupported format" in listed
         assert "empty" in listed
 
 
@@ -174,7 +174,7 @@ def test_a_read_only_login_is_offered_no_change(browser: Browser, public: Server
     with opened(browser, public.url, "/collections", phone=True) as page:
         page.fill("#token", text)
         page.keyboard.press("Enter")
-        page.locator(".shelf").first.wait_for()
+        page.locator(".collection").first.wait_for()
         assert page.locator("input[type=file]").count() == 0
         assert page.get_by_text("read-only").is_visible()
         assert fits(page)

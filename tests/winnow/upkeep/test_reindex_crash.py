@@ -19,7 +19,7 @@ KILLS = 10
 
 def _process(data: Path, encoder: Path) -> subprocess.Popen[str]:
     child = subprocess.Popen(
-        [sys.executable, "-m", "tests.reindexing", str(data), str(encoder)],
+        [sys.executable, "-m", "tests.support.reindexing", str(data), str(encoder)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

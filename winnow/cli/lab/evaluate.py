@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from winnow.cli.bars import progress_bars
-from winnow.cli.command_options import build, from_options
+from winnow.cli.command_options import build, command
 from winnow.cli.options import AsJson, Collection, DataDir, TopKRetrieve, settings
-from winnow.cli.terminal import note, out, print_json, reported
+from winnow.cli.terminal import note, out, print_json
 
 if TYPE_CHECKING:
     from winnow.app.settings import Settings
@@ -59,35 +59,34 @@ class EvaluateOptions:
     as_json: AsJson = False
 
 
-@from_options
+@command
 def evaluate(options: EvaluateOptions) -> None:
     """Measure retrieval and reranking on a set of questions with judgements."""
-    with reported(options.as_json):
-        from winnow.app.wiring import Wiring
-        from winnow.lab.evaluation import evaluate as measure
-        from winnow.lab.reports.page import check_file
+    from winnow.app.wiring import Wiring
+    from winnow.lab.evaluation import evaluate as measure
+    from winnow.lab.reports.page import check_file
 
-        chosen = settings(options.data_dir, options.collection)
-        _check_answerer(options)
-        if options.report is not None:
-            check_file(options.report)
-        plan = _plan(options, chosen)
-        with Wiring(chosen) as wiring, progress_bars() as progress:
-            found = measure(plan, wiring, progress)
-        if options.report is not None:
-            from winnow.lab.reports.evaluation import write_report
+    chosen = settings(options.data_dir, options.collection)
+    _check_answerer(options)
+    if options.report is not None:
+        check_file(options.report)
+    plan = _plan(options, chosen)
+    with Wiring(chosen) as wiring, progress_bars() as progress:
+        found = measure(plan, wiring, progress)
+    if options.report is not None:
+        from winnow.lab.reports.evaluation import write_report
 
-            write_report(found, options.report)
-        if options.as_json:
-            print_json(found.to_json())
-            return
-        from winnow.cli.lab.rendering import evaluation
+        write_report(found, options.report)
+    if options.as_json:
+        print_json(found.to_json())
+        return
+    from winnow.cli.lab.rendering import evaluation
 
-        out().print(evaluation(found))
-        for remark in found.notes:
-            note(remark)
-        if options.report is not None:
-            note(f"report: {options.report}")
+    out().print(evaluation(found))
+    for remark in found.notes:
+        note(remark)
+    if options.report is not None:
+        note(f"report: {options.report}")
 
 
 def _plan(options: EvaluateOptions, chosen: Settings) -> Plan:

@@ -8,9 +8,9 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from winnow.cli.command_options import build, from_options
+from winnow.cli.command_options import build, command
 from winnow.cli.options import AsJson, Collection, DataDir, settings
-from winnow.cli.terminal import note, out, print_json, reported, shortened
+from winnow.cli.terminal import note, out, print_json, shortened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,29 +52,28 @@ class MineOptions:
     as_json: AsJson = False
 
 
-@from_options
+@command
 def mine(options: MineOptions) -> None:
     """Find hard negatives: passages that retrieval ranks high and that do not answer."""
-    with reported(options.as_json):
-        from winnow.app.wiring import Wiring
-        from winnow.cli.bars import progress_bars
-        from winnow.cli.lab import rendering
-        from winnow.lab.synthesis.plans import MiningPlan
-        from winnow.lab.training import mine as mined
+    from winnow.app.wiring import Wiring
+    from winnow.cli.bars import progress_bars
+    from winnow.cli.lab import rendering
+    from winnow.lab.synthesis.plans import MiningPlan
+    from winnow.lab.training import mine as mined
 
-        _check(options)
-        margin = None if options.no_margin else options.relative_margin
-        plan = build(MiningPlan, options, relative_margin=margin)
-        chosen = settings(options.data_dir, options.collection)
-        with Wiring(chosen) as wiring, progress_bars() as progress:
-            report = mined(plan, wiring, progress)
-        if options.as_json:
-            print_json(report.to_json())
-            return
-        out().print(rendering.mining(report))
-        for remark in report.notes:
-            note(remark)
-        note(shortened(str(report.out)))
+    _check(options)
+    margin = None if options.no_margin else options.relative_margin
+    plan = build(MiningPlan, options, relative_margin=margin)
+    chosen = settings(options.data_dir, options.collection)
+    with Wiring(chosen) as wiring, progress_bars() as progress:
+        report = mined(plan, wiring, progress)
+    if options.as_json:
+        print_json(report.to_json())
+        return
+    out().print(rendering.mining(report))
+    for remark in report.notes:
+        note(remark)
+    note(shortened(str(report.out)))
 
 
 def _check(options: MineOptions) -> None:

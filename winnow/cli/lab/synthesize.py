@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
-from winnow.cli.command_options import build, from_options
+from winnow.cli.command_options import build, command
 from winnow.cli.options import AsJson, Collection, DataDir, settings
-from winnow.cli.terminal import EXIT_FAILURE, note, out, print_json, reported, shortened, warn
+from winnow.cli.terminal import EXIT_FAILURE, note, out, print_json, shortened, warn
 
 if TYPE_CHECKING:
     from rerank.llm.budget import Budget
@@ -114,40 +114,37 @@ class LabelsOptions:
 
 
 @app.command()
-@from_options
+@command
 def queries(options: QueriesOptions) -> None:
     """Questions for the passages of a collection: few-shot, kept where retrieval finds the passage again."""
-    with reported(options.run.as_json):
-        from rerank.training.records import read_records
-        from winnow.lab.synthesis.plans import Checks, QueryPlan
+    from rerank.training.records import read_records
+    from winnow.lab.synthesis.plans import Checks, QueryPlan
 
-        checks = Checks(options.checks.check, options.checks.margin, options.round_trip)
-        examples = tuple(read_records(options.examples)) if options.examples else ()
-        _run(
-            build(QueryPlan, options, checks=checks, examples=examples, budget=_budget(options.run)),
-            options.run,
-        )
+    checks = Checks(options.checks.check, options.checks.margin, options.round_trip)
+    examples = tuple(read_records(options.examples)) if options.examples else ()
+    _run(
+        build(QueryPlan, options, checks=checks, examples=examples, budget=_budget(options.run)),
+        options.run,
+    )
 
 
 @app.command()
-@from_options
+@command
 def passages(options: PassagesOptions) -> None:
     """For given questions, a passage that answers and others that only look relevant."""
-    with reported(options.run.as_json):
-        from winnow.lab.synthesis.plans import Checks, PassagePlan
+    from winnow.lab.synthesis.plans import Checks, PassagePlan
 
-        checks = Checks(options.checks.check, options.checks.margin)
-        _run(build(PassagePlan, options, checks=checks, budget=_budget(options.run)), options.run)
+    checks = Checks(options.checks.check, options.checks.margin)
+    _run(build(PassagePlan, options, checks=checks, budget=_budget(options.run)), options.run)
 
 
 @app.command()
-@from_options
+@command
 def labels(options: LabelsOptions) -> None:
     """Grades from 0 to 3 for the passages that a collection's retrieval finds for given questions."""
-    with reported(options.run.as_json):
-        from winnow.lab.synthesis.plans import LabelPlan
+    from winnow.lab.synthesis.plans import LabelPlan
 
-        _run(build(LabelPlan, options, budget=_budget(options.run)), options.run)
+    _run(build(LabelPlan, options, budget=_budget(options.run)), options.run)
 
 
 def _budget(options: RunOptions) -> Budget:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer import Argument, Option
 
-from winnow.cli.command_options import build, from_options
+from winnow.cli.command_options import build, command
 from winnow.cli.options import AsJson, Collection, DataDir, settings
-from winnow.cli.terminal import EXIT_NOT_PROMOTED, note, out, print_json, reported, shortened, warn
+from winnow.cli.terminal import EXIT_NOT_PROMOTED, note, out, print_json, shortened, warn
 
 if TYPE_CHECKING:
     from winnow.app.settings import Settings
@@ -88,16 +88,15 @@ class TrainOptions:
     as_json: AsJson = False
 
 
-@from_options
+@command
 def train(options: TrainOptions) -> None:
     """Train a cross-encoder; with --gate, compare it with the current reranker."""
-    with reported(options.as_json):
-        weighed = _gate_plan(options)
-        plan = None
-        if options.data or options.log or weighed is None:
-            plan = _train_plan(options)
-        chosen = settings(options.data_dir, options.collection)
-        _run(plan, weighed, options.promote, chosen, options.as_json)
+    weighed = _gate_plan(options)
+    plan = None
+    if options.data or options.log or weighed is None:
+        plan = _train_plan(options)
+    chosen = settings(options.data_dir, options.collection)
+    _run(plan, weighed, options.promote, chosen, options.as_json)
 
 
 def _train_plan(options: TrainOptions) -> TrainPlan:

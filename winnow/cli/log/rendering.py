@@ -61,7 +61,7 @@ def replay(value: Replay) -> RenderableType:
         Text(),
         table,
         Text(f"overlap {value.overlap:.0%}  RBO {value.rbo:.3f}", style="bold"),
-        *(safe(f"computed anew: {name} ({why})", "dim") for name, why in value.recomputed.items()),
+        *(safe(f"computed again: {name} ({why})", "dim") for name, why in value.recomputed.items()),
         Text(),
         *_answers(value),
         Text("logged: ", style="dim") + stage_line(value.original),

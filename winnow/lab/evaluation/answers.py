@@ -117,7 +117,7 @@ class EvaluatedAnswers:
 
     def add(self, question: Question, ranked: Sequence[Candidate]) -> None:
         """Answer a question from its candidates in their final order, and count the answer."""
-        answer = self._asked(self.key, question, ranked)
+        answer = self._answered(self.key, question, ranked)
         relevant = self.shared.plan.dataset.qrels.relevant(question.id)
         self.cited_well += [document in relevant for document in answer.cited]
         self.answered.append(answer.answered)
@@ -145,7 +145,7 @@ class EvaluatedAnswers:
     def _ask_unanswerable(self) -> None:
         for question in self.shared.plan.dataset.unanswerable:
             ranked = self.reranker.rank(question, self.source, self.source.retrieve(question))
-            self.abstained.append(not self._asked(self.key, question, ranked.candidates).answered)
+            self.abstained.append(not self._answered(self.key, question, ranked.candidates).answered)
 
     def _ask_from_noise(self) -> None:
         """Ask with passages that were judged useless, and those alone: the same for every row."""
@@ -153,10 +153,10 @@ class EvaluatedAnswers:
         for done, question in enumerate(dataset.questions, start=1):
             useless = _useless(question, dataset, self.shared.answerer.cache)
             if useless:
-                self.abstained.append(not self._asked(key, question, useless).answered)
+                self.abstained.append(not self._answered(key, question, useless).answered)
             self.shared.progress("asking from useless passages", done, len(dataset.questions))
 
-    def _asked(self, key: str, question: Question, candidates: Sequence[Candidate]) -> MeasuredAnswer:
+    def _answered(self, key: str, question: Question, candidates: Sequence[Candidate]) -> MeasuredAnswer:
         answer = self.shared.answerer.answer(key, question, candidates)
         self.ms.append(answer.ms)
         self.statuses[answer.status] += 1

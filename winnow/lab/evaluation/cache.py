@@ -14,7 +14,7 @@ from threading import RLock
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from storage.errors import StoreError
-from storage.qdrant.payload import from_payload, to_payload
+from storage.qdrant.points import from_payload, to_payload
 from storage.records import Chunk
 
 T = TypeVar("T")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerank.training.duplicates import folded
@@ -71,24 +72,24 @@ def pools(plan: MiningPlan, wiring: Wiring, progress: Progress) -> Iterator[Mini
     if plan.source is None:
         yield _logged(plan, wiring)
     elif not plan.source.is_dir():
-        yield _of_records(plan, wiring)
+        yield _of_records(plan, plan.source, wiring)
     else:
         dataset = load_dataset(plan.source, split=plan.split, with_corpus=plan.collection is None)
         dataset = dataset.sampled(plan.sample, plan.seed)
         if dataset.corpus is None:
             yield _of_collection(plan, dataset, wiring)
         else:
-            with _corpus(plan, dataset, wiring, progress) as found:
+            with _of_corpus(plan, dataset, dataset.corpus, wiring, progress) as found:
                 yield found
 
 
 @contextmanager
-def _corpus(plan: MiningPlan, dataset: Dataset, wiring: Wiring, progress: Progress) -> Iterator[MiningPools]:
+def _of_corpus(
+    plan: MiningPlan, dataset: Dataset, corpus: Path, wiring: Wiring, progress: Progress
+) -> Iterator[MiningPools]:
     from winnow.lab.evaluation.evaluation_index import EvaluationIndex
 
-    if dataset.corpus is None:
-        raise BadInputError(f"{plan.source} has no corpus")
-    with closing(EvaluationIndex.of_corpus(dataset.corpus, wiring)) as index:
+    with closing(EvaluationIndex.of_corpus(corpus, wiring)) as index:
         mode = wiring.settings.retrieval.mode
         index.sources([mode], [], plan.range_max, wiring, progress)  # cuts and encodes as needed
         retriever = hybrid_retriever(index.vectors, wiring)
@@ -129,7 +130,7 @@ class _Judged:
 
     def _pool(self, question: Question, top: int) -> MiningPool:
         grades = {d: g for d, g in self.dataset.qrels.grades.get(question.id, {}).items() if g > 0}
-        found = _found(self.retriever, question.text, self.plan.range_max + len(grades))
+        found = _retrieved(self.retriever, question.text, self.plan.range_max + len(grades))
         labelled = []
         for document, grade in grades.items():
             own = [candidate for candidate in found if self.name(candidate.chunk) == document]
@@ -159,23 +160,20 @@ class _Judged:
         return None if not choice else retrieved.get(choice[0].id, Candidate(choice[0]))
 
 
-def _of_records(plan: MiningPlan, wiring: Wiring) -> MiningPools:
+def _of_records(plan: MiningPlan, source: Path, wiring: Wiring) -> MiningPools:
     """Records with positives; their other labels are kept."""
-    if plan.source is None:
-        raise BadInputError("there is no file to mine from")
-    records = drawn(list(read_records(plan.source)), plan.sample, plan.seed)
+    records = drawn(list(read_records(source)), plan.sample, plan.seed)
     if not records:
-        raise BadInputError(f"{plan.source} holds no record")
+        raise BadInputError(f"{source} holds no record")
     store = wiring.collection(plan.collection)
     retriever = hybrid_retriever(store, wiring)
-    origin = plan.source.name
 
     def each() -> Iterator[MiningPool]:
         for record in records:
             pool = MiningPool(question=record.query, method="mined", id=record.id, top_label=record.top_label)
             if record.positives:
-                found = _found(retriever, record.query, plan.range_max + len(record.passages))
-                yield replace(_matched(record, found, pool), origin=origin, collection=store.name)
+                found = _retrieved(retriever, record.query, plan.range_max + len(record.passages))
+                yield replace(_matched(record, found, pool), origin=source.name, collection=store.name)
             else:
                 yield replace(pool, skipped="the record has no positive")
 
@@ -207,7 +205,7 @@ def _is(candidate: Candidate, passage: LabelledPassage) -> bool:
 
 def _logged(plan: MiningPlan, wiring: Wiring) -> MiningPools:
     """Answers whose passages people graded; for a passage graded twice, the newest answer counts."""
-    from winnow.app.replay import EncodedPassages
+    from winnow.app.logged import EncodedPassages
 
     where = AnswerFilter(feedback="judged", collection=plan.collection, replays=False)
     log = wiring.answers
@@ -246,5 +244,5 @@ def _judged_pool(group: Sequence[tuple[Answer, dict[str, int]]]) -> MiningPool:
     )
 
 
-def _found(retriever: Retriever, question: str, depth: int) -> tuple[Candidate, ...]:
+def _retrieved(retriever: Retriever, question: str, depth: int) -> tuple[Candidate, ...]:
     return portal.call(retriever.search, question, depth).candidates

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rerank.chain import Chain
 from rerank.llm.budget import Meter
-from rerank.llm.calls import Caller, Lost, Request
-from rerank.llm.tally import Tally
+from rerank.llm.calls import CallCounts, Caller, Lost, Request
 from rerank.llm.templates import language_of
 from rerank.spec import Spec
 from rerank.training.forms import GRADES, FormFiller, PromptForm, SynthesisTemplates
@@ -54,7 +53,7 @@ class SynthesisContext:
         """The parts of a plan, from settings. Raises BadInputError for a file that is not ours to replace."""
         if plan.out.exists() and plan.out.stat().st_size and not plan.journal.exists():
             raise BadInputError(
-                f"{plan.out} is there already, and was not made by `winnow synthesize`",
+                f"{plan.out} exists already, and was not made by `winnow synthesize`",
                 way_out="Name another file, or move that one away.",
             )
         settings = wiring.settings
@@ -73,18 +72,14 @@ class SynthesisContext:
                 retriever=None if store is None else hybrid_retriever(store, wiring),
             )
 
-    @property
-    def collection(self) -> str:
-        return self.store.name if self.store is not None else ""
-
-    def run(self, plan: SynthesisPlan, meter: Meter, tally: Tally) -> RunTools:
+    def run(self, plan: SynthesisPlan, meter: Meter, tally: CallCounts) -> RunTools:
         """One run's tools. Raises SpecError, or what loading a reranker raises."""
-        filler = FormFiller(
-            Caller(self.chat, self.parts, tally, replies=self.journal, meter=meter), self.templates
-        )
+        recall, keep = self.journal.recalled, self.journal.keep
+        caller = Caller(self.chat, self.parts, tally, recall=recall, keep=keep, meter=meter)
+        filler = FormFiller(caller, self.templates)
         return RunTools(self, filler, self._check(plan, filler, tally))
 
-    def _check(self, plan: SynthesisPlan, filler: FormFiller, tally: Tally) -> NegativeCheck:
+    def _check(self, plan: SynthesisPlan, filler: FormFiller, tally: CallCounts) -> NegativeCheck:
         if plan.checks.by == "llm":
             return ModelCheck(filler)
         if plan.checks.by == "none":
@@ -123,11 +118,12 @@ class RunTools:
 
     def provenance(self, method: str, prompt: str, origin: str, cost: float | None, *made: str) -> Provenance:
         """The origin of a record, which the texts `made` identify."""
+        store = self.context.store
         return Provenance(
             method=method,
             model=self.context.chat.model,
             prompt=prompt,
-            collection=self.context.collection,
+            collection="" if store is None else store.name,
             origin=origin,
             created_at=self.context.journal.time_of(method, *made),
             cost=cost,

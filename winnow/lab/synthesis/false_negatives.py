@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from rerank.base import Reranker
-from rerank.llm.calls import Lost
-from rerank.llm.tally import Tally
+from rerank.llm.calls import CallCounts, Lost
 from rerank.llm.templates import language_of
 from rerank.training.forms import GRADES, FormFiller
 from storage.records import Candidate, Outcome, Usage
@@ -72,7 +71,7 @@ class ScoreCheck:
 
     reranker: Reranker
     margin: float
-    tally: Tally
+    tally: CallCounts
     calls: ClassVar[int] = 0
 
     async def __call__(self, question: str, passages: Sequence[Candidate]) -> Checked:

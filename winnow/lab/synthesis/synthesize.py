@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 
 from rerank.llm.budget import CURRENT_METER, Meter
-from rerank.llm.tally import Tally
+from rerank.llm.calls import CallCounts
 from rerank.training.duplicates import Duplicates, folded
 from rerank.training.records import RecordWriter, numbered_lines
 from storage.errors import BadInputError
@@ -25,7 +25,7 @@ from winnow.app import portal
 from winnow.lab.datasets.dataset import Question, drawn
 from winnow.lab.datasets.reading import records, text_field
 from winnow.lab.progress import Progress, silent
-from winnow.lab.synthesis.context import Made, RunTools, SynthesisContext
+from winnow.lab.synthesis.context import Made, SynthesisContext
 from winnow.lab.synthesis.plans import (
     LabelPlan,
     PassagePlan,
@@ -46,6 +46,12 @@ T = TypeVar("T")
 _QUESTION_FIELDS = ("text", "query", "question")
 
 Recipe = QuestionRecipe | PassageRecipe | LabelRecipe
+# The method's name and the recipe of each plan.
+_RECIPES: dict[type[SynthesisPlan], tuple[str, Callable[..., Recipe]]] = {
+    QueryPlan: ("queries", QuestionRecipe),
+    PassagePlan: ("passages", PassageRecipe),
+    LabelPlan: ("labels", LabelRecipe),
+}
 
 
 def synthesize(
@@ -85,14 +91,15 @@ class _SynthesisRun:
     plan: SynthesisPlan
     context: SynthesisContext
     writer: RecordWriter
-    tally: Tally = field(default_factory=Tally)
+    tally: CallCounts = field(default_factory=CallCounts)
     made: Made = field(default_factory=Made)
     known: Duplicates = field(default_factory=Duplicates)
 
     async def over(self, units: Sequence[Any], progress: Progress) -> None:
         meter = Meter(self.plan.budget)
         CURRENT_METER.set(meter)  # a reranker that checks keeps to the same budget
-        method, recipe = _recipe(self.plan, self.context.run(self.plan, meter, self.tally))
+        method, make = _RECIPES[type(self.plan)]
+        recipe = make(self.plan, self.context.run(self.plan, meter, self.tally))
         done = 0
 
         def take(made: Made) -> None:
@@ -116,7 +123,7 @@ class _SynthesisRun:
     def report(self, units: int, seconds: float) -> SynthesisReport:
         failures = (f"{count} calls failed: {why}" for why, count in sorted(self.tally.failed.items()))
         return SynthesisReport(
-            method=_method(self.plan),
+            method=_RECIPES[type(self.plan)][0],
             model=self.context.chat.model,
             endpoint=self.context.endpoint,
             out=self.plan.out,
@@ -163,7 +170,8 @@ async def _in_order(
 async def _estimated(
     plan: SynthesisPlan, context: SynthesisContext, units: Sequence[Any], progress: Progress
 ) -> SynthesisEstimate:
-    method, recipe = _recipe(plan, context.run(plan, Meter(plan.budget), Tally()))
+    method, make = _RECIPES[type(plan)]
+    recipe = make(plan, context.run(plan, Meter(plan.budget), CallCounts()))
     most, paid = Usage(), 0
     for done, unit in enumerate(units, start=1):
         for request in await recipe.requests(unit):
@@ -184,31 +192,13 @@ async def _estimated(
     )
 
 
-def _method(plan: SynthesisPlan) -> str:
-    return {QueryPlan: "queries", PassagePlan: "passages", LabelPlan: "labels"}[type(plan)]
-
-
-def _recipe(plan: SynthesisPlan, tools: RunTools) -> tuple[str, Recipe]:
-    if isinstance(plan, QueryPlan):
-        return _method(plan), QuestionRecipe(plan, tools)
-    if isinstance(plan, PassagePlan):
-        return _method(plan), PassageRecipe(plan, tools)
-    if isinstance(plan, LabelPlan):
-        return _method(plan), LabelRecipe(plan, tools)
-    raise _unknown(plan)
-
-
 def _units(plan: SynthesisPlan, context: SynthesisContext) -> Sequence[Any]:
     """The passages or questions to work on, or a sample of them."""
     if isinstance(plan, PassagePlan | LabelPlan):
         return drawn(_read_questions(plan.questions), plan.sample, plan.seed)
     if isinstance(plan, QueryPlan) and context.store is not None:
         return drawn(_passages(plan, context.store), plan.sample, plan.seed)
-    raise _unknown(plan)
-
-
-def _unknown(plan: SynthesisPlan) -> BadInputError:
-    return BadInputError(f"{type(plan).__name__} is no plan to synthesize by")
+    raise BadInputError(f"{type(plan).__name__} is not a plan for synthesis")
 
 
 def _passages(plan: QueryPlan, store: CollectionStore) -> Sequence[Chunk]:

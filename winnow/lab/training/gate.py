@@ -6,7 +6,7 @@ It must order held-out questions better, beyond chance, and must not lose on wha
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -103,7 +103,7 @@ def gate(plan: GatePlan, wiring: Wiring, progress: Progress = silent) -> GateVer
     notes = [*found.notes]
     if not judged:
         notes.append("no logged answer is judged: only the held-out questions were asked")
-    reasons = (*_objections(found, new), *_log_objection(judged, logged))
+    reasons = tuple(_objections(found, new, judged, logged))
     return GateVerdict(
         passed=not reasons,
         current=current,
@@ -129,29 +129,19 @@ class _Weighed:
     notes: tuple[str, ...]
 
 
-def _objections(found: _Weighed, new: str) -> list[str]:
-    reasons = []
+def _objections(found: _Weighed, new: str, judged: int, logged: tuple[float, float] | None) -> Iterator[str]:
     if found.fallbacks:
-        reasons.append(f"{new} fell back on {found.fallbacks} of {found.questions} questions: {found.reason}")
+        yield f"{new} fell back on {found.fallbacks} of {found.questions} questions: {found.reason}"
     first, *others = _METRICS
     gain = found.differences[first]
     if gain.interval.low <= 0:
-        reasons.append(
-            f"{first} {gain.mean:+.4f}, 95 % interval {gain.interval.low:+.4f} to {gain.interval.high:+.4f}: "
-            "not surely better"
-        )
-    reasons += [
-        f"{name} {found.differences[name].mean:+.4f}: surely worse"
-        for name in others
-        if found.differences[name].interval.high < 0
-    ]
-    return reasons
-
-
-def _log_objection(judged: int, logged: tuple[float, float] | None) -> list[str]:
-    if logged is None or logged[1] >= logged[0] - 1e-9:
-        return []
-    return [f"it loses on {judged} judged answers of the log: nDCG@5 {logged[1]:.4f}, now {logged[0]:.4f}"]
+        interval = f"{gain.interval.low:+.4f} to {gain.interval.high:+.4f}"
+        yield f"{first} {gain.mean:+.4f}, 95 % interval {interval}: not surely better"
+    for name in others:
+        if found.differences[name].interval.high < 0:
+            yield f"{name} {found.differences[name].mean:+.4f}: surely worse"
+    if logged is not None and logged[1] < logged[0] - 1e-9:
+        yield f"it loses on {judged} judged answers of the log: nDCG@5 {logged[1]:.4f}, now {logged[0]:.4f}"
 
 
 def _dataset(plan: GatePlan, wiring: Wiring, specs: Sequence[str], progress: Progress) -> _Weighed:

@@ -153,7 +153,7 @@ def _workshop(plan: TrainPlan) -> Iterator[Path]:
 def _check_free(out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInputError(
-            f"{out} is there already", way_out="Name another folder, or move that one away; --gate weighs it."
+            f"{out} exists already", way_out="Name another folder, or move that one away; --gate compares it."
         )
 
 

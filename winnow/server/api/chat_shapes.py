@@ -17,14 +17,14 @@ _HAN = re.compile(r"[\u3400-\u9fff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ReplyFrame:
     """What every part of a reply repeats: the model that was asked, and where this server is."""
 
     model: str
     base_url: str
 
 
-def completion(answer: Answer, reply: Reply) -> dict[str, Any]:
+def completion(answer: Answer, reply: ReplyFrame) -> dict[str, Any]:
     """The whole answer."""
     content = answer.text + sources(answer)
     message = {
@@ -44,7 +44,7 @@ def completion(answer: Answer, reply: Reply) -> dict[str, Any]:
     }
 
 
-def chunk(reply: Reply, created: int, delta: dict[str, Any], **more: Any) -> dict[str, Any]:
+def chunk(reply: ReplyFrame, created: int, delta: dict[str, Any], **more: Any) -> dict[str, Any]:
     """A part of a streamed answer."""
     return {
         # the answer's own id is known only at its end
@@ -57,7 +57,7 @@ def chunk(reply: Reply, created: int, delta: dict[str, Any], **more: Any) -> dic
     }
 
 
-def last_chunks(answer: Answer, reply: Reply, created: int, *, usage: bool) -> list[dict[str, Any]]:
+def last_chunks(answer: Answer, reply: ReplyFrame, created: int, *, usage: bool) -> list[dict[str, Any]]:
     """What follows the text: its sources with the annotations, the end, and what it cost."""
     below = sources(answer)
     delta = {"content": below, "annotations": cited(answer, answer.text + below, reply)}
@@ -81,7 +81,7 @@ def without_sources(text: str) -> str:
     return _SOURCES.sub("", text)
 
 
-def cited(answer: Answer, content: str, reply: Reply) -> list[dict[str, Any]]:
+def cited(answer: Answer, content: str, reply: ReplyFrame) -> list[dict[str, Any]]:
     """Each citation as a `url_citation`: where its marker stands, and where its passage is to be had."""
     return [
         {

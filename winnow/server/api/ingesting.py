@@ -10,7 +10,7 @@ from starlette.datastructures import UploadFile
 from storage.errors import BadInputError
 from storage.qdrant.contract import checked_name
 from winnow.server import jobs
-from winnow.server.api.schemas_answers import Job, JobList
+from winnow.server.api.schemas import IngestJob, IngestJobs
 from winnow.server.documented import READING
 from winnow.server.served import Served, State, in_thread
 from winnow.server.uploads import Upload
@@ -41,7 +41,7 @@ _FORM = {
 }
 
 
-@router.post("/v1/ingest", response_model=Job, status_code=202, openapi_extra=_FORM)
+@router.post("/v1/ingest", response_model=IngestJob, status_code=202, openapi_extra=_FORM)
 async def ingest(request: Request, response: Response, served: State) -> Any:
     """Upload files (`file`, several times) into a collection, which is made if it is not there.
 
@@ -53,7 +53,7 @@ async def ingest(request: Request, response: Response, served: State) -> Any:
     return job.to_json()
 
 
-async def submitted(request: Request, served: Served) -> jobs.Job:
+async def submitted(request: Request, served: Served) -> jobs.UploadJob:
     """The job of a form with files. Raises BadInputError, BusyError, StoreError."""
     served.jobs.check_room()  # before anything is read
     async with request.form(max_files=MOST_FILES, max_fields=4, max_part_size=1_024) as form:
@@ -64,16 +64,16 @@ async def submitted(request: Request, served: Served) -> jobs.Job:
             raise BadInputError("there is no file", way_out="Send a multipart form with parts called 'file'.")
         uploads = [Upload(part.filename or "", part.file) for part in files]
         paths = await in_thread(lambda: served.area.keep(collection, uploads))
-    return served.jobs.submit(collection, paths)
+    return served.jobs.submit(jobs.UploadJob(collection=collection, paths=tuple(paths)))
 
 
-@router.get("/v1/ingest", response_model=JobList)
+@router.get("/v1/ingest", response_model=IngestJobs)
 async def all_jobs(served: State) -> Any:
     """The ingest jobs since the server began, newest first."""
     return {"jobs": [job.to_json() for job in served.jobs.all()]}
 
 
-@router.get("/v1/ingest/{job_id}", response_model=Job)
+@router.get("/v1/ingest/{job_id}", response_model=IngestJob)
 async def job(job_id: Annotated[str, Path(max_length=64)], served: State) -> Any:
     """One job: how far it is, or its report."""
     return served.jobs.get(job_id).to_json()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from ingest.report import IngestReport
 from storage.errors import NotFoundError, WinnowError
 from storage.manifest.manifest import PENDING, DocumentFilter
-from winnow.app import jsonable
+from winnow.app.wire.passages import DocumentJson, PassageJson
+from winnow.server.api.schemas import DocumentWithPassages
 
 if TYPE_CHECKING:
     from storage.manifest.manifest import DocumentRow
@@ -53,7 +55,7 @@ def facts(wiring: Wiring, name: str) -> dict[str, Any]:
         **_collection(wiring, name),
         "passages": wiring.collection(name).count(),
         "documents": dict(manifest.counts().by_status),
-        "last_run": None if last is None else json.loads(last),
+        "last_run": None if last is None else IngestReport.from_dict(json.loads(last)).to_dict(),
     }
 
 
@@ -67,21 +69,19 @@ def documents(
         "collection": name,
         "total": manifest.count(where),
         "offset": offset,
-        "documents": [jsonable.document(row) for row in manifest.listed(where, limit=limit, offset=offset)],
+        "documents": [*map(DocumentJson.of, manifest.listed(where, limit=limit, offset=offset))],
     }
 
 
-def document(wiring: Wiring, name: str | None, document_id: str) -> dict[str, Any]:
+def document(wiring: Wiring, name: str | None, document_id: str) -> DocumentWithPassages:
     """A document with its passages, in its order."""
     name = existing(wiring, name)
     row = row_of(wiring, name, document_id)
     chunks = wiring.collection(name).passages(row.chunk_ids)
     chunks.sort(key=lambda chunk: (chunk.ordinal, chunk.start))
-    return {
-        **jsonable.document(row),
-        "collection": name,
-        "passages": [jsonable.passage(chunk) for chunk in chunks],
-    }
+    own = dict(DocumentJson.of(row))
+    passages = [*map(PassageJson.of, chunks)]
+    return DocumentWithPassages.model_construct(**own, collection=name, passages=passages)
 
 
 def delete(wiring: Wiring, name: str | None, document_id: str) -> str:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 
-from winnow.app import jsonable, portal
+from winnow.app import portal
+from winnow.app.stages import warnings_of
+from winnow.app.wire.answers import StageJson
 from winnow.server.api.schemas_faces import RerankReply, RerankRequest
 from winnow.server.documented import ASKING
 from winnow.server.served import State, in_thread
@@ -41,8 +43,8 @@ async def rerank(asked: RerankRequest, request: Request, served: State) -> Any:
         }
         for one, score in zip(ranked.results, scores, strict=True)
     ]
-    stages = [jsonable.stage(outcome) for outcome in ranked.outcomes]
-    spent = sum(stage["prompt_tokens"] + stage["completion_tokens"] for stage in stages)
+    stages = [StageJson.of(outcome) for outcome in ranked.outcomes]
+    spent = sum(stage.prompt_tokens + stage.completion_tokens for stage in stages)
     return {
         "id": token_hex(16),
         "model": asked.model or "winnow",
@@ -51,9 +53,7 @@ async def rerank(asked: RerankRequest, request: Request, served: State) -> Any:
         "meta": {
             "api_version": {"version": request.url.path.split("/")[1].removeprefix("v")},
             "billed_units": {"search_units": 0},
-            "warnings": [
-                f"{one.name} {one.status}: {one.reason}" for one in ranked.outcomes if one.status != "ok"
-            ],
+            "warnings": list(warnings_of(ranked.outcomes)),
             "winnow": {"spec": spec, "scores": whose, "stages": stages},
         },
     }
@@ -80,8 +80,3 @@ def _scores(results: Sequence[RankedText]) -> tuple[list[float], str]:
     if len(own) == len(results) and own == sorted(own, reverse=True):
         return own, "stage"
     return [1 - place / len(results) for place in range(len(results))], "rank"
-
-
-def _warnings(ranked: RankedTexts) -> list[str]:
-    flagged = (outcome for outcome in ranked.outcomes if outcome.status != "ok")
-    return [f"{outcome.name} {outcome.status}: {outcome.reason}" for outcome in flagged]

@@ -59,7 +59,7 @@ class ChatRequest(BaseModel):
     )
 
 
-class Model(BaseModel):
+class ModelJson(BaseModel):
     """A collection as a model."""
 
     id: str
@@ -72,7 +72,7 @@ class Models(BaseModel):
     """All models."""
 
     object: Literal["list"]
-    data: list[Model]
+    data: list[ModelJson]
 
 
 class ChatCompletion(BaseModel):

@@ -1,5 +1,5 @@
 // Uploads: files are dropped or chosen, checked before they are sent, and the job is watched to its end.
-// Also on a job's own page. Texts come from the form's data- attributes, what became of the files as HTML.
+// Also on a job's own page. Texts come from the form's data- attributes, what happened to the files as HTML.
 const every = (ms) => new Promise((done) => setTimeout(done, ms));
 
 function readable(bytes) {

@@ -1,0 +1,67 @@
+"""Reads an open collection: what the embedded engine and a server do alike, given their records."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from storage.qdrant.conditions import Condition, around
+from storage.qdrant.contract import TOKENS, Fingerprint, check_legs
+from storage.qdrant.payload_indexes import Indexed
+from storage.qdrant.points import chunk_of, floats, point_of, vector_of
+from storage.records import Chunk
+from storage.vectors import Floats, Hit, Leg, Point
+
+
+class CollectionReader(ABC):
+    """The reading half of `storage.qdrant.contract.CollectionStore`."""
+
+    fingerprint: Fingerprint
+    _indexed: Indexed
+
+    def search(self, legs: Sequence[Leg], limit: int, where: Condition | None = None) -> list[list[Hit]]:
+        if not legs:
+            return []
+        check_legs(legs, self.fingerprint)
+        results = self._query(legs, limit, where and self._indexed.fitted(where))
+        return [[Hit(chunk_of(point), point.score) for point in points] for points in results]
+
+    def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
+        if not chunk_ids or self.fingerprint.token_dim is None:
+            return {}
+        records = self._retrieve(chunk_ids, [TOKENS], payload=False)
+        stored = ((str(record.id), floats(vector_of(record, TOKENS))) for record in records)
+        return {id_: vectors for id_, vectors in stored if vectors is not None}
+
+    def neighbours(self, chunks: Sequence[Chunk], reach: int) -> list[Chunk]:
+        if not chunks:
+            return []
+        # each place in a document taken once
+        most = len(chunks) * (2 * reach + 1)
+        return [chunk_of(record) for record in self._first(around(chunks, reach), most)]
+
+    def chunks(self) -> Iterator[Chunk]:
+        return (chunk_of(record) for record in self._scroll())
+
+    def passages(self, chunk_ids: Sequence[str]) -> list[Chunk]:
+        return [chunk_of(record) for record in self._retrieve(chunk_ids, False, payload=True)]
+
+    def points(self, chunk_ids: Sequence[str]) -> list[Point]:
+        return [point_of(record) for record in self._retrieve(chunk_ids, True, payload=True)]
+
+    @abstractmethod
+    def _query(self, legs: Sequence[Leg], limit: int, where: Condition | None) -> Iterable[Iterable[Any]]:
+        """Return the scored points of each leg, with payloads, in one request."""
+
+    @abstractmethod
+    def _retrieve(self, ids: Sequence[str], vectors: bool | list[str], *, payload: bool) -> Iterable[Any]:
+        """Return the records of the ids that exist, with these vectors (all, none, or by name)."""
+
+    @abstractmethod
+    def _first(self, where: Condition, limit: int) -> Iterable[Any]:
+        """Return at most `limit` records that meet the condition, with payloads."""
+
+    @abstractmethod
+    def _scroll(self) -> Iterator[Any]:
+        """Yield all records with payloads, page by page."""

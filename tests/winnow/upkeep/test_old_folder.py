@@ -1,0 +1,114 @@
+"""A data folder that an earlier release made opens, answers, replays and is found whole.
+
+`winnow-785a145.tar.xz` was made by the release of that commit: docs/tides.md and docs/茶.md, ingested into
+the collection `default`, and five logged answers, one of them a replay, one with a graded passage.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import tarfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from storage.migrations.upgrade import known_revisions
+from storage.reasons import Reason
+from tests.support.shell import as_json, run
+from winnow import RAGPipeline, Settings
+
+ARCHIVE = Path(__file__).with_name("winnow-785a145.tar.xz")
+MADE_IN = "/tmp/old/docs"
+ENGLISH, CHINESE = "4d17cdf4d69de64b", "0b0926e7534a0136"
+GRADED, REPLAY = "265f6a00b92b3af2", "a3b41f38947ca4e1"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Unpack the archive; what one test adds to the folder no other test minds."""
+    folder = tmp_path_factory.mktemp("old 旧")
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(folder, filter="data")
+    assert revision(folder) == "0004"
+    return folder
+
+
+@pytest.fixture
+def rag(folder: Path) -> Iterator[RAGPipeline]:
+    with RAGPipeline.from_settings(Settings.load(data_dir=folder / ".winnow")) as opened:
+        yield opened
+
+
+def revision(folder: Path) -> str:
+    with closing(sqlite3.connect(folder / ".winnow" / "winnow.db")) as database:
+        [[found]] = database.execute("SELECT version_num FROM alembic_version")
+    return str(found)
+
+
+def test_the_log_is_listed_and_shown(folder: Path) -> None:
+    """Opening upgrades the schema; every answer is there, with its replay, its grade and its reasons."""
+    listed = {row["id"]: row for row in as_json("log", "list", "--data-dir", folder / ".winnow")}
+    assert {ENGLISH, CHINESE, GRADED, REPLAY, "58939e701c0851e0"} <= set(listed)
+    assert revision(folder) == known_revisions()[-1]
+    assert listed[REPLAY]["replay_of"] == GRADED
+    assert listed[GRADED]["judged"] == 1
+    shown = run("log", "show", CHINESE, "--data-dir", folder / ".winnow")
+    assert shown.exit_code == 0, shown.output
+    assert "龙井茶产于杭州西湖一带。 [1]" in shown.stdout
+    assert "cannot read the question" in " ".join(shown.stdout.split())
+
+
+def test_reasons_and_warnings_of_old_rows_read_as_plain_text(rag: RAGPipeline) -> None:
+    """They have no code; the sentence is what was logged."""
+    answer = rag.log.get(CHINESE)
+    for sentence in (answer.stages[0].reason, answer.warnings[0]):
+        reason = Reason.of(sentence)
+        assert reason.code == "text"
+        assert reason.render("zh") == sentence
+        assert "the encoder cannot read the question" in reason
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "source"),
+    [
+        ("Since when has the Rance barrage made electricity?", "since 1966. [1]", f"{MADE_IN}/tides.md"),
+        ("龙井茶产于哪里？", "龙井茶产于杭州西湖一带。 [1]", f"{MADE_IN}/茶.md"),
+    ],
+)
+def test_a_question_gets_a_cited_answer(rag: RAGPipeline, question: str, text: str, source: str) -> None:
+    """The collection answers as it is, without another ingest."""
+    answer = rag.ask(question)
+    assert answer.answered
+    assert answer.text.endswith(text)
+    assert [citation.source for citation in answer.citations] == [source]
+
+
+@pytest.mark.parametrize("id_", [ENGLISH, CHINESE, GRADED])
+def test_a_logged_answer_is_replayed(rag: RAGPipeline, id_: str) -> None:
+    """Its own candidates go through another chain and end in the same answer; both stages are logged."""
+    replay = rag.log.replay(id_, "none")
+    assert replay.answer.text == rag.log.get(id_).text
+    assert replay.answer.answered
+    assert rag.log.summary(replay.answer.id).replay_of == id_
+
+
+def test_the_doctor_finds_nothing_broken(folder: Path) -> None:
+    """Both documents and both passages are read and are what was stored."""
+    checks = json.loads(run("doctor", "--json", "--data-dir", folder / ".winnow").stdout)
+    assert [check for check in checks if check["state"] == "bad"] == []
+    [collection] = [check for check in checks if check["name"] == "collection default"]
+    assert (collection["state"], collection["finding"]) == ("ok", "2 passages of 2 documents")
+
+
+def test_ingesting_the_same_files_from_another_folder_embeds_nothing(folder: Path, rag: RAGPipeline) -> None:
+    """A document's id derives from its absolute path, so these are others; their content is known."""
+    for _ in range(2):
+        report = rag.ingest(folder / "docs")
+        assert report.embedded == 0
+        assert {Path(result.path).name: result.status for result in report.documents} == {
+            "tides.md": "duplicate",
+            "茶.md": "duplicate",
+        }
