@@ -18,7 +18,8 @@ from winnow.app.replay import Replay, replay
 
 if TYPE_CHECKING:
     from winnow.app.wiring import Wiring
-    from winnow.lab.comparing import Progress, SpecRow
+    from winnow.lab.comparing import SpecRow
+    from winnow.lab.progress import Progress
 
 MOST = 100
 
