@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Literal
 from anyio import from_thread, to_thread
 
 from rerank.base import by_score, check_top_k, flagged, unchanged
-from rerank.cross.windows import Window, cut, shortened_to
 from rerank.llm.budget import Meter, current_meter
 from rerank.options import at_least, read_options
 from rerank.parts import RerankParts
@@ -28,11 +27,17 @@ from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking, Status, Usage
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
     from rerank.cross.models import PairModel
     from storage.log.score_cache import ScoreCache
 
 # A question longer than this share of the model's input would leave no room for the passage.
 _QUESTION_SHARE = 0.5
+# Neighbouring windows share a quarter, so that an answer at a seam is whole in one of them.
+_SHARED = 4
+# A window's text may come out a few tokens longer when it is tokenized by itself.
+_SLACK = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +60,10 @@ class CrossEncoderOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CrossEncoder:
-    """Reads long passages in windows; the best window gives the score and is kept as evidence."""
+    """Reads long passages in windows; the best window gives the score and is kept as evidence.
+
+    A passage is as relevant as its best part (MaxP: Dai & Callan 2019).
+    """
 
     needs = "a cross-encoder model"
 
@@ -105,6 +113,15 @@ class CrossEncoder:
         with_evidence = [_with_span(c, self.name, reading.spans.get(i)) for i, c in enumerate(candidates)]
         scores = [logit if self.scale == "logit" else _probability(logit) for logit in logits]
         return by_score(self.name, with_evidence, scores, top_k, outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of a text: `passage` is the text's number, `start` and `end` are characters in it."""
+
+    passage: int
+    start: int
+    end: int
 
 
 class _Reading:
@@ -192,6 +209,36 @@ def _probability(logit: float | None) -> float | None:
     if logit is None or not math.isfinite(logit):
         return logit
     return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
+
+
+def cut(tokenizer: Tokenizer, texts: Sequence[str], room: int, most: int) -> tuple[list[Window], set[int]]:
+    """Windows of at most `room` tokens, at most `most` per text, and the numbers of texts that have more.
+
+    A text that fits is one window.
+    """
+    windows: list[Window] = []
+    shortened: set[int] = set()
+    for number, encoded in enumerate(tokenizer.encode_batch(list(texts), add_special_tokens=False)):
+        spans = encoded.offsets
+        if len(spans) <= room:
+            windows.append(Window(number, 0, len(texts[number])))
+            continue
+        size = max(1, room - _SLACK)
+        starts = list(range(0, len(spans), max(1, size - size // _SHARED)))
+        # the last window ends with the text, and adds to the one before
+        starts = [start for start in starts if start == 0 or start + size // _SHARED < len(spans)]
+        if len(starts) > most:
+            shortened.add(number)
+        for start in starts[:most]:
+            last = spans[min(start + size, len(spans)) - 1]
+            windows.append(Window(number, spans[start][0], last[1]))
+    return windows, shortened
+
+
+def shortened_to(tokenizer: Tokenizer, text: str, most: int) -> tuple[str, bool]:
+    """The first `most` tokens of a text, and True if it had more."""
+    spans = tokenizer.encode(text, add_special_tokens=False).offsets
+    return (text[: spans[most - 1][1]], True) if len(spans) > most else (text, False)
 
 
 def _best(logits: Sequence[float | None]) -> int | None:

@@ -11,11 +11,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
-import anyio
-
-from rerank.base import Reranker, by_score, check_top_k, flagged, unchanged
+from rerank.base import Reranker, by_score, check_top_k, flagged, gathered, unchanged
 from rerank.options import at_least, read_options
 from rerank.parts import RerankParts
 from rerank.spec import Spec, Value
@@ -85,7 +84,8 @@ class Fusion:
         check_top_k(top_k)
         if not candidates:
             return Ranking((), (Outcome(self.name),))
-        rankings = await self._all(query, candidates)
+        n = len(candidates)
+        rankings = await gathered([partial(one.rerank, query, candidates, n) for one in self._members])
         useful = [ranking for ranking in rankings if ranking.outcome.status != "fallback"]
         outcome = Outcome(self.name)
         members = tuple(o for ranking in rankings for o in ranking.outcomes)
@@ -98,17 +98,6 @@ class Fusion:
             scores, outcome = self._fused(candidates, useful, outcome)
             ranking = by_score(self.name, _merged(candidates, useful), scores, top_k, outcome)
         return Ranking(ranking.candidates, (*members, *ranking.outcomes), ranking.dropped)
-
-    async def _all(self, query: str, candidates: Sequence[Candidate]) -> list[Ranking]:
-        rankings: list[Ranking | None] = [None] * len(self._members)
-
-        async def run(place: int) -> None:
-            rankings[place] = await self._members[place].rerank(query, candidates, len(candidates))
-
-        async with anyio.create_task_group() as tasks:
-            for place in range(len(self._members)):
-                tasks.start_soon(run, place)
-        return [ranking for ranking in rankings if ranking is not None]
 
     def _fused(
         self, candidates: Sequence[Candidate], rankings: Sequence[Ranking], outcome: Outcome
