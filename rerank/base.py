@@ -126,9 +126,8 @@ class AdaptedReranker:
     def __init__(self, reranker: object) -> None:
         rerank = getattr(reranker, "rerank", None)
         if not callable(rerank):
-            raise BadInputError(
-                f"{type(reranker).__name__} is no reranker: it has no method rerank(query, candidates, top_k)"
-            )
+            missing = "it has no method rerank(query, candidates, top_k)"
+            raise BadInputError(f"{type(reranker).__name__} is not a reranker: {missing}")
         self.name: str = str(getattr(reranker, "name", "") or type(reranker).__name__)
         self.scores: bool = bool(getattr(reranker, "scores", True))
         self._rerank = cast("Callable[[str, Sequence[Candidate], int], object]", rerank)

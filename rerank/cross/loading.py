@@ -48,7 +48,7 @@ def load_pair_model(
         return load_causal(folder, config, chosen, max_length)
     if not architecture.endswith("ForSequenceClassification"):
         raise ModelError(
-            f"{folder.name} is no cross-encoder: its architecture is {architecture or 'not given'}",
+            f"{folder.name} is not a cross-encoder: its architecture is {architecture or 'not given'}",
             way_out="Choose a reranker, such as cross-encoder/ms-marco-MiniLM-L6-v2.",
         )
     return _load_classifier(folder, config, chosen, max_length, trust_remote_code=trust_remote_code)
@@ -69,7 +69,7 @@ def _load_classifier(
         tokenizer, names = load_tokenizer(folder, trust_remote_code=trust_remote_code)
     labels = int(model.config.num_labels)
     if labels > 2:
-        raise ModelError(f"{folder.name} tells {labels} classes apart: it is a classifier, no reranker")
+        raise ModelError(f"{folder.name} tells {labels} classes apart: it is a classifier, not a reranker")
     shorten(model)
     return PairModel(
         folder.name,
@@ -85,7 +85,7 @@ def _load_classifier(
 def shorten(model: Any) -> None:
     """Make the last layer of a BERT-like classifier compute the first token alone; others stay as they are.
 
-    Its queries, output and feed-forward are for that token; its keys and values need all. Of MiniLM's six layers
+    Queries, output and feed-forward are for that token; keys and values need all. Of MiniLM's six layers
     that saves most of one, and the scores are the same.
     """
     config = model.config

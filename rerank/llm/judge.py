@@ -11,15 +11,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, Self, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 import anyio
 from anyio import to_thread
+from pydantic import Field
 
 from rerank.base import by_score, check_top_k, gathered, in_order, unchanged
 from rerank.llm.calls import CallCounts, Caller, Request, prompt_tokens
 from rerank.llm.templates import RerankPrompts, clipped, fenced, language_of
-from rerank.options import at_least
 from rerank.parts import RerankParts
 from rerank.score_memory import ScoreMemory, text_key
 from storage.chat import Completion, Message
@@ -68,12 +68,8 @@ class ModelOptions:
     """
 
     model: str | None = None
-    words: int = 300
-    context: int = 32_000
-
-    def __post_init__(self) -> None:
-        at_least(16, words=self.words)
-        at_least(256, context=self.context)
+    words: Annotated[int, Field(ge=16)] = 300
+    context: Annotated[int, Field(ge=256)] = 32_000
 
 
 Options = TypeVar("Options", bound=ModelOptions)

@@ -10,16 +10,17 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from anyio import from_thread, to_thread
+from pydantic import Field
 
 from rerank.base import by_score, check_top_k, flagged, unchanged
 from rerank.llm.budget import Meter, current_meter
-from rerank.options import at_least, read_options
+from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.score_memory import ScoreMemory, text_key
 from rerank.spec import Value
@@ -47,15 +48,11 @@ class CrossEncoderOptions:
     """
 
     model: str | None = None
-    max_length: int | None = None
-    windows: int = 8
+    max_length: Annotated[int, Field(ge=32)] | None = None
+    windows: Annotated[int, Field(ge=1)] = 8
     scale: Literal["probability", "logit"] = "probability"
     backend: Literal["torch", "onnx"] = "torch"
     trust_remote_code: bool = False
-
-    def __post_init__(self) -> None:
-        at_least(1, windows=self.windows)
-        at_least(32, max_length=self.max_length or 32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,7 +173,8 @@ class _Reading:
                 if self._meter.remaining_s <= 0:
                     self._out_of_time = True
                     break
-                _check_cancelled()
+                with suppress(RuntimeError):  # outside of a worker thread nothing can be cancelled
+                    from_thread.check_cancelled()
         self._memory.keep(new)
         return [known.get(key, new.get(key)) for key in keys]
 
@@ -247,14 +245,6 @@ def _best(logits: Sequence[float | None]) -> int | None:
     if len(numbers) < len(logits):
         return None
     return max(range(len(numbers)), key=lambda i: -math.inf if math.isnan(numbers[i]) else numbers[i])
-
-
-def _check_cancelled() -> None:
-    """Stop a cancelled question between passes. Outside of a worker thread nothing can be cancelled."""
-    try:
-        from_thread.check_cancelled()
-    except RuntimeError:
-        return
 
 
 def _in_passage(window: Window, candidate: Candidate) -> tuple[int, int]:

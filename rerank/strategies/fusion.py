@@ -12,10 +12,12 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from rerank.base import Reranker, by_score, check_top_k, flagged, gathered, unchanged
-from rerank.options import at_least, read_options
+from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Spec, Value
 from storage.errors import SpecError
@@ -36,14 +38,10 @@ class FusionOptions:
 
     of: str = "late-interaction"
     method: Literal["max", "rrf", "zscore"] = "max"
-    dense: float = 0.5
-    lexical: float = 0.5
-    retrieval: float = 0.0
-    k: int = 60
-
-    def __post_init__(self) -> None:
-        at_least(1, k=self.k)
-        at_least(0, dense=self.dense, lexical=self.lexical, retrieval=self.retrieval)
+    dense: Annotated[float, Field(ge=0)] = 0.5
+    lexical: Annotated[float, Field(ge=0)] = 0.5
+    retrieval: Annotated[float, Field(ge=0)] = 0.0
+    k: Annotated[int, Field(ge=1)] = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,16 +174,17 @@ def _standardised(scores: Mapping[str, float]) -> dict[str, float]:
 
 def _merged(candidates: Sequence[Candidate], rankings: Sequence[Ranking]) -> list[Candidate]:
     """The candidates in their own order, with every member's ranks and scores."""
-    seen = [{candidate.id: candidate for candidate in ranking.everything} for ranking in rankings]
-    return [_joined([candidate, *(found[candidate.id] for found in seen)]) for candidate in candidates]
+    merged = list(candidates)
+    for ranking in rankings:
+        ranked = {candidate.id: candidate for candidate in ranking.everything}
+        merged = [_joined(candidate, ranked[candidate.id]) for candidate in merged]
+    return merged
 
 
-def _joined(versions: Sequence[Candidate]) -> Candidate:
-    ranks: dict[str, int] = {}
-    scores: dict[str, float] = {}
-    evidence: dict[str, tuple[int, int]] = {}
-    for version in versions:
-        ranks |= version.ranks
-        scores |= version.scores
-        evidence |= version.evidence
-    return Candidate(versions[0].chunk, ranks, scores, evidence)
+def _joined(one: Candidate, other: Candidate) -> Candidate:
+    return replace(
+        one,
+        ranks={**one.ranks, **other.ranks},
+        scores={**one.scores, **other.scores},
+        evidence={**one.evidence, **other.evidence},
+    )

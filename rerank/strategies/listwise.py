@@ -11,13 +11,15 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Annotated
 
 import anyio
+from pydantic import Field
 
 from rerank.base import flagged
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge
 from rerank.llm.replies import read_permutation
-from rerank.options import at_least, read_options
+from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
 from storage.chat import Completion
@@ -38,16 +40,13 @@ class ListwiseOptions(ModelOptions):
     of `permutations`; the first of them is the incoming order itself.
     """
 
-    window: int = 20
-    step: int = 10
-    passes: int = 1
-    permutations: int = 1
+    window: Annotated[int, Field(ge=2)] = 20
+    step: Annotated[int, Field(ge=1)] = 10
+    passes: Annotated[int, Field(ge=1)] = 1
+    permutations: Annotated[int, Field(ge=1)] = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
-        ModelOptions.__post_init__(self)
-        at_least(2, window=self.window)
-        at_least(1, step=self.step, passes=self.passes, permutations=self.permutations)
         if self.step >= self.window:
             raise ValueError(
                 f"step={self.step} must be smaller than window={self.window}, so that windows overlap"

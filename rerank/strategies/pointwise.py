@@ -7,11 +7,13 @@ arXiv 2310.14122), which separates passages of the same generated label. Otherwi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge
 from rerank.llm.replies import expected_number, expected_yes, read_number, read_yes_no
-from rerank.options import at_least, read_options
+from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
 from storage.chat import Completion
@@ -25,12 +27,8 @@ class PointwiseOptions(ModelOptions):
     """`scale`: a number from 0 to `top`, or yes/no (scores 0 to 1). `logprobs=false` never requests them."""
 
     scale: Literal["number", "yes-no"] = "number"
-    top: int = 10
+    top: Annotated[int, Field(ge=1)] = 10
     logprobs: bool = True
-
-    def __post_init__(self) -> None:
-        ModelOptions.__post_init__(self)
-        at_least(1, top=self.top)
 
 
 class Pointwise(LLMStage[PointwiseOptions]):

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge, numbered
 from rerank.llm.replies import read_choice
-from rerank.options import at_least, read_options
+from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
 from rerank.strategies.heapsort import best_first, expected_calls
@@ -22,11 +25,7 @@ from storage.records import Ranking
 class SetwiseOptions(ModelOptions):
     """`size`: the number of passages in one prompt."""
 
-    size: int = 10
-
-    def __post_init__(self) -> None:
-        ModelOptions.__post_init__(self)
-        at_least(3, size=self.size)
+    size: Annotated[int, Field(ge=3)] = 10
 
 
 class Setwise(LLMStage[SetwiseOptions]):

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from random import Random
+from typing import Annotated
 
 import anyio
+from pydantic import Field
 
 from rerank.base import gathered
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge
 from rerank.llm.replies import read_permutation
-from rerank.options import at_least, read_options
+from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
 from rerank.strategies.listwise import SCHEMA
@@ -33,12 +35,8 @@ _FINAL = 5  # passages that end a tournament
 class TournamentOptions(ModelOptions):
     """`rounds`: the number of tournaments; `seed` chooses their shuffles."""
 
-    rounds: int = 2
+    rounds: Annotated[int, Field(ge=1)] = 2
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        ModelOptions.__post_init__(self)
-        at_least(1, rounds=self.rounds)
 
 
 class Tournament(LLMStage[TournamentOptions]):

@@ -321,9 +321,9 @@ def test_int8_through_onnx_is_near(folders: Mapping[str, Path], tmp_path: Path) 
     ("config", "says"),
     [
         (None, "config.json"),
-        ("[]", "no object"),
-        ('{"architectures": ["BertModel"], "model_type": "bert"}', "no cross-encoder"),
-        ('{"architectures": ["LlamaForCausalLM"], "model_type": "llama"}', "trained"),
+        ("[]", "not an object"),
+        ('{"architectures": ["BertModel"], "model_type": "bert"}', "not a cross-encoder"),
+        ('{"architectures": ["LlamaForCausalLM"], "model_type": "llama"}', "an unknown kind"),
         ('{"architectures": ["BertForSequenceClassification"], "model_type": "bert"}', "cannot be loaded"),
     ],
 )
