@@ -17,11 +17,10 @@ import torch
 from rerank.chain import Chain
 from rerank.cross.loading import load_pair_model
 from rerank.cross.models import PairModel
-from rerank.cross.windows import cut, shortened_to
 from rerank.llm.budget import Budget
 from rerank.parts import RerankParts
 from rerank.spec import Spec
-from rerank.strategies.cross_encoder import CrossEncoder
+from rerank.strategies.cross_encoder import CrossEncoder, cut, shortened_to
 from storage.errors import ModelError, SettingsError, SpecError
 from storage.records import Candidate, Chunk, Ranking
 from tests.support import tiny_models
@@ -322,9 +321,9 @@ def test_int8_through_onnx_is_near(folders: Mapping[str, Path], tmp_path: Path) 
     ("config", "says"),
     [
         (None, "config.json"),
-        ("[]", "no object"),
-        ('{"architectures": ["BertModel"], "model_type": "bert"}', "no cross-encoder"),
-        ('{"architectures": ["LlamaForCausalLM"], "model_type": "llama"}', "trained"),
+        ("[]", "not an object"),
+        ('{"architectures": ["BertModel"], "model_type": "bert"}', "not a cross-encoder"),
+        ('{"architectures": ["LlamaForCausalLM"], "model_type": "llama"}', "an unknown kind"),
         ('{"architectures": ["BertForSequenceClassification"], "model_type": "bert"}', "cannot be loaded"),
     ],
 )
