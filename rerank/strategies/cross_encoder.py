@@ -77,19 +77,21 @@ class CrossEncoder:
         wanted = chosen.model or parts.cross_encoder
         folder = parts.needed_folder(name, wanted)
         if chosen.backend == "onnx":
-            from rerank.cross.onnx import load_onnx_model
+            from rerank.cross.onnx import SCHEME, load_onnx_model
 
+            precision = f"onnx-{SCHEME}"
             model = load_onnx_model(folder, parts.exported, max_length=chosen.max_length)
         else:
             from rerank.cross.loading import load_pair_model
 
+            precision = chosen.backend
             model = load_pair_model(
                 folder,
                 device=parts.device,
                 max_length=chosen.max_length,
                 trust_remote_code=chosen.trust_remote_code,
             )
-        state = f"{_state(folder)}:{chosen.backend}:{model.max_tokens}:{chosen.windows}"
+        state = f"{_state(folder)}:{precision}:{model.max_tokens}:{chosen.windows}"
         fingerprint = f"cross-encoder:{wanted}@{state}"
         return cls(name, model, chosen.windows, chosen.scale, parts.cache, fingerprint)
 
