@@ -1,4 +1,4 @@
-"""The log as food for other tools: JSON lines, CSV, and BEIR (a test collection from judged answers)."""
+"""Exports the log: as JSON lines, as CSV, and as BEIR (a test collection from judged answers)."""
 
 from __future__ import annotations
 
@@ -19,27 +19,33 @@ from storage.records import Answer
 Shape = Callable[[Answer], Mapping[str, object]]
 Entry = tuple[Answer, Feedback, AnswerSummary]
 
-_CSV = (
-    *(
-        "id",
-        "created_at",
-        "question",
-        "answer",
-        "answered",
-        "collection",
-        "rerank",
-        "answerer",
-        "status",
-        "ms",
-    ),
-    *("calls", "prompt_tokens", "completion_tokens", "cost", "feedback", "judged", "replay_of", "cited"),
-)
-# What a spreadsheet would take for a formula (OWASP, "CSV Injection").
+# The columns of a CSV file.
+_CSV: Mapping[str, Callable[[Answer, AnswerSummary], object]] = {
+    "id": lambda answer, _: answer.id,
+    "created_at": lambda answer, _: answer.created_at.isoformat(),
+    "question": lambda answer, _: answer.question,
+    "answer": lambda answer, _: answer.text,
+    "answered": lambda answer, _: answer.answered,
+    "collection": lambda answer, _: answer.collection,
+    "rerank": lambda answer, _: answer.rerank,
+    "answerer": lambda answer, _: answer.answerer,
+    "status": lambda _, summary: summary.status,
+    "ms": lambda _, summary: summary.ms,
+    "calls": lambda answer, _: answer.usage.calls,
+    "prompt_tokens": lambda answer, _: answer.usage.prompt_tokens,
+    "completion_tokens": lambda answer, _: answer.usage.completion_tokens,
+    "cost": lambda answer, _: answer.usage.cost,
+    "feedback": lambda _, summary: summary.feedback,
+    "judged": lambda _, summary: summary.judged,
+    "replay_of": lambda _, summary: summary.replay_of,
+    "cited": lambda answer, _: "; ".join(dict.fromkeys(one.source for one in answer.citations)),
+}
+# A cell that begins so is a formula to a spreadsheet (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def plain(value: Any) -> Any:
-    """Records as JSON values, field by field."""
+    """Return records as JSON values, field by field."""
     if is_dataclass(value):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
@@ -50,7 +56,7 @@ def plain(value: Any) -> Any:
 
 
 def write_jsonl(entries: Iterable[Entry], target: Path, shape: Shape) -> int:
-    """One object a line: the answer as `shape` gives it, and its feedback; how many were written."""
+    """Write one object a line, the answer in its `shape` with its feedback; return how many."""
     count = 0
     with _written(target) as file:
         for answer, feedback, summary in entries:
@@ -61,39 +67,15 @@ def write_jsonl(entries: Iterable[Entry], target: Path, shape: Shape) -> int:
 
 
 def write_csv(entries: Iterable[Entry], target: Path) -> int:
-    """One row an answer, for spreadsheets; how many were written."""
+    """Write one row an answer, for spreadsheets; return how many."""
     count = 0
     with _written(target, encoding="utf-8-sig", newline="") as file:
-        writer = csv.DictWriter(file, _CSV)
-        writer.writeheader()
+        writer = csv.writer(file)
+        writer.writerow(_CSV)
         for answer, _, summary in entries:
-            writer.writerow({name: _cell(value) for name, value in _csv_row(answer, summary).items()})
+            writer.writerow(_cell(column(answer, summary)) for column in _CSV.values())
             count += 1
     return count
-
-
-def _csv_row(answer: Answer, summary: AnswerSummary) -> dict[str, object]:
-    usage = answer.usage
-    return {
-        "id": answer.id,
-        "created_at": answer.created_at.isoformat(),
-        "question": answer.question,
-        "answer": answer.text,
-        "answered": answer.answered,
-        "collection": answer.collection,
-        "rerank": answer.rerank,
-        "answerer": answer.answerer,
-        "status": summary.status,
-        "ms": summary.ms,
-        "calls": usage.calls,
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "cost": usage.cost,
-        "feedback": summary.feedback,
-        "judged": summary.judged,
-        "replay_of": summary.replay_of,
-        "cited": "; ".join(dict.fromkeys(citation.source for citation in answer.citations)),
-    }
 
 
 def _cell(value: object) -> object:
@@ -101,7 +83,7 @@ def _cell(value: object) -> object:
 
 
 def write_beir(entries: Iterable[Entry], folder: Path) -> int:
-    """A test collection in BEIR's layout from answers with grades; how many questions it has.
+    """Write a test collection in BEIR's layout from answers with grades; return its number of questions.
 
     Every candidate of a judged answer is in the corpus. The same question asked twice is one query; of two
     grades for the same passage, that of the first entry holds.
@@ -133,7 +115,7 @@ def _write_lines(target: Path, lines: Iterable[str]) -> None:
 
 @contextmanager
 def _written(target: Path, *, encoding: str = "utf-8", newline: str | None = "\n") -> Iterator[IO[str]]:
-    """A file that appears under its name only when all of it is written."""
+    """Open a file that appears under its name only once all of it is written."""
     part = target.with_name(f"{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

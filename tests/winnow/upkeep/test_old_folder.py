@@ -1,7 +1,7 @@
 """A data folder that an earlier release made opens, answers, replays and is found whole.
 
-`winnow-785a145.tar.xz` was made by the release of that commit: docs/tides.md and docs/茶.md, ingested into the
-collection `default`, and five logged answers, one of them a replay, one with a graded passage.
+`winnow-785a145.tar.xz` was made by the release of that commit: docs/tides.md and docs/茶.md, ingested into
+the collection `default`, and five logged answers, one of them a replay, one with a graded passage.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from storage.qdrant.edge.stores import EdgeStores
 from storage.qdrant.tuning import Tuning
 from tests.support.qdrant_wire import serving
 from tests.support.reindexing import content, encoders, pipeline, write
-from winnow.upkeep.rebuild import RebuildChoices, reindex
+from winnow.upkeep.rebuild import IngestChoices, reindex
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def test_what_is_ingested_meanwhile_is_not_lost(place: Place, tmp_path: Path) ->
                 second.ingest(late)
 
     with pipeline(place.data, place.one) as rag:
-        report = reindex(rag.wiring, "default", RebuildChoices(progress=add))
+        report = reindex(rag.wiring, "default", (), IngestChoices(progress=add))
     assert report.totals["documents"] == 7
     assert any(source.endswith("77.md") for source in content(place.data, place.one)[1])
 
