@@ -239,16 +239,15 @@ class Ranking:
     @property
     def outcome(self) -> Outcome:
         """One outcome for the whole: the worst status, all reasons, the sums."""
+        reasons = [
+            Reason("storage.of-stage", stage=stage.name, reason=stage.reason)
+            for stage in self.outcomes
+            if stage.reason
+        ]
         return Outcome(
             name="rerank",
             status=worst(outcome.status for outcome in self.outcomes),
-            reason=Reason.all(
-                Reason("storage.of-stage", stage=stage.name, reason=stage.reason)
-                for stage in self.outcomes
-                if stage.reason
-            )
-            if any(stage.reason for stage in self.outcomes)
-            else "",
+            reason=Reason.all(reasons) if reasons else "",
             ms=sum(outcome.ms for outcome in self.outcomes),
             usage=sum((outcome.usage for outcome in self.outcomes), Usage()),
         )

@@ -47,22 +47,17 @@ def of(connection: Connection, number: int) -> Feedback:
         .where(FeedbackRow.answer_number == number)
         .order_by(FeedbackRow.number)
     ).all()
-    verdicts = [row.good for row in rows if row.good is not None]
-    return Feedback(
-        good=verdicts[-1] if verdicts else None,
-        notes=tuple(row.note for row in rows if row.note),
-        grades=grades_of(connection, number),
-    )
-
-
-def grades_of(connection: Connection, number: int) -> dict[int, int]:
-    """Return grades by place (from 1)."""
-    query = (
+    judgements = (
         select(JudgementRow.position, JudgementRow.grade)
         .where(JudgementRow.answer_number == number)
         .order_by(JudgementRow.position)
     )
-    return {position + 1: grade for position, grade in connection.execute(query)}
+    verdicts = [row.good for row in rows if row.good is not None]
+    return Feedback(
+        good=verdicts[-1] if verdicts else None,
+        notes=tuple(row.note for row in rows if row.note),
+        grades={position + 1: grade for position, grade in connection.execute(judgements)},
+    )
 
 
 def _check(

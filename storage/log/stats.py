@@ -87,15 +87,10 @@ def _stages(connection: Connection, meant: Sequence[ColumnElement[bool]]) -> dic
     rows = select(*key, row.ms).join(AnswerRow, AnswerRow.number == row.answer_number).where(*meant)
     times = _times(connection.execute(rows).all())  # all at once: far quicker than one by one
     found: dict[str, list[StageStats]] = defaultdict(list)
-    for rerank, name, *counts in connection.execute(in_order):
-        spent = times[rerank, name]
-        names = ("runs", "repaired", "partial", "fallbacks", "calls", "cost")
-        found[rerank].append(
-            StageStats(
-                name=name,
-                ms_p50=percentile(spent, 0.5),
-                ms_p95=percentile(spent, 0.95),
-                **dict(zip(names, counts, strict=True)),
-            )
+    for stage in connection.execute(in_order):
+        counts = dict(stage._mapping)
+        spent = times[counts.pop("rerank"), stage.name]
+        found[stage.rerank].append(
+            StageStats(ms_p50=percentile(spent, 0.5), ms_p95=percentile(spent, 0.95), **counts)
         )
     return found
