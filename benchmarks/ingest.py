@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING
 # This file's own name must not stand for the package that it measures.
 sys.path = [path for path in sys.path if Path(path).resolve() != Path(__file__).resolve().parent]
 
-from ingest.encoding import PassageEncoder  # noqa: E402
 from ingest.engines.tasks import Parsed, Setup, Task  # noqa: E402
 from ingest.options import IngestOptions  # noqa: E402
 from ingest.parse import Parser  # noqa: E402
 from ingest.run import Ingestor  # noqa: E402
+from storage.vectors import TextEncoder  # noqa: E402
 
 if TYPE_CHECKING:
     from retrieval.encoders.encoder import Encoder
@@ -51,7 +51,7 @@ def write_tree(corpus: Path, folder: Path, documents: int) -> int:
     return characters
 
 
-def passages(folder: Path, encoder: PassageEncoder) -> list[str]:
+def passages(folder: Path, encoder: TextEncoder) -> list[str]:
     """What the encoder sees of the tree."""
     parser = Parser(Setup(tokenizer_json=encoder.tokenizer_json(), max_tokens=encoder.max_tokens))
     tasks = (Task(str(path), path.as_posix()) for path in sorted(folder.iterdir()))
@@ -59,7 +59,7 @@ def passages(folder: Path, encoder: PassageEncoder) -> list[str]:
     return [chunk.encoded_text for reply in replies if isinstance(reply, Parsed) for chunk in reply.chunks]
 
 
-def bare(encoder: PassageEncoder, texts: list[str], *, tokens: bool) -> float:
+def bare(encoder: TextEncoder, texts: list[str], *, tokens: bool) -> float:
     started = time.perf_counter()
     for start in range(0, len(texts), IngestOptions().batch):
         encoder.encode_passages(texts[start : start + IngestOptions().batch], tokens=tokens)

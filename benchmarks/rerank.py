@@ -32,7 +32,7 @@ from rerank.cross.loading import load_pair_model
 from rerank.cross.models import PairModel
 from rerank.parts import RerankParts
 from rerank.spec import Spec
-from rerank.strategies.heapsort import calls_of
+from rerank.strategies.heapsort import expected_calls
 from storage.records import Candidate
 
 QUESTION = "Why does a cross-encoder rank better than the retriever, and what does it cost?"
@@ -42,9 +42,9 @@ LLM_SPECS: Mapping[str, int | None] = {
     "listwise": 4,
     "listwise(step=15)": 3,
     "listwise(permutations=5)": 20,
-    "pairwise": 4 * calls_of(50, 5, 2),
-    "setwise": calls_of(50, 5, 9),
-    "setwise(size=20)": calls_of(50, 5, 19),
+    "pairwise": 4 * expected_calls(50, 5, 2),
+    "setwise": expected_calls(50, 5, 9),
+    "setwise(size=20)": expected_calls(50, 5, 19),
     "tournament(rounds=1)": 7,
     "tournament": 14,
 }
@@ -67,8 +67,8 @@ def minilm_cross_encoder(folder: Path) -> Path:
     import torch
     from transformers import AutoTokenizer, BertForSequenceClassification
 
+    from retrieval.models.hub import DEFAULT_MODEL
     from retrieval.models.locate import locate
-    from retrieval.models.packaged import DEFAULT_MODEL
 
     source = locate(DEFAULT_MODEL).folder
     torch.manual_seed(0)
@@ -325,8 +325,8 @@ def random_model(folder: Path, layers: int, hidden: int, wide: int, heads: int) 
     import torch
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
+    from retrieval.models.hub import DEFAULT_MODEL
     from retrieval.models.locate import locate
-    from retrieval.models.packaged import DEFAULT_MODEL
 
     torch.manual_seed(0)
     config = BertConfig(

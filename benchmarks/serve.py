@@ -157,7 +157,7 @@ def serve_plainly(data: Path) -> None:
     from fastapi import FastAPI
 
     from winnow import RAGPipeline, Settings
-    from winnow.app import jsonable
+    from winnow.app.wire.answers import AnswerJson
     from winnow.server.run import address, bound
 
     app, pipeline = FastAPI(), RAGPipeline.from_settings(Settings.load(data_dir=data))
@@ -165,7 +165,7 @@ def serve_plainly(data: Path) -> None:
 
     @app.post("/v1/ask")
     def ask(asked: dict[str, str]) -> dict[str, Any]:
-        return jsonable.answer(pipeline.ask(asked["question"], rerank=reranker and reranker()))
+        return AnswerJson.of(pipeline.ask(asked["question"], rerank=reranker and reranker())).to_json()
 
     with pipeline, bound("127.0.0.1", 0) as listener:
         print(json.dumps({"url": address(listener)}), flush=True)
@@ -186,8 +186,8 @@ def cross_encoder(folder: Path) -> Path:
     """A BERT classifier of two layers and random weights, with the packaged encoder's tokenizer."""
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
+    from retrieval.models.hub import DEFAULT_MODEL
     from retrieval.models.locate import locate
-    from retrieval.models.packaged import DEFAULT_MODEL
 
     tokenizer = AutoTokenizer.from_pretrained(locate(DEFAULT_MODEL).folder)
     tokenizer.save_pretrained(folder)

@@ -1,12 +1,12 @@
-"""What an answerer is: winnow's own, or a user's object."""
+"""The contract of an answerer, and the adapter for a user's own object."""
 
 from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from anyio import to_thread
 
@@ -20,28 +20,24 @@ STAGE = "generation"
 
 
 class Generator(Protocol):
-    """Anything that answers a question from passages."""
+    """Answers a question from passages.
+
+    One that can stream has a method `stream` of the same parameters, an async generator of pieces of the text
+    with the whole Generation as its last item.
+    """
 
     async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
-        """An answer from the candidates (best first), which its markers `[n]` count from 1.
+        """An answer from the candidates (best first); its markers `[n]` count them from 1.
 
-        Raises WinnowError where there can be no answer, `ChatError` where a model's endpoint failed.
+        Raises WinnowError where no answer is possible, `ChatError` where a model's endpoint failed.
         """
-        ...
-
-
-class StreamingGenerator(Generator, Protocol):
-    """An answerer that can show its text while it comes."""
-
-    def stream(self, question: str, candidates: Sequence[Candidate]) -> AsyncIterator[str | Generation]:
-        """Pieces of the text, then the whole Generation as the last item."""
         ...
 
 
 async def streamed(
     generator: Generator, question: str, candidates: Sequence[Candidate]
 ) -> AsyncIterator[str | Generation]:
-    """The stream of any answerer: one that cannot stream gives its whole text as one piece."""
+    """Stream any answerer; one that cannot stream gives its whole text as one piece."""
     stream = getattr(generator, "stream", None)
     if stream is None:
         generation = await generator.generate(question, candidates)
@@ -55,7 +51,7 @@ async def streamed(
 
 @asynccontextmanager
 async def closing(items: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
-    """Closes a stream when it is left early, so that a model's server can stop at once."""
+    """Close a stream that is left early, so that a model's server can stop at once."""
     try:
         yield items
     finally:
@@ -63,31 +59,23 @@ async def closing(items: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
             await aclose()
 
 
-class UserGenerator(Protocol):
-    """A user's own answerer: `generate(question, candidates)`, plain or async.
+def adapted(generator: Any) -> Generator:
+    """Adapt a user's object with `generate(question, candidates)`, plain or async.
 
-    It gives back a Generation, or the answer's text with markers `[n]`.
+    The method returns a Generation, or the answer's text with markers `[n]`, which are then resolved. A plain
+    one runs in a worker thread. An object that streams is one of winnow's own and stays as it is.
     """
-
-    def generate(
-        self, question: str, candidates: Sequence[Candidate], /
-    ) -> Generation | str | Awaitable[Generation | str]: ...
-
-
-def adapted(generator: Generator | UserGenerator) -> Generator:
-    """A user's object as a Generator: a plain method runs in a worker thread, a text gets its citations.
-
-    What streams already is one of winnow's own kind and stays as it is.
-    """
-    if isinstance(generator, Adapted) or inspect.isasyncgenfunction(getattr(generator, "stream", None)):
+    if isinstance(generator, AdaptedGenerator) or inspect.isasyncgenfunction(
+        getattr(generator, "stream", None)
+    ):
         return cast("Generator", generator)
-    return Adapted(generator)
+    return AdaptedGenerator(generator)
 
 
-class Adapted:
-    """A user's answerer behind the checks that winnow's own do not need."""
+class AdaptedGenerator:
+    """A user's answerer, whose results are checked."""
 
-    def __init__(self, generator: Generator | UserGenerator) -> None:
+    def __init__(self, generator: Any) -> None:
         if not callable(getattr(generator, "generate", None)):
             raise BadInputError(
                 f"{type(generator).__name__} is no generator: it has no method generate(question, candidates)"
@@ -97,7 +85,7 @@ class Adapted:
 
     async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
         started = time.perf_counter()
-        # the user's object gets its own list: changing it in place must not disturb anybody else
+        # a list of its own, which the user's object may change in place
         if inspect.iscoroutinefunction(self._generate):
             result = await self._generate(question, list(candidates))
         else:

@@ -1,4 +1,4 @@
-"""Markers such as `[1]` in an answer: found, checked against the passages, resolved to places."""
+"""Finds markers such as `[1]` in an answer, checks them and resolves them to places in passages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from storage.reasons import Reason
 from storage.records import Candidate, Citation, Outcome, worst
 
 # [1]  [1, 2]  [1-3]  [1、2]  【1】  ［１］  【1†source】; not [2024], not [^1]
@@ -14,26 +15,25 @@ _BETWEEN = r"\s*(?:[,，、;；]|[-–—~～])\s*"
 _MARKER = re.compile(rf"[\[【［]\s*({_NUMBER}(?:{_BETWEEN}{_NUMBER})*)\s*(?:†[^\]】］\n]{{0,80}})?[\]】］]")
 _RANGE = re.compile(rf"({_NUMBER})\s*[-–—~～]\s*({_NUMBER})")
 _DIGITS = re.compile(_NUMBER)
-# `scores[1]` in a program is no citation
+# Code: `scores[1]` in a program does not cite.
 _CODE = re.compile(r"(?P<fence>```|~~~).*?(?:(?P=fence)|\Z)|`[^`\n]+`", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The citations of an answer. `unknown` are markers that point at no passage."""
+    """The citations of an answer. `unknown` are markers without a passage, `given` counts the passages."""
 
     citations: tuple[Citation, ...]
     unknown: tuple[int, ...]
     given: int
 
     @property
-    def complaint(self) -> str:
-        """What is wrong with the citing, or nothing."""
+    def complaint(self) -> Reason | None:
+        """The fault of the citations, None if there is none."""
         if self.unknown:
-            markers = ", ".join(f"[{marker}]" for marker in self.unknown)
-            given = "1 passage was" if self.given == 1 else f"{self.given} passages were"
-            return f"the answer cites {markers}, but {given} given"
-        return "" if self.citations else "the answer cites no passage"
+            unknown = [f"[{marker}]" for marker in self.unknown]
+            return Reason("generation.unknown-citations", markers=unknown, given=self.given)
+        return None if self.citations else Reason("generation.no-citation")
 
 
 def markers(text: str) -> list[int]:
@@ -42,13 +42,13 @@ def markers(text: str) -> list[int]:
 
 
 def located(text: str) -> list[tuple[int, int, tuple[int, ...]]]:
-    """Where a text cites (characters from, to) and which numbers there."""
+    """The places where a text cites (characters from, to) and the numbers cited there."""
     prose = _CODE.sub(lambda code: " " * len(code[0]), text)
     return [(found.start(), found.end(), tuple(_numbers(found[1]))) for found in _MARKER.finditer(prose)]
 
 
 def _numbers(inside: str) -> Iterator[int]:
-    """The numbers between two brackets; `1-3` counts as 1, 2, 3, where it runs upwards and is short."""
+    """The numbers between two brackets; a short ascending range `1-3` counts as 1, 2, 3."""
     position = 0
     for match in _RANGE.finditer(inside):
         yield from map(int, _DIGITS.findall(inside[position : match.start()]))
@@ -59,9 +59,9 @@ def _numbers(inside: str) -> Iterator[int]:
 
 
 def resolve(text: str, candidates: Sequence[Candidate], given: Collection[int] | None = None) -> Resolved:
-    """Every marker of a text, as the passage that it points at: the n-th candidate, counted from 1.
+    """Resolve every marker of a text to its passage: the n-th candidate, counted from 1.
 
-    `given` are the numbers that the answerer was shown, where these are not all.
+    `given` are the numbers of the passages that the answerer was shown, if these are not all.
     """
     numbers = markers(text)
     shown = range(1, len(candidates) + 1) if given is None else given
@@ -92,9 +92,10 @@ def cite(marker: int, candidate: Candidate, span: tuple[int, int] | None = None)
     )
 
 
-def flagged(outcome: Outcome, complaint: str) -> Outcome:
-    """The outcome with one more thing that was not as it should be; unchanged where there is none."""
-    if not complaint:
+def flagged(outcome: Outcome, *complaints: Reason | None) -> Outcome:
+    """The outcome with further reasons, at best `partial`; unchanged without any."""
+    reasons = [complaint for complaint in complaints if complaint]
+    if not reasons:
         return outcome
-    reasons = "; ".join(part for part in (outcome.reason, complaint) if part)
-    return replace(outcome, status=worst((outcome.status, "partial")), reason=reasons)
+    reason = Reason.all([*Reason.of(outcome.reason).parts, *reasons])
+    return replace(outcome, status=worst((outcome.status, "partial")), reason=reason)

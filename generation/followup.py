@@ -1,11 +1,11 @@
-"""Follow-up questions: rewritten with the earlier turns, so that retrieval can understand them."""
+"""Rewrites follow-up questions with the earlier turns, so that retrieval can understand them."""
 
 from __future__ import annotations
 
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from generation.chat.prompts import harmless
@@ -13,6 +13,7 @@ from generation.chat.templating import Templates
 from generation.language import HAN, language_of
 from storage.chat import ChatModel, Completion, Message
 from storage.errors import ChatError
+from storage.reasons import Reason
 from storage.records import Exchange, Outcome
 
 STAGE = "rewrite"
@@ -21,7 +22,7 @@ _MAX_TOKENS = 256
 _ANSWER = 600
 _LONGEST = 1000
 
-# What points back in a question: "this" and "that" do so before a verb or at the end.
+# Words that point back; "this" and "that" do so before a verb or at the end.
 _POINTS_BACK = re.compile(
     r"\b(?:its?|itself|they|them|their|he|she|him|her|his|these|those|former|latter|else|instead)\b"
     r"|\b(?:which|the other|another) ones?\b"
@@ -32,13 +33,13 @@ _POINTS_BACK = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W_]+")
-# Shorter questions, in words or Chinese characters, rarely stand by themselves.
+# Questions of at most this many words or Chinese characters are rarely complete in themselves.
 _FEW_WORDS, _FEW_CHARACTERS = 2, 4
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """An earlier question and what was answered."""
+    """An earlier question and its answer."""
 
     question: str
     answer: str
@@ -46,7 +47,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """A question that stands by itself, and how it was made; `prompt` is empty where no model was asked."""
+    """A self-contained question and the outcome of making it; `prompt` is empty if no model was asked."""
 
     question: str
     outcome: Outcome
@@ -54,76 +55,76 @@ class Rewrite:
 
 
 class Rewriter(Protocol):
+    """Makes a follow-up question self-contained."""
+
     async def rewrite(self, question: str, turns: Sequence[Turn]) -> Rewrite:
-        """The question as it would be asked without the turns (oldest first)."""
+        """The question made self-contained with the turns (oldest first)."""
         ...
 
 
 class JoinedRewriter:
-    """A Rewriter without a model: earlier questions, then this one. Enough for shared words and vectors.
+    """A Rewriter without a model: puts earlier questions before this one, which search can use.
 
-    A question that neither points back ("it", "and …", 它, 呢) nor is very short stays as it is; of the
-    earlier ones those are taken on which it leans, back to the first that stands by itself.
+    A question that neither points back ("it", "and …", 它, 呢) nor is very short stays as it is. Earlier
+    questions are taken back to the first that is self-contained.
     """
 
     async def rewrite(self, question: str, turns: Sequence[Turn]) -> Rewrite:
-        return Rewrite(_joined(question, turns) if _leans(question) else question, Outcome(STAGE))
+        return Rewrite(_joined(question, turns) if _is_dependent(question) else question, Outcome(STAGE))
 
 
+@dataclass(frozen=True, slots=True)
 class ChatRewriter:
     """A Rewriter over a chat model, which sees the last four turns.
 
-    Where the endpoint fails or its reply is no question, the turns are joined and the outcome is `fallback`.
+    If the endpoint fails or its reply is not a question, the turns are joined and the outcome is `fallback`.
     """
 
-    def __init__(
-        self, chat: ChatModel, templates: Templates | None = None, *, keep_exchanges: bool = False
-    ) -> None:
-        self._chat = chat
-        self._templates = templates or Templates.load()
-        self._keep_exchanges = keep_exchanges
+    chat: ChatModel
+    templates: Templates = field(default_factory=Templates.load)
+    keep_exchanges: bool = field(default=False, kw_only=True)
 
     async def rewrite(self, question: str, turns: Sequence[Turn]) -> Rewrite:
         if not turns:
             return Rewrite(question, Outcome(STAGE))
         started = time.perf_counter()
-        prompt = self._templates.filled(
-            "rewrite", language_of(question), turns=_shown(turns), question=harmless(question.strip())
+        prompt = self.templates.filled(
+            "rewrite", language_of(question), turns=_transcript(turns), question=harmless(question.strip())
         )
         try:
-            completion = await self._chat.complete([Message("user", prompt)], max_tokens=_MAX_TOKENS)
+            completion = await self.chat.complete([Message("user", prompt)], max_tokens=_MAX_TOKENS)
         except ChatError as error:
             ms = (time.perf_counter() - started) * 1000
-            reason = f"the question was joined to the one before: {error}"
+            reason = Reason("generation.question-joined", error=str(error))
             return Rewrite(_joined(question, turns), Outcome(STAGE, "fallback", reason, ms), prompt)
         rewritten = " ".join(completion.text.split()).strip("\"'“”「」")
         outcome = Outcome(STAGE, "ok", "", completion.ms, completion.usage, self._kept(prompt, completion))
         cut_off = completion.finish_reason == "length"
         if completion.refusal or cut_off or not rewritten or len(rewritten) > _LONGEST:
-            reason = "the question was joined to the one before: the model's reply is no question"
+            reason = Reason("generation.question-joined-after-reply")
             outcome = replace(outcome, status="fallback", reason=reason)
             rewritten = _joined(question, turns)
         return Rewrite(rewritten, outcome, prompt)
 
     def _kept(self, prompt: str, completion: Completion) -> tuple[Exchange, ...]:
-        if not self._keep_exchanges:
+        if not self.keep_exchanges:
             return ()
         reply = completion.text or completion.refusal
         return (Exchange(completion.model, (("user", prompt),), reply, completion.usage, completion.ms),)
 
 
 def _joined(question: str, turns: Sequence[Turn]) -> str:
-    """The question behind the one before, and behind those on which that leans in its turn."""
+    """The question after the one before, and after those that this one depends on in turn."""
     parts = [question.strip()]
     for turn in reversed(turns[-TURNS:]):
         parts.insert(0, turn.question.strip())
-        if not _leans(turn.question):
+        if not _is_dependent(turn.question):
             break
     return " ".join(parts)
 
 
-def _leans(question: str) -> bool:
-    """Whether a question seems to need what was said before."""
+def _is_dependent(question: str) -> bool:
+    """True if a question seems to depend on earlier ones."""
     if _POINTS_BACK.search(question.strip()):
         return True
     if language_of(question) == "zh":
@@ -131,7 +132,7 @@ def _leans(question: str) -> bool:
     return len(_WORD.findall(question)) <= _FEW_WORDS
 
 
-def _shown(turns: Sequence[Turn]) -> str:
+def _transcript(turns: Sequence[Turn]) -> str:
     """The last turns, each part in one line; long answers are cut."""
     lines: list[str] = []
     for turn in turns[-TURNS:]:

@@ -1,11 +1,10 @@
-"""Which of the two languages a question is answered in, and the plain sentences that winnow says itself."""
+"""Detects the language, English or Chinese, in which a question is answered."""
 
 from __future__ import annotations
 
 import re
-from typing import Literal
 
-Language = Literal["en", "zh"]
+from storage.reasons import Language
 
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
 _KANA = re.compile(r"[\u3040-\u30ff]")
@@ -16,25 +15,11 @@ _ENGLISH = re.compile(
     re.IGNORECASE,
 )
 
-NO_ANSWER = {
-    "en": "The retrieved passages do not answer this question.",
-    "zh": "检索到的资料无法回答这个问题。",
-}
-NO_PASSAGES = {
-    "en": "No passages were found for this question.",
-    "zh": "没有检索到与这个问题有关的资料。",
-}
-
 
 def language_of(text: str) -> Language:
-    """`zh` where Chinese characters carry the text, otherwise `en`."""
+    """`zh` if Chinese characters carry the text, otherwise `en`."""
     han = len(HAN.findall(text))
     if han == 0 or _KANA.search(text):
         return "en"
     words = _LATIN_WORD.findall(text)
     return "en" if han <= len(words) or (_ENGLISH.search(text) and han < 3 * len(words)) else "zh"
-
-
-def nothing_found(question: str, *, passages: int) -> str:
-    """The plain sentence that stands in for an answer, in the question's language."""
-    return (NO_ANSWER if passages else NO_PASSAGES)[language_of(question)]

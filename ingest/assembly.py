@@ -1,30 +1,24 @@
-"""Puts parsed documents together into batches, and knows what the manifest will say of each."""
+"""Collects parsed documents into batches, and makes their rows for the manifest."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
-from ingest.batches import Batch, Closing, Encoded, pending
-from ingest.engines.local import Encodes
-from ingest.engines.tasks import Done, Parsed, Refused
-from ingest.loaders.record_files import note, passages_in
-from ingest.plan import Decision, Planner, had_passages, is_readable
-from ingest.report import ILLEGIBLE, DocumentResult, cut_warning
+from ingest.batches import Batch, Closing, Encoded, Sink, pending
+from ingest.dry_run import DryRun
+from ingest.engines.tasks import Done, Encodes, Parsed, Refused
+from ingest.plan import Decision, Planner, had_passages, is_readable, passages_of
+from ingest.report import DocumentResult, cut_warning
 from storage.manifest.manifest import DocumentRow, Manifest
+from storage.qdrant.contract import document_id
+from storage.reasons import Reason
 from storage.records import Chunk, Usage
-
-
-class Takes(Protocol):
-    def put(self, batch: Batch) -> None: ...
-
-    def wait(self) -> None: ...
 
 
 @dataclass(slots=True)
 class OpenFile:
-    """A file on its way: what was decided, and what has come of it so far."""
+    """A file that is being ingested: the decision on it, and its passages so far."""
 
     decision: Decision
     document: OpenDocument | None = None
@@ -36,20 +30,17 @@ class OpenFile:
 
 @dataclass(slots=True)
 class OpenDocument:
-    """A document whose passages are on their way."""
+    """A document whose passages are being encoded and written."""
 
     row: DocumentRow
     had_passages: bool
     file: OpenFile
     illegible: int = 0
 
-    def closing(self) -> Closing:
-        return Closing(self.row.id, self.row, self.had_passages)
-
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
-    """What is written once all passages before it are: a document's row, and perhaps a file's result."""
+    """A document's row, and perhaps a file's result, written after all passages before it."""
 
     document: OpenDocument | None = None
     closing: Closing | None = None
@@ -57,37 +48,35 @@ class _Ending:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(slots=True)
 class Assembly:
-    """Collects passages across documents; a full batch is encoded here and written behind."""
+    """Collects passages across documents; encodes each full batch and hands it on to be written."""
 
-    def __init__(
-        self, encodes: Encodes, sink: Takes, manifest: Manifest, planner: Planner, batch: int
-    ) -> None:
-        self._encodes = encodes
-        self._sink = sink
-        self._manifest = manifest
-        self._planner = planner
-        self._size = batch
-        self._waiting: list[tuple[Chunk, OpenDocument]] = []
-        self._openings: list[DocumentRow] = []
-        self._endings: list[_Ending] = []
-        self.results: list[DocumentResult] = []
-        self.embedded = 0
-        self.illegible = 0
-        self.usage = Usage()
-        # Documents that were in the collection and are no longer, or not with that content.
-        self.gone: set[str] = set()
+    encodes: Encodes
+    sink: Sink | DryRun
+    manifest: Manifest
+    planner: Planner
+    batch: int
+    results: list[DocumentResult] = field(default_factory=list, init=False)
+    embedded: int = field(default=0, init=False)
+    illegible: int = field(default=0, init=False)
+    usage: Usage = field(default_factory=Usage, init=False)
+    # documents that left the collection or changed
+    gone: set[str] = field(default_factory=set, init=False)
+    _waiting: list[tuple[Chunk, OpenDocument]] = field(default_factory=list, init=False)
+    _openings: list[DocumentRow] = field(default_factory=list, init=False)
+    _endings: list[_Ending] = field(default_factory=list, init=False)
 
     def add(self, file: OpenFile, parsed: Parsed) -> None:
-        """A document of a file; encodes when a batch is full."""
+        """Add a document of a file; encodes when a batch is full."""
         whole = parsed.source == file.decision.file.source
         old = file.decision.old
         if not whole:
             file.records.add(parsed.id)
-            old = self._manifest.get(parsed.id) if old is not None else None
+            old = self.manifest.get(parsed.id) if old is not None else None
         file.chunks += len(parsed.chunks)
         row = self._row(file, parsed)
-        if not whole and self._planner.is_unchanged(old, row):
+        if not whole and self.planner.is_unchanged(old, row):
             return
         document = OpenDocument(row, had_passages(old), file)
         if whole:
@@ -96,13 +85,13 @@ class Assembly:
             self._openings.append(pending(row.id, row.source))
         for chunk in parsed.chunks:
             self._waiting.append((chunk, document))
-            if len(self._waiting) >= self._size:
+            if len(self._waiting) >= self.batch:
                 self.emit()
         if not whole:
             self._endings.append(_Ending(document))
 
     def finish(self, file: OpenFile, done: Done) -> None:
-        """Everything of a file was added."""
+        """Close a file of which everything was added."""
         if file.document is None:
             self._forget_records(file, but=file.records)
             self._endings.append(_Ending(self._container(file, done), file=file, warnings=done.warnings))
@@ -112,33 +101,34 @@ class Assembly:
             self.gone.add(file.decision.old.id)
 
     def refuse(self, file: OpenFile, refused: Refused) -> None:
-        """Nothing more comes of a file; what it had in the collection goes if it is known to have changed."""
+        """Close a file that was refused; if it is known to have changed, its old passages are removed."""
         decision, old = file.decision, file.decision.old
-        reason = f"{refused.reason}: {refused.message}"
-        before = 0 if old is None else len(old.chunk_ids) or passages_in(old.reason)
+        reason = refused.reason
+        before = 0 if old is None else passages_of(old)
         readable = is_readable(decision.content_hash)
         unchanged = old is not None and (not readable or old.content_hash == decision.content_hash)
         if old is not None and old.status == "ingested" and unchanged:
-            known = "it has not changed" if readable else "nobody can say whether it has changed"
-            stays = f"{known}: its {before} passages of before stay"
-            self.results.append(DocumentResult(old.source, "refused", reason, before, (stays,)))
+            warning = (
+                Reason("ingest.unchanged-passages-stay", n=before)
+                if readable
+                else Reason("ingest.unknown-passages-stay", n=before)
+            )
+            self.results.append(DocumentResult(old.source, "refused", reason, before, (warning,)))
             return
         row = DocumentRow(
-            id=self._planner.id_of(decision),
+            id=document_id(decision.file.source),
             source=decision.file.source,
             content_hash=decision.content_hash,
-            title="",
-            mime="",
             status="refused",
             reason=reason,
-            parser=self._planner.parser_of(decision.file.source),
+            parser=self.planner.parser_of(decision.file.source),
         )
-        warnings: tuple[str, ...] = ()
+        warnings: tuple[Reason, ...] = ()
         if old is not None and old.status == "ingested":
-            warnings = (f"its {before} passages of before were removed",)
+            warnings = (Reason("ingest.passages-removed", n=before),)
             self.gone.add(old.id)
         self._forget_records(file, but=())
-        for record in file.records:  # read before what the file is refused for
+        for record in file.records:  # read before the fault was met
             self._endings.append(_Ending(closing=Closing(record, None, had_passages=True)))
         self._endings.append(
             _Ending(closing=Closing(row.id, row, had_passages(old) or file.document is not None))
@@ -146,20 +136,20 @@ class Assembly:
         self.results.append(DocumentResult(decision.file.source, "refused", reason, 0, warnings))
 
     def duplicate(self, decision: Decision, row: DocumentRow, result: DocumentResult) -> None:
-        """A file whose content is in the collection under another name."""
+        """Add a file whose content is in the collection under another name."""
         if decision.old != row:
             self._endings.append(_Ending(closing=Closing(row.id, row, had_passages(decision.old))))
         self.results.append(result)
 
     def remove(self, row: DocumentRow) -> None:
-        """A document that is to leave the collection."""
+        """Remove a document from the collection."""
         self._endings.append(_Ending(closing=Closing(row.id, None, had_passages(row))))
         self.gone.add(row.id)
 
     def emit(self) -> None:
-        """Encode what waits and hand it on to be written."""
+        """Encode the waiting passages and hand them on to be written."""
         waiting, self._waiting = self._waiting, []
-        encoded = self._encodes.encode([chunk for chunk, _ in waiting]) if waiting else Encoded([], [])
+        encoded = self.encodes.encode([chunk for chunk, _ in waiting]) if waiting else Encoded([], [])
         for (_, document), legible in zip(waiting, encoded.legible, strict=True):
             document.illegible += not legible
             document.file.illegible += not legible
@@ -170,12 +160,12 @@ class Assembly:
         self.embedded += encoded.legible.count(True)
         openings, self._openings = self._openings, []
         endings, self._endings = self._endings, []
-        self._sink.put(Batch(encoded.points, openings, [self._closing(ending) for ending in endings]))
+        self.sink.put(Batch(encoded.points, openings, [self._closing(ending) for ending in endings]))
 
     def settle(self) -> None:
-        """Until everything that was added is written."""
+        """Wait until everything that was added is written."""
         self.emit()
-        self._sink.wait()
+        self.sink.wait()
 
     def _closing(self, ending: _Ending) -> Closing:
         if ending.closing is not None:
@@ -183,12 +173,8 @@ class Assembly:
         document = ending.document
         assert document is not None  # an ending has one of the two
         if ending.file is None:
-            return document.closing()
-        warnings = (
-            *ending.warnings,
-            *_illegible(ending.file),
-            *cut_warning(ending.file.cut, ending.file.chunks),
-        )
+            return Closing(document.row.id, document.row, document.had_passages)
+        warnings = (*ending.warnings, *_encoder_warnings(ending.file))
         row = replace(document.row, warnings=warnings)
         old = ending.file.decision.old
         replaced = old is not None and old.status == "ingested"
@@ -209,38 +195,33 @@ class Assembly:
             status="ingested",
             warnings=parsed.warnings,
             chunk_ids=tuple(chunk.id for chunk in parsed.chunks),
-            parser=self._planner.parser_of(file.decision.file.source),
+            parser=self.planner.parser_of(file.decision.file.source),
         )
 
     def _container(self, file: OpenFile, done: Done) -> OpenDocument:
-        """The row of a file of records: it holds the file's hash, its records hold the passages."""
+        """The row of a file of records: it has the file's hash, its records have the passages."""
         source = file.decision.file.source
         row = DocumentRow(
-            id=self._planner.id_of(file.decision),
+            id=document_id(source),
             source=source,
             content_hash=done.content_hash,
-            title="",
-            mime="",
             status="ingested",
-            reason=note(len(file.records), file.chunks),
-            parser=self._planner.parser_of(source),
+            reason=Reason("ingest.record-file", records=len(file.records), passages=file.chunks),
+            parser=self.planner.parser_of(source),
         )
         return OpenDocument(row, False, file)
 
     def _forget_records(self, file: OpenFile, *, but: Collection[str]) -> None:
-        """Remove what earlier runs made of the file's lines, but for records of these ids."""
+        """Remove the records that earlier runs made of the file, except those of the ids `but`."""
         if file.decision.old is None:
             return
         prefix = f"{file.decision.file.source}#"
-        for row in self._manifest.rows():
+        for row in self.manifest.rows():
             if row.source.startswith(prefix) and row.id not in but:
                 self.remove(row)
 
 
-def _illegible(file: OpenFile) -> tuple[str, ...]:
-    if not file.illegible:
-        return ()
-    return (
-        f"{file.illegible} of {file.chunks} passages {ILLEGIBLE}: lexical search only; "
-        "the profile `multilingual` reads them",
-    )
+def _encoder_warnings(file: OpenFile) -> Iterator[Reason]:
+    if file.illegible:
+        yield Reason("ingest.unencoded-passages", n=file.illegible, of=file.chunks)
+    yield from cut_warning(file.cut, file.chunks)

@@ -1,8 +1,8 @@
-"""From passages to the store: encoded in batches across documents, written by one thread behind.
+"""Encodes passages in batches across documents and writes them in a thread of its own.
 
-The order of writing is what makes a kill harmless. For each batch: documents that begin are noted as
-pending; their passages are stored; what a finished document no longer has is deleted; and only then does the
-manifest say that the document is in. Whatever was cut off is done again by the next run, under the same ids.
+The order of writing makes a kill harmless. For each batch: documents that begin are noted as pending; their
+passages are stored; passages that a finished document no longer has are deleted; and only then does the
+manifest list the document as ingested. The next run does again what was cut off, under the same ids.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from ingest.encoding import LexicalEncoder, PassageEncoder
 from storage.manifest.manifest import PENDING, DocumentRow, Manifest
 from storage.qdrant.contract import Writer
 from storage.records import Chunk, Usage
-from storage.vectors import Point, payload_bytes
+from storage.vectors import Point, TermEncoder, TextEncoder, payload_bytes
 
 _NOTHING_PAID = Usage()
 
@@ -24,14 +23,14 @@ _FLUSH_BYTES = 256 << 20
 
 
 def pending(id: str, source: str) -> DocumentRow:  # noqa: A002 - the field's own name
-    """The row of a document whose passages may be in the store, or some of them."""
-    return DocumentRow(id=id, source=source, content_hash="", title="", mime="", status=PENDING)
+    """The row of a document of which some or all passages may be in the store."""
+    return DocumentRow(id=id, source=source, content_hash="", status=PENDING)
 
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """A document that is complete: its row for the manifest (None: forget it), and whether older passages
-    of it may lie in the store."""
+    """A complete document: its row for the manifest, None to remove it; `had_passages` says that older
+    passages of it may be in the store."""
 
     id: str
     row: DocumentRow | None
@@ -40,7 +39,7 @@ class Closing:
 
 @dataclass(slots=True)
 class Batch:
-    """What is written together."""
+    """Points and rows that are written together."""
 
     points: list[Point] = field(default_factory=list)
     openings: list[DocumentRow] = field(default_factory=list)
@@ -53,9 +52,9 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Points, and for each passage whether the encoder could read it.
+    """Points; `legible` says for each passage that the encoder could read it.
 
-    `cut` are the places of those that were longer than it reads, `usage` is what an endpoint was paid.
+    `cut` are the indices of passages longer than the encoder reads, `usage` what an endpoint was paid.
     """
 
     points: list[Point]
@@ -64,20 +63,20 @@ class Encoded:
     usage: Usage = _NOTHING_PAID
 
 
+@dataclass(frozen=True, slots=True)
 class Embedder:
-    """Passages → points. Passages that the encoder cannot read get a lexical vector only."""
+    """Makes points of passages. Those that the encoder cannot read get a lexical vector only."""
 
-    def __init__(self, encoder: PassageEncoder, lexical: LexicalEncoder, *, tokens: bool) -> None:
-        self._encoder = encoder
-        self._lexical = lexical
-        self._tokens = tokens
+    encoder: TextEncoder
+    lexical: TermEncoder
+    tokens: bool = field(kw_only=True)
 
     def encode(self, chunks: Sequence[Chunk]) -> Encoded:
         """The points of passages, in their order, and which of them the encoder could read."""
         texts = [chunk.encoded_text for chunk in chunks]
-        legible = [self._encoder.reads(text) for text in texts]
+        legible = [self.encoder.reads(text) for text in texts]
         readable = [text for text, reads in zip(texts, legible, strict=True) if reads]
-        encodings = iter(self._encoder.encode_passages(readable, tokens=self._tokens) if readable else ())
+        encodings = iter(self.encoder.encode_passages(readable, tokens=self.tokens) if readable else ())
         points = []
         cut: set[int] = set()
         usage = _NOTHING_PAID
@@ -90,7 +89,7 @@ class Embedder:
             points.append(
                 Point(
                     chunk if reads else replace(chunk, legible=False),
-                    self._lexical.encode_passage(text),
+                    self.lexical.encode_passage(text),
                     dense=encoding.dense if encoding else None,
                     tokens=encoding.tokens if encoding else None,
                 )
@@ -99,7 +98,7 @@ class Embedder:
 
 
 class Sink:
-    """Writes batches in order, in a thread of its own, at most one behind."""
+    """Writes batches in order in a thread of its own, which is at most one batch behind."""
 
     def __init__(self, store: Writer, manifest: Manifest) -> None:
         self._store = store
@@ -109,19 +108,19 @@ class Sink:
         self._unflushed = 0
 
     def put(self, batch: Batch) -> None:
-        """Write soon; waits for the batch before. Raises what writing that one raised."""
+        """Write in the background after waiting for the batch before; raises what writing that one raised."""
         self.wait()
         if not batch.empty:
             self._writing = self._thread.submit(self._write, batch)
 
     def wait(self) -> None:
-        """Until everything is written."""
+        """Wait until everything is written."""
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
 
     def close(self) -> None:
-        """Let the write in progress end, whatever came of it."""
+        """Wait for the write in progress, whatever its result."""
         self._thread.shutdown(wait=True)
 
     def _write(self, batch: Batch) -> None:

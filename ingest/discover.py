@@ -1,4 +1,4 @@
-"""Which files a run means: given files, trees, globs; in a stable order, nothing outside the tree."""
+"""Finds the files of a run: given files, trees and globs, in a stable order, nothing outside the tree."""
 
 from __future__ import annotations
 
@@ -9,14 +9,41 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ingest.ignore import IgnoreRules
+from pathspec import GitIgnoreSpec
+
 from ingest.loaders import supported
 from storage.errors import NotFoundError
 
 Paths = Sequence[str | os.PathLike[str]]
 
-# What editors and systems leave beside documents: locks and resource forks, never documents themselves.
+# Locks and resource forks that editors and systems leave next to documents.
 _LITTER = ("~$", "._", ".~lock.")
+_IGNORE_FILE = ".winnowignore"
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoreRules:
+    """Rules of every `.winnowignore` met on the way down a tree (gitignore's syntax), with their folders."""
+
+    specs: tuple[tuple[Path, GitIgnoreSpec], ...] = ()
+
+    def entered(self, folder: Path) -> IgnoreRules:
+        """The rules that apply in `folder`: its own, and those of the folders that it is in."""
+        kept = tuple((base, spec) for base, spec in self.specs if folder.is_relative_to(base))
+        file = folder / _IGNORE_FILE
+        if not file.is_file():
+            return IgnoreRules(kept)
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        return IgnoreRules((*kept, (folder, GitIgnoreSpec.from_lines(lines))))
+
+    def ignores(self, path: Path, *, is_folder: bool) -> bool:
+        """True if a path is left out; the innermost rule that matches decides."""
+        for base, spec in reversed(self.specs):
+            relative = path.relative_to(base).as_posix() + ("/" if is_folder else "")
+            verdict = spec.check_file(relative).include
+            if verdict is not None:
+                return verdict
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +57,9 @@ class FoundFile:
 
 @dataclass(slots=True)
 class Discovery:
-    """What was found: the files, the trees they came from, and what was left out, counted by suffix.
+    """The files that were found, the trees they came from, and the number of skipped files by suffix.
 
-    `closed` are the folders that could not be looked into: what is in them nobody knows.
+    `closed` are the folders that could not be opened, so that their contents are unknown.
     """
 
     files: list[FoundFile] = field(default_factory=list)
@@ -41,11 +68,11 @@ class Discovery:
     closed: list[str] = field(default_factory=list)
 
     def covers(self, source: str) -> bool:
-        """Whether a document of that source belongs to what was asked for, and its file would be seen."""
+        """True if a document of that source lies below the given paths, where its file would be seen."""
         return _below(source, self.roots) and not _below(source, self.closed)
 
     def close(self, folder: Path) -> None:
-        """A folder that cannot be looked into."""
+        """Note a folder that cannot be opened."""
         self.closed.append(_absolute(folder).as_posix())
         self.skipped["(folders that cannot be opened)"] += 1
 

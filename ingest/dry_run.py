@@ -1,4 +1,4 @@
-"""A run that writes nothing: it parses everything, encodes a sample, and says what the whole would take."""
+"""A run that writes nothing: it parses everything, encodes a sample and estimates the whole."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import time
 from collections.abc import Sequence
 
 from ingest.batches import Batch, Encoded
-from ingest.engines.local import Encodes
+from ingest.engines.tasks import Encodes
 from ingest.report import Estimate
 from storage.records import Chunk, Usage
 from storage.vectors import Point
 
 _SAMPLE = 32
-# Bytes on disk beside the vectors, for payload and indexes, as a multiple of the text's bytes; measured.
+# Bytes on disk for payload and indexes, without vectors, as a multiple of the text's bytes; measured.
 _TEXT_FACTOR = 3
-# Token vectors rest at 4 bits a dimension, in what a store rounds up to; the dense vector at 32.
+# Bits per dimension on disk, rounded up as a store does: token vectors take 4, the dense vector 32.
 _TOKEN_BITS, _DENSE_BITS = 5, 40
 
 
 class DryRun:
-    """Stands where the embedder and the sink stand."""
+    """Takes the place of both the embedder and the sink."""
 
     def __init__(self, encodes: Encodes) -> None:
         self._encodes = encodes
@@ -30,7 +30,7 @@ class DryRun:
         self._sample_bits = 0
 
     def encode(self, chunks: Sequence[Chunk]) -> Encoded:
-        """Encodes only until the sample is full; of the others it counts."""
+        """Encode until the sample is full; count the other passages."""
         self._passages += len(chunks)
         self._text_bytes += sum(len(chunk.text.encode("utf-8", "replace")) for chunk in chunks)
         sample = chunks[: max(0, _SAMPLE - self._sampled)]

@@ -1,4 +1,4 @@
-"""The choices of an ingest run."""
+"""Options of an ingest run."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 from ingest.chunking.chunker import ChunkSizes
-from ingest.loaders.base import Columns
-from ingest.loaders.limits import Limits
+from ingest.loaders.base import Columns, Limits
 
 
 def _half_of_the_cores() -> int:
@@ -16,8 +15,8 @@ def _half_of_the_cores() -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestOptions:
-    """`tokens`: store token vectors too. `columns`: each line of CSV, TSV and JSONL is a document of its own.
-    `workers`: parsing processes. `batch`: passages that are encoded together, across documents."""
+    """`tokens`: store token vectors too. `columns`: each line of CSV, TSV and JSONL is a document.
+    `workers`: parsing processes. `batch`: passages encoded together, across documents."""
 
     tokens: bool = True
     sizes: ChunkSizes = field(default_factory=ChunkSizes)

@@ -1,4 +1,4 @@
-"""One file → its documents, cut into passages. Runs in a worker process, or wherever a plan runs."""
+"""Parses one file into documents and cuts them into passages. Runs in a worker process."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from ingest.chunking.chunker import Chunker
 from ingest.engines.tasks import Done, Parsed, Refused, Reply, Setup, Task
 from ingest.loaders import Loaded, Source, format_of, load
-from ingest.loaders.base import Format
-from ingest.loaders.registry import too_large
+from ingest.loaders.registry import check_size, mime_of
 from storage.errors import DocumentRefusedError
 from storage.qdrant.contract import document_id
+from storage.reasons import Reason
 from storage.records import Document
 
 
@@ -33,54 +33,42 @@ class Parser:
             else:
                 yield from self._whole(task)
         except DocumentRefusedError as error:
-            yield Refused(error.reason, str(error))
+            yield Refused(Reason(error.kind, file=Path(task.path).name, why=error.why))
         except OSError as error:
-            yield Refused("damaged", f"{Path(task.path).name}: it cannot be read: {error.strerror}")
+            why = Reason("ingest.unreadable", error=error.strerror or type(error).__name__)
+            yield Refused(Reason("ingest.damaged", file=Path(task.path).name, why=why))
 
     def _whole(self, task: Task) -> Iterator[Reply]:
         path, limits = Path(task.path), self._setup.limits
-        if (size := path.stat().st_size) > limits.file_bytes:
-            raise too_large(path.name, size, limits.file_bytes)
+        check_size(path.stat().st_size, limits)
         data = path.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
         loaded = load(Source(task.source, data, limits))
         del data
-        yield parsed(document(task.source, loaded, digest), loaded, self._chunker)
+        whole = document(task.source, loaded, digest)
+        yield Parsed.of(whole, self._chunker.chunks(whole, loaded.rows))
         yield Done(digest)
 
 
 def is_record_file(source: str) -> bool:
-    """Whether a file of this name holds records, each of which may be a document of its own."""
+    """True if a file of this name holds records, each of which may be a document."""
     found = format_of(source)
     return found is not None and found.name in ("csv", "tsv", "jsonl")
 
 
 def document(source: str, loaded: Loaded, digest: str) -> Document:
-    """What a loader found, as a Document of the collection."""
-    kind: Format | None = format_of(source)
+    """A loaded file as a Document of the collection."""
+    mime = mime_of(source)
     return Document(
         id=document_id(source),
         source=source,
         title=loaded.title,
         text=loaded.text,
-        mime=kind.mime if kind else "text/plain",
+        mime=mime,
         content_hash=digest,
         structured=loaded.structured,
         headings=loaded.headings,
         pages=loaded.pages,
-        metadata={"mime": kind.mime if kind else "text/plain", **loaded.metadata},
+        metadata={"mime": mime, **loaded.metadata},
         warnings=loaded.warnings,
-    )
-
-
-def parsed(whole: Document, loaded: Loaded, chunker: Chunker) -> Parsed:
-    """A document's passages; the text itself stays here."""
-    return Parsed(
-        id=whole.id,
-        source=whole.source,
-        title=whole.title,
-        mime=whole.mime,
-        content_hash=whole.content_hash,
-        chunks=tuple(chunker.chunks(whole, loaded.rows)),
-        warnings=whole.warnings,
     )

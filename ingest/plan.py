@@ -1,27 +1,30 @@
-"""Before a file is parsed: is there anything to do for it at all?"""
+"""Decides what to do for a file before it is parsed: often nothing."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from ingest.discover import FoundFile
 from ingest.loaders import format_of
-from ingest.loaders.record_files import passages_in
 from ingest.options import IngestOptions
 from ingest.parse import is_record_file
 from ingest.report import DocumentResult
 from storage.manifest.manifest import PENDING, DocumentRow, Manifest
 from storage.qdrant.contract import document_id
+from storage.reasons import Reason
 
 _LOOKED_UP_TOGETHER = 256
 _UNREADABLE = "unreadable: "
+# The reason of a file of records in rows that were written before reasons were data.
+_OLD_NOTE = re.compile(r"^\d+ records, (\d+) passages$")
 
 
-class Verdict(Enum):
-    """`SETTLED`: nothing to do. `WAIT`: its content is, or may soon be, here under another name."""
+class FileState(Enum):
+    """`SETTLED`: nothing to do. `WAIT`: another file of the same content is, or may soon be, ingested."""
 
     PARSE = auto()
     SETTLED = auto()
@@ -30,9 +33,9 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do for a file; `result` says what became of a settled one."""
+    """The decision on a file; a settled one has a `result`."""
 
-    verdict: Verdict
+    state: FileState
     file: FoundFile
     old: DocumentRow | None
     content_hash: str
@@ -51,14 +54,14 @@ class Planner:
         self._begun: dict[tuple[str, str], str] = {}
 
     def parser_of(self, source: str) -> str:
-        """The fingerprint of whatever decides how this file becomes passages."""
+        """The fingerprint of everything that decides how this file becomes passages."""
         found = format_of(source)
         kind = found.fingerprint if found else "text/1"
         columns = self._options.columns if is_record_file(source) else None
         return f"{kind}{columns or ''}; {self._chunker}"
 
     def decisions(self, files: Sequence[FoundFile]) -> Iterator[Decision]:
-        """A decision on each file, as they are asked for."""
+        """A decision on each file, made lazily."""
         for start in range(0, len(files), _LOOKED_UP_TOGETHER):
             window = files[start : start + _LOOKED_UP_TOGETHER]
             known = self._manifest.get_many([document_id(file.source) for file in window])
@@ -66,16 +69,16 @@ class Planner:
                 yield self._decide(file, known.get(document_id(file.source)))
 
     def _decide(self, file: FoundFile, old: DocumentRow | None) -> Decision:
-        """Look at a file's bytes and at what is known of it."""
+        """Compare a file's bytes with its row in the manifest."""
         digest = _digest(file, self._options.limits.file_bytes)
-        decision = Decision(Verdict.PARSE, file, old, digest)
+        decision = Decision(FileState.PARSE, file, old, digest)
         if old is not None and old.content_hash == digest and not self._reindex:
             if old.status == "duplicate":
-                return replace(decision, verdict=Verdict.WAIT)
+                return replace(decision, state=FileState.WAIT)
             if result := self._known(file, old):
-                return replace(decision, verdict=Verdict.SETTLED, result=result)
+                return replace(decision, state=FileState.SETTLED, result=result)
         if self._twin(digest, file.source):
-            return replace(decision, verdict=Verdict.WAIT)
+            return replace(decision, state=FileState.WAIT)
         return decision
 
     def settle(self, waiting: Sequence[Decision]) -> list[Decision]:
@@ -90,17 +93,14 @@ class Planner:
         source = waiting.file.source
         original = self._manifest.by_hash(waiting.content_hash)
         if original is not None and self._same_content(original, source):
-            result = DocumentResult(source, "duplicate", f"has the same content as {original.source}")
-            return replace(waiting, verdict=Verdict.SETTLED, result=result)
+            result = DocumentResult(source, "duplicate", Reason("ingest.duplicate", source=original.source))
+            return replace(waiting, state=FileState.SETTLED, result=result)
         if self._begun_elsewhere(waiting.content_hash, source):
             return waiting
-        return replace(waiting, verdict=Verdict.PARSE)
-
-    def id_of(self, decision: Decision) -> str:
-        return document_id(decision.file.source)
+        return replace(waiting, state=FileState.PARSE)
 
     def is_unchanged(self, old: DocumentRow | None, new: DocumentRow) -> bool:
-        """Whether a record of a file is in the collection just as it would be now."""
+        """True if a record of a file is in the collection exactly as it would be now."""
         return (
             not self._reindex
             and old is not None
@@ -125,17 +125,13 @@ class Planner:
         )
 
     def _known(self, file: FoundFile, old: DocumentRow) -> DocumentResult | None:
-        same_parser = old.parser == self.parser_of(file.source)
+        parser = self.parser_of(file.source)
         if old.status == "ingested":
-            stale = (
-                ""
-                if same_parser
-                else f"was read by {old.parser}; now it would be {self.parser_of(file.source)}"
-            )
-            warnings = (f"{stale}: --reindex reads it again",) if stale else ()
-            chunks = len(old.chunk_ids) or passages_in(old.reason)
-            return DocumentResult(file.source, "unchanged", "", chunks, warnings)
-        if old.status == "refused" and same_parser:
+            warnings: tuple[Reason, ...] = ()
+            if old.parser != parser:
+                warnings = (Reason("ingest.other-parser", old=old.parser, new=parser),)
+            return DocumentResult(file.source, "unchanged", "", passages_of(old), warnings)
+        if old.status == "refused" and old.parser == parser:
             return DocumentResult(file.source, "refused", old.reason)
         return None
 
@@ -145,7 +141,7 @@ class Planner:
         return known or self._begun_elsewhere(digest, source)
 
     def _begun_elsewhere(self, digest: str, source: str) -> bool:
-        """Whether another file of that content is being read; if none is, this one is from now on."""
+        """True if another file of that content is being read; if none is, this one is from now on."""
         return self._begun.setdefault((digest, self.parser_of(source)), source) != source
 
     def _same_content(self, other: DocumentRow, source: str) -> bool:
@@ -153,13 +149,22 @@ class Planner:
 
 
 def is_readable(content_hash: str) -> bool:
-    """Whether it is the hash of a content, or the note that nobody could read it."""
+    """True for the hash of a content, False for the mark of a file that could not be read."""
     return not content_hash.startswith(_UNREADABLE)
 
 
 def had_passages(old: DocumentRow | None) -> bool:
-    """Whether passages of a document may lie in the store."""
+    """True if passages of a document may be in the store."""
     return old is not None and old.status in ("ingested", PENDING)
+
+
+def passages_of(row: DocumentRow) -> int:
+    """The number of passages of a document, or of all records of a file of records."""
+    reason = Reason.of(row.reason)
+    if reason.code == "ingest.record-file":
+        return int(reason.values["passages"])
+    old_note = _OLD_NOTE.match(reason)
+    return int(old_note[1]) if old_note else len(row.chunk_ids)
 
 
 def _digest(file: FoundFile, limit: int) -> str:

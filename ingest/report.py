@@ -1,4 +1,4 @@
-"""What a run did, document by document and in total."""
+"""The report of a run, document by document and in total."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from storage.reasons import Reason, storable
 from storage.records import Usage
 
 DocumentStatus = Literal["ingested", "unchanged", "replaced", "duplicate", "removed", "refused"]
@@ -21,20 +22,17 @@ STATUSES: tuple[DocumentStatus, ...] = (
 )
 
 
-# In the warning of a document of which the encoder cannot read some passages.
-ILLEGIBLE = "cannot be read by the encoder"
-
-
-def cut_warning(cut: int, of: int) -> tuple[str, ...]:
-    """The warning of a document with passages that are longer than the encoder reads, if there are any."""
-    if not cut:
-        return ()
-    return (f"{cut} of {of} passages are longer than the encoder reads: their ends were cut",)
+def cut_warning(cut: int, of: int) -> tuple[Reason, ...]:
+    """The warning of a document of which `cut` passages are longer than the encoder reads."""
+    return (Reason("ingest.cut-passages", n=cut, of=of),) if cut else ()
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentResult:
-    """What became of one file. `chunks` counts its passages in the collection after the run."""
+    """The result of one file. `chunks` counts its passages in the collection after the run.
+
+    A refused one's reason has the kind of refusal as its code: `ingest.damaged`, `ingest.empty`, …
+    """
 
     path: str
     status: DocumentStatus
@@ -45,7 +43,7 @@ class DocumentResult:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run would take: passages to embed, seconds, bytes on disk."""
+    """The cost of a run in passages to embed, seconds and bytes on disk."""
 
     passages: int
     seconds: float
@@ -54,7 +52,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a run is. Sizes in bytes; rates per second; None where nothing can be said yet."""
+    """The progress of a run. Sizes in bytes; rates per second; None where not yet known."""
 
     documents: int
     documents_total: int
@@ -110,13 +108,7 @@ class IngestReport:
         """
         values: dict[str, Any] = {
             "documents": [
-                {
-                    "path": result.path,
-                    "status": result.status,
-                    "reason": result.reason,
-                    "chunks": result.chunks,
-                    "warnings": list(result.warnings),
-                }
+                {**asdict(result), "reason": str(result.reason), "warnings": list(map(str, result.warnings))}
                 for result in self.documents
             ],
             "totals": self.totals,
@@ -136,11 +128,17 @@ class IngestReport:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> IngestReport:
-        """The report that `to_dict` gave."""
+        """The report that `to_dict` or `to_json` gave."""
         totals = values["totals"]
         return cls(
             documents=tuple(
-                DocumentResult(**{**result, "warnings": tuple(result["warnings"])})
+                DocumentResult(
+                    result["path"],
+                    result["status"],
+                    result["reason"] and Reason.from_json(result["reason"]),
+                    result["chunks"],
+                    tuple(map(Reason.from_json, result["warnings"])),
+                )
                 for result in values["documents"]
             ),
             seconds=totals["seconds"],
@@ -153,4 +151,9 @@ class IngestReport:
         )
 
     def to_json(self) -> str:
-        return json.dumps(self.to_dict(), ensure_ascii=False)
+        """The report for the manifest: as `to_dict`, with codes and values of reasons and warnings."""
+        values = self.to_dict()
+        for entry, result in zip(values["documents"], self.documents, strict=True):
+            entry["reason"] = result.reason and storable(result.reason)
+            entry["warnings"] = list(map(storable, result.warnings))
+        return json.dumps(values, ensure_ascii=False)

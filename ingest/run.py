@@ -1,4 +1,4 @@
-"""An ingest run: find, compare, parse, encode, write; what is already there costs a hash."""
+"""An ingest run: find, compare, parse, encode, write. A file that is already there costs one hash."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ingest.batches import Embedder, Sink
 from ingest.chunking.chunker import chunker_fingerprint
 from ingest.discover import Paths, discover
 from ingest.dry_run import DryRun
-from ingest.encoding import LexicalEncoder, PassageEncoder
-from ingest.engines.local import Engine, LocalEngine
-from ingest.engines.tasks import Setup
+from ingest.engines.local import LocalEngine
+from ingest.engines.tasks import Engine, Setup
 from ingest.options import IngestOptions
 from ingest.plan import Planner
 from ingest.report import IngestReport
-from ingest.steps import OnProgress, Run
+from ingest.steps import IngestRun, OnProgress
 from storage.manifest.manifest import Manifest
 from storage.qdrant.contract import Writer
+from storage.vectors import TermEncoder, TextEncoder
 
 
 class Ingestor:
@@ -27,8 +27,8 @@ class Ingestor:
     def __init__(
         self,
         store: Writer,
-        encoder: PassageEncoder,
-        lexical: LexicalEncoder,
+        encoder: TextEncoder,
+        lexical: TermEncoder,
         manifest: Manifest,
         options: IngestOptions | None = None,
         engine: Engine | None = None,
@@ -57,8 +57,8 @@ class Ingestor:
         `prune` removes documents below the given paths whose files are gone. `reindex` reads and encodes
         unchanged files again. `dry_run` parses, but encodes only a sample and writes nothing.
 
-        A file that cannot be ingested is in the report as `refused`; the run goes on. Raises NotFoundError,
-        StoreError and LogError; whatever stops a run, the next one goes on where it stopped.
+        A file that cannot be ingested is reported as `refused`, and the run continues. Raises NotFoundError,
+        StoreError and LogError. After an interruption the next run continues where this one stopped.
         """
         sink: Sink | DryRun = DryRun(self._local.encodes) if dry_run else Sink(self._store, self._manifest)
         encodes = sink if isinstance(sink, DryRun) else self._engine.encodes
@@ -68,13 +68,13 @@ class Ingestor:
             with engine.parses(self._setup()) as parses:
                 planner = Planner(self._manifest, self._options, self._chunker(), reindex=reindex)
                 assembly = Assembly(encodes, sink, self._manifest, planner, self._options.batch)
-                run = Run(discover(paths), planner, parses, assembly, self._manifest, progress)
+                run = IngestRun(discover(paths), planner, parses, assembly, self._manifest, progress)
                 run.through(prune=prune)
         finally:
             sink.close()
         report = run.report(time.monotonic() - started)
         if isinstance(sink, DryRun):
-            # nothing is in the collection that was not before; the estimate says what would be
+            # nothing was added to the collection; the estimate says what would be
             return replace(report, dry_run=True, embedded=0, illegible=0, estimate=sink.estimate())
         self._store.flush()
         self._manifest.save_run(report.to_json())

@@ -1,24 +1,25 @@
-"""What a rerank strategy is, and how scores become a Ranking.
+"""The Reranker interface, and how scores become a Ranking.
 
-Two rules hold everywhere: ties break by the incoming order, and what has no score follows what has one.
+Two rules hold everywhere: ties keep the incoming order, and candidates without a score follow those with one.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol, cast
 
 from anyio import to_thread
 
 from storage.errors import BadInputError, StageError
+from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking, Status, worst
 
 
 class Reranker(Protocol):
-    """Anything that orders candidates. A strategy, a chain, or a user's own object (see `adapted`)."""
+    """Anything that orders candidates: a strategy, a chain, or a user's own object (see `adapted`)."""
 
     @property
     def name(self) -> str:
@@ -34,22 +35,19 @@ class Reranker(Protocol):
 
 
 def gives_scores(reranker: Reranker) -> bool:
-    """Whether it scores what it ranks, where it does not fall back; one that says nothing does.
-
-    A reranker whose order has no scores says so by `scores = False`.
-    """
+    """True unless the reranker sets `scores = False`: its order then has no scores."""
     return bool(getattr(reranker, "scores", True))
 
 
 def check_top_k(top_k: int) -> None:
-    """Raises BadInputError where `top_k` is not at least 1."""
+    """Raise BadInputError where `top_k` is not at least 1."""
     if top_k < 1:
         raise BadInputError(f"top_k must be at least 1, not {top_k}")
 
 
 def flagged(outcome: Outcome, status: Status, reason: str) -> Outcome:
-    """The outcome, made no better than `status`, with one more reason."""
-    reasons = "; ".join(part for part in (outcome.reason, reason) if part)
+    """The outcome, no better than `status`, with one more reason."""
+    reasons = Reason.all([*Reason.of(outcome.reason).parts, *Reason.of(reason).parts])
     return replace(outcome, status=worst((outcome.status, status)), reason=reasons)
 
 
@@ -68,10 +66,10 @@ def by_score(
     if len(scores) != len(candidates):
         raise StageError(f"{name} gave {len(scores)} scores for {len(candidates)} candidates")
     outcome = outcome or Outcome(name)
-    broken = sum(score is not None and not math.isfinite(score) for score in scores)
-    if broken:
-        outcome = flagged(outcome, "partial", f"{broken} of {len(scores)} scores were not numbers")
-    finite = [None if score is None or not math.isfinite(score) else score for score in scores]
+    finite = [score if score is not None and math.isfinite(score) else None for score in scores]
+    if broken := finite.count(None) - sum(score is None for score in scores):
+        reason = Reason("rerank.scores-not-numbers", broken=broken, total=len(scores))
+        outcome = flagged(outcome, "partial", reason)
     order = sorted(range(len(candidates)), key=lambda i: _descending(finite[i]))
     return in_order(name, [(candidates[i], finite[i]) for i in order], top_k, outcome)
 
@@ -92,42 +90,36 @@ def in_order(
 
 
 def unchanged(candidates: Sequence[Candidate], top_k: int, outcome: Outcome) -> Ranking:
-    """The incoming order, without a rank of this stage: what a fallback gives back."""
+    """The incoming order, without a rank of this stage: the result of a fallback."""
     check_top_k(top_k)
     return Ranking(tuple(candidates[:top_k]), (outcome,), tuple(candidates[top_k:]))
 
 
-class UserReranker(Protocol):
-    """A user's own reranker: `rerank(query, candidates, top_k)`, plain or async.
+def adapted(reranker: object) -> Reranker:
+    """A user's object with a method `rerank(query, candidates, top_k)`, plain or async, as a Reranker.
 
-    It gives back a Ranking or the kept candidates, best first.
+    The method returns a Ranking or the kept candidates, best first; the result is checked. A plain method
+    runs in a worker thread. Raises BadInputError where there is no such method.
     """
-
-    def rerank(
-        self, query: str, candidates: Sequence[Candidate], top_k: int, /
-    ) -> Ranking | Sequence[Candidate] | Awaitable[Ranking | Sequence[Candidate]]: ...
+    return reranker if isinstance(reranker, AdaptedReranker) else AdaptedReranker(reranker)
 
 
-def adapted(reranker: Reranker | UserReranker) -> Reranker:
-    """A user's object as a Reranker: a plain method runs in a worker thread, the result is checked."""
-    return reranker if isinstance(reranker, Adapted) else Adapted(reranker)
-
-
-class Adapted:
+class AdaptedReranker:
     """A user's reranker behind the checks that winnow's own strategies do not need."""
 
-    def __init__(self, reranker: Reranker | UserReranker) -> None:
-        if not callable(getattr(reranker, "rerank", None)):
+    def __init__(self, reranker: object) -> None:
+        rerank = getattr(reranker, "rerank", None)
+        if not callable(rerank):
             raise BadInputError(
                 f"{type(reranker).__name__} is no reranker: it has no method rerank(query, candidates, top_k)"
             )
         self.name: str = str(getattr(reranker, "name", "") or type(reranker).__name__)
         self.scores: bool = bool(getattr(reranker, "scores", True))
-        self._rerank = cast("Callable[[str, Sequence[Candidate], int], object]", reranker.rerank)
+        self._rerank = cast("Callable[[str, Sequence[Candidate], int], object]", rerank)
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
         check_top_k(top_k)
-        # the user's object gets its own list: sorting it in place must not disturb anybody else
+        # the user's object gets its own list, which it may sort in place
         if inspect.iscoroutinefunction(self._rerank):
             result = await self._rerank(query, list(candidates), top_k)
         else:
@@ -140,37 +132,28 @@ class Adapted:
         outcomes: tuple[Outcome, ...] = (Outcome(self.name),)
         if isinstance(result, Ranking):
             kept, outcomes = list(result.everything), result.outcomes or outcomes
+            top_k = min(top_k, len(result.candidates))
         elif isinstance(result, Sequence) and all(isinstance(item, Candidate) for item in result):
-            kept = list(result)
+            kept = [item.ranked(self.name, rank) for rank, item in enumerate(result, start=1)]
         else:
             raise StageError(
-                f"the reranker {self.name} gave back {_described(result)}",
+                f"the reranker {self.name} gave back {_type_of(result)}",
                 way_out="rerank() must return a Ranking, or a sequence of the Candidates that it was given.",
             )
-        self._check_members(kept, candidates)
-        kept = kept if isinstance(result, Ranking) else self._with_ranks(kept)
-        seen = {candidate.id for candidate in kept}
-        rest = [candidate for candidate in candidates if candidate.id not in seen]
-        limit = min(top_k, len(result.candidates)) if isinstance(result, Ranking) else top_k
-        return Ranking(tuple(kept[:limit]), outcomes, (*kept[limit:], *rest))
-
-    def _with_ranks(self, kept: Sequence[Candidate]) -> list[Candidate]:
-        return [candidate.ranked(self.name, rank) for rank, candidate in enumerate(kept, start=1)]
-
-    def _check_members(self, kept: Sequence[Candidate], candidates: Sequence[Candidate]) -> None:
-        given = {candidate.id for candidate in candidates}
+        rest = {candidate.id: candidate for candidate in candidates}
         seen: set[str] = set()
         for candidate in kept:
-            if candidate.id not in given:
+            if candidate.id in seen:
+                raise StageError(f"the reranker {self.name} gave back a candidate twice: {candidate.id}")
+            if rest.pop(candidate.id, None) is None:
                 raise StageError(
                     f"the reranker {self.name} gave back a candidate that it was not given: {candidate.id}"
                 )
-            if candidate.id in seen:
-                raise StageError(f"the reranker {self.name} gave back a candidate twice: {candidate.id}")
             seen.add(candidate.id)
+        return Ranking(tuple(kept[:top_k]), outcomes, (*kept[top_k:], *rest.values()))
 
 
-def _described(result: object) -> str:
+def _type_of(result: object) -> str:
     if isinstance(result, Sequence) and not isinstance(result, str):
         kinds = sorted({type(item).__name__ for item in result})
         return f"a {type(result).__name__} of {', '.join(kinds)}"

@@ -1,6 +1,6 @@
 """A chain of rerank stages, itself a Reranker: `cross-encoder:20,listwise:5` is the cascade 50 → 20 → 5.
 
-A stage that fails is stepped over: the chain goes on from the stage before, and the outcome says so.
+A stage that fails is skipped: the chain continues with the output of the stage before, and flags it.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Literal
 
-from rerank.base import Reranker, check_top_k, gives_scores, in_order, unchanged
-from rerank.gates import Gates, above, margin
+from rerank.base import Reranker, check_top_k, flagged, gives_scores, in_order, unchanged
 from rerank.llm.budget import CURRENT_METER, Budget, Meter
-from rerank.options import split_options
+from rerank.options import Gates, split_options
 from rerank.parts import RerankParts
 from rerank.registry import strategy
 from rerank.spec import Spec
 from storage.errors import StageError, WinnowError
+from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking
 
 OnFailure = Literal["fallback", "raise"]
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ChainStage:
     """One stage, ready to run; `keep` None keeps all (the last stage: `top_k`)."""
 
     reranker: Reranker
@@ -34,22 +34,22 @@ class Link:
 
 
 class Chain:
-    """Runs its stages one after the other, each over what the stage before kept.
+    """Runs its stages one after the other, each over the candidates that the stage before kept.
 
-    What a later stage drops comes before what an earlier one dropped. `budget` holds for a question,
-    all stages together. With `on_failure="raise"` a failing stage raises StageError instead.
+    Candidates dropped by a later stage rank above those dropped by an earlier one. `budget` limits one
+    question, all stages together. With `on_failure="raise"` a failing stage raises StageError instead.
     """
 
     def __init__(
         self,
-        links: Sequence[Link],
+        stages: Sequence[ChainStage],
         *,
         name: str = "chain",
         budget: Budget | None = None,
         on_failure: OnFailure = "fallback",
     ) -> None:
         self.name = name
-        self._links = tuple(links)
+        self._stages = tuple(stages)
         self._budget = budget or Budget()
         self._on_failure = on_failure
 
@@ -62,74 +62,79 @@ class Chain:
         prefix: str = "",
         ready: Mapping[str, Reranker] | None = None,
     ) -> Chain:
-        """The chain of a spec. Raises SpecError for what the spec names and nobody offers.
+        """The chain of a spec. Raises SpecError for an unknown strategy or option.
 
         `prefix` comes before the stages' names, for a chain inside another strategy. `ready` holds stages, by
         name, that need not be made: a replay's logged ones.
         """
-        links = []
+        stages = []
         for stage_name, stage in zip(spec.names, spec.stages, strict=True):
             name = prefix + stage_name
             gates, budget, options = split_options(name, dict(stage.options))
             given = (ready or {}).get(name)
             reranker = given or strategy(stage.name).load(parts, name, **options)
-            links.append(Link(reranker, stage.keep, gates, budget))
-        return cls(links, name=str(spec), budget=parts.budget, on_failure=parts.on_failure)
+            stages.append(ChainStage(reranker, stage.keep, gates, budget))
+        return cls(stages, name=str(spec), budget=parts.budget, on_failure=parts.on_failure)
 
     @property
     def scored_by(self) -> str:
-        """The last stage that gives scores, fallen back or not: the scale of the final ones."""
-        names = (link.reranker.name for link in reversed(self._links) if gives_scores(link.reranker))
+        """The last stage that gives scores, fallen back or not: the scale of the final scores."""
+        names = (stage.reranker.name for stage in reversed(self._stages) if gives_scores(stage.reranker))
         return next(names, "retrieval")
 
     def watched(self, watch: Callable[[Reranker], Reranker]) -> Chain:
-        """The same chain with every stage wrapped, for who wants to see what it is given and gives back."""
-        links = [replace(link, reranker=watch(link.reranker)) for link in self._links]
-        return Chain(links, name=self.name, budget=self._budget, on_failure=self._on_failure)
+        """The same chain with every stage wrapped, to observe each stage's input and output."""
+        stages = [replace(stage, reranker=watch(stage.reranker)) for stage in self._stages]
+        return Chain(stages, name=self.name, budget=self._budget, on_failure=self._on_failure)
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
         check_top_k(top_k)
         meter = Meter(self._budget, CURRENT_METER.get())
         ranking = Ranking(tuple(candidates), ())
         before = "retrieval"
-        for position, link in enumerate(self._links, start=1):
-            last = position == len(self._links)
-            keep = _keep(link, last=last, top_k=top_k, available=len(ranking.candidates))
-            found = await self._run(link, meter, query, ranking.candidates, keep, before)
-            ranking = Ranking(
-                found.candidates, ranking.outcomes + found.outcomes, found.dropped + ranking.dropped
-            )
-            before = link.reranker.name
+        for position, stage in enumerate(self._stages, start=1):
+            last = position == len(self._stages)
+            keep = _keep(stage, last=last, top_k=top_k, available=len(ranking.candidates))
+            new = await self._run(stage, meter, query, ranking.candidates, keep, before)
+            ranking = Ranking(new.candidates, ranking.outcomes + new.outcomes, new.dropped + ranking.dropped)
+            before = stage.reranker.name
         return ranking
 
     async def _run(
-        self, link: Link, meter: Meter, query: str, candidates: Sequence[Candidate], keep: int, before: str
+        self,
+        stage: ChainStage,
+        meter: Meter,
+        query: str,
+        candidates: Sequence[Candidate],
+        keep: int,
+        before: str,
     ) -> Ranking:
-        name = link.reranker.name
+        name = stage.reranker.name
         if not candidates:
-            return Ranking((), (Outcome(name, reason="nothing to rank"),))
-        sure, enough = margin(candidates, keep, before), link.gates.skip_if_margin
-        if enough is not None and sure is not None and sure >= enough:
-            reason = f"skipped: {before} is sure, margin {sure:.3g} ≥ {enough:g}"
+            return Ranking((), (Outcome(name, reason=Reason("rerank.nothing-to-rank")),))
+        margin, enough = _margin(candidates, keep, before), stage.gates.skip_if_margin
+        if enough is not None and margin is not None and margin >= enough:
+            reason = Reason("rerank.skipped", stage=before, margin=float(f"{margin:.3g}"), enough=enough)
             return in_order(name, [(c, None) for c in candidates], keep, Outcome(name, reason=reason))
         started = perf_counter()
-        ranking = await self._ranked(link, meter, query, candidates, keep)
+        ranking = await self._ranked(stage, meter, query, candidates, keep)
         ranking = replace(ranking, outcomes=_timed(ranking.outcomes, (perf_counter() - started) * 1000))
-        if link.gates.min_score is not None and ranking.outcome.status != "fallback":
-            return above(ranking, name, link.gates.min_score)
+        if stage.gates.min_score is not None and ranking.outcome.status != "fallback":
+            return _above(ranking, name, stage.gates.min_score)
         return ranking
 
     async def _ranked(
-        self, link: Link, meter: Meter, query: str, candidates: Sequence[Candidate], keep: int
+        self, stage: ChainStage, meter: Meter, query: str, candidates: Sequence[Candidate], keep: int
     ) -> Ranking:
-        token = CURRENT_METER.set(Meter(link.budget, meter))
+        token = CURRENT_METER.set(Meter(stage.budget, meter))
         try:
-            ranking = await link.reranker.rerank(query, candidates, keep)
+            ranking = await stage.reranker.rerank(query, candidates, keep)
         except Exception as raised:  # noqa: BLE001 - whatever a strategy raises, the question is answered
-            error, name = _first(raised), link.reranker.name
+            error, name = _first(raised), stage.reranker.name
             if self._on_failure == "raise":
                 raise _as_stage_error(name, error) from error
-            return unchanged(candidates, keep, Outcome(name, "fallback", _said(error)))
+            reason = Reason("rerank.stage-failed", error=_message(error))
+            return unchanged(candidates, keep, Outcome(name, "fallback", reason))
         finally:
             CURRENT_METER.reset(token)
         if self._on_failure == "raise":
@@ -137,10 +142,32 @@ class Chain:
         return ranking
 
 
-def _keep(link: Link, *, last: bool, top_k: int, available: int) -> int:
+def _keep(stage: ChainStage, *, last: bool, top_k: int, available: int) -> int:
     if last:
-        return top_k if link.keep is None else min(link.keep, top_k)
-    return max(1, available) if link.keep is None else link.keep
+        return top_k if stage.keep is None else min(stage.keep, top_k)
+    return max(1, available) if stage.keep is None else stage.keep
+
+
+def _margin(candidates: Sequence[Candidate], keep: int, stage: str) -> float | None:
+    """By how much `stage` scored the last to keep above the next one; None without those scores."""
+    if not 0 < keep < len(candidates):
+        return None
+    last, following = (candidates[i].scores.get(stage) for i in (keep - 1, keep))
+    return None if last is None or following is None else last - following
+
+
+def _above(ranking: Ranking, stage: str, min_score: float) -> Ranking:
+    """The ranking without candidates that `stage` scored below `min_score`: they lead the dropped ones.
+
+    Where the stage gave no scores nothing is dropped, and the outcome is `partial`.
+    """
+    if ranking.candidates and not any(stage in candidate.scores for candidate in ranking.candidates):
+        reason = Reason("rerank.min-score-without-scores")
+        outcome = flagged(ranking.outcomes[-1], "partial", reason)
+        return replace(ranking, outcomes=(*ranking.outcomes[:-1], outcome))
+    kept = tuple(c for c in ranking.candidates if c.scores.get(stage, min_score) >= min_score)
+    below = tuple(c for c in ranking.candidates if c.scores.get(stage, min_score) < min_score)
+    return Ranking(kept, ranking.outcomes, below + ranking.dropped)
 
 
 def _timed(outcomes: tuple[Outcome, ...], ms: float) -> tuple[Outcome, ...]:
@@ -155,12 +182,12 @@ def _first(error: Exception) -> Exception:
     return error
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return str(error) if isinstance(error, WinnowError) else f"{type(error).__name__}: {error}"
 
 
 def _as_stage_error(stage: str, error: Exception) -> WinnowError:
-    return error if isinstance(error, WinnowError) else StageError(f"{stage} failed: {_said(error)}")
+    return error if isinstance(error, WinnowError) else StageError(f"{stage} failed: {_message(error)}")
 
 
 def _refuse_fallback(ranking: Ranking) -> None:

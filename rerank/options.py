@@ -1,15 +1,19 @@
-"""A stage's options: declared by each strategy as a frozen dataclass, checked against a spec's values."""
+"""A stage's options: declared as frozen dataclasses, checked against a spec's values.
+
+Each strategy declares its own; `Gates` and `Budget` are those that every stage takes.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import lru_cache
-from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from rerank.gates import Gates
+from pydantic import TypeAdapter, ValidationError
+
 from rerank.llm.budget import Budget
 from rerank.spec import Value
 from storage.errors import SpecError
@@ -19,6 +23,30 @@ if TYPE_CHECKING:
 
 Options = TypeVar("Options", bound="DataclassInstance")
 
+_TYPES = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "string_type": "a text",
+    "bool_type": "true or false",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """`skip_if_margin`: skip the stage where the stage before is sure, that is, where its score of the last
+    candidate to keep exceeds the next one's by this much. `min_score`: drop what this stage scores lower.
+    """
+
+    skip_if_margin: float | None = None
+    min_score: float | None = None
+
+
+def _names(declared: type[DataclassInstance]) -> list[str]:
+    return [field.name for field in fields(declared)]
+
+
+_COMMON = [*_names(Gates), *_names(Budget)]
+
 
 def read_options(declared: type[Options], stage: str, values: Mapping[str, Value]) -> Options:
     """The declared dataclass, filled with a spec's values.
@@ -26,82 +54,50 @@ def read_options(declared: type[Options], stage: str, values: Mapping[str, Value
     Raises SpecError for an unknown option (naming the valid ones), a value of another type, or one that the
     dataclass's own check refuses (a ValueError from `__post_init__`).
     """
-    hints = _hints(declared)
-    names = [field.name for field in fields(declared)]
-    accepted = {}
-    for key, value in values.items():
-        if key not in hints:
-            raise unknown_option(stage, key, names)
-        accepted[key] = _fitting(stage, key, value, hints[key])
+    names = _names(declared)
+    for key in values:
+        if key not in names:
+            raise _unknown_option(stage, key, names)
+    if not values:
+        return declared()
     try:
-        return declared(**accepted)
-    except ValueError as error:
-        raise SpecError(f"{stage}: {error}") from error
+        # strict: "3" is no number, true no 1; as JSON, since strict dataclasses take no Python mapping
+        adapter: TypeAdapter[Options] = _adapter(declared)
+        return adapter.validate_json(json.dumps(values), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        context = first.get("ctx", {})
+        if not first["loc"]:
+            raise SpecError(f"{stage}: {context.get('error', first['msg'])}") from error
+        key = str(first["loc"][0])
+        allowed = _TYPES.get(first["type"]) or context.get("expected", first["msg"])
+        raise SpecError(f"{stage}: the option {key}={values[key]!r} must be {allowed}") from error
 
 
 def at_least(minimum: float, **values: float) -> None:
-    """Raises ValueError where a named value is below the minimum."""
+    """Raise ValueError where a named value is below the minimum."""
     for name, value in values.items():
         if value < minimum:
             raise ValueError(f"{name} must be at least {minimum}, and is {value}")
 
 
-def split_options(name: str, options: dict[str, Value]) -> tuple[Gates, Budget, dict[str, Value]]:
+def split_options(name: str, options: Mapping[str, Value]) -> tuple[Gates, Budget, dict[str, Value]]:
     """A stage's gates, its budget, and the options that are the strategy's own. Raises SpecError."""
-    gates = {key: options.pop(key) for key in _names(Gates) if key in options}
-    budget = {key: options.pop(key) for key in _names(Budget) if key in options}
-    return read_options(Gates, name, gates), read_options(Budget, name, budget), options
+    gates = {key: value for key, value in options.items() if key in _names(Gates)}
+    budget = {key: value for key, value in options.items() if key in _names(Budget)}
+    own = {key: value for key, value in options.items() if key not in _COMMON}
+    return read_options(Gates, name, gates), read_options(Budget, name, budget), own
 
 
-def common_options() -> list[str]:
-    """The options that every stage takes."""
-    return [*_names(Gates), *_names(Budget)]
-
-
-def _names(declared: type[Gates | Budget]) -> list[str]:
-    return [field.name for field in fields(declared)]
-
-
-def unknown_option(stage: str, key: str, names: list[str]) -> SpecError:
-    """The error for an option that nobody knows."""
-    close = get_close_matches(key, [*names, *common_options()], n=1)
+def _unknown_option(stage: str, key: str, names: list[str]) -> SpecError:
+    close = get_close_matches(key, [*names, *_COMMON], n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     known = f"Its options: {', '.join(names)}." if names else "It has no options of its own."
-    also = f"Every stage takes: {', '.join(common_options())}."
+    also = f"Every stage takes: {', '.join(_COMMON)}."
     return SpecError(f"{stage} has no option {key!r}{hint}", way_out=f"{known} {also}")
 
 
 @lru_cache
-def _hints(declared: type) -> Mapping[str, object]:
-    """Its fields' types. Every question reads options, and resolving their names takes longer than that."""
-    return get_type_hints(declared)
-
-
-def _fitting(stage: str, key: str, value: Value, hint: object) -> Value:
-    allowed = _alternatives(hint)
-    for kind in allowed:
-        if get_origin(kind) is Literal:
-            if value in get_args(kind):
-                return value
-        # bool is an int to Python, but not to a reader of a spec
-        elif kind is bool or isinstance(value, bool):
-            if kind is bool and isinstance(value, bool):
-                return value
-        elif kind is float and isinstance(value, int):
-            return float(value)
-        elif isinstance(kind, type) and isinstance(value, kind):
-            return value
-    raise SpecError(f"{stage}: the option {key}={value!r} must be {' or '.join(map(_called, allowed))}")
-
-
-def _alternatives(hint: object) -> list[object]:
-    if get_origin(hint) in (Union, UnionType):
-        return [kind for kind in get_args(hint) if kind is not NoneType]
-    return [hint]
-
-
-def _called(kind: object) -> str:
-    if get_origin(kind) is Literal:
-        return " or ".join(map(str, get_args(kind)))
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-    return next((name for known, name in names.items() if known is kind), str(kind))
+def _adapter(declared: type[DataclassInstance]) -> TypeAdapter[Any]:
+    """Built once for each dataclass: building takes a millisecond, and every question reads options."""
+    return TypeAdapter(declared)

@@ -1,6 +1,6 @@
-"""What strategies are made of: the parts that winnow/pipeline hands in.
+"""The parts that strategies are built from, handed in by `winnow/app/wiring.py`.
 
-Each part is a small Protocol; a strategy that needs one that is missing says which, and what to do.
+A strategy that needs a missing part raises an error that names it and says what to do.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import anyio
 
@@ -18,12 +18,18 @@ from storage.errors import SettingsError
 from storage.qdrant.contract import TokenScorer
 from storage.vectors import Encoding
 
+if TYPE_CHECKING:
+    from storage.log.score_cache import SqlScoreCache
+
+# How many calls of a language model or an API may be in flight at once.
+_IN_FLIGHT = 16
+
 
 class TokenEncoder(Protocol):
-    """A text encoder that also gives one vector a token, for late interaction."""
+    """A text encoder that also gives one vector per token, for late interaction."""
 
     def reads(self, text: str) -> bool:
-        """Whether the encoder can represent the text well enough for its vectors to mean something."""
+        """True where the encoder represents the text well enough for its vectors to mean something."""
         ...
 
     def encode_query(self, text: str) -> Encoding:
@@ -31,40 +37,24 @@ class TokenEncoder(Protocol):
         ...
 
     def encode_passages(self, texts: Sequence[str], *, tokens: bool) -> list[Encoding]:
-        """Passages in the order given, with token vectors if asked."""
+        """Passages in the order given, with token vectors if requested."""
         ...
-
-
-class ScoreCache(Protocol):
-    """Verdicts that were paid for before. Both methods may block; they are called in a worker thread."""
-
-    def get_many(self, fingerprint: str, question: str, passage_hashes: Sequence[str]) -> dict[str, float]:
-        """The scores that are known of these passages, by hash."""
-        ...
-
-    def put_many(self, fingerprint: str, question: str, scores: Mapping[str, float]) -> None:
-        """Keep scores, by the passages' hashes."""
-        ...
-
-
-# So many calls of a language model or an API are under way at once.
-_IN_FLIGHT = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RerankParts:
-    """What a chain is built from. Every part may be missing: only the strategies that need it complain.
+    """The parts of a chain. Every part may be missing: only the strategies that need it complain.
 
     - `encoder`, and `scorer`, which knows the stored token vectors of one collection
-    - `chat`: the chat model of a name, or the configured one for None
-    - `limiter`: one for all calls over the network; `budget`: the limits of one question
+    - `chat`: maps a name to its chat model, None to the configured one
+    - `limiter`: shared by all calls over the network; `budget`: the limits of one question
     - `prices`: by model name; without a price, costs are not known
     - `cache`: scores paid for before; `prompts`: a folder of templates that replace winnow's
     - `keep_exchanges`: keep every call of a language model in the outcome
-    - `locate`: the folder of a model given as hub id or path; `cross_encoder`: the default model's
+    - `locate`: maps a model's hub id or path to its folder; `cross_encoder`: the default model
     - `device`: auto, cpu, cuda or mps; `exported`: a folder for models that are converted to run faster
-    - `api_key`: the key of a rerank API by its profile's name, None where there is none
-    - `on_failure`: whether a failing stage is stepped over (and flagged) or raises
+    - `api_key`: maps a rerank API's profile to its key, or None
+    - `on_failure`: skip a failing stage (and flag it), or raise
     """
 
     encoder: TokenEncoder | None = None
@@ -73,7 +63,7 @@ class RerankParts:
     limiter: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_IN_FLIGHT))
     budget: Budget = field(default_factory=Budget)
     prices: Mapping[str, Price] = field(default_factory=dict)
-    cache: ScoreCache | None = None
+    cache: SqlScoreCache | None = None
     prompts: Path | None = None
     keep_exchanges: bool = False
     locate: Callable[[str], Path] | None = None
@@ -90,9 +80,9 @@ class RerankParts:
         return self.encoder
 
     def needed_folder(self, stage: str, model: str) -> Path:
-        """The folder of a model. Raises SettingsError, or ModelError where the model is not there."""
+        """The folder of a model. Raises SettingsError, or ModelError where the model is missing."""
         if self.locate is None:
-            raise SettingsError(f"{stage} loads a model, and nobody says where models are")
+            raise SettingsError(f"{stage} loads a model, and no location of models is configured")
         return self.locate(model)
 
     def needed_chat(self, stage: str, model: str | None) -> ChatModel:

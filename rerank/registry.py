@@ -1,6 +1,6 @@
-"""Strategies by name. A third-party package adds its own by an entry point of the group `winnow.rerankers`.
+"""Strategies by name. A third-party package adds its own through the entry point group `winnow.rerankers`.
 
-Importing this loads no strategy; a strategy's module loads no model library before its `load` runs.
+Importing this module loads no strategy; a strategy's module loads no model library before its `load` runs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from rerank.base import Reranker
 from rerank.parts import RerankParts
 from rerank.spec import PRESETS, Value
 from storage.errors import SpecError, WinnowError
+from storage.reasons import Reason
 
 GROUP = "winnow.rerankers"
 
@@ -34,24 +35,24 @@ STRATEGIES: Mapping[str, str] = {
 
 
 class Strategy(Protocol):
-    """What a strategy's class offers; `needs` and `calls` are for people who choose."""
+    """The class of a strategy; `needs` and `calls` help people to choose."""
 
     needs: str
 
     @staticmethod
     def calls(n: int, k: int) -> int:
-        """How often a model is asked over the network to find the best `k` of `n`, with default options."""
+        """The network calls of a model to find the best `k` of `n`, with default options."""
         ...
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Reranker:
-        """A ready strategy. Raises SpecError for options that it does not know or that do not fit."""
+        """A ready strategy. Raises SpecError for unknown or invalid options."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """One line of `winnow rerankers list`. `calls` is None where a third-party strategy does not say."""
+    """One line of `winnow rerankers list`. `calls` is None where a third-party strategy does not tell."""
 
     name: str
     needs: str
@@ -60,7 +61,7 @@ class Description:
 
 
 def strategy(name: str) -> type[Strategy]:
-    """The class of a strategy. Raises SpecError, naming the nearest, where there is none of that name."""
+    """The class of a strategy. Raises SpecError, which names the nearest, for an unknown name."""
     if name in STRATEGIES:
         module, _, attribute = STRATEGIES[name].partition(":")
         return cast("type[Strategy]", getattr(import_module(module), attribute))
@@ -77,21 +78,21 @@ def strategy(name: str) -> type[Strategy]:
 
 
 def describe(n: int = 50, k: int = 5) -> list[Description]:
-    """Every strategy with what it needs and its calls over the network for the best `k` of `n`."""
+    """Every strategy with its needs and its calls over the network for the best `k` of `n`."""
     own = [_described(name, strategy(name), "winnow", n, k) for name in STRATEGIES]
     return own + [_described_addition(name, entry, n, k) for name, entry in sorted(_added().items())]
 
 
-def _described(name: str, found: type[Strategy], origin: str, n: int, k: int) -> Description:
-    calls = found.calls(n, k) if callable(getattr(found, "calls", None)) else None
-    return Description(name, getattr(found, "needs", ""), calls, origin)
+def _described(name: str, cls: type[Strategy], origin: str, n: int, k: int) -> Description:
+    calls = cls.calls(n, k) if callable(getattr(cls, "calls", None)) else None
+    return Description(name, getattr(cls, "needs", ""), calls, origin)
 
 
 def _described_addition(name: str, entry: EntryPoint, n: int, k: int) -> Description:
     try:
         return _described(name, _loaded(entry), entry.value, n, k)
     except WinnowError as error:  # a broken package must not hide the others from the list
-        return Description(name, f"cannot be loaded: {error}", None, entry.value)
+        return Description(name, Reason("rerank.strategy-unloadable", error=str(error)), None, entry.value)
 
 
 def _added() -> dict[str, EntryPoint]:
@@ -104,5 +105,5 @@ def _loaded(entry: EntryPoint) -> type[Strategy]:
     except Exception as error:
         raise SpecError(
             f"the rerank strategy {entry.name!r} ({entry.value}) cannot be loaded: {error}",
-            way_out="Mend or uninstall the package that offers it.",
+            way_out="Fix or uninstall the package that provides it.",
         ) from error

@@ -77,10 +77,10 @@ class Spec:
         With `top_k`, a last `:k` that says something else is an error too.
         """
         expanded = PRESETS.get(text.strip(), text)
-        return cls(tuple(_Parser(expanded).spec(top_k)))
+        return cls(tuple(_SpecParser(expanded).spec(top_k)))
 
 
-class _Parser:
+class _SpecParser:
     """A recursive-descent parser; `at` is the next character to read."""
 
     def __init__(self, text: str) -> None:

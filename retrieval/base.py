@@ -1,4 +1,4 @@
-"""What a retriever is, and how a user's own becomes one."""
+"""The contract of a retriever, and the adapter for a user's own object."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ class Retriever(Protocol):
 
 
 def adapted(retriever: Any) -> Retriever:
-    """A Retriever from a user's object with `search(query, top_k)`.
+    """Adapt a user's object with `search(query, top_k)`.
 
-    It may be synchronous (it then runs in a worker thread) and may give a Retrieval, or a sequence of
-    Candidates (or bare texts), best first. What it gives is checked: each passage once, at most `top_k`,
-    their order is their rank, and a score is a number.
+    It may be synchronous (it then runs in a worker thread) and may return a Retrieval, or a sequence of
+    Candidates (or bare texts), best first. The result is checked: each passage once, at most `top_k`, and
+    finite scores; the order becomes the rank.
     """
     if not callable(getattr(retriever, "search", None)):
         raise BadInputError(
-            f"{type(retriever).__name__} is no retriever: it has no method search(query, top_k)",
+            f"{type(retriever).__name__} is not a retriever: it has no method search(query, top_k)",
             way_out="See the Protocol retrieval.base.Retriever.",
         )
-    return _Adapted(retriever)
+    return _AdaptedRetriever(retriever)
 
 
-class _Adapted:
+class _AdaptedRetriever:
     def __init__(self, retriever: Any) -> None:
         self._retriever = retriever
 
@@ -52,12 +52,12 @@ class _Adapted:
                 found = await found
         outcome = Outcome("retrieval", ms=(time.perf_counter() - started) * 1000)
         if isinstance(found, Retrieval):
-            outcome = self._named(found.outcome, outcome.ms)
+            outcome = self._completed(found.outcome, outcome.ms)
             return Retrieval(self._ranked(found.candidates, top_k), outcome)
         return Retrieval(self._ranked(found, top_k), outcome)
 
-    def _named(self, given: Any, ms: float) -> Outcome:
-        """The retriever's own outcome under the name that the log knows, with a time."""
+    def _completed(self, given: Any, ms: float) -> Outcome:
+        """The retriever's own outcome with the stage's name and a time."""
         if not isinstance(given, Outcome):
             raise BadInputError(
                 f"{type(self._retriever).__name__}.search gave a Retrieval without an Outcome"
@@ -85,7 +85,7 @@ def _candidate(item: Any, rank: int) -> Candidate:
     if isinstance(item, Candidate):
         for leg, score in item.scores.items():
             if not math.isfinite(score):
-                raise BadInputError(f"a retriever gave {item.id} the {leg} score {score}, which is no number")
+                raise BadInputError(f"a retriever gave {item.id} the {leg} score {score}: not a number")
         return item
     if isinstance(item, str):
         return Candidate.from_text(item, id=f"text-{rank}")

@@ -1,14 +1,14 @@
-"""Neighbour expansion: what stands around the final passages in their documents, joined to them.
+"""Neighbour expansion: joins to the final passages those before and after them in their documents.
 
-A passage is cut to what an encoder reads, and its answer may begin in the one before. What is joined is one
-piece of the document: text that two passages share stands in it once, and its offsets are the document's own.
+A passage is cut to what an encoder reads, and its answer may begin in the one before. The joined text is one
+piece of the document: it contains text that two passages share once, and its offsets are the document's own.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Protocol
@@ -16,26 +16,20 @@ from typing import Protocol
 import anyio.to_thread
 
 from storage.errors import StoreError
+from storage.qdrant.contract import Neighbourhood
+from storage.reasons import Reason
 from storage.records import Candidate, Chunk, Outcome
 
 STAGE = "expand"
-# White space between passages is not stored. More than this is something else that was left out.
+# White space between passages is not stored. A longer gap means that text was left out.
 _LONGEST_GAP = 80
 
 Place = tuple[str, int]
 
 
-class Neighbourhood(Protocol):
-    """Where neighbours come from."""
-
-    def neighbours(self, chunks: Sequence[Chunk], reach: int) -> list[Chunk]:
-        """The passages at most `reach` places before or after given ones in their documents."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """What an answerer is given: the final candidates in their order, wider; and what made them so."""
+    """The final candidates in their order, widened by their neighbours, for the answerer."""
 
     candidates: tuple[Candidate, ...]
     neighbours: tuple[Chunk, ...]
@@ -43,36 +37,42 @@ class Expansion:
 
 
 class Expands(Protocol):
-    """What joins neighbours to the final candidates."""
+    """Joins neighbours to the final candidates."""
 
     async def expand(self, final: Sequence[Candidate]) -> Expansion: ...
 
 
+@dataclass(frozen=True, slots=True)
 class Expander:
     """Joins the `reach` passages before and after each final one to it, with one read of the store."""
 
-    def __init__(self, source: Neighbourhood, reach: int) -> None:
-        self._source = source
-        self._reach = reach
+    source: Neighbourhood
+    reach: int
 
     async def expand(self, final: Sequence[Candidate]) -> Expansion:
-        """The same candidates, wider. A store that fails makes the outcome a `fallback`: none is wider."""
+        """The same candidates, widened. If the store fails, none is, and the outcome is a `fallback`."""
         return await anyio.to_thread.run_sync(self._expand, tuple(final))
 
     def _expand(self, final: tuple[Candidate, ...]) -> Expansion:
         started = time.perf_counter()
         try:
-            found = self._source.neighbours([candidate.chunk for candidate in final], self._reach)
+            found = self.source.neighbours([candidate.chunk for candidate in final], self.reach)
         except StoreError as error:
-            reason = f"no neighbours were added: {error}"
+            reason = Reason("retrieval.no-neighbours", error=str(error))
             return Expansion(final, (), Outcome(STAGE, "fallback", reason, ms=_since(started)))
-        grown = _grown(final, found, self._reach)
+        grown = _grown(final, found, self.reach)
         neighbours = tuple(part for run in grown.runs for part in run.parts if part is not run.core)
-        reasons = [f"{len(neighbours)} neighbours were added to {len(final)} passages", *grown.complaints()]
+        added = Reason("retrieval.neighbours-added", n=len(neighbours), passages=len(final))
+        complaints = list(grown.complaints())
         return Expansion(
             tuple(_wider(one, run) for one, run in zip(final, grown.runs, strict=True)),
             neighbours,
-            Outcome(STAGE, "partial" if len(reasons) > 1 else "ok", "; ".join(reasons), ms=_since(started)),
+            Outcome(
+                STAGE,
+                "partial" if complaints else "ok",
+                Reason.all([added, *complaints]),
+                ms=_since(started),
+            ),
         )
 
 
@@ -81,10 +81,11 @@ def _since(started: float) -> float:
 
 
 @dataclass(slots=True)
-class _Run:
-    """A final passage and what was joined to it so far, in the document's order; `open` are its two ends.
+class _PassageRun:
+    """A final passage and the neighbours joined to it so far, in the document's order.
 
-    `start` and `end` are what it covers of the document, once the runs beside it have their share.
+    `open` are the sides that may still grow. `start` and `end` are the characters of the document that it
+    covers, once shared text has been assigned to one of two adjacent runs.
     """
 
     core: Chunk
@@ -96,35 +97,30 @@ class _Run:
 
 @dataclass(slots=True)
 class _Grown:
-    """The runs of all final passages, and how many of them met what cannot be."""
+    """The runs of all final passages, and the number of those with contradictory neighbours."""
 
-    runs: list[_Run]
+    runs: list[_PassageRun]
     unordered: int = 0
     misfits: int = 0
 
-    def complaints(self) -> list[str]:
-        said = []
+    def complaints(self) -> Iterator[Reason]:
         if self.unordered:
-            said.append(
-                f"{self.unordered} of {len(self.runs)} passages got none: several claim one place in the "
-                "document, so its order is not known"
-            )
+            yield Reason("retrieval.unordered-passages", n=self.unordered, of=len(self.runs))
         if self.misfits:
-            said.append(f"left out, since their text does not continue the passage's: {self.misfits}")
-        return said
+            yield Reason("retrieval.misfit-neighbours", n=self.misfits)
 
 
 def _grown(final: Sequence[Candidate], found: Sequence[Chunk], reach: int) -> _Grown:
-    grown = _Grown([_Run(candidate.chunk, [candidate.chunk]) for candidate in final])
+    grown = _Grown([_PassageRun(candidate.chunk, [candidate.chunk]) for candidate in final])
     places = _places([*found, *(run.core for run in grown.runs)])
     taken = {run.core.id for run in grown.runs}
     crowded = [run for run in grown.runs if _is_crowded(run.core, places, reach)]
     if crowded and len(found) >= len(final) * (2 * reach + 1):
-        crowded = grown.runs  # what crowded there kept others from being read
+        crowded = grown.runs  # the surplus passages kept others from being read
     for run in crowded:
         run.open.clear()
     grown.unordered = len(crowded)
-    # the nearest first, so that no passage takes what stands nearer to another
+    # the nearest first, so that no passage takes one that is nearer to another
     for distance in range(1, reach + 1):
         for run in grown.runs:
             for side in sorted(run.open):
@@ -150,13 +146,13 @@ def _places(chunks: Iterable[Chunk]) -> Mapping[Place, Mapping[str, Chunk]]:
 
 
 def _is_crowded(core: Chunk, places: Mapping[Place, Mapping[str, Chunk]], reach: int) -> bool:
-    """Whether some place within reach is claimed by several passages."""
+    """True if several passages claim one place within reach."""
     reached = range(core.ordinal - reach, core.ordinal + reach + 1)
     return any(len(places.get((core.document_id, ordinal), ())) > 1 for ordinal in reached)
 
 
 def _joins(before: Chunk, after: Chunk) -> bool:
-    """Whether the two are pieces of one text, the second going on where the first ends or a little before."""
+    """True if the second passage continues the text of the first, or overlaps its end."""
     if any(len(one.text) != one.end - one.start for one in (before, after)):
         return False
     shared = before.end - after.start
@@ -167,8 +163,8 @@ def _joins(before: Chunk, after: Chunk) -> bool:
     )
 
 
-def _share_out(runs: Sequence[_Run]) -> None:
-    """Where two runs meet, what they share stays with one: with a final passage rather than a neighbour."""
+def _share_out(runs: Sequence[_PassageRun]) -> None:
+    """Assign text that two runs share to one of them: to a final passage rather than a neighbour."""
     for run in runs:
         run.start, run.end = run.parts[0].start, run.parts[-1].end
     in_order = sorted(runs, key=lambda run: (run.core.document_id, run.core.start))
@@ -181,8 +177,8 @@ def _share_out(runs: Sequence[_Run]) -> None:
         other.start = max(other.start, one.end)
 
 
-def _wider(candidate: Candidate, run: _Run) -> Candidate:
-    """The candidate with the run's text; as it is where it is all of it."""
+def _wider(candidate: Candidate, run: _PassageRun) -> Candidate:
+    """The candidate with the run's text; the candidate itself if the run adds nothing."""
     if (run.start, run.end) == (candidate.chunk.start, candidate.chunk.end):
         return candidate
     text = _text(run)
@@ -190,7 +186,7 @@ def _wider(candidate: Candidate, run: _Run) -> Candidate:
     return replace(candidate, chunk=chunk, parts=tuple(run.parts), evidence={})
 
 
-def _text(run: _Run) -> str:
+def _text(run: _PassageRun) -> str:
     pieces: list[str] = []
     at = run.start
     for part in run.parts:
@@ -204,5 +200,5 @@ def _text(run: _Run) -> str:
 
 
 def _blank(length: int) -> str:
-    """White space in the place of the document's own, of the same length, so that offsets stay right."""
+    """White space of the same length as the document's own, so that offsets stay right."""
     return "\n" * min(length, 2) + " " * (length - 2)

@@ -1,4 +1,4 @@
-"""Fusing the legs of a query into one ranking. Both legs' ranks and scores stay with the candidate."""
+"""Fuses the legs of a query into one ranking; candidates keep the rank and score of each leg."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from storage.qdrant.contract import DENSE, LEXICAL
 from storage.records import Candidate
 from storage.vectors import Hit
 
-# With a dense share of 0.6 to 0.7 fusion was never worse than the better leg on four of the sets that it was
-# tried on (docs/evaluation.md); reciprocal ranks were, on three of them.
+# With a dense share of 0.6 to 0.7, fusion was never worse than the better leg on four test sets
+# (docs/evaluation.md); reciprocal ranks were on three of them.
 WEIGHTS: Mapping[str, float] = {DENSE: 0.65, LEXICAL: 0.35}
 
 
@@ -19,9 +19,9 @@ def fuse(
     """Σ over legs of weight x score / best score: a convex combination (Bruch, Gai & Ingber 2023).
 
     `legs` maps a leg's name to its hits, best first; negative scores count as 0. A passage that a leg did not
-    find gets that leg's lowest normalised score. Gives at most `limit` candidates, best first, each with the
-    rank and score of every leg that found it, and `retrieval`, the fused ones. Ties go to the better single
-    rank, then to the id, so that the same hits always give the same order.
+    find gets that leg's lowest normalised score. Returns at most `limit` candidates, best first, with
+    the rank and score of every leg that found it, and the fused ones as `retrieval`. Ties go to the better
+    single rank, then to the id, so that the same hits always give the same order.
     """
     found = _with_legs(legs)
     fused = dict.fromkeys(found, 0.0)

@@ -4,67 +4,47 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from dataclasses import KW_ONLY, dataclass
+from typing import Literal
 
 import anyio.to_thread
 
 from retrieval.fusion import fuse
-from retrieval.score_floor import floored
 from storage.errors import BadInputError, ModelError
 from storage.qdrant.conditions import Condition
 from storage.qdrant.contract import DENSE, LEXICAL, Searcher
+from storage.reasons import Reason
 from storage.records import UNREADABLE_QUESTION, Candidate, Outcome, Retrieval, Usage
-from storage.vectors import Encoding, Hit, Leg, SparseVector
+from storage.vectors import Hit, Leg, TermEncoder, TextEncoder
 
 Mode = Literal["hybrid", "dense", "lexical"]
 
 
-class QueryEncoder(Protocol):
-    """What the dense leg needs of an encoder."""
-
-    def reads(self, text: str) -> bool: ...
-
-    def encode_query(self, text: str) -> Encoding: ...
-
-
-class QueryTerms(Protocol):
-    """What the lexical leg needs."""
-
-    def encode_query(self, text: str) -> SparseVector: ...
-
-
+@dataclass(frozen=True, slots=True)
 class HybridRetriever:
     """Dense and BM25 legs over one collection. `mode` switches a leg off, `where` filters both.
 
     `min_score` is the cosine that a candidate must reach. `exact` scans instead of using the graph.
     """
 
-    def __init__(
-        self,
-        searcher: Searcher,
-        encoder: QueryEncoder,
-        terms: QueryTerms,
-        *,
-        mode: Mode = "hybrid",
-        where: Condition | None = None,
-        min_score: float | None = None,
-        exact: bool = False,
-    ) -> None:
-        if min_score is not None and mode == "lexical":
+    searcher: Searcher
+    encoder: TextEncoder
+    terms: TermEncoder
+    _: KW_ONLY
+    mode: Mode = "hybrid"
+    where: Condition | None = None
+    min_score: float | None = None
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        if self.min_score is not None and self.mode == "lexical":
             raise BadInputError(
-                "min_score is a cosine, which lexical search has none of",
+                "min_score is a cosine, which lexical search does not have",
                 way_out="Leave it out, or set retrieval.mode to hybrid or dense.",
             )
-        self._searcher = searcher
-        self._encoder = encoder
-        self._terms = terms
-        self._mode = mode
-        self._where = where
-        self._min_score = min_score
-        self._exact = exact
 
     async def search(self, query: str, top_k: int) -> Retrieval:
-        """At most `top_k` candidates, best first. A leg that cannot run makes the outcome `partial`."""
+        """At most `top_k` candidates, best first. The outcome is `partial` if a leg cannot run."""
         return await anyio.to_thread.run_sync(self._search, query, top_k)
 
     def _search(self, query: str, top_k: int) -> Retrieval:
@@ -72,50 +52,69 @@ class HybridRetriever:
         dense, reasons, usage = self._dense_leg(query)
         lexical, more = self._lexical_leg(query)
         legs, reasons = [*dense, *lexical], [*reasons, *more]
-        hits = self._searcher.search(legs, top_k, self._where) if legs else []
+        hits = self.searcher.search(legs, top_k, self.where) if legs else []
         found = {leg.name: found for leg, found in zip(legs, hits, strict=True)}
-        candidates, note = self._fused(found, top_k)
+        candidates, notes = self._fused(found, top_k)
         return Retrieval(
             tuple(candidates),
             Outcome(
                 "retrieval",
                 "partial" if reasons else "ok",
-                "; ".join([*reasons, *note]),
+                Reason.all([*reasons, *notes]),
                 ms=(time.perf_counter() - started) * 1000,
                 usage=usage,
             ),
         )
 
-    def _fused(self, found: Mapping[str, Sequence[Hit]], top_k: int) -> tuple[list[Candidate], list[str]]:
-        """The Top-K, and what the floor did to it."""
-        if self._min_score is None or not found:
+    def _fused(self, found: Mapping[str, Sequence[Hit]], top_k: int) -> tuple[list[Candidate], list[Reason]]:
+        """The Top-K, and notes on what the floor did to it."""
+        if self.min_score is None or not found:
             return fuse(found, limit=top_k), []
         if DENSE not in found:
-            return fuse(found, limit=top_k), ["min_score is a cosine, and there is none: nothing was cut"]
+            return fuse(found, limit=top_k), [Reason("retrieval.floor-without-cosine")]
         everything = fuse(found, limit=sum(map(len, found.values())))
-        left = floored(everything, found[DENSE], self._min_score)
-        best = enumerate(left.candidates[:top_k], start=1)
-        return [one.ranked("retrieval", rank) for rank, one in best], [left.note] if left.note else []
+        kept, notes = above_floor(everything, found[DENSE], self.min_score)
+        best = enumerate(kept[:top_k], start=1)
+        return [one.ranked("retrieval", rank) for rank, one in best], notes
 
-    def _dense_leg(self, query: str) -> tuple[list[Leg], list[str], Usage]:
-        """The leg or none, what went wrong, and what it cost."""
-        if self._mode == "lexical":
+    def _dense_leg(self, query: str) -> tuple[list[Leg], list[Reason], Usage]:
+        """The leg if it can run, complaints, and what it cost."""
+        if self.mode == "lexical":
             return [], [], Usage()
-        if not self._encoder.reads(query):
+        if not self.encoder.reads(query):
             return [], [UNREADABLE_QUESTION], Usage()
         try:
-            encoding = self._encoder.encode_query(query)
+            encoding = self.encoder.encode_query(query)
         except ModelError as error:  # an endpoint may be down while the words can still be looked up
-            if self._mode == "dense":
+            if self.mode == "dense":
                 raise
-            return [], [f"no dense search: {error}"], Usage()
-        cut = "the question is longer than the encoder reads: its end was not searched for"
-        return [Leg(DENSE, encoding.dense, self._exact)], [cut] if encoding.truncated else [], encoding.usage
+            return [], [Reason("retrieval.no-dense-search", error=str(error))], Usage()
+        complaints = [Reason("retrieval.question-cut")] if encoding.truncated else []
+        return [Leg(DENSE, encoding.dense, self.exact)], complaints, encoding.usage
 
-    def _lexical_leg(self, query: str) -> tuple[list[Leg], list[str]]:
-        if self._mode == "dense":
+    def _lexical_leg(self, query: str) -> tuple[list[Leg], list[Reason]]:
+        if self.mode == "dense":
             return [], []
-        terms = self._terms.encode_query(query)
+        terms = self.terms.encode_query(query)
         if not terms.indices:
-            return [], ["the question has no searchable word: no lexical search"]
+            return [], [Reason("retrieval.no-searchable-word")]
         return [Leg(LEXICAL, terms)], []
+
+
+def above_floor(
+    candidates: Sequence[Candidate], dense: Sequence[Hit], floor: float
+) -> tuple[list[Candidate], list[Reason]]:
+    """The candidates whose cosine is `floor` or more, in their order, and notes on the others.
+
+    Only the cosine of the dense leg means the same for every question: BM25 has no upper end, and a fused
+    score is relative to the best hit. A candidate that the dense leg did not find is no nearer than the last
+    one that it did, and is treated like that one. One that the encoder cannot read has no cosine, and stays.
+    """
+    last = min((hit.score for hit in dense), default=floor)
+    kept = [one for one in candidates if not one.chunk.legible or one.scores.get(DENSE, last) >= floor]
+    notes = []
+    if cut := len(candidates) - len(kept):
+        notes.append(Reason("retrieval.below-floor", n=cut, of=len(candidates), floor=floor))
+    if unread := sum(not one.chunk.legible for one in kept):
+        notes.append(Reason("retrieval.unread-stay", n=unread))
+    return kept, notes

@@ -3,23 +3,51 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from retrieval.folding import Folding
 from storage.vectors import SparseVector
 
 if TYPE_CHECKING:
     from qdrant_edge import Bm25
 
 # Qdrant multiplies by the inverse document frequency; k and b are BM25's usual ones
-# (Robertson & Zaragoza 2009). docs/evaluation.md has the figures of this and of what else was tried.
+# (Robertson & Zaragoza 2009). docs/evaluation.md has the figures of this and of alternatives.
 AVERAGE_LENGTH = 120.0
 
-# Scripts that put no spaces between words, or, as Korean, add particles to them.
+# The CJK characters of Unicode's first plane: all that is in everyday use.
+_HAN = "".join(map(chr, (*range(0x3400, 0x4DC0), *range(0x4E00, 0xA000))))
+
+# Scripts that put no spaces between words, or, like Korean, add particles to them.
 _UNSPACED = re.compile(
     "[々〇\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff"  # kana
     "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\U00020000-\U000323af]+"  # Chinese characters, Hangul
 )
+
+
+class Folding:
+    """Folds ways of writing that mean the same: full and half width, traditional and simplified Chinese.
+
+    Only for searching. Characters are folded one by one: the simplified form of a traditional character may
+    depend on its neighbours, but a question seldom has the neighbours that the passage has.
+    """
+
+    def __init__(self, simplified: Mapping[int, str]) -> None:
+        self._simplified = simplified
+
+    @classmethod
+    def load(cls) -> Folding:
+        """Load OpenCC's table of characters."""
+        from opencc import OpenCC
+
+        # line by line, so that no two of them make a word
+        found = OpenCC("t2s").convert("\n".join(_HAN)).split("\n")
+        return cls({ord(old): new for old, new in zip(_HAN, found, strict=True) if old != new})
+
+    def __call__(self, text: str) -> str:
+        """Unicode's compatibility form (NFKC: full width becomes half width) in simplified characters."""
+        return unicodedata.normalize("NFKC", text).translate(self._simplified)
 
 
 class LexicalEncoder:
@@ -51,7 +79,7 @@ class LexicalEncoder:
         return _sparse(self._bm25.embed_query(self._spaced(text)))
 
     def terms(self, text: str) -> frozenset[int]:
-        """The distinct terms of a text: stemmed words, pairs of Chinese characters, a lone one by itself."""
+        """The distinct terms of a text: stemmed words, pairs of Chinese characters, single ones if alone."""
         return frozenset(self._bm25.embed_query(_UNSPACED.sub(_pairs, self._folding(text))).indices)
 
     def _spaced(self, text: str) -> str:

@@ -67,15 +67,16 @@ class MissingDependencyError(WinnowError):
 class DocumentRefusedError(WinnowError):
     """One document cannot be ingested.
 
-    `reason` is a stable short word for reports: empty, encrypted, truncated, too-large, undecodable,
-    unsupported, no-text, damaged, too-deep, timeout.
+    `kind` is the code of the refusal, stable for reports: `ingest.empty`, `encrypted`, `too-large`,
+    `undecodable`, `unsupported`, `no-text`, `damaged`, `too-deep` or `timeout`; `why` says it of this file.
     """
 
     code = "document-refused"
 
-    def __init__(self, message: str, *, reason: str, way_out: str = "") -> None:
-        super().__init__(message, way_out=way_out)
-        self.reason = reason
+    def __init__(self, kind: str, why: str) -> None:
+        super().__init__(why)
+        self.kind = kind
+        self.why = why
 
 
 class ModelError(WinnowError):

@@ -75,11 +75,14 @@ class Reason(str):
         return {"code": self.code, "values": {name: _to_json(value) for name, value in self.values.items()}}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any], text: str = "") -> Reason:
-        """The reason that `to_json` described.
+    def from_json(cls, value: Mapping[str, Any] | str, text: str = "") -> Reason:
+        """The reason that `to_json` described; a sentence (an old row's) is one as it is.
 
-        A code or value that this version no longer has gives `text`, the sentence logged beside it.
+        A code or value that this version no longer has gives `text`, the sentence logged with it.
         """
+        if isinstance(value, str):
+            return cls.of(value)
+        text = text or value.get("text", "")
         try:
             values = {name: _from_json(given) for name, given in value["values"].items()}
             return cls(value["code"], values)
@@ -108,12 +111,14 @@ def _rendered(code: str, values: Mapping[str, Any], language: Language) -> str:
 
 
 class _Counting(Formatter):
-    """Format strings with `{n:passage|passages}`: the first word for one, the second otherwise."""
+    """Format strings with `{n:passage|passages}` (the first word for one) and `{size:,}` (thousands)."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
         if "|" in format_spec:
             one, many = format_spec.split("|")
             return one if str(value) == "1" else many
+        if format_spec == ",":
+            return f"{int(value):,}"
         return str(value)
 
 
@@ -149,6 +154,15 @@ def _from_json(value: Any) -> Any:
     if isinstance(value, Mapping):
         return Reason.from_json(value)
     return [_from_json(one) for one in value] if isinstance(value, list) else value
+
+
+def storable(reason: str) -> dict[str, Any] | str:
+    """A reason as JSON with its English sentence, for a version that lacks its code; text stays text.
+
+    `Reason.from_json` reads both.
+    """
+    reason = Reason.of(reason)
+    return str(reason) if reason.code == TEXT else {**reason.to_json(), "text": str(reason)}
 
 
 def dumped(reasons: Iterable[str]) -> str:

@@ -1,9 +1,10 @@
-"""Vectors, in the shapes that encoders and stores agree on."""
+"""Vectors as encoders make them and stores keep them, and the encoders that the stages share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -92,3 +93,46 @@ def payload_bytes(points: Sequence[Point]) -> int:
         + 4 * len(point.chunk.text)
         for point in points
     )
+
+
+class TextEncoder(Protocol):
+    """A dense encoder with its tokenizer. It reads `max_tokens` of a text, special tokens included."""
+
+    @property
+    def max_tokens(self) -> int: ...
+
+    def tokenizer_json(self) -> str:
+        """The tokenizer as Hugging Face `tokenizers` JSON, with truncation and padding off."""
+        ...
+
+    def reads(self, text: str) -> bool:
+        """True if the tokenizer can represent enough of the text for its vectors to mean something."""
+        ...
+
+    def encode_query(self, text: str) -> Encoding:
+        """A question; `Encoding.tokens` has shape (n, token_dim)."""
+        ...
+
+    def encode_passages(self, texts: Sequence[str], *, tokens: bool) -> list[Encoding]:
+        """One encoding per text, in the same order; with token vectors if `tokens` asks for them."""
+        ...
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """The character span of each token vector of a passage's text; (0, 0) for special tokens."""
+        ...
+
+
+class TermEncoder(Protocol):
+    """A lexical encoder (BM25)."""
+
+    def encode_passage(self, text: str) -> SparseVector:
+        """Term ids and their weights in a passage."""
+        ...
+
+    def encode_query(self, text: str) -> SparseVector:
+        """Term ids and their weights in a question."""
+        ...
+
+    def terms(self, text: str) -> frozenset[int]:
+        """The distinct terms of a text: stemmed words, Chinese words."""
+        ...

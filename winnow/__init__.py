@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from generation.followup import Turn
     from storage.errors import WinnowError
     from storage.records import Answer, Candidate, Chunk, Citation, Generation, Outcome, Ranking, Retrieval
+    from winnow.app.asked import Asked
     from winnow.app.reranking import rerank
     from winnow.app.settings import Settings
     from winnow.app.stages import SearchResult
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "Asked",
     "Candidate",
     "Chunk",
     "Citation",
@@ -47,6 +49,7 @@ __all__ = [
 _RECORDS = ("Answer", "Candidate", "Chunk", "Citation", "Generation", "Outcome", "Ranking", "Retrieval")
 _HOMES = {
     **dict.fromkeys(_RECORDS, "storage.records"),
+    "Asked": "winnow.app.asked",
     "Turn": "generation.followup",
     "WinnowError": "storage.errors",
     "SearchResult": "winnow.app.stages",

@@ -1,7 +1,7 @@
-"""`RAGPipeline`: what people import. Ingest, ask, search, look at the log.
+"""`RAGPipeline`, the class that people import: ingest, ask, search, look at the log.
 
-There is one implementation, async, in `winnow.app.asking`; the synchronous methods hop to the portal's loop
-and wait, the `a…` methods hop there and are awaited.
+There is one implementation, async, in `winnow.app.asking`. It runs in the portal's loop: the synchronous
+methods wait for it, the `a…` methods are awaited.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import anyio.to_thread
 
 from generation.base import closing
 from storage.errors import BadInputError, LogError, NotFoundError, WinnowError
+from storage.reasons import Reason
 from storage.records import Answer
 from winnow.app import asking, portal
-from winnow.app.choices import AskChoices, SearchChoices
+from winnow.app.asked import Asked, AskWishes, SearchWishes
 from winnow.app.conversation import Conversation, conversation
 from winnow.app.sections import EngineName
 from winnow.app.settings import Settings
@@ -32,12 +33,11 @@ if TYPE_CHECKING:
     from ingest.report import IngestReport, Progress
     from rerank.base import Reranker
     from retrieval.base import Retriever
-    from retrieval.encoders.encoder import ForwardModel
     from winnow.log import Log
 
 
-# What can be chosen for a question whatever the pipeline is made of.
-_OF_ANY = ("rerank", "history", "follow_up")
+# Wishes that a pipeline made of ready parts can fulfil.
+_OF_ANY = {"rerank", "history", "follow_up"}
 
 
 class RAGPipeline:
@@ -71,7 +71,7 @@ class RAGPipeline:
 
     @classmethod
     def from_settings(cls, settings: Settings | None = None) -> Self:
-        """The pipeline that `settings` describe; without them those of this folder and environment."""
+        """Make the pipeline that `settings` (default: those of this folder and environment) describe."""
         pipeline = cls.__new__(cls)
         pipeline._assign(settings or Settings.load())
         return pipeline
@@ -84,77 +84,77 @@ class RAGPipeline:
 
     def ask(
         self,
-        question: str,
+        question: str | Asked,
         top_k_retrieve: int | None = None,
         top_k_rerank: int | None = None,
-        **choices: Unpack[AskChoices],
+        **wishes: Unpack[AskWishes],
     ) -> Answer:
         """Retrieve (50), rerank (to 5), answer, log.
 
-        `choices` are those of `AskChoices`: `rerank`, `collection`, `where`, `answerer`, and `history` or
-        `follow_up` for a question that follows others. Raises WinnowError where no answer is possible; what
-        merely degraded is in `Answer.stages` and `Answer.warnings`.
+        The wishes are those of `winnow.Asked`, which may also be given ready in place of the question:
+        `rerank`, `collection`, `where`, `answerer`, and `history` or `follow_up` for a follow-up. Raises
+        WinnowError if no answer is possible; what merely degraded is in `Answer.stages` and `.warnings`.
         """
-        return portal.call(self._ask, question, top_k_retrieve, top_k_rerank, choices)
+        return portal.call(self._ask, Asked.of(question, top_k_retrieve, top_k_rerank, **wishes))
 
     async def aask(
         self,
-        question: str,
+        question: str | Asked,
         top_k_retrieve: int | None = None,
         top_k_rerank: int | None = None,
-        **choices: Unpack[AskChoices],
+        **wishes: Unpack[AskWishes],
     ) -> Answer:
         """`ask`, awaited."""
-        return await portal.acall(self._ask, question, top_k_retrieve, top_k_rerank, choices)
+        return await portal.acall(self._ask, Asked.of(question, top_k_retrieve, top_k_rerank, **wishes))
 
     def stream(
         self,
-        question: str,
+        question: str | Asked,
         top_k_retrieve: int | None = None,
         top_k_rerank: int | None = None,
-        **choices: Unpack[AskChoices],
+        **wishes: Unpack[AskWishes],
     ) -> Generator[str | Answer]:
-        """As `ask`: pieces of the text while they come, then the whole, logged Answer as the last item.
+        """Like `ask`, but yields pieces of the text as they come, then the whole, logged Answer.
 
         The text of an answerer that cannot stream (the extractive one) is one piece. Nothing happens before
-        the first item is asked for. Leaving early (`close()`, or letting go of it) closes the connection to
-        the model; an answer that was cut short so is not logged.
+        the first item is requested. Leaving early (`close()`, or dropping the generator) closes the
+        connection to the model; an answer cut short this way is not logged.
         """
-        return portal.stream(self._stream, question, top_k_retrieve, top_k_rerank, choices)
+        return portal.stream(self._stream, Asked.of(question, top_k_retrieve, top_k_rerank, **wishes))
 
     def astream(
         self,
-        question: str,
+        question: str | Asked,
         top_k_retrieve: int | None = None,
         top_k_rerank: int | None = None,
-        **choices: Unpack[AskChoices],
+        **wishes: Unpack[AskWishes],
     ) -> AsyncGenerator[str | Answer]:
-        """`stream`, for `async for`. Left early, it is closed by `aclose()` (`contextlib.aclosing`)."""
-        return portal.astream(self._stream, question, top_k_retrieve, top_k_rerank, choices)
+        """`stream`, for `async for`. Close it with `aclose()` (`contextlib.aclosing`) when leaving early."""
+        return portal.astream(self._stream, Asked.of(question, top_k_retrieve, top_k_rerank, **wishes))
 
-    def __call__(self, question: str, **options: Any) -> str:
-        """The answer's text alone; takes what `ask` takes."""
-        return self.ask(question, **options).text
+    def __call__(self, question: str | Asked, **wishes: Any) -> str:
+        """The answer's text alone; takes the arguments of `ask`."""
+        return self.ask(question, **wishes).text
 
     def search(
         self,
-        question: str,
+        question: str | Asked,
         top_k_retrieve: int | None = None,
         top_k_rerank: int | None = None,
-        **choices: Unpack[SearchChoices],
+        **wishes: Unpack[SearchWishes],
     ) -> SearchResult:
         """Retrieve and rerank, without an answer and without a log entry."""
-        return portal.call(self._search, question, top_k_retrieve, top_k_rerank, choices)
+        return portal.call(self._search, Asked.of(question, top_k_retrieve, top_k_rerank, **wishes))
 
     async def asearch(
         self,
-        question: str,
+        question: str | Asked,
         top_k_retrieve: int | None = None,
         top_k_rerank: int | None = None,
-        **choices: Unpack[SearchChoices],
+        **wishes: Unpack[SearchWishes],
     ) -> SearchResult:
         """`search`, awaited."""
-        return await portal.acall(self._search, question, top_k_retrieve, top_k_rerank, choices)
+        return await portal.acall(self._search, Asked.of(question, top_k_retrieve, top_k_rerank, **wishes))
 
     def ingest(
         self,
@@ -172,9 +172,9 @@ class RAGPipeline:
 
         One bad document never stops the run: the report says which were refused and why. `prune` removes
         documents below the paths whose files are gone; `dry_run` only estimates. `reindex` reads and encodes
-        everything again, without paths all that the manifest knows: beside the old collection, which answers
-        until the new one takes its place. With `columns` each line of a CSV, TSV or JSONL is a document of
-        its own. `engine="ray"` works on a Ray cluster and writes to a Qdrant server.
+        everything again (without paths: all that the manifest knows), while the old collection answers until
+        the new one takes its place. With `columns` each line of a CSV, TSV or JSONL is a document.
+        `engine="ray"` works on a Ray cluster and writes to a Qdrant server.
         """
         from winnow.upkeep.ingesting import ingest as run
         from winnow.upkeep.rebuild import IngestChoices
@@ -187,7 +187,7 @@ class RAGPipeline:
 
     @property
     def log(self) -> Log:
-        """The log: get, list, search, feedback, replay, compare, export … Raises LogError where it is off."""
+        """The log: get, list, search, feedback, replay, compare, export … Raises LogError if it is off."""
         from winnow.log import Log
 
         if not self.settings.log.enabled:
@@ -199,21 +199,18 @@ class RAGPipeline:
         """The parts behind this pipeline, for tools that need one of them."""
         return self._wiring
 
-    def warm(self, *, through: Callable[[ForwardModel], ForwardModel] | None = None) -> None:
+    def warm(self) -> None:
         """Load models and open the collection now, so that the first question need not wait for them.
 
-        `through` wraps the encoder's model. A collection that does not exist yet is none to open. Raises
-        ModelError, StoreError.
+        A collection that does not exist yet is no error. Raises ModelError, StoreError.
         """
         if self._ready is None:
-            if through is not None:
-                self._wiring.encoder.through(through)
             self._wiring.encoder.encode_query("warm")
             with suppress(NotFoundError):
-                self._wiring.stages({})
+                self._wiring.stages(Asked("warm"))
 
     def close(self) -> None:
-        """Flush and let go of collections and log. Called twice, it does nothing."""
+        """Flush and close collections and log. A second call does nothing."""
         self._closed = True
         self._wiring.close()
 
@@ -225,91 +222,69 @@ class RAGPipeline:
     ) -> None:
         self.close()
 
-    async def _ask(
-        self, question: str, retrieve: int | None, keep: int | None, choices: AskChoices
-    ) -> Answer:
-        retrieve, keep = self._limits(retrieve, keep)
-        follows = await self._conversation(choices)
-        stages = await self._stages(choices, keep)
-        with self._wiring.tracing.question("ask", question, stages) as traced:
-            answer = await asking.ask(
-                question, traced.stages, top_k_retrieve=retrieve, top_k_rerank=keep, conversation=follows
-            )
+    async def _ask(self, asked: Asked) -> Answer:
+        asked, follows, stages = await self._prepared(asked)
+        with self._wiring.tracing.question("ask", asked.question, stages) as traced:
+            answer = await asking.ask(asked, traced.stages, follows)
             traced.done(answer)
         return await self._logged(answer)
 
-    async def _stream(
-        self, question: str, retrieve: int | None, keep: int | None, choices: AskChoices
-    ) -> AsyncIterator[str | Answer]:
-        retrieve, keep = self._limits(retrieve, keep)
-        follows = await self._conversation(choices)
-        stages = await self._stages(choices, keep)
-        with self._wiring.tracing.question("ask", question, stages) as traced:
-            items = asking.stream(
-                question, traced.stages, top_k_retrieve=retrieve, top_k_rerank=keep, conversation=follows
-            )
-            async with closing(items):
+    async def _stream(self, asked: Asked) -> AsyncIterator[str | Answer]:
+        asked, follows, stages = await self._prepared(asked)
+        with self._wiring.tracing.question("ask", asked.question, stages) as traced:
+            async with closing(asking.stream(asked, traced.stages, follows)) as items:
                 async for item in items:
                     if isinstance(item, Answer):
                         traced.done(item)
                         item = await self._logged(item)
                     yield item
 
-    async def _conversation(self, choices: AskChoices) -> Conversation | None:
-        """What the question follows, read from the log where it is named by an id."""
-        self._check_open()  # reading the log would open it again
-        history, follow_up = choices.get("history"), choices.get("follow_up")
-        if not (history or follow_up):
-            return None
-        own = self._ready.collection if self._ready else self.settings.collection
-        asked = choices.get("collection") or own
-        return await anyio.to_thread.run_sync(
-            lambda: conversation(history, follow_up, lambda: self.log, asked)
-        )
+    async def _search(self, asked: Asked) -> SearchResult:
+        if unused := sorted(asked.wishes & {"answerer", "history", "follow_up"}):
+            raise BadInputError(
+                f"a search gives no answer, so it takes no {' and no '.join(unused)}", way_out="Use ask()."
+            )
+        asked, _, stages = await self._prepared(asked)
+        with self._wiring.tracing.question("search", asked.question, stages) as traced:
+            result = await asking.search(asked, traced.stages)
+            traced.done(result)
+        return result
 
-    async def _search(
-        self, question: str, retrieve: int | None, keep: int | None, choices: SearchChoices
-    ) -> SearchResult:
-        retrieve, keep = self._limits(retrieve, keep)
-        stages = await self._stages(cast("AskChoices", choices), keep)  # those of ask, but for the answerer
-        with self._wiring.tracing.question("search", question, stages) as traced:
-            found = await asking.search(question, traced.stages, top_k_retrieve=retrieve, top_k_rerank=keep)
-            traced.done(found)
-        return found
-
-    def _limits(self, retrieve: int | None, keep: int | None) -> tuple[int, int]:
-        return (
-            self.settings.retrieval.top_k if retrieve is None else retrieve,
-            self.settings.rerank.top_k if keep is None else keep,
-        )
-
-    def _check_open(self) -> None:
-        if self._closed:
+    async def _prepared(self, asked: Asked) -> tuple[Asked, Conversation | None, Stages]:
+        """The question with the settings' limits, the conversation that it continues, and its stages."""
+        if self._closed:  # reading the log would open it again
             raise BadInputError("this pipeline is closed", way_out="Make a new one.")
-
-    async def _stages(self, choices: AskChoices, keep: int) -> Stages:
-        self._check_open()
+        limits = self.settings.retrieval.top_k, self.settings.rerank.top_k
+        asked = replace(Asked(asked.question, *limits), **asked.given)
+        follows = None
+        if asked.history or asked.follow_up:
+            own = self._ready.collection if self._ready else self.settings.collection
+            follows = await anyio.to_thread.run_sync(
+                lambda: conversation(asked, lambda: self.log, asked.collection or own)
+            )
         if self._ready is None:
             # models load on first use, which blocks
-            return await anyio.to_thread.run_sync(lambda: self._wiring.stages(choices, top_k=keep))
-        rerank = choices.get("rerank")
-        others = [name for name, given in choices.items() if given is not None and name not in _OF_ANY]
-        if others or isinstance(rerank, str):
+            return asked, follows, await anyio.to_thread.run_sync(lambda: self._wiring.stages(asked))
+        return asked, follows, self._ready_stages(self._ready, asked)
+
+    def _ready_stages(self, ready: Stages, asked: Asked) -> Stages:
+        if asked.wishes - _OF_ANY or isinstance(asked.rerank, str):
             raise BadInputError(
                 "this pipeline has ready parts: there is no collection, spec, answerer or filter to choose",
                 way_out="Give rerank= a ready reranker, or use RAGPipeline.from_settings().",
             )
-        if rerank is None:
-            return self._ready
-        chain = ready_chain(rerank, self.settings)
-        return replace(self._ready, reranker=chain, rerank=chain.name)
+        if asked.rerank is None:
+            return ready
+        chain = ready_chain(asked.rerank, self.settings)
+        return replace(ready, reranker=chain, rerank=chain.name)
 
     async def _logged(self, answer: Answer) -> Answer:
-        """The answer, saved; a log that cannot be written is a warning on the answer, not a lost answer."""
+        """Save the answer; a log that cannot be written is a warning on the answer, not a lost answer."""
         if not self.settings.logging:
             return answer
         try:
             await anyio.to_thread.run_sync(lambda: self._wiring.answers.save(answer))
         except WinnowError as error:
-            return replace(answer, warnings=(*answer.warnings, f"this answer is not in the log: {error}"))
+            unlogged = Reason("winnow.app.not-logged", error=str(error))
+            return replace(answer, warnings=(*answer.warnings, unlogged))
         return answer

@@ -1,78 +1,73 @@
-"""The answerer that asks a chat model, and checks what it says."""
+"""The answerer that asks a chat model and checks its reply."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 
+from generation.abstention import abstained, abstention
 from generation.base import STAGE, closing
 from generation.chat.prompts import Prompt, Prompter
 from generation.chat.templating import Templates
 from generation.citations import flagged, resolve
-from generation.language import nothing_found
 from storage.chat import ChatModel, Completion
 from storage.errors import ChatError
+from storage.reasons import Reason
 from storage.records import Candidate, Exchange, Generation, Outcome
 
 MAX_TOKENS = 1024
-# the word that the templates ask for, whatever a model wraps around it
+# The word that the templates ask for, with whatever a model wraps around it.
 _WORD = "NO_ANSWER"
 _ABSTAINED = re.compile(rf"[\s*_`\"'#]*{_WORD}\b[*_`\"'.:：。]*")
 _DECORATION = 8
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChatAnswerer:
-    """A StreamingGenerator over a chat model. The n-th candidate is passage `[n]`.
+    """A Generator over a chat model; it can stream. The n-th candidate is passage `[n]`.
 
     `max_tokens` bounds the reply, a reasoning model's thinking included.
     """
 
-    def __init__(
-        self,
-        chat: ChatModel,
-        *,
-        prompter: Prompter | None = None,
-        max_tokens: int = MAX_TOKENS,
-        keep_exchanges: bool = False,
-    ) -> None:
-        self._chat = chat
-        self._prompter = prompter or Prompter(Templates.load())
-        self._max_tokens = max_tokens
-        self._keep_exchanges = keep_exchanges
+    chat: ChatModel = field(kw_only=False)
+    prompter: Prompter = field(default_factory=lambda: Prompter(Templates.load()))
+    max_tokens: int = MAX_TOKENS
+    keep_exchanges: bool = False
 
     @property
     def name(self) -> str:
-        return self._chat.model
+        return self.chat.model
 
     @property
     def fingerprint(self) -> str:
-        return self._prompter.fingerprint
+        return self.prompter.fingerprint
 
     async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
-        """An answer with its citations checked: `partial` where it cites nothing, or what was not given.
+        """An answer with checked citations: `partial` if it cites nothing, or a passage that was not given.
 
-        Without candidates nothing is asked. Raises ChatError where the endpoint fails or its reply is empty.
+        Without candidates no model is asked. Raises ChatError if the endpoint fails or its reply is empty.
         """
         if not candidates:
-            return self._unasked(question)
-        prompt = self._prompter.prompt(question, candidates)
-        completion = await self._chat.complete(prompt.messages, max_tokens=self._max_tokens)
+            return abstained(question, candidates, self.name)
+        prompt = self.prompter.prompt(question, candidates)
+        completion = await self.chat.complete(prompt.messages, max_tokens=self.max_tokens)
         return self._read(question, candidates, prompt, completion)
 
     async def stream(self, question: str, candidates: Sequence[Candidate]) -> AsyncIterator[str | Generation]:
-        """Pieces of the answer, then the Generation, whose text they add up to but for outer white space.
+        """Pieces of the answer, then the Generation, whose text they add up to except for outer white space.
 
         A reply that begins with the word for "no answer" is shown without it. Raises ChatError at any point.
         """
         if not candidates:
-            generation = self._unasked(question)
+            generation = abstained(question, candidates, self.name)
             yield generation.text
             yield generation
             return
-        prompt = self._prompter.prompt(question, candidates)
+        prompt = self.prompter.prompt(question, candidates)
         held: str | None = ""  # until it is clear whether the reply begins with the word
         shown = False
-        async with closing(self._chat.stream(prompt.messages, max_tokens=self._max_tokens)) as items:
+        async with closing(self.chat.stream(prompt.messages, max_tokens=self.max_tokens)) as items:
             async for item in items:
                 if isinstance(item, Completion):
                     generation = self._read(question, candidates, prompt, item)
@@ -85,28 +80,24 @@ class ChatAnswerer:
                 if piece:
                     yield piece
 
-    def _unasked(self, question: str) -> Generation:
-        text = nothing_found(question, passages=0)
-        return Generation(text=text, outcome=Outcome(STAGE), answerer=self.name, answered=False)
-
     def _read(
         self, question: str, candidates: Sequence[Candidate], prompt: Prompt, completion: Completion
     ) -> Generation:
         text, answered = _unmarked(completion.text)
-        outcome = flagged(self._outcome(prompt, completion), prompt.complaint)
+        outcome = flagged(self._outcome(prompt, completion), *prompt.complaints)
         if completion.refusal or (not text and completion.finish_reason == "content_filter"):
             text, answered = completion.refusal, False
-            outcome = flagged(outcome, "the model refused to answer")
+            outcome = flagged(outcome, Reason("generation.model-refused"))
         elif not completion.text:
             raise ChatError(
                 f"{completion.model} sent an empty reply (finish_reason: {completion.finish_reason})",
                 way_out="A reasoning model may need a higher limit of tokens for its reply.",
             )
         if completion.finish_reason == "length":
-            outcome = flagged(outcome, f"the answer was cut off after {self._max_tokens} tokens")
+            outcome = flagged(outcome, Reason("generation.answer-cut-off", tokens=self.max_tokens))
         resolved = resolve(text, prompt.shown, prompt.given)
         return Generation(
-            text=text or nothing_found(question, passages=len(candidates)),
+            text=text or abstention(question, passages=len(candidates)),
             outcome=flagged(outcome, resolved.complaint) if answered else outcome,
             answerer=completion.model,
             citations=resolved.citations,
@@ -116,7 +107,7 @@ class ChatAnswerer:
 
     def _outcome(self, prompt: Prompt, completion: Completion) -> Outcome:
         exchanges: tuple[Exchange, ...] = ()
-        if self._keep_exchanges:
+        if self.keep_exchanges:
             sent = tuple((message.role, message.content) for message in prompt.messages)
             reply = completion.text or completion.refusal
             exchanges = (Exchange(completion.model, sent, reply, completion.usage, completion.ms),)
@@ -124,14 +115,14 @@ class ChatAnswerer:
 
 
 def _unmarked(text: str) -> tuple[str, bool]:
-    """The answer without the word that says there is none, and whether there is one."""
+    """The text without the word for "no answer"; False with it if the word was there."""
     if match := _ABSTAINED.match(text):
         return text[match.end() :].lstrip(), False
     return text, True
 
 
 def _released(piece: str, held: str | None) -> tuple[str, str | None]:
-    """What of a reply may be shown after its next piece, and what is still held back (None: nothing more)."""
+    """The text to show after the next piece, and the text still held back (None: nothing more is held)."""
     if held is None:
         return piece, None
     held += piece
@@ -139,7 +130,7 @@ def _released(piece: str, held: str | None) -> tuple[str, str | None]:
 
 
 def _undecided(text: str) -> bool:
-    """Whether the beginning of a reply may still turn out to be the word, or what stands around it."""
+    """True while the beginning of a reply may still turn out to be the word with its decoration."""
     if len(text) > len(_WORD) + _DECORATION:
         return False
     bare = text.lstrip(" \n\t*_`\"'#")

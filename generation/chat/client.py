@@ -9,23 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from generation.chat.errors import translated
-from generation.chat.reasoning import ReasoningFilter, without_reasoning
-from generation.chat.reply import Reply, read
+from generation.chat.reply import ReasoningFilter, Reply, read, without_reasoning
 from generation.chat.wishes import Wishes, refused_by
 from storage.chat import Completion, Message, Price
 from storage.errors import ChatError
+from storage.openai_client import OPENAI, OpenAIEndpoint, key_headers, sealed
 from storage.records import Usage
-from storage.sealed_client import sealed
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-OPENAI = "https://api.openai.com/v1"
-
 
 class OpenAIChat:
-    """A ChatModel. Its client belongs to the event loop that first uses it; `aclose()` lets go of it.
+    """A ChatModel. Its client belongs to the event loop that first uses it; `aclose()` closes it.
 
     The client retries by itself (connection errors, 408, 409, 429, 5xx) and honours `Retry-After`.
     `timeout_s` bounds each silence of the endpoint, `timeout_s * (max_retries + 1)` the whole call.
@@ -45,7 +41,7 @@ class OpenAIChat:
         self._deadline_s = timeout_s * (client.max_retries + 1)
         self._price = price
         self._wishes = wishes or Wishes()
-        self._base_url = str(client.base_url).rstrip("/")
+        self._endpoint = _endpoint(model, str(client.base_url).rstrip("/"))
 
     @classmethod
     def load(
@@ -58,14 +54,14 @@ class OpenAIChat:
         max_retries: int = 2,
         prices: Mapping[str, Price] | None = None,
     ) -> OpenAIChat:
-        """A chat model by name. Nothing is sent before the first question.
+        """Make a chat model by name. Nothing is sent before the first question.
 
-        The key is the one that is handed in, or none: no credential, organisation or header is taken from the
-        environment. Raises ChatError where `base_url` is no URL.
+        Only the given key is sent: no credential, organisation or header is taken from the environment.
+        Raises ChatError if `base_url` is not a URL.
         """
         from openai import AsyncOpenAI
 
-        with translated(model, base_url):
+        with _endpoint(model, base_url).translating():
             client = sealed(
                 AsyncOpenAI, base_url=base_url, api_key=api_key, timeout_s=timeout_s, max_retries=max_retries
             )
@@ -84,11 +80,11 @@ class OpenAIChat:
         schema: Mapping[str, object] | None = None,
         top_logprobs: int = 0,
     ) -> Completion:
-        """One reply at temperature 0. Empty where the model wrote nothing but reasoning. Raises ChatError."""
+        """One reply at temperature 0, empty if the model wrote only reasoning. Raises ChatError."""
         started = time.perf_counter()
         body = self._body(messages, max_tokens, schema, top_logprobs)
-        with translated(self._model, self._base_url), anyio.fail_after(self._deadline_s):
-            raw, calls = await self._asked(body)
+        with self._endpoint.translating(), anyio.fail_after(self._deadline_s):
+            raw, calls = await self._sent(body)
             reply = read(raw.parse(), self._model)
         return self._completion(reply, calls, started)
 
@@ -106,8 +102,8 @@ class OpenAIChat:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        with translated(self._model, self._base_url), anyio.fail_after(self._deadline_s):
-            raw, calls = await self._asked(body)
+        with self._endpoint.translating(), anyio.fail_after(self._deadline_s):
+            raw, calls = await self._sent(body)
             chunks = raw.parse()
         if isinstance(chunks, str):
             raise self._unusable("the endpoint sent no stream")
@@ -126,17 +122,11 @@ class OpenAIChat:
             yield piece
         yield self._completion(collected, calls, started)
 
-    @property
-    def _headers(self) -> dict[str, Any]:
-        """Without a key the client wants to be told that none is meant."""
-        from openai import Omit
-
-        return {} if self._client.api_key else {"Authorization": Omit()}
-
     async def models(self) -> list[str]:
         """The names of the models that the endpoint offers. Raises ChatError."""
-        with translated(self._model, self._base_url), anyio.fail_after(self._deadline_s):
-            return sorted([model.id async for model in self._client.models.list(extra_headers=self._headers)])
+        headers = key_headers(self._client)
+        with self._endpoint.translating(), anyio.fail_after(self._deadline_s):
+            return sorted([model.id async for model in self._client.models.list(extra_headers=headers)])
 
     async def aclose(self) -> None:
         await self._client.close()
@@ -161,8 +151,8 @@ class OpenAIChat:
             body |= {"logprobs": True, "top_logprobs": top_logprobs}
         return body
 
-    async def _asked(self, body: dict[str, Any]) -> tuple[Any, int]:
-        """The raw response, and how many calls it took, those included that were refused for a wish."""
+    async def _sent(self, body: dict[str, Any]) -> tuple[Any, int]:
+        """The raw response and the number of calls, including those refused for an optional parameter."""
         from openai import BadRequestError, UnprocessableEntityError
 
         refused = set(self._wishes.refused)
@@ -171,7 +161,7 @@ class OpenAIChat:
             wanted = self._wishes.applied(body, refused)
             try:
                 raw = await self._client.chat.completions.with_raw_response.create(
-                    **wanted, extra_headers=self._headers
+                    **wanted, extra_headers=key_headers(self._client)
                 )
             except (BadRequestError, UnprocessableEntityError) as error:
                 more = refused_by(str(error), wanted, refused)
@@ -185,7 +175,7 @@ class OpenAIChat:
 
     async def _next(self, chunks: Any, deadline: float) -> Any:
         """The next chunk, or None at the end."""
-        with translated(self._model, self._base_url), anyio.fail_after(deadline - anyio.current_time()):
+        with self._endpoint.translating(), anyio.fail_after(deadline - anyio.current_time()):
             return await anext(chunks, None)
 
     def _completion(self, collected: Reply, calls: int, started: float) -> Completion:
@@ -204,6 +194,9 @@ class OpenAIChat:
         )
 
     def _unusable(self, why: str) -> ChatError:
-        return ChatError(
-            f"{self._model} at {self._base_url}: {why}", way_out="Try again, or look at the server's log."
-        )
+        where = f"{self._model} at {self._endpoint.base_url}"
+        return ChatError(f"{where}: {why}", way_out="Try again, or look at the server's log.")
+
+
+def _endpoint(model: str, base_url: str) -> OpenAIEndpoint:
+    return OpenAIEndpoint(model, base_url, ChatError, "llm", "llm.model", "chat completions")

@@ -1,4 +1,4 @@
-"""What a chat model is sent: passages within a budget, fenced so that they cannot pass for instructions."""
+"""Prompts for a chat model: passages within a budget, fenced so that they cannot pass for instructions."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from generation.chat.tokens import EstimatedTokens, TokenCounter
 from generation.language import language_of
 from storage.chat import Message
 from storage.errors import BadInputError
+from storage.reasons import Reason
 from storage.records import Candidate
 
 Order = Literal["best-first", "both-ends"]
 
 # Room for five long passages; well within the context of any chat model in use.
 PROMPT_TOKENS = 6000
-# What servers add around each message
+# Tokens that servers add around each message.
 _PER_MESSAGE = 8
 _TITLE = 200
-# <|im_start|> and its like: some servers read them as the turns of a conversation, wherever they stand
+# <|im_start|> and the like, which some servers read as the turns of a conversation anywhere in a text.
 _CONTROL_TOKEN = re.compile(
     r"<\|(?=[^|\n]{1,40}\|>)|<(?=/?(?:s|bos|eos|(?:start|end)_of_turn)>)|\[(?=/?INST\])"
 )
@@ -32,18 +33,18 @@ _CONTROL_TOKEN = re.compile(
 class Prompt:
     """Messages to send. `given` are the numbers of the passages in them, in their order there.
 
-    `shown` are the candidates, those in the prompt as they stand there. `complaint` says what the budget left
-    out, otherwise it is empty.
+    `shown` are the candidates, with the text that was sent of those in the prompt. `complaints` say what was
+    left out to keep the budget.
     """
 
     messages: tuple[Message, ...]
     given: tuple[int, ...]
     shown: tuple[Candidate, ...] = ()
-    complaint: str = ""
+    complaints: tuple[Reason, ...] = ()
 
     @property
     def text(self) -> str:
-        """All that is sent, for the log."""
+        """All messages as one text, for the log."""
         return "\n\n".join(f"<{message.role}>\n{message.content}" for message in self.messages)
 
 
@@ -51,7 +52,7 @@ class Prompt:
 class Prompter:
     """Makes prompts of at most `tokens` tokens, counted by `counter`.
 
-    `order` is where the passages stand: `best-first`, or `both-ends` (the best first, the second last, and so
+    `order` is the order of the passages: `best-first`, or `both-ends` (the best first, the second last, so
     on inwards), since long contexts are read worst in their middle (Liu et al. 2023, "Lost in the Middle").
     A passage keeps the number of its rank in either order.
     """
@@ -63,26 +64,31 @@ class Prompter:
 
     @property
     def fingerprint(self) -> str:
-        """What decides about a prompt beside question and passages."""
+        """A hash of everything that decides about a prompt, except question and passages."""
         parts = (self.templates.fingerprint, self.tokens, self.counter.exact, self.order)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     def prompt(self, question: str, candidates: Sequence[Candidate]) -> Prompt:
         """The prompt for a question. Passages that do not fit are left out, the worst first.
 
-        No passage is left out for the neighbours of another: these go first. Where not even the best passage
-        fits, it is cut. Raises BadInputError where there is no room for it.
+        Neighbours are left out before any passage is. If not even the best passage
+        fits, it is cut. Raises BadInputError if there is no room for it.
         """
         fence = _fence(question, candidates)
         room = self.tokens - self._size(self._messages(question, "", fence))
         shown = self._with_neighbours(candidates, fence, room)
         passages = [_passage(n, one, fence) for n, one in enumerate(shown, start=1)]
-        fitting, left_out = self._fitting(passages, room)
-        bare = self._bare(candidates, shown[: len(fitting)])
-        given = _ordered(range(1, len(fitting) + 1), self.order)
-        text = "\n\n".join(fitting[number - 1] for number in given)
-        complaint = "; ".join(filter(None, (left_out, bare)))
-        return Prompt(tuple(self._messages(question, text, fence)), tuple(given), shown, complaint)
+        fitting = self._fitting(passages, room)
+        is_cut = bool(passages) and not fitting
+        sent = [self._cut(passages[0], room)] if is_cut else fitting
+        complaints = (
+            self._left_out(len(sent), passages, is_cut),
+            self._bare(candidates, shown[: len(sent)]),
+        )
+        given = _ordered(range(1, len(sent) + 1), self.order)
+        text = "\n\n".join(sent[number - 1] for number in given)
+        messages = tuple(self._messages(question, text, fence))
+        return Prompt(messages, tuple(given), shown, tuple(filter(None, complaints)))
 
     def _messages(self, question: str, passages: str, fence: str) -> list[Message]:
         language, asked = language_of(question), question.strip()
@@ -95,7 +101,7 @@ class Prompter:
     def _with_neighbours(
         self, candidates: Sequence[Candidate], fence: str, room: int
     ) -> tuple[Candidate, ...]:
-        """The candidates, from the best on with neighbours where there is room."""
+        """The candidates, the best of them with neighbours as far as there is room."""
         if not any(one.parts for one in candidates):
             return tuple(candidates)
         shown = [one.core for one in candidates]
@@ -109,38 +115,44 @@ class Prompter:
                 shown[place], left = one, left - more
         return tuple(shown)
 
-    def _bare(self, candidates: Sequence[Candidate], sent: Sequence[Candidate]) -> str:
-        """How many of those that were sent went without their neighbours."""
+    def _bare(self, candidates: Sequence[Candidate], sent: Sequence[Candidate]) -> Reason | None:
+        """The complaint that passages were sent without their neighbours."""
         bare = sum(
             bool(one.parts and not as_sent.parts) for one, as_sent in zip(candidates, sent, strict=False)
         )
-        said = f"{bare} of {len(sent)} passages were sent without their neighbours"
+        if not bare:
+            return None
         if len(sent) == 1:
-            said = "the passage was sent without its neighbours"
-        return f"{said}: {self._limit}" if bare else ""
+            return Reason("generation.sent-without-neighbours", limit=self._limit)
+        return Reason("generation.some-without-neighbours", n=bare, of=len(sent), limit=self._limit)
+
+    def _left_out(self, sent: int, passages: Sequence[str], cut: bool) -> Reason | None:
+        """The complaint that passages were left out, or that the only one was cut."""
+        if cut:
+            return Reason("generation.best-passage-cut", limit=self._limit)
+        if sent == len(passages):
+            return None
+        left_out = len(passages) - sent
+        return Reason("generation.passages-not-sent", n=left_out, of=len(passages), limit=self._limit)
 
     @property
-    def _limit(self) -> str:
-        return f"the prompt may have {self.tokens:,} tokens{'' if self.counter.exact else ' (estimated)'}"
+    def _limit(self) -> Reason:
+        if self.counter.exact:
+            return Reason("generation.prompt-limit", tokens=self.tokens)
+        return Reason("generation.estimated-prompt-limit", tokens=self.tokens)
 
-    def _fitting(self, passages: Sequence[str], room: int) -> tuple[list[str], str]:
+    def _fitting(self, passages: Sequence[str], room: int) -> list[str]:
+        """The passages that fit, the best first; none if even the best must be cut."""
         used, fitting = 0, list[str]()
         for passage in passages:
             used += self.counter.count(passage) + 1
             if used > room:
                 break
             fitting.append(passage)
-        if len(fitting) == len(passages):
-            return fitting, ""
-        if not fitting:
-            return [self._cut(passages[0], room)], f"only the best passage was sent, and cut: {self._limit}"
-        return (
-            fitting,
-            f"{len(passages) - len(fitting)} of {len(passages)} passages were not sent: {self._limit}",
-        )
+        return fitting
 
     def _cut(self, passage: str, room: int) -> str:
-        """As much of a passage as fits, its label and both fences included; found by halving."""
+        """As much of a passage as fits with its label and both fences, found by bisection."""
         label, fence, rest = passage.split("\n", 2)
         text = rest.removesuffix(fence)
 
@@ -166,7 +178,7 @@ def _ordered(numbers: Sequence[int], order: Order) -> list[int]:
 
 
 def _fence(question: str, candidates: Sequence[Candidate]) -> str:
-    """A line that no passage can hold: it depends on all of them, so that nobody can write it beforehand.
+    """A line that no passage can contain: it is a hash of all of them, which no author can know.
 
     It is the same for the same question and passages, so that a prompt can be replayed.
     """

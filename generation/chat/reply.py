@@ -1,20 +1,22 @@
-"""Replies of OpenAI-compatible endpoints, whole or in chunks, as one plain record.
+"""Replies of OpenAI-compatible endpoints, whole or in chunks, as one plain record; reasoning taken out.
 
 The client does not validate what it parses, and servers leave out much: everything here may be missing.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_THINK = "<think>"
+_OPEN, _CLOSE = "<think>", "</think>"
+_TRACE = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 
 
 @dataclass(slots=True)
 class Reply:
-    """What was read so far. `tokens` are (prompt, completion), None where the server does not say."""
+    """A reply as far as it was read. `tokens` are (prompt, completion), None if the server does not say."""
 
     model: str
     text: str = ""
@@ -24,7 +26,7 @@ class Reply:
     first_token: Mapping[str, float] | None = None
 
     def add(self, chunk: Any) -> str:
-        """Takes up a chunk of a stream; gives back its piece of the text. Raises ValueError."""
+        """Add a chunk of a stream; return its piece of the text. Raises ValueError."""
         self._usage(chunk)
         choices = getattr(chunk, "choices", None)
         if not choices:  # the last chunk may hold the usage alone
@@ -48,22 +50,22 @@ class Reply:
 
 
 def read(reply: Any, model: str) -> Reply:
-    """A whole reply. Raises ValueError where it is none."""
+    """Read a whole reply. Raises ValueError if it is not one."""
     if isinstance(reply, str):
-        raise ValueError(f"it is no JSON: {reply[:80]!r}" if reply.strip() else "it is empty")
+        raise ValueError(f"it is not JSON: {reply[:80]!r}" if reply.strip() else "it is empty")
     choices = getattr(reply, "choices", None)
     if not isinstance(choices, list) or not choices:
         raise ValueError(_complaint(reply) or "it has no choices")
     result = Reply(model, finish_reason="stop")
     result._usage(reply)
     result._choice(choices[0], getattr(choices[0], "message", None))
-    if not result.text.lstrip().startswith(_THINK):  # otherwise the first token belongs to the reasoning
+    if not result.text.lstrip().startswith(_OPEN):  # otherwise the first token belongs to the reasoning
         result.first_token = _first_token(choices[0])
     return result
 
 
 def _content(content: Any) -> str:
-    """The text of a message; some servers send a list of parts, of which only the text is meant."""
+    """The text of a message, or the joined texts of its parts, which some servers send."""
     if isinstance(content, str):
         return content
     parts: Iterable[Any] = content if isinstance(content, list) else ()
@@ -87,7 +89,59 @@ def _first_token(choice: Any) -> Mapping[str, float] | None:
 
 
 def _complaint(reply: Any) -> str:
-    """Some servers report an error with status 200."""
+    """The message of an error that a server reported with status 200."""
     error = getattr(reply, "error", None)
     message = error.get("message") if isinstance(error, dict) else error
     return f"it reports an error: {message}" if message else ""
+
+
+def without_reasoning(text: str) -> str:
+    """The reply without `<think> … </think>`.
+
+    Some chat templates open the trace in the prompt, so that only its end comes; a reply that was cut off
+    may never close it.
+    """
+    return _TRACE.sub("", text.rsplit(_CLOSE, 1)[-1]).strip()
+
+
+class ReasoningFilter:
+    """Takes reasoning out of a reply that comes in pieces: feed them, get back the text to show."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._thinking = False
+        self._started = False
+
+    def feed(self, piece: str) -> str:
+        self._held += piece
+        shown: list[str] = []
+        while True:
+            mark = _CLOSE if self._thinking else _OPEN
+            before, found, after = self._held.partition(mark)
+            if not found:
+                break
+            if not self._thinking:
+                shown.append(before)
+            self._held, self._thinking = after, not self._thinking
+        kept = _partial(self._held, mark)
+        if not self._thinking:
+            shown.append(self._held[: len(self._held) - kept])
+        self._held = self._held[len(self._held) - kept :]
+        return self._begun("".join(shown))
+
+    def rest(self) -> str:
+        """The text held back, once the reply has ended."""
+        held, self._held = self._held, ""
+        return "" if self._thinking else self._begun(held)
+
+    def _begun(self, text: str) -> str:
+        """The text without white space before the first word of the reply."""
+        if not self._started:
+            text = text.lstrip()
+            self._started = bool(text)
+        return text
+
+
+def _partial(text: str, mark: str) -> int:
+    """The length of the longest end of `text` that begins `mark`."""
+    return next((n for n in range(min(len(mark) - 1, len(text)), 0, -1) if mark.startswith(text[-n:])), 0)

@@ -1,4 +1,4 @@
-"""Prompt templates: files in two languages, ours or the user's, checked when they are loaded."""
+"""Prompt templates in two languages, ours or the user's, checked on loading."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from string import Template
 from typing import Literal
 
-from generation.language import Language
 from storage.errors import SettingsError
+from storage.reasons import LANGUAGES, Language
 
 Kind = Literal["system", "user", "rewrite"]
 
@@ -20,7 +20,7 @@ _NEEDED: dict[str, frozenset[str]] = {
     "rewrite": frozenset({"turns", "question"}),
 }
 _OPTIONAL = frozenset({"fence"})
-NAMES = tuple(f"{kind}.{language}" for kind in _NEEDED for language in ("en", "zh"))
+NAMES = tuple(f"{kind}.{language}" for kind in _NEEDED for language in LANGUAGES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class Templates:
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Templates:
-        """winnow's own templates; a file `system.en.txt`, … in `folder` takes the place of ours.
+        """Load winnow's own templates; files `system.en.txt`, … in `folder` take the place of ours.
 
-        Raises SettingsError where a file is not readable, or misses or misnames a placeholder.
+        Raises SettingsError if a file cannot be read, or lacks or misnames a placeholder.
         """
         known = ", ".join(f"{name}.txt" for name in NAMES)
         if folder is not None and not folder.is_dir():
@@ -50,7 +50,7 @@ class Templates:
 
     @property
     def fingerprint(self) -> str:
-        """Which wording was used: a hash of all templates."""
+        """A hash of all templates, which identifies the wording."""
         return hashlib.sha256("\0".join(text for _, text in self.texts).encode()).hexdigest()[:16]
 
     def filled(self, kind: Kind, language: Language, **values: str) -> str:

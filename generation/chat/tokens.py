@@ -1,9 +1,9 @@
-"""How many tokens a text is for a model: counted by its own tokenizer, or estimated from above."""
+"""Counts the tokens of a text with a model's own tokenizer, or estimates them from above."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from storage.errors import SettingsError
 
@@ -11,17 +11,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
-class TokenCounter(Protocol):
-    """Counts tokens. `exact` says whether they are the model's own."""
-
-    @property
-    def exact(self) -> bool: ...
-
-    def count(self, text: str) -> int: ...
-
-
 class EstimatedTokens:
-    """An estimate that is meant to be too high: three ASCII characters a token, two other bytes a token.
+    """An estimate that errs high: three ASCII characters a token, two other bytes a token.
 
     English prose has about 4.5 characters a token, Chinese 0.6 to 1.3 tokens a character (1.5 are assumed).
     tiktoken is not used: it downloads its vocabularies on first use.
@@ -36,7 +27,7 @@ class EstimatedTokens:
 
 
 class TokenizerTokens:
-    """The model's own tokens, by its `tokenizer.json` in Hugging Face's format."""
+    """Counts with the model's `tokenizer.json` in Hugging Face's format."""
 
     exact = True
 
@@ -45,14 +36,14 @@ class TokenizerTokens:
 
     @classmethod
     def load(cls, path: Path) -> TokenizerTokens:
-        """Raises SettingsError where the file is no tokenizer."""
+        """Load a tokenizer. Raises SettingsError if the file is not one."""
         from tokenizers import Tokenizer
 
         try:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exceptions
             raise SettingsError(
-                f"{path} is no tokenizer: {error}", way_out="Give the path of the model's tokenizer.json."
+                f"{path} is not a tokenizer: {error}", way_out="Give the path of the model's tokenizer.json."
             ) from error
         tokenizer.no_truncation()
         tokenizer.no_padding()
@@ -60,3 +51,6 @@ class TokenizerTokens:
 
     def count(self, text: str) -> int:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+TokenCounter = EstimatedTokens | TokenizerTokens

@@ -1,4 +1,4 @@
-"""What a request wishes for and an endpoint may not offer: asked for, given up when refused, remembered."""
+"""Optional parts of a chat request: asked for, left out once an endpoint refuses them, and remembered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# What can be left out of a request: its keys, and the words by which a refusal (HTTP 400 or 422) names it.
+# Optional parts of a request: their keys, and the words by which a refusal (HTTP 400 or 422) names them.
 _OPTIONAL: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "schema": (("response_format",), ("response_format", "json_schema", "schema", "structured")),
     "logprobs": (("logprobs", "top_logprobs"), ("logprob",)),
@@ -21,17 +21,17 @@ _UNKNOWN = ("unsupported", "not supported", "unrecognized", "unknown", "unexpect
 
 @dataclass(slots=True)
 class Wishes:
-    """What one endpoint was found not to take.
+    """The optional parts that one endpoint refuses.
 
-    The limit of a reply goes by `max_tokens`, or by `max_completion_tokens`, which OpenAI's newer models
-    want; whichever is refused is replaced by the other.
+    The limit of a reply is called `max_tokens`, or `max_completion_tokens` for OpenAI's newer models;
+    whichever is refused is replaced by the other.
     """
 
     new_limit_name: bool = False
     refused: set[str] = field(default_factory=set)
 
     def applied(self, body: Mapping[str, Any], refused: set[str]) -> dict[str, Any]:
-        """The request without what is refused."""
+        """The request without the refused parts."""
         left_out = {key for wish in refused & _OPTIONAL.keys() for key in _OPTIONAL[wish][0]}
         wanted = {key: value for key, value in body.items() if key not in left_out}
         if self.new_limit_name != (_OTHER_LIMIT in refused):
@@ -39,12 +39,12 @@ class Wishes:
         return wanted
 
     def remember(self, refused: set[str]) -> None:
-        """Called once a request went through: a refusal that goes on without a wish proves nothing."""
+        """Remember refusals once a request succeeded without these parts, which proves them the cause."""
         self.refused |= refused
 
 
 def refused_by(message: str, wanted: Mapping[str, Any], refused: set[str]) -> set[str]:
-    """What to leave out of `wanted` next, judging by the endpoint's refusal; empty where nothing is left."""
+    """The parts to leave out of `wanted` next, judging by the endpoint's message; empty if none is left."""
     said = message.lower()
     here = {wish for wish, (keys, _) in _OPTIONAL.items() if any(key in wanted for key in keys)}
     named = {wish for wish in here if any(word in said for word in _OPTIONAL[wish][1])}

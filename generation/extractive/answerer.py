@@ -1,36 +1,37 @@
-"""The default answerer: it quotes the best sentences of the passages. No language model is asked."""
+"""The default answerer: quotes the best sentences of the passages, without a language model."""
 
 from __future__ import annotations
 
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from anyio import to_thread
 
+from generation.abstention import abstention
 from generation.base import STAGE
 from generation.citations import cite, flagged
 from generation.extractive.scoring import (
     Sentence,
-    SentenceEncoder,
-    Terms,
-    TokenVectors,
     lexical_scores,
     neural_scores,
     parts_of,
     subject_share,
 )
 from generation.extractive.sentences import plain, sentences
-from generation.language import language_of, nothing_found
+from generation.language import language_of
 from storage.errors import ModelError
+from storage.qdrant.contract import TokenScorer
+from storage.reasons import Reason
 from storage.records import UNREADABLE_QUESTION, Candidate, Citation, Generation, Outcome
+from storage.vectors import TermEncoder, TextEncoder
 
 NAME = "extractive"
 SENTENCES = 3
 CHARACTERS = 700
 
-# What the token vectors weigh against the shared words, and what the passage's place in the ranking adds.
+# The weight of the token vectors against the shared words, and of the passage's rank on top.
 # Chosen on 150 questions of SQuAD dev, confirmed on 150 others: docs/answers.md has the numbers.
 NEURAL_WEIGHT = 0.7
 RANK_WEIGHT = 0.15
@@ -38,11 +39,11 @@ RANK_WEIGHT = 0.15
 SHARE_OF_BEST = 0.65
 # Below both of these the passages are about something else: the best sentence's similarity, and the share of
 # the question's words in one passage. docs/answers.md says how often right and wrong passages reach them.
-# Similarities are the token vectors' own: in the default encoder's as they are projected all are higher.
+# Similarities depend on the token vectors: those of the default encoder's projection are all higher.
 SIMILARITY_FLOOR = 0.36
 PROJECTED_FLOOR = 0.45
 MANY_WORDS = 0.5
-# The same where words are all there is; in Chinese the share of the question's subject in one passage.
+# The same without token vectors; in Chinese the share of the question's subject in one passage.
 WORDS_FLOOR = 0.17
 SUBJECT_FLOOR = 0.36
 # Two sentences that share this much of their terms say the same thing.
@@ -53,44 +54,34 @@ _QUESTION = re.compile(r"[?？][\s*_\"'”’」』)）]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class _Scored:
+class _ScoredSentence:
     sentence: Sentence
     shown: str
     terms: frozenset[int]
     score: float
 
 
+@dataclass(frozen=True, slots=True)
 class ExtractiveAnswerer:
     """A Generator that quotes up to three sentences, about 700 characters, each with its marker `[n]`.
 
     `vectors` are the passages' stored token vectors, made by `encoder` from `Chunk.encoded_text`. Where they
     are missing, or the encoder cannot read the question, shared words alone decide: the outcome is `partial`.
 
-    There is no answer where no sentence reaches `floor`, a mean similarity from 0 to 1, nor shares most of
-    the question's words; with a floor of None any shared word will do.
+    The answerer abstains if no sentence reaches `floor`, a mean similarity from 0 to 1, or shares most of the
+    question's words; with a floor of None any shared word is enough.
     """
 
     name = NAME
     fingerprint = f"{NAME}/3"
 
-    def __init__(
-        self,
-        encoder: SentenceEncoder,
-        vectors: TokenVectors,
-        terms: Terms,
-        *,
-        floor: float | None = SIMILARITY_FLOOR,
-    ) -> None:
-        self._encoder = encoder
-        self._vectors = vectors
-        self._terms = terms
-        self._floor = floor
+    encoder: TextEncoder
+    vectors: TokenScorer
+    terms: TermEncoder
+    floor: float | None = field(default=SIMILARITY_FLOOR, kw_only=True)
 
     async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
-        """An answer in the passages' own words.
-
-        `answered` is False where no sentence has enough to do with the question.
-        """
+        """An answer in the passages' own words; `answered` is False if no sentence is related enough."""
         return await to_thread.run_sync(self._answer, question, tuple(candidates))
 
     def _answer(self, question: str, candidates: Sequence[Candidate]) -> Generation:
@@ -99,35 +90,37 @@ class ExtractiveAnswerer:
         chosen = _readable(_best(scored))
         outcome = flagged(Outcome(STAGE, ms=(time.perf_counter() - started) * 1000), complaint)
         return Generation(
-            text=_text(chosen) if chosen else nothing_found(question, passages=len(candidates)),
+            text=_text(chosen) if chosen else abstention(question, passages=len(candidates)),
             outcome=outcome,
             answerer=NAME,
             citations=tuple(_citation(one, candidates) for one in chosen),
             answered=bool(chosen),
         )
 
-    def _score(self, question: str, candidates: Sequence[Candidate]) -> tuple[list[_Scored], str]:
-        """The sentences that have to do with the question, with their scores, and what went wrong."""
+    def _score(
+        self, question: str, candidates: Sequence[Candidate]
+    ) -> tuple[list[_ScoredSentence], Reason | None]:
+        """The sentences related to the question with their scores, and a complaint if there is one."""
         found = _sentences(candidates)
         if not found:
-            return [], ""
-        asked = self._terms.terms(question)
-        terms = [self._terms.terms(sentence.text) for sentence in found]
+            return [], None
+        asked = self.terms.terms(question)
+        terms = [self.terms.terms(sentence.text) for sentence in found]
         neural, complaint = self._neural(question, candidates, found)
         if not self._related(question, candidates, found, terms, neural):
             return [], complaint
         lexical = lexical_scores(asked, terms)
-        # beside sentences that the encoder read, one that it could not has no better claim than the worst
+        # a sentence that the encoder could not read scores no better than the worst that it could
         lowest = min((score for score in neural if score is not None), default=None)
         return [
-            _Scored(
+            _ScoredSentence(
                 one,
                 plain(one.text),
                 words,
                 _blend(by_words, lowest if by_vectors is None else by_vectors, one.passage, len(candidates)),
             )
             for one, words, by_words, by_vectors in zip(found, terms, lexical, neural, strict=True)
-            if by_words > 0 or (by_vectors or 0) >= (SIMILARITY_FLOOR if self._floor is None else self._floor)
+            if by_words > 0 or (by_vectors or 0) >= (SIMILARITY_FLOOR if self.floor is None else self.floor)
         ], complaint
 
     def _related(
@@ -138,39 +131,36 @@ class ExtractiveAnswerer:
         terms: Sequence[frozenset[int]],
         neural: Sequence[float | None],
     ) -> bool:
-        """Whether the passages speak of what the question asks about at all."""
-        if self._floor is None:
+        """True if the passages are about the subject of the question at all."""
+        if self.floor is None:
             return True
         similarity = max((score for score in neural if score is not None), default=None)
         if similarity is None and language_of(question) == "zh":
-            share = subject_share(question, [candidate.text for candidate in candidates], self._terms)
+            share = subject_share(question, [candidate.text for candidate in candidates], self.terms)
             if share is not None:
                 return share >= SUBJECT_FLOOR
         passages: dict[int, frozenset[int]] = {}
         for sentence, words in zip(found, terms, strict=True):
             passages[sentence.passage] = passages.get(sentence.passage, frozenset()) | words
-        shared = max(lexical_scores(self._terms.terms(question), list(passages.values())))
+        shared = max(lexical_scores(self.terms.terms(question), list(passages.values())))
         if similarity is None:
             return shared >= WORDS_FLOOR
-        return similarity >= self._floor or shared >= MANY_WORDS
+        return similarity >= self.floor or shared >= MANY_WORDS
 
     def _neural(
         self, question: str, candidates: Sequence[Candidate], found: Sequence[Sentence]
-    ) -> tuple[list[float | None], str]:
-        """Scores by token vectors, and why they are not complete."""
-        if not self._encoder.reads(question):
+    ) -> tuple[list[float | None], Reason | None]:
+        """Scores by token vectors, and the reason why some are missing."""
+        if not self.encoder.reads(question):
             return [None] * len(found), UNREADABLE_QUESTION
         try:
-            scores = neural_scores(question, candidates, found, self._encoder, self._vectors)
+            scores = neural_scores(question, candidates, found, self.encoder, self.vectors)
         except ModelError as error:  # an endpoint may be down: words can still be compared
-            return [None] * len(found), f"judged by shared words alone: {error}"
+            return [None] * len(found), Reason("generation.judged-by-words", error=str(error))
         missing = scores.count(None)
         if missing == 0:
-            return scores, ""
-        return (
-            scores,
-            f"{missing} of {len(found)} sentences have no token vectors: judged by shared words alone",
-        )
+            return scores, None
+        return scores, Reason("generation.sentences-without-vectors", n=missing, of=len(found))
 
 
 def _sentences(candidates: Sequence[Candidate]) -> list[Sentence]:
@@ -178,13 +168,13 @@ def _sentences(candidates: Sequence[Candidate]) -> list[Sentence]:
         Sentence(n, span, candidate.text[slice(*span)])
         for n, candidate in enumerate(candidates)
         for span in _spans(candidate)
-        # a question repeats the words of the one that was asked, and answers nothing
+        # a question in a passage repeats the words of the user's, and answers nothing
         if not _QUESTION.search(candidate.text, *span)
     ]
 
 
 def _spans(candidate: Candidate) -> list[tuple[int, int]]:
-    """The sentences of each passage that the text was joined from: what stands between two was not stored."""
+    """The sentences of each passage that the text was joined from; the gaps between them were not stored."""
     found: dict[tuple[int, int], None] = {}
     for part in parts_of(candidate):
         offset = part.start - candidate.chunk.start
@@ -200,9 +190,9 @@ def _blend(by_words: float, by_vectors: float | None, passage: int, passages: in
     return NEURAL_WEIGHT * neural + (1 - NEURAL_WEIGHT) * by_words + RANK_WEIGHT * (1 - passage / passages)
 
 
-def _best(scored: Sequence[_Scored]) -> list[_Scored]:
+def _best(scored: Sequence[_ScoredSentence]) -> list[_ScoredSentence]:
     """The best sentences, best first, that fit and do not repeat each other."""
-    chosen: list[_Scored] = []
+    chosen: list[_ScoredSentence] = []
     room = CHARACTERS
     for one in sorted(scored, key=lambda one: -one.score):
         if len(chosen) == SENTENCES or (chosen and one.score < SHARE_OF_BEST * chosen[0].score):
@@ -213,22 +203,22 @@ def _best(scored: Sequence[_Scored]) -> list[_Scored]:
     return chosen
 
 
-def _same(one: _Scored, other: _Scored) -> bool:
+def _same(one: _ScoredSentence, other: _ScoredSentence) -> bool:
     if one.shown in other.shown or other.shown in one.shown:
         return True
     either = len(one.terms | other.terms)
     return bool(either) and len(one.terms & other.terms) / either >= SAME
 
 
-def _readable(chosen: Sequence[_Scored]) -> list[_Scored]:
+def _readable(chosen: Sequence[_ScoredSentence]) -> list[_ScoredSentence]:
     """Passage by passage, that of the best sentence first, each in its own order."""
     order = list(dict.fromkeys(one.sentence.passage for one in chosen))
     return sorted(chosen, key=lambda one: (order.index(one.sentence.passage), one.sentence.span))
 
 
-def _text(chosen: Sequence[_Scored]) -> str:
+def _text(chosen: Sequence[_ScoredSentence]) -> str:
     return " ".join(f"{one.shown} [{one.sentence.passage + 1}]" for one in chosen)
 
 
-def _citation(one: _Scored, candidates: Sequence[Candidate]) -> Citation:
+def _citation(one: _ScoredSentence, candidates: Sequence[Candidate]) -> Citation:
     return cite(one.sentence.passage + 1, candidates[one.sentence.passage], one.sentence.span)

@@ -1,6 +1,6 @@
-"""How well a sentence answers a question: by the token vectors that ingestion stored, and by shared words.
+"""Scores sentences for a question by the token vectors that ingestion stored, and by shared words.
 
-Nothing is encoded anew but the question, so that this costs milliseconds.
+Only the question is encoded, so scoring takes milliseconds.
 """
 
 from __future__ import annotations
@@ -10,44 +10,13 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from generation.extractive.sentences import Span
+from storage.qdrant.contract import TokenScorer
 from storage.records import Candidate, Chunk
-from storage.vectors import Encoding, Floats, normalised
-
-
-class SentenceEncoder(Protocol):
-    """The encoder that made the stored token vectors."""
-
-    def reads(self, text: str) -> bool:
-        """Whether the text is legible enough for its vectors to mean something."""
-        ...
-
-    def encode_query(self, text: str) -> Encoding: ...
-
-    def token_spans(self, text: str) -> list[tuple[int, int]]:
-        """The character span of each token vector of a passage's text; (0, 0) for special tokens."""
-        ...
-
-
-class TokenVectors(Protocol):
-    """Where the token vectors of passages lie."""
-
-    def token_vectors(self, chunk_ids: Sequence[str]) -> Mapping[str, Floats]:
-        """Token vectors, each of shape (n_tokens, dim); passages without any are left out."""
-        ...
-
-
-class Terms(Protocol):
-    """What counts as a word."""
-
-    def terms(self, text: str) -> frozenset[int]:
-        """The distinct terms of a text: stemmed words, Chinese words."""
-        ...
-
+from storage.vectors import Floats, TermEncoder, TextEncoder, normalised
 
 _Spans = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 
@@ -72,18 +41,18 @@ def lexical_scores(question: frozenset[int], sentences: Sequence[frozenset[int]]
     return [sum(weights[term] for term in terms & question) / total if total else 0.0 for terms in sentences]
 
 
-# What makes a Chinese question one, in either script, and says nothing about its subject; longer ones first.
+# Words that mark a Chinese question, in either script, and say nothing about its subject; longer ones first.
 _ASKING = re.compile(
     "请问|請問|为什么|為什麼|什么时候|什麼時候|什么|什麼|怎么样|怎麼樣|怎么|怎麼|怎样|怎樣|如何|为何|為何"
     "|哪一年|哪一|哪年|哪些|哪个|哪個|哪里|哪裡|哪位|哪|多少|几个|幾個|几|幾|谁|誰|何时|何時|何地|的|了|是|吗|嗎|呢|在|有"
 )
 
 
-def subject_share(question: str, passages: Sequence[str], terms: Terms) -> float | None:
+def subject_share(question: str, passages: Sequence[str], terms: TermEncoder) -> float | None:
     """The largest share (0 to 1) of a Chinese question's subject that one passage holds.
 
-    The subject are the terms of what is left without the words that ask. None where nothing is left but
-    single characters, as in 猫是什么.
+    The subject is the terms that are left without the question words. None if only single characters are
+    left, as in 猫是什么.
     """
     parts = (part for part in _ASKING.split(question) if len(part.strip()) > 1)
     subject = frozenset[int]().union(*map(terms.terms, parts))
@@ -100,13 +69,13 @@ def neural_scores(
     question: str,
     candidates: Sequence[Candidate],
     sentences: Sequence[Sentence],
-    encoder: SentenceEncoder,
-    vectors: TokenVectors,
+    encoder: TextEncoder,
+    vectors: TokenScorer,
 ) -> list[float | None]:
     """MaxSim of each sentence, as the mean over the question's tokens (about 0.2 to 0.9).
 
     ColBERT's late interaction (Khattab & Zaharia 2020), cut to the tokens of the sentence, whose vectors have
-    seen the whole passage. None where a sentence has no stored vectors.
+    seen the whole passage. None for a sentence without stored vectors.
     """
     query = encoder.encode_query(question).tokens
     if query is None:
@@ -117,13 +86,13 @@ def neural_scores(
 
 
 def parts_of(candidate: Candidate) -> Sequence[Chunk]:
-    """The passages that a candidate's text was joined from; itself, where it is one."""
+    """The passages that a candidate's text was joined from, or its only passage."""
     return candidate.parts or (candidate.chunk,)
 
 
 @dataclass(frozen=True, slots=True)
 class _Similarities:
-    """Question tokens × passage tokens, and where in the passage each of these stands."""
+    """Similarities of question tokens × passage tokens, and the characters of each passage token."""
 
     values: Floats
     starts: np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -135,9 +104,9 @@ class _Similarities:
 
 
 def _similarities(
-    query: Floats, candidate: Candidate, stored: Mapping[str, Floats], encoder: SentenceEncoder
+    query: Floats, candidate: Candidate, stored: Mapping[str, Floats], encoder: TextEncoder
 ) -> _Similarities | None:
-    """The table over all parts that have vectors: a token that two of them share stands in it twice."""
+    """The table over all parts that have vectors; a token that two of them share is in it twice."""
     pieces = [
         piece
         for part in parts_of(candidate)
@@ -153,16 +122,16 @@ def _similarities(
 
 
 def _piece(
-    part: Chunk, offset: int, stored: Floats | None, encoder: SentenceEncoder
+    part: Chunk, offset: int, stored: Floats | None, encoder: TextEncoder
 ) -> tuple[_Spans, Floats] | None:
-    """The tokens of a passage's own text: where they stand, `offset` characters on, and their vectors."""
+    """The tokens of a passage's own text: their spans, shifted by `offset` characters, and their vectors."""
     if stored is None:
         return None
     encoded = part.encoded_text
     spans = np.array(encoder.token_spans(encoded), dtype=np.int64).reshape(-1, 2)
-    if len(spans) != len(stored):  # vectors of another tokenizer: no telling which token is which
+    if len(spans) != len(stored):  # vectors of another tokenizer cannot be matched to tokens
         return None
     spans = spans - (len(encoded) - len(part.text))
-    # the context line would reach into the part before, and special tokens stand nowhere
+    # without the context line, which would reach into the part before, and without special tokens
     own = (spans[:, 0] >= 0) & (spans[:, 1] > spans[:, 0])
     return spans[own] + offset, stored[own]

@@ -1,4 +1,4 @@
-"""The sentences of a passage that can be quoted: prose, without headings, tables and code.
+"""Finds the sentences of a passage that can be quoted: prose, without headings, tables and code.
 
 Sentence ends are found by sentencex (Wikimedia, MIT), a compiled rule-based segmenter: 3 µs a paragraph,
 English abbreviations ("e.g.", "U.S.", "Fig. 3"), Chinese ends with closing quotes, spans in characters. pysbd
@@ -14,7 +14,7 @@ from generation.language import HAN
 
 Span = tuple[int, int]
 
-# A longer "sentence" is a list without full stops, or a statute: it is cut at the best place there is.
+# Longer "sentences" (lists without full stops, statutes) are cut.
 LONGEST = 320
 _CUTS = (re.compile(r"\n+"), re.compile(r"[；;]|…+"), re.compile(r"[，,、]"), re.compile(r"\s+"))
 
@@ -37,8 +37,8 @@ _SHORTEST = 3
 def sentences(text: str, titles: Container[str] = ()) -> list[Span]:
     """The spans of the sentences in `text` that can be quoted, in their order.
 
-    Lines that equal one of `titles` are headings of formats that do not mark them. Where a passage holds no
-    prose at all, the rows of its tables are given instead.
+    Lines that equal one of `titles` are headings of formats that do not mark them. If a passage has no prose
+    at all, the rows of its tables are returned instead.
     """
     prose = [span for block in _blocks(text, titles) for span in _in_block(text, block)]
     return prose or list(_rows(text))
@@ -69,7 +69,7 @@ def _blocks(text: str, titles: Container[str]) -> Iterator[Span]:
 
 
 def _starts_in_code(text: str) -> bool:
-    """Whether a passage begins inside a fence: it holds an odd number of them, and the first one is bare."""
+    """True if a passage begins inside a fence: it has an odd number of fences, and the first one is bare."""
     fences = [mark for _, line in _lines(text) if (mark := _FENCE.match(line))]
     return len(fences) % 2 == 1 and not fences[0][2].strip() and text.lstrip()[:3] not in ("```", "~~~")
 
@@ -112,7 +112,7 @@ def _pieces(text: str, start: int, end: int) -> Iterator[Span]:
 
 
 def _last_cut(text: str, start: int, limit: int) -> int:
-    """Where to cut a piece that ends before `limit`: after the last of the strongest marks not far before."""
+    """The end of a piece before `limit`: after the last of the strongest marks not far before it."""
     for pattern in _CUTS:
         ends = [match.end() for match in pattern.finditer(text, start, limit)]
         if ends and ends[-1] - start > LONGEST // 4:
@@ -138,7 +138,7 @@ _CJK = re.compile(rf"({HAN.pattern}|[，。！？；：、）」』”])\x00(?={
 
 
 def plain(sentence: str) -> str:
-    """A quoted sentence for people, in one line: no Markdown, no footnote marks that look like citations."""
+    """A quoted sentence in one line, without Markdown and footnote marks that look like citations."""
     text = _STRONG.sub("", _FOOTNOTE.sub("", _LINK.sub(r"\1", sentence)))
     text = _CJK.sub(r"\1", _BREAK.sub("\x00", text)).replace("\x00", " ")
     if text.startswith("|"):

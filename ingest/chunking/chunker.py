@@ -1,8 +1,8 @@
-"""Documents → passages: at most so many of the encoder's own tokens, cut where the text itself pauses.
+"""Cuts documents into passages of bounded length in the encoder's tokens, at breaks in the text.
 
-The splitting is semantic-text-splitter's. What is added here: Chinese semicolons end a clause; a heading
-stays with what follows it; where a paragraph had to be cut, the next passage begins with the last sentences
-of the one before; the context line (title and heading path) counts, and is cut before it eats the passage.
+semantic-text-splitter does the splitting. In addition, Chinese semicolons end a clause, a heading stays with
+the text after it, a passage after a cut within a paragraph begins with the last sentences of the one before,
+and the context line (title and heading path) counts and is limited to a share of the passage.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from storage.records import Chunk, Document, PageStart
 
 VERSION = 2
 _SPLITTERS = 32
-# Text that a tokenizer swallows whole (200,000 letters without a space are one unknown word) is cut here.
+# Bounds text that a tokenizer takes as one unknown word (200,000 letters without a space, say).
 _CHARACTERS_PER_TOKEN = 12
 _SENTENCE_START = re.compile(r"(?:[。！？；…][”’」』）]*|[.!?][\"'”’)]*\s+|\n)(?=\S)")
 _SEMICOLON = str.maketrans("；", "。")
@@ -31,8 +31,8 @@ _SEMICOLON = str.maketrans("；", "。")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkSizes:
-    """In tokens of the encoder. `total` counts the context line and special tokens; it is cut to what the
-    encoder reads. `context` caps title and heading path, `overlap` what two passages share."""
+    """In tokens of the encoder. `total` includes the context line and special tokens, and is at most what
+    the encoder reads. `context` is the most of title and heading path, `overlap` of shared sentences."""
 
     total: int = 256
     context: int = 48
@@ -40,7 +40,7 @@ class ChunkSizes:
 
 
 class Chunker:
-    """Cuts documents for one encoder."""
+    """Cuts documents into passages for one encoder."""
 
     def __init__(self, tokenizer_json: str, max_tokens: int, sizes: ChunkSizes | None = None) -> None:
         from semantic_text_splitter import TextSplitter
@@ -70,7 +70,7 @@ class Chunker:
     def _within_the_limit(
         self, document: Document, outline: Outline, contexts: Contexts, room: int
     ) -> Iterator[Span]:
-        """The splitter's spans, those halved that are too long after all: joined ones, by their context."""
+        """The splitter's spans; those that are too long (joined, or with a long context) are halved."""
         text = document.text
         spans = list(self._spans(document, room))
         lengths = dict(zip(spans, self._lengths(text, spans), strict=True))
@@ -85,7 +85,7 @@ class Chunker:
                 yield span
 
     def _whole(self, text: str, room: int) -> list[Span]:
-        """The whole text as one passage if there is room for it: most records and notes are short."""
+        """The whole text as one passage if it fits, as most records and notes do."""
         if len(text) > self._characters or self._length(text) > room:
             return []
         start = len(text) - len(text.lstrip())
@@ -96,7 +96,7 @@ class Chunker:
         # In steps of eight: each size has a splitter of its own.
         size = max(8, (room - self._overlap) // 8 * 8)
         splitter = self._splitter(document.structured, size)
-        # The shadow has the text's offsets, and semicolons where the splitter sees the end of a sentence.
+        # A copy of the same offsets, in which semicolons are full stops, where the splitter may cut.
         pieces = [
             (start, start + len(piece)) for start, piece in splitter.chunk_indices(text.translate(_SEMICOLON))
         ]
@@ -117,7 +117,7 @@ class Chunker:
             before = start, end
 
     def _sentences_before(self, text: str, before: Span, start: int) -> int:
-        """Where the last whole sentences of a passage begin that fit into the overlap; `start` if none do."""
+        """The start of the last whole sentences of a passage that fit into the overlap, or `start`."""
         if self._overlap == 0:
             return start
         floor = max(before[0], before[1] - self._overlap * _CHARACTERS_PER_TOKEN)
@@ -136,7 +136,7 @@ class Chunker:
         ]
 
     def _halves(self, text: str, span: Span) -> list[Span]:
-        """A passage that is still too long, in two or more; empty where it is one grapheme."""
+        """A passage that is too long as two or more; empty if it is one grapheme."""
         size = (span[1] - span[0]) // 2
         if size == 0:
             return []
@@ -148,7 +148,7 @@ class Chunker:
 
 
 def chunker_fingerprint(max_tokens: int, sizes: ChunkSizes | None = None) -> str:
-    """Names everything that decides where the cuts fall, but for the tokenizer, which the encoder names."""
+    """Identifies everything that decides the cuts, except the tokenizer, which the encoder identifies."""
     sizes = sizes or ChunkSizes()
     splitter = version("semantic-text-splitter")
     total = min(sizes.total, max_tokens)
@@ -156,7 +156,7 @@ def chunker_fingerprint(max_tokens: int, sizes: ChunkSizes | None = None) -> str
 
 
 def _with_base(text: str, span: Span) -> Span:
-    """A span that begins with no mark of the character before: trimmed white space may carry some."""
+    """A span extended to its first base character: trimmed white space may have carried marks."""
     start = span[0]
     while start > 0 and unicodedata.category(text[start]) in ("Mn", "Me", "Mc"):
         start -= 1

@@ -1,4 +1,4 @@
-"""The context line of a passage: title and heading path, cut before they eat the passage."""
+"""The context line of a passage, title and heading path, within a share of its tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from storage.records import Chunk
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A title and a heading path as a passage carries them, and the tokens of their line."""
+    """The title and heading path of a passage, and the tokens of their line."""
 
     title: str
     headings: tuple[str, ...]
@@ -18,7 +18,7 @@ class Path:
 
 
 class Contexts:
-    """The paths of one document. `count` counts tokens, `cap` bounds those of the line."""
+    """Makes the paths of one document. `count` counts tokens, `cap` is the most in a line."""
 
     def __init__(self, title: str, count: Callable[[str], int], cap: int, characters: int) -> None:
         self._title = title

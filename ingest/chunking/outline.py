@@ -1,4 +1,4 @@
-"""Where a document's headings, pages and table rows are, asked by offset."""
+"""Finds the headings, page and table row of an offset in a document."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from storage.records import Document, Heading, PageStart, Scalar
 
 Span = tuple[int, int]
 
-# The most characters that a section's number takes before its title.
+# The most characters of a section's number before its title.
 _NUMBER = 8
-# A heading's line in Markdown, perhaps in a quotation or a list; and the line under one.
+# A Markdown heading, perhaps in a quotation or a list; and the underline of one.
 _MARKED = re.compile(r"[\s>*+\-.)\d]*#")
 _UNDERLINE = re.compile(r"[\s>]*(?:=+|-+)\s*")
 
 
 class Outline:
-    """Which headings and which page hold at a place of a document."""
+    """The heading paths and pages of a document, by offset."""
 
     def __init__(self, document: Document) -> None:
         self._text = document.text
@@ -29,7 +29,7 @@ class Outline:
         self._paths = list(_paths(document.headings))
 
     def path(self, span: Span) -> tuple[str, ...]:
-        """The path at the first text of a passage that is not a heading itself."""
+        """The path at the first text of a passage that is not a heading."""
         index = bisect_right(self._offsets, span[0])
         body = max(span[0], _end_of(self._text, self._headings[index - 1])) if index else span[0]
         while index < len(self._offsets) and self._offsets[index] < span[1]:
@@ -40,7 +40,7 @@ class Outline:
         return self._paths[index - 1] if index else ()
 
     def paths(self) -> set[tuple[str, ...]]:
-        """Every heading path that a passage may have; the empty one is for text before any heading."""
+        """Every heading path of the document, and the empty one of text before any heading."""
         return {(), *self._paths}
 
     def page(self, offset: int) -> int | None:
@@ -58,7 +58,7 @@ def _paths(headings: Sequence[Heading]) -> Iterator[tuple[str, ...]]:
 
 
 def _end_of(text: str, heading: Heading) -> int:
-    """Where the lines end in which a heading stands; its offset where none does, as with a PDF's bookmark."""
+    """The end of a heading's lines; its offset if it has none, like a PDF's bookmark."""
     end = _line_end(text, heading.offset)
     line = text[heading.offset : end]
     words = " ".join(line.split())
@@ -74,7 +74,7 @@ def _line_end(text: str, start: int) -> int:
 
 
 def with_headings(text: str, spans: Sequence[Span], headings: Sequence[Heading]) -> list[Span]:
-    """Spans that are headings alone, joined to the span that follows."""
+    """Join spans that are only headings to the span that follows."""
     offsets = [heading.offset for heading in headings]
     joined: list[Span] = []
     start: int | None = None
@@ -90,7 +90,7 @@ def with_headings(text: str, spans: Sequence[Span], headings: Sequence[Heading])
 
 
 def _only_headings(text: str, span: Span, headings: Sequence[Heading]) -> bool:
-    """Whether nothing else stands in a span; `headings` are those that begin within it."""
+    """True if a span contains only `headings`, which are those that begin within it."""
     at = span[0]
     for heading in headings:
         if text[at : heading.offset].strip():
@@ -100,7 +100,7 @@ def _only_headings(text: str, span: Span, headings: Sequence[Heading]) -> bool:
 
 
 class RowCounter:
-    """The number of the table row in which a passage begins, found by counting lines."""
+    """Finds the number of the table row in which a passage begins by counting lines."""
 
     def __init__(self, text: str, rows: Sequence[PageStart]) -> None:
         self._text = text

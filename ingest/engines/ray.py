@@ -1,9 +1,9 @@
-"""The same plan on Ray Data: files are parsed, passages encoded and stored wherever Ray has room.
+"""The engine on Ray Data: workers of a cluster parse files, encode passages and store them.
 
-The driver keeps what must be in one place: which files there are, what changed, and the manifest. Workers
-parse (in contained processes, as everywhere), encode, and write straight to a Qdrant server or cluster; what
-comes back to the driver is ids and verdicts. Chunk ids derive from document and content, so they are those of
-a local run. Files must be visible to every node under the same path.
+The driver finds the files, decides what changed and keeps the manifest. Workers parse (in child processes, as
+everywhere), encode, and write to a Qdrant server or cluster; only ids and flags return to the driver. Chunk
+ids derive from document and content, so they equal those of a local run. Every node must see the files under
+the same path.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ import pickle
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ingest.batches import Embedder, Encoded, pending
-from ingest.encoding import LexicalEncoder, PassageEncoder
-from ingest.engines.local import Encodes, Parses
-from ingest.engines.processes import Pool
-from ingest.engines.tasks import Done, Parsed, Refused, Reply, Setup, Task
+from ingest.engines.local import ParserPool
+from ingest.engines.tasks import Done, Encodes, Parsed, Parses, Refused, Reply, Setup, Task
 from ingest.report import cut_warning
 from storage.errors import MissingDependencyError, StoreError, WinnowError
 from storage.manifest.manifest import Manifest
 from storage.qdrant.contract import Writer, document_id
 from storage.records import Chunk
+from storage.vectors import TermEncoder, TextEncoder
 
-# Files that one dataset covers; between two, what is done reaches the manifest.
+# Files per dataset; the manifest is written between two datasets.
 _WINDOW = 10_000
 _DOCUMENTS_A_BATCH = 16
 _PASSAGES_A_BATCH = 128
 
 Item = tuple[Task, Reply]
-Travelling = tuple[Task, "Parsed | _End"]
+Travelling = tuple[Task, "Parsed | _FileEnd"]
 Batch = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What a worker encodes with and writes to."""
+class RayParts:
+    """A worker's encoders and the store that it writes to."""
 
-    encoder: PassageEncoder
-    lexical: LexicalEncoder
+    encoder: TextEncoder
+    lexical: TermEncoder
     store: Writer
 
 
@@ -53,7 +53,13 @@ class RayEngine:
     """
 
     def __init__(
-        self, manifest: Manifest, make: Callable[[], Parts], *, tokens: bool, workers: int, gpus: float = 0.0
+        self,
+        manifest: Manifest,
+        make: Callable[[], RayParts],
+        *,
+        tokens: bool,
+        workers: int,
+        gpus: float = 0.0,
     ) -> None:
         _ray()
         self.encodes: Encodes = _Written()
@@ -64,30 +70,27 @@ class RayEngine:
         self._gpus = gpus
 
     def parses(self, setup: Setup) -> AbstractContextManager[Parses]:
-        return nullcontext(_RayParses(self._results(setup)))
+        return nullcontext(_RayParser(partial(self._results, setup)))
 
-    def _results(self, setup: Setup) -> Callable[[Sequence[Task]], Iterator[Travelling]]:
-        def results(tasks: Sequence[Task]) -> Iterator[Travelling]:
-            self._open(tasks)
-            ray = _quiet(_ray())
-            pool = ray.data.ActorPoolStrategy(size=self._workers)
-            data = ray.data.from_items(
-                [{"item": pickle.dumps(task)} for task in tasks],
-                override_num_blocks=max(1, min(len(tasks), 4 * self._workers)),
-            )
-            data = data.flat_map(_Parsing, fn_constructor_args=(setup,), compute=pool)
-            data = data.map_batches(
-                _Storing,
-                fn_constructor_args=(self._make, self._tokens),
-                batch_size=_DOCUMENTS_A_BATCH,
-                compute=pool,
-                num_gpus=self._gpus,
-            )
-            with _translated():
-                for row in data.iter_rows():
-                    yield pickle.loads(row["item"])
-
-        return results
+    def _results(self, setup: Setup, tasks: Sequence[Task]) -> Iterator[Travelling]:
+        self._open(tasks)
+        ray = _quiet(_ray())
+        pool = ray.data.ActorPoolStrategy(size=self._workers)
+        data = ray.data.from_items(
+            [{"item": pickle.dumps(task)} for task in tasks],
+            override_num_blocks=max(1, min(len(tasks), 4 * self._workers)),
+        )
+        data = data.flat_map(_ParserActor, fn_constructor_args=(setup,), compute=pool)
+        data = data.map_batches(
+            _WriterActor,
+            fn_constructor_args=(self._make, self._tokens),
+            batch_size=_DOCUMENTS_A_BATCH,
+            compute=pool,
+            num_gpus=self._gpus,
+        )
+        with _translated():
+            for row in data.iter_rows():
+                yield pickle.loads(row["item"])
 
     def _open(self, tasks: Sequence[Task]) -> None:
         """Note new documents as pending before any passage of theirs is stored: see `ingest.batches`."""
@@ -114,7 +117,7 @@ def _ray() -> Any:
 
 
 def _quiet(ray: Any) -> Any:
-    """Ray, connected, without its own account of every ten seconds: the run has a bar and a report."""
+    """Connect Ray, without its own progress output: the run has a bar and a report."""
     if not ray.is_initialized():
         ray.init(logging_level=logging.ERROR, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
@@ -124,7 +127,7 @@ def _quiet(ray: Any) -> Any:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """What a worker raised, as our own error where it was one."""
+    """Raise a worker's error as itself if it is a WinnowError, otherwise as a StoreError."""
     from ray.exceptions import RayError
 
     try:
@@ -135,18 +138,18 @@ def _translated() -> Iterator[None]:
             raise cause from error
         last = str(error).strip().rpartition("\n")[2]
         raise StoreError(
-            f"a Ray worker failed: {last}", way_out="Run it again: it goes on where it stopped."
+            f"a Ray worker failed: {last}", way_out="Run it again: it continues where it stopped."
         ) from error
 
 
 class _Written:
-    """Stands where the embedder stands: the workers have encoded and written already."""
+    """Takes the place of the embedder: the workers have already encoded and written."""
 
     def encode(self, chunks: Sequence[Chunk]) -> Encoded:
         return Encoded([], [chunk.legible for chunk in chunks])
 
 
-class _RayParses:
+class _RayParser:
     """Collects a window of files, runs a dataset over it, and gives each file's replies together."""
 
     def __init__(self, results: Callable[[Sequence[Task]], Iterator[Travelling]]) -> None:
@@ -180,12 +183,12 @@ class _RayParses:
 
 
 def _in_order(items: Iterator[Travelling]) -> Iterator[Item]:
-    """Each file's documents, then its end: Ray gives them in any order. An end knows how many there are."""
+    """Each file's documents, then its end, which has their number: Ray gives them in any order."""
     parsed: dict[str, list[Item]] = {}
     ends: dict[str, tuple[Item, int]] = {}
     for task, reply in items:
         source = task.source
-        if isinstance(reply, _End):
+        if isinstance(reply, _FileEnd):
             ends[source] = ((task, reply.reply), reply.documents)
         else:
             parsed.setdefault(source, []).append((task, reply))
@@ -195,33 +198,33 @@ def _in_order(items: Iterator[Travelling]) -> Iterator[Item]:
 
 
 @dataclass(frozen=True, slots=True)
-class _End:
-    """The last reply to a file, and how many documents there were before it."""
+class _FileEnd:
+    """The last reply to a file, and the number of documents before it."""
 
     reply: Done | Refused
     documents: int
 
 
-class _Parsing:
+class _ParserActor:
     """A parser process in a Ray worker."""
 
     def __init__(self, setup: Setup) -> None:
-        self._pool = Pool(setup, 1)
+        self._pool = ParserPool(setup, 1)
 
     def __call__(self, row: Mapping[str, bytes]) -> Iterator[dict[str, bytes]]:
         self._pool.submit(pickle.loads(row["item"]))
         documents = 0
         while not self._pool.idle:
             task, reply = self._pool.next_reply()
-            travelling = reply if isinstance(reply, Parsed) else _End(reply, documents)
+            travelling = reply if isinstance(reply, Parsed) else _FileEnd(reply, documents)
             documents += 1
             yield {"item": pickle.dumps((task, travelling))}
 
 
-class _Storing:
-    """Encodes documents and writes their passages; gives them back without their texts."""
+class _WriterActor:
+    """Encodes documents and writes their passages; returns the documents without their texts."""
 
-    def __init__(self, make: Callable[[], Parts], tokens: bool) -> None:
+    def __init__(self, make: Callable[[], RayParts], tokens: bool) -> None:
         parts = make()
         self._store = parts.store
         self._embedder = Embedder(parts.encoder, parts.lexical, tokens=tokens)
@@ -239,7 +242,9 @@ class _Storing:
         return {"item": [pickle.dumps((task, _without_text(reply, legible, cut))) for task, reply in items]}
 
 
-def _without_text(reply: Parsed | _End, legible: Mapping[str, bool], cut: Container[str]) -> Parsed | _End:
+def _without_text(
+    reply: Parsed | _FileEnd, legible: Mapping[str, bool], cut: Container[str]
+) -> Parsed | _FileEnd:
     if not isinstance(reply, Parsed):
         return reply
     light = (replace(chunk, text="", metadata={}, legible=legible[chunk.id]) for chunk in reply.chunks)

@@ -1,18 +1,24 @@
-"""What the run hands to its parsers, and what it gets back: plain records that cross a process boundary."""
+"""Messages between a run and its parsers, which cross process boundaries, and the contract of an engine."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 from ingest.chunking.chunker import ChunkSizes
-from ingest.loaders.base import Columns
-from ingest.loaders.limits import Limits
-from storage.records import Chunk
+from ingest.loaders.base import Columns, Limits
+from storage.reasons import Reason
+from storage.records import Chunk, Document
+
+if TYPE_CHECKING:  # parser processes need neither the store nor the manifest
+    from ingest.batches import Encoded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What a parser needs to know once: how the encoder counts, how passages are cut, what is too much."""
+    """Settings of a parser: the encoder's tokenizer and length, sizes of passages, limits."""
 
     tokenizer_json: str
     max_tokens: int
@@ -31,7 +37,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parsed:
-    """A document cut into passages. A file of records gives many, each with a source of its own."""
+    """A document cut into passages. A file of records gives many, each with its own source."""
 
     id: str
     source: str
@@ -41,21 +47,62 @@ class Parsed:
     chunks: tuple[Chunk, ...]
     warnings: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, document: Document, chunks: Iterable[Chunk]) -> Parsed:
+        """A document's passages without its text."""
+        return cls(
+            id=document.id,
+            source=document.source,
+            title=document.title,
+            mime=document.mime,
+            content_hash=document.content_hash,
+            chunks=tuple(chunks),
+            warnings=document.warnings,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The file cannot be ingested: the stable short word, and the sentence that names the file."""
+    """The file cannot be ingested; the reason's code is the kind of refusal (`ingest.damaged`, …)."""
 
-    reason: str
-    message: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Everything in the file was handed over. `content_hash` is that of the bytes that were read."""
+    """The end of a file that was read. `content_hash` is that of the bytes that were read."""
 
     content_hash: str
     warnings: tuple[str, ...] = ()
 
 
 Reply = Parsed | Refused | Done
+
+
+class Parses(Protocol):
+    """Takes files and gives back replies, until each file has ended with Done or Refused."""
+
+    @property
+    def has_room(self) -> bool: ...
+
+    @property
+    def idle(self) -> bool: ...
+
+    def submit(self, task: Task) -> None: ...
+
+    def next_reply(self) -> tuple[Task, Reply]: ...
+
+
+class Encodes(Protocol):
+    def encode(self, chunks: Sequence[Chunk]) -> Encoded:
+        """The points to write for passages, and which passages the encoder could read."""
+        ...
+
+
+class Engine(Protocol):
+    """Parses and encodes: in processes of this machine, or on a cluster."""
+
+    def parses(self, setup: Setup) -> AbstractContextManager[Parses]: ...
+
+    @property
+    def encodes(self) -> Encodes: ...

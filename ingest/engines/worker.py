@@ -1,7 +1,7 @@
-"""The child process that parses: tasks come in on stdin, replies go out on stdout, both pickled.
+"""The child process that parses: it reads tasks from stdin and writes replies to stdout, both pickled.
 
-Whatever a file does to its parser (a crash in native code, an endless loop, too much memory) ends this
-process and no other; the parent names the file and starts a new one.
+A file that breaks its parser (a crash in native code, an endless loop, too much memory) ends only this
+process; the parent names the file and starts a new one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ingest.parse import Parser
 
 
 def main() -> None:
-    """Serve tasks until stdin ends, which it also does when the parent dies."""
+    """Serve tasks until stdin ends, as it does when the parent dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     inbox, outbox = sys.stdin.buffer, _private_stdout()
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def _private_stdout() -> BinaryIO:
-    """Native libraries may print: what they print must not land between the replies."""
+    """Redirect stdout, so that the output of native libraries cannot mix with the replies."""
     private = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return private
@@ -51,7 +51,7 @@ def _limit_memory(size: int) -> None:
 
 
 def _timed(replies: Iterator[Reply], seconds: float) -> Iterator[Reply]:
-    """Each reply within so many seconds; otherwise the alarm ends this process, native code or not."""
+    """Pass replies on; if one takes longer than `seconds`, an alarm ends this process."""
     alarm = getattr(signal, "setitimer", None)
     while True:
         if alarm:

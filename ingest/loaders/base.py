@@ -1,4 +1,4 @@
-"""What goes into a loader and what comes out."""
+"""Inputs and outputs of loaders, and the limits within which they read."""
 
 from __future__ import annotations
 
@@ -7,36 +7,52 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Self
 
-from ingest.loaders.limits import Limits
-from storage.errors import DocumentRefusedError
 from storage.records import Heading, PageStart, Scalar
 
+MIB = 1 << 20
 _BY_LINE = " by line: "
 _NAME = r'("(?:[^"\\]|\\.)*"|[^",]+)'
 _COLUMNS = re.compile(rf"{_BY_LINE}{_NAME}, {_NAME}, {_NAME}, (\(.*\)); ")
-# Before there were quotes: of names with commas the first one was meant most often.
+# As written before names were quoted; of a name with commas only the first part is read.
 _UNQUOTED = re.compile(rf"{_BY_LINE}(.+), (.+), (.+), (\(.*\)); ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Limits for hostile files, which are refused beyond them: in bytes and seconds of wall clock.
+
+    `seconds` is for a whole file, or for one batch of a file of records. `unpacked_bytes` is the most that a
+    compressed file may unpack to, `unpacked_ratio` the same as a multiple of its size beyond 16 MiB.
+    """
+
+    file_bytes: int = 256 * MIB
+    pages: int = 10_000
+    unpacked_bytes: int = 512 * MIB
+    unpacked_ratio: int = 100
+    nesting: int = 200
+    record_bytes: int = 16 * MIB
+    seconds: float = 120.0
+    worker_bytes: int = 4096 * MIB
+
+    def unpacked(self, packed: int) -> int:
+        """The most bytes that `packed` compressed bytes may unpack to."""
+        return min(self.unpacked_bytes, max(16 * MIB, self.unpacked_ratio * packed))
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file: its path as people know it, its bytes, and the limits that hold for it."""
+    """A file to load: its path as people know it, its bytes, and the limits that apply."""
 
     path: str
     data: bytes
     limits: Limits = field(default_factory=Limits)
 
-    @property
-    def name(self) -> str:
-        return PurePosixPath(self.path).name
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """Which fields of a table or of JSON lines hold what, where each line is a document of its own."""
+    """The fields of a table or of JSON lines, if each line is to be a document."""
 
     text: str
     id: str | None = None
@@ -44,12 +60,12 @@ class Columns:
     metadata: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """What a parser's name says of them; `read` gives them back."""
+        """The columns as part of a parser's name, which `read` reads back."""
         return f"{_BY_LINE}{_quoted(self.text)}, {_quoted(self.id)}, {_quoted(self.title)}, {self.metadata}"
 
     @classmethod
     def read(cls, parser: str) -> Self | None:
-        """The columns in a parser's name; None where it has none."""
+        """The columns in a parser's name; None if it has none."""
         found = _COLUMNS.search(parser) or _UNQUOTED.search(parser)
         if found is None:
             return None
@@ -63,7 +79,7 @@ class Columns:
 
 
 def _quoted(name: str | None) -> str:
-    """A name in JSON's quotes where it would otherwise be read as something else."""
+    """A name, in JSON's quotes if it would otherwise be ambiguous."""
     if name is None:
         return "None"
     odd = not name or name == "None" or "," in name or '"' in name or not name.isprintable()
@@ -80,8 +96,8 @@ def _unquoted(text: str) -> str | None:
 class Loaded:
     """The text of a file and its landmarks; offsets count characters of `text`.
 
-    `rows` says where a run of table rows starts: from that offset on, each line is the row that follows,
-    beginning with the number given (rows count from 1 as spreadsheets do, the header included).
+    `rows` are the starts of runs of table rows: from that offset on, each line is one row, the first of them
+    with the given number (rows count from 1, the header included, as in spreadsheets).
     """
 
     text: str
@@ -106,8 +122,3 @@ class Format:
     @property
     def fingerprint(self) -> str:
         return f"{self.name}/{self.version}"
-
-
-def refuse(source: Source, what: str, *, reason: str, way_out: str = "") -> DocumentRefusedError:
-    """The error that says why this file cannot be read; its message names the file."""
-    return DocumentRefusedError(f"{source.name}: {what}", reason=reason, way_out=way_out)

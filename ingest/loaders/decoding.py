@@ -1,15 +1,19 @@
-"""Bytes → text: the encoding that is marked or declared, else a guess that knows Chinese."""
+"""Plain text out of bytes: in the marked or declared encoding, otherwise in a guessed one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ingest.loaders.base import Loaded, Source
+from ingest.loaders.text import clean
 from storage.errors import DocumentRefusedError
+from storage.reasons import Reason
+from storage.records import Scalar
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Text out of bytes; `encoding` is what was found, `guessed` says that nothing declared it.
+    """Text out of bytes and its encoding, which was `guessed` if nothing declared it.
 
     `broken` counts the characters that had to be replaced by U+FFFD.
     """
@@ -20,11 +24,14 @@ class Decoded:
     broken: int = 0
 
     @property
+    def metadata(self) -> dict[str, Scalar]:
+        """The encoding, and a mark if it is a guess."""
+        return {"encoding": self.encoding, **({"encoding_guessed": True} if self.guessed else {})}
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         if self.broken:
-            return (
-                f"{self.broken} characters could not be read as {self.encoding} and were replaced by U+FFFD",
-            )
+            return (Reason("ingest.replaced-characters", n=self.broken, encoding=self.encoding),)
         return ()
 
 
@@ -35,7 +42,7 @@ _MARKS = (
     (b"\xff\xfe", "utf-16-le"),
     (b"\xfe\xff", "utf-16-be"),
 )
-# Very common characters of running Chinese text: they tell GB18030 from Big5, whose byte ranges overlap.
+# Very common Chinese characters, which tell GB18030 from Big5, whose byte ranges overlap.
 _SIMPLIFIED = frozenset(
     "的一是不了在人有我他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可她里后小么心多天而能好都然没日于起还发成事只作当想看文无开手十用主行方又如前所本见经头面公同三已老从动两长"
 )
@@ -44,19 +51,25 @@ _TRADITIONAL = frozenset(
 )
 _WESTERN_MARKS = frozenset("–—‘’‚“”„…€£§©®°«»¡¿·•†‰²³½¼¾×\xa0")
 _SAMPLE = 200_000
-# What files are really in. Left to all encodings of the world, a guess from a few bytes is any of them.
+# Encodings that files really have. Among all that exist, a guess from a few bytes would be arbitrary.
 _CANDIDATES = (
     *("cp1252", "iso8859_2", "cp1250", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256", "cp874"),
     *("cp932", "euc_jp", "iso2022_jp", "cp949", "gb18030", "big5hkscs"),
 )
-# More broken bytes than this in 1,000 characters, and the text is not UTF-8 with a flaw but something else.
+# With more broken bytes than this in 1,000 characters, the text is not damaged UTF-8 but something else.
 _FLAWS_PER_THOUSAND = 20
+
+
+def load(source: Source) -> Loaded:
+    """A file of plain text as it is, except for line ends and characters without meaning to a reader."""
+    decoded = decode(source.data)
+    return Loaded(text=clean(decoded.text).strip("\n"), metadata=decoded.metadata, warnings=decoded.warnings)
 
 
 def decode(data: bytes, *, declared: str | None = None) -> Decoded:
     """Decode bytes whose encoding is marked, declared or guessed (UTF-8/16, GB18030, Big5, Latin, ...).
 
-    Raises DocumentRefusedError (undecodable) for bytes that are no text.
+    Raises DocumentRefusedError (undecodable) for bytes that are not text.
     """
     for mark, encoding in _MARKS:
         if data.startswith(mark):
@@ -137,7 +150,7 @@ def _any_other(data: bytes) -> Decoded | None:
 
 
 def _looks_western(text: str | None) -> bool:
-    """Mostly ASCII letters, and beyond them nothing but letters and the marks of good typography."""
+    """True for mostly ASCII letters, and beyond them only letters and typographical marks."""
     if text is None:
         return False
     beyond = [character for character in text[:_SAMPLE] if character > "\x7f"]
@@ -147,9 +160,5 @@ def _looks_western(text: str | None) -> bool:
 
 def _last_resort(flawed: Decoded) -> Decoded:
     if flawed.broken * 10 > len(flawed.text):
-        raise DocumentRefusedError(
-            "the bytes are no text in any encoding that was tried (UTF-8/16, GB18030, Big5, Latin, ...)",
-            reason="undecodable",
-            way_out="save it as UTF-8",
-        )
+        raise DocumentRefusedError("ingest.undecodable", Reason("ingest.no-encoding"))
     return flawed

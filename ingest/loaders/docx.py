@@ -12,15 +12,14 @@ from docx.table import Table
 from docx.text.paragraph import Paragraph
 
 from ingest.loaders import office
-from ingest.loaders.base import Loaded, Source, refuse
-from ingest.loaders.html_walk import markdown_table
-from ingest.loaders.text import TextBuilder, one_line
+from ingest.loaders.base import Loaded, Source
+from ingest.loaders.text import TextBuilder, markdown_table, one_line
 
 _HEADING = re.compile(r"^(?:heading|标题|標題)\s*([1-9])$", re.IGNORECASE)
 _LIST = re.compile(r"^list|列表|^目录", re.IGNORECASE)
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _BLOCKS = (qn("w:p"), qn("w:tbl"))
-# Wrappers whose content stands in the body: content controls, insertions, custom XML.
+# Wrappers whose content belongs to the body: content controls, insertions, custom XML.
 _WRAPPERS = (qn("w:sdt"), qn("w:sdtContent"), qn("w:ins"), qn("w:customXml"), qn("w:smartTag"))
 
 
@@ -30,7 +29,7 @@ def load(source: Source) -> Loaded:
     try:
         document = docx.Document(archive)
     except Exception as error:  # lxml, zipfile, KeyError...: python-docx translates none of them
-        raise refuse(source, f"python-docx cannot open it: {error}", reason="damaged") from error
+        raise office.damaged("python-docx", error) from error
     builder = TextBuilder()
     for block in _blocks(document):
         if isinstance(block, Paragraph):
@@ -39,8 +38,7 @@ def load(source: Source) -> Loaded:
             _add_table(builder, block)
     pictures = len(document.element.body.findall(f".//{qn('w:drawing')}"))
     if not builder.text.strip():
-        what = f"no text, only {pictures} pictures" if pictures else "no text"
-        raise refuse(source, f"there is {what} in it", reason="no-text" if pictures else "empty")
+        raise office.without_text(pictures)
     title, metadata = office.properties(document.core_properties)
     first = next((heading.title for heading in builder.headings), "")
     return Loaded(
@@ -49,12 +47,12 @@ def load(source: Source) -> Loaded:
         structured=True,
         headings=builder.headings,
         metadata=metadata,
-        warnings=tuple(office.little(builder.text, pictures)),
+        warnings=office.little_text(builder.text, pictures),
     )
 
 
 def _blocks(document: Any) -> Iterator[Paragraph | Table]:
-    """Paragraphs and tables of the body in order, those inside content controls too."""
+    """Paragraphs and tables of the body in order, including those in content controls."""
     stack = list(reversed(document.element.body))
     while stack:
         element = stack.pop()
@@ -67,7 +65,7 @@ def _blocks(document: Any) -> Iterator[Paragraph | Table]:
 
 
 def _text(paragraph: Paragraph) -> str:
-    """All runs, also those in links, insertions and text boxes; deleted text is none."""
+    """The text of all runs, including those in links, insertions and text boxes, without deleted text."""
     pieces = paragraph._p.iter(qn("w:t"), qn("w:tab"), qn("w:br"), qn("w:cr"))
     return "".join(
         (piece.text or "") if piece.tag == qn("w:t") else " " for piece in pieces if not _is_fallback(piece)
@@ -75,7 +73,7 @@ def _text(paragraph: Paragraph) -> str:
 
 
 def _is_fallback(element: Any) -> bool:
-    """A text box is written twice, the second time for old programs."""
+    """True within the second copy of a text box, which is there for old programs."""
     return any(ancestor.tag == _FALLBACK for ancestor in element.iterancestors())
 
 

@@ -1,19 +1,20 @@
-"""JSON and JSON lines: every value with the path that leads to it, one record a line."""
+"""JSON and JSON lines: every value with its path, one record a line."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 
-from ingest.loaders.base import Loaded, Source, refuse
+from ingest.loaders.base import Loaded, Source
 from ingest.loaders.decoding import decode
-from ingest.loaders.plain import encoding_of
 from ingest.loaders.text import clean, one_line
+from storage.errors import DocumentRefusedError
+from storage.reasons import Reason
 from storage.records import PageStart
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
-# Warnings name lines; more than this many only count.
+# The most lines that warnings name; further ones are only counted.
 _NAMED_LINES = 20
 
 
@@ -23,8 +24,8 @@ def load(source: Source) -> Loaded:
     try:
         value: Json = json.loads(decoded.text)
     except ValueError as error:
-        raise refuse(source, f"it is not valid JSON: {error}", reason="damaged") from error
-    metadata = encoding_of(decoded)
+        raise DocumentRefusedError("ingest.damaged", Reason("ingest.bad-json", error=str(error))) from error
+    metadata = decoded.metadata
     if isinstance(value, list):
         lines = [record_line(record, source) for record in value]
         return Loaded(text="\n".join(lines), rows=(PageStart(0, 1),), metadata=metadata)
@@ -34,42 +35,42 @@ def load(source: Source) -> Loaded:
 
 
 def load_lines(source: Source) -> Loaded:
-    """One line a record; lines that are no JSON are left out and named by a warning."""
+    """One line a record; lines that are not JSON are left out and named by a warning."""
     decoded = decode(source.data)
     lines, bad = [], []
     for number, line in enumerate(decoded.text.split("\n"), 1):
         record, problem = parse_line(line)
         if problem:
-            bad.append(f"line {number}: {problem}")
-        # A line that gives nothing stays as a blank one, so that lines and rows keep counting alike.
+            bad.append(Reason("ingest.bad-line", line=number, problem=problem))
+        # a line without a value becomes a blank one, so that lines and rows stay in step
         lines.append("" if record is None else record_line(record, source))
     if bad and not any(lines):
-        raise refuse(source, f"no line is valid JSON ({bad[0]})", reason="damaged")
+        raise DocumentRefusedError("ingest.damaged", Reason("ingest.no-good-line", first=bad[0]))
     return Loaded(
         text="\n".join(lines).rstrip("\n"),
         rows=(PageStart(0, 1),),
-        metadata=encoding_of(decoded),
-        warnings=(*decoded.warnings, *named(bad)),
+        metadata=decoded.metadata,
+        warnings=(*decoded.warnings, *first_problems(bad)),
     )
 
 
-def parse_line(line: str) -> tuple[Json, str]:
-    """A line's value and what is wrong with it, one of the two; blank lines give neither."""
+def parse_line(line: str) -> tuple[Json, Reason | None]:
+    """A line's value or its problem; neither for a blank line."""
     if not line.strip():
-        return None, ""
+        return None, None
     try:
         value: Json = json.loads(line)
     except ValueError as error:
-        return None, f"not valid JSON ({error})"
+        return None, Reason("ingest.line-not-json", error=str(error))
     except RecursionError:
-        return None, "nested too deeply"
-    return value, ("" if value is not None else "null")
+        return None, Reason("ingest.line-nested")
+    return value, (Reason("ingest.line-null") if value is None else None)
 
 
-def named(problems: list[str]) -> list[str]:
-    """The first problems by name, the others by count."""
+def first_problems(problems: list[Reason]) -> list[Reason]:
+    """The problems of the first bad lines, and how many more lines are bad."""
     more = len(problems) - _NAMED_LINES
-    return problems[:_NAMED_LINES] + ([f"and {more} more lines"] if more > 0 else [])
+    return problems[:_NAMED_LINES] + ([Reason("ingest.more-bad-lines", n=more)] if more > 0 else [])
 
 
 def record_line(record: Json, source: Source) -> str:
@@ -83,7 +84,9 @@ def _leaves(value: Json, source: Source) -> Iterator[tuple[str, str]]:
     while stack:
         path, item, depth = stack.pop()
         if depth > source.limits.nesting:
-            raise refuse(source, f"it is nested more than {source.limits.nesting} deep", reason="too-deep")
+            raise DocumentRefusedError(
+                "ingest.too-deep", Reason("ingest.nested-deeper", limit=source.limits.nesting)
+            )
         if isinstance(item, dict):
             children = [
                 (f"{path}.{name}" if path else name, child, depth + 1) for name, child in item.items()

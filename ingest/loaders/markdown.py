@@ -1,4 +1,4 @@
-"""Markdown: kept as it is written; headings are found where CommonMark says they are."""
+"""Markdown, kept as written; headings are found by the rules of CommonMark."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from itertools import accumulate, pairwise
 
 from ingest.loaders.base import Loaded, Source
 from ingest.loaders.decoding import decode
-from ingest.loaders.plain import encoding_of
 from ingest.loaders.text import clean
 from storage.records import Heading, Scalar
 
@@ -18,10 +17,10 @@ _MARKUP = re.compile(r"\s*\{[^{}]*\}\s*$|[*`]|<[^<>]*>|(?<!\w)_+|_+(?!\w)")
 
 
 def load(source: Source) -> Loaded:
-    """Front matter gives title and date and leaves the text; the rest stays as it is."""
+    """The text without front matter, which gives title and date."""
     decoded = decode(source.data)
     text = clean(decoded.text)
-    metadata: dict[str, Scalar] = encoding_of(decoded)
+    metadata: dict[str, Scalar] = decoded.metadata
     title = ""
     if matter := _FRONT_MATTER.match(text):
         entries = {name: value for name, _, value in _ENTRY.findall(matter[2])}
@@ -46,7 +45,7 @@ def _title(headings: tuple[Heading, ...]) -> str:
 
 
 def headings_of(text: str) -> tuple[Heading, ...]:
-    """The headings of Markdown text, with their offsets; those in code blocks are none."""
+    """The headings of Markdown text with their offsets, without those in code blocks."""
     from markdown_it import MarkdownIt
 
     tokens = MarkdownIt("commonmark").disable("inline").parse(text)
@@ -61,5 +60,5 @@ def headings_of(text: str) -> tuple[Heading, ...]:
 
 
 def plain(inline: str) -> str:
-    """Inline Markdown without its marks, for titles."""
+    """Inline Markdown as plain text, for titles."""
     return " ".join(_MARKUP.sub("", _LINK.sub(r"\1", inline)).split())

@@ -1,14 +1,15 @@
-"""What DOCX, PPTX and XLSX share: a ZIP archive that may be hostile, and core properties."""
+"""Parts shared by DOCX, PPTX and XLSX: a ZIP archive that may be hostile, refusals, core properties."""
 
 from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterable
 from typing import Any
 
-from ingest.loaders.base import Source, refuse
+from ingest.loaders.base import Source
 from ingest.loaders.text import one_line
+from storage.errors import DocumentRefusedError
+from storage.reasons import Reason
 from storage.records import Scalar
 
 FEW_CHARACTERS = 200
@@ -16,32 +17,27 @@ _RATIO_FROM = 16 << 20
 
 
 def checked(source: Source, part: str) -> io.BytesIO:
-    """The bytes as a file, once the archive is known to be one, to hold `part`, and to be no bomb.
+    """The bytes as a file, once they are known to be an archive that holds `part` and is no bomb.
 
     Raises DocumentRefusedError: damaged, encrypted, unsupported, too-large.
     """
     if source.data.startswith(b"\xd0\xcf\x11\xe0"):
-        raise refuse(
-            source,
-            "it is encrypted, or in the Office format before 2007",
-            reason="encrypted",
-            way_out="save it anew",
-        )
+        raise DocumentRefusedError("ingest.encrypted", Reason("ingest.old-office"))
     try:
         with zipfile.ZipFile(io.BytesIO(source.data)) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise refuse(source, f"it is no Office file: {error}", reason="damaged") from error
+        reason = Reason("ingest.not-an-archive", error=str(error))
+        raise DocumentRefusedError("ingest.damaged", reason) from error
     if not any(member.filename == part for member in members):
-        raise refuse(source, f"it is a ZIP archive without {part}", reason="unsupported")
+        raise DocumentRefusedError("ingest.unsupported", Reason("ingest.part-missing", part=part))
     bombs = [member for member in members if _is_bomb(member, source)]
     if any(member.filename.endswith((".xml", ".rels")) for member in bombs):
-        raise refuse(
-            source, f"{bombs[0].filename} unpacks to {bombs[0].file_size:,} bytes", reason="too-large"
-        )
+        reason = Reason("ingest.part-unpacks-to", part=bombs[0].filename, size=bombs[0].file_size)
+        raise DocumentRefusedError("ingest.too-large", reason)
     unpacked = sum(member.file_size for member in members if member not in bombs)
     if unpacked > source.limits.unpacked_bytes:
-        raise refuse(source, f"it unpacks to {unpacked:,} bytes", reason="too-large")
+        raise DocumentRefusedError("ingest.too-large", Reason("ingest.unpacks-to", size=unpacked))
     return _without(source, bombs) if bombs else io.BytesIO(source.data)
 
 
@@ -52,7 +48,7 @@ def _is_bomb(member: zipfile.ZipInfo, source: Source) -> bool:
 
 
 def _without(source: Source, bombs: list[zipfile.ZipInfo]) -> io.BytesIO:
-    """The archive without parts that hold no text and would only fill the memory."""
+    """The archive without the given parts, which hold no text and would fill the memory."""
     dropped = {member.filename for member in bombs}
     lighter = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(source.data)) as old, zipfile.ZipFile(lighter, "w") as new:
@@ -64,7 +60,7 @@ def _without(source: Source, bombs: list[zipfile.ZipInfo]) -> io.BytesIO:
 
 
 def properties(core: Any) -> tuple[str, dict[str, Scalar]]:
-    """Title, and author and date, from core properties."""
+    """The title, and a dict of author and date, from core properties."""
     metadata: dict[str, Scalar] = {}
     if author := one_line(core.author or ""):
         metadata["author"] = author
@@ -73,8 +69,25 @@ def properties(core: Any) -> tuple[str, dict[str, Scalar]]:
     return one_line(core.title or ""), metadata
 
 
-def little(text: str, pictures: int) -> Iterable[str]:
+def damaged(library: str, error: Exception) -> DocumentRefusedError:
+    """The refusal of a file over which a library raised an error."""
+    return DocumentRefusedError(
+        "ingest.damaged", Reason("ingest.library-failed", library=library, error=str(error))
+    )
+
+
+def without_text(pictures: int) -> DocumentRefusedError:
+    """The refusal of a document that has pictures at most."""
+    if not pictures:
+        return DocumentRefusedError("ingest.empty", Reason("ingest.nothing-to-read"))
+    return DocumentRefusedError("ingest.no-text", Reason("ingest.only-pictures", pictures=pictures))
+
+
+def little_text(text: str, pictures: int) -> tuple[Reason, ...]:
     """A warning where a document has next to no text."""
-    if len(text.strip()) < FEW_CHARACTERS:
-        shown = f" and {pictures} pictures" if pictures else ""
-        yield f"little text: only {len(text.strip())} characters{shown}"
+    n = len(text.strip())
+    if n >= FEW_CHARACTERS:
+        return ()
+    if not pictures:
+        return (Reason("ingest.little-text", n=n),)
+    return (Reason("ingest.little-text-and-pictures", n=n, pictures=pictures),)

@@ -1,4 +1,4 @@
-"""PPTX through python-pptx: a slide is a page, its title a heading; text boxes, tables and notes in order."""
+"""PPTX through python-pptx: a slide is a page, its title a heading; then text boxes, tables and notes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pptx
 from pptx.util import Length
 
 from ingest.loaders import office
-from ingest.loaders.base import Loaded, Source, refuse
-from ingest.loaders.html_walk import markdown_table
-from ingest.loaders.text import TextBuilder, one_line
+from ingest.loaders.base import Loaded, Source
+from ingest.loaders.text import TextBuilder, markdown_table, one_line
+from storage.errors import DocumentRefusedError
+from storage.reasons import Reason
 
 
 def load(source: Source) -> Loaded:
@@ -20,19 +21,19 @@ def load(source: Source) -> Loaded:
     try:
         presentation = pptx.Presentation(archive)
     except Exception as error:  # lxml, zipfile, KeyError...: python-pptx translates none of them
-        raise refuse(source, f"python-pptx cannot open it: {error}", reason="damaged") from error
+        raise office.damaged("python-pptx", error) from error
     slides = list(presentation.slides)
     if len(slides) > source.limits.pages:
-        raise refuse(
-            source, f"{len(slides):,} slides; the limit is {source.limits.pages:,}", reason="too-large"
+        raise DocumentRefusedError(
+            "ingest.too-large",
+            Reason("ingest.too-many-slides", slides=len(slides), limit=source.limits.pages),
         )
     builder, pictures = TextBuilder(), 0
     for number, slide in enumerate(slides, 1):
         builder.page(number)
         pictures += _add_slide(builder, slide)
     if not builder.text.strip():
-        reason = "no-text" if pictures else "empty"
-        raise refuse(source, f"there is no text in it, only {pictures} pictures", reason=reason)
+        raise office.without_text(pictures)
     title, metadata = office.properties(presentation.core_properties)
     first = next((heading.title for heading in builder.headings), "")
     return Loaded(
@@ -42,12 +43,12 @@ def load(source: Source) -> Loaded:
         headings=builder.headings,
         pages=builder.pages,
         metadata=metadata,
-        warnings=tuple(office.little(builder.text, pictures)),
+        warnings=office.little_text(builder.text, pictures),
     )
 
 
 def _add_slide(builder: TextBuilder, slide: Any) -> int:
-    """Add a slide's text; gives back the number of its pictures."""
+    """Add a slide's text; return the number of its pictures."""
     title = slide.shapes.title
     if title is not None:
         builder.heading(title.text_frame.text, 1)
@@ -66,7 +67,7 @@ def _add_slide(builder: TextBuilder, slide: Any) -> int:
 
 
 def _shapes(slide: Any) -> Iterator[Any]:
-    """Shapes from top to bottom and left to right, those in groups too."""
+    """Shapes from top to bottom and left to right, including those in groups."""
     stack, flat = list(slide.shapes), []
     while stack:
         shape = stack.pop()

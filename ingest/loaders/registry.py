@@ -1,4 +1,4 @@
-"""Suffix → format, and the checks that hold for every format."""
+"""Finds the format of a file by its suffix, loads it, and checks it as every format requires."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import cast
 
-from ingest.loaders.base import Format, Loaded, Source, refuse
+from ingest.loaders.base import Format, Limits, Loaded, Source
 from storage.errors import DocumentRefusedError
+from storage.reasons import Reason
 
 Loader = Callable[[Source], Loaded]
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
-_TEXT = Format("text", "text/plain", "ingest.loaders.plain:load")
+_TEXT = Format("text", "text/plain", "ingest.loaders.decoding:load")
 _MARKDOWN = Format("markdown", "text/markdown", "ingest.loaders.markdown:load", version=2)
 _HTML = Format("html", "text/html", "ingest.loaders.html:load", version=2)
 _JSON_LINES = Format("jsonl", "application/jsonl", "ingest.loaders.json_values:load_lines")
@@ -41,20 +42,20 @@ FORMATS: dict[str, Format] = {
     ".ndjson": _JSON_LINES,
 }
 _TEXTUAL = {"text", "markdown", "html", "csv", "tsv", "json", "jsonl"}
-# What a file begins with, whatever its name says.
+# The first bytes of formats that are not text.
 _MAGIC = (
-    (b"%PDF-", "a PDF"),
-    (b"PK\x03\x04", "a ZIP archive (DOCX, XLSX, PPTX, ...)"),
-    (b"\xd0\xcf\x11\xe0", "an old Office file (or an encrypted one)"),
-    (b"\x1f\x8b", "gzip data"),
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"GIF8", "a GIF image"),
-    (b"\x7fELF", "a program"),
-    (b"MZ\x90\x00", "a program"),
-    (b"SQLite format 3\x00", "an SQLite database"),
-    (b"7z\xbc\xaf", "a 7z archive"),
-    (b"Rar!", "a RAR archive"),
+    (b"%PDF-", "PDF"),
+    (b"PK\x03\x04", "ZIP (DOCX, XLSX, PPTX, ...)"),
+    (b"\xd0\xcf\x11\xe0", "OLE2 (DOC, XLS, PPT, encrypted DOCX, ...)"),
+    (b"\x1f\x8b", "gzip"),
+    (b"\x89PNG", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"GIF8", "GIF"),
+    (b"\x7fELF", "ELF"),
+    (b"MZ\x90\x00", "EXE"),
+    (b"SQLite format 3\x00", "SQLite"),
+    (b"7z\xbc\xaf", "7z"),
+    (b"Rar!", "RAR"),
 )
 
 
@@ -64,7 +65,7 @@ def _suffixes(path: str) -> tuple[str, bool]:
 
 
 def format_of(path: str) -> Format | None:
-    """The format that the suffix of a path names (`.gz` only around a format of text), else None."""
+    """The format that the suffix of a path names (with `.gz` only a textual one), otherwise None."""
     suffix, packed = _suffixes(path)
     found = FORMATS.get(suffix)
     return None if found is None or (packed and found.name not in _TEXTUAL) else found
@@ -74,55 +75,51 @@ def supported(path: str) -> bool:
     return format_of(path) is not None
 
 
-def load(source: Source) -> Loaded:
-    """Read one file. Raises DocumentRefusedError, whose message names the file, and nothing else.
+def mime_of(path: str) -> str:
+    """The MIME type that the suffix of a path names; that of plain text for an unknown one."""
+    return (format_of(path) or _TEXT).mime
 
-    A file whose suffix says nothing is read as text if it is text.
+
+def load(source: Source) -> Loaded:
+    """Read one file. Raises DocumentRefusedError and nothing else.
+
+    A file of an unknown suffix is read as text if it is text.
     """
-    if len(source.data) > source.limits.file_bytes:
-        raise too_large(source.name, len(source.data), source.limits.file_bytes)
+    check_size(len(source.data), source.limits)
     if not source.data:
-        raise refuse(source, "the file is empty (0 bytes)", reason="empty")
+        raise DocumentRefusedError("ingest.empty", Reason("ingest.no-bytes"))
     try:
         loaded = _load(_unpacked(source), format_of(source.path) or _TEXT)
-    except DocumentRefusedError as error:
-        raise _named(source, error) from error
+    except DocumentRefusedError:
+        raise
     except RecursionError as error:
-        raise refuse(source, "it is nested too deeply", reason="too-deep") from error
+        raise DocumentRefusedError("ingest.too-deep", Reason("ingest.nested-without-end")) from error
     except MemoryError as error:
-        raise refuse(source, "reading it takes more memory than is allowed", reason="too-large") from error
+        raise DocumentRefusedError("ingest.too-large", Reason("ingest.too-much-memory")) from error
     except Exception as error:
-        raise refuse(
-            source, f"the parser failed: {type(error).__name__}: {error}", reason="damaged"
-        ) from error
+        reason = Reason("ingest.parser-failed", error=f"{type(error).__name__}: {error}")
+        raise DocumentRefusedError("ingest.damaged", reason) from error
     if not loaded.text.strip():
-        raise refuse(source, "there is no text in it", reason="empty")
-    return replace(loaded, title=loaded.title or PurePosixPath(source.name).stem)
+        raise DocumentRefusedError("ingest.empty", Reason("ingest.nothing-to-read"))
+    return replace(loaded, title=loaded.title or PurePosixPath(source.path).stem)
 
 
-def too_large(name: str, size: int, limit: int) -> DocumentRefusedError:
-    return DocumentRefusedError(
-        f"{name}: {size:,} bytes; the limit is {limit:,}",
-        reason="too-large",
-        way_out="split it, or raise the limit",
-    )
+def check_size(size: int, limits: Limits) -> None:
+    """Raises DocumentRefusedError for a file of more bytes than the limits allow."""
+    if size > limits.file_bytes:
+        reason = Reason("ingest.too-many-bytes", size=size, limit=limits.file_bytes)
+        raise DocumentRefusedError("ingest.too-large", reason)
 
 
 def _load(source: Source, kind: Format) -> Loaded:
     if kind.name in _TEXTUAL:
-        for magic, what in _MAGIC:
+        for magic, content in _MAGIC:
             if source.data.startswith(magic):
-                raise refuse(source, f"its suffix says {kind.name}, but it is {what}", reason="unsupported")
+                reason = Reason("ingest.other-content", suffix=kind.name, content=content)
+                raise DocumentRefusedError("ingest.unsupported", reason)
     module, function = kind.loader.split(":")
     loader = cast(Loader, getattr(importlib.import_module(module), function))
     return loader(source)
-
-
-def _named(source: Source, error: DocumentRefusedError) -> DocumentRefusedError:
-    message = str(error)
-    if message.startswith(source.name):
-        return error
-    return refuse(source, message, reason=error.reason, way_out=error.way_out)
 
 
 def _unpacked(source: Source) -> Source:
@@ -133,7 +130,12 @@ def _unpacked(source: Source) -> Source:
         with gzip.open(io.BytesIO(source.data)) as stream:
             data = stream.read(limit + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise refuse(source, f"the gzip data is damaged: {error}", reason="damaged") from error
+        raise damaged_gzip(error) from error
     if len(data) > limit:
-        raise refuse(source, f"it unpacks to more than {limit:,} bytes", reason="too-large")
+        raise DocumentRefusedError("ingest.too-large", Reason("ingest.unpacks-to-more", limit=limit))
     return replace(source, path=source.path[: -len(".gz")], data=data)
+
+
+def damaged_gzip(error: Exception) -> DocumentRefusedError:
+    """The refusal of a file whose compressed data cannot be read."""
+    return DocumentRefusedError("ingest.damaged", Reason("ingest.gzip-damaged", error=str(error)))

@@ -1,16 +1,17 @@
-"""CSV and TSV: one line a row, `column: value; ...`, so that each row can be read by itself."""
+"""CSV and TSV: one line a row, `column: value; ...`, so that each row is readable by itself."""
 
 from __future__ import annotations
 
 import csv
 import io
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from ingest.loaders.base import Loaded, Source, refuse
+from ingest.loaders.base import Loaded, Source
 from ingest.loaders.decoding import decode
-from ingest.loaders.plain import encoding_of
 from ingest.loaders.text import clean, one_line
+from storage.errors import DocumentRefusedError
+from storage.reasons import Reason
 from storage.records import PageStart
 
 _DELIMITERS = ",;\t|"
@@ -30,12 +31,11 @@ def _load(source: Source, delimiter: str | None) -> Loaded:
     decoded = decode(source.data)
     text = clean(decoded.text)
     rows = list(_rows(source, text, delimiter or delimiter_of(text)))
-    warnings = [*decoded.warnings, *_ragged(rows)]
     return Loaded(
         text="\n".join(lines(rows)),
         rows=(PageStart(0, 2 if len(rows) > 1 else 1),),
-        metadata=encoding_of(decoded),
-        warnings=tuple(warnings),
+        metadata=decoded.metadata,
+        warnings=(*decoded.warnings, *_warnings(rows)),
     )
 
 
@@ -56,13 +56,13 @@ def _rows(source: Source, text: str, delimiter: str) -> Iterable[list[str]]:
     try:
         yield from csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     except csv.Error as error:
-        raise refuse(source, f"the table cannot be read: {error}", reason="damaged") from error
+        raise unreadable_table(error) from error
 
 
 def lines(rows: Sequence[Sequence[str]]) -> list[str]:
-    """One line a row under the names of the first row. A lone row, or a lone column, stands as it is.
+    """One line a row under the names of the first row; a single row or column stays as it is.
 
-    Blank rows give blank lines, so that lines and rows keep counting alike.
+    Blank rows give blank lines, so that lines and rows stay in step.
     """
     if len(rows) < 2:
         return ["; ".join(one_line(cell) for cell in row if cell.strip()) for row in rows]
@@ -73,7 +73,7 @@ def lines(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def readable(names: Sequence[str], row: Sequence[str]) -> str:
-    """`column: value; ...`; empty cells are left out, a cell beyond the last name stands alone."""
+    """`column: value; ...` without empty cells; a cell beyond the last name has no name."""
     parts = []
     for name, cell in itertools.zip_longest(names, row, fillvalue=""):
         value = one_line(cell)
@@ -82,10 +82,14 @@ def readable(names: Sequence[str], row: Sequence[str]) -> str:
     return "; ".join(parts)
 
 
-def _ragged(rows: Sequence[Sequence[str]]) -> list[str]:
+def unreadable_table(error: csv.Error) -> DocumentRefusedError:
+    """The refusal of a table that is not valid CSV."""
+    return DocumentRefusedError("ingest.damaged", Reason("ingest.bad-table", error=str(error)))
+
+
+def _warnings(rows: Sequence[Sequence[str]]) -> Iterator[Reason]:
     widths = [len(row) for row in rows if row]
-    odd = sum(width != widths[0] for width in widths)
-    warnings = [f"{odd} of {len(widths)} rows have another number of cells than the first"] if odd else []
+    if odd := sum(width != widths[0] for width in widths):
+        yield Reason("ingest.ragged-rows", n=odd, of=len(widths))
     if rows and len(set(rows[0])) < len(rows[0]):
-        warnings.append("two columns have the same name")
-    return warnings
+        yield Reason("ingest.columns-of-one-name")

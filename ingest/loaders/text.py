@@ -1,7 +1,7 @@
-"""Text as it comes from files, made fit to keep: normalised, and put together with its landmarks.
+"""Normalises text from files and assembles it with its headings and pages.
 
-Everything here keeps one promise: what a `TextBuilder` returns is Unicode NFC without control characters,
-and every offset it recorded points into exactly that text.
+The text of a `TextBuilder` is Unicode NFC without control characters, and every recorded offset points into
+exactly that text.
 """
 
 from __future__ import annotations
@@ -21,19 +21,26 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
-    """NFC; line ends as `\\n`; control, bidirectional and noncharacters out; lone surrogates as U+FFFD."""
+    """Text in NFC with `\\n` line ends, without control, bidirectional and noncharacters."""
     text = _LINE_ENDS.sub("\n", text)
     text = _SURROGATES.sub("\ufffd", _DROPPED.sub("", text))
     return unicodedata.normalize("NFC", text)
 
 
 def one_line(text: str) -> str:
-    """Cleaned text with every run of white space as one space."""
+    """Cleaned text in one line: every run of white space becomes one space."""
     return " ".join(clean(text).split())
 
 
+def markdown_table(rows: list[list[str]]) -> str:
+    """Rows of cells as a Markdown table; the first row is its head."""
+    width = max(len(row) for row in rows)
+    lines = ["| " + " | ".join(row + [""] * (width - len(row))) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]])
+
+
 class TextBuilder:
-    """Puts blocks together, a blank line between them, and remembers where headings and pages start."""
+    """Joins blocks with blank lines, and records the offsets of headings and pages."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
@@ -43,10 +50,7 @@ class TextBuilder:
         self._pages: list[PageStart] = []
 
     def block(self, text: str, *, gap: str = "\n\n") -> int:
-        """Add cleaned text; blank text adds nothing. `gap` stands between it and what came before.
-
-        Gives back the offset at which the text stands.
-        """
+        """Add cleaned text, `gap` before it, and return its offset; blank text adds nothing."""
         return self._add(clean(text).strip("\n").rstrip(), gap)
 
     def heading(self, title: str, level: int) -> None:

@@ -1,4 +1,4 @@
-"""XLSX through calamine, the Rust reader: a sheet is a heading, a row a line that can be read by itself."""
+"""XLSX through calamine, the Rust reader: a sheet becomes a heading, a row a line readable by itself."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from collections.abc import Sequence
 import python_calamine as calamine
 
 from ingest.loaders import office
-from ingest.loaders.base import Loaded, Source, refuse
+from ingest.loaders.base import Loaded, Source
 from ingest.loaders.table import readable
 from ingest.loaders.text import TextBuilder, one_line
+from storage.errors import DocumentRefusedError
+from storage.reasons import Reason
 from storage.records import PageStart
 
 Cell = int | float | str | bool | datetime.date | datetime.time | datetime.timedelta
-# Above the table proper there may be a title and notes: the names of the columns stand within these rows.
+# The header is within this many rows; a title and notes may precede it.
 _HEAD_WITHIN = 10
 
 
 def load(source: Source) -> Loaded:
-    """Visible sheets in order; `rows` says which row of the sheet each line is.
+    """Visible sheets in order; `rows` gives the row of the sheet for each line.
 
     Raises DocumentRefusedError: damaged, encrypted, unsupported, too-large.
     """
@@ -27,16 +29,16 @@ def load(source: Source) -> Loaded:
     try:
         workbook = calamine.load_workbook(archive)
     except calamine.PasswordError as error:
-        raise refuse(source, "it is encrypted", reason="encrypted") from error
+        raise DocumentRefusedError("ingest.encrypted", Reason("ingest.password")) from error
     except (calamine.CalamineError, OSError) as error:
-        raise refuse(source, f"calamine cannot open it: {error}", reason="damaged") from error
+        raise office.damaged("calamine", error) from error
     builder, rows, hidden = TextBuilder(), list[PageStart](), 0
     for number, sheet in enumerate(workbook.sheets_metadata, 1):
         if sheet.visible is not calamine.SheetVisibleEnum.Visible:
             hidden += 1
         elif sheet.typ is calamine.SheetTypeEnum.WorkSheet:
             _add_sheet(builder, rows, workbook.get_sheet_by_name(sheet.name), number)
-    warnings = (f"{hidden} hidden sheets were left out",) if hidden else ()
+    warnings = (Reason("ingest.hidden-sheets", n=hidden),) if hidden else ()
     return Loaded(
         text=builder.text,
         headings=builder.headings,
@@ -75,7 +77,7 @@ def _add_rows(builder: TextBuilder, rows: list[PageStart], lines: list[str], num
 
 
 def _head(cells: Sequence[Sequence[str]]) -> int:
-    """The row that names the columns: the first of the first rows that is as full as any of them."""
+    """The index of the header: the first of the top rows with the most cells filled."""
     fullness = [sum(bool(cell) for cell in row) for row in cells[:_HEAD_WITHIN]]
     return fullness.index(max(fullness))
 

@@ -1,4 +1,4 @@
-"""How rerank APIs differ: paths, field names, limits. Everything else is one client's."""
+"""The differences between rerank APIs: paths, field names, limits. Everything else is in one client."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 class Profile:
     """One API. Only the fields named here are ever sent: some servers refuse unknown ones.
 
-    `url` is empty for servers that everybody runs themselves. `top` is the field that says how many results
-    are wanted; `limit` is how many documents one request may hold.
+    `url` is empty for self-hosted servers. `top` is the name of the field for the number of results; `limit`
+    is the most documents in one request.
     """
 
     path: str
@@ -24,7 +24,7 @@ class Profile:
     extra: Mapping[str, object] = field(default_factory=dict)
 
     def body(self, model: str, query: str, texts: Sequence[str]) -> dict[str, object]:
-        """The request for all of the texts; texts are never asked back."""
+        """The request for all of the texts; they are not returned."""
         body: dict[str, object] = {"query": query, self.documents: list(texts), **self.extra}
         if self.top:
             body[self.top] = len(texts)
@@ -55,7 +55,7 @@ PROFILES: Mapping[str, Profile] = {
 }
 
 
-class UnusableReplyError(Exception):
+class UnusableRerankReplyError(Exception):
     """A reply that is not a list of scores by index."""
 
 
@@ -63,21 +63,21 @@ def read_scores(reply: Any, count: int) -> list[float | None]:
     """The scores of `count` texts, in their order; None for a text that the reply leaves out.
 
     Takes a bare list or one under `results` or `data`; scores as `relevance_score` or `score`. Raises
-    UnusableReplyError for an index that is out of range or occurs twice: such a reply is misaligned.
+    UnusableRerankReplyError for an index that is out of range or occurs twice: such a reply is misaligned.
     """
     items = reply.get("results", reply.get("data")) if isinstance(reply, dict) else reply
     if not isinstance(items, list):
-        raise UnusableReplyError("the reply holds no list of results")
+        raise UnusableRerankReplyError("the reply holds no list of results")
     scores: list[float | None] = [None] * count
     seen: set[int] = set()
     for item in items:
         index = item.get("index") if isinstance(item, dict) else None
         if not isinstance(index, int) or isinstance(index, bool):
-            raise UnusableReplyError("a result has no index")
+            raise UnusableRerankReplyError("a result has no index")
         if not 0 <= index < count:
-            raise UnusableReplyError(f"index {index} is out of range, {count} texts were sent")
+            raise UnusableRerankReplyError(f"index {index} is out of range, {count} texts were sent")
         if index in seen:
-            raise UnusableReplyError(f"index {index} occurs twice")
+            raise UnusableRerankReplyError(f"index {index} occurs twice")
         seen.add(index)
         scores[index] = _score(item)
     return scores
@@ -88,12 +88,12 @@ def _score(item: Mapping[str, Any]) -> float | None:
     if score is None:
         return None
     if isinstance(score, bool) or not isinstance(score, (int, float)):
-        raise UnusableReplyError(f"a score is no number: {score!r}")
+        raise UnusableRerankReplyError(f"a score is no number: {score!r}")
     return float(score)
 
 
 def read_usage(reply: Any) -> tuple[int, int]:
-    """Tokens and billed searches, 0 where the reply does not say."""
+    """Tokens and billed searches, 0 where the reply does not tell."""
     if not isinstance(reply, dict):
         return 0, 0
     usage, meta = reply.get("usage"), reply.get("meta")

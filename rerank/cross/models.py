@@ -6,11 +6,11 @@ Only the strategy `cross-encoder` imports this, when it loads: torch and transfo
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,12 +29,8 @@ _GPU_BATCH_TOKENS = 65_536
 _LONGEST = 1_024
 
 
-class Forward(Protocol):
-    """A batch of token ids in, one log-odds a row out."""
-
-    def __call__(self, ids: Any, mask: Any, types: Any) -> Floats:
-        """All int64 of shape (rows, tokens); the result has shape (rows,), float32."""
-        ...
+# Token ids, mask and token types, all int64 of shape (rows, tokens), to log-odds: float32 of shape (rows,).
+Forward = Callable[[Any, Any, Any], Floats]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ Found = list[tuple[int, float]]
 
 
 @dataclass(slots=True, eq=False)
-class _Asked:
+class _PassRequest:
     """A question's rows, the numbers of those that no pass has read yet (longest first), and what came."""
 
     rows: Sequence[Row]
@@ -46,7 +46,7 @@ class _Asked:
         return found
 
 
-_Batch = Sequence[tuple[_Asked, int]]
+_Batch = Sequence[tuple[_PassRequest, int]]
 
 
 class Passes:
@@ -55,7 +55,7 @@ class Passes:
     def __init__(self) -> None:
         self.count = 0
         self._changed = Condition()
-        self._asked: list[_Asked] = []
+        self._asked: list[_PassRequest] = []
         self._running = False
 
     def scored(self, rows: Sequence[Row], run: Run, budget: int) -> Generator[Found]:
@@ -64,7 +64,7 @@ class Passes:
         A pass has at most `budget` tokens, padding included, or one row. Closed early, no more of these rows
         are read. Raises what `run` raises for them; the other questions of that pass go on.
         """
-        asked = _Asked(rows, sorted(range(len(rows)), key=lambda number: -len(rows[number][0])))
+        asked = _PassRequest(rows, sorted(range(len(rows)), key=lambda number: -len(rows[number][0])))
         with self._changed:
             self._asked.append(asked)
         try:
@@ -74,11 +74,11 @@ class Passes:
             with self._changed:
                 self._asked.remove(asked)
 
-    def _goes_on(self, asked: _Asked) -> bool:
+    def _goes_on(self, asked: _PassRequest) -> bool:
         with self._changed:
             return bool(asked.left or asked.found or asked.error)
 
-    def _next(self, asked: _Asked, run: Run, budget: int) -> Found:
+    def _next(self, asked: _PassRequest, run: Run, budget: int) -> Found:
         """Wait for the pass under way, or run the next one, whosever rows it reads."""
         with self._changed:
             if self._running and asked.left and not asked.found:
@@ -88,7 +88,7 @@ class Passes:
             batch = self._batch(budget)
             self._running = True
             self.count += 1
-        came: list[tuple[_Asked, int, float | Exception]] = []
+        came: list[tuple[_PassRequest, int, float | Exception]] = []
         try:
             came.extend(_read(batch, run))
         finally:
@@ -121,7 +121,7 @@ class Passes:
         return [*batch, *nlargest(room - len(batch), others, key=lambda row: row[0].size(row[1]))]
 
 
-def _read(batch: _Batch, run: Run) -> Iterator[tuple[_Asked, int, float | Exception]]:
+def _read(batch: _Batch, run: Run) -> Iterator[tuple[_PassRequest, int, float | Exception]]:
     """Run a pass. Where it fails, each question's rows run by themselves: the fault is one question's."""
     try:
         scores = run([asked.rows[number] for asked, number in batch])

@@ -24,16 +24,11 @@ class Window:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """Texts cut into windows; `shortened` are the numbers of texts that have more windows than allowed."""
+def cut(tokenizer: Tokenizer, texts: Sequence[str], room: int, most: int) -> tuple[list[Window], set[int]]:
+    """Windows of at most `room` tokens, at most `most` per text, and the numbers of texts that have more.
 
-    windows: tuple[Window, ...]
-    shortened: frozenset[int]
-
-
-def cut(tokenizer: Tokenizer, texts: Sequence[str], room: int, most: int) -> Cut:
-    """Windows of at most `room` tokens, at most `most` a text; a text that fits is one window."""
+    A text that fits is one window.
+    """
     windows: list[Window] = []
     shortened: set[int] = set()
     for number, encoded in enumerate(tokenizer.encode_batch(list(texts), add_special_tokens=False)):
@@ -43,17 +38,17 @@ def cut(tokenizer: Tokenizer, texts: Sequence[str], room: int, most: int) -> Cut
             continue
         size = max(1, room - _SLACK)
         starts = list(range(0, len(spans), max(1, size - size // _SHARED)))
-        # the last window ends with the text, and holds more than what the one before it held
+        # the last window ends with the text, and adds to the one before
         starts = [start for start in starts if start == 0 or start + size // _SHARED < len(spans)]
         if len(starts) > most:
             shortened.add(number)
         for start in starts[:most]:
             last = spans[min(start + size, len(spans)) - 1]
             windows.append(Window(number, spans[start][0], last[1]))
-    return Cut(tuple(windows), frozenset(shortened))
+    return windows, shortened
 
 
 def shortened_to(tokenizer: Tokenizer, text: str, most: int) -> tuple[str, bool]:
-    """The first `most` tokens of a text, and whether it had more."""
+    """The first `most` tokens of a text, and True if it had more."""
     spans = tokenizer.encode(text, add_special_tokens=False).offsets
     return (text[: spans[most - 1][1]], True) if len(spans) > most else (text, False)

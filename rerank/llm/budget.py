@@ -1,23 +1,22 @@
-"""Budgets: what a question may spend at most, checked before each call.
+"""Budgets: the most that a question may spend, checked before each call.
 
-A call reserves what it may cost at most, and settles what it did cost. What would not fit is not started.
+A call reserves the most that it may cost, then settles its actual cost. One that would not fit is not made.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic
 
-from storage.chat import Price
+from storage.reasons import Reason
 from storage.records import Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits for one question; None is no limit. `max_cost` is in the currency of the price table."""
+    """Limits for one question; None means no limit. `max_cost` is in the currency of the price table."""
 
     max_calls: int | None = None
     max_tokens: int | None = None
@@ -31,11 +30,8 @@ class Budget:
                 raise ValueError(f"{name} must not be negative, and is {value}")
 
 
-Prices = Mapping[str, Price]
-
-
 class Meter:
-    """What has been spent against a Budget, what is reserved by calls under way, and when time is up.
+    """Tracks spending against a Budget: what was spent, what calls in flight have reserved, the deadline.
 
     A stage's meter has the question's as its `parent`: both must admit a call.
     """
@@ -48,33 +44,33 @@ class Meter:
 
     @property
     def remaining_s(self) -> float:
-        """Seconds until the earliest deadline, infinite where there is none."""
+        """Seconds until the earliest deadline; infinite without one."""
         mine = self._deadline - monotonic()
         return mine if self._parent is None else min(mine, self._parent.remaining_s)
 
-    def refusal(self, wanted: Usage) -> str:
-        """Why a call that may cost `wanted` at most must not be made; empty where it may."""
+    def refusal(self, wanted: Usage) -> Reason | None:
+        """The reason not to make a call that costs `wanted` at most; None where it may be made."""
         total, budget = self._spent + wanted, self._budget
         if budget.max_calls is not None and total.calls > budget.max_calls:
-            return f"max_calls={budget.max_calls} is reached"
+            return Reason("rerank.max-calls-reached", limit=budget.max_calls)
         tokens = total.prompt_tokens + total.completion_tokens
         if budget.max_tokens is not None and tokens > budget.max_tokens:
-            return f"the next call could pass max_tokens={budget.max_tokens}"
+            return Reason("rerank.max-tokens-reached", limit=budget.max_tokens)
         if budget.max_cost is not None:
             if wanted.cost is None:
-                return "max_cost is set, and the model has no price in the settings"
+                return Reason("rerank.no-price")
             if (total.cost or 0.0) > budget.max_cost:
-                return f"the next call could pass max_cost={budget.max_cost:g}"
+                return Reason("rerank.max-cost-reached", limit=budget.max_cost)
         if monotonic() >= self._deadline:
-            return f"deadline_ms={budget.deadline_ms:g} has passed"
-        return self._parent.refusal(wanted) if self._parent else ""
+            return Reason("rerank.deadline-passed", limit=budget.deadline_ms)
+        return self._parent.refusal(wanted) if self._parent else None
 
     def reserve(self, wanted: Usage) -> None:
-        """Set aside what a call may cost."""
+        """Set aside the most that a call may cost."""
         self._add(wanted, 1)
 
     def settle(self, wanted: Usage, spent: Usage) -> None:
-        """Give back what was set aside and book what was spent."""
+        """Release the reserved amount and book the spent one."""
         self._add(wanted, -1)
         self._add(spent, 1)
 
@@ -89,7 +85,7 @@ class Meter:
             self._parent._add(usage, sign)
 
 
-# The meter of the stage that runs now. A chain sets it; a strategy used alone has none and is not limited.
+# The meter of the running stage. A chain sets it; a strategy used alone has none and is not limited.
 CURRENT_METER: ContextVar[Meter | None] = ContextVar("rerank_meter", default=None)
 
 
@@ -99,7 +95,7 @@ def current_meter() -> Meter:
 
 
 def estimated_tokens(text: str) -> int:
-    """A safe estimate of a text's tokens where the model's tokenizer is not known.
+    """A safe estimate of a text's tokens where the model's tokenizer is unknown.
 
     Chat models' tokenizers give English about 4 characters a token, Chinese about 1; this counts 3 and 0.8.
     """

@@ -1,30 +1,35 @@
-"""Calls of a chat model within budget and limiter, counted: what judging and synthesizing share."""
+"""Calls of a chat model within budget and limiter, counted: shared by reranking and synthesis."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import anyio
 
+from rerank.base import flagged
 from rerank.llm.budget import Meter, current_meter, estimated_tokens
-from rerank.llm.tally import Tally
 from rerank.parts import RerankParts
 from storage.chat import ChatModel, Completion, Message
 from storage.errors import ChatError
-from storage.records import Exchange, Usage
+from storage.reasons import Reason
+from storage.records import Exchange, Outcome, Usage
 
 T = TypeVar("T")
 Lost = Literal["not asked", "failed", "refused", "unreadable"]
 
-# Where a reply was cut off, the model probably reasons aloud: it and all later calls get so many tokens.
+# A cut-off reply is probably a model reasoning aloud: the retry and all later calls get this many tokens.
 _ROOMY = 4_096
+# This many failures in a row mean that the endpoint is down; this many unreadable replies, and no readable
+# one, that the model does not understand. Further calls are not paid for.
+_GIVE_UP_AFTER = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked: the messages, the reply's length in tokens, and what is wished for (see `ChatModel`)."""
+    """One request: the messages, the reply's length in tokens, and optional features (see `ChatModel`)."""
 
     messages: tuple[Message, ...]
     max_tokens: int
@@ -33,58 +38,114 @@ class Request:
 
     @property
     def most(self) -> Usage:
-        """What one call may use at most, estimated."""
+        """The most that one call may use, estimated."""
         return Usage(1, prompt_tokens(self.messages), self.max_tokens)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading(Generic[T]):
-    """What was read from a reply. `value` is None where nothing could be, and `lost` says why."""
+    """The value read from a reply; None where there is none, and `lost` says why."""
 
     value: T | None
     lost: Lost | None = None
     usage: Usage = field(default_factory=Usage)
 
 
-class Replies(Protocol):
-    """Replies that were paid for before."""
+@dataclass(slots=True)
+class CallCounts:
+    """The calls of one stage and one question, counted. `stopped` says why no further call is made."""
 
-    def recalled(self, request: Request) -> Completion | None:
-        """The reply to this very request, if it is known."""
-        ...
+    judged: int = 0
+    cached: int = 0
+    unreadable: int = 0
+    not_asked: int = 0
+    stopped: str = ""
+    mended: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    shortened: set[int] = field(default_factory=set)
+    usage: Usage = field(default_factory=Usage)
+    exchanges: list[Exchange] = field(default_factory=list)
+    _failed_in_a_row: int = 0
 
-    def keep(self, request: Request, completion: Completion) -> None: ...
+    def succeeded(self, usage: Usage) -> None:
+        """Count a call that brought a reply, readable or not."""
+        self.usage += usage
+        self._failed_in_a_row = 0
+
+    def failed_with(self, reason: str, usage: Usage) -> None:
+        """Count a call that brought none."""
+        self.usage += usage
+        self.failed[reason] += 1
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row >= _GIVE_UP_AFTER:
+            self.stopped = self.stopped or Reason("rerank.gave-up-failing", count=self._failed_in_a_row)
+
+    def unread(self) -> None:
+        """Count a reply that could not be read, even when the model was asked again."""
+        self.unreadable += 1
+        if not self.judged and self.unreadable >= _GIVE_UP_AFTER:
+            self.stopped = self.stopped or Reason("rerank.gave-up-unreadable", count=self.unreadable)
+
+    def refused(self, reason: str) -> None:
+        """Count a call that was not made."""
+        self.stopped = reason
+        self.not_asked += 1
+
+    def outcome(self, name: str) -> Outcome:
+        """`fallback` where no judgement was made, `partial` where some are missing."""
+        outcome = Outcome(name, usage=self.usage, exchanges=tuple(self.exchanges))
+        for loss in self._losses():
+            outcome = flagged(outcome, "partial" if self.judged + self.cached else "fallback", loss)
+        for defects, count in sorted(self.mended.items()):
+            reason = Reason("rerank.replies-mended", count=count, defects=Reason.of(defects))
+            outcome = flagged(outcome, "repaired", reason)
+        if self.shortened:
+            reason = Reason("rerank.passages-shortened", count=len(self.shortened))
+            outcome = flagged(outcome, "ok", reason)
+        if self.cached:
+            outcome = flagged(outcome, "ok", Reason("rerank.verdicts-cached", count=self.cached))
+        return outcome
+
+    def _losses(self) -> Iterator[Reason]:
+        for failure, count in sorted(self.failed.items()):
+            yield Reason("rerank.calls-failed", count=count, reason=Reason.of(failure))
+        if self.unreadable:
+            yield Reason("rerank.replies-unreadable", count=self.unreadable)
+        if self.not_asked:
+            yield Reason("rerank.calls-not-made", count=self.not_asked, reason=Reason.of(self.stopped))
 
 
 class Caller:
-    """One chat model for one piece of work; what happens is counted in `tally`.
+    """One chat model for one piece of work; its calls are counted in `counts`.
 
-    With `replies` every reply is kept, and what is known is not asked again. `meter` defaults to the running
-    stage's.
+    `keep` receives every reply, and a reply that `recall` knows is not requested again. `meter` defaults to
+    the running stage's.
     """
 
     def __init__(
         self,
         chat: ChatModel,
         parts: RerankParts,
-        tally: Tally,
+        counts: CallCounts,
         *,
-        replies: Replies | None = None,
+        recall: Callable[[Request], Completion | None] = lambda _request: None,
+        keep: Callable[[Request, Completion], None] = lambda _request, _completion: None,
         meter: Meter | None = None,
     ) -> None:
         self._chat = chat
         self._parts = parts
-        self._tally = tally
-        self._replies = replies
+        self._counts = counts
+        self._recall = recall
+        self._keep = keep
         self._meter = meter or current_meter()
         self._roomy = False
 
     async def asked(
         self, request: Request, read: Callable[[Completion], T | None], *, again: str
     ) -> Reading[T]:
-        """The reply as `read` understands it; where that is None, the model is asked once more.
+        """The value that `read` finds in the reply; where it finds None, the model is asked once more.
 
-        `again` is what it is then told. A refusal is not argued with.
+        `again` is the text of that second request. A refusal is final.
         """
         completion = await self._call(request, retry=False)
         spent = Usage() if isinstance(completion, str) else completion.usage
@@ -98,7 +159,7 @@ class Caller:
         if isinstance(completion, str):
             return Reading(None, completion, spent)
         if value is None:
-            self._tally.unread()
+            self._counts.unread()
             return Reading(None, "refused" if completion.refusal else "unreadable", spent)
         return Reading(value, usage=spent)
 
@@ -106,43 +167,40 @@ class Caller:
         roomy = replace(wanted, max_tokens=max(wanted.max_tokens, _ROOMY))
         request, other = (roomy, wanted) if self._roomy else (wanted, roomy)
         if (known := self._recalled(request, other)) is not None:
-            self._tally.cached += 1
-            self._tally.usage += Usage(cached=1)
+            self._counts.cached += 1
+            self._counts.usage += Usage(cached=1)
             return known
         async with self._parts.limiter:
             most = self._costed(request.most)
-            if reason := self._tally.stopped or self._meter.refusal(most):
-                self._tally.stopped = reason
-                self._tally.not_asked += 1
+            if reason := self._counts.stopped or self._meter.refusal(most):
+                self._counts.refused(reason)
                 return "not asked"
             self._meter.reserve(most)
-            spent, completion, error = most, None, "cut off at the deadline"
+            spent, completion, error = most, None, Reason("rerank.cut-off")
             try:
                 with anyio.move_on_after(self._meter.remaining_s):
-                    completion = await self._answered(request)
+                    completion = await self._completed(request)
                     spent = completion.usage
             except ChatError as failure:
-                spent, error = Usage(1), str(failure)
+                spent, error = Usage(1), Reason.of(str(failure))
             finally:
                 self._meter.settle(most, spent)
         spent = replace(spent, retries=spent.retries + retry)
         if completion is None:
-            self._tally.failed_with(error, spent)
+            self._counts.failed_with(error, spent)
         else:
-            self._tally.succeeded(spent)
+            self._counts.succeeded(spent)
         self._note(request.messages, completion, spent, "" if completion else error)
         return completion or "failed"
 
     def _recalled(self, request: Request, other: Request) -> Completion | None:
-        """A reply that was paid for: to the request, or a whole one to the same with another limit."""
-        if self._replies is None:
-            return None
-        if (known := self._replies.recalled(request)) is not None:
+        """A reply that was paid for: to this request, or a complete one to the same with another limit."""
+        if (known := self._recall(request)) is not None:
             return known
-        known = self._replies.recalled(other)
+        known = self._recall(other)
         return None if known is None or known.finish_reason == "length" else known
 
-    async def _answered(self, request: Request) -> Completion:
+    async def _completed(self, request: Request) -> Completion:
         completion = await self._chat.complete(
             request.messages,
             max_tokens=request.max_tokens,
@@ -151,8 +209,7 @@ class Caller:
         )
         usage = self._costed(replace(completion.usage, calls=max(1, completion.usage.calls)))
         completion = replace(completion, usage=usage)
-        if self._replies is not None:
-            self._replies.keep(request, completion)
+        self._keep(request, completion)
         return completion
 
     def _costed(self, usage: Usage) -> Usage:
@@ -167,16 +224,16 @@ class Caller:
             return
         sent = tuple((message.role, message.content) for message in messages)
         text, ms = (completion.text, completion.ms) if completion else ("", 0.0)
-        self._tally.exchanges.append(Exchange(self._chat.model, sent, text, spent, ms, error))
+        self._counts.exchanges.append(Exchange(self._chat.model, sent, text, spent, ms, error))
 
 
 def prompt_tokens(messages: Sequence[Message]) -> int:
-    """A safe estimate of what messages cost to send."""
+    """A safe estimate of the tokens of a prompt."""
     return sum(estimated_tokens(message.content) + 8 for message in messages)
 
 
 def _corrected(request: Request, completion: Completion, again: str) -> Request:
-    """The same question with the reply and a word about it; an empty reply cannot be sent back."""
+    """The same question with the reply and a correction; an empty reply cannot be sent back."""
     messages = request.messages
     if completion.finish_reason == "length":
         return request

@@ -1,13 +1,12 @@
-"""Asking a language model about groups of passages: the part that every LLM strategy shares.
+"""Judging groups of passages with a language model: the part that every LLM strategy shares.
 
-A Judge belongs to one question. It fills in the prompt, looks into the cache, keeps to budget and limiter,
-reads the reply, asks once more where it cannot be read, and counts everything that did not go as asked.
-A group without a verdict is None: the strategies then leave the order as it was.
+A PassageJudge belongs to one question. It fills in the prompt, looks into the cache, keeps to budget and
+limiter, reads the reply, asks again once where it cannot be read, and counts everything that went wrong.
+A group without a readable judgement is None: the strategies then keep its order.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,14 +14,15 @@ from types import TracebackType
 import anyio
 from anyio import to_thread
 
-from rerank.llm.calls import Caller, Request, prompt_tokens
-from rerank.llm.tally import Tally
-from rerank.llm.templates import Prompts, clipped, fenced, language_of
-from rerank.memory import Memory
+from rerank.base import by_score, in_order, unchanged
+from rerank.llm.calls import CallCounts, Caller, Request, prompt_tokens
+from rerank.llm.templates import RerankPrompts, clipped, fenced, language_of
 from rerank.options import at_least
 from rerank.parts import RerankParts
+from rerank.score_memory import ScoreMemory, text_key
 from storage.chat import ChatModel, Completion, Message
-from storage.records import Candidate, Outcome, Usage
+from storage.reasons import Reason
+from storage.records import Candidate, Outcome, Ranking, Usage
 
 Group = tuple[int, ...]  # the passages, by position
 Scores = tuple[float, ...]
@@ -30,11 +30,11 @@ Case = tuple[int, Group]  # `top`, and the passages
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """One score a passage of the group, higher is better; `mended` says what was wrong with the reply."""
+class Judgement:
+    """One score per passage of the group, higher is better; `defects` tells what was wrong with the reply."""
 
     scores: Scores
-    mended: str = ""
+    defects: Reason | None = None
 
 
 def numbered(n: int) -> list[str]:
@@ -43,14 +43,14 @@ def numbered(n: int) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """One kind of question to a model: its template, what it may reply, how the reply is read.
+class JudgementPrompt:
+    """A kind of prompt: its template, the form of the reply, and how the reply is read.
 
     `read` gets a reply, the number of passages, and `top`; `max_tokens` is the reply's length for n passages.
     """
 
     template: str
-    read: Callable[[Completion, int, int], Verdict | None]
+    read: Callable[[Completion, int, int], Judgement | None]
     max_tokens: Callable[[int], int]
     labels: Callable[[int], Sequence[str]] = numbered
     schema: Mapping[str, object] | None = None
@@ -75,97 +75,116 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Court:
-    """What makes Judges: a chat model, a form, and what all questions share."""
+class LLMStage:
+    """A stage that asks a chat model: its prompt, and everything that its questions share."""
 
     name: str
     chat: ChatModel
-    form: Form
-    prompts: Prompts
+    prompt: JudgementPrompt
+    templates: RerankPrompts
     options: ModelOptions
     parts: RerankParts
 
     @classmethod
-    def of(cls, parts: RerankParts, name: str, options: ModelOptions, form: Form) -> Court:
-        """The court of a stage. Raises SettingsError for a missing chat model or an unusable prompt."""
-        prompts = Prompts(parts.prompts)
+    def of(cls, parts: RerankParts, name: str, options: ModelOptions, prompt: JudgementPrompt) -> LLMStage:
+        """The stage of that name. Raises SettingsError for a missing chat model or an unusable template."""
+        templates = RerankPrompts(parts.prompts)
         for language in ("en", "zh"):
-            prompts.messages(form.template, language, question="", passages="", count="", top="")
-        return cls(name, parts.needed_chat(name, options.model), form, prompts, options, parts)
+            templates.messages(prompt.template, language, question="", passages="", count="", top="")
+        return cls(name, parts.needed_chat(name, options.model), prompt, templates, options, parts)
 
-    def judge(self, question: str, candidates: Sequence[Candidate]) -> Judge:
-        """A Judge for one question."""
-        return Judge(self, question, [candidate.chunk.encoded_text for candidate in candidates])
+    def judge(self, question: str, candidates: Sequence[Candidate]) -> PassageJudge:
+        """A judge for one question."""
+        return PassageJudge(self, question, candidates)
+
+    def unjudged(self, candidates: Sequence[Candidate], top_k: int) -> Ranking:
+        """The ranking of fewer than two candidates, which needs no judge."""
+        return in_order(self.name, [(c, None) for c in candidates], top_k, Outcome(self.name))
 
 
-class Judge:
-    """Verdicts about groups of one question's passages. Use as `async with`."""
+class PassageJudge:
+    """Judges groups of one question's passages. Use as `async with`."""
 
-    def __init__(self, court: Court, question: str, texts: Sequence[str]) -> None:
-        self._court = court
+    def __init__(self, stage: LLMStage, question: str, candidates: Sequence[Candidate]) -> None:
+        self._stage = stage
         self._question = question
-        self._texts = texts
+        self._candidates = candidates
+        self._texts = [candidate.chunk.encoded_text for candidate in candidates]
         self._language = language_of(question)
         self._known: dict[Case, Scores] = {}
         self._looked_up: set[Case] = set()
-        self._asking: dict[Case, anyio.Lock] = {}
+        self._locks: dict[Case, anyio.Lock] = {}
         self._fresh: dict[str, float] = {}
-        self._tally = Tally()
-        self._caller = Caller(court.chat, court.parts, self._tally)
-        fingerprint = f"{court.form.template}:{court.chat.model}"
-        self._memory = Memory(court.parts.cache, fingerprint, question)
+        self._counts = CallCounts()
+        self._caller = Caller(stage.chat, stage.parts, self._counts)
+        fingerprint = f"{stage.prompt.template}:{stage.chat.model}"
+        self._memory = ScoreMemory(stage.parts.cache, fingerprint, question)
 
-    async def __aenter__(self) -> Judge:
+    async def __aenter__(self) -> PassageJudge:
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._memory.there and self._fresh:
-            # what was paid for is kept, even when the question is cancelled
+        if self._memory.available and self._fresh:
+            # paid scores are kept, even when the question is cancelled
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(self._memory.keep, dict(self._fresh))
 
     def outcome(self) -> Outcome:
-        """How it went so far."""
-        return self._memory.told(self._tally.outcome(self._court.name))
+        """The outcome so far."""
+        return self._memory.flagged(self._counts.outcome(self._stage.name))
 
-    async def verdicts(self, groups: Sequence[Group], top: int = 0) -> list[Scores | None]:
-        """A verdict for each group, asked for concurrently; the cache is asked first, once for all."""
+    def by_score(self, scores: Sequence[float | None], top_k: int) -> Ranking:
+        """The candidates by score, or in the incoming order where the model judged nothing."""
+        outcome = self.outcome()
+        if outcome.status == "fallback":
+            return unchanged(self._candidates, top_k, outcome)
+        return by_score(self._stage.name, self._candidates, scores, top_k, outcome)
+
+    def in_order(self, order: Sequence[int], top_k: int) -> Ranking:
+        """The candidates in an order (positions), or the incoming one where the model judged nothing."""
+        outcome = self.outcome()
+        if outcome.status == "fallback":
+            return unchanged(self._candidates, top_k, outcome)
+        return in_order(self._stage.name, [(self._candidates[i], None) for i in order], top_k, outcome)
+
+    async def scores_of_all(self, groups: Sequence[Group], top: int = 0) -> list[Scores | None]:
+        """The scores of each group, judged concurrently; the cache is read first, once for all."""
         await self._look_up([(top, group) for group in groups])
         found: list[Scores | None] = [None] * len(groups)
 
-        async def ask(position: int, group: Group) -> None:
-            found[position] = await self.verdict(group, top)
+        async def judge(position: int, group: Group) -> None:
+            found[position] = await self.scores_of(group, top)
 
         async with anyio.create_task_group() as tasks:
             for position, group in enumerate(groups):
-                tasks.start_soon(ask, position, group)
+                tasks.start_soon(judge, position, group)
         return found
 
-    async def verdict(self, group: Group, top: int = 0) -> Scores | None:
-        """One score a passage of the group; None where there is no usable reply. Nothing is paid twice.
+    async def scores_of(self, group: Group, top: int = 0) -> Scores | None:
+        """One score per passage of the group; None without a usable reply. Nothing is paid for twice.
 
         `top` fills `$top` in the prompt.
         """
         case = (top, group)
         # a second task that wants the same waits for the first
-        async with self._asking.setdefault(case, anyio.Lock()):
+        async with self._locks.setdefault(case, anyio.Lock()):
             await self._look_up([case])
-            if case not in self._known and (verdict := await self._asked(case)) is not None:
-                self._note(case, verdict)
+            if case not in self._known and (judgement := await self._judged(case)) is not None:
+                self._note(case, judgement)
         return self._known.get(case)
 
-    def _note(self, case: Case, verdict: Verdict) -> None:
-        self._known[case] = verdict.scores
-        if verdict.mended:
-            self._tally.mended[verdict.mended] += 1
+    def _note(self, case: Case, judgement: Judgement) -> None:
+        self._known[case] = judgement.scores
+        if judgement.defects:
+            self._counts.mended[judgement.defects] += 1
         else:
-            self._fresh.update(zip(self._keys(case), verdict.scores, strict=True))
+            self._fresh.update(zip(self._keys(case), judgement.scores, strict=True))
 
     async def _look_up(self, cases: Sequence[Case]) -> None:
         wanted = [case for case in cases if case not in self._known and case not in self._looked_up]
-        if not self._memory.there or not wanted:
+        if not self._memory.available or not wanted:
             return
         self._looked_up.update(wanted)
         keys = {case: self._keys(case) for case in wanted}
@@ -174,25 +193,25 @@ class Judge:
         for case in keys:
             if all(key in found for key in keys[case]):
                 self._known[case] = tuple(found[key] for key in keys[case])
-                self._tally.cached += 1
-                self._tally.usage += Usage(cached=1)
+                self._counts.cached += 1
+                self._counts.usage += Usage(cached=1)
 
     def _keys(self, case: Case) -> list[str]:
-        """Hashes of all that the model sees, one for each passage of the group."""
+        """Hashes of everything that the model sees, one for each passage of the group."""
         sent = "\0".join(message.content for message in self._messages(case))
-        return [_sha256(f"{i}\0{sent}") for i in range(len(case[1]))]
+        return [text_key(f"{i}\0{sent}") for i in range(len(case[1]))]
 
     def _messages(self, case: Case) -> tuple[Message, ...]:
         top, group = case
-        words, form, n = self._court.options.words, self._court.form, len(group)
-        room = self._court.options.context - form.max_tokens(n)
+        words, prompt, n = self._stage.options.words, self._stage.prompt, len(group)
+        room = self._stage.options.context - prompt.max_tokens(n)
         while True:
             texts = [clipped(self._texts[i], words) for i in group]
-            messages = self._court.prompts.messages(
-                form.template,
+            messages = self._stage.templates.messages(
+                prompt.template,
                 self._language,
                 question=" ".join(self._question.split()),
-                passages=fenced(form.labels(n), texts),
+                passages=fenced(prompt.labels(n), texts),
                 count=str(n),
                 top=str(top),
             )
@@ -200,22 +219,16 @@ class Judge:
                 break
             words = words * 3 // 4
         whole = [" ".join(self._texts[i].split()) for i in group]
-        self._tally.shortened.update(
+        self._counts.shortened.update(
             i for i, text, full in zip(group, texts, whole, strict=True) if text != full
         )
         return messages
 
-    async def _asked(self, case: Case) -> Verdict | None:
+    async def _judged(self, case: Case) -> Judgement | None:
         top, group = case
-        form = self._court.form
-        request = Request(self._messages(case), form.max_tokens(len(group)), form.schema, form.top_logprobs)
-        again = self._court.prompts.text("again", self._language).strip()
-        reading = await self._caller.asked(
-            request, lambda completion: form.read(completion, len(group), top), again=again
-        )
-        self._tally.judged += reading.value is not None
+        prompt, n = self._stage.prompt, len(group)
+        request = Request(self._messages(case), prompt.max_tokens(n), prompt.schema, prompt.top_logprobs)
+        again = self._stage.templates.text("again", self._language).strip()
+        reading = await self._caller.asked(request, lambda reply: prompt.read(reply, n, top), again=again)
+        self._counts.judged += reading.value is not None
         return reading.value
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,6 +1,6 @@
-"""Reading what language models reply: numbers, choices, permutations. Strict, and honest about mending.
+"""Readers for replies of language models: numbers, choices, permutations. Strict, and open about mending.
 
-Every reader gives None for a reply that holds no answer; none ever guesses one.
+Every reader returns None for a reply without an answer; none ever guesses one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+from storage.reasons import Reason
 
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 _THOUGHT_END = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
@@ -32,7 +34,7 @@ _NO = {"no", "false", "否", "不", "不是", "不相关"}
 
 @dataclass(frozen=True, slots=True)
 class Permutation:
-    """An order of `n` passages, positions from 0, complete; the counts say what had to be mended."""
+    """A complete order of `n` passages, positions from 0; the counts say what had to be mended."""
 
     order: tuple[int, ...]
     repeated: int = 0
@@ -40,20 +42,20 @@ class Permutation:
     missing: int = 0
 
     @property
-    def mended(self) -> str:
-        """What was wrong with the reply, in words; empty where nothing was."""
-        counts = {
-            "repeated": self.repeated,
-            "not among those asked for": self.foreign,
-            "missing": self.missing,
-        }
-        return ", ".join(f"{count} ids {what}" for what, count in counts.items() if count)
+    def defects(self) -> Reason | None:
+        """The defects of the reply; None for a reply without."""
+        defects = [
+            *([Reason("rerank.ids-repeated", count=self.repeated)] if self.repeated else []),
+            *([Reason("rerank.ids-foreign", count=self.foreign)] if self.foreign else []),
+            *([Reason("rerank.ids-missing", count=self.missing)] if self.missing else []),
+        ]
+        return Reason.all(defects) if defects else None
 
 
 def plain(reply: str) -> str:
     """The reply without reasoning, with full-width, circled and superscript digits as plain ones.
 
-    A thought that never ends swallows the rest: what follows in it is no answer.
+    A thought that never ends swallows the rest, which holds no answer.
     """
     without = _THOUGHT.sub("", reply)
     return unicodedata.normalize("NFKC", _THOUGHT_END.sub("", without)).strip()
@@ -62,7 +64,7 @@ def plain(reply: str) -> str:
 def read_number(reply: str, top: int) -> float | None:
     """A score from 0 to `top`: alone, on a line of its own, as `8/10`, or after a word such as "score".
 
-    A score out of range is none.
+    A score out of range counts as none.
     """
     text = plain(reply)
     found = _ALONE.fullmatch(text) or _only(_LABELLED.finditer(text)) or _only(_OWN_LINE.finditer(text))
@@ -73,7 +75,7 @@ def read_number(reply: str, top: int) -> float | None:
 
 
 def _only(found: Iterator[re.Match[str]]) -> re.Match[str] | None:
-    """The one match, or one of several that say the same."""
+    """The one match, or one of several equal ones."""
     matches = list(found)
     return matches[0] if len({(match[1], match[2]) for match in matches}) == 1 else None
 
@@ -90,12 +92,12 @@ def read_yes_no(reply: str) -> float | None:
 
 
 def read_choice(reply: str, labels: Sequence[str]) -> int | None:
-    """The position of the one label that the reply names; None where it names none or several."""
+    """The position of the only label in the reply; None where it names none or several."""
     text = plain(reply)
     exact = text.strip(" \t\n.。[]()<>\"'“”*`").upper()
     if exact in labels:
         return labels.index(exact)
-    # standing alone: "Passage A", "[3]", but neither the article "a" nor the 3 of "3.5"
+    # as a word of its own: "Passage A", "[3]", but neither the article "a" nor the 3 of "3.5"
     named = {label for label in labels if re.search(rf"(?<![\w.-]){re.escape(label)}(?![\w-]|\.\d)", text)}
     return labels.index(named.pop()) if len(named) == 1 else None
 
@@ -103,8 +105,8 @@ def read_choice(reply: str, labels: Sequence[str]) -> int | None:
 def read_permutation(reply: str, n: int, wanted: int | None = None) -> Permutation | None:
     """An order of the ids 1 to `n`: JSON, `[2] > [1]`, or nothing but numbers. None where no id is valid.
 
-    Of repeated ids the first counts, ids out of range are dropped, missing ones follow in their order;
-    `wanted` ids (default: all) are enough for nothing to be called missing.
+    Of repeated ids the first counts, ids out of range are dropped, missing ones follow in their order.
+    Fewer than `wanted` ids (default: all) count as missing.
     """
     ids = _ids(plain(reply))
     if ids is None:
@@ -143,7 +145,7 @@ def _json_ids(text: str) -> list[int] | None:
 
 
 def json_values(text: str) -> Iterator[object]:
-    """The JSON objects and arrays in a text, whatever stands around them."""
+    """The JSON objects and arrays in a text, whatever surrounds them."""
     decoder, at = json.JSONDecoder(), 0
     while (opening := re.compile(r"[\[{]").search(text, at)) is not None:
         try:
@@ -171,7 +173,7 @@ def _integer(item: object) -> int | None:
 def expected_number(first_token: Mapping[str, float], top: int) -> float | None:
     """Expected relevance (Zhuang et al. 2023, arXiv 2310.14122): Σ value · p(label) over the labels' mass.
 
-    None where less than half of the probability lies on labels, or where "1" may be the beginning of "10".
+    None where less than half of the probability lies on labels, or where "1" may be the start of "10".
     """
     mass = _label_mass(first_token, {str(value): float(value) for value in range(top + 1)})
     total = sum(mass.values())

@@ -1,8 +1,7 @@
 """Prompts: template files in English and Chinese, chosen by the question's script, overridable by a folder.
 
 A template is a system message, a line `---`, and a user message with `$question`, `$passages`, `$count`
-and `$top`.
-Passages are untrusted: each is fenced and numbered, and cannot close its fence.
+and `$top`. Passages are untrusted: each is fenced and numbered, and cannot close its fence.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from storage.errors import SettingsError
 _OWN = Path(__file__).parent / "prompts"
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _LATIN = re.compile(r"[A-Za-z]+")
-_HARMLESS = "<\u200b"  # a space of no width keeps the text readable
+_HARMLESS = "<\u200b"  # a zero-width space keeps the text readable
 _FENCE = re.compile(r"<(?=\s*/?\s*passage)", re.IGNORECASE)
 # One unit: a Han character or kana, or a word of anything else.
 _UNIT = re.compile(
@@ -49,8 +48,8 @@ def fenced(labels: Sequence[str], texts: Sequence[str]) -> str:
     )
 
 
-class Prompts:
-    """The prompts of one folder: its own files first, winnow's (in `home`) for the others.
+class RerankPrompts:
+    """The prompts of one folder, with winnow's (in `home`) for files that the folder lacks.
 
     The user text of each must have the `needed` fields.
     """
@@ -68,7 +67,7 @@ class Prompts:
         self._read: dict[tuple[str, str], str] = {}
 
     def messages(self, name: str, language: str, **fields: str) -> tuple[Message, ...]:
-        """A template, filled in. Raises SettingsError for a template that cannot be used."""
+        """A template, filled in. Raises SettingsError for an unusable template."""
         system, user = self._parts(name, language)
         try:
             return (Message("system", system), Message("user", Template(user).substitute(fields)))
@@ -79,7 +78,7 @@ class Prompts:
             ) from error
 
     def text(self, name: str, language: str) -> str:
-        """A template as it is."""
+        """A template's text."""
         if (name, language) not in self._read:
             own = None if self._folder is None else self._folder / language / f"{name}.txt"
             path = own if own is not None and own.is_file() else self._home / language / f"{name}.txt"

@@ -1,12 +1,11 @@
-"""Rerank APIs over HTTP: Cohere, Jina, Voyage, Mixedbread, TEI, vLLM, Infinity and what has Cohere's shape.
+"""Rerank APIs over HTTP: Cohere, Jina, Voyage, Mixedbread, TEI, vLLM, Infinity and APIs of Cohere's shape.
 
-One client; the differences are in `api_profiles`. Documents are split to the server's limit and merged by
-index.
+One client serves all; their differences are in `rerank.api.profiles`. Documents are split to the server's
+limit and merged by index.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,15 +17,16 @@ from urllib.parse import urlsplit
 import anyio
 from anyio import to_thread
 
-from rerank.api.profiles import PROFILES, Profile, UnusableReplyError, read_scores, read_usage
+from rerank.api.profiles import PROFILES, Profile, UnusableRerankReplyError, read_scores, read_usage
 from rerank.base import by_score, check_top_k, flagged, unchanged
-from rerank.llm.budget import Meter, current_meter, estimated_tokens
-from rerank.llm.tally import Tally
-from rerank.memory import Memory
+from rerank.llm.budget import current_meter, estimated_tokens
+from rerank.llm.calls import CallCounts
 from rerank.options import at_least, read_options
 from rerank.parts import RerankParts
+from rerank.score_memory import ScoreMemory, text_key
 from rerank.spec import Value
 from storage.errors import SettingsError, SpecError
+from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking, Status, Usage
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _LIMIT = re.compile(r"maximum allowed batch size (\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiOptions:
-    """`url`: where the server is, with or without the path; hosted APIs have their own."""
+    """`url`: the server's address, with or without the path; hosted APIs have their own."""
 
     profile: Literal["cohere", "jina", "voyage", "mixedbread", "tei", "vllm", "infinity", "custom"] = "cohere"
     url: str = ""
@@ -52,26 +52,18 @@ class ApiOptions:
         at_least(0.001, timeout_s=self.timeout_s)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Api:
     """Scores are the server's own, usually 0 to 1."""
 
     needs = "a rerank API"
 
-    def __init__(
-        self,
-        name: str,
-        parts: RerankParts,
-        address: Address,
-        profile: Profile,
-        model: str,
-        tls: SSLContext | bool,
-    ) -> None:
-        self.name = name
-        self._parts = parts
-        self._address = address
-        self._profile = profile
-        self._model = model
-        self._tls = tls
+    name: str
+    parts: RerankParts
+    address: Address
+    profile: Profile
+    model: str
+    tls: SSLContext | bool
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Api:
@@ -101,60 +93,51 @@ class Api:
         import httpx2
 
         texts = [candidate.chunk.encoded_text for candidate in candidates]
-        async with httpx2.AsyncClient(timeout=None, follow_redirects=False, verify=self._tls) as client:
-            question = _Question(self._parts, self._address, self._profile, self._model, client, query, texts)
+        async with httpx2.AsyncClient(timeout=None, follow_redirects=False, verify=self.tls) as client:
+            question = _ApiQuestion(self, client, query, texts)
             await question.ask()
-        outcome = question.outcome(self.name)
+        outcome = question.outcome()
         if outcome.status == "fallback":
             return unchanged(candidates, top_k, outcome)
         return by_score(self.name, candidates, question.scores, top_k, outcome)
 
 
-class _Question:
-    """One question's requests, and what came of them."""
+class _ApiQuestion:
+    """One question's requests and their scores."""
 
-    def __init__(
-        self,
-        parts: RerankParts,
-        address: Address,
-        profile: Profile,
-        model: str,
-        client: httpx2.AsyncClient,
-        query: str,
-        texts: Sequence[str],
-    ) -> None:
+    def __init__(self, api: Api, client: httpx2.AsyncClient, query: str, texts: Sequence[str]) -> None:
         self.scores: list[float | None] = [None] * len(texts)
-        self._parts = parts
-        self._address = address
-        self._profile = profile
-        self._model = model
+        self._api = api
         self._client = client
         self._query = query
         self._texts = texts
-        self._meter: Meter = current_meter()
-        self._tally = Tally()
-        self._memory = Memory(parts.cache, f"api:{address.url}:{model}", query)
+        self._meter = current_meter()
+        self._counts = CallCounts()
+        self._memory = ScoreMemory(api.parts.cache, f"api:{api.address.url}:{api.model}", query)
 
     async def ask(self) -> None:
         """Fill in `scores`: from the cache, then from the API, in as few requests as its limit allows."""
         await self._look_up()
         missing = [i for i, score in enumerate(self.scores) if score is None]
-        limit = self._profile.limit
         try:
-            async with anyio.create_task_group() as tasks:
-                for start in range(0, len(missing), limit):
-                    tasks.start_soon(self._batch, missing[start : start + limit])
+            await self._batches(missing, self._api.profile.limit)
         finally:
             await self._keep(missing)
 
-    def outcome(self, name: str) -> Outcome:
-        """How it went; texts that the server left out make it `partial`."""
-        outcome = self._memory.told(self._tally.outcome(name))
-        lost = sum(score is None for score in self.scores)
+    def outcome(self) -> Outcome:
+        """The outcome of the stage; texts that the server left out make it `partial`."""
+        outcome = self._memory.flagged(self._counts.outcome(self._api.name))
+        lost = self.scores.count(None)
         if lost and outcome.status == "ok":
             status: Status = "fallback" if lost == len(self.scores) else "partial"
-            outcome = flagged(outcome, status, f"the server left out {lost} of {len(self.scores)} passages")
+            reason = Reason("rerank.passages-left-out", count=lost, total=len(self.scores))
+            outcome = flagged(outcome, status, reason)
         return outcome
+
+    async def _batches(self, group: Sequence[int], size: int) -> None:
+        async with anyio.create_task_group() as tasks:
+            for start in range(0, len(group), size):
+                tasks.start_soon(self._batch, group[start : start + size])
 
     async def _batch(self, group: Sequence[int]) -> None:
         from rerank.api.client import ApiError
@@ -162,34 +145,31 @@ class _Question:
         try:
             reply = await self._attempts(group)
             scores = read_scores(reply, len(group))
-        except UnusableReplyError as error:
-            self._tally.failed_with(str(error), Usage())
+        except UnusableRerankReplyError as error:
+            self._counts.failed_with(str(error), Usage())
         except ApiError as error:
-            smaller = _smaller(error, len(group))
-            if not smaller:
-                self._tally.failed_with(str(error), Usage())
-                return
-            async with anyio.create_task_group() as tasks:
-                for start in range(0, len(group), smaller):
-                    tasks.start_soon(self._batch, group[start : start + smaller])
+            if smaller := _smaller(error, len(group)):
+                await self._batches(group, smaller)
+            else:
+                self._counts.failed_with(str(error), Usage())
         else:
-            self._tally.judged += sum(score is not None for score in scores)
+            self._counts.judged += sum(score is not None for score in scores)
             for i, score in zip(group, scores, strict=True):
                 self.scores[i] = score
 
     async def _attempts(self, group: Sequence[int]) -> object:
-        """The reply, or an empty list where the budget forbids asking."""
+        """The reply, or an empty list where the budget refuses the request."""
         from rerank.api.client import retrying
 
         texts = [self._texts[i] for i in group]
-        attempts = retrying(self._address, self._meter.remaining_s)
+        attempts = retrying(self._api.address, self._meter.remaining_s)
         reply: object = []
         with anyio.move_on_after(self._meter.remaining_s):
             async for attempt in attempts:
                 with attempt:
                     reply = await self._once(texts, retry=attempt.retry_state.attempt_number > 1)
             return reply
-        self._tally.failed_with("cut off at the deadline", Usage())
+        self._counts.failed_with(Reason("rerank.cut-off"), Usage())
         return []
 
     async def _once(self, texts: Sequence[str], *, retry: bool) -> object:
@@ -197,57 +177,55 @@ class _Question:
 
         tokens = sum(map(estimated_tokens, texts)) + len(texts) * estimated_tokens(self._query)
         wanted = self._costed(Usage(1, tokens, retries=int(retry)), 1)
-        async with self._parts.limiter:
+        async with self._api.parts.limiter:
             if reason := self._meter.refusal(wanted):
-                self._tally.stopped = reason
-                self._tally.not_asked += 1
+                self._counts.refused(reason)
                 return []
             self._meter.reserve(wanted)
             spent = replace(wanted, prompt_tokens=0)
             try:
-                reply = await posted(
-                    self._client, self._address, self._profile.body(self._model, self._query, texts)
-                )
+                body = self._api.profile.body(self._api.model, self._query, texts)
+                reply = await posted(self._client, self._api.address, body)
                 billed, searches = read_usage(reply)
                 spent = self._costed(Usage(1, billed, retries=int(retry)), searches)
                 return reply
             finally:
                 self._meter.settle(wanted, spent)
-                self._tally.usage += spent
+                self._counts.usage += spent
 
     def _costed(self, usage: Usage, searches: int) -> Usage:
-        price = self._parts.prices.get(self._model)
-        return (
-            usage if price is None else replace(usage, cost=price.of(replace(usage, calls=max(1, searches))))
-        )
+        price = self._api.parts.prices.get(self._api.model)
+        if price is None:
+            return usage
+        return replace(usage, cost=price.of(replace(usage, calls=max(1, searches))))
 
     async def _look_up(self) -> None:
-        if not self._memory.there:
+        if not self._memory.available:
             return
-        keys = [_sha256(text) for text in self._texts]
+        keys = [text_key(text) for text in self._texts]
         known = await to_thread.run_sync(self._memory.known, keys)
         self.scores = [known.get(key) for key in keys]
         found = sum(score is not None for score in self.scores)
-        self._tally.cached = found
-        self._tally.usage += Usage(cached=found)
+        self._counts.cached = found
+        self._counts.usage += Usage(cached=found)
 
     async def _keep(self, asked: Sequence[int]) -> None:
-        fresh = {_sha256(self._texts[i]): score for i in asked if (score := self.scores[i]) is not None}
-        if self._memory.there and fresh:
+        fresh = {text_key(self._texts[i]): score for i in asked if (score := self.scores[i]) is not None}
+        if self._memory.available and fresh:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(self._memory.keep, fresh)
 
 
 @cache
 def _certificates() -> SSLContext:
-    """Read once, and only where they are needed: it takes longer than a request."""
+    """Read once, and only when needed: it takes longer than a request."""
     import httpx2
 
     return httpx2.create_ssl_context()
 
 
 def _smaller(error: ApiError, count: int) -> int:
-    """How many documents to send instead, where the server says that they were too many; otherwise 0."""
+    """The number of documents to send instead, where the server complains of too many; otherwise 0."""
     found = _LIMIT.search(str(error))
     too_many = error.status == 413 or (error.status in (400, 422) and "batch" in str(error).lower())
     if count < 2 or not too_many:
@@ -260,11 +238,7 @@ def _full(name: str, url: str, path: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise SpecError(
-            f"{name}: url={url!r} is no address of a server" if url else f"{name}: url is missing",
+            f"{name}: url={url!r} is not the address of a server" if url else f"{name}: url is missing",
             way_out='Give one, as in api(profile=tei,url="http://localhost:8080").',
         )
     return url if parts.path.strip("/") else url.rstrip("/") + path
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,8 +1,8 @@
 """Cross-encoder: question and passage go through the model together (Nogueira & Cho 2019).
 
-Any sequence-classification reranker of the hub or a local folder, and causal ones of Qwen3's kind. Scores are
-probabilities from 0 to 1 (the logistic function of the model's log-odds, in double precision, so that they do
-not saturate into ties), or with `scale=logit` the log-odds themselves.
+Any sequence-classification reranker from the hub or a local folder, and causal ones of Qwen3's kind. Scores
+are probabilities from 0 to 1 (the logistic function of the model's log-odds, in double precision, so that
+they do not saturate into ties), or with `scale=logit` the log-odds themselves.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from anyio import from_thread, to_thread
 from rerank.base import by_score, check_top_k, flagged, unchanged
 from rerank.cross.windows import Window, cut, shortened_to
 from rerank.llm.budget import Meter, current_meter
-from rerank.memory import Memory
 from rerank.options import at_least, read_options
-from rerank.parts import RerankParts, ScoreCache
+from rerank.parts import RerankParts
+from rerank.score_memory import ScoreMemory, text_key
 from rerank.spec import Value
+from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking, Status, Usage
 
 if TYPE_CHECKING:
     from rerank.cross.models import PairModel
+    from storage.log.score_cache import SqlScoreCache
 
 # A question longer than this share of the model's input would leave no room for the passage.
 _QUESTION_SHARE = 0.5
@@ -35,8 +37,8 @@ _QUESTION_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrossEncoderOptions:
-    """`model`: hub id or folder. `max_length`: tokens of one input. `windows`: of a long passage, at most so
-    many parts are read. `backend=onnx`: int8 on a CPU. `trust_remote_code`: run code that the model brings.
+    """`model`: hub id or folder. `max_length`: tokens of one input. `windows`: the most parts of a long
+    passage that are read. `backend=onnx`: int8 on a CPU. `trust_remote_code`: run the model's own code.
     """
 
     model: str | None = None
@@ -51,40 +53,18 @@ class CrossEncoderOptions:
         at_least(32, max_length=self.max_length or 32)
 
 
-@dataclass(slots=True)
-class _Scored:
-    """Log-odds by candidate, the best window of each, and what did not go as asked."""
-
-    logits: list[float | None]
-    spans: dict[int, tuple[int, int]]
-    shortened: int = 0
-    question_cut: bool = False
-    stopped: str = ""
-    cached: int = 0
-    memory: Memory | None = None
-
-
+@dataclass(frozen=True, slots=True, eq=False)
 class CrossEncoder:
-    """Long passages are read in windows and score as their best one, which is kept as evidence."""
+    """Reads long passages in windows; the best window gives the score and is kept as evidence."""
 
     needs = "a cross-encoder model"
 
-    def __init__(
-        self,
-        name: str,
-        model: PairModel,
-        *,
-        windows: int = 8,
-        scale: str = "probability",
-        cache: ScoreCache | None = None,
-        fingerprint: str = "",
-    ) -> None:
-        self.name = name
-        self._model = model
-        self._windows = windows
-        self._scale = scale
-        self._cache = cache
-        self._fingerprint = fingerprint
+    name: str
+    model: PairModel
+    windows: int = 8
+    scale: str = "probability"
+    cache: SqlScoreCache | None = None
+    fingerprint: str = ""
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> CrossEncoder:
@@ -104,17 +84,9 @@ class CrossEncoder:
                 max_length=chosen.max_length,
                 trust_remote_code=chosen.trust_remote_code,
             )
-        fingerprint = (
-            f"cross-encoder:{wanted}@{_state(folder)}:{chosen.backend}:{model.max_tokens}:{chosen.windows}"
-        )
-        return cls(
-            name,
-            model,
-            windows=chosen.windows,
-            scale=chosen.scale,
-            cache=parts.cache,
-            fingerprint=fingerprint,
-        )
+        state = f"{_state(folder)}:{chosen.backend}:{model.max_tokens}:{chosen.windows}"
+        fingerprint = f"cross-encoder:{wanted}@{state}"
+        return cls(name, model, chosen.windows, chosen.scale, parts.cache, fingerprint)
 
     @staticmethod
     def calls(n: int, k: int) -> int:  # noqa: ARG004 - the model runs here
@@ -124,88 +96,106 @@ class CrossEncoder:
         check_top_k(top_k)
         if not candidates:
             return Ranking((), (Outcome(self.name),))
-        found = await to_thread.run_sync(self._scored, query, candidates, current_meter())
-        outcome = self._outcome(found, len(candidates))
+        memory = ScoreMemory(self.cache, self.fingerprint, query)
+        reading = _Reading(self.model, memory, current_meter())
+        logits = await to_thread.run_sync(reading.logits, query, candidates, self.windows)
+        outcome = reading.outcome(self.name, logits, self.windows)
         if outcome.status == "fallback":
             return unchanged(candidates, top_k, outcome)
-        with_evidence = [_with_span(c, self.name, found.spans.get(i)) for i, c in enumerate(candidates)]
-        scores = [self._scaled(logit) for logit in found.logits]
+        with_evidence = [_with_span(c, self.name, reading.spans.get(i)) for i, c in enumerate(candidates)]
+        scores = [logit if self.scale == "logit" else _probability(logit) for logit in logits]
         return by_score(self.name, with_evidence, scores, top_k, outcome)
 
-    def _scaled(self, logit: float | None) -> float | None:
-        if logit is None or self._scale == "logit" or not math.isfinite(logit):
-            return logit
-        return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
 
-    def _outcome(self, found: _Scored, count: int) -> Outcome:
-        outcome = Outcome(self.name, usage=Usage(cached=found.cached))
-        unscored = found.logits.count(None)
-        if found.stopped:
-            status: Status = "fallback" if unscored == count else "partial"
-            outcome = flagged(outcome, status, f"{unscored} of {count} passages not read: {found.stopped}")
-        if found.question_cut:
-            outcome = flagged(outcome, "partial", "the question is longer than the model reads, and was cut")
-        if found.shortened:
-            reason = (
-                f"{found.shortened} passages have more than {self._windows} windows; the rest was not read"
-            )
-            outcome = flagged(outcome, "partial", reason)
-        if found.cached:
-            outcome = flagged(outcome, "ok", f"{found.cached} scores from the cache")
-        return found.memory.told(outcome) if found.memory else outcome
+class _Reading:
+    """One question's passages going through the model: the best windows, and what did not go as requested.
 
-    def _scored(self, query: str, candidates: Sequence[Candidate], meter: Meter) -> _Scored:
+    `spans` has the best window of each candidate (by position) that was read in several.
+    """
+
+    def __init__(self, model: PairModel, memory: ScoreMemory, meter: Meter) -> None:
+        self.spans: dict[int, tuple[int, int]] = {}
+        self._model = model
+        self._memory = memory
+        self._meter = meter
+        self._cut_passages = 0
+        self._cut_question = False
+        self._out_of_time = False
+        self._cached = 0
+
+    def logits(self, query: str, candidates: Sequence[Candidate], windows: int) -> list[float | None]:
         """All candidates' log-odds. Runs in a worker thread."""
         model = self._model
         available = model.max_tokens - model.overhead
-        query, question_cut = shortened_to(model.tokenizer, query, int(available * _QUESTION_SHARE))
+        query, self._cut_question = shortened_to(model.tokenizer, query, int(available * _QUESTION_SHARE))
         room = available - len(model.tokenizer.encode(query, add_special_tokens=False).ids)
         texts = [candidate.chunk.encoded_text for candidate in candidates]
-        parts = cut(model.tokenizer, texts, room, self._windows)
-        pieces = [texts[window.passage][window.start : window.end] for window in parts.windows]
-        found = _Scored([], {}, len(parts.shortened), question_cut)
-        logits = self._logits(query, pieces, meter, found)
+        parts, cut_texts = cut(model.tokenizer, texts, room, windows)
+        self._cut_passages = len(cut_texts)
+        by_part = self._read(query, [texts[part.passage][part.start : part.end] for part in parts])
+        logits: list[float | None] = []
         for i, candidate in enumerate(candidates):
-            own = [w for w in range(len(pieces)) if parts.windows[w].passage == i]
-            best = _best([logits[w] for w in own])
-            found.logits.append(None if best is None else logits[own[best]])
+            own = [number for number, part in enumerate(parts) if part.passage == i]
+            best = _best([by_part[number] for number in own])
+            logits.append(None if best is None else by_part[own[best]])
             if best is not None and len(own) > 1:
-                found.spans[i] = _in_passage(parts.windows[own[best]], candidate)
-        return found
+                self.spans[i] = _in_passage(parts[own[best]], candidate)
+        return logits
 
-    def _logits(self, query: str, pieces: Sequence[str], meter: Meter, found: _Scored) -> list[float | None]:
-        """A log-odds a piece, from the cache or the model; None where the deadline came first.
+    def _read(self, query: str, pieces: Sequence[str]) -> list[float | None]:
+        """One log-odds per piece, from the cache or the model; None where the deadline came first.
 
         Equal pieces are read once: in different places of a batch they would differ in the last digit.
         """
-        keys = [hashlib.sha256(piece.encode("utf-8", "surrogatepass")).hexdigest() for piece in pieces]
-        memory = Memory(self._cache, self._fingerprint, query)
-        known = memory.known(list(dict.fromkeys(keys)))
-        found.cached = sum(key in known for key in keys)
+        keys = [text_key(piece) for piece in pieces]
+        known = self._memory.known(list(dict.fromkeys(keys)))
+        self._cached = sum(key in known for key in keys)
         missing = {key: piece for key, piece in zip(keys, pieces, strict=True) if key not in known}
         new: dict[str, float] = {}
         places = list(missing)
         with closing(self._model.scored(query, list(missing.values()))) as passes:
             for scores in passes:
                 new.update((places[place], logit) for place, logit in scores)
-                if meter.remaining_s <= 0:
-                    found.stopped = "the deadline has passed"
+                if self._meter.remaining_s <= 0:
+                    self._out_of_time = True
                     break
                 _check_cancelled()
-        memory.keep(new)
-        found.memory = memory
+        self._memory.keep(new)
         return [known.get(key, new.get(key)) for key in keys]
+
+    def outcome(self, name: str, logits: Sequence[float | None], windows: int) -> Outcome:
+        """The outcome of the stage, once the passages are read."""
+        outcome = Outcome(name, usage=Usage(cached=self._cached))
+        if self._out_of_time:
+            unread, total, why = logits.count(None), len(logits), Reason("rerank.time-is-up")
+            status: Status = "fallback" if unread == total else "partial"
+            reason = Reason("rerank.passages-not-read", count=unread, total=total, reason=why)
+            outcome = flagged(outcome, status, reason)
+        if self._cut_question:
+            outcome = flagged(outcome, "partial", Reason("rerank.question-cut"))
+        if self._cut_passages:
+            reason = Reason("rerank.windows-not-read", count=self._cut_passages, windows=windows)
+            outcome = flagged(outcome, "partial", reason)
+        if self._cached:
+            outcome = flagged(outcome, "ok", Reason("rerank.scores-cached", count=self._cached))
+        return self._memory.flagged(outcome)
 
 
 def _state(folder: Path) -> str:
-    """Changes when other weights come into the folder: scores of the ones before are not theirs."""
+    """Changes with the weights in the folder: scores of earlier ones are not theirs."""
     files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".bin"))
     found = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return hashlib.sha256(repr(found).encode()).hexdigest()[:12]
 
 
+def _probability(logit: float | None) -> float | None:
+    if logit is None or not math.isfinite(logit):
+        return logit
+    return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
+
+
 def _best(logits: Sequence[float | None]) -> int | None:
-    """The place of the highest; None where one is missing. What is no number is never the highest."""
+    """The position of the highest, NaN being the lowest; None where one is missing."""
     numbers = [logit for logit in logits if logit is not None]
     if len(numbers) < len(logits):
         return None
@@ -213,7 +203,7 @@ def _best(logits: Sequence[float | None]) -> int | None:
 
 
 def _check_cancelled() -> None:
-    """Between passes: a cancelled question stops here. Outside of a worker thread nobody can cancel."""
+    """Stop a cancelled question between passes. Outside of a worker thread nothing can be cancelled."""
     try:
         from_thread.check_cancelled()
     except RuntimeError:

@@ -1,8 +1,8 @@
-"""Fusion: the legs of retrieval and other rerankers, put together, so that no single one decides.
+"""Fusion: combines the legs of retrieval and other rerankers, so that no single one decides.
 
 By default late interaction with half of each leg, every list divided by its best score (a convex
-combination: Bruch, Gai & Ingber 2023): above late interaction alone in nDCG@10 and MRR@10 on seven sets
-(docs/evaluation.md). `rrf` is reciprocal rank fusion (Cormack et al. 2009), which needs ranks alone; `zscore`
+combination: Bruch, Gai & Ingber 2023): better than late interaction alone in nDCG@10 and MRR@10 on seven sets
+(docs/evaluation.md). `rrf` is reciprocal rank fusion (Cormack et al. 2009), which needs only ranks; `zscore`
 adds standardised scores. Raw scales are never mixed.
 """
 
@@ -20,6 +20,7 @@ from rerank.options import at_least, read_options
 from rerank.parts import RerankParts
 from rerank.spec import Spec, Value
 from storage.errors import SpecError
+from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking
 
 _LEGS = ("dense", "lexical")
@@ -27,11 +28,11 @@ _LEGS = ("dense", "lexical")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FusionOptions:
-    """`of`: specs, separated by `;`, each with weight 1. `dense`, `lexical`: the weights of the legs; one
+    """`of`: specs, separated by `;`, each with weight 1. `dense`, `lexical`: the weights of the legs; a leg
     that searched alone counts half.
 
-    `retrieval`: the weight of the order that comes in (`rrf`), or of retrieval's scores (`max`, `zscore`).
-    `k`: of `rrf`.
+    `retrieval`: the weight of the incoming order (`rrf`), or of retrieval's scores (`max`, `zscore`).
+    `k`: the constant of `rrf`.
     """
 
     of: str = "late-interaction"
@@ -48,7 +49,7 @@ class FusionOptions:
 
 @dataclass(frozen=True, slots=True)
 class _List:
-    """One of the lists that are fused: ranks from 1 and scores by candidate, of those that it found."""
+    """One of the fused lists: ranks from 1 and scores by candidate, for the candidates that it found."""
 
     name: str
     weight: float
@@ -57,7 +58,7 @@ class _List:
 
 
 class Fusion:
-    """Runs its members concurrently over all candidates. One that falls back is left out, and flagged."""
+    """Runs its members concurrently over all candidates. A member that falls back is left out and flagged."""
 
     needs = "what its members need"
 
@@ -77,7 +78,7 @@ class Fusion:
         return cls(name, [Chain.load(spec, parts, prefix=f"{name}.") for spec in specs], chosen)
 
     @staticmethod
-    def calls(n: int, k: int) -> int:  # noqa: ARG004 - its default member calls nobody
+    def calls(n: int, k: int) -> int:  # noqa: ARG004 - its default member asks nothing over the network
         return 0
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
@@ -89,12 +90,11 @@ class Fusion:
         outcome = Outcome(self.name)
         members = tuple(o for ranking in rankings for o in ranking.outcomes)
         if not useful:
-            reasons = "; ".join(dict.fromkeys(ranking.outcomes[-1].reason for ranking in rankings))
-            outcome = flagged(outcome, "fallback", reasons)
-            ranking = unchanged(candidates, top_k, outcome)
+            reasons = Reason.all(ranking.outcomes[-1].reason for ranking in rankings)
+            ranking = unchanged(candidates, top_k, Outcome(self.name, "fallback", reasons))
         else:
-            if len(useful) < len(rankings):
-                outcome = flagged(outcome, "partial", f"{len(rankings) - len(useful)} members fell back")
+            if lost := len(rankings) - len(useful):
+                outcome = flagged(outcome, "partial", Reason("rerank.members-fell-back", count=lost))
             scores, outcome = self._fused(candidates, useful, outcome)
             ranking = by_score(self.name, _merged(candidates, useful), scores, top_k, outcome)
         return Ranking(ranking.candidates, (*members, *ranking.outcomes), ranking.dropped)
@@ -114,45 +114,45 @@ class Fusion:
         self, candidates: Sequence[Candidate], rankings: Sequence[Ranking], outcome: Outcome
     ) -> tuple[list[float], Outcome]:
         incoming = self._incoming(candidates)
-        lists = [_ranked(ranking) for ranking in rankings] + incoming
+        lists = [_member_list(ranking) for ranking in rankings] + incoming
         if len(lists) == 1:
-            outcome = flagged(outcome, "ok", "no list to fuse with: the candidates come without ranks")
+            outcome = flagged(outcome, "ok", Reason("rerank.nothing-to-fuse"))
         if self._options.method == "rrf":
             return _by_rank(candidates, lists, self._options.k), outcome
         usable = [one for one in lists if one.scores and (self._options.method == "zscore" or _best(one) > 0)]
         for one in lists:
             if one not in usable:
-                outcome = flagged(outcome, "partial", f"{one.name} gives no scores for this and is left out")
+                reason = Reason("rerank.list-without-scores", list=one.name)
+                outcome = flagged(outcome, "partial", reason)
         if not usable:
             return _by_rank(candidates, lists, self._options.k), outcome
         if self._options.method == "zscore":
             return _summed(candidates, usable, _standardised), outcome
-        # back on the first list's scale, so that a bar for its scores is one for these
+        # back on the first list's scale, so that a threshold for its scores holds for these
         scale = _best(usable[0]) / sum(one.weight for one in usable)
         return [scale * score for score in _summed(candidates, usable, _by_best)], outcome
 
     def _incoming(self, candidates: Sequence[Candidate]) -> list[_List]:
-        """The lists that the candidates bring: a leg that did not search is none, the other counts half."""
-        legs = [_brought(candidates, leg, getattr(self._options, leg)) for leg in _LEGS]
+        """The candidates' own lists. Where only one leg searched, that one counts half."""
+        legs = [_list_of(candidates, leg, getattr(self._options, leg)) for leg in _LEGS]
         found = [one for one in legs if one.ranks]
         if len(found) == 1:  # docs/evaluation.md
             found = [replace(found[0], weight=found[0].weight / 2)]
         places = {candidate.id: place for place, candidate in enumerate(candidates, start=1)}
-        scores = _brought(candidates, "retrieval", 1).scores
+        scores = _list_of(candidates, "retrieval", 1).scores
         found.append(_List("retrieval", self._options.retrieval, places, scores))
         return [one for one in found if one.weight and one.ranks]
 
 
-def _brought(candidates: Sequence[Candidate], stage: str, weight: float) -> _List:
+def _list_of(candidates: Sequence[Candidate], stage: str, weight: float) -> _List:
     ranks = {c.id: c.ranks[stage] for c in candidates if stage in c.ranks}
     return _List(stage, weight, ranks, {c.id: c.scores[stage] for c in candidates if stage in c.scores})
 
 
-def _ranked(ranking: Ranking) -> _List:
-    """A member's list."""
+def _member_list(ranking: Ranking) -> _List:
     stage = ranking.outcomes[-1].name
     places = {candidate.id: place for place, candidate in enumerate(ranking.everything, start=1)}
-    return _List(stage, 1.0, places, _brought(ranking.everything, stage, 1).scores)
+    return _List(stage, 1.0, places, _list_of(ranking.everything, stage, 1).scores)
 
 
 def _best(found: _List) -> float:
@@ -168,13 +168,13 @@ def _summed(
     lists: Sequence[_List],
     normalise: Callable[[Mapping[str, float]], Mapping[str, float]],
 ) -> list[float]:
-    """Σ weight x normalised score; what a list did not score gets its lowest."""
+    """Σ weight x normalised score; a candidate that a list did not score gets its lowest."""
     scaled = [(one.weight, normalise(one.scores)) for one in lists]
     return [sum(w * found.get(c.id, min(found.values())) for w, found in scaled) for c in candidates]
 
 
 def _by_best(scores: Mapping[str, float]) -> dict[str, float]:
-    """Divided by the best one, which is above 0; what lies below 0 counts as no likeness at all."""
+    """Divided by the best score, which is above 0; scores below 0 count as 0."""
     best = max(scores.values())
     return {key: max(0.0, score) / best for key, score in scores.items()}
 

@@ -1,11 +1,12 @@
-"""Heapsort for expensive comparisons: the best k of n, asking "which is best?" as rarely as it can."""
+"""Heapsort for expensive comparisons: the best k of n with as few "which is best?" questions as possible."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import math
+from collections.abc import Awaitable, Callable
+from statistics import fmean
 
 import anyio
-from anyio.from_thread import start_blocking_portal
 
 Best = Callable[[tuple[int, ...]], Awaitable[int]]
 
@@ -52,22 +53,14 @@ async def _sift(heap: list[int], node: int, arity: int, best: Best) -> None:
         node = place
 
 
-def calls_of(n: int, k: int, arity: int) -> int:
-    """How often `best` is asked, where the order of arrival says nothing (the mean of three shuffles)."""
-    from random import Random
+def expected_calls(n: int, k: int, arity: int) -> int:
+    """The mean number of calls of `best` for shuffled numbers and a `k` well below `n`.
 
-    counts = [0, 0, 0]
-
-    async def count() -> None:
-        for seed in range(3):
-            worth = Random(seed).sample(range(n), n)
-
-            async def best(numbers: Sequence[int], seed: int = seed, worth: list[int] = worth) -> int:
-                counts[seed] += 1
-                return max(numbers, key=worth.__getitem__)
-
-            await best_first(n, k, arity, best)
-
-    with start_blocking_portal() as portal:  # a loop of its own: the caller may be on one
-        portal.call(count)
-    return round(sum(counts) / 3)
+    Building the heap takes 1 + 1.45 / arity calls per inner node (fitted to simulations); after each of the
+    first k - 1 winners a leaf sinks from the root back to the bottom, with one call per level.
+    """
+    if n < 2:
+        return 0
+    inner = math.ceil((n - 1) / arity)
+    depth = fmean(int(math.log(leaf * (arity - 1) + 1, arity)) for leaf in range(inner, n))
+    return round(inner * (1 + 1.45 / arity) + (k - 1) * depth)

@@ -1,6 +1,6 @@
 """Late interaction (ColBERT: Khattab & Zaharia 2020): MaxSim of question and passage token vectors.
 
-The passages' vectors are stored beside them, so that a question costs one short forward pass and one look-up
+The passages' vectors are stored with them, so that a question costs one short forward pass and one look-up
 in the store. Where a collection has none, they are computed on the fly.
 """
 
@@ -17,24 +17,16 @@ from rerank.parts import RerankParts, TokenEncoder
 from rerank.spec import Value
 from storage.errors import ModelError
 from storage.qdrant.contract import TokenScorer
+from storage.reasons import Reason
 from storage.records import UNREADABLE_QUESTION, Candidate, Outcome, Ranking
 from storage.vectors import Floats, max_sim
 
 
 @dataclass(frozen=True, slots=True)
 class LateInteractionOptions:
-    """`model`: a late-interaction model of its own, hub id or folder; otherwise the collection's encoder."""
+    """`model`: a late-interaction model, hub id or folder; by default the collection's encoder."""
 
     model: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Scores:
-    by_candidate: list[float | None]
-    encoded_now: int
-    illegible: int
-    question_cut: bool
-    passages_cut: int
 
 
 class LateInteraction:
@@ -72,27 +64,15 @@ class LateInteraction:
         check_top_k(top_k)
         if not candidates:
             return Ranking((), (Outcome(self.name),))
-        scores = await to_thread.run_sync(self._scores, query, candidates)
-        outcome = Outcome(self.name)
-        if scores is None:
-            return unchanged(candidates, top_k, flagged(outcome, "fallback", UNREADABLE_QUESTION))
-        if scores.encoded_now:
-            outcome = flagged(outcome, "ok", f"{scores.encoded_now} passages encoded on the fly")
-        if scores.question_cut:
-            outcome = flagged(
-                outcome, "partial", "the question is longer than the encoder reads, and was cut"
-            )
-        if scores.passages_cut:
-            reason = (
-                f"{scores.passages_cut} passages are longer than the encoder reads; their ends were not read"
-            )
-            outcome = flagged(outcome, "partial", reason)
-        if scores.illegible:
-            reason = f"the encoder cannot read {scores.illegible} of {len(candidates)} passages"
-            outcome = flagged(outcome, "partial", reason)
-        return by_score(self.name, candidates, scores.by_candidate, top_k, outcome)
+        scored = await to_thread.run_sync(self._scored, query, candidates)
+        if scored is None:
+            return unchanged(candidates, top_k, Outcome(self.name, "fallback", UNREADABLE_QUESTION))
+        scores, outcome = scored
+        return by_score(self.name, candidates, scores, top_k, outcome)
 
-    def _scores(self, query: str, candidates: Sequence[Candidate]) -> _Scores | None:
+    def _scored(
+        self, query: str, candidates: Sequence[Candidate]
+    ) -> tuple[list[float | None], Outcome] | None:
         """MaxSim of every legible candidate; None where the question itself is illegible."""
         if not self._encoder.reads(query):
             return None
@@ -109,7 +89,17 @@ class LateInteraction:
         computed, cut = self._computed(tokens, list(missing.values()))
         found = {**found, **computed}
         scores = [found[c.id] / len(tokens) if c.id in found else None for c in candidates]
-        return _Scores(scores, len(computed), scores.count(None), question.truncated, cut)
+        outcome = Outcome(self.name)
+        if computed:
+            outcome = flagged(outcome, "ok", Reason("rerank.passages-encoded-now", count=len(computed)))
+        if question.truncated:
+            outcome = flagged(outcome, "partial", Reason("rerank.question-cut"))
+        if cut:
+            outcome = flagged(outcome, "partial", Reason("rerank.passages-cut", count=cut))
+        if illegible := scores.count(None):
+            reason = Reason("rerank.passages-illegible", count=illegible, total=len(candidates))
+            outcome = flagged(outcome, "partial", reason)
+        return scores, outcome
 
     def _stored(self, query: Floats, candidates: Sequence[Candidate]) -> dict[str, float]:
         if self._scorer is None or not candidates:
@@ -117,7 +107,7 @@ class LateInteraction:
         return self._scorer.max_sim(query, [candidate.id for candidate in candidates])
 
     def _computed(self, query: Floats, candidates: Sequence[Candidate]) -> tuple[dict[str, float], int]:
-        """MaxSim of passages without stored vectors, by id, and how many of them were cut."""
+        """MaxSim of passages without stored vectors, by id, and the number of truncated passages."""
         readable = [c for c in candidates if self._encoder.reads(c.chunk.encoded_text)]
         if not readable:
             return {}, 0

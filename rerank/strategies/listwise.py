@@ -1,27 +1,28 @@
 """Listwise: the model orders a window of passages at once (RankGPT: Sun et al. 2023, arXiv 2304.09542).
 
-A window slides from the back to the front and carries the best along. 1 + ⌈(N − window) / step⌉ calls a pass.
-With `permutations=m` the same is done over m shuffles and the orders are averaged (permutation
-self-consistency: Tang et al. 2024, arXiv 2310.07712), which takes out the model's position bias.
+A window of `window` passages slides from the back to the front by `step` and carries the best forward: 1 +
+⌈(N − window) / step⌉ calls per pass. With `permutations=m` the orders of m shuffles are averaged (permutation
+self-consistency: Tang et al. 2024, arXiv 2310.07712), which removes the model's position bias.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import anyio
 
-from rerank.base import by_score, check_top_k, flagged, in_order, unchanged
-from rerank.llm.judge import Court, Form, Judge, ModelOptions, Verdict
+from rerank.base import check_top_k, flagged
+from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge
 from rerank.llm.replies import read_permutation
 from rerank.options import at_least, read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
 from storage.chat import Completion
-from storage.records import Candidate, Outcome, Ranking
+from storage.reasons import Reason
+from storage.records import Candidate, Ranking
 
 SCHEMA = {
     "type": "object",
@@ -33,7 +34,9 @@ SCHEMA = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListwiseOptions(ModelOptions):
-    """`seed` chooses the shuffles of `permutations`; the first of them is the incoming order itself."""
+    """`window`: the number of passages in one prompt; `step`: how far it slides. `seed` chooses the shuffles
+    of `permutations`; the first of them is the incoming order itself.
+    """
 
     window: int = 20
     step: int = 10
@@ -56,17 +59,17 @@ class Listwise:
 
     needs = "a chat model"
 
-    def __init__(self, court: Court, options: ListwiseOptions) -> None:
-        self.name = court.name
+    def __init__(self, stage: LLMStage, options: ListwiseOptions) -> None:
+        self.name = stage.name
         self.scores = options.permutations > 1
-        self._court = court
+        self._stage = stage
         self._options = options
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Listwise:
         chosen = read_options(ListwiseOptions, name, options)
-        form = Form("listwise", _order, lambda n: 16 + 6 * n, schema=SCHEMA)
-        return cls(Court.of(parts, name, chosen, form), chosen)
+        prompt = JudgementPrompt("listwise", _order, lambda n: 16 + 6 * n, schema=SCHEMA)
+        return cls(LLMStage.of(parts, name, chosen, prompt), chosen)
 
     @staticmethod
     def calls(n: int, k: int) -> int:  # noqa: ARG004 - a pass sees every passage
@@ -75,17 +78,16 @@ class Listwise:
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
         check_top_k(top_k)
         if len(candidates) < 2:
-            return in_order(self.name, [(c, None) for c in candidates], top_k, Outcome(self.name))
+            return self._stage.unjudged(candidates, top_k)
         orders = [self._start(i, len(candidates)) for i in range(self._options.permutations)]
-        async with self._court.judge(query, candidates) as judge, anyio.create_task_group() as tasks:
+        async with self._stage.judge(query, candidates) as judge, anyio.create_task_group() as tasks:
             for order in orders:
                 tasks.start_soon(self._sort, judge, order)
-        outcome = self._with_reach(judge.outcome(), len(candidates), top_k)
-        if outcome.status == "fallback":
-            return unchanged(candidates, top_k, outcome)
         if len(orders) == 1:
-            return in_order(self.name, [(candidates[i], None) for i in orders[0]], top_k, outcome)
-        return by_score(self.name, candidates, _mean_ranks(orders), top_k, outcome)
+            ranking = judge.in_order(orders[0], top_k)
+        else:
+            ranking = judge.by_score(_mean_ranks(orders), top_k)
+        return self._with_reach(ranking, len(candidates), top_k)
 
     def _start(self, permutation: int, n: int) -> list[int]:
         order = list(range(n))
@@ -93,21 +95,22 @@ class Listwise:
             Random(f"{self._options.seed}/{permutation}").shuffle(order)
         return order
 
-    async def _sort(self, judge: Judge, order: list[int]) -> None:
+    async def _sort(self, judge: PassageJudge, order: list[int]) -> None:
         for _ in range(self._options.passes):
             for start, end in windows(len(order), self._options.window, self._options.step):
                 group = tuple(order[start:end])
-                scores = await judge.verdict(group)
+                scores = await judge.scores_of(group)
                 if scores is not None:
                     ranked = sorted(zip(group, scores, strict=True), key=lambda pair: -pair[1])
                     order[start:end] = [i for i, _ in ranked]
 
-    def _with_reach(self, outcome: Outcome, n: int, top_k: int) -> Outcome:
-        """A pass carries `window - step` passages to the front: fewer than wanted is worth a word."""
-        reach = (self._options.window - self._options.step) * self._options.passes
-        if top_k >= n or n <= self._options.window or reach >= top_k:
-            return outcome
-        return flagged(outcome, "ok", f"windows carry {reach} passages to the front, {top_k} are wanted")
+    def _with_reach(self, ranking: Ranking, n: int, top_k: int) -> Ranking:
+        """A pass carries `window - step` passages to the front: the outcome mentions it if too few."""
+        carried = (self._options.window - self._options.step) * self._options.passes
+        if top_k >= n or n <= self._options.window or carried >= top_k:
+            return ranking
+        reason = Reason("rerank.windows-carry-too-few", carried=carried, wanted=top_k)
+        return replace(ranking, outcomes=(flagged(ranking.outcomes[0], "ok", reason),))
 
 
 def windows(n: int, window: int, step: int) -> Iterator[tuple[int, int]]:
@@ -117,18 +120,18 @@ def windows(n: int, window: int, step: int) -> Iterator[tuple[int, int]]:
         yield start, min(n, start + window)
 
 
-def _order(completion: Completion, n: int, top: int) -> Verdict | None:  # noqa: ARG001 - all are ordered
+def _order(completion: Completion, n: int, top: int) -> Judgement | None:  # noqa: ARG001 - all are ordered
     found = read_permutation(completion.text, n)
     if found is None:
         return None
     scores = [0.0] * n
     for rank, i in enumerate(found.order):
         scores[i] = float(n - rank)
-    return Verdict(tuple(scores), found.mended)
+    return Judgement(tuple(scores), found.defects)
 
 
 def _mean_ranks(orders: Sequence[Sequence[int]]) -> list[float]:
-    """Borda's count as a share: 1 for a passage that every order puts first, 0 for always last."""
+    """The Borda count as a share: 1 for a passage that every order puts first, 0 for always last."""
     n = len(orders[0])
     total = [0] * n
     for order in orders:

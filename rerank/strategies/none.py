@@ -1,4 +1,4 @@
-"""No reranking: the retrieval order stands. The baseline of every comparison."""
+"""No reranking: the retrieval order stays. The baseline of every comparison."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class NoRerank:
         return cls(name)
 
     @staticmethod
-    def calls(n: int, k: int) -> int:  # noqa: ARG004 - the same for all
+    def calls(n: int, k: int) -> int:  # noqa: ARG004 - nothing is asked over the network
         return 0
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:  # noqa: ARG002

@@ -1,7 +1,6 @@
 """Pairwise ranking prompting (Qin et al. 2023, arXiv 2306.17563): which of two passages is more relevant?
 
-Both orders are asked, so that a model that prefers the first place cancels itself out: a conflict is half
-each.
+Both orders are asked, so that a preference for the first place cancels out: a conflict counts half for each.
 `heap` sorts with few comparisons, `sliding` bubbles the best `k` up, `all` compares every pair.
 """
 
@@ -12,22 +11,22 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from rerank.base import by_score, check_top_k, in_order, unchanged
-from rerank.llm.judge import Court, Form, Judge, ModelOptions, Verdict
+from rerank.base import check_top_k
+from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge
 from rerank.llm.replies import read_choice
 from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
-from rerank.strategies.heapsort import best_first, calls_of
+from rerank.strategies.heapsort import best_first, expected_calls
 from storage.chat import Completion
-from storage.records import Candidate, Outcome, Ranking
+from storage.records import Candidate, Ranking
 
 _LABELS = ("A", "B")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairwiseOptions(ModelOptions):
-    """`method`: how the comparisons are chosen."""
+    """`method`: the choice of comparisons (see above)."""
 
     method: Literal["heap", "sliding", "all"] = "heap"
 
@@ -37,51 +36,46 @@ class Pairwise:
 
     needs = "a chat model"
 
-    def __init__(self, court: Court, method: str) -> None:
-        self.name = court.name
+    def __init__(self, stage: LLMStage, method: str) -> None:
+        self.name = stage.name
         self.scores = method == "all"
-        self._court = court
+        self._stage = stage
         self._method = method
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Pairwise:
         chosen = read_options(PairwiseOptions, name, options)
-        form = Form("pairwise", _winner, lambda _n: 32, labels=lambda _n: _LABELS)
-        return cls(Court.of(parts, name, chosen, form), chosen.method)
+        prompt = JudgementPrompt("pairwise", _winner, lambda _n: 32, labels=lambda _n: _LABELS)
+        return cls(LLMStage.of(parts, name, chosen, prompt), chosen.method)
 
     @staticmethod
     def calls(n: int, k: int) -> int:
         # a family of three is two comparisons, each in both orders
-        return 4 * calls_of(n, k, 2)
+        return 4 * expected_calls(n, k, 2)
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
         check_top_k(top_k)
         n, k = len(candidates), min(top_k, len(candidates))
         if n < 2:
-            return in_order(self.name, [(c, None) for c in candidates], top_k, Outcome(self.name))
-        async with self._court.judge(query, candidates) as judge:
+            return self._stage.unjudged(candidates, top_k)
+        async with self._stage.judge(query, candidates) as judge:
             if self._method == "all":
                 wins: list[float] = await _all_pairs(judge, n)
             elif self._method == "sliding":
                 order = await _sliding(judge, n, k)
             else:
                 order = await best_first(n, k, 2, lambda numbers: _best(judge, numbers))
-        outcome = judge.outcome()
-        if outcome.status == "fallback":
-            return unchanged(candidates, top_k, outcome)
-        if self._method == "all":
-            return by_score(self.name, candidates, wins, top_k, outcome)
-        return in_order(self.name, [(candidates[i], None) for i in order], top_k, outcome)
+        return judge.by_score(wins, top_k) if self._method == "all" else judge.in_order(order, top_k)
 
 
-async def _preference(judge: Judge, i: int, j: int) -> float:
-    """How far `i` beats `j`, from 0 to 1, asked in both orders; 0.5 is a tie or no answer."""
-    one, other = await judge.verdicts([(i, j), (j, i)])
+async def _preference(judge: PassageJudge, i: int, j: int) -> float:
+    """The preference for `i` over `j`, from 0 to 1, asked in both orders; 0.5 is a tie or no answer."""
+    one, other = await judge.scores_of_all([(i, j), (j, i)])
     halves = (one[0] if one else 0.5, other[1] if other else 0.5)
     return sum(halves) / 2
 
 
-async def _best(judge: Judge, numbers: Sequence[int]) -> int:
+async def _best(judge: PassageJudge, numbers: Sequence[int]) -> int:
     """The best by knock-out; a tie goes to the earlier in the incoming order."""
     best, *others = sorted(numbers)
     for other in others:
@@ -89,7 +83,7 @@ async def _best(judge: Judge, numbers: Sequence[int]) -> int:
     return best
 
 
-async def _sliding(judge: Judge, n: int, k: int) -> list[int]:
+async def _sliding(judge: PassageJudge, n: int, k: int) -> list[int]:
     """k passes of bubble sort from the back; places that are settled are not compared again."""
     order = list(range(n))
     for settled in range(min(k, n - 1)):
@@ -99,18 +93,17 @@ async def _sliding(judge: Judge, n: int, k: int) -> list[int]:
     return order
 
 
-async def _all_pairs(judge: Judge, n: int) -> list[float]:
+async def _all_pairs(judge: PassageJudge, n: int) -> list[float]:
     pairs = list(combinations(range(n), 2))
-    asked = [order for i, j in pairs for order in ((i, j), (j, i))]
-    verdicts = await judge.verdicts(asked)
+    ordered = [order for i, j in pairs for order in ((i, j), (j, i))]
     wins = [0.0] * n
-    for (first, second), verdict in zip(asked, verdicts, strict=True):
-        won_first, won_second = verdict or (0.5, 0.5)
+    for (first, second), scores in zip(ordered, await judge.scores_of_all(ordered), strict=True):
+        won_first, won_second = scores or (0.5, 0.5)
         wins[first] += won_first
         wins[second] += won_second
     return [won / (2 * (n - 1)) for won in wins]
 
 
-def _winner(completion: Completion, n: int, top: int) -> Verdict | None:  # noqa: ARG001 - two passages
+def _winner(completion: Completion, n: int, top: int) -> Judgement | None:  # noqa: ARG001 - two passages
     choice = read_choice(completion.text, _LABELS)
-    return None if choice is None else Verdict((1.0, 0.0) if choice == 0 else (0.0, 1.0))
+    return None if choice is None else Judgement((1.0, 0.0) if choice == 0 else (0.0, 1.0))

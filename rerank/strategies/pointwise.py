@@ -1,7 +1,7 @@
 """Pointwise: each passage is judged alone, all concurrently. N calls.
 
 Where the server gives label probabilities, the score is the expected relevance (Zhuang et al. 2023,
-arXiv 2310.14122), which tells apart what the generated label calls equal. Otherwise the reply is read.
+arXiv 2310.14122), which separates passages of the same generated label. Otherwise the reply is read.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rerank.base import by_score, check_top_k, unchanged
-from rerank.llm.judge import Court, Form, ModelOptions, Verdict
+from rerank.base import check_top_k
+from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions
 from rerank.llm.replies import expected_number, expected_yes, read_number, read_yes_no
 from rerank.options import at_least, read_options
 from rerank.parts import RerankParts
@@ -24,7 +24,7 @@ _LOGPROBS = 20  # as many as OpenAI's API gives
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointwiseOptions(ModelOptions):
-    """`scale`: a number from 0 to `top`, or yes/no (scores 0 to 1). `logprobs=false` never asks for them."""
+    """`scale`: a number from 0 to `top`, or yes/no (scores 0 to 1). `logprobs=false` never requests them."""
 
     scale: Literal["number", "yes-no"] = "number"
     top: int = 10
@@ -36,21 +36,22 @@ class PointwiseOptions(ModelOptions):
 
 
 class Pointwise:
-    """Scores lie in 0 to `top` (yes/no: 0 to 1). A passage without a verdict has none, and follows."""
+    """Scores lie in 0 to `top` (yes/no: 0 to 1). Passages without a judgement follow the others."""
 
     needs = "a chat model"
 
-    def __init__(self, court: Court, top: int) -> None:
-        self.name = court.name
-        self._court = court
+    def __init__(self, stage: LLMStage, top: int) -> None:
+        self.name = stage.name
+        self._stage = stage
         self._top = top
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Pointwise:
         chosen = read_options(PointwiseOptions, name, options)
         template, read = ("pointwise", _number) if chosen.scale == "number" else ("yesno", _yes_no)
-        form = Form(template, read, lambda _n: 32, top_logprobs=_LOGPROBS if chosen.logprobs else 0)
-        return cls(Court.of(parts, name, chosen, form), chosen.top)
+        logprobs = _LOGPROBS if chosen.logprobs else 0
+        prompt = JudgementPrompt(template, read, lambda _n: 32, top_logprobs=logprobs)
+        return cls(LLMStage.of(parts, name, chosen, prompt), chosen.top)
 
     @staticmethod
     def calls(n: int, k: int) -> int:  # noqa: ARG004 - every passage is judged
@@ -60,24 +61,20 @@ class Pointwise:
         check_top_k(top_k)
         if not candidates:
             return Ranking((), (Outcome(self.name),))
-        async with self._court.judge(query, candidates) as judge:
-            verdicts = await judge.verdicts([(i,) for i in range(len(candidates))], self._top)
-        outcome = judge.outcome()
-        if outcome.status == "fallback":
-            return unchanged(candidates, top_k, outcome)
-        scores = [verdict[0] if verdict else None for verdict in verdicts]
-        return by_score(self.name, candidates, scores, top_k, outcome)
+        async with self._stage.judge(query, candidates) as judge:
+            judged = await judge.scores_of_all([(i,) for i in range(len(candidates))], self._top)
+        return judge.by_score([scores[0] if scores else None for scores in judged], top_k)
 
 
-def _number(completion: Completion, n: int, top: int) -> Verdict | None:  # noqa: ARG001 - one passage
+def _number(completion: Completion, n: int, top: int) -> Judgement | None:  # noqa: ARG001 - one passage
     expected = None if completion.first_token is None else expected_number(completion.first_token, top)
-    return _verdict(read_number(completion.text, top) if expected is None else expected)
+    return _judgement(read_number(completion.text, top) if expected is None else expected)
 
 
-def _yes_no(completion: Completion, n: int, top: int) -> Verdict | None:  # noqa: ARG001 - one passage
+def _yes_no(completion: Completion, n: int, top: int) -> Judgement | None:  # noqa: ARG001 - one passage
     expected = None if completion.first_token is None else expected_yes(completion.first_token)
-    return _verdict(read_yes_no(completion.text) if expected is None else expected)
+    return _judgement(read_yes_no(completion.text) if expected is None else expected)
 
 
-def _verdict(score: float | None) -> Verdict | None:
-    return None if score is None else Verdict((score,))
+def _judgement(score: float | None) -> Judgement | None:
+    return None if score is None else Judgement((score,))

@@ -1,7 +1,7 @@
-"""TourRank (Chen et al. 2024, arXiv 2406.11678): groups send their best on, level by level: 50 → 20 → 10 → 5.
+"""TourRank (Chen et al. 2024, arXiv 2406.11678): the best of each group advance a level: 50 → 20 → 10 → 5.
 
 Groups mix strong and weak (i, i + G, …) and are shuffled inside, so that the incoming order weighs little. A
-passage gets a point for every level that it reaches; several tournaments add up. All run concurrently.
+passage gets a point for every level that it reaches, summed over several tournaments, which run concurrently.
 """
 
 from __future__ import annotations
@@ -9,28 +9,29 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from random import Random
 
 import anyio
 
-from rerank.base import by_score, check_top_k, in_order, unchanged
-from rerank.llm.judge import Court, Form, Judge, ModelOptions, Verdict
+from rerank.base import check_top_k
+from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge
 from rerank.llm.replies import read_permutation
 from rerank.options import at_least, read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
 from rerank.strategies.listwise import SCHEMA
 from storage.chat import Completion
-from storage.records import Candidate, Outcome, Ranking
+from storage.records import Candidate, Ranking
 
-_LARGEST = 20  # one prompt holds so many; more are split into groups of half as many
+_LARGEST = 20  # passages in one prompt; more are split into groups of half as many
 _SHARE = 0.4  # of the groups' members reach the next level
-_FINAL = 5  # a tournament goes on until so few are left
+_FINAL = 5  # passages that end a tournament
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TournamentOptions(ModelOptions):
-    """`rounds`: how many tournaments are played; `seed` chooses their shuffles."""
+    """`rounds`: the number of tournaments; `seed` chooses their shuffles."""
 
     rounds: int = 2
     seed: int = 0
@@ -45,16 +46,16 @@ class Tournament:
 
     needs = "a chat model"
 
-    def __init__(self, court: Court, options: TournamentOptions) -> None:
-        self.name = court.name
-        self._court = court
+    def __init__(self, stage: LLMStage, options: TournamentOptions) -> None:
+        self.name = stage.name
+        self._stage = stage
         self._options = options
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Tournament:
         chosen = read_options(TournamentOptions, name, options)
-        form = Form("tournament", _advancing, lambda n: 16 + 6 * n, schema=SCHEMA)
-        return cls(Court.of(parts, name, chosen, form), chosen)
+        prompt = JudgementPrompt("tournament", _advancing, lambda n: 16 + 6 * n, schema=SCHEMA)
+        return cls(LLMStage.of(parts, name, chosen, prompt), chosen)
 
     @staticmethod
     def calls(n: int, k: int) -> int:
@@ -63,36 +64,35 @@ class Tournament:
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
         check_top_k(top_k)
         if len(candidates) < 2:
-            return in_order(self.name, [(c, None) for c in candidates], top_k, Outcome(self.name))
+            return self._stage.unjudged(candidates, top_k)
         points = [0.0] * len(candidates)
-        async with self._court.judge(query, candidates) as judge, anyio.create_task_group() as tasks:
+        async with self._stage.judge(query, candidates) as judge, anyio.create_task_group() as tasks:
             for number in range(self._options.rounds):
                 tasks.start_soon(self._play, judge, number, points, top_k)
-        outcome = judge.outcome()
-        if outcome.status == "fallback":
-            return unchanged(candidates, top_k, outcome)
-        return by_score(self.name, candidates, points, top_k, outcome)
+        return judge.by_score(points, top_k)
 
-    async def _play(self, judge: Judge, number: int, points: list[float], top_k: int) -> None:
+    async def _play(self, judge: PassageJudge, number: int, points: list[float], top_k: int) -> None:
         random = Random(f"{self._options.seed}/{number}")
         players = list(range(len(points)))
         for level in schedule(len(points), top_k):
             groups = [players[start :: len(level)] for start in range(len(level))]
             for group in groups:
                 random.shuffle(group)
-            winners = [*_flat(await _level(judge, groups, [advance for _, advance in level]))]
-            for winner in winners:
-                points[winner] += 1
-            players = sorted(winners)
+            winners = await _winners(judge, groups, [advance for _, advance in level])
+            players = sorted(chain.from_iterable(winners))
+            for player in players:
+                points[player] += 1
 
 
-async def _level(judge: Judge, groups: Sequence[list[int]], advance: Sequence[int]) -> list[list[int]]:
-    """Each group's winners, asked for concurrently; without an answer, those first in the incoming order."""
+async def _winners(
+    judge: PassageJudge, groups: Sequence[list[int]], advance: Sequence[int]
+) -> list[list[int]]:
+    """Each group's winners, judged concurrently; without an answer, the first in the incoming order."""
     winners: list[list[int]] = [[] for _ in groups]
 
-    async def ask(place: int) -> None:
+    async def judge_group(place: int) -> None:
         group, count = groups[place], advance[place]
-        scores = await judge.verdict(tuple(group), count)
+        scores = await judge.scores_of(tuple(group), count)
         if scores is None:
             winners[place] = sorted(group)[:count]
         else:
@@ -100,12 +100,12 @@ async def _level(judge: Judge, groups: Sequence[list[int]], advance: Sequence[in
 
     async with anyio.create_task_group() as tasks:
         for place in range(len(groups)):
-            tasks.start_soon(ask, place)
+            tasks.start_soon(judge_group, place)
     return winners
 
 
 def schedule(n: int, k: int) -> list[list[tuple[int, int]]]:
-    """The levels of a tournament of `n`; each a list of groups as (size, how many advance)."""
+    """The levels of a tournament of `n`; each a list of groups as (size, number that advances)."""
     final, levels = (min(k, _FINAL) if n > _FINAL else max(1, n // 2)), []
     while n > final:
         count = 1 if n <= _LARGEST else math.ceil(n / (_LARGEST // 2))
@@ -117,13 +117,9 @@ def schedule(n: int, k: int) -> list[list[tuple[int, int]]]:
     return levels
 
 
-def _flat(groups: Sequence[Sequence[int]]) -> list[int]:
-    return [i for group in groups for i in group]
-
-
-def _advancing(completion: Completion, n: int, top: int) -> Verdict | None:
+def _advancing(completion: Completion, n: int, top: int) -> Judgement | None:
     found = read_permutation(completion.text, n, top)
     if found is None:
         return None
     chosen = set(found.order[:top])
-    return Verdict(tuple(float(i in chosen) for i in range(n)), found.mended)
+    return Judgement(tuple(float(i in chosen) for i in range(n)), found.defects)

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from retrieval.models.devices import chosen_device, torch_dtype
+from retrieval.models.locate import model_json
 from storage.errors import ModelError
 from storage.vectors import Encoding
 
@@ -31,25 +32,25 @@ _GPU_BATCH_TOKENS = 65_536
 
 
 def is_plain_bert(folder: Path) -> bool:
-    """Whether the folder holds a BERT whose sentence vector is the L2-normalised mean of its token states."""
-    config, pooling = _json(folder / "config.json"), _json(folder / "1_Pooling" / "config.json")
+    """True for the folder of a BERT whose sentence vector is the L2-normalised mean of its token states."""
+    config, pooling = model_json(folder / "config.json"), model_json(folder / "1_Pooling" / "config.json")
     return (
         config.get("model_type") == "bert"
         and config.get("hidden_act") == "gelu"
         and config.get("position_embedding_type", "absolute") == "absolute"
         and (pooling.get("pooling_mode_mean_tokens") is True or pooling.get("pooling_mode") == "mean")
         and not pooling.get("pooling_mode_cls_token")
-        and "Dense" not in json.dumps(_json(folder / "modules.json"))
-        and "Normalize" in json.dumps(_json(folder / "modules.json"))
+        and "Dense" not in json.dumps(model_json(folder / "modules.json"))
+        and "Normalize" in json.dumps(model_json(folder / "modules.json"))
         and pooling.get("include_prompt") is not False
-        and not _json(folder / "config_sentence_transformers.json").get("truncate_dim")
+        and not model_json(folder / "config_sentence_transformers.json").get("truncate_dim")
         and (folder / "model.safetensors").is_file()
         and (folder / "tokenizer.json").is_file()
     )
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The fast tokenizer of a model's folder, without the truncation and padding saved in it."""
+    """Load the fast tokenizer of a model's folder, without the truncation and padding saved in it."""
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -94,25 +95,22 @@ class _Layer:
         return self.norm(x + self.down(functional.gelu(self.up(x))))
 
 
+@dataclass(frozen=True, slots=True)
 class BertModel:
-    """The forward pass over length-sorted batches. See `load`."""
+    """A ForwardModel over length-sorted batches. See `load`."""
 
-    def __init__(
-        self,
-        embeddings: Tensor,
-        positions: Tensor,
-        norm: _Norm,
-        layers: Sequence[_Layer],
-        tokenizer: Tokenizer,
-        max_tokens: int,
-    ) -> None:
-        self.dim = self.token_dim = int(embeddings.shape[1])
-        self.max_tokens = max_tokens
-        self._embeddings = embeddings
-        self._positions = positions
-        self._norm = norm
-        self._layers = layers
-        self._tokenizer = tokenizer
+    embeddings: Tensor
+    positions: Tensor
+    norm: _Norm
+    layers: Sequence[_Layer]
+    tokenizer: Tokenizer
+    max_tokens: int
+
+    @property
+    def dim(self) -> int:
+        return int(self.embeddings.shape[1])
+
+    token_dim = dim
 
     @classmethod
     def load(cls, folder: Path, tokenizer: Tokenizer, *, device: str = "auto") -> BertModel:
@@ -120,7 +118,7 @@ class BertModel:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        where, config = chosen_device(device), _json(folder / "config.json")
+        where, config = chosen_device(device), model_json(folder / "config.json")
         dtype = torch_dtype(where, config)
         try:
             stored = load_file(folder / "model.safetensors", device=where)
@@ -128,12 +126,13 @@ class BertModel:
             return cls(*_parts(weights, config), tokenizer, _max_tokens(folder, config))
         except (SafetensorError, KeyError, OSError, RuntimeError) as error:
             raise ModelError(
-                f"the model in {folder} cannot be loaded: {error}", way_out="Install or fetch the model anew."
+                f"the model in {folder} cannot be loaded: {error}",
+                way_out="Install or fetch the model again.",
             ) from error
 
     def encode(self, texts: Sequence[str], *, tokens: bool, prompt: str = "") -> list[Encoding]:
         """See `retrieval.encoders.encoder.ForwardModel.encode`."""
-        tokenized = self._tokenizer.encode_batch_fast([prompt + text for text in texts])
+        tokenized = self.tokenizer.encode_batch_fast([prompt + text for text in texts])
         encoded: list[Encoding | None] = [None] * len(texts)
         with torch.inference_mode():
             for batch in self._batches(tokenized):
@@ -144,10 +143,10 @@ class BertModel:
         return [encoding for encoding in encoded if encoding is not None]
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """There is nothing to close."""
 
     def _batches(self, tokenized: Sequence[TokenizedText]) -> Iterator[list[int]]:
-        budget = _CPU_BATCH_TOKENS if self._embeddings.device.type == "cpu" else _GPU_BATCH_TOKENS
+        budget = _CPU_BATCH_TOKENS if self.embeddings.device.type == "cpu" else _GPU_BATCH_TOKENS
         lengths = [min(len(text.ids), self.max_tokens) for text in tokenized]
         batch: list[int] = []
         for index in sorted(range(len(lengths)), key=lengths.__getitem__):
@@ -163,14 +162,14 @@ class BertModel:
         lengths = torch.tensor([len(row) for row in ids])
         longest = int(lengths.max())
         padded = torch.tensor(
-            [row + [0] * (longest - len(row)) for row in ids], device=self._embeddings.device
+            [row + [0] * (longest - len(row)) for row in ids], device=self.embeddings.device
         )
-        visible = (torch.arange(longest) < lengths[:, None]).to(self._embeddings.device)
+        visible = (torch.arange(longest) < lengths[:, None]).to(self.embeddings.device)
         mask = None if bool(visible.all()) else visible[:, None, None, :]
-        states = self._norm(self._embeddings[padded] + self._positions[:longest])
-        for layer in self._layers:
+        states = self.norm(self.embeddings[padded] + self.positions[:longest])
+        for layer in self.layers:
             states = layer(states, mask)
-        states = states.float()  # sums over many tokens want more than half precision
+        states = states.float()  # sums over many tokens need more than half precision
         weights = visible[:, :, None].to(states.dtype)
         dense = functional.normalize((states * weights).sum(1) / weights.sum(1), dim=-1).cpu().numpy()
         unit = functional.normalize(states, dim=-1).cpu().numpy() if tokens else None
@@ -190,7 +189,7 @@ class BertModel:
 
 def _parts(weights: dict[str, Tensor], config: dict[str, Any]) -> tuple[Tensor, Tensor, _Norm, list[_Layer]]:
     eps, heads = float(config["layer_norm_eps"]), int(config["num_attention_heads"])
-    # one segment only: its embedding is a constant that can be added once
+    # there is only one segment: its embedding is a constant
     positions = (
         weights["embeddings.position_embeddings.weight"]
         + weights["embeddings.token_type_embeddings.weight"][0]
@@ -229,11 +228,4 @@ def _norm(weights: dict[str, Tensor], name: str, eps: float) -> _Norm:
 
 def _max_tokens(folder: Path, config: dict[str, Any]) -> int:
     limit = int(config["max_position_embeddings"])
-    return min(limit, int(_json(folder / "sentence_bert_config.json").get("max_seq_length") or limit))
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError as error:
-        raise ModelError(f"{path} is damaged: {error}", way_out="Install or fetch the model anew.") from error
+    return min(limit, int(model_json(folder / "sentence_bert_config.json").get("max_seq_length") or limit))

@@ -1,8 +1,8 @@
 """The dense encoder: one forward pass gives a passage's vector and its token vectors.
 
-An `Encoder` pairs a tokenizer (legibility, spans, counting) with a forward model. `load_encoder` picks the
-lightest forward model that computes what the model's files describe; the one in `retrieval.encoders.endpoint`
-asks an endpoint, and has no token vectors.
+An `Encoder` pairs a tokenizer (legibility, spans, counting) with a forward model. `load_encoder` chooses the
+lightest forward model that computes what the model's files describe. The one in `retrieval.encoders.endpoint`
+asks an endpoint and has no token vectors.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ import numpy as np
 
 from retrieval.encoders.projection import TokenProjection, chosen_projection
 from retrieval.encoders.prompts import Prompts, chosen_prompts, own_prompts
-from retrieval.models.locate import LocatedModel, locate
-from retrieval.models.packaged import DEFAULT_MODEL
+from retrieval.models.hub import DEFAULT_MODEL
+from retrieval.models.locate import locate
 from storage.errors import ModelError, SettingsError
 from storage.records import Usage
 from storage.vectors import Encoding, normalised
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tokenizers import Tokenizer
 
-# Below this share of readable characters a text means nothing to the encoder. English text measured 0.91 and
+# Below this share of readable characters a text is illegible to the encoder. English text measured 0.91 and
 # more (the lowest of 10,000 passages), Chinese text under MiniLM 0.46 (median) to 0.89 (99th percentile).
 LEGIBLE = 0.9
 
@@ -52,12 +54,12 @@ class ForwardModel(Protocol):
     def encode(self, texts: Sequence[str], *, tokens: bool, prompt: str = "") -> list[Encoding]:
         """L2-normalised dense vectors, and token vectors if asked, in the order of the texts.
 
-        `prompt` stands before every text. Raises ModelError.
+        `prompt` is put before every text. Raises ModelError.
         """
         ...
 
     def close(self) -> None:
-        """Let go of connections, where there are any."""
+        """Close connections, if there are any."""
         ...
 
 
@@ -65,8 +67,8 @@ class Encoder:
     """A tokenizer and a forward model. Safe to call from several threads.
 
     `dim` cuts the dense vectors to their first dimensions, for models trained so (Matryoshka representations,
-    Kusupati et al. 2022); `projection` makes the token vectors shorter. Whatever changes a vector is in `id`,
-    the name in a collection's fingerprint.
+    Kusupati et al. 2022); `projection` shortens the token vectors. Everything that changes a vector is in
+    `id`, the name in a collection's fingerprint.
     """
 
     def __init__(
@@ -98,17 +100,17 @@ class Encoder:
 
     @property
     def token_dim(self) -> int | None:
-        """The width of a token vector; None where there are no token vectors."""
+        """The width of a token vector; None if there are no token vectors."""
         return self._projection.dim if self._projection else self._model.token_dim
 
     @property
     def projects_tokens(self) -> bool:
-        """Whether token vectors are shorter than the model makes them: similarities are on another scale."""
+        """True if token vectors are projected, which puts similarities on another scale."""
         return self._projection is not None
 
     @property
     def max_tokens(self) -> int:
-        """How many tokens of a passage are read, special tokens included and the prompt left out."""
+        """The most tokens of a passage that are read, with special tokens and without the prompt."""
         return self._model.max_tokens - self._length(self.prompts.passage)
 
     def tokenizer_json(self) -> str:
@@ -133,7 +135,7 @@ class Encoder:
         return 1 - lost / visible
 
     def reads(self, text: str) -> bool:
-        """Whether the text is legible enough for its vectors to mean something; an empty one is not."""
+        """True if the text is legible enough for its vectors to mean something; False for an empty text."""
         return self.legibility(text) >= LEGIBLE
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
@@ -143,14 +145,14 @@ class Encoder:
         spans = [(max(0, start - shift), max(0, end - shift)) for start, end in encoded.offsets]
         if len(spans) <= limit:
             return spans
-        # what closes a text closes a cut one too
+        # a cut text ends with the closing special token, too
         return [*spans[: limit - 1], spans[-1]] if encoded.special_tokens_mask[-1] else spans[:limit]
 
     def encode_query(self, text: str) -> Encoding:
         """A question's dense vector, shape (dim,), and token vectors, shape (n, token_dim), if there are any.
 
-        The last few hundred questions are remembered, since retrieval and rerank ask for the same one. A
-        remembered one costs nothing, which is what its `usage` says.
+        The last 256 questions are cached, since retrieval and rerank ask for the same one. The `usage` of a
+        cached one is nothing.
         """
         with self._remembering:
             if (known := self._remembered.get(text)) is not None:
@@ -165,11 +167,11 @@ class Encoder:
         return encoding
 
     def through(self, wrap: Callable[[ForwardModel], ForwardModel]) -> None:
-        """Run every forward pass from here on through what `wrap` makes of the model."""
+        """Replace the model by `wrap(model)` for every further forward pass."""
         self._model = wrap(self._model)
 
     def forget_queries(self) -> None:
-        """Encode every question anew from here on: a remembered one would hide what encoding costs."""
+        """Clear the cache of questions, which would hide the cost of encoding."""
         with self._remembering:
             self._remembered.clear()
 
@@ -181,11 +183,11 @@ class Encoder:
         return self._finished(found, len(texts))
 
     def close(self) -> None:
-        """Let go of the model's connections; only one behind an endpoint has any."""
+        """Close the model's connections, which only one behind an endpoint has."""
         self._model.close()
 
     def _finished(self, encodings: Sequence[Encoding], count: int) -> list[Encoding]:
-        """Checked, and cut where they are to be shorter than the model makes them."""
+        """Check the vectors, and shorten them as configured."""
         if len(encodings) != count:
             raise ModelError(f"{self.id} gave {len(encodings)} vectors for {count} texts")
         for encoding in encodings:
@@ -194,7 +196,7 @@ class Encoder:
                 raise ModelError(f"{self.id} gave a vector of {width} dimensions, not {self._model.dim}")
             if not np.isfinite(encoding.dense).all():
                 raise ModelError(
-                    f"{self.id} gave a vector that is not made of numbers",
+                    f"{self.id} gave a vector with values that are not finite",
                     way_out='The model may not bear half precision: try encoder.device = "cpu".',
                 )
         return [self._shortened(encoding) for encoding in encodings]
@@ -219,13 +221,13 @@ def load_encoder(
     query_prompt: str | None = None,
     passage_prompt: str | None = None,
 ) -> Encoder:
-    """The encoder of a local path or hub id, which must be on this machine.
+    """Load the encoder of a local path or hub id, which must be on this machine.
 
-    A plain BERT with mean pooling (the embedded default is one) runs without importing transformers, which
-    costs seconds; everything else goes through sentence-transformers. A prompt of None is the model's own, a
-    `token_dim` of None the packaged projection's width, or the model's own where there is none. Raises
-    ModelError, and SettingsError where `dim` is more than the model has, no projection to `token_dim` is
-    known, or a prompt is too long.
+    A plain BERT with mean pooling (such as the embedded default) runs without importing transformers, which
+    takes seconds; everything else goes through sentence-transformers. A prompt of None is the model's own, a
+    `token_dim` of None the packaged projection's width, or the model's own without a projection. Raises
+    ModelError, and SettingsError if `dim` exceeds the model's, no projection to `token_dim` is known, or a
+    prompt is too long.
     """
     located = locate(model)
     prompts = chosen_prompts(
@@ -234,7 +236,7 @@ def load_encoder(
         query=query_prompt,
         passage=passage_prompt,
     )
-    forward, tokenizer = _load_bert(located, device) or _load_sentence_transformer(located, device)
+    forward, tokenizer = _load_forward(located.folder, device)
     if dim is not None and dim > forward.dim:
         raise SettingsError(
             f"encoder.dim = {dim}, but the vectors of {located.name} have {forward.dim} dimensions",
@@ -251,19 +253,15 @@ def load_encoder(
     return encoder
 
 
-def _load_bert(located: LocatedModel, device: str) -> tuple[ForwardModel, Tokenizer] | None:
+def _load_forward(folder: Path, device: str) -> tuple[ForwardModel, Tokenizer]:
     from retrieval.encoders.bert import BertModel, is_plain_bert, load_tokenizer
 
-    if not is_plain_bert(located.folder):
-        return None
-    tokenizer = load_tokenizer(located.folder)
-    return BertModel.load(located.folder, tokenizer, device=device), tokenizer
-
-
-def _load_sentence_transformer(located: LocatedModel, device: str) -> tuple[ForwardModel, Tokenizer]:
+    if is_plain_bert(folder):
+        tokenizer = load_tokenizer(folder)
+        return BertModel.load(folder, tokenizer, device=device), tokenizer
     from retrieval.encoders.sentence_transformer import SentenceTransformerModel
 
-    model = SentenceTransformerModel.load(located.folder, device=device)
+    model = SentenceTransformerModel.load(folder, device=device)
     return model, model.tokenizer
 
 

@@ -1,6 +1,6 @@
 """An encoder behind an OpenAI-compatible `/v1/embeddings`. It has dense vectors only.
 
-Nothing of it runs unless the settings name it: texts leave the machine, and may cost money.
+It is used only if the settings name it: texts leave the machine, and may cost money.
 """
 
 from __future__ import annotations
@@ -11,22 +11,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from retrieval.encoders.encoder import Encoder
-from retrieval.encoders.endpoint_errors import translated, words
 from retrieval.encoders.endpoint_reply import read_tokens, read_vectors
 from retrieval.encoders.prompts import chosen_prompts
 from storage.chat import Price
 from storage.errors import ModelError, SettingsError
+from storage.openai_client import OPENAI, OpenAIEndpoint, key_headers, sealed, words
 from storage.records import Usage
-from storage.sealed_client import sealed
 from storage.vectors import Encoding
 
 if TYPE_CHECKING:
     from openai import OpenAI
     from tokenizers import Tokenizer
 
-OPENAI = "https://api.openai.com/v1"
-
-# Widths that are known, so that no call is needed to learn them.
+# Known widths, which need no call.
 _DIMS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
 # OpenAI takes 2,048 texts and 300,000 tokens a request; the tokens here are estimated.
 _MOST_TEXTS, _MOST_TOKENS = 2_048, 200_000
@@ -40,7 +37,7 @@ _CUTS = 12
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A text on its way: `cut` says that its end was left out."""
+    """A text to send; `cut` says that its end was left out."""
 
     text: str
     cut: bool = False
@@ -49,8 +46,8 @@ class _Sent:
 class OpenAIEmbeddings:
     """A ForwardModel that asks an endpoint.
 
-    The client retries by itself (connection errors, 408, 409, 429, 5xx) and honours `Retry-After`. What a
-    server finds too much for one request is split; a text that it finds too long is cut, and flagged.
+    The client retries by itself (connection errors, 408, 409, 429, 5xx) and honours `Retry-After`. A request
+    that is too large for the server is split; a text that is too long for it is cut, and flagged.
     """
 
     token_dim = None
@@ -68,7 +65,7 @@ class OpenAIEmbeddings:
         self.max_tokens = max_tokens
         self._client = client
         self._model = model
-        self._base_url = str(client.base_url).rstrip("/")
+        self._endpoint = _endpoint(model, str(client.base_url).rstrip("/"))
         self._tokenizer = tokenizer
         self._asked_dim = dim
         self._dim = dim or _DIMS.get(model)
@@ -78,7 +75,7 @@ class OpenAIEmbeddings:
 
     @property
     def dim(self) -> int:
-        """The width of the vectors; asked of the endpoint, once, where nobody has said it."""
+        """The width of the vectors; if it was not given, one call asks the endpoint."""
         if self._dim is None:
             self._embedded([_Sent("dimension")])
         assert self._dim is not None  # a reply that was accepted has set it
@@ -88,8 +85,8 @@ class OpenAIEmbeddings:
         """See `ForwardModel.encode`. A text without a visible character is refused."""
         if blank := sum(not text.strip() for text in texts):
             raise ModelError(
-                f"{blank} of {len(texts)} texts are empty, and an endpoint has no vector for nothing",
-                way_out="Leave them out: Encoder.reads(text) says which.",
+                f"{blank} of {len(texts)} texts are empty, and an endpoint has no vector for an empty text",
+                way_out="Leave them out: Encoder.reads(text) is False for them.",
             )
         sent = [self._fitted(_sendable(prompt + text)) for text in texts]
         return [encoding for group in self._groups(sent) for encoding in self._embedded(group)]
@@ -99,7 +96,7 @@ class OpenAIEmbeddings:
         self._client.close()
 
     def _fitted(self, text: str) -> _Sent:
-        """The text, cut where it is longer than the model is said to read."""
+        """The text, cut if it is longer than `max_tokens`."""
         if len(text) <= self.max_tokens:  # no estimate is more than a token a character
             return _Sent(text)
         offsets = self._tokenizer.encode(text, add_special_tokens=False).offsets
@@ -108,7 +105,7 @@ class OpenAIEmbeddings:
         return _Sent(text[: offsets[self.max_tokens - 1][1]], cut=True)
 
     def _groups(self, sent: Sequence[_Sent]) -> Iterator[list[_Sent]]:
-        """Requests of as many texts and tokens as are welcome."""
+        """Split the texts into requests within the limits of texts and tokens."""
         counted = self._tokenizer.encode_batch_fast([one.text for one in sent], add_special_tokens=False)
         group: list[_Sent] = []
         tokens = 0
@@ -122,13 +119,13 @@ class OpenAIEmbeddings:
             yield group
 
     def _embedded(self, group: list[_Sent], cuts: int = 0) -> list[Encoding]:
-        """Vectors of one group: in one request if the endpoint agrees, else in several."""
+        """Vectors of one group, in one request if the endpoint accepts it, otherwise in several."""
         from openai import APIStatusError
 
         form = self._format
         try:
-            with translated(self._model, self._base_url):
-                return self._asked(group, form)
+            with self._endpoint.translating():
+                return self._request(group, form)
         except ModelError as refused:
             error = refused.__cause__
             if not isinstance(error, APIStatusError) or error.status_code not in (400, 413, 422):
@@ -148,13 +145,13 @@ class OpenAIEmbeddings:
                 self._most_texts = min(self._most_texts, half)
         return [*self._embedded(group[:half]), *self._embedded(group[half:])]
 
-    def _asked(self, group: Sequence[_Sent], form: str) -> list[Encoding]:
+    def _request(self, group: Sequence[_Sent], form: str) -> list[Encoding]:
         body: dict[str, Any] = {"dimensions": self._asked_dim} if self._asked_dim else {}
         raw = self._client.embeddings.with_raw_response.create(
             model=self._model,
             input=[one.text for one in group],
             encoding_format=form,  # type: ignore[arg-type]  # one of the two that there are
-            extra_headers=self._headers,
+            extra_headers=key_headers(self._client),
             **body,
         )
         reply = raw.http_response.json()
@@ -170,13 +167,6 @@ class OpenAIEmbeddings:
         usage = Usage(calls=1 + retries, prompt_tokens=tokens or 0, retries=retries)
         return replace(usage, cost=self._price.of(usage)) if self._price and tokens is not None else usage
 
-    @property
-    def _headers(self) -> dict[str, Any]:
-        """Without a key the client wants to be told that none is meant."""
-        from openai import Omit
-
-        return {} if self._client.api_key else {"Authorization": Omit()}
-
 
 def load_openai_encoder(
     model: str,
@@ -191,11 +181,11 @@ def load_openai_encoder(
     max_retries: int = 5,
     price: Price | None = None,
 ) -> Encoder:
-    """The encoder of a model's name at an endpoint. Nothing is sent before the first text.
+    """Make the encoder of a model at an endpoint. Nothing is sent before the first text.
 
-    `dim` is asked of the endpoint, which shortens the vectors itself. The key is the one that is handed in,
-    or none: no credential, organisation or header is taken from the environment. Raises SettingsError where
-    OpenAI's own endpoint is to be asked without a key, ModelError where `base_url` is no URL.
+    `dim` is sent to the endpoint, which shortens the vectors itself. Only the given key is sent: no
+    credential, organisation or header is taken from the environment. Raises SettingsError for OpenAI's own
+    endpoint without a key, ModelError if `base_url` is not a URL.
     """
     from openai import OpenAI
 
@@ -204,7 +194,7 @@ def load_openai_encoder(
             f"the encoder {model} at {base_url} needs an API key",
             way_out="Set encoder.api_key or OPENAI_API_KEY, or another encoder.base_url.",
         )
-    with translated(model, base_url):
+    with _endpoint(model, base_url).translating():
         client = sealed(
             OpenAI, base_url=base_url, api_key=api_key, timeout_s=timeout_s, max_retries=max_retries
         )
@@ -215,9 +205,9 @@ def load_openai_encoder(
 
 
 def estimating_tokenizer() -> Tokenizer:
-    """Counts about as the usual byte-pair encodings do, rather more than less, and knows every character.
+    """A tokenizer that knows every character and counts slightly more than the usual byte-pair encodings.
 
-    The endpoint's own tokenizer is not at hand; passages are far shorter than what such models read.
+    The endpoint's own tokenizer is not available; passages are far shorter than such models read.
     """
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
@@ -229,13 +219,18 @@ def estimating_tokenizer() -> Tokenizer:
     return tokenizer
 
 
+def _endpoint(model: str, base_url: str) -> OpenAIEndpoint:
+    request = "encoder.model and encoder.dim"
+    return OpenAIEndpoint(model, base_url, ModelError, "encoder", request, "embeddings")
+
+
 def _sendable(text: str) -> str:
-    """The text without halves of surrogate pairs, which no JSON can carry."""
+    """The text without lone surrogates, which JSON cannot carry."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _shorter(sent: _Sent, said: str) -> _Sent:
-    """The text without its end: by how much it was too long, where the endpoint says so, else by half."""
+    """The text without its end: shortened by the excess that the endpoint reports, otherwise by half."""
     numbers = sorted({int(number) for number in re.findall(r"\d{2,7}", said)})
     share = numbers[0] / numbers[-1] * 0.95 if len(numbers) > 1 else 0.5
     return _Sent(sent.text[: max(1, int(len(sent.text) * min(0.9, max(0.25, share))))], cut=True)

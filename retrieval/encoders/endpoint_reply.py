@@ -1,4 +1,4 @@
-"""What an embeddings endpoint replied, checked to the last number: a wrong vector is never noticed later."""
+"""Reads the reply of an embeddings endpoint; every number is checked, as nobody would notice later."""
 
 from __future__ import annotations
 
@@ -12,35 +12,33 @@ import numpy as np
 from storage.vectors import Floats, normalised
 
 
-class UnusableReplyError(Exception):
-    """The reply came, but its vectors cannot be those of the texts."""
-
-
 def read_vectors(reply: Any, count: int, dim: int | None) -> list[Floats]:
     """The unit vectors of `count` texts, in the texts' order, from a reply's JSON.
 
-    Each item says by its `index` which text it belongs to. `dim` is the width that they must have; None takes
-    any, as long as all have the same. Raises UnusableReplyError.
+    Each item's `index` is that of its text. `dim` is the required width; None accepts any that all share.
+    Raises ValueError.
     """
     data = reply.get("data") if isinstance(reply, dict) else None
     if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
-        raise UnusableReplyError("the reply has no list of vectors")
+        raise ValueError("the reply has no list of vectors")
     if len(data) != count:
-        raise UnusableReplyError(f"{len(data)} vectors for {count} texts")
+        raise ValueError(f"{len(data)} vectors for {count} texts")
     places = [item.get("index", n) for n, item in enumerate(data)]
     by_place = {str(place): item.get("embedding") for place, item in zip(places, data, strict=True)}
     if set(by_place) != set(map(str, range(count))):
-        raise UnusableReplyError(f"the vectors of {count} texts are numbered {_some(places)}")
+        raise ValueError(f"the vectors of {count} texts are numbered {_some(places)}")
     vectors = [_read_vector(by_place[str(n)]) for n in range(count)]
     expected = len(vectors[0]) if dim is None else dim
     for vector in vectors:
         if len(vector) != expected:
-            raise UnusableReplyError(f"a vector has {len(vector)} dimensions, not {expected}")
+            raise ValueError(
+                f"a vector has {len(vector)} dimensions, not {expected} (a server may not know encoder.dim)"
+            )
     return vectors
 
 
 def read_tokens(reply: Any) -> int | None:
-    """How many tokens the endpoint counted; None where it does not say."""
+    """The number of tokens that the endpoint counted, None if it does not say."""
     usage = reply.get("usage") if isinstance(reply, dict) else None
     tokens = usage.get("prompt_tokens") if isinstance(usage, dict) else None
     return tokens if isinstance(tokens, int) else None
@@ -49,11 +47,11 @@ def read_tokens(reply: Any) -> int | None:
 def _read_vector(value: Any) -> Floats:
     vector = _decoded(value)
     if vector is None or not len(vector):
-        raise UnusableReplyError("a vector is neither a list of numbers nor base64")
+        raise ValueError("a vector is neither a list of numbers nor base64")
     if not np.isfinite(vector).all():
-        raise UnusableReplyError("a vector holds what is no number")
+        raise ValueError("a vector holds what is not a number")
     if not vector.any():
-        raise UnusableReplyError("a vector is nothing but zeros")
+        raise ValueError("a vector is all zeros")
     return normalised(vector)
 
 

@@ -1,7 +1,7 @@
 """Token vectors in fewer dimensions: a projection trained for MaxSim (Khattab & Zaharia 2020).
 
-It was learned by `benchmarks/token_projection.py` while the encoder itself stayed as it is, so that dense and
-token vectors still come from one pass. What it is made of and what it brings: `projections/README.md`.
+`benchmarks/token_projection.py` trained it with a frozen encoder, so that dense and token vectors still come
+from one pass. Data and results: `projections/README.md`.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class TokenProjection:
 
 
 def chosen_projection(model: str, own: int | None, wanted: int | None) -> TokenProjection | None:
-    """What makes a model's token vectors `wanted` wide that are `own` wide; None where nothing need be done.
+    """The projection of a model's token vectors from `own` to `wanted` dimensions; None if none is needed.
 
-    Without a wish (None) the model's packaged projection is taken, where there is one. Raises SettingsError
-    where none of that width is known, and ModelError where its file is not the one that was published.
+    If `wanted` is None, the model's packaged projection is taken if there is one. Raises SettingsError if
+    none of that width is known, ModelError if its file is not the published one.
     """
     if wanted is None:
         wanted = next((width for name, width in _PACKAGED if name == model), own)
@@ -63,5 +63,5 @@ def _packaged(model: str, dim: int, own: int | None) -> TokenProjection:
     name, published = _PACKAGED[model, dim]
     content = files("retrieval.encoders").joinpath("projections", name).read_bytes()
     if hashlib.sha256(content).hexdigest() != published:
-        raise ModelError(f"the projection {name} is damaged", way_out="Install winnow anew.")
+        raise ModelError(f"the projection {name} is damaged", way_out="Reinstall winnow.")
     return TokenProjection(load(content)["projection"].astype(np.float32))

@@ -1,7 +1,7 @@
-"""What an encoder wants to read before a question and before a passage.
+"""Prompts: the texts that an encoder expects before a question and before a passage.
 
-Asked without it, such a model finds noticeably less. What applies, side by side for question and passage: the
-settings; else what the model's own files say; else what the model's family is known to want.
+Without them such a model finds noticeably less. For question and passage separately, the settings apply;
+otherwise the model's own files; otherwise the known prompts of the model's family.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.errors import ModelError
+from retrieval.models.locate import model_json
 
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """Put before every question, and before every passage; empty for none."""
+    """The prompts before every question and every passage; empty for none."""
 
     query: str = ""
     passage: str = ""
@@ -27,14 +27,14 @@ class Prompts:
         """For a collection's fingerprint: short prompts as they are, long ones hashed; empty for none."""
         if not (self.query or self.passage):
             return ""
-        return f"query={_shown(self.query)} passage={_shown(self.passage)}"
+        return f"query={_abbreviated(self.query)} passage={_abbreviated(self.passage)}"
 
 
 _WEB_SEARCH = "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery: "
 _REPRESENT = "Represent this sentence for searching relevant passages: "
 
-# Families whose files often name no prompts (and whose server never adds any), by the model's name in lower
-# case; the first that matches counts. From the models' own cards.
+# Families whose files often name no prompts (and whose servers never add any), by the model's name in lower
+# case; the first match counts. Source: the models' cards.
 _FAMILIES: tuple[tuple[str, Prompts], ...] = (
     (r"e5-.*instruct|e5-mistral", Prompts(_WEB_SEARCH)),
     (r"\be5-(small|base|large)", Prompts("query: ", "passage: ")),
@@ -48,7 +48,7 @@ _FAMILIES: tuple[tuple[str, Prompts], ...] = (
     (r"embeddinggemma", Prompts("task: search result | query: ", "title: none | text: ")),
 )
 
-# What the two sides are called in the models' files, the usual name first.
+# Names of the two prompts in models' files, the usual one first.
 _QUERY_NAMES = ("query", "retrieval.query", "search_query", "web_search_query", "s2p_query")
 _PASSAGE_NAMES = ("document", "passage", "retrieval.passage", "search_document")
 
@@ -56,18 +56,14 @@ _SHORT = 40
 
 
 def family_prompts(model: str) -> Prompts:
-    """What models of that name are known to want; none where nothing is known."""
+    """The known prompts of models of that name; empty if unknown."""
     name = model.lower()
     return next((prompts for pattern, prompts in _FAMILIES if re.search(pattern, name)), Prompts())
 
 
 def own_prompts(folder: Path) -> Prompts | None:
-    """The prompts in a model's folder, or None where it names none. Raises ModelError for a damaged file."""
-    path = folder / "config_sentence_transformers.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} is damaged: {error}", way_out="Install or fetch the model anew.") from error
+    """The prompts in a model's folder; None if it names none. Raises ModelError for a damaged file."""
+    config = model_json(folder / "config_sentence_transformers.json")
     named = config.get("prompts") if isinstance(config, dict) else None
     if not isinstance(named, dict):
         return None
@@ -78,7 +74,7 @@ def own_prompts(folder: Path) -> Prompts | None:
 def chosen_prompts(
     model: str, own: Prompts | None, *, query: str | None = None, passage: str | None = None
 ) -> Prompts:
-    """The prompts that apply; `query` and `passage` are the settings', where None leaves it to the model."""
+    """The prompts that apply; `query` and `passage` are the settings', None for the model's own."""
     usual = own or family_prompts(model)
     return Prompts(
         usual.query if query is None else query,
@@ -90,7 +86,7 @@ def _first(named: Mapping[str, object], names: tuple[str, ...]) -> str:
     return next((text for name in names if isinstance(text := named.get(name), str) and text), "")
 
 
-def _shown(text: str) -> str:
+def _abbreviated(text: str) -> str:
     if len(text) <= _SHORT:
         return json.dumps(text, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from retrieval.models.devices import chosen_device, torch_dtype
+from retrieval.models.locate import model_json
 from storage.errors import ModelError
 from storage.vectors import Encoding, Floats, normalised
 
@@ -20,7 +20,7 @@ _ANYTHING = 1 << 20
 
 
 class SentenceTransformerModel:
-    """A `SentenceTransformer` behind winnow's ForwardModel Protocol."""
+    """A `SentenceTransformer` as a ForwardModel."""
 
     def __init__(self, model: Any) -> None:
         self.dim = int(model.get_embedding_dimension())
@@ -32,7 +32,7 @@ class SentenceTransformerModel:
 
     @classmethod
     def load(cls, folder: Path, *, device: str = "auto") -> SentenceTransformerModel:
-        """Load from a folder; nothing is fetched, and no code in it runs. Raises ModelError."""
+        """Load from a folder without fetching anything or running code in it. Raises ModelError."""
         where = chosen_device(device)
         from sentence_transformers import SentenceTransformer
 
@@ -43,13 +43,13 @@ class SentenceTransformerModel:
                     device=where,
                     local_files_only=True,
                     # on a CPU too: a checkpoint in half precision would run in it, many times slower
-                    model_kwargs={"dtype": torch_dtype(where, _config(folder))},
+                    model_kwargs={"dtype": torch_dtype(where, model_json(folder / "config.json"))},
                 )
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
             raise ModelError(
                 f"sentence-transformers cannot load the model in {folder}: {error}",
-                way_out="Check that the folder is a complete encoder, or fetch it anew.",
+                way_out="Check that the folder is a complete encoder, or fetch it again.",
             ) from error
 
     def encode(self, texts: Sequence[str], *, tokens: bool, prompt: str = "") -> list[Encoding]:
@@ -68,13 +68,13 @@ class SentenceTransformerModel:
         ]
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """There is nothing to close."""
 
     def _encoding(self, output: Any, tokens: bool, truncated: bool) -> Encoding:
         dense = _floats(output["sentence_embedding"])
         vectors: Floats | None = None
         if tokens and self.token_dim is not None:
-            # the batch's padding stands with the token states
+            # the token states include the batch's padding
             vectors = normalised(_floats(output[_STATES])[_floats(output["attention_mask"]) > 0])
         return Encoding(dense=normalised(dense), tokens=vectors, truncated=truncated)
 
@@ -84,7 +84,7 @@ def _floats(tensor: Any) -> Any:
 
 
 def _token_dim(model: Any) -> int | None:
-    """The width of the token states; None for models without any, such as static embeddings."""
+    """The width of the token states; None for models without, such as static embeddings."""
     first = model[0]
     if getattr(first, "module_output_name", "") != _STATES:
         return None
@@ -92,7 +92,7 @@ def _token_dim(model: Any) -> int | None:
 
 
 def _max_tokens(model: Any) -> int:
-    """What the model reads, which its tokenizer may overstate; the model is told."""
+    """The most tokens that the model reads, which its tokenizer may overstate; sets the model's limit."""
     stated = model.max_seq_length
     config = getattr(getattr(model[0], "model", None), "config", None)
     if config is None:  # static embeddings read anything, which they call infinity
@@ -121,9 +121,3 @@ def _fast_tokenizer(model: Any) -> Tokenizer:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return config if isinstance(config, dict) else {}

@@ -1,4 +1,4 @@
-"""Where a model runs, and how exactly it computes there."""
+"""Chooses the device and the precision of a model."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from storage.errors import ModelError
 
 Precision = Literal["float32", "float16", "bfloat16"]
 
-# Their activations pass what a float16 can hold; their vectors would be infinite or nothing.
+# Their activations exceed the range of float16; vectors would be infinite or NaN.
 _WIDE_RANGE = ("t5", "gemma")
 
 
 def chosen_device(wanted: str) -> str:
-    """`auto` as the first of cuda, mps and cpu that is there. Raises ModelError for one that is not."""
+    """The wanted device; `auto` is the first available of cuda, mps and cpu. Raises ModelError."""
     import torch
 
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -22,24 +22,24 @@ def chosen_device(wanted: str) -> str:
 
 
 def device_among(there: Mapping[str, bool], wanted: str) -> str:
-    """The wanted device, or for `auto` the first that is there. Raises ModelError."""
+    """The wanted device, or for `auto` the first available. Raises ModelError if it is not."""
     usable = [name for name, is_there in there.items() if is_there]
     if wanted == "auto":
         return usable[0]
     if wanted not in usable:
         raise ModelError(
-            f"the device {wanted!r} is not there (this torch sees: {', '.join(usable)})",
+            f"the device {wanted!r} is not available (this torch sees: {', '.join(usable)})",
             way_out='Set encoder.device = "auto", or install a torch that is built for it.',
         )
     return wanted
 
 
 def precision(device: str, config: Mapping[str, Any], *, bfloat16: bool) -> Precision:
-    """What to compute in; `config` is the model's config.json, `bfloat16` whether the GPU has it.
+    """The precision for a model; `config` is its config.json, `bfloat16` says that the GPU supports it.
 
     On a GPU of NVIDIA's half precision: float16, whose eleven significant bits move a cosine in the fourth
     decimal, or bfloat16 for models that were published in it or need its range. Elsewhere float32: a CPU is
-    many times slower in half precision, and on `mps` nobody has measured it.
+    many times slower in half precision, and on `mps` it has not been measured.
     """
     if device != "cuda":
         return "float32"
@@ -51,7 +51,7 @@ def precision(device: str, config: Mapping[str, Any], *, bfloat16: bool) -> Prec
 
 
 def torch_dtype(device: str, config: Mapping[str, Any]) -> Any:
-    """`precision` as torch's own type, for this machine's GPU."""
+    """`precision` as torch's type, for this machine's GPU."""
     import torch
 
     has = device == "cuda" and torch.cuda.is_bf16_supported()

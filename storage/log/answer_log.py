@@ -128,11 +128,12 @@ class AnswerLog:
         target: Path,
         where: AnswerFilter = EVERY,
         *,
-        shape: log_export.Shape = log_export.plain,
+        shape: log_export.Shape,
     ) -> int:
         """Write answers to a file (`jsonl`, `csv`) or a folder (`beir`: questions with judged passages).
 
-        `shape` makes an answer a JSON object. Returns how many answers or questions were written.
+        `shape` makes a JSON object of an answer, its feedback and its summary, for `jsonl`. Returns how many
+        answers or questions were written.
         Raises BadInputError where `target` cannot be written.
         """
         if form == "beir":

@@ -1,4 +1,4 @@
-"""Exports the log: as JSON lines, as CSV, and as BEIR (a test collection from judged answers)."""
+"""Exports the log: JSON lines, CSV, and BEIR (a test collection from judged answers)."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from storage.errors import BadInputError
 from storage.log.records import AnswerSummary, Feedback
 from storage.records import Answer
 
-# An answer as a JSON object.
-Shape = Callable[[Answer], Mapping[str, object]]
 Entry = tuple[Answer, Feedback, AnswerSummary]
+# An entry as a JSON object.
+Shape = Callable[[Answer, Feedback, AnswerSummary], Mapping[str, object]]
 
 # The columns of a CSV file.
 _CSV: Mapping[str, Callable[[Answer, AnswerSummary], object]] = {
@@ -44,30 +42,18 @@ _CSV: Mapping[str, Callable[[Answer, AnswerSummary], object]] = {
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def plain(value: Any) -> Any:
-    """Return records as JSON values, field by field."""
-    if is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    return value.isoformat() if isinstance(value, datetime) else value
-
-
 def write_jsonl(entries: Iterable[Entry], target: Path, shape: Shape) -> int:
-    """Write one object a line, the answer in its `shape` with its feedback; return how many."""
+    """Write one object per line, as `shape` makes it; return how many were written."""
     count = 0
     with _written(target) as file:
-        for answer, feedback, summary in entries:
-            extra = {"feedback": plain(feedback), "replay_of": summary.replay_of}
-            file.write(json.dumps({**shape(answer), **extra}, ensure_ascii=False) + "\n")
+        for entry in entries:
+            file.write(json.dumps(shape(*entry), ensure_ascii=False) + "\n")
             count += 1
     return count
 
 
 def write_csv(entries: Iterable[Entry], target: Path) -> int:
-    """Write one row an answer, for spreadsheets; return how many."""
+    """Write one row per answer, for spreadsheets; return how many were written."""
     count = 0
     with _written(target, encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
@@ -83,7 +69,7 @@ def _cell(value: object) -> object:
 
 
 def write_beir(entries: Iterable[Entry], folder: Path) -> int:
-    """Write a test collection in BEIR's layout from answers with grades; return its number of questions.
+    """Write answers with grades as a test collection in BEIR's layout; return how many questions it has.
 
     Every candidate of a judged answer is in the corpus. The same question asked twice is one query; of two
     grades for the same passage, that of the first entry holds.
@@ -115,7 +101,7 @@ def _write_lines(target: Path, lines: Iterable[str]) -> None:
 
 @contextmanager
 def _written(target: Path, *, encoding: str = "utf-8", newline: str | None = "\n") -> Iterator[IO[str]]:
-    """Open a file that appears under its name only once all of it is written."""
+    """Open a file that appears under its name only once it is complete."""
     part = target.with_name(f"{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

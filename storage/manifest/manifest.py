@@ -41,8 +41,8 @@ class DocumentRow:
     id: str
     source: str
     content_hash: str
-    title: str
-    mime: str
+    title: str = ""
+    mime: str = ""
     status: str
     reason: str = ""
     warnings: tuple[str, ...] = ()

@@ -139,7 +139,16 @@ class TokenScorer(Protocol):
         """Return the stored token vectors of given passages, each of shape (n_tokens, token_dim)."""
 
 
-class CollectionStore(Searcher, Writer, TokenScorer, Protocol):
+class Neighbourhood(Protocol):
+    def neighbours(self, chunks: Sequence[Chunk], reach: int) -> list[Chunk]:
+        """Return the passages at most `reach` places before or after given ones in their documents.
+
+        They come from one read, unordered, with the given ones among them. Passages that claim the same place
+        all come, so that the caller sees where a collection has no order; but never many more than fit.
+        """
+
+
+class CollectionStore(Searcher, Writer, TokenScorer, Neighbourhood, Protocol):
     """An open collection."""
 
     @property
@@ -160,13 +169,6 @@ class CollectionStore(Searcher, Writer, TokenScorer, Protocol):
 
     def points(self, chunk_ids: Sequence[str]) -> list[Point]:
         """Return given passages with all their vectors, without those that are not stored."""
-
-    def neighbours(self, chunks: Sequence[Chunk], reach: int) -> list[Chunk]:
-        """Return the passages at most `reach` places before or after given ones in their documents.
-
-        They come from one read, unordered, with the given ones among them. Passages that claim the same place
-        all come, so that the caller sees where a collection has no order; but never many more than fit.
-        """
 
     def count(self) -> int:
         """Return the number of passages."""

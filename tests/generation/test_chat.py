@@ -8,12 +8,12 @@ from typing import Any
 import anyio
 import pytest
 
+from generation.abstention import ScoreFloor
 from generation.base import adapted, streamed
 from generation.chat.answerer import ChatAnswerer
 from generation.chat.client import OpenAIChat
 from generation.chat.prompts import Prompter
 from generation.chat.templating import Templates
-from generation.floor import ScoreFloor
 from generation.followup import ChatRewriter, JoinedRewriter, Rewrite, Turn
 from storage.errors import ChatError
 from storage.records import Candidate, Generation
@@ -294,9 +294,9 @@ def test_a_first_question_is_left_alone(endpoint: Endpoint) -> None:
     ("reply", "reason"),
     [
         (status(500), "failed inside"),
-        ("", "no question"),
-        ("x " * 3000, "no question"),
-        (said("When was MaxSim made, and by", finish_reason="length"), "no question"),
+        ("", "not a question"),
+        ("x " * 3000, "not a question"),
+        (said("When was MaxSim made, and by", finish_reason="length"), "not a question"),
     ],
 )
 def test_a_rewrite_that_fails_is_a_flagged_join(

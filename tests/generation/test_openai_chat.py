@@ -13,12 +13,13 @@ import openai
 import pytest
 
 from generation.chat.client import OpenAIChat
-from generation.chat.errors import REASONS, chat_error
 from storage.chat import Completion, Message, Price
 from storage.errors import ChatError
+from storage.openai_client import REASONS, OpenAIEndpoint
 from tests.support.endpoint import Endpoint, Request, Response, completion, events, said, status
 
 QUESTION = [Message("system", "Be brief."), Message("user", "重排序是什么？")]
+HOST = OpenAIEndpoint("m", "http://host/v1", ChatError, "llm", "llm.model", "chat completions")
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
 
@@ -148,14 +149,18 @@ FAULTS = {
     "500": (status(500), "failed inside", "log"),
     "reset": (Response(reset=True), "cannot be reached", "llm.base_url"),
     "truncated": (Response(body=completion("Text"), cut=40), "cannot be reached", "llm.base_url"),
-    "half JSON": (Response(body=b'{"choices": [{"mess'), "no chat completion", "/v1"),
+    "half JSON": (Response(body=b'{"choices": [{"mess'), "does not follow the chat completions API", "/v1"),
     "HTML": (
         Response(body=b"<html>Hello</html>", headers={"content-type": "text/html"}),
-        "no chat completion.*<html>",
+        "does not follow the chat completions API.*<html>",
         "/v1",
     ),
-    "other JSON": (Response(body={"hello": 1}), "no chat completion.*no choices", "/v1"),
-    "JSON list": (Response(body=[1, 2]), "no chat completion", "/v1"),
+    "other JSON": (
+        Response(body={"hello": 1}),
+        "does not follow the chat completions API.*no choices",
+        "/v1",
+    ),
+    "JSON list": (Response(body=[1, 2]), "does not follow the chat completions API", "/v1"),
     "no choice": (Response(body=completion("x") | {"choices": []}), "no choices", "/v1"),
     "no message": (Response(body=completion("x") | {"choices": [{"index": 0}]}), "without a message", "/v1"),
     "error in a 200": (Response(body={"error": {"message": "out of memory"}}), "out of memory", "/v1"),
@@ -223,18 +228,18 @@ def test_every_exception_of_the_package_is_mapped(kind: type[Exception]) -> None
     assert kind.__name__ in REASONS
     error = kind.__new__(kind)
     error.args = ("in its own words",)
-    translated = chat_error(error, "m", "http://host/v1")
+    translated = HOST.translated(error)
     reason, way_out = REASONS[kind.__name__]
-    assert str(translated).startswith(f"m at http://host/v1: {reason}")
+    assert str(translated).startswith(f"m at http://host/v1: {reason.format(api=HOST.api)}")
     assert str(translated).endswith(": in its own words")
-    assert translated.way_out == way_out
+    assert translated.way_out == way_out.format(section="llm", request="llm.model", api="chat completions")
 
 
 def test_the_status_is_in_the_message() -> None:
     """An HTTP status that the client raises keeps its number."""
     response = httpx2.Response(418, request=httpx2.Request("POST", "http://host/v1"))
     error = openai.APIStatusError("teapot", response=response, body=None)
-    assert "(HTTP 418): teapot" in str(chat_error(error, "m", "http://host/v1"))
+    assert "(HTTP 418): teapot" in str(HOST.translated(error))
 
 
 def refuses(*words: str, message: str = "Unsupported parameter: {}") -> Callable[[Request], str | Response]:
@@ -369,7 +374,7 @@ def test_a_server_without_usage_in_streams_is_asked_without(endpoint: Endpoint) 
     ("lines", "options", "reason"),
     [
         (events(["a", "b"], finish_reason=None, done=False), {}, "broke off"),
-        ([*events(["a"])[:1], '{"choices": [{"del'], {}, "no chat completion"),
+        ([*events(["a"])[:1], '{"choices": [{"del'], {}, "does not follow the chat completions API"),
         ([*events(["a"])[:1], '{"error": {"message": "GPU lost"}}'], {}, "GPU lost"),
         (events(["a"] * 100), {"drip": 0.05}, "in time"),
     ],

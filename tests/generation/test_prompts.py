@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from generation.abstention import abstention
 from generation.chat.prompts import Prompter
 from generation.chat.templating import Templates
 from generation.chat.tokens import EstimatedTokens, TokenizerTokens
-from generation.language import language_of, nothing_found
+from generation.language import language_of
 from retrieval.encoders.encoder import Encoder
 from storage.errors import BadInputError, SettingsError
 from storage.records import Candidate, Chunk
@@ -56,7 +57,7 @@ def test_the_templates_follow_the_question() -> None:
     assert "问题：这是什么？" in chinese.messages[1].content
     assert [message.role for message in chinese.messages] == ["system", "user"]
     assert "资料" in chinese.messages[0].content
-    assert nothing_found("什么？", passages=1) != nothing_found("What?", passages=1)
+    assert abstention("什么？", passages=1) != abstention("What?", passages=1)
 
 
 def test_passages_are_numbered_with_title_heading_and_page() -> None:
@@ -118,11 +119,10 @@ def test_the_budget_leaves_out_the_worst_and_says_so() -> None:
     size = sum(EstimatedTokens().count(message.content) for message in whole.messages)
     prompt = prompter(tokens=size - 10).prompt("What?", PASSAGES)
     assert prompt.given == (1, 2, 3, 4)
-    assert (
-        prompt.complaint
-        == f"1 of 5 passages were not sent: the prompt may have {size - 10:,} tokens (estimated)"
+    assert prompt.complaints == (
+        f"1 of 5 passages were not sent: the prompt may have {size - 10:,} tokens (estimated)",
     )
-    assert whole.complaint == ""
+    assert whole.complaints == ()
 
 
 @settings(deadline=None)
@@ -141,7 +141,7 @@ def test_one_passage_that_is_too_long_is_cut() -> None:
     """The best passage is sent in part rather than not at all, and the complaint says so."""
     prompt = prompter(tokens=400).prompt("What?", [passage("word " * 5000)])
     assert prompt.given == (1,)
-    assert "only the best passage was sent, and cut" in prompt.complaint
+    assert "only the best passage was sent, and cut" in prompt.complaints[0]
 
 
 def test_a_question_that_fills_the_budget_is_refused() -> None:
@@ -159,13 +159,13 @@ def test_tokens_are_counted_by_the_models_own_tokenizer(encoder: Encoder, tmp_pa
     for text in ("The quick brown fox jumps over the lazy dog. " * 9, "重排序把最好的段落放在前面。" * 9):
         assert EstimatedTokens().count(text) >= exact.count(text)
     small = prompter(tokens=260, counter=exact).prompt("What?", PASSAGES)
-    assert small.complaint.endswith("260 tokens")
+    assert small.complaints[0].endswith("260 tokens")
 
 
 def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
     """The path is in the message."""
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(SettingsError, match=r"tokenizer\.json is no tokenizer"):
+    with pytest.raises(SettingsError, match=r"tokenizer\.json is not a tokenizer"):
         TokenizerTokens.load(tmp_path / "tokenizer.json")
 
 

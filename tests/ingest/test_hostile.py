@@ -8,14 +8,15 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import xlsxwriter
 
-from ingest.engines.processes import Pool
+from ingest.engines.local import ParserPool
 from ingest.engines.tasks import Done, Parsed, Refused, Setup, Task
-from ingest.loaders.limits import MIB, Limits
+from ingest.loaders.base import MIB, Limits
 from ingest.options import IngestOptions
 from tests.support.ingestion import World, by_name, words_tokenizer, world
 
@@ -100,19 +101,19 @@ def test_strange_files_are_read_or_refused_with_a_reason(here: World, name: str,
 def test_a_pool_gives_every_task_an_end(workers: int) -> None:
     """However a parser fails, each task ends with Done or Refused; the pool is idle, and closes."""
     setup = Setup(tokenizer_json=words_tokenizer(), max_tokens=64)
-    with Pool(setup, workers) as pool:
+    with closing(ParserPool(setup, workers)) as pool:
         for i in range(5):
             pool.submit(Task(f"/nowhere/{i}.md", f"/nowhere/{i}.md"))
         replies = [pool.next_reply() for _ in range(5)]
         assert pool.idle
-    assert all(isinstance(reply, Refused) and reply.reason == "damaged" for _, reply in replies)
+    assert all(isinstance(reply, Refused) and reply.reason.code == "ingest.damaged" for _, reply in replies)
 
 
 def test_a_pool_is_closed_while_it_works(tmp_path: Path) -> None:
     """Leaving early ends the processes at once."""
     path = tmp_path / "long.txt"
     path.write_text("word " * 2_000_000, encoding="utf-8")
-    with Pool(Setup(tokenizer_json=words_tokenizer(), max_tokens=64), 1) as pool:
+    with closing(ParserPool(Setup(tokenizer_json=words_tokenizer(), max_tokens=64), 1)) as pool:
         pool.submit(Task(str(path), path.as_posix()))
     assert not pool.idle
 
@@ -121,7 +122,7 @@ def test_a_reply_holds_the_document_and_its_passages(tmp_path: Path) -> None:
     """What crosses the process boundary is whole."""
     path = tmp_path / "a.md"
     path.write_text("# Title\n\nText.", encoding="utf-8")
-    with Pool(Setup(tokenizer_json=words_tokenizer(), max_tokens=64), 1) as pool:
+    with closing(ParserPool(Setup(tokenizer_json=words_tokenizer(), max_tokens=64), 1)) as pool:
         pool.submit(Task(str(path), path.as_posix()))
         parsed, done = pool.next_reply()[1], pool.next_reply()[1]
     assert isinstance(parsed, Parsed)
@@ -137,7 +138,7 @@ def test_a_script_without_a_main_guard_may_ingest(tmp_path: Path) -> None:
     (here / "docs 文档").mkdir(parents=True)
     (here / "docs 文档/a.md").write_text("# A\n\nText.", encoding="utf-8")
     script = tmp_path / "script.py"
-    script.write_text(f"from tests.ingestion import main\nmain({str(here)!r})\n", encoding="utf-8")
+    script.write_text(f"from tests.support.ingestion import main\nmain({str(here)!r})\n", encoding="utf-8")
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
         [sys.executable, script],

@@ -14,9 +14,9 @@ import pytest
 from ingest.batches import Encoded
 from ingest.dry_run import DryRun
 from ingest.loaders import Columns
-from ingest.loaders.limits import Limits
+from ingest.loaders.base import Limits
 from ingest.options import IngestOptions
-from ingest.report import Progress
+from ingest.report import IngestReport, Progress
 from ingest.run import Ingestor
 from storage.disk_space import DiskSpace
 from storage.errors import NotFoundError, StoreError
@@ -229,7 +229,7 @@ def test_a_file_of_records_that_breaks_takes_its_records_along(here: World) -> N
     too_long = f'{{"_id": "x", "text": "{"y" * options.limits.record_bytes}"}}\n'
     here.write("rows.jsonl", "".join(lines[:20]) + '{"_id": "new", "text": "New."}\n' + too_long)
     [one] = here.ingest(options=options).documents
-    assert (one.status, one.warnings) == ("refused", ("its 40 passages of before were removed",))
+    assert (one.status, one.warnings) == ("refused", ("its 40 earlier passages were removed",))
     assert here.stored() == set()
     assert [row.status for row in here.manifest.rows()] == ["refused"]
 
@@ -281,9 +281,8 @@ def test_a_file_that_cannot_be_read_any_more_keeps_its_passages(here: World, rec
         [refused] = here.ingest(path, options=options).documents
         assert (refused.status, refused.chunks) == ("refused", len(stored))
         assert "cannot be read" in refused.reason
-        assert refused.warnings == (
-            f"nobody can say whether it has changed: its {len(stored)} passages of before stay",
-        )
+        [warning] = refused.warnings
+        assert (warning.code, warning.values) == ("ingest.unknown-passages-stay", {"n": len(stored)})
         assert here.stored() == stored == here.expected()
     path.unlink()
     path.write_text(text)
@@ -310,10 +309,36 @@ def test_the_report_is_kept_and_has_the_agreed_form(here: World) -> None:
     here.write("photo.png", b"\x89PNG")
     report = here.ingest()
     kept = json.loads(here.manifest.last_run() or "")
-    assert kept == json.loads(report.to_json())
+    assert IngestReport.from_dict(kept).to_dict() == report.to_dict()
     assert set(kept["documents"][0]) == {"path", "status", "reason", "chunks", "warnings"}
     assert kept["totals"]["ingested"] == 1
     assert kept["skipped"] == {".png": 1}
+
+
+def test_a_kept_report_has_codes_and_a_printed_one_sentences(here: World) -> None:
+    """Refusals and warnings are data in the manifest; a report of an older version still reads."""
+    here.write("broken.json", "{")
+    report = here.ingest()
+    [kept] = IngestReport.from_dict(json.loads(here.manifest.last_run() or "")).documents
+    assert (kept.reason.code, kept.reason.values["file"]) == ("ingest.damaged", "broken.json")
+    assert kept.reason.values["why"].code == "ingest.bad-json"
+    assert kept.reason.render("zh").startswith("已损坏：broken.json：不是合法的 JSON")
+    [printed] = report.to_dict()["documents"]
+    assert type(printed["reason"]) is str
+    [old] = IngestReport.from_dict(report.to_dict()).documents
+    assert (old.reason, old.reason.code) == (kept.reason, "text")
+
+
+def test_a_file_of_records_that_an_older_version_read_is_unchanged(here: World) -> None:
+    """Its row says in a sentence how many passages its records have."""
+    here.write("rows.jsonl", '{"text": "Row one."}\n{"text": "Row two."}\n')
+    options = IngestOptions(workers=1, columns=Columns(text="text"))
+    here.ingest(options=options)
+    [row] = [row for row in here.manifest.rows() if row.source.endswith(".jsonl")]
+    assert row.reason == "2 records, 2 passages"
+    here.manifest.put(replace(row, reason=str(row.reason)))
+    [result] = here.ingest(options=options).documents
+    assert (result.status, result.chunks) == ("unchanged", 2)
 
 
 def test_progress_counts_to_the_end(here: World) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.engines.ray import Parts, RayEngine
+from ingest.engines.ray import RayEngine, RayParts
 from ingest.options import IngestOptions
 from ingest.run import Ingestor
 from storage.database import Database
@@ -26,10 +26,10 @@ from winnow.app.settings import Settings
 FINGERPRINT = Fingerprint("e", DIM, "c", "l", DIM)
 
 
-def parts(url: str) -> Parts:
+def parts(url: str) -> RayParts:
     """What a worker builds for itself."""
     store = ServerStores.connect(url, prefer_grpc=False).open("c")
-    return Parts(CountingEncoder(), WordHashes(), store)
+    return RayParts(CountingEncoder(), WordHashes(), store)
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_no_key_travels_to_the_workers_but_that_of_the_store(tmp_path: Path) -> 
     assert b"rerank-secret" not in sent
 
 
-def broken_parts() -> Parts:
+def broken_parts() -> RayParts:
     raise StoreError("the server is gone")
 
 

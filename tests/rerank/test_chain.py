@@ -8,11 +8,12 @@ import anyio
 import pytest
 
 from rerank.base import Reranker, adapted, by_score
-from rerank.chain import Chain, Link
+from rerank.chain import Chain, ChainStage
 from rerank.parts import RerankParts
 from rerank.spec import Spec
 from rerank.strategies.none import NoRerank
 from storage.errors import BadInputError, ModelError, SpecError, StageError
+from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking
 
 
@@ -56,7 +57,7 @@ def test_the_scale_of_a_chain_is_that_of_its_last_stage_that_scores() -> None:
         [Backwards("b"), NoRerank(), adapted(plain)],
         [Backwards("b"), Failing(ValueError())],
     ]
-    scales = [Chain([Link(stage) for stage in stages]).scored_by for stages in chains]
+    scales = [Chain([ChainStage(stage) for stage in stages]).scored_by for stages in chains]
     assert scales == ["retrieval", "b", "failing"]
 
 
@@ -85,7 +86,7 @@ def test_a_score_missing_for_a_candidate_is_an_error() -> None:
 
 def test_a_cascade_keeps_and_drops_in_order() -> None:
     """Each stage sees what the stage before kept; the later stage's dropped come first."""
-    chain = Chain([Link(Backwards("a"), 4), Link(Backwards("b"), 2)])
+    chain = Chain([ChainStage(Backwards("a"), 4), ChainStage(Backwards("b"), 2)])
     ranking = anyio.run(chain.rerank, "q", some(6), 2)
     assert ids(ranking.candidates) == ["c2", "c3"]
     assert ids(ranking.dropped) == ["c4", "c5", "c1", "c0"]
@@ -96,7 +97,7 @@ def test_a_cascade_keeps_and_drops_in_order() -> None:
 
 def test_a_middle_stage_without_keep_keeps_all() -> None:
     """Only `:k` cuts, and the end of the chain."""
-    chain = Chain([Link(Backwards("a")), Link(Backwards("b"))])
+    chain = Chain([ChainStage(Backwards("a")), ChainStage(Backwards("b"))])
     ranking = anyio.run(chain.rerank, "q", some(6), 3)
     assert ids(ranking.candidates) == ["c0", "c1", "c2"]
 
@@ -104,10 +105,11 @@ def test_a_middle_stage_without_keep_keeps_all() -> None:
 @pytest.mark.parametrize("error", [ModelError("no weights"), ValueError("index 50")])
 def test_a_failing_stage_is_stepped_over_and_flagged(error: Exception) -> None:
     """The chain goes on from the stage before, and the reason is kept."""
-    chain = Chain([Link(Backwards("a"), 4), Link(Failing(error), 3), Link(Backwards("b"))])
+    chain = Chain([ChainStage(Backwards("a"), 4), ChainStage(Failing(error), 3), ChainStage(Backwards("b"))])
     ranking = anyio.run(chain.rerank, "q", some(6), 2)
     assert [outcome.status for outcome in ranking.outcomes] == ["ok", "fallback", "ok"]
-    assert str(error) in ranking.outcomes[1].reason
+    reason = Reason.of(ranking.outcomes[1].reason)
+    assert (reason.code, str(error) in reason.values["error"]) == ("rerank.stage-failed", True)
     assert ids(ranking.candidates) == ["c3", "c4"]
     assert "failing" not in ranking.candidates[0].ranks
     assert len(ranking.everything) == 6
@@ -117,10 +119,10 @@ def test_on_failure_raise_raises() -> None:
     """Told not to degrade, the chain raises winnow's own errors as they are and wraps the others."""
     with pytest.raises(ModelError, match="no weights"):
         anyio.run(
-            Chain([Link(Failing(ModelError("no weights")))], on_failure="raise").rerank, "q", some(2), 1
+            Chain([ChainStage(Failing(ModelError("no weights")))], on_failure="raise").rerank, "q", some(2), 1
         )
     with pytest.raises(StageError, match="failing failed: ValueError: odd"):
-        anyio.run(Chain([Link(Failing(ValueError("odd")))], on_failure="raise").rerank, "q", some(2), 1)
+        anyio.run(Chain([ChainStage(Failing(ValueError("odd")))], on_failure="raise").rerank, "q", some(2), 1)
 
 
 def test_cancellation_is_no_failure() -> None:
@@ -135,7 +137,7 @@ def test_cancellation_is_no_failure() -> None:
 
     async def run() -> bool:
         with anyio.move_on_after(0.01) as scope:
-            await Chain([Link(Waiting())]).rerank("q", some(2), 1)
+            await Chain([ChainStage(Waiting())]).rerank("q", some(2), 1)
         return scope.cancelled_caught
 
     assert anyio.run(run)
@@ -143,7 +145,7 @@ def test_cancellation_is_no_failure() -> None:
 
 def test_no_candidates_reach_no_stage() -> None:
     """Nothing to rank is not a failure."""
-    ranking = anyio.run(Chain([Link(Failing(ValueError("asked")))]).rerank, "q", [], 5)
+    ranking = anyio.run(Chain([ChainStage(Failing(ValueError("asked")))]).rerank, "q", [], 5)
     assert ranking.everything == ()
     assert ranking.outcome.status == "ok"
 
@@ -164,6 +166,33 @@ def test_unknown_names_and_options_name_the_nearest() -> None:
     with pytest.raises(SpecError, match="did you mean 'max_calls'") as budget:
         Chain.load(Spec.parse("none(max_cals=3)"), RerankParts())
     assert "min_score" in budget.value.way_out
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("none(min_score=high)", "none: the option min_score='high' must be a number"),
+        ("listwise(window=2.5)", "listwise: the option window=2.5 must be a whole number"),
+        ("listwise(window=true)", "listwise: the option window=True must be a whole number"),
+        ("pointwise(logprobs=1)", "pointwise: the option logprobs=1 must be true or false"),
+        ("pointwise(model=3)", "pointwise: the option model=3 must be a text"),
+        (
+            "pairwise(method=heapsort)",
+            "pairwise: the option method='heapsort' must be 'heap', 'sliding' or 'all'",
+        ),
+        ("none(max_calls=-1)", "none: max_calls must not be negative, and is -1"),
+        (
+            "listwise(step=20)",
+            "listwise: step=20 must be smaller than window=20, so that windows overlap",
+        ),
+    ],
+)
+def test_a_wrong_value_names_option_value_and_what_is_allowed(spec: str, says: str) -> None:
+    """An option's type is strict; a whole number fits where a number is wanted."""
+    with pytest.raises(SpecError) as error:
+        Chain.load(Spec.parse(spec), RerankParts())
+    assert str(error.value) == says
+    Chain.load(Spec.parse("none(min_score=1)"), RerankParts())
 
 
 class PlainReranker:

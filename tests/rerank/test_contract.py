@@ -192,7 +192,7 @@ class TestLateInteraction:
         ranking = anyio.run(reranker.rerank, "what is a reranker?", given, 2)
         assert ranking.candidates[0].id == "long"
         assert ranking.outcome.status == "partial"
-        assert "1 passages are longer" in ranking.outcome.reason
+        assert "1 passage is longer" in ranking.outcome.reason
         ranking = anyio.run(reranker.rerank, "what is a reranker? " * 100, given[1:], 1)
         assert "the question is longer" in ranking.outcome.reason
 

@@ -183,7 +183,7 @@ def test_what_is_not_read_is_flagged(folders: Mapping[str, Path]) -> None:
     """More windows than allowed, or a question longer than the model's half: partial, with the reason."""
     ranking = ranked(folders["bert"], [long_text(), "a"], "windows=2")
     assert ranking.outcome.status == "partial"
-    assert "1 passages have more than 2 windows" in ranking.outcome.reason
+    assert "1 passage has more than 2 windows" in ranking.outcome.reason
     candidates = [Candidate.from_text(text, id=text) for text in ("a", "the fox")]
     chain = Chain.load(
         Spec.parse("cross-encoder"), RerankParts(locate=lambda _n: folders["bert"], device="cpu")
@@ -352,13 +352,13 @@ def test_windows_cover_the_text(folders: Mapping[str, Path]) -> None:
     """Every token is in a window, neighbours overlap, and each window fits."""
     tokenizer = load_pair_model(folders["bert"], device="cpu").tokenizer
     text = long_text()
-    parts = cut(tokenizer, [text, "short"], 30, 1000)
-    mine = [w for w in parts.windows if w.passage == 0]
+    windows, _ = cut(tokenizer, [text, "short"], 30, 1000)
+    mine = [w for w in windows if w.passage == 0]
     assert mine[0].start == 0
     assert mine[-1].end == len(text)
     assert all(after.start < before.end for before, after in pairwise(mine))
     assert all(len(tokenizer.encode(text[w.start : w.end], add_special_tokens=False).ids) <= 30 for w in mine)
-    assert next(w for w in parts.windows if w.passage == 1).end == len("short")
+    assert next(w for w in windows if w.passage == 1).end == len("short")
     assert shortened_to(tokenizer, "the fox the fox", 2) == ("the fox", True)
     assert shortened_to(tokenizer, "the fox", 2) == ("the fox", False)
 

@@ -17,7 +17,7 @@ import pytest
 
 from generation.chat.client import OpenAIChat
 from rerank.api.client import Address, ApiError, PassingError, posted, retry_after
-from rerank.api.profiles import PROFILES, UnusableReplyError, read_scores
+from rerank.api.profiles import PROFILES, UnusableRerankReplyError, read_scores
 from rerank.chain import Chain
 from rerank.llm.budget import Budget
 from rerank.parts import RerankParts
@@ -179,7 +179,7 @@ def test_one_lost_call_is_partial(endpoint: Endpoint) -> None:
     endpoint.reply = oracle()
     ranking = asked(endpoint, "pointwise")
     assert check_whole(ranking) == "partial"
-    assert "1 calls failed" in ranking.outcome.reason
+    assert "1 call failed" in ranking.outcome.reason
 
 
 def test_label_probabilities_come_through_the_real_client(endpoint: Endpoint) -> None:
@@ -339,7 +339,7 @@ def test_an_api_needs_its_key_and_an_address() -> None:
         Chain.load(Spec.parse("api"), RerankParts())
     with pytest.raises(SpecError, match="url is missing"):
         Chain.load(Spec.parse("api(profile=tei)"), RerankParts())
-    with pytest.raises(SpecError, match="no address"):
+    with pytest.raises(SpecError, match="not the address"):
         Chain.load(Spec.parse('api(profile=tei,url="localhost:8080")'), RerankParts())
 
 
@@ -358,7 +358,7 @@ def test_what_is_no_list_of_scores_is_refused(reply: object) -> None:
     if reply == []:
         assert read_scores(reply, 1) == [None]
         return
-    with pytest.raises(UnusableReplyError):
+    with pytest.raises(UnusableRerankReplyError):
         read_scores(reply, 1)
 
 

@@ -92,6 +92,13 @@ def test_a_member_that_falls_back_leaves_retrievals_order_with_its_reason() -> N
     assert ranking.outcomes[-1] == Outcome("fusion", "fallback", "out of order")
 
 
+def test_members_that_fall_back_for_one_cause_give_one_reason() -> None:
+    """A cause is given once, however many members it concerns."""
+    fusion = Fusion("fusion", [Fixed(None), Fixed(None)], FusionOptions())  # type: ignore[list-item]
+    ranking = anyio.run(fusion.rerank, "q", [candidate("a", dense=0.1)], 1)
+    assert ranking.outcomes[-1] == Outcome("fusion", "fallback", "out of order")
+
+
 @pytest.mark.parametrize("method", ["max", "zscore", "rrf"])
 def test_every_method_weighs_what_it_is_told(method: str) -> None:
     """A leg with weight 0 changes nothing; with a great weight it decides."""

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import anyio
 import pytest
@@ -14,10 +15,12 @@ from rerank.chain import Chain
 from rerank.parts import RerankParts
 from rerank.registry import strategy
 from rerank.spec import Spec
+from rerank.strategies.heapsort import best_first, expected_calls
 from rerank.strategies.listwise import windows
 from rerank.strategies.tournament import schedule
 from storage.chat import Completion, Message
 from storage.errors import SettingsError, SpecError
+from storage.reasons import Reason
 from storage.records import Candidate, Usage
 from tests.support.llm_stages import LLM, Scripted, ids, passages, run
 from tests.support.rerank_endpoint import Oracle, OracleChat
@@ -94,6 +97,27 @@ def test_heaps_ask_about_as_often_as_simulated(spec: str, mean: float) -> None:
         candidates, grades, _ = passages(50, seed=seed)
         calls.append(run(spec, OracleChat(Oracle(grades)), candidates).outcome.usage.calls)
     assert sum(calls) / len(calls) == pytest.approx(mean, rel=0.15)
+
+
+@pytest.mark.parametrize("arity", [2, 9, 19])
+@pytest.mark.parametrize(("n", "k"), [(1, 1), (2, 1), (20, 5), (50, 1), (50, 5), (100, 10), (200, 10)])
+def test_the_expected_calls_of_a_heap_are_about_the_mean(n: int, k: int, arity: int) -> None:
+    """The formula is within a tenth, or one call, of the mean over shuffled numbers."""
+    asked = 0
+
+    async def sort() -> None:
+        for seed in range(40):
+            worth = Random(seed).sample(range(n), n)
+
+            async def best(numbers: Sequence[int], worth: list[int] = worth) -> int:
+                nonlocal asked
+                asked += 1
+                return max(numbers, key=worth.__getitem__)
+
+            await best_first(n, k, arity, best)
+
+    anyio.run(sort)
+    assert expected_calls(n, k, arity) == pytest.approx(asked / 40, rel=0.1, abs=1)
 
 
 def test_the_described_calls_are_those_made() -> None:
@@ -231,7 +255,8 @@ def test_gates_skip_what_is_sure_and_drop_what_is_bad() -> None:
     """A stage is left out where the one before is sure; candidates below a score are dropped."""
     candidates, grades, best = passages(11)
     sure = run("pointwise,listwise(skip_if_margin=0.5)", OracleChat(Oracle(grades, top=10)), candidates)
-    assert "skipped: pointwise is sure" in sure.outcomes[1].reason
+    assert sure.outcomes[1].reason == "skipped: pointwise is sure, margin 1 ≥ 0.5"
+    assert Reason.of(sure.outcomes[1].reason).code == "rerank.skipped"
     assert sure.outcomes[1].usage.calls == 0
     assert ids(sure.candidates) == best[:5]
     unsure = run("pointwise,listwise(skip_if_margin=1.5)", OracleChat(Oracle(grades, top=10)), candidates)
@@ -254,7 +279,7 @@ def test_fusion_joins_ranks_and_keeps_every_members_own() -> None:
     broken = Scripted(lambda m: "hm" if '"ranking"' in m[1].content else "4")
     ranking = run('fusion(of="pointwise;listwise",method=zscore)', broken, candidates)
     assert ranking.outcomes[-1].status == "partial"
-    assert "1 members fell back" in ranking.outcomes[-1].reason
+    assert "1 member fell back" in ranking.outcomes[-1].reason
     with pytest.raises(SpecError, match="same strategy"):
         run('fusion(of="pointwise;pointwise")', chat, candidates)
 

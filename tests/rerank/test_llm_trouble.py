@@ -9,6 +9,7 @@ import pytest
 
 from storage.chat import Completion, Message
 from storage.errors import ChatError
+from storage.reasons import Reason
 from storage.records import Usage
 from tests.support.llm_stages import LLM, Scripted, ids, passages, run
 
@@ -39,7 +40,7 @@ def test_an_unreadable_verdict_is_no_zero() -> None:
     assert ids(ranking.candidates) == ["p2", "p1", "p0"]
     assert "pointwise" not in ranking.candidates[2].scores
     assert ranking.outcome.status == "partial"
-    assert "1 replies could not be read" in ranking.outcome.reason
+    assert "1 reply could not be read" in ranking.outcome.reason
 
 
 def test_a_reply_cut_off_gets_more_room_once_and_for_all() -> None:
@@ -63,9 +64,14 @@ def test_a_mended_permutation_is_flagged() -> None:
     """Repeated, foreign and missing ids are mended, counted and said."""
     ranking = run("listwise", Scripted(lambda _m: "[2] > [2] > [9]"), passages(3)[0])
     assert ranking.outcome.status == "repaired"
-    assert "1 ids repeated" in ranking.outcome.reason
-    assert "1 ids not among those asked for" in ranking.outcome.reason
+    assert "1 id repeated" in ranking.outcome.reason
+    assert "1 id not among those asked for" in ranking.outcome.reason
     assert ids(ranking.candidates) == [ids(passages(3)[0])[i] for i in (1, 0, 2)]
+    reason = Reason.of(ranking.outcomes[0].reason)
+    assert (reason.code, reason.values["count"]) == ("rerank.replies-mended", 1)
+    codes = [defect.code for defect in reason.values["defects"].parts]
+    assert codes == ["rerank.ids-repeated", "rerank.ids-foreign", "rerank.ids-missing"]
+    assert reason.render("zh").startswith("修正了 1 个回复（1 个编号重复；")
 
 
 @pytest.mark.parametrize("spec", LLM.values(), ids=str)
@@ -90,6 +96,12 @@ def test_an_endpoint_that_is_down_is_not_asked_fifty_times() -> None:
     assert "cannot be reached" in ranking.outcome.reason
     assert "gave up" in ranking.outcome.reason
     assert len(chat.calls) < 10
+    failed, not_made = Reason.of(ranking.outcomes[0].reason).parts
+    assert (failed.code, failed.values["reason"]) == (
+        "rerank.calls-failed",
+        "the endpoint cannot be reached",
+    )
+    assert not_made.values["reason"].code == "rerank.gave-up-failing"
 
 
 def test_a_refusal_is_not_asked_again() -> None:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank.chain import Chain, Link
+from rerank.chain import Chain, ChainStage
 from rerank.cross.loading import load_pair_model
 from rerank.cross.models import PairModel
 from rerank.cross.passes import Passes, Row
@@ -286,7 +286,7 @@ def test_a_deadline_holds_while_others_are_served(model: PairModel, pool: Thread
     slow = replace(model, forward=forward, batch_tokens=64)
     first = pool.submit(asked, slow, 1)
     assert seen.wait(10)
-    hurried = Chain([Link(CrossEncoder("cross-encoder", slow), budget=Budget(deadline_ms=1))])
+    hurried = Chain([ChainStage(CrossEncoder("cross-encoder", slow), budget=Budget(deadline_ms=1))])
     second = pool.submit(anyio.run, hurried.rerank, "what reads", candidates(2, longer_by=20), 5)
     while len(slow.passes._asked) < 2:
         time.sleep(0.005)

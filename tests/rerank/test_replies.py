@@ -17,7 +17,7 @@ from rerank.llm.replies import (
     read_permutation,
     read_yes_no,
 )
-from rerank.llm.templates import Prompts, clipped, fenced, language_of
+from rerank.llm.templates import RerankPrompts, clipped, fenced, language_of
 from storage.errors import SettingsError
 
 
@@ -179,12 +179,12 @@ def test_own_templates_replace_the_packaged_ones(tmp_path: Path) -> None:
     own = tmp_path / "en" / "setwise.txt"
     own.write_text("You choose.\n---\n$question\n$passages\nBest?", encoding="utf-8")
     fields = {"question": "q", "passages": "p", "count": "2", "top": "0"}
-    assert Prompts(tmp_path).messages("setwise", "en", **fields)[1].content == "q\np\nBest?"
-    assert "1" in Prompts(tmp_path).messages("listwise", "en", **fields)[1].content
+    assert RerankPrompts(tmp_path).messages("setwise", "en", **fields)[1].content == "q\np\nBest?"
+    assert "1" in RerankPrompts(tmp_path).messages("listwise", "en", **fields)[1].content
     bad = tmp_path / "en" / "pairwise.txt"
     bad.write_text("no user part", encoding="utf-8")
     with pytest.raises(SettingsError, match=r"en/pairwise\.txt"):
-        Prompts(tmp_path).messages("pairwise", "en", **fields)
+        RerankPrompts(tmp_path).messages("pairwise", "en", **fields)
     bad.write_text("s\n---\n$question $passages $price", encoding="utf-8")
     with pytest.raises(SettingsError, match="price"):
-        Prompts(tmp_path).messages("pairwise", "en", **fields)
+        RerankPrompts(tmp_path).messages("pairwise", "en", **fields)

@@ -88,7 +88,7 @@ def test_a_broken_cache_costs_money_but_no_answer() -> None:
 
 
 PLUGIN = """
-from rerank.none import NoRerank
+from rerank.strategies.none import NoRerank
 
 
 class Shuffled(NoRerank):

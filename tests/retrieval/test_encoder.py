@@ -10,8 +10,8 @@ import pytest
 
 from retrieval.encoders.encoder import Encoder, load_encoder
 from retrieval.models import locate as models
+from retrieval.models.hub import DEFAULT_MODEL, PackagedModel
 from retrieval.models.locate import locate
-from retrieval.models.packaged import DEFAULT_MODEL, PackagedModel
 from storage.errors import ModelError
 
 TEXTS = [

@@ -15,8 +15,8 @@ from retrieval.encoders.encoder import Encoder, load_encoder
 from retrieval.encoders.endpoint import estimating_tokenizer
 from retrieval.encoders.prompts import Prompts, chosen_prompts, family_prompts, own_prompts
 from retrieval.models.devices import chosen_device, device_among, precision
+from retrieval.models.hub import DEFAULT_MODEL
 from retrieval.models.locate import LocatedModel, locate
-from retrieval.models.packaged import DEFAULT_MODEL
 from storage.errors import ModelError, SettingsError
 from tests.support import tiny_models
 from tests.support.fakes import FixedModel

@@ -91,9 +91,9 @@ def items(
         (items(lambda n, item: item | {"index": n + 1}), "numbered 1, 2, 3"),
         (items(lambda n, item: item | {"index": [n]}), "are numbered"),
         (items(lambda n, item: item | {"embedding": [1.0] * (8 - n)}), "7 dimensions, not 8"),
-        (items(lambda n, item: item | {"embedding": [float("nan")] * 8}), "no number"),
-        (items(lambda n, item: item | {"embedding": [None] * 8}), "no number"),
-        (items(lambda n, item: item | {"embedding": [1e300] * 8}), "no number"),
+        (items(lambda n, item: item | {"embedding": [float("nan")] * 8}), "not a number"),
+        (items(lambda n, item: item | {"embedding": [None] * 8}), "not a number"),
+        (items(lambda n, item: item | {"embedding": [1e300] * 8}), "not a number"),
         (items(lambda n, item: item | {"embedding": [0.0] * 8}), "zeros"),
         (items(lambda n, item: item | {"embedding": "?not base64?"}), "neither"),
         (items(lambda n, item: item | {"embedding": "AAA="}), "neither"),
@@ -132,8 +132,8 @@ def test_a_width_that_changes_between_replies_is_refused(
         (status(404, "no such model"), "no such model", "encoder.model"),
         (status(400, "something else"), "something else", "message"),
         (status(418), "refused", "log"),
-        (Response(body=b"<html>not found</html>"), "no reply of an embeddings API", "/v1"),
-        (Response(body=b"{"), "no reply of an embeddings API", "/v1"),
+        (Response(body=b"<html>not found</html>"), "does not follow the embeddings API", "/v1"),
+        (Response(body=b"{"), "does not follow the embeddings API", "/v1"),
     ],
 )
 def test_refusals_name_the_reason_and_the_way_out(

@@ -11,9 +11,8 @@ import pytest
 from retrieval.base import adapted
 from retrieval.encoders.encoder import Encoder
 from retrieval.fusion import fuse
-from retrieval.hybrid import HybridRetriever, Mode
+from retrieval.hybrid import HybridRetriever, Mode, above_floor
 from retrieval.lexical import LexicalEncoder
-from retrieval.score_floor import floored
 from storage.errors import BadInputError
 from storage.qdrant.contract import LEXICAL, Fingerprint, chunk_id, document_id
 from storage.qdrant.edge.stores import EdgeCollection, EdgeStores
@@ -270,8 +269,8 @@ def test_a_passage_beyond_the_dense_leg_goes_where_its_last_hit_goes() -> None:
     a, b, c = (_chunk(text) for text in ("aaaa", "bbbb", "cccc"))
     dense = [Hit(a, 0.8), Hit(b, 0.4)]
     candidates = fuse({"dense": dense, "lexical": [Hit(c, 9.0)]}, limit=9)
-    assert {one.text for one in floored(candidates, dense, 0.5).candidates} == {"aaaa"}
-    assert {one.text for one in floored(candidates, dense, 0.4).candidates} == {"aaaa", "bbbb", "cccc"}
+    assert {one.text for one in above_floor(candidates, dense, 0.5)[0]} == {"aaaa"}
+    assert {one.text for one in above_floor(candidates, dense, 0.4)[0]} == {"aaaa", "bbbb", "cccc"}
 
 
 def test_a_floor_without_a_dense_leg_is_refused(

@@ -16,7 +16,7 @@ from storage.records import Outcome
 
 ROOT = Path(__file__).resolve().parents[2]
 CODES = [f"{folder}.{name}" for folder in FOLDERS for name in catalogue(folder)]
-USED = re.compile(r"""\bReason\(\s*["']([a-z.]+\.[a-z0-9-]+)["']""")
+USED = re.compile(r"""\b(?:Reason|DocumentRefusedError)\(\s*["']([a-z.]+\.[a-z0-9-]+)["']""")
 
 
 def _fields(text: str) -> set[str]:

@@ -1,8 +1,8 @@
-"""What was said before a question: turns that are handed in, or answers that the log has."""
+"""The turns before a question: handed in, or read from the log."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from generation.followup import TURNS, Turn
 from storage.errors import BadInputError, NotFoundError
 from storage.log.records import AnswerFilter
 from storage.records import Answer
+from winnow.app.asked import Asked
 
 if TYPE_CHECKING:
     from storage.log.answer_log import AnswerLog
@@ -19,46 +20,42 @@ LAST = "last"
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Earlier turns, oldest first, and the id of the answer that a question follows, where it is known."""
+    """Earlier turns, oldest first, and the id of the answer that a question follows, if it has one."""
 
     turns: tuple[Turn, ...]
     answer_id: str = ""
 
 
-def conversation(
-    history: Sequence[Turn | Answer] | None,
-    follow_up: str | None,
-    log: Callable[[], AnswerLog],
-    collection: str,
-) -> Conversation | None:
-    """What a question to `collection` follows; None where it is the first.
+def conversation(asked: Asked, log: Callable[[], AnswerLog], collection: str) -> Conversation | None:
+    """The conversation that a question to `collection` continues, or None for a first question.
 
-    `follow_up` is an answer's id, its beginning, or `last`: the newest from that collection. Raises
-    BadInputError where both are given, NotFoundError where the log has no such answer, LogError where it is
-    off.
+    Raises BadInputError for both a history and a logged answer, NotFoundError for an answer that is not in
+    the log, LogError for a log that is off.
     """
-    if history and follow_up:
+    if asked.history and asked.follow_up:
         raise BadInputError("a question follows a history or a logged answer, not both")
-    said = logged(follow_up, log(), collection) if follow_up else history
-    if not said:
+    earlier = logged(asked.follow_up, log(), collection) if asked.follow_up else asked.history
+    if not earlier:
         return None
-    last = said[-1]
-    return Conversation(tuple(map(_turn, said)), last.id if isinstance(last, Answer) else "")
+    last = earlier[-1]
+    return Conversation(tuple(map(_turn, earlier)), last.id if isinstance(last, Answer) else "")
 
 
 def logged(answer_id: str, log: AnswerLog, collection: str) -> list[Answer]:
-    """The answer of that id (or `last` from a collection) behind those that it follows, oldest first, four
-    at most."""
+    """Return a logged answer after those that it follows, oldest first, at most four.
+
+    `answer_id` may be the beginning of an id, or `last`: the newest answer from the collection.
+    """
     answer = log.get(_newest(log, collection) if answer_id == LAST else answer_id)
-    found = [answer]
-    while len(found) < TURNS and answer.follow_up and answer.follow_up.answer_id:
+    answers = [answer]
+    while len(answers) < TURNS and answer.follow_up and answer.follow_up.answer_id:
         answer = log.get(answer.follow_up.answer_id)
-        found.append(answer)
-    return found[::-1]
+        answers.append(answer)
+    return answers[::-1]
 
 
-def _turn(said: Turn | Answer) -> Turn:
-    return Turn(said.question, said.text) if isinstance(said, Answer) else said
+def _turn(earlier: Turn | Answer) -> Turn:
+    return Turn(earlier.question, earlier.text) if isinstance(earlier, Answer) else earlier
 
 
 def _newest(log: AnswerLog, collection: str) -> str:

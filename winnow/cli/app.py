@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import typer
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import typer
+from typer.core import TyperGroup
+
+from storage.errors import BadInputError
 from winnow.cli import (
     ask,
     chat,
@@ -19,7 +25,35 @@ from winnow.cli import (
 )
 from winnow.cli.lab import evaluate, mine, synthesize, train
 from winnow.cli.log import commands
-from winnow.cli.usage import Shell
+from winnow.cli.terminal import EXIT_USAGE, report
+
+
+class Shell(TyperGroup):
+    """The root of all commands, which reports usage errors as JSON under `--json`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.obj = "--json" in args
+        with _usage_errors_as_json(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _usage_errors_as_json(ctx):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _usage_errors_as_json(ctx: Any) -> Iterator[None]:
+    """Print Typer's complaint like every other error; without `--json` Typer prints it itself."""
+    try:
+        yield
+    except typer.TyperException as error:
+        if not ctx.obj:
+            raise
+        where = getattr(error, "ctx", None) or ctx
+        way_out = f"See {where.command_path} --help."
+        report(BadInputError(error.format_message(), way_out=way_out), as_json=True)
+        raise typer.Exit(EXIT_USAGE) from error
+
 
 app = typer.Typer(
     name="winnow",

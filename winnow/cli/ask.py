@@ -3,116 +3,81 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from storage.errors import BadInputError
-from winnow.cli.options import (
-    AsJson,
-    Collection,
-    DataDir,
-    Exact,
-    Expand,
-    MinScore,
-    Rerank,
-    TopKRerank,
-    TopKRetrieve,
-    Where,
-    settings,
-)
-from winnow.cli.streaming import shown
-from winnow.cli.terminal import note, out, print_json, reported, warn
+from storage.records import Answer, Outcome
+from winnow.cli.command_options import command
+from winnow.cli.options import AskOptions, SearchOptions
+from winnow.cli.terminal import note, out, plain, print_json, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from storage.records import Outcome
-    from winnow.app.choices import AskChoices
     from winnow.app.settings import Settings
 
 Question = Annotated[str, typer.Argument(help="The question, in English or Chinese.", show_default=False)]
-AnswererOption = Annotated[
-    str | None,
-    typer.Option(
-        "--answerer",
-        help="`extractive` quotes; `openai` asks the chat model of the section `llm`.",
-        metavar="NAME",
-    ),
-]
-FollowUp = Annotated[
-    str | None,
-    typer.Option(
-        "--follow-up",
-        "-f",
-        help="The logged answer that this question follows: its id, or `last` (of this collection).",
-        metavar="ID",
-    ),
-]
 Stream = Annotated[
     bool | None,
     typer.Option(
         "--stream/--no-stream",
-        help="Show the text while it comes; on a terminal with a chat model that is the default.",
+        help="Show the text as it comes; the default for a chat model on a terminal.",
     ),
 ]
 
 
-def ask(
-    question: Question,
-    collection: Collection = None,
-    rerank: Rerank = None,
-    answerer: AnswererOption = None,
-    where: Where = None,
-    follow_up: FollowUp = None,
-    stream: Stream = None,
-    top_k_retrieve: TopKRetrieve = None,
-    top_k_rerank: TopKRerank = None,
-    min_score: MinScore = None,
-    exact: Exact = False,
-    expand: Expand = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@command
+def ask(question: Question, options: AskOptions, stream: Stream = None) -> None:
     """Answer a question from a collection, with citations."""
-    with reported(as_json):
-        from winnow.pipeline import RAGPipeline
+    from winnow.pipeline import RAGPipeline
 
-        chosen = settings(data_dir, collection, answer={"answerer": answerer})
-        pieces = _in_pieces(chosen, stream, as_json)
-        with RAGPipeline.from_settings(chosen) as pipeline:
-            choices: AskChoices = {
-                "rerank": rerank,
-                "where": where,
-                "follow_up": follow_up,
-                "min_score": min_score,
-                "exact": exact or None,
-                "expand": expand,
-            }
-            if pieces:
-                answer = shown(pipeline.stream(question, top_k_retrieve, top_k_rerank, **choices))
-            else:
-                answer = pipeline.ask(question, top_k_retrieve, top_k_rerank, **choices)
-            unused = pipeline.wiring.unused_keys()
-        if as_json:
-            from winnow.app import jsonable
+    chosen = options.settings()
+    pieces = _in_pieces(chosen, stream, options.as_json)
+    with RAGPipeline.from_settings(chosen) as pipeline:
+        asked = options.asked(question)
+        answer = print_stream(pipeline.stream(asked)) if pieces else pipeline.ask(asked)
+        unused = pipeline.wiring.unused_keys()
+    if options.as_json:
+        from winnow.app.wire.answers import AnswerJson
 
-            print_json(jsonable.answer(answer))
-            return
-        from winnow.cli import rendering
+        print_json(AnswerJson.of(answer))
+        return
+    from winnow.cli import rendering
 
-        logged = chosen.logging
-        shape = rendering.streamed_answer if pieces else rendering.answer
-        out().print(shape(answer, logged=logged))
-        _said(answer.stages, answer.warnings)
-        if not logged:
-            note("the log is off: this answer is not in it")
-        if unused:
-            note(f"{', '.join(unused)} is set, and nothing was sent there: nothing here asks for it")
+    logged = chosen.logging
+    shape = rendering.streamed_answer if pieces else rendering.answer
+    out().print(shape(answer, logged=logged))
+    _print_remarks(answer.stages, answer.warnings)
+    if not logged:
+        note("the log is off: this answer is not in it")
+    if unused:
+        note(f"{', '.join(unused)} is set, and nothing was sent there: nothing here asks for it")
+
+
+def print_stream(items: Iterable[str | Answer]) -> Answer:
+    """Print the pieces of an answer as they come, and return the whole.
+
+    The pieces are a model's: none of their control characters reaches the terminal. A text that breaks off
+    ends its line, so that remarks about it start on a new one.
+    """
+    written = False
+    try:
+        for item in items:
+            if isinstance(item, Answer):
+                return item
+            sys.stdout.write(plain(item))
+            sys.stdout.flush()
+            written = True
+    finally:
+        if written:
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+    raise AssertionError("a stream ends with its Answer")
 
 
 def _in_pieces(chosen: Settings, stream: bool | None, as_json: bool) -> bool:
-    """Whether the text is shown while it comes: if asked for, or where a person waits for a model."""
+    """Decide whether to show the text as it comes: on request, or where a person waits for a model."""
     if stream and as_json:
         raise BadInputError("--stream shows the text while it comes, --json prints one value at the end")
     if stream is None:
@@ -120,8 +85,8 @@ def _in_pieces(chosen: Settings, stream: bool | None, as_json: bool) -> bool:
     return stream
 
 
-def _said(stages: Sequence[Outcome], warnings: Sequence[str]) -> None:
-    """What did not go as asked, and what stages that went well have to say."""
+def _print_remarks(stages: Sequence[Outcome], warnings: Sequence[str]) -> None:
+    """Print what did not go as asked, and the remarks of stages that went well."""
     for warning in warnings:
         warn(warning)
     for stage in stages:
@@ -129,40 +94,17 @@ def _said(stages: Sequence[Outcome], warnings: Sequence[str]) -> None:
             note(f"{stage.name}: {stage.reason}")
 
 
-def search(
-    question: Question,
-    collection: Collection = None,
-    rerank: Rerank = None,
-    where: Where = None,
-    top_k_retrieve: TopKRetrieve = None,
-    top_k_rerank: TopKRerank = None,
-    min_score: MinScore = None,
-    exact: Exact = False,
-    expand: Expand = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@command
+def search(question: Question, options: SearchOptions) -> None:
     """Retrieve and rerank, without an answer."""
-    with reported(as_json):
-        from winnow.pipeline import RAGPipeline
+    with options.pipeline() as pipeline:
+        result = pipeline.search(options.asked(question))
+    if options.as_json:
+        from winnow.app.wire.answers import SearchJson
 
-        with RAGPipeline.from_settings(settings(data_dir, collection)) as pipeline:
-            found = pipeline.search(
-                question,
-                top_k_retrieve,
-                top_k_rerank,
-                rerank=rerank,
-                where=where,
-                min_score=min_score,
-                exact=exact or None,
-                expand=expand,
-            )
-        if as_json:
-            from winnow.app import jsonable
+        print_json(SearchJson.of(result))
+        return
+    from winnow.cli import rendering
 
-            print_json(jsonable.search_result(found))
-            return
-        from winnow.cli import rendering
-
-        out().print(rendering.search_result(found))
-        _said(found.stages, found.warnings)
+    out().print(rendering.search_result(result))
+    _print_remarks(result.stages, result.warnings)

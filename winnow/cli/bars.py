@@ -1,4 +1,4 @@
-"""Progress bars of long work that says what it does, how much of it is done, and how much there is."""
+"""Progress bars for long work."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def progress_bars() -> Iterator[Progress]:
-    """Bars on standard error, where somebody sees them; they go when the work is done."""
+def progress_bars(*, shown: bool = True) -> Iterator[Progress]:
+    """Show bars on standard error if that is a terminal; they vanish when the work is done.
+
+    The work reports its name, how much of it is done, and how much there is.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
@@ -25,7 +28,7 @@ def progress_bars() -> Iterator[Progress]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with Bars(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bars:
         tasks = {}
 
         def progress(what: str, done: int, total: int) -> None:

@@ -1,16 +1,18 @@
-"""`make demo`: ingest the project's own examples, ask four questions, show what reranking did."""
+"""`make demo`: ingest the project's examples, ask four questions, show the effect of reranking."""
 
 from __future__ import annotations
 
 import json
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from winnow.cli.command_options import command
 from winnow.cli.options import DataDir, settings
-from winnow.cli.terminal import out, reported, safe, warn
+from winnow.cli.terminal import out, safe, warn
 
 if TYPE_CHECKING:
     from winnow.pipeline import RAGPipeline
@@ -20,26 +22,26 @@ COLLECTION = "examples"
 Examples = Annotated[Path, typer.Option("--examples", help="The folder with documents/ and questions.jsonl.")]
 
 
+@command
 def demo(examples: Examples = Path("examples"), data_dir: DataDir = None) -> None:
     """Ingest the examples and ask four questions."""
-    with reported(False):
-        from winnow.pipeline import RAGPipeline
+    from winnow.pipeline import RAGPipeline
 
-        # the demo shows the embedded default, whatever this machine's winnow.toml says of answerers
-        chosen = settings(data_dir, COLLECTION, answer={"answerer": "extractive"})
-        with RAGPipeline.from_settings(chosen) as pipeline:
-            _ingest(pipeline, examples / "documents")
-            warned: set[str] = set()
-            for question in _questions(examples / "questions.jsonl"):
-                _ask(pipeline, question, warned)
-        _look_further()
+    # the demo shows the embedded default, whatever winnow.toml says
+    chosen = settings(data_dir, COLLECTION, answer={"answerer": "extractive"})
+    with RAGPipeline.from_settings(chosen) as pipeline:
+        _ingest(pipeline, examples / "documents")
+        warned: set[str] = set()
+        for question in _questions(examples / "questions.jsonl"):
+            _ask(pipeline, question, warned)
+    _look_further()
 
 
 def _ingest(pipeline: RAGPipeline, documents: Path) -> None:
     from winnow.cli.ingest import run_with_progress
 
     _command("ingest", str(documents), "--collection", COLLECTION)
-    run_with_progress(pipeline, [documents])
+    run_with_progress(partial(pipeline.ingest, [documents]))
 
 
 def _ask(pipeline: RAGPipeline, question: str, warned: set[str]) -> None:
@@ -70,11 +72,11 @@ def _command(*words: str) -> None:
 def _look_further() -> None:
     out().print()
     out().rule(style="dim")
-    for command, what in (
+    for words, what in (
         ("winnow log list", "every question that was asked"),
         ("winnow log show ID", "one answer, with the ranks of all 50 candidates at every stage"),
         (f"winnow ask '...' --collection {COLLECTION} --json", "the same for programs"),
         ("winnow ingest PATH", "your own documents"),
     ):
-        out().print(safe(f"  .venv/bin/{command}", "cyan"))
+        out().print(safe(f"  .venv/bin/{words}", "cyan"))
         out().print(safe(f"      {what}", "dim"))

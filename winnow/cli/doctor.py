@@ -1,4 +1,4 @@
-"""`winnow doctor`: is everything there, and what to do where it is not."""
+"""`winnow doctor`: checks the installation and says how to mend it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from winnow.cli.bars import progress_bars
-from winnow.cli.options import AsJson, Collection, DataDir, settings
-from winnow.cli.terminal import EXIT_FAILURE, EXIT_REFUSED, note, out, print_json, reported, safe
+from winnow.cli.command_options import command
+from winnow.cli.options import CollectionOptions
+from winnow.cli.terminal import EXIT_FAILURE, EXIT_REFUSED, note, out, print_json, safe
 
 if TYPE_CHECKING:
     from winnow.app.settings import Settings
@@ -18,35 +19,30 @@ if TYPE_CHECKING:
 
 _MARKS = {"ok": ("✓", "green"), "note": ("•", "yellow"), "bad": ("✗", "red")}
 
-
 Repair = Annotated[
-    bool, typer.Option("--repair", help="Mend the collection: from its files, beside the old one, then swap.")
+    bool,
+    typer.Option("--repair", help="Rebuild a broken collection from its files, then swap it in."),
 ]
 
 
-def doctor(
-    repair: Repair = False, collection: Collection = None, data_dir: DataDir = None, as_json: AsJson = False
-) -> None:
+@command
+def doctor(options: CollectionOptions, repair: Repair = False) -> None:
     """Check models, store, collection, log, chat endpoint, disk and versions."""
-    with reported(as_json):
-        from winnow.upkeep import doctor_checks
+    from winnow.upkeep import doctor_checks
 
-        chosen = settings(data_dir, collection)
-        repaired = _repaired(chosen, as_json) if repair else None
-        if as_json:
-            checks = doctor_checks.run(chosen)
-        else:
-            with progress_bars() as bars:
-                checks = doctor_checks.run(chosen, bars)
-        if as_json:
-            found = [check.to_dict() for check in checks]
-            print_json(found if repaired is None else {**_to_dict(repaired), "checks": found})
-        else:
-            _print(checks)
-        if any(check.state == "bad" for check in checks):
-            raise typer.Exit(EXIT_FAILURE)
-        if repaired is not None and repaired.report is not None and repaired.report.refused:
-            raise typer.Exit(EXIT_REFUSED)
+    chosen = options.settings()
+    repaired = _repaired(chosen, options.as_json) if repair else None
+    with progress_bars(shown=not options.as_json) as bars:
+        checks = doctor_checks.run(chosen, bars)
+    if options.as_json:
+        results = [check.to_dict() for check in checks]
+        print_json(results if repaired is None else {**_to_dict(repaired), "checks": results})
+    else:
+        _print(checks)
+    if any(check.state == "bad" for check in checks):
+        raise typer.Exit(EXIT_FAILURE)
+    if repaired is not None and repaired.report is not None and repaired.report.refused:
+        raise typer.Exit(EXIT_REFUSED)
 
 
 def _repaired(chosen: Settings, as_json: bool) -> Repaired:

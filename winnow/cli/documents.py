@@ -1,4 +1,4 @@
-"""`winnow documents`: what a collection was made of."""
+"""`winnow documents`: list, show and delete the documents of a collection."""
 
 from __future__ import annotations
 
@@ -6,109 +6,90 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from winnow.cli.options import AsJson, Collection, DataDir, settings
-from winnow.cli.terminal import note, out, print_json, reported, safe, shortened
+from winnow.cli.command_options import command
+from winnow.cli.options import CollectionOptions
+from winnow.cli.terminal import note, print_json, print_rows, print_table, safe, shortened
 
 if TYPE_CHECKING:
     from storage.manifest.manifest import DocumentRow, Manifest
 
 app = typer.Typer(help="List, show and delete the documents of a collection.", no_args_is_help=True)
 
-
 Search = Annotated[str, typer.Option("--search", "-s", help="Only those with these words in path or title.")]
 Status = Annotated[
     Literal["ingested", "refused", "duplicate"] | None,
     typer.Option("--status", help="Only those of this status."),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", "-n", help="At most so many.", min=1)]
+Limit = Annotated[int | None, typer.Option("--limit", "-n", help="At most this many.", min=1)]
 Document = Annotated[str, typer.Argument(help="A document's path, or its id.", show_default=False)]
 
 
 @app.command("list")
+@command
 def list_(
-    search: Search = "",
-    status: Status = None,
-    limit: Limit = None,
-    collection: Collection = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
+    options: CollectionOptions, search: Search = "", status: Status = None, limit: Limit = None
 ) -> None:
     """All documents by path, the refused ones too."""
-    with reported(as_json):
-        from rich.table import Table
+    from storage.manifest.manifest import DocumentFilter
+    from winnow.app.wiring import Wiring
 
-        from storage.manifest.manifest import DocumentFilter
-        from winnow.app import jsonable
-        from winnow.app.wiring import Wiring
+    with Wiring(options.settings()) as wiring:
+        rows = wiring.manifest().listed(DocumentFilter(search, status), limit=limit)
+    if options.as_json:
+        from winnow.app.wire.passages import DocumentJson
 
-        with Wiring(settings(data_dir, collection)) as wiring:
-            meant = DocumentFilter(search, status)
-            rows = wiring.manifest().listed(meant, limit=limit)
-        if as_json:
-            print_json([jsonable.document(row) for row in rows])
-            return
-        table = Table(box=None)
-        for heading in ("status", "passages", "document", "title"):
-            table.add_column(heading, justify="right" if heading == "passages" else "left", overflow="fold")
-        for row in rows:
-            title = row.reason if row.status == "refused" else row.title
-            table.add_row(
-                row.status, str(len(row.chunk_ids)), safe(shortened(row.source)), safe(title, "dim")
-            )
-        if rows:
-            out().print(table)
-        else:
-            where = "like that" if search or status else "in this collection"
-            note(f"There is no document {where}.")
+        print_json([DocumentJson.of(row) for row in rows])
+    elif rows:
+        print_rows(
+            ("status", "passages", "document", "title"),
+            (
+                (row.status, str(len(row.chunk_ids)), shortened(row.source), safe(_title(row), "dim"))
+                for row in rows
+            ),
+            numbers=("passages",),
+        )
+    else:
+        note(f"There is no document {'like that' if search or status else 'in this collection'}.")
 
 
 @app.command()
-def show(
-    document: Document, collection: Collection = None, data_dir: DataDir = None, as_json: AsJson = False
-) -> None:
+@command
+def show(document: Document, options: CollectionOptions) -> None:
     """One document: what is known of it, and the ids of its passages."""
-    with reported(as_json):
-        from rich.table import Table
+    from winnow.app.wire.passages import DocumentJson
+    from winnow.app.wiring import Wiring
 
-        from winnow.app import jsonable
-        from winnow.app.wiring import Wiring
-
-        with Wiring(settings(data_dir, collection)) as wiring:
-            values = jsonable.document(_found(wiring.manifest(), document))
-        if as_json:
-            print_json(values)
-            return
-        table = Table(box=None, show_header=False)
-        for key, value in values.items():
-            table.add_row(key, safe("\n".join(value) if isinstance(value, list) else str(value)))
-        out().print(table)
+    with Wiring(options.settings()) as wiring:
+        value = DocumentJson.of(_document(wiring.manifest(), document))
+    if options.as_json:
+        print_json(value)
+        return
+    shown = value.model_dump(exclude={"source", "reason_code", "reason_values", "warning_reasons"})
+    print_table((name, "\n".join(item) if isinstance(item, list) else item) for name, item in shown.items())
 
 
 @app.command()
-def delete(
-    document: Document, collection: Collection = None, data_dir: DataDir = None, as_json: AsJson = False
-) -> None:
+@command
+def delete(document: Document, options: CollectionOptions) -> None:
     """Take a document out of the collection. Its file stays where it is."""
-    with reported(as_json):
-        from winnow.pipeline import RAGPipeline
-
-        with RAGPipeline.from_settings(settings(data_dir, collection)) as pipeline:
-            row = _found(pipeline.wiring.manifest(), document)
-            pipeline.wiring.ingestor().remove(row.id)
-        if as_json:
-            print_json({"deleted": row.source})
-        else:
-            note(f"deleted {row.source} ({len(row.chunk_ids)} passages)")
+    with options.pipeline() as pipeline:
+        row = _document(pipeline.wiring.manifest(), document)
+        pipeline.wiring.ingestor().remove(row.id)
+    options.done({"deleted": row.source}, f"deleted {row.source} ({len(row.chunk_ids)} passages)")
 
 
-def _found(manifest: Manifest, document: str) -> DocumentRow:
+def _title(row: DocumentRow) -> str:
+    return row.reason if row.status == "refused" else row.title
+
+
+def _document(manifest: Manifest, path_or_id: str) -> DocumentRow:
     from pathlib import Path
 
     from storage.errors import NotFoundError
     from storage.qdrant.contract import document_id
 
-    by_path = manifest.get(document_id(Path(document).absolute().as_posix()))
-    row = by_path or manifest.get(document)
+    by_path = manifest.get(document_id(Path(path_or_id).absolute().as_posix()))
+    row = by_path or manifest.get(path_or_id)
     if row is None:
-        raise NotFoundError(f"there is no document {document}", way_out="See: winnow documents list")
+        raise NotFoundError(f"there is no document {path_or_id}", way_out="See: winnow documents list")
     return row

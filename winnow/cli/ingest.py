@@ -1,117 +1,123 @@
-"""`winnow ingest`."""
+"""`winnow ingest`: brings documents into a collection."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from typer import Argument, Option
 
-from winnow.cli.options import AsJson, Collection, DataDir, settings
-from winnow.cli.terminal import EXIT_REFUSED, note, print_json, reported
+from winnow.cli.command_options import command
+from winnow.cli.options import CollectionOptions
+from winnow.cli.terminal import EXIT_REFUSED, note, print_json
 
 if TYPE_CHECKING:
     from ingest.loaders.base import Columns
     from ingest.report import IngestReport
     from winnow.pipeline import RAGPipeline
 
-Paths = Annotated[
-    list[Path] | None,
-    typer.Argument(help="Files, folders, quoted patterns.", metavar="PATH...", show_default=False),
-]
-TokenVectors = Annotated[
-    bool | None,
-    typer.Option(
-        "--token-vectors/--no-token-vectors",
-        help="For a new collection: store token vectors, so that late interaction takes milliseconds (yes).",
-    ),
-]
-Prune = Annotated[bool, typer.Option("--prune", help="Remove documents below PATH whose files are gone.")]
-Reindex = Annotated[
-    bool,
-    typer.Option(
-        "--reindex", help="Read and encode everything again (no PATH: all that is known), then swap."
-    ),
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Parse, estimate time and disk, write nothing.")]
-Engine = Annotated[
-    Literal["local", "ray"] | None,
-    typer.Option(
-        "--engine",
-        help="Where the work is done: this machine, or Ray, into a Qdrant server.",
-        show_default=False,
-    ),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option("--workers", help="Processes that parse (half of the cores); on Ray as many encode.", min=1),
-]
-Last = Annotated[bool, typer.Option("--last", help="Show the report of the last run.")]
-TextColumn = Annotated[
-    str | None,
-    typer.Option(
-        "--text-column", help="Each line of a CSV, TSV or JSONL is a document: the column of its text."
-    ),
-]
-IdColumn = Annotated[str | None, typer.Option("--id-column", help="The column of its id.")]
-TitleColumn = Annotated[str | None, typer.Option("--title-column", help="The column of its title.")]
-MetadataColumns = Annotated[
-    list[str] | None, typer.Option("--metadata-column", help="A column to keep as metadata; repeatable.")
-]
+
+@dataclass(frozen=True, kw_only=True)
+class IngestFlags(CollectionOptions):
+    """The options of `winnow ingest`."""
+
+    paths: Annotated[
+        list[Path] | None,
+        Argument(help="Files, folders, quoted patterns.", metavar="PATH...", show_default=False),
+    ] = None
+    token_vectors: Annotated[
+        bool | None,
+        Option(
+            "--token-vectors/--no-token-vectors",
+            help="Store token vectors in a new collection: late interaction then takes milliseconds (yes).",
+        ),
+    ] = None
+    prune: Annotated[bool, Option("--prune", help="Remove documents below PATH whose files are gone.")] = (
+        False
+    )
+    reindex: Annotated[
+        bool,
+        Option("--reindex", help="Read and encode everything again (no PATH: all that is known), then swap."),
+    ] = False
+    dry_run: Annotated[bool, Option("--dry-run", help="Parse, estimate time and disk, write nothing.")] = (
+        False
+    )
+    engine: Annotated[
+        Literal["local", "ray"] | None,
+        Option(
+            help="Where the work is done: this machine, or Ray, into a Qdrant server.", show_default=False
+        ),
+    ] = None
+    workers: Annotated[
+        int | None,
+        Option(help="Processes that parse (half of the cores); on Ray as many encode.", min=1),
+    ] = None
+    last: Annotated[bool, Option("--last", help="Show the report of the last run.")] = False
+    text_column: Annotated[
+        str | None,
+        Option(help="Each line of a CSV, TSV or JSONL is a document: the column of its text."),
+    ] = None
+    id_column: Annotated[str | None, Option(help="The column of its id.")] = None
+    title_column: Annotated[str | None, Option(help="The column of its title.")] = None
+    metadata_columns: Annotated[
+        list[str] | None, Option("--metadata-column", help="A column to keep as metadata; repeatable.")
+    ] = None
+
+    def columns(self) -> Columns | None:
+        """The columns of documents in tables. Raises BadInputError without that of the text."""
+        from ingest.loaders.base import Columns
+        from storage.errors import BadInputError
+
+        if self.text_column is not None:
+            metadata = tuple(self.metadata_columns or ())
+            return Columns(
+                text=self.text_column, id=self.id_column, title=self.title_column, metadata=metadata
+            )
+        if self.id_column or self.title_column or self.metadata_columns:
+            raise BadInputError(
+                "the columns of id, title and metadata need the column of the text",
+                way_out="Add --text-column.",
+            )
+        return None
 
 
-def ingest(
-    paths: Paths = None,
-    collection: Collection = None,
-    token_vectors: TokenVectors = None,
-    prune: Prune = False,
-    reindex: Reindex = False,
-    dry_run: DryRun = False,
-    engine: Engine = None,
-    workers: Workers = None,
-    last: Last = False,
-    text_column: TextColumn = None,
-    id_column: IdColumn = None,
-    title_column: TitleColumn = None,
-    metadata_columns: MetadataColumns = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@command
+def ingest(options: IngestFlags) -> None:
     """Bring documents into a collection. What did not change costs nothing."""
-    with reported(as_json):
-        from winnow.pipeline import RAGPipeline
+    from winnow.pipeline import RAGPipeline
 
-        chosen = settings(
-            data_dir,
-            collection,
-            ingest={"token_vectors": token_vectors, "engine": engine, "workers": workers},
+    section = {name: getattr(options, name) for name in ("token_vectors", "engine", "workers")}
+    with RAGPipeline.from_settings(options.settings(ingest=section)) as pipeline:
+        if options.last:
+            _show_last(pipeline, options.as_json)
+            return
+        run = partial(
+            pipeline.ingest,
+            options.paths or [],
+            prune=options.prune,
+            reindex=options.reindex,
+            dry_run=options.dry_run,
+            columns=options.columns(),
         )
-        with RAGPipeline.from_settings(chosen) as pipeline:
-            if last:
-                _show_last(pipeline, as_json)
-                return
-            columns = _columns(text_column, id_column, title_column, metadata_columns)
-            options: dict[str, Any] = {
-                "prune": prune,
-                "reindex": reindex,
-                "dry_run": dry_run,
-                "columns": columns,
-            }
-            if as_json:
-                report = pipeline.ingest(paths or [], **options)
-                print_json(report.to_dict())
-            else:
-                report = run_with_progress(pipeline, paths or [], **options)
-        if report.refused:
-            raise typer.Exit(EXIT_REFUSED)
+        if options.as_json:
+            report = run()
+            print_json(report.to_dict())
+        else:
+            report = run_with_progress(run)
+    if report.refused:
+        raise typer.Exit(EXIT_REFUSED)
 
 
-def run_with_progress(pipeline: RAGPipeline, paths: list[Path], **options: Any) -> IngestReport:
+def run_with_progress(run: Callable[..., IngestReport]) -> IngestReport:
     """Ingest with a progress bar on a terminal, then print the report."""
     from winnow.cli import ingest_rendering
 
     with ingest_rendering.progress_bar() as progress:
-        report = pipeline.ingest(paths, progress=progress, **options)
+        report = run(progress=progress)
     ingest_rendering.print_report(report)
     return report
 
@@ -124,25 +130,8 @@ def _show_last(pipeline: RAGPipeline, as_json: bool) -> None:
 
     text = pipeline.wiring.manifest().last_run()
     if as_json:
-        print_json(None if text is None else json.loads(text))
+        print_json(None if text is None else IngestReport.from_dict(json.loads(text)).to_dict())
     elif text is None:
         note("Nothing has been ingested into this collection yet.")
     else:
         ingest_rendering.print_report(IngestReport.from_dict(json.loads(text)))
-
-
-def _columns(
-    text: str | None, identifier: str | None, title: str | None, metadata: list[str] | None
-) -> Columns | None:
-    from storage.errors import BadInputError
-
-    if text is None:
-        if identifier or title or metadata:
-            raise BadInputError(
-                "the columns of id, title and metadata need the column of the text",
-                way_out="Add --text-column.",
-            )
-        return None
-    from ingest.loaders.base import Columns
-
-    return Columns(text=text, id=identifier, title=title, metadata=tuple(metadata or ()))

@@ -1,4 +1,4 @@
-"""`winnow models`: which models settings and profiles need, where they are, how large; and fetching them."""
+"""`winnow models`: list the models that settings and profiles need, and fetch them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from winnow.cli.options import AsJson, DataDir, settings
-from winnow.cli.terminal import note, out, print_json, reported, safe
+from winnow.cli.command_options import command
+from winnow.cli.options import AsJson, Options
+from winnow.cli.terminal import note, print_json, print_rows, safe
 
 app = typer.Typer(help="List models and where they are; fetch them from the hub.", no_args_is_help=True)
 
@@ -21,50 +22,49 @@ OfProfile = Annotated[
 
 
 @app.command("list")
-def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+@command
+def list_(options: Options) -> None:
     """The models of the settings and of every profile. Nothing is fetched."""
-    with reported(as_json):
-        from dataclasses import asdict
+    from dataclasses import asdict
 
-        from rich.table import Table
+    from winnow.app import models as inventory
 
-        from winnow.app import models as inventory
-
-        models = inventory.models(settings(data_dir))
-        if as_json:
-            print_json([asdict(model) for model in models])
-            return
-        table = Table(box=None)
-        for heading in ("model", "used as", "size", "where"):
-            table.add_column(heading, overflow="fold")
-        for model in models:
-            table.add_row(
-                safe(model.name),
-                safe(model.used_as),
+    models = inventory.models(options.settings())
+    if options.as_json:
+        print_json([asdict(model) for model in models])
+        return
+    print_rows(
+        ("model", "used as", "size", "where"),
+        (
+            (
+                model.name,
+                model.used_as,
                 "" if model.here and model.bytes is None else inventory.readable(model.bytes),
                 safe(model.place, "" if model.here else "yellow"),
             )
-        out().print(table)
+            for model in models
+        ),
+    )
 
 
 @app.command()
+@command
 def fetch(models: Models = None, profile: OfProfile = None, as_json: AsJson = False) -> None:
-    """Fetch models from the hub into its cache, or what is missing of them. Nothing else ever does."""
-    with reported(as_json):
-        from retrieval.models import hub
-        from retrieval.models.locate import named_revision
-        from winnow.app import models as inventory
+    """Fetch models, or what is missing of them, from the hub into its cache. Nothing else ever does."""
+    from retrieval.models import hub
+    from retrieval.models.locate import named_revision
+    from winnow.app import models as inventory
 
-        done = []
-        for name in inventory.wanted(models or (), profile):
-            plan = hub.planned(*named_revision(name))
-            if not as_json:
-                note(f"{name}: {inventory.readable(plan.size)}")
-            folder = hub.fetched(plan)
-            done.append({"name": name, "folder": str(folder), "bytes": hub.size_on_disk(folder)})
-            if not as_json:
-                note(f"{name} is in {folder}")
-        if as_json:
-            print_json(done)
-        elif not done:
-            note("Nothing to fetch: everything that the profile needs is here.")
+    done = []
+    for name in inventory.wanted(models or (), profile):
+        plan = hub.planned(*named_revision(name))
+        if not as_json:
+            note(f"{name}: {inventory.readable(plan.size)}")
+        folder = hub.fetched(plan)
+        done.append({"name": name, "folder": str(folder), "bytes": hub.size_on_disk(folder)})
+        if not as_json:
+            note(f"{name} is in {folder}")
+    if as_json:
+        print_json(done)
+    elif not done:
+        note("Nothing to fetch: everything that the profile needs is here.")

@@ -1,21 +1,26 @@
-"""The options that every command takes, written once."""
+"""The options that commands share."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from winnow.cli.terminal import note, print_json
+
 if TYPE_CHECKING:
+    from winnow.app.asked import Asked
     from winnow.app.settings import Settings
+    from winnow.pipeline import RAGPipeline
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value; errors too.")]
 Collection = Annotated[
     str | None, typer.Option("--collection", "-c", help="The collection; see `winnow collections list`.")
 ]
 DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="Where collections and log lie (default: ./.winnow).")
+    Path | None, typer.Option("--data-dir", help="Folder of collections and log (default: ./.winnow).")
 ]
 Rerank = Annotated[
     str | None,
@@ -23,29 +28,111 @@ Rerank = Annotated[
         "--rerank", "-r", help="A rerank spec, as in `late-interaction` or `cross-encoder:20,listwise:5`."
     ),
 ]
-Where = Annotated[
-    str | None,
-    typer.Option("--where", "-w", help="Only passages whose metadata fit: 'lang = \"zh\" and year >= 2020'."),
-]
-MinScore = Annotated[
-    float | None,
-    typer.Option("--min-score", help="Only candidates whose cosine reaches this (-1 to 1).", min=-1, max=1),
-]
-Exact = Annotated[
-    bool, typer.Option("--exact", help="Scan all vectors instead of using the index: slower, and certain.")
-]
-Expand = Annotated[
-    int | None,
-    typer.Option(
-        "--expand", "-e", help="Join so many passages before and after each final one to it.", min=0, max=10
-    ),
-]
 TopKRetrieve = Annotated[
     int | None, typer.Option("--top-k-retrieve", help="Candidates to retrieve (50).", min=1, max=10_000)
 ]
-TopKRerank = Annotated[
-    int | None, typer.Option("--top-k-rerank", "-k", help="Candidates to keep (5).", min=1, max=1_000)
-]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of every command."""
+
+    data_dir: DataDir = None
+    as_json: AsJson = False
+
+    def settings(self, **sections: dict[str, Any]) -> Settings:
+        """The settings with these options, and any others by section, on top."""
+        return settings(self.data_dir, None, **sections)
+
+    def pipeline(self) -> RAGPipeline:
+        """The pipeline that the settings describe."""
+        from winnow.pipeline import RAGPipeline
+
+        return RAGPipeline.from_settings(self.settings())
+
+    def done(self, value: Any, sentence: str) -> None:
+        """Print a result as JSON, or else as a note."""
+        if self.as_json:
+            print_json(value)
+        else:
+            note(sentence)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectionOptions(Options):
+    """The options of a command that works on one collection."""
+
+    collection: Collection = None
+
+    def settings(self, **sections: dict[str, Any]) -> Settings:
+        """See `Options.settings`."""
+        return settings(self.data_dir, self.collection, **sections)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(CollectionOptions):
+    """The wishes for a search; see `winnow.app.asked.Asked`."""
+
+    rerank: Rerank = None
+    where: Annotated[
+        str | None,
+        typer.Option(
+            "--where", "-w", help="Only passages whose metadata match: 'lang = \"zh\" and year >= 2020'."
+        ),
+    ] = None
+    top_k_retrieve: TopKRetrieve = None
+    top_k_rerank: Annotated[
+        int | None, typer.Option("--top-k-rerank", "-k", help="Candidates to keep (5).", min=1, max=1_000)
+    ] = None
+    min_score: Annotated[
+        float | None,
+        typer.Option(
+            "--min-score", help="Only candidates whose cosine reaches this (-1 to 1).", min=-1, max=1
+        ),
+    ] = None
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Scan all vectors instead of using the index: slower, but exact.")
+    ] = False
+    expand: Annotated[
+        int | None,
+        typer.Option(
+            "--expand", "-e", help="Join this many passages before and after each final one.", min=0, max=10
+        ),
+    ] = None
+
+    def asked(self, question: str) -> Asked:
+        """The question with these wishes."""
+        from winnow.app.asked import Asked
+
+        wishes = {name: value for name, value in vars(self).items() if name not in ("data_dir", "as_json")}
+        return Asked(question, **wishes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskOptions(SearchOptions):
+    """The wishes for an answer; see `winnow.app.asked.Asked`."""
+
+    answerer: Annotated[
+        str | None,
+        typer.Option(
+            "--answerer",
+            help="`extractive` quotes; `openai` asks the chat model of the section `llm`.",
+            metavar="NAME",
+        ),
+    ] = None
+    follow_up: Annotated[
+        str | None,
+        typer.Option(
+            "--follow-up",
+            "-f",
+            help="Continue from a logged answer: its id, or `last` (of this collection).",
+            metavar="ID",
+        ),
+    ] = None
+
+    def settings(self, **sections: dict[str, Any]) -> Settings:
+        """See `Options.settings`; the answerer is checked there, before anything is opened."""
+        return super().settings(answer={"answerer": self.answerer}, **sections)
 
 
 def settings(
@@ -54,13 +141,7 @@ def settings(
     """Settings with a command's flags on top; a flag that was not given changes nothing."""
     from winnow.app.settings import Settings  # pydantic would cost `--help` a quarter of its time
 
-    overrides: dict[str, Any] = {}
-    if data_dir is not None:
-        overrides["data_dir"] = data_dir
-    if collection is not None:
-        overrides["collection"] = collection
+    overrides: dict[str, Any] = {"data_dir": data_dir, "collection": collection}
     for section, values in sections.items():
-        given = {key: value for key, value in values.items() if value is not None}
-        if given:
-            overrides[section] = given
-    return Settings.load(**overrides)
+        overrides[section] = {key: value for key, value in values.items() if value is not None} or None
+    return Settings.load(**{name: value for name, value in overrides.items() if value is not None})

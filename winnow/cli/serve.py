@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from winnow.cli.options import AsJson, Collection, DataDir, settings
-from winnow.cli.terminal import note, print_json, reported
+from winnow.cli.command_options import command
+from winnow.cli.options import CollectionOptions
+from winnow.cli.terminal import note
 
 Host = Annotated[
     str | None,
@@ -15,37 +16,27 @@ Host = Annotated[
 ]
 Port = Annotated[int | None, typer.Option("--port", "-p", help="The port (8765); 0 takes a free one.")]
 
-
 _NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart", "jinja2")
 
 
-def serve(
-    host: Host = None,
-    port: Port = None,
-    collection: Collection = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@command
+def serve(options: CollectionOptions, host: Host = None, port: Port = None) -> None:
     """Serve collections over HTTP until Ctrl-C, which finishes what began. See docs/server.md."""
-    with reported(as_json):
-        from importlib.util import find_spec
+    from importlib.util import find_spec
 
-        from storage.errors import MissingDependencyError
+    from storage.errors import MissingDependencyError
 
-        if missing := [name for name in _NEEDED if find_spec(name) is None]:
-            raise MissingDependencyError(
-                f"the server needs {' and '.join(missing)}",
-                way_out="Install the extra: pip install 'winnow-rag[server]'",
-            )
-        from winnow.pipeline import RAGPipeline
-        from winnow.server import run
+    if missing := [name for name in _NEEDED if find_spec(name) is None]:
+        raise MissingDependencyError(
+            f"the server needs {' and '.join(missing)}",
+            way_out="Install the extra: pip install 'winnow-rag[server]'",
+        )
+    from winnow.pipeline import RAGPipeline
+    from winnow.server import run
 
-        def listening(url: str) -> None:
-            if as_json:
-                print_json({"url": url})
-            else:
-                note(f"winnow listens on {url}; Ctrl-C ends it")
+    def listening(url: str) -> None:
+        options.done({"url": url}, f"winnow listens on {url}; Ctrl-C ends it")
 
-        chosen = settings(data_dir, collection, server={"host": host, "port": port})
-        with RAGPipeline.from_settings(chosen) as pipeline:
-            run.serve(pipeline, listening, note)
+    chosen = options.settings(server={"host": host, "port": port})
+    with RAGPipeline.from_settings(chosen) as pipeline:
+        run.serve(pipeline, listening, note)

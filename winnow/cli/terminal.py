@@ -1,4 +1,4 @@
-"""The terminal: what is printed where, in which colours, and what becomes of an error.
+"""Prints results, remarks and errors on the terminal.
 
 Results go to standard output, everything else to standard error; colours appear on a terminal only. Text
 from documents is untrusted: control characters never reach the terminal and markup is never interpreted.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def err() -> Console:
 
 
 def plain(text: str) -> str:
-    """Text that cannot steer the terminal: no escape sequences, no reversed or invisible characters."""
+    """Remove whatever could steer the terminal: escape sequences, reversed or invisible characters."""
     return "".join(_harmless(character) for character in text)
 
 
@@ -55,12 +55,12 @@ def _harmless(character: str) -> str:
 
 
 def safe(text: str, style: str = "") -> Text:
-    """Untrusted text for rich: cleaned, and never read as markup."""
+    """Wrap untrusted text for rich: cleaned, and never read as markup."""
     return Text(plain(text), style=style)
 
 
 def shortened(path: str) -> str:
-    """The path from this folder where it lies below it."""
+    """Return the path relative to this folder if it is below it."""
     try:
         return str(Path(path).relative_to(Path.cwd()))
     except ValueError:
@@ -68,25 +68,54 @@ def shortened(path: str) -> str:
 
 
 def print_json(value: Any) -> None:
-    """One JSON value, on one line where nobody reads along."""
+    """Print one JSON value, on one line unless a terminal shows it."""
     unicode = "utf" in (sys.stdout.encoding or "").lower()
-    text = json.dumps(value, ensure_ascii=not unicode, indent=2 if sys.stdout.isatty() else None)
+    text = json.dumps(
+        value,
+        ensure_ascii=not unicode,
+        indent=2 if sys.stdout.isatty() else None,
+        default=lambda model: model.to_json(),
+    )
     sys.stdout.write(text.encode("utf-8", "replace").decode("utf-8") + "\n")
 
 
+def print_table(rows: Iterable[tuple[str, object]]) -> None:
+    """Print names with their values."""
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False)
+    for name, value in rows:
+        table.add_row(name, safe(str(value)))
+    out().print(table)
+
+
+def print_rows(
+    headings: Sequence[str], rows: Iterable[Sequence[str | Text]], *, numbers: Sequence[str] = ()
+) -> None:
+    """Print a table; the columns in `numbers` are aligned to the right."""
+    from rich.table import Table
+
+    table = Table(box=None)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else safe(cell) for cell in row))
+    out().print(table)
+
+
 def note(text: str) -> None:
-    """A remark beside the result."""
+    """Print a remark on standard error."""
     err().print(safe(text, "dim"))
 
 
 def warn(text: str) -> None:
-    """Something did not go as asked."""
+    """Print a warning on standard error."""
     err().print(Text("warning: ", style="yellow") + safe(text))
 
 
 @contextmanager
 def reported(as_json: bool) -> Iterator[None]:
-    """Errors of ours become a message (or JSON) and an exit code, never a traceback."""
+    """Turn winnow's errors into a message (or JSON) and an exit code, never a traceback."""
     try:
         yield
     except WinnowError as error:
@@ -98,11 +127,9 @@ def reported(as_json: bool) -> Iterator[None]:
 
 
 def report(error: WinnowError, as_json: bool) -> None:
-    """An error and the way out of it."""
+    """Print an error and the way out of it."""
     if as_json:
-        from winnow.app import jsonable
-
-        print_json(jsonable.error(error))
+        print_json({"error": {"code": error.code, "message": str(error), "way_out": error.way_out}})
         return
     err().print(Text("error: ", style="bold red") + safe(str(error)))
     if error.way_out:

@@ -1,1 +1,1 @@
-"""`winnow serve`: one pipeline behind HTTP. Start reading at `app`; no answer is decided here."""
+"""`winnow serve`: one pipeline behind HTTP. Start reading at `app`; answers are made elsewhere."""

@@ -1,4 +1,4 @@
-"""The application: one pipeline, its routes, and what stands in front of them."""
+"""The application: one pipeline, its routes, and the middleware in front of them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from winnow.server.documented import with_problems
 from winnow.server.errors import Problems
 from winnow.server.jobs import Jobs
 from winnow.server.limits import Gate, Rate
-from winnow.server.metrics import Measured, Metrics
-from winnow.server.pages import uploading
-from winnow.server.pages.problem import problem_page
-from winnow.server.pages.routes import ROUTERS
+from winnow.server.metrics import Metrics, RequestMetrics
+from winnow.server.pages.rendering import problem_page
+from winnow.server.pages.routes import ROUTERS, UPLOADS
 from winnow.server.policy import Policy
 from winnow.server.security import Access, Guard
 from winnow.server.served import Served, in_thread
 from winnow.server.tokens import TokenBook
 from winnow.server.uploads import UploadArea
-from winnow.server.warmth import Warmth
+from winnow.server.warm_up import WarmUp
 from winnow.version import __version__
 
 if TYPE_CHECKING:
@@ -37,9 +36,9 @@ _ABOUT = (
 
 
 def create_app(pipeline: RAGPipeline) -> FastAPI:
-    """The HTTP API over a pipeline, which stays the caller's to close. Raises SpecError.
+    """Build the HTTP API over a pipeline, which the caller closes. Raises SpecError.
 
-    The pipeline is warmed when the application starts; questions that come before that wait for it.
+    The pipeline is warmed up when the application starts; earlier questions wait for it.
     """
     chosen = pipeline.settings.server
     gate = Gate(chosen.concurrency, chosen.queue)
@@ -53,7 +52,7 @@ def create_app(pipeline: RAGPipeline) -> FastAPI:
         problems=problems,
         policy=Policy(pipeline.settings),
         metrics=Metrics(gate),
-        warmth=Warmth(pipeline),
+        warm_up=WarmUp(pipeline),
         area=area,
         jobs=Jobs(pipeline, area, problems),
         comparisons=Comparisons(pipeline, problems),
@@ -64,24 +63,24 @@ def create_app(pipeline: RAGPipeline) -> FastAPI:
         version=__version__,
         description=_ABOUT,
         lifespan=_lifespan,
-        docs_url=None,  # its page comes from elsewhere, and nothing here does
+        docs_url=None,  # its page loads scripts from another host
         redoc_url=None,
     )
     app.state.served = served
-    # the limits are the routes', so that Guard is outside and what is too large is a problem like others
+    # limits belong to the routes, so that Guard is outside them and reports a large body like any problem
     parts = (asking, collections, answers, openai_face, rerank_face, health)
     for router in (*(part.router for part in parts), *ROUTERS):
         app.include_router(router, max_body_size=chosen.body_bytes)
-    for part in (ingesting, uploading):
-        app.include_router(part.router, max_body_size=chosen.upload_bytes)
+    for router in (ingesting.router, UPLOADS):
+        app.include_router(router, max_body_size=chosen.upload_bytes)
     problems.install(app)
     app.add_middleware(Guard, access=access, rate=Rate(chosen.per_minute), problems=problems)
-    app.add_middleware(Measured, metrics=served.metrics)  # outermost: a refusal counts, too
+    app.add_middleware(RequestMetrics, metrics=served.metrics)  # outermost: counts refusals, too
     return app
 
 
 class _Documented(FastAPI):
-    """FastAPI, whose document says what errors look like here."""
+    """FastAPI with an OpenAPI document that describes the errors as they are sent."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -92,7 +91,7 @@ class _Documented(FastAPI):
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     served: Served = app.state.served
-    warming = asyncio.create_task(in_thread(served.warmth.warm))
+    warming = asyncio.create_task(in_thread(served.warm_up.run))
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""A folder that winnow wrote, as one file to send."""
+"""Zips a folder for download."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 
 def zipped(folder: Path) -> Path:
-    """`folder`.zip beside the folder, with the files' paths from the folder."""
+    """Write `folder`.zip next to the folder; paths in it are relative to the folder."""
     target = folder.with_name(f"{folder.name}.zip")
     with ZipFile(target, "w", ZIP_DEFLATED) as archive:
         for path in sorted(folder.rglob("*")):

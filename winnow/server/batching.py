@@ -1,7 +1,7 @@
-"""Concurrent questions share the encoder's passes: who comes while one runs waits, the next takes them all.
+"""Concurrent questions share the encoder's passes: texts that arrive during one share the next.
 
-Nobody waits for company: a question that is alone runs at once, exactly as without this. Cross-encoders do
-the like by themselves, see `rerank.cross.passes`.
+A question that is alone runs at once, exactly as without this. Cross-encoders batch by themselves, see
+`rerank.cross.passes`.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from retrieval.encoders.encoder import ForwardModel
     from storage.vectors import Encoding
 
-# Texts in one shared pass. A larger request is a batch already (ingestion's are), and runs by itself, so that
+# Texts in one shared pass. A larger request, as of ingestion, is a batch already and runs by itself, so that
 # no question waits behind it.
 _MOST = 64
 
 
 @dataclass(slots=True, eq=False)
-class _Asked:
+class _PendingTexts:
     texts: Sequence[str]
     tokens: bool
     prompt: str
-    # None where the pass failed and was shared
+    # None where a shared pass failed
     encodings: Future[list[Encoding] | None] = field(default_factory=Future)
 
 
 class SharedForward:
-    """A ForwardModel that runs one pass at a time, over all that was asked for meanwhile."""
+    """A ForwardModel that runs one pass at a time, over all texts that arrived meanwhile."""
 
     def __init__(self, model: ForwardModel) -> None:
         self._model = model
         self._running = threading.Lock()
         self._listing = threading.Lock()
-        self._waiting: list[_Asked] = []
+        self._waiting: list[_PendingTexts] = []
         self.passes = 0
 
     @property
@@ -55,17 +55,17 @@ class SharedForward:
     def encode(self, texts: Sequence[str], *, tokens: bool, prompt: str = "") -> list[Encoding]:
         """See `retrieval.encoders.encoder.ForwardModel.encode`.
 
-        Where a shared pass fails, everybody's texts are encoded by themselves: the fault is one question's.
+        Where a shared pass fails, each question's texts are encoded separately: only one of them is at fault.
         """
         if not 0 < len(texts) < _MOST:
             return self._model.encode(texts, tokens=tokens, prompt=prompt)
-        asked = _Asked(texts, tokens, prompt)
+        pending = _PendingTexts(texts, tokens, prompt)
         with self._listing:
-            self._waiting.append(asked)
+            self._waiting.append(pending)
         with self._running:
-            if not asked.encodings.done():  # whoever ran before may have taken it along
-                self._run(self._taken(asked))
-        encodings = asked.encodings.result()
+            if not pending.encodings.done():  # the pass before may have included it
+                self._run(self._batch(pending))
+        encodings = pending.encodings.result()
         if encodings is None:
             return self._model.encode(texts, tokens=tokens, prompt=prompt)
         return encodings
@@ -73,36 +73,36 @@ class SharedForward:
     def close(self) -> None:
         self._model.close()
 
-    def _taken(self, asked: _Asked) -> list[_Asked]:
-        """What waits and goes with `asked`, which is among them."""
+    def _batch(self, first: _PendingTexts) -> list[_PendingTexts]:
+        """Take `first` and those waiting texts that fit into a pass with it."""
         with self._listing:
-            batch, count = [asked], len(asked.texts)
+            batch, count = [first], len(first.texts)
             for other in self._waiting:
-                alike = (other.tokens, other.prompt) == (asked.tokens, asked.prompt)
-                if other is not asked and alike and count + len(other.texts) <= _MOST:
+                alike = (other.tokens, other.prompt) == (first.tokens, first.prompt)
+                if other is not first and alike and count + len(other.texts) <= _MOST:
                     batch.append(other)
                     count += len(other.texts)
             self._waiting = [other for other in self._waiting if other not in batch]
         return batch
 
-    def _run(self, batch: Sequence[_Asked]) -> None:
+    def _run(self, batch: Sequence[_PendingTexts]) -> None:
         self.passes += 1
-        texts = [text for asked in batch for text in asked.texts]
+        texts = [text for pending in batch for text in pending.texts]
         try:
-            found = self._model.encode(texts, tokens=batch[0].tokens, prompt=batch[0].prompt)
-        except BaseException as error:  # noqa: BLE001 - who waits for the pass raises it
+            encodings = self._model.encode(texts, tokens=batch[0].tokens, prompt=batch[0].prompt)
+        except BaseException as error:  # noqa: BLE001 - raised where the pass is waited for
             if len(batch) == 1:
                 batch[0].encodings.set_exception(error)
             else:
-                for asked in batch:
-                    asked.encodings.set_result(None)
+                for pending in batch:
+                    pending.encodings.set_result(None)
             return
         start = 0
-        for asked in batch:
-            asked.encodings.set_result(found[start : start + len(asked.texts)])
-            start += len(asked.texts)
+        for pending in batch:
+            pending.encodings.set_result(encodings[start : start + len(pending.texts)])
+            start += len(pending.texts)
 
 
 def shared(model: ForwardModel) -> ForwardModel:
-    """The model, its passes shared; one that is shared already stays as it is."""
+    """Wrap a model so that its passes are shared; one that is shared already stays as it is."""
     return model if isinstance(model, SharedForward) else SharedForward(model)

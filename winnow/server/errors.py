@@ -1,7 +1,7 @@
-"""Errors as problem details (RFC 9457), with OpenAI's `error` member beside them, for its clients.
+"""Errors as problem details (RFC 9457), with an `error` member in OpenAI's shape for its clients.
 
-A message that holds a secret of the settings is shown without it; what nobody foresaw is named by a number
-alone, under which the log has the rest.
+Secrets of the settings are masked in messages. An unexpected error is sent as a number only, under which the
+server's log has the details.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ _log = logging.getLogger(__name__)
 
 
 class NotAllowedError(BadInputError):
-    """Who asks may not do that, or nobody may by a request."""
+    """The client may not do that, or no request may."""
 
     code = "not-allowed"
 
 
 class UnauthorisedError(WinnowError):
-    """There is no token, or one that is not known."""
+    """There is no token, or an unknown one."""
 
     code = "unauthorised"
 
 
 class BusyError(WinnowError):
-    """Too much is under way; `retry_after` says in how many seconds to come again."""
+    """Too many requests at once; try again in `retry_after` seconds."""
 
     code = "busy"
 
@@ -75,13 +75,13 @@ class TooLargeError(BadInputError):
 
 
 class NotReadyError(WinnowError):
-    """Models are not loaded yet, or cannot be."""
+    """Models are not loaded yet, or cannot be loaded."""
 
     code = "not-ready"
 
 
 class ClientGoneError(WinnowError):
-    """Nobody waits for the reply any more."""
+    """The client closed the connection before the reply."""
 
     code = "client-gone"
 
@@ -116,23 +116,23 @@ STATUSES: Mapping[type[WinnowError], int] = {
 
 
 def status_of(error: WinnowError) -> int:
-    """The status of the nearest class in the tree that has one."""
+    """Return the HTTP status of the nearest class in the error's tree that has one."""
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
 
 
-# A problem as a page for who asked for one, None for who did not.
+# Renders a problem as a page; None for clients that do not want one.
 Page = Callable[[Request, Mapping[str, Any], Mapping[str, str] | None], Response | None]
 
 
 class Problems:
-    """Makes problem details; `secrets` never appear in them. A browser gets them as a `page`."""
+    """Makes problem details, `secrets` masked. Browsers get them as a `page`."""
 
     def __init__(self, secrets: Iterable[str], page: Page | None = None) -> None:
         self._secrets = sorted(secrets, key=len, reverse=True)
         self._page = page
 
     def of(self, error: WinnowError) -> dict[str, Any]:
-        """The body for an error of ours."""
+        """Return the body for one of winnow's errors."""
         return self.body(status_of(error), error.code, str(error), error.way_out)
 
     def body(
@@ -152,12 +152,13 @@ class Problems:
         }
 
     def shown(self, text: str) -> str:
+        """Mask the secrets in a text, and replace halves of characters."""
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text.encode("utf-8", "replace").decode("utf-8")
 
     def sentence(self, error: WinnowError) -> str:
-        """An error and its way out in one text, for a page that shows more than the error."""
+        """Return an error and its way out in one text, for pages that show it among other things."""
         return self.shown(f"{error}. {error.way_out}" if error.way_out else str(error))
 
     def response(self, request: Request, error: WinnowError) -> Response:
@@ -166,14 +167,14 @@ class Problems:
     def reply(
         self, request: Request, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> Response:
-        """The body as JSON, or as a page."""
+        """Send the body as JSON, or as a page."""
         page = self._page(request, body, headers) if self._page else None
         if page is not None:
             return page
         return JSONResponse(dict(body), status_code=body["status"], headers=headers, media_type=MEDIA_TYPE)
 
     def install(self, app: FastAPI) -> None:
-        """Let what is raised on purpose leave as problem details; `Guard` sees to the rest."""
+        """Send errors that are raised on purpose as problem details; `Guard` handles the rest."""
         app.add_exception_handler(WinnowError, self._ours)
         app.add_exception_handler(RequestValidationError, self._invalid)
         app.add_exception_handler(HTTPException, self._http)
@@ -186,15 +187,15 @@ class Problems:
 
     async def _invalid(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        # what was sent is not sent back: it may be anything
+        # the input is not echoed: it may hold anything
         found = [
             {"pointer": "/".join(["#", *map(_escaped, one["loc"])]), "detail": self.shown(str(one["msg"]))}
             for one in error.errors()
         ]
-        said = "; ".join(f"{one['pointer']}: {one['detail']}" for one in found)
+        detail = "; ".join(f"{one['pointer']}: {one['detail']}" for one in found)
         typed = "json" in request.headers.get("content-type", "") or request.method not in ("POST", "PUT")
         way_out = "See /openapi.json." if typed else "Send JSON, with 'Content-Type: application/json'."
-        return self.reply(request, self.body(422, "invalid-request", said, way_out, errors=found))
+        return self.reply(request, self.body(422, "invalid-request", detail, way_out, errors=found))
 
     async def _http(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -203,10 +204,10 @@ class Problems:
         return self.reply(request, self.body(error.status_code, code, detail), error.headers)
 
     def unforeseen(self, error: Exception, where: str) -> dict[str, Any]:
-        """The body for what is a mistake of ours: a number, under which the log has the rest."""
+        """Return the body for a bug: a number, under which the log has the details."""
         number = token_hex(4)
         _log.error("error %s in %s", number, where, exc_info=error)
-        detail = f"something went wrong that nobody foresaw; the server's log has it as {number}"
+        detail = f"an unexpected error; the server's log has the details as {number}"
         return self.body(500, "error", detail)
 
 

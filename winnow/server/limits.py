@@ -1,4 +1,4 @@
-"""Back-pressure: so many at once, so many waiting, so many a minute; the next is told when to return."""
+"""Back-pressure: limits on questions at once, waiting, and per minute; refusals say when to try again."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from contextlib import asynccontextmanager
 
 from winnow.server.errors import BusyError
 
-# How much one new duration weighs in the running mean.
+# Weight of a new duration in the running mean.
 _WEIGHT = 0.2
 _MOST_CLIENTS = 10_000
 
 
 class Gate:
-    """At most `places` are inside, at most `queue` wait. One event loop only."""
+    """Lets at most `places` in, while at most `queue` wait. One event loop only."""
 
     def __init__(self, places: int, queue: int) -> None:
         self._places = places
@@ -32,9 +32,9 @@ class Gate:
         """Wait for a place and hold it. Raises BusyError at once where the queue is full."""
         if self._free.locked() and self.waiting >= self._queue:
             raise BusyError(
-                f"{self.inside} questions are being worked on and {self.waiting} wait",
+                f"{self.inside} questions are in progress and {self.waiting} are waiting",
                 retry_after=self.retry_after(),
-                way_out="Come again in as many seconds as Retry-After says.",
+                way_out="Try again after the seconds in Retry-After.",
             )
         self.waiting += 1
         try:
@@ -51,19 +51,19 @@ class Gate:
             self._free.release()
 
     def retry_after(self) -> int:
-        """In how many seconds half of those who wait now will have been served, at least 1."""
+        """Return the seconds until half of those waiting now will have been served, at least 1."""
         return max(1, math.ceil(self._mean_s * (self.waiting + self._places) / (2 * self._places)))
 
 
 class Rate:
-    """A token bucket a client: `per_minute` in the long run, as many at once."""
+    """A token bucket for each client: `per_minute` requests in the long run, as many at once."""
 
     def __init__(self, per_minute: int) -> None:
         self._per_minute = per_minute
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, client: str) -> None:
-        """One request of a client. Raises BusyError where it has none left."""
+        """Count a request of a client. Raises BusyError where it has none left."""
         now = time.monotonic()
         left, then = self._left.pop(client, (float(self._per_minute), now))
         left = min(self._per_minute, left + (now - then) * self._per_minute / 60)
@@ -72,7 +72,7 @@ class Rate:
             self._left.popitem(last=False)
         if left < 1:
             raise BusyError(
-                f"more than {self._per_minute} requests a minute",
+                f"more than {self._per_minute} requests per minute",
                 retry_after=max(1, math.ceil((1 - left) * 60 / self._per_minute)),
                 way_out="Ask more slowly, or raise server.per_minute.",
             )

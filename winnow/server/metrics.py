@@ -1,4 +1,4 @@
-"""The counters behind `/metrics`. Labels are routes, statuses, stages and names, never what people wrote."""
+"""The counters behind `/metrics`. Labels are routes, statuses, stages and names, never text of users."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Metrics:
         self._outcomes = Counter("winnow_stage_outcomes_total", "Outcomes.", ["stage", "status"], registry=to)
         self._answers = Counter("winnow_answers_total", "Answers.", ["answered"], registry=to)
         self._tokens = Counter("winnow_tokens_total", "Tokens of chat models.", ["kind"], registry=to)
-        self._cost = Counter("winnow_cost_total", "What was paid, as far as prices are set.", registry=to)
-        for name, said, read in (
-            ("winnow_in_progress", "Questions being worked on.", lambda: gate.inside),
-            ("winnow_waiting", "Questions that wait for a place.", lambda: gate.waiting),
+        self._cost = Counter("winnow_cost_total", "Cost of model calls with a known price.", registry=to)
+        for name, description, read in (
+            ("winnow_in_progress", "Questions in progress.", lambda: gate.inside),
+            ("winnow_waiting", "Questions waiting for a place.", lambda: gate.waiting),
         ):
-            Gauge(name, said, registry=to).set_function(read)
+            Gauge(name, description, registry=to).set_function(read)
 
     def answered(self, answer: Answer) -> None:
         """Count an answer and its stages."""
@@ -48,7 +48,7 @@ class Metrics:
         self.staged(answer.stages)
 
     def staged(self, outcomes: Sequence[Outcome]) -> None:
-        """Count how stages went, and what they spent."""
+        """Count the outcomes of stages and what they spent."""
         for outcome in outcomes:
             self._stages.labels(outcome.name).observe(outcome.ms / 1000)
             self._outcomes.labels(outcome.name, outcome.status).inc()
@@ -62,8 +62,8 @@ class Metrics:
         self._seconds.labels(route).observe(seconds)
 
 
-class Measured:
-    """Counts every request by its route, which is one of few; a path that is none is `other`."""
+class RequestMetrics:
+    """Counts every request by its route; a path without a route is `other`."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app

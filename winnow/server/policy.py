@@ -1,8 +1,8 @@
-"""What a request may choose. It names no model, address, file or rerank API: only the settings do.
+"""Restricts what a request may choose: no model, address, file or rerank API; only the settings name these.
 
-A spec that the settings name (`rerank.spec`, `server.specs`) may be named by anybody. Any other may use the
-strategies that winnow brings, with options that are numbers; those that ask a chat model only where the
-settings ask one themselves, so that nobody's key is spent because it lies there.
+A spec in the settings (`rerank.spec`, `server.specs`) is open to every request. Any other spec may use
+winnow's own strategies with numeric options, and strategies that call a chat model only where the settings
+call one themselves, so that no key is spent just because it is there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _WORDS = ("method", "scale")
 
 
 class Policy:
-    """What the settings allow to requests."""
+    """The choices that the settings allow to requests."""
 
     def __init__(self, settings: Settings) -> None:
         own = [Spec.parse(text) for text in (settings.rerank.spec, *settings.server.specs)]
@@ -40,11 +40,11 @@ class Policy:
         """Raises NotAllowedError."""
         if answerer == "openai" and not self._asks_chat:
             raise NotAllowedError(
-                "this server asks no chat model", way_out="Whoever runs it sets answer.answerer = openai."
+                "this server calls no chat model", way_out="Whoever runs it can set answer.answerer = openai."
             )
 
     def check_replay(self, original: Answer, rerank: str | None, answerer: str | None) -> None:
-        """As the others, with what the replayed answer was made by where nothing is chosen."""
+        """Check spec and answerer of a replay: those chosen, else the original's. Raises like the others."""
         self.check_rerank(rerank or original.rerank)
         self.check_answerer(answerer or ("extractive" if original.answerer == "extractive" else "openai"))
 
@@ -60,11 +60,11 @@ class Policy:
             elif not _harmless(name, value):
                 raise _refused(f"a request may not set {name!r} of {stage.name}")
         if _over_network(stage) and not self._asks_chat:
-            raise _refused(f"{stage.name} asks a chat model, and this server asks none")
+            raise _refused(f"{stage.name} calls a chat model, and this server calls none")
 
 
 def _refused(message: str) -> NotAllowedError:
-    return NotAllowedError(message, way_out="Whoever runs the server adds the spec to server.specs.")
+    return NotAllowedError(message, way_out="Whoever runs the server can add the spec to server.specs.")
 
 
 def _harmless(name: str, value: Value) -> bool:
@@ -88,7 +88,7 @@ def _over_network(stage: Stage) -> bool:
 
 
 def _all_stages(spec: Spec) -> Iterator[Stage]:
-    """The stages, and those inside a fusion."""
+    """Yield the stages, and those inside a fusion."""
     for stage in spec.stages:
         yield stage
         of = dict(stage.options).get("of")
@@ -101,4 +101,4 @@ def _parsed(text: str) -> Spec:
     try:
         return Spec.parse(text)
     except SpecError:
-        return Spec(())  # loading the fusion says what is wrong
+        return Spec(())  # loading the fusion reports the error

@@ -1,4 +1,4 @@
-"""Running the application in uvicorn: one process, one port, an end that finishes what began."""
+"""Runs the application in uvicorn: one process, one port, and a shutdown that finishes running work."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     from winnow.pipeline import RAGPipeline
     from winnow.server.jobs import Jobs
 
-# How long an end waits for what is under way, beyond the time that a question may take.
+# How long a shutdown waits for requests, in addition to the time that a question may take.
 _GRACE_S = 10
 
 
 def serve(pipeline: RAGPipeline, listening: Callable[[str], None], say: Callable[[str], None]) -> None:
-    """Serve until a signal ends it; `listening` is told the address when the port is open.
+    """Serve until a signal ends it; `listening` gets the address when the port is open.
 
-    The first SIGINT or SIGTERM finishes what began (`say` is told what is waited for), the second ends at
-    once. Raises SettingsError where the address cannot be had, or others reach it and there is no token.
+    The first SIGINT or SIGTERM finishes running work (`say` reports what it waits for), the second ends at
+    once. Raises SettingsError where the address is not available, or where other machines reach it and there
+    is no token.
     """
     chosen = pipeline.settings.server
     _check_tokens(pipeline.settings)
@@ -38,7 +39,7 @@ def serve(pipeline: RAGPipeline, listening: Callable[[str], None], say: Callable
         server(app, int(chosen.timeout_s) + _GRACE_S).run(sockets=[listener])
     jobs: Jobs = app.state.served.jobs
     if jobs.running:
-        say("an ingest job is being finished; Ctrl-C leaves it: the next ingest goes on where it stopped")
+        say("finishing an ingest job; Ctrl-C stops it, and the next ingest continues from there")
     jobs.finish()
 
 
@@ -46,13 +47,13 @@ def _check_tokens(settings: Settings) -> None:
     chosen, book = settings.server, TokenBook(settings.tokens_file)
     if Access.of(chosen.host, chosen.names, book).tokens is not None and not book.tokens():
         raise SettingsError(
-            f"others can reach {chosen.host}, and there is no token that they could be asked for",
+            f"other machines can reach {chosen.host}, and there is no token to protect it",
             way_out="Make one first: winnow token create NAME. Or serve this machine alone (127.0.0.1).",
         )
 
 
 def server(app: object, grace_s: int) -> uvicorn.Server:
-    """A uvicorn that says nothing of itself, and believes no proxy's headers."""
+    """Return a uvicorn that does not announce itself and trusts no proxy's headers."""
     return _Server(
         uvicorn.Config(
             app,  # type: ignore[arg-type]  # uvicorn's own name for an ASGI application is wider
@@ -67,9 +68,9 @@ def server(app: object, grace_s: int) -> uvicorn.Server:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn that comes back when it has ended, so that what it stood on can be closed.
+    """A uvicorn that returns after a signal, so that the pipeline can be closed.
 
-    Its own one raises the signal anew, and a SIGTERM would end the process there and then.
+    The original raises the signal again, and a SIGTERM would end the process at once.
     """
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
@@ -78,7 +79,7 @@ class _Server(uvicorn.Server):
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises SettingsError, which says who else may have the port."""
+    """Open a listening socket. Raises SettingsError where the address or port is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -95,6 +96,6 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def address(listener: socket.socket) -> str:
-    """The URL of a listening socket."""
+    """Return the URL of a listening socket."""
     host, port = listener.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,9 +1,9 @@
-"""What stands before every route: who may ask, from which page, and what a browser is told.
+"""Checks in front of every route: tokens, sessions, Host, Origin; and the security headers of every reply.
 
-On the loopback nobody needs a token, so the Host header must be one of this machine's own names: a page of
-somebody else's whose name was rebound to 127.0.0.1 says its own. Everywhere else a bearer token is needed,
-or a browser's session (`winnow.server.sessions`), which one began.
-No page but the server's own may call it from a browser (Origin, Sec-Fetch-Site).
+On the loopback no token is needed, so the Host header must be one of this machine's own names: a foreign page
+whose name was rebound to 127.0.0.1 sends its own. Everywhere else a bearer token is needed, or a browser's
+session (`winnow.server.sessions`) that was opened with one. In a browser, only the server's own pages may
+call it (Origin, Sec-Fetch-Site).
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _LOCAL = ("localhost", "127.0.0.1", "::1")
 _HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]]+))(?::[0-9]*)?")
 _API = ("/v1", "/v2", "/metrics", "/openapi.json")
 _OPEN = ("/healthz", "/readyz")
-# What a page looks like is no secret.
+# The looks of a page are no secret.
 _STATIC = "/static/"
 LOGIN, LOGOUT = "/login", "/logout"
-# What a read-only token may do beside GET: these change nothing but the log of answers, and who is logged in.
-_ASKING = (
+# Besides GET, a read-only token may do these: they change only the log of answers and who is logged in.
+_READ_ONLY_POSTS = (
     "/ask",
     "/v1/ask",
     "/v1/search",
@@ -44,8 +44,8 @@ _ASKING = (
     LOGIN,
     LOGOUT,
 )
-_READING = ("GET", "HEAD", "OPTIONS")
-# A page sets a policy of its own; what is none needs nothing.
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+# Pages set a policy of their own; nothing else needs any source.
 _HEADERS = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
     "x-content-type-options": "nosniff",
@@ -59,7 +59,7 @@ _HEADERS = {
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
+    """Tell whether only this machine can reach an address."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -68,9 +68,9 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a server may be reached: `names` are those it is called by.
+    """How a server can be reached: `names` are its host names.
 
-    `tokens`, and `sessions` that they began, are None where none are asked for.
+    `tokens`, and the `sessions` opened with them, are None where no tokens are needed.
     """
 
     tokens: TokenBook | None
@@ -79,9 +79,9 @@ class Access:
 
     @classmethod
     def of(cls, host: str, names: Collection[str], tokens: TokenBook) -> Access:
-        """Tokens are asked for unless only this machine reaches the server, under its own names.
+        """Require tokens unless only this machine reaches the server, under its own names.
 
-        A further name means a proxy in front, and so others behind it.
+        A further name means a proxy in front, and so other machines behind it.
         """
         known = frozenset({*_LOCAL, host.lower(), *map(str.lower, names)})
         if is_loopback(host) and not names:
@@ -90,7 +90,7 @@ class Access:
 
 
 class Guard:
-    """The outermost of the application's own layers."""
+    """The middleware that checks every request and adds the headers to every reply."""
 
     def __init__(self, app: ASGIApp, access: Access, rate: Rate, problems: Problems) -> None:
         self._app = app
@@ -130,7 +130,7 @@ class Guard:
         except WinnowError as error:
             await self._problems.response(Request(scope), error)(scope, receive, sending)
         except Exception as error:
-            if started:  # the reply is cut short, which is all that can be said
+            if started:  # the reply has begun and can only be cut short
                 raise
             body = self._problems.unforeseen(error, f"{scope['method']} {scope['path']}")
             await self._problems.reply(Request(scope), body)(scope, receive, sending)
@@ -154,11 +154,11 @@ class Guard:
     def _check_origin(self, headers: Headers, path: str) -> None:
         origin = headers.get("origin")
         foreign = origin is not None and origin.lower().partition("://")[2] != headers.get("host", "").lower()
-        # a link from elsewhere may open a page, but nothing of the API
+        # a link from another site may open a page, but not the API
         crossing = headers.get("sec-fetch-site") == "cross-site" and path.startswith(_API)
         if foreign or crossing:
             raise NotAllowedError(
-                "another site's page may not call this server", way_out="Call it from a program of your own."
+                "another site's page may not call this server", way_out="Call it from a program instead."
             )
 
     def _check_token(self, headers: Headers, scope: Scope) -> None:
@@ -170,56 +170,56 @@ class Guard:
             _check_scope(token, scope)
         elif scope["path"] != LOGIN:
             raise UnauthorisedError(
-                "a bearer token is needed, and this is none",
+                "a bearer token is required",
                 way_out="Make one where the server runs (winnow token create NAME) and send it as "
                 "'Authorization: Bearer …'; in a browser, log in at /login.",
             )
 
     def _token(self, headers: Headers, scope: Scope) -> Token | None:
-        """Whose request it is: by its bearer token, and only where it has none by its cookie."""
+        """Return the token of a request: its bearer token, or the one of its session cookie."""
         book, sessions = self._access.tokens, self._access.sessions
         assert book is not None
         assert sessions is not None
         kind, _, text = headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer":  # any other kind is a proxy's, which passed it on
+        if kind.lower() == "bearer":  # any other kind was meant for a proxy
             return book.find(text.strip())
         key = key_of(headers)
-        if (key is not None or scope["path"] == LOGIN) and scope["method"] not in _READING:
+        if (key is not None or scope["path"] == LOGIN) and scope["method"] not in _SAFE_METHODS:
             _check_own_page(headers)
         return None if key is None else sessions.find(key)
 
 
 def token_of(request: HTTPConnection) -> Token | None:
-    """Whose request it is; None where no tokens are asked for, or nobody is logged in."""
+    """Return the token of a request; None where none is needed, or nobody is logged in."""
     token: Token | None = getattr(request.state, "token", None)
     return token
 
 
 def locked_out(request: HTTPConnection) -> bool:
-    """Whether a token is asked for, and was not given."""
+    """Tell whether a token is needed and missing."""
     return hasattr(request.state, "token") and token_of(request) is None
 
 
 def may_change(request: HTTPConnection) -> bool:
-    """Whether pages should offer what changes things; who asks without that right is refused all the same."""
+    """Tell whether pages should offer changes; the routes check again."""
     token = token_of(request)
     return token is None or token.scope == "full"
 
 
 def _is_plain_413(message: Message) -> bool:
-    """Whether a reply is Starlette's own, for a body whose announced length is over a limit."""
+    """Tell whether a reply is Starlette's own, for a body whose declared length exceeds a limit."""
     media = Headers(raw=message["headers"]).get("content-type", "")
     return message["status"] == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and media.startswith("text/plain")
 
 
 def _check_own_page(headers: Headers) -> None:
-    """A browser sends its cookies by itself, so it must say that a page of this server's is asking.
+    """Require proof that a page of this server sent a request: browsers add cookies to those of any page.
 
-    That an Origin, where there is one, is the server's own, is known here.
+    An Origin, where there is one, has already been checked.
     """
     if "origin" not in headers and headers.get("sec-fetch-site") != "same-origin":
         raise NotAllowedError(
-            "nothing shows that a page of this server's is asking",
+            "the request does not come from a page of this server",
             way_out="From a program, send a bearer token instead of a cookie.",
         )
 
@@ -236,14 +236,12 @@ def _to_login(scope: Scope) -> RedirectResponse:
 
 
 def _check_scope(token: Token, scope: Scope) -> None:
-    if token.scope == "full" or scope["method"] in _READING or scope["path"] in _ASKING:
+    if token.scope == "full" or scope["method"] in _SAFE_METHODS or scope["path"] in _READ_ONLY_POSTS:
         return
-    raise NotAllowedError(
-        f"the token {token.id} may ask and look, not change anything", way_out="Use one made with --full."
-    )
+    raise NotAllowedError(f"the token {token.id} is read-only", way_out="Use one made with --full.")
 
 
 def _name(host: str) -> str:
-    """The name in a Host header, without its port; an IPv6 address without its brackets; empty if odd."""
-    found = _HOST.fullmatch(host)
-    return (found["address"] or found["name"]).lower() if found else ""
+    """Return the name in a Host header, without port and IPv6 brackets; empty for a malformed one."""
+    match = _HOST.fullmatch(host)
+    return (match["address"] or match["name"]).lower() if match else ""

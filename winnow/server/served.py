@@ -1,4 +1,4 @@
-"""What the routes share: the pipeline, and how work for a request is let in, watched and counted."""
+"""Shared by the routes: the pipeline, and how work for a request is admitted, watched and counted."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from winnow.server.policy import Policy
     from winnow.server.sessions import Sessions
     from winnow.server.uploads import UploadArea
-    from winnow.server.warmth import Warmth
+    from winnow.server.warm_up import WarmUp
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """One running server. `sessions` is None where no tokens are asked for."""
+    """One running server. `sessions` is None where no tokens are needed."""
 
     pipeline: RAGPipeline
     settings: ServerSettings
@@ -40,14 +40,14 @@ class Served:
     problems: Problems
     policy: Policy
     metrics: Metrics
-    warmth: Warmth
+    warm_up: WarmUp
     area: UploadArea
     jobs: Jobs
     comparisons: Comparisons
     sessions: Sessions | None
 
     async def work(self, request: Request, make: Callable[[], Awaitable[T]]) -> T:
-        """What a question's work gives, when there was a place for it.
+        """Run the work of a question when there is a place for it.
 
         Raises BusyError, TimedOutError, ClientGoneError.
         """
@@ -65,9 +65,9 @@ class Served:
         events: Callable[[AsyncGenerator[T]], AsyncGenerator[str]],
         failed: Callable[[WinnowError], str],
     ) -> EventStream:
-        """A response that streams: `events` makes text of the items.
+        """Return a streaming response; `events` turns the items into text.
 
-        The first item is waited for, so that what fails before it has a status of its own.
+        Waits for the first item, so that an error before it has its own status.
         """
         until = time.monotonic() + self.settings.timeout_s
         held = AsyncExitStack()
@@ -97,7 +97,7 @@ async def _joined(first: T, rest: AsyncGenerator[T]) -> AsyncGenerator[T]:
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Blocking work (SQLite, Qdrant Edge, files), beside the event loop."""
+    """Run blocking work (SQLite, Qdrant Edge, files) outside the event loop."""
     return await anyio.to_thread.run_sync(work)
 
 

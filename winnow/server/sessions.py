@@ -1,7 +1,7 @@
-"""Sessions of browsers: a token typed once, and from then on a cookie that scripts cannot read.
+"""Browser sessions: a token is typed once and replaced by a cookie that scripts cannot read.
 
-The cookie holds no token but 256 random bits, of which the server keeps the hash, in memory alone: a session
-ends when its token is revoked, at its logout, after half a day, and with the server.
+The cookie holds 256 random bits, never the token; the server keeps their hash, in memory only. A session ends
+when its token is revoked, at logout, after half a day, and with the server.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from winnow.server.tokens import Token, TokenBook
 
 LIFE_S = 12 * 3600
 _MOST_OF_A_TOKEN = 100
-# A browser takes the first one only over TLS, from this host alone and for all of it: a neighbouring host
-# cannot plant one. Over plain HTTP there is no such name.
+# Browsers accept the first name only over TLS, from this host and for all its paths, so that no other host
+# can plant a cookie. Over plain HTTP there is no such protection.
 _SEALED, _PLAIN = "__Host-winnow", "winnow"
 
 
 @dataclass(frozen=True, slots=True)
-class _Session:
-    """Whose it is; `sha256` too, since an id alone may be another token's one day."""
+class _BrowserSession:
+    """A session: its token by id and by hash, since an id can be reused by another token."""
 
     token: str
     sha256: str
@@ -35,7 +35,7 @@ class _Session:
 
 
 class Sessions:
-    """Who is logged in. `life_s`: how long a session lasts, in seconds, however much it is used.
+    """The browsers that are logged in; a session lasts `life_s` seconds, however much it is used.
 
     One event loop only. Every method raises SettingsError where the tokens cannot be read.
     """
@@ -43,21 +43,21 @@ class Sessions:
     def __init__(self, book: TokenBook, life_s: float = LIFE_S) -> None:
         self._book = book
         self._life_s = life_s
-        self._open: OrderedDict[str, _Session] = OrderedDict()
+        self._open: OrderedDict[str, _BrowserSession] = OrderedDict()
 
     def begin(self, text: str) -> str | None:
-        """A new session for who knows a token's text: what the cookie holds. None where it is no token."""
+        """Open a session for a token's text and return the cookie's value; None for an unknown token."""
         token = self._book.find(text)
         if token is None:
             return None
         self._make_room(token)
         key = token_urlsafe(32)
-        self._open[_digest(key)] = _Session(token.id, token.sha256, time.time() + self._life_s)
+        self._open[_digest(key)] = _BrowserSession(token.id, token.sha256, time.time() + self._life_s)
         return key
 
     def find(self, key: str) -> Token | None:
-        """The token of a session, as it stands now; None where the session has ended."""
-        # looked up by its hash: how long that takes tells nothing of the key
+        """Return the current token of a session; None where the session has ended."""
+        # looked up by its hash, so that the time taken reveals nothing about the key
         session = self._open.get(_digest(key))
         if session is None or session.until <= time.time():
             return None
@@ -65,11 +65,11 @@ class Sessions:
         return next(same, None)
 
     def end(self, key: str) -> None:
-        """Log out; nothing happens where there is no such session."""
+        """Log out; an unknown session is ignored."""
         self._open.pop(_digest(key), None)
 
     def _make_room(self, token: Token) -> None:
-        """Without what is over; the oldest session of a token goes where it has very many."""
+        """Drop sessions that have ended, and the oldest ones of a token that has very many."""
         now = time.time()
         self._open = OrderedDict((key, one) for key, one in self._open.items() if one.until > now)
         mine = [key for key, one in self._open.items() if one.sha256 == token.sha256]
@@ -78,13 +78,13 @@ class Sessions:
 
 
 def key_of(headers: Headers) -> str | None:
-    """What the session cookie of a request holds; None where there is none."""
+    """Return the value of a request's session cookie; None where there is none."""
     cookies = cookie_parser("; ".join(headers.getlist("cookie")))
     return cookies.get(_SEALED) or cookies.get(_PLAIN) or None
 
 
 def remember(response: Response, key: str, headers: Headers) -> None:
-    """Set the cookie; `headers` are those of the login, whose Origin says whether the browser used TLS."""
+    """Set the cookie; the Origin in the login's `headers` tells whether the browser used TLS."""
     plain = headers.get("origin", "").startswith("http://")
     response.set_cookie(
         _PLAIN if plain else _SEALED, key, max_age=LIFE_S, secure=not plain, httponly=True, samesite="strict"
@@ -92,7 +92,7 @@ def remember(response: Response, key: str, headers: Headers) -> None:
 
 
 def forget(response: Response) -> None:
-    """Have the browser drop the cookie, by either name."""
+    """Have the browser drop the cookie under either name."""
     for name, secure in ((_SEALED, True), (_PLAIN, False)):
         response.delete_cookie(name, secure=secure, httponly=True, samesite="strict")
 

@@ -1,6 +1,6 @@
-"""The tokens that a server asks for. A token is shown once; what is kept of it is its SHA-256.
+"""The access tokens of a server. A token is shown once; only its SHA-256 is stored.
 
-A fast hash is enough: a token is 256 random bits, which nobody guesses, unlike a password.
+A fast hash is enough: a token has 256 random bits and cannot be guessed, unlike a password.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PATIENCE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What is kept of a token. `read` may ask and look, `full` may change things, too."""
+    """The stored part of a token. `read` may ask and look, `full` may change things, too."""
 
     id: str
     name: str
@@ -37,7 +37,7 @@ class Token:
 
 
 class TokenBook:
-    """The tokens in a file, which several processes may change: a revoked one is refused at once."""
+    """The tokens in a file that several processes may change: a revoked one is refused at once."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -45,7 +45,10 @@ class TokenBook:
         self._tokens: tuple[Token, ...] = ()
 
     def create(self, name: str, scope: Scope) -> tuple[Token, str]:
-        """A new token and its text, which is kept nowhere. Raises BadInputError, SettingsError."""
+        """Create a token and return it with its text, which is stored nowhere.
+
+        Raises BadInputError, SettingsError.
+        """
         if not name.strip() or len(name) > 100:
             raise BadInputError("a token needs a name of at most 100 characters", way_out="Say who uses it.")
         identifier = token_hex(4)
@@ -57,7 +60,7 @@ class TokenBook:
         return token, text
 
     def revoke(self, identifier: str) -> Token:
-        """Forget a token. Raises NotFoundError."""
+        """Remove a token and return it. Raises NotFoundError."""
         with self._changing() as tokens:
             found = next((token for token in tokens if token.id == identifier), None)
             if found is None:
@@ -66,7 +69,7 @@ class TokenBook:
         return found
 
     def tokens(self) -> tuple[Token, ...]:
-        """All tokens, oldest first. Raises SettingsError where the file cannot be read."""
+        """Return all tokens, oldest first. Raises SettingsError where the file cannot be read."""
         try:
             state = self._file.stat()
         except FileNotFoundError:
@@ -79,7 +82,7 @@ class TokenBook:
         return self._tokens
 
     def find(self, text: str) -> Token | None:
-        """The token with that text, in a time that does not depend on which one it is, or how much fits."""
+        """Find the token with that text, in a time that does not reveal which one matches, or how closely."""
         digest, found = _digest(text), None
         for token in self.tokens():
             if hmac.compare_digest(token.sha256, digest):
@@ -105,7 +108,7 @@ class TokenBook:
     def _write(self, tokens: Sequence[Token]) -> None:
         part = self._file.with_suffix(".part")
         part.unlink(missing_ok=True)
-        # nobody but the owner may read even the hashes
+        # only the owner may read even the hashes
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump([asdict(token) for token in tokens], file, indent=1)
@@ -114,7 +117,7 @@ class TokenBook:
     def _unusable(self, why: str) -> SettingsError:
         return SettingsError(
             f"the tokens in {self._file} cannot be used: {why}",
-            way_out="Mend or remove the file; without it, no token is known.",
+            way_out="Repair or remove the file; without it, there are no tokens.",
         )
 
 

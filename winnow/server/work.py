@@ -1,7 +1,7 @@
-"""Work for somebody who may leave: cancelled when the client is gone or the time is up.
+"""Work that is cancelled when the client leaves or the time is up.
 
-The tasks are asyncio's own, not a cancel scope's: the pipeline's streams end their work in the portal's loop
-when they are cancelled, and must be able to wait for that.
+Uses asyncio tasks rather than a cancel scope: a cancelled stream of the pipeline ends its work in the
+portal's loop and must be able to wait for that.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ T = TypeVar("T")
 
 
 async def watched(receive: Receive, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
-    """What the work gives. Raises ClientGoneError or TimedOutError when it was stopped, and has ended.
+    """Return the result of the work. Raises ClientGoneError or TimedOutError once stopped work has ended.
 
-    The request's body must have been read: what `receive` brings next is the disconnection.
+    The request's body must have been read, so that `receive` next brings the disconnection.
     """
     task = asyncio.create_task(work)
     gone = asyncio.create_task(_disconnected(receive))
@@ -33,7 +33,7 @@ async def watched(receive: Receive, work: Coroutine[Any, Any, T], timeout_s: flo
         if gone.done():
             raise ClientGoneError("the client closed the connection")
         raise TimedOutError(
-            f"there was no answer within {timeout_s:g} s",
+            f"no answer within {timeout_s:g} s",
             way_out="Choose a cheaper rerank spec, or raise server.timeout_s.",
         )
     finally:
@@ -50,7 +50,7 @@ async def _disconnected(receive: Receive) -> None:
 class EventStream(Response):
     """Server-sent events. `closing` runs when the stream has ended, however it ended.
 
-    An error after the headers is an event of its own, made by `failed`: the status is long sent.
+    An error after the headers, when the status has been sent, becomes an event made by `failed`.
     """
 
     media_type = "text/event-stream"
@@ -63,7 +63,7 @@ class EventStream(Response):
         closing: Callable[[], Awaitable[object]],
         timeout_s: float,
     ) -> None:
-        super().__init__(headers={"x-accel-buffering": "no"})  # no proxy shall keep events back
+        super().__init__(headers={"x-accel-buffering": "no"})  # proxies must not buffer events
         del self.headers["content-length"]
         self._events = events
         self._failed = failed
@@ -78,7 +78,7 @@ class EventStream(Response):
             except ClientGoneError:
                 return
             except WinnowError as error:
-                await _piece(send, self._failed(error))
+                await _send_event(send, self._failed(error))
             await send({"type": "http.response.body", "body": b""})
         finally:
             await self._events.aclose()
@@ -86,14 +86,14 @@ class EventStream(Response):
 
     async def _send_all(self, send: Send) -> None:
         async for event in self._events:
-            await _piece(send, event)
+            await _send_event(send, event)
 
 
-async def _piece(send: Send, event: str) -> None:
+async def _send_event(send: Send, event: str) -> None:
     body = event.encode("utf-8", "replace")
     await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
 def event(name: str, data: str) -> str:
-    """One event; `data` is one line (JSON)."""
+    """Format an event; `data` is one line (JSON)."""
     return f"event: {name}\ndata: {data}\n\n"

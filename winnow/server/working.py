@@ -1,4 +1,4 @@
-"""Long work for requests that do not wait for it: jobs, one after the other, in a thread of their own."""
+"""Background jobs: long work for requests that do not wait for it, one at a time in a thread of its own."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 _RETRY_S = 10
 _log = logging.getLogger(__name__)
 
-Status = Literal["queued", "running", "done", "failed", "cancelled"]
+JobStatus = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
 class JobCancelledError(Exception):
-    """Somebody cancelled the job; whoever works on it lets this pass."""
+    """Raised in the work of a job that was cancelled; let it pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job as it stands. A kind of job adds what is asked, its progress and its result."""
+    """A snapshot of a job. Each kind of job adds its input, its progress and its result."""
 
     id: str = field(default_factory=lambda: token_hex(8))
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    status: Status = "queued"
+    status: JobStatus = "queued"
     error: dict[str, Any] | None = None
 
     @property
@@ -42,16 +42,16 @@ class Job:
 
 
 J = TypeVar("J", bound=Job)
-# Tells that some fields of the job have changed. Raises JobCancelledError where the work is to end.
+# Changes fields of the job. Raises JobCancelledError where the work must end.
 Tell = Callable[..., None]
 Work = Callable[[J, Tell], None]
 
 
 class Worker(Generic[J]):
-    """Works on one job at a time; at most `waiting` wait, the last `remembered` stay to be looked at.
+    """Runs one job at a time; at most `waiting` wait, the last `remembered` can be looked up.
 
-    `work` is handed the job and tells what it has come to: `tell(progress=…)`, at the end its result. `kind`
-    is what the job is called in messages.
+    `work` gets the job and reports with `tell(progress=…)`, at the end with its result. `kind` names the job
+    in messages.
     """
 
     def __init__(
@@ -66,16 +66,16 @@ class Worker(Generic[J]):
         self._cancelled: set[str] = set()
         self._lock = threading.Lock()
         self._queue: queue.SimpleQueue[J | None] = queue.SimpleQueue()
-        # a daemon: who ends the server a second time does not wait for it
+        # a daemon, so that a second signal ends the server without waiting for it
         self._thread = threading.Thread(target=self._work, name=f"winnow-{kind}", daemon=True)
         self._thread.start()
 
     def check_room(self) -> None:
-        """Raises BusyError where too many jobs wait already."""
+        """Raise BusyError where too many jobs are waiting."""
         waiting = sum(job.status == "queued" for job in self.all())
         if waiting >= self._waiting:
             raise BusyError(
-                f"{waiting} {self._kind} jobs are waiting", retry_after=_RETRY_S, way_out="Come again later."
+                f"{waiting} {self._kind} jobs are waiting", retry_after=_RETRY_S, way_out="Try again later."
             )
 
     def submit(self, job: J) -> J:
@@ -89,26 +89,23 @@ class Worker(Generic[J]):
         return job
 
     def get(self, identifier: str) -> J:
-        """The job as it stands. Raises NotFoundError."""
+        """Return a snapshot of the job. Raises NotFoundError."""
         with self._lock:
-            found = self._jobs.get(identifier)
-        if found is None:
+            job = self._jobs.get(identifier)
+        if job is None:
             raise NotFoundError(
                 f"there is no {self._kind} job {identifier!r}",
-                way_out=f"The last {self._remembered} since the server began are remembered.",
+                way_out=f"The last {self._remembered} since the server started are remembered.",
             )
-        return found
+        return job
 
     def all(self) -> list[J]:
-        """The jobs that are remembered, newest first."""
+        """Return the jobs that are remembered, newest first."""
         with self._lock:
             return [*self._jobs.values()][::-1]
 
     def cancel(self, identifier: str) -> J:
-        """End a job that has not ended: one that waits at once, one that runs when it next tells something.
-
-        Raises NotFoundError.
-        """
+        """Cancel a job: a waiting one at once, a running one when it next reports. Raises NotFoundError."""
         job = self.get(identifier)
         if not job.ended:
             with self._lock:
@@ -119,11 +116,10 @@ class Worker(Generic[J]):
 
     @property
     def running(self) -> bool:
-        """Whether a job is being worked on."""
         return any(job.status == "running" for job in self.all())
 
     def finish(self) -> None:
-        """Finish what began; what waits is cancelled."""
+        """Finish the running job, cancel the waiting ones, end the thread."""
         for job in self.all():
             if job.status == "queued":
                 self.cancel(job.id)
@@ -132,12 +128,13 @@ class Worker(Generic[J]):
 
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:
-            if self._begun(job.id):
+            if self._start(job.id):
                 self._run(job)
             with self._lock:
                 self._cancelled.discard(job.id)
 
-    def _begun(self, identifier: str) -> bool:
+    def _start(self, identifier: str) -> bool:
+        """Mark a job as running, unless it was cancelled."""
         with self._lock:
             if identifier in self._cancelled:
                 return False
@@ -157,7 +154,7 @@ class Worker(Generic[J]):
         except WinnowError as error:
             _log.warning("%s job %s: %s", self._kind, job.id, self._problems.shown(str(error)))
             self._change(job.id, status="failed", error=self._problems.of(error))
-        except Exception as error:  # noqa: BLE001 - the thread must live for the next job
+        except Exception as error:  # noqa: BLE001 - the thread must survive for the next job
             self._change(job.id, status="failed", error=self._problems.unforeseen(error, job.id))
         else:
             self._change(job.id, status="done")

@@ -205,8 +205,8 @@ def test_an_unknown_collection_names_what_there_is(pipeline: RAGPipeline) -> Non
 
 def test_a_collection_of_another_encoder_is_refused(ingested: Path) -> None:
     """Vectors of one encoder are never searched with another's; the collection is free again afterwards."""
+    from retrieval.models.hub import DEFAULT_MODEL
     from retrieval.models.locate import locate
-    from retrieval.models.packaged import DEFAULT_MODEL
 
     by_path = Settings.load(data_dir=ingested / "data", encoder={"model": str(locate(DEFAULT_MODEL).folder)})
     for _ in range(2):

@@ -19,13 +19,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from generation.chat.answerer import ChatAnswerer
-from rerank.chain import Chain, Link
+from rerank.chain import Chain, ChainStage
 from storage.chat import Completion, Message
 from storage.errors import StageError
-from storage.records import Candidate, Generation, Outcome, Ranking, Retrieval, Usage
+from storage.records import Answer, Candidate, Outcome, Ranking, Retrieval, Usage
 from winnow.app import asking
+from winnow.app.asked import Asked
 from winnow.app.stages import Stages
-from winnow.app.tracing.spans import Spans
+from winnow.app.tracing.spans import Tracing
 
 QUESTION = "一个秘密的问题 secret question"
 SECRETS = ("秘密", "secret", "Passage", "答案")
@@ -84,19 +85,19 @@ class Scripted:
 
 
 @contextmanager
-def spans(*, content: bool) -> Iterator[tuple[Spans, InMemorySpanExporter]]:
+def spans(*, content: bool) -> Iterator[tuple[Tracing, InMemorySpanExporter]]:
     """Spans that are kept in memory by the SDK's own exporter."""
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    yield Spans(provider.get_tracer("test"), content=content), exporter
+    yield Tracing(provider.get_tracer("test"), content=content), exporter
     provider.shutdown()
 
 
-def asked(traced: Spans, *rerankers: object) -> None:
+def asked(traced: Tracing, *rerankers: object) -> None:
     """One question on its whole way."""
     stages = Stages(
         Found(),
-        Chain([Link(reranker) for reranker in rerankers or [Reversed()]]),  # type: ignore[arg-type]
+        Chain([ChainStage(reranker) for reranker in rerankers or [Reversed()]]),  # type: ignore[arg-type]
         ChatAnswerer(traced.chat(Scripted())),
         "docs",
         "reversed",
@@ -104,7 +105,7 @@ def asked(traced: Spans, *rerankers: object) -> None:
 
     async def ask() -> None:
         with traced.question("ask", QUESTION, stages) as question:
-            question.done(await asking.ask(QUESTION, question.stages, top_k_retrieve=50, top_k_rerank=2))
+            question.done(await asking.ask(Asked(QUESTION, 50, 2), question.stages))
 
     anyio.run(ask)
 
@@ -213,9 +214,7 @@ def test_a_full_span_forgets_the_last_passages_first() -> None:
 
         async def search() -> None:
             with traced.question("search", QUESTION, stages) as question:
-                question.done(
-                    await asking.search(QUESTION, question.stages, top_k_retrieve=200, top_k_rerank=5)
-                )
+                question.done(await asking.search(Asked(QUESTION, 200, 5), question.stages))
 
         anyio.run(search)
         found = attributes(by_name(exporter)["rerank reversed"])
@@ -235,15 +234,14 @@ def test_a_stream_is_one_span_and_leaves_its_reader_alone() -> None:
         async def stream() -> list[object]:
             with traced.question("ask", QUESTION, stages) as question:
                 before, seen = trace.get_current_span(), list[object]()
-                generator = question.stages.generator
-                async for item in generator.stream(QUESTION, (Candidate.from_text("Passage 1", id="p1"),)):  # type: ignore[attr-defined]
+                async for item in asking.stream(Asked(QUESTION, 3, 1), question.stages):
                     assert trace.get_current_span() is before
                     seen.append(item)
                 return seen
 
         *_, last = anyio.run(stream)
         found = by_name(exporter)
-    assert isinstance(last, Generation)
+    assert isinstance(last, Answer)
     assert found["chat tiny-1"].parent == found["generation"].context
     assert attributes(found["chat tiny-1"])["gen_ai.usage.output_tokens"] == 7
     assert attributes(found["generation"])["winnow.citations"] == 1

@@ -27,17 +27,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_ask_json_has_what_programs_need(data: Path) -> None:
     """Every documented key is there, with ranks from 1 and null where a stage saw nothing."""
     answer = as_json("ask", QUESTION, "--data-dir", data)
-    keys = "id question answer collection citations candidates stages timings_ms usage warnings"
+    keys = "id question text collection citations candidates stages timings_ms usage warnings"
     assert set(keys.split()) <= set(answer)
     first, second = answer["candidates"]
-    assert {"chunk_id", "document", "text", "ranks", "scores"} <= set(first)
+    assert {"chunk_id", "source", "text", "ranks", "scores"} <= set(first)
     stages = ["dense", "lexical", "retrieval", "fusion.late-interaction", "fusion", "final"]
     assert first["ranks"] == dict.fromkeys(stages, 1)
     assert second["ranks"]["dense"] is None
     assert {"name", "status", "reason", "calls", "ms"} <= set(answer["stages"][0])
     ran = [stage["name"] for stage in answer["stages"]]
     assert ran == ["retrieval", "fusion.late-interaction", "fusion", "generation"]
-    assert answer["citations"][0]["document"].endswith("en.md")
+    assert answer["citations"][0]["source"].endswith("en.md")
 
 
 def test_a_stage_that_occurs_twice_is_numbered(data: Path) -> None:
@@ -201,7 +201,7 @@ def test_kill_between_ingest_and_ask_loses_nothing(tmp_path: Path) -> None:
     )
     assert done.returncode == -signal.SIGKILL
     answer = as_json("ask", "What does late interaction keep?", "--data-dir", tmp_path / "d")
-    assert "one vector for every token" in answer["answer"]
+    assert "one vector for every token" in answer["text"]
 
 
 def test_ctrl_c_ends_with_130_and_without_a_traceback(tmp_path: Path) -> None:
@@ -251,12 +251,12 @@ def test_documents_can_be_listed_shown_and_deleted(tmp_path: Path) -> None:
         (("--status", "refused"), []),
     ):
         found = as_json("documents", "list", *narrower, *where)
-        assert [Path(document["path"]).name for document in found] == names
+        assert [Path(document["source"]).name for document in found] == names
     assert as_json("documents", "show", tmp_path / "a.md", *where)["status"] == "ingested"
     assert as_json("documents", "delete", tmp_path / "a.md", *where) == {"deleted": str(tmp_path / "a.md")}
     assert (tmp_path / "a.md").exists()
     found = as_json("search", "reranking", *where)
-    assert {Path(candidate["document"]).name for candidate in found["candidates"]} == {"b.md"}
+    assert {Path(candidate["source"]).name for candidate in found["candidates"]} == {"b.md"}
     assert run("documents", "show", "nothere.md", *where).exit_code == 2
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from storage.records import Answer, Candidate, Outcome, Usage
 from tests.support.log_samples import a_chunk, a_citation, a_full_answer, a_plain_answer
-from winnow.app import jsonable
+from winnow.app.wire.answers import AnswerJson
 from winnow.cli.rank_chart import RankChart, timings
 from winnow.cli.rendering import logged_answer
 
@@ -104,8 +104,8 @@ def test_an_answer_without_candidates_has_no_chart() -> None:
 def test_json_holds_the_calls_that_are_asked_for() -> None:
     """`log show --calls --json` gives every exchange; without `--calls` there is none."""
     answer = a_full_answer()
-    assert "exchanges" not in jsonable.answer(answer)["stages"][1]
-    [first, second] = jsonable.answer(answer, exchanges=True)["stages"][1]["exchanges"]
+    assert AnswerJson.of(answer).stages[1].exchanges is None
+    [first, second] = AnswerJson.of(answer, exchanges=True).to_json()["stages"][1]["exchanges"]
     assert first["messages"][0] == {"role": "system", "content": "你给段落排序。"}
     assert first["usage"]["prompt_tokens"] == 1500
     assert second["error"] == "429: too many requests"

@@ -20,8 +20,8 @@ from tests.support.endpoint import Endpoint
 from tests.support.log_samples import a_candidate, a_chunk, a_citation, a_full_answer, a_plain_answer
 from tests.support.serving import QUESTION, Server, ingested, serving
 from winnow import Settings
+from winnow.server.pages.answers import PER_PAGE
 from winnow.server.pages.views.differences import difference
-from winnow.server.pages.views.log_page import PER_PAGE
 from winnow.server.tokens import TokenBook
 
 HTML = {"accept": "text/html"}
@@ -85,18 +85,17 @@ def harmless(reply: httpx2.Response) -> None:
 
 def test_the_list_is_newest_first_and_paged_by_links(server: Server) -> None:
     """Each page leads on with the same filter; one beyond the last is the last."""
-    first = server.get("/answers", params={"collection": "default"})
+    query = {"collection": "default", "until": "2026-06-01"}  # before whatever other tests ask
+    first = server.get("/answers", params=query)
     assert questions(first)[0] == f"question {PER_PAGE + 2}"
     assert len(questions(first)) == PER_PAGE
     link = HTMLParser(first.text).css_first("a[rel=next]").attributes["href"]
     second = server.get(str(link))
     assert questions(second) == ["question 2", "question 1", "question 0"]
     assert HTMLParser(second.text).css_first("a[rel=prev]").attributes["href"] == (
-        "/answers?collection=default&page=1"
+        "/answers?until=2026-06-01&collection=default&page=1"
     )
-    assert questions(server.get("/answers", params={"collection": "default", "page": 99})) == questions(
-        second
-    )
+    assert questions(server.get("/answers", params={**query, "page": 99})) == questions(second)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +214,7 @@ def test_a_replay_stands_beside_its_original(server: Server) -> None:
     beside = server.get(reply.headers["location"])
     tree = HTMLParser(beside.text)
     assert [node.text(strip=True) for node in tree.css(".side h2 code")][1] == "none"
-    assert len(tree.css(".side .bump-picture")) == 2
+    assert len(tree.css(".side .rank-chart-picture")) == 2
     assert "it was not in the logged chain" in beside.text
     assert "RBO" in beside.text
     ids = [node.attributes["id"] for node in tree.css("[id]")]
@@ -228,7 +227,7 @@ def test_a_replay_stands_beside_its_original(server: Server) -> None:
 @pytest.mark.parametrize(
     ("form", "status", "said"),
     [
-        ({"rerank": "listwise"}, 403, "asks a chat model"),
+        ({"rerank": "listwise"}, 403, "calls a chat model"),
         ({"rerank": "none", "other": 'api(url="http://169.254.169.254")'}, 403, "may not choose"),
         ({"other": "late-interacton"}, 400, "late-interacton"),
         ({"rerank": "none", "answerer": "openai"}, 403, "no chat model"),
@@ -347,8 +346,8 @@ def test_a_difference_is_told_by_words_and_chinese_by_characters(
 ) -> None:
     """What only one side has is marked there."""
     found = difference(old, new)
-    assert [piece.text for piece in found.old if piece.differs] == gone
-    assert [piece.text for piece in found.new if piece.differs] == came
+    assert [piece.text for piece in found.old if piece.marked] == gone
+    assert [piece.text for piece in found.new if piece.marked] == came
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
@@ -357,19 +356,19 @@ def test_the_pieces_of_a_difference_are_the_texts(old: str, new: str) -> None:
     found = difference(old, new)
     assert ("".join(one.text for one in found.old), "".join(one.text for one in found.new)) == (old, new)
     assert found.same == (old == new)
-    assert any(one.differs for one in (*found.old, *found.new)) != found.same
+    assert any(one.marked for one in (*found.old, *found.new)) != found.same
 
 
 def test_very_long_texts_are_shown_unmarked() -> None:
     """Comparing them would hold the reader up, and the page says so."""
     found = difference("a " * 5_000, "b " * 5_000)
-    assert (found.marked, found.same, len(found.old)) == (False, False, 1)
+    assert (found.compared, found.same, len(found.old)) == (False, False, 1)
 
 
 def test_ranks_that_a_candidate_has_not_are_blank(server: Server) -> None:
     """A stage that did not see it has a dash, not a zero."""
     candidates = (a_candidate(0, final=True), a_candidate(1, final=False))
-    server.pipeline.log.save(a_plain_answer(8_000, id="gaps", candidates=candidates))
+    server.pipeline.log.save(a_plain_answer(8_000, id="gaps", collection="gaps", candidates=candidates))
     rows = HTMLParser(server.get("/answers/gaps").text).css("table.candidates tbody tr")
     assert [cell.text(strip=True) for cell in rows[1].css("td.number")][1] == "–"
 

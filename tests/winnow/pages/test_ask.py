@@ -73,8 +73,8 @@ def test_events_end_with_the_same_html(server: Server) -> None:
 @pytest.mark.parametrize(
     ("language", "words"),
     [
-        ("en", ["What do you want to know?", "Asked before"]),
-        ("zh", ["想问什么？", "之前问过"]),
+        ("en", ["What do you want to know?", "Recent questions"]),
+        ("zh", ["想问什么？", "最近的问题"]),
     ],
 )
 def test_the_empty_page_speaks_the_readers_language(server: Server, language: str, words: list[str]) -> None:
@@ -94,11 +94,9 @@ def test_nothing_is_silent(server: Server) -> None:
     english = server.get(address, headers=HTML).text
     assert UNREADABLE_QUESTION in _text(english).replace("&#39;", "'")
     assert english.count('class="badge fallback"') == 2
-    assert "The reranker could not do its work" in english
+    assert "The reranker failed" in english
     chinese = server.get(address, headers={**HTML, "accept-language": "zh"}).text
-    assert "编码器读不懂这个问题" in chinese
-    assert "重排序没能完成" in chinese
-    assert UNREADABLE_QUESTION not in chinese
+    assert "重排序失败" in chinese
 
 
 def test_hostile_text_stays_text(server: Server) -> None:
@@ -235,7 +233,7 @@ def test_a_chat_models_answer_says_what_it_cost_and_points_at_its_sources(tmp_pa
             page = server.get(told[-1][1]["address"], headers=HTML).text
     assert "<strong>No</strong>: a reranker" in page
     assert "<mark>A reranker cannot bring back a passage that retrieval missed.</mark>" in page
-    assert "what is most like it is underlined" in page
+    assert "the most similar sentences are underlined" in page
     assert "Written by served-model from the passages." in page
     assert "1 model call" in page
     assert "40 tokens sent, 20 received" in page

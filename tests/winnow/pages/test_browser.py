@@ -102,7 +102,7 @@ def test_a_line_is_pointed_at_and_its_passage_read(browser: Browser, server: Ser
     with opened(browser, server.url) as page:
         page.get_by_label("Question").fill(ENGLISH)
         page.keyboard.press("Enter")
-        panel = page.locator(".bump-panel article:visible")
+        panel = page.locator(".rank-chart-panel article:visible")
         panel.wait_for()
         dropped = page.locator(".way.dropped").first
         dropped.locator(".reach").hover(force=True)
@@ -110,13 +110,13 @@ def test_a_line_is_pointed_at_and_its_passage_read(browser: Browser, server: Ser
         assert shown.count() == 1
         assert panel.count() == 1
         assert shown.get_attribute("data-shows") == panel.get_attribute("id")
-        assert "then left out" in (shown.get_attribute("aria-label") or "")
+        assert "then dropped" in (shown.get_attribute("aria-label") or "")
         page.locator(".way.place-2").focus()
         page.keyboard.press("ArrowUp")
-        assert "Place 1 of the final ones" in panel.inner_text()
+        assert "Final rank 1" in panel.inner_text()
         for _ in range(5):
             page.keyboard.press("ArrowDown")
-        assert "Left out" in panel.inner_text()
+        assert "Dropped" in panel.inner_text()
         assert "Retrieval" in panel.inner_text()
         page.keyboard.press("End")
         assert page.evaluate("document.activeElement.dataset.number") == "50"
@@ -190,7 +190,9 @@ def test_a_phone_needs_no_sideways_scrolling(
         for details in page.locator("details").all():
             details.evaluate("one => { one.open = true }")
         assert fits(page)
-        assert page.evaluate("(b => b.scrollWidth > b.clientWidth)(document.querySelector('.bump-scroll'))")
+        assert page.evaluate(
+            "(b => b.scrollWidth > b.clientWidth)(document.querySelector('.rank-chart-scroll'))"
+        )
         colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (sum(map(int, colour.strip("rgb()").split(","))) < 200) is dark
 
@@ -233,11 +235,11 @@ def test_it_works_without_scripts(browser: Browser, server: Server) -> None:
         page.get_by_role("button", name="Ask", exact=True).click()
         page.wait_for_selector(".result")
         assert "?answer=" in page.url
-        assert page.locator(".bump-panel article:visible").count() == 1
+        assert page.locator(".rank-chart-panel article:visible").count() == 1
         page.locator(".way.place-3").focus()
         page.keyboard.press("Enter")
-        assert "Place 3 of the final ones" in page.locator(".bump-panel article:visible").inner_text()
-        assert page.locator(".bump-panel article:visible").count() == 1
+        assert "Final rank 3" in page.locator(".rank-chart-panel article:visible").inner_text()
+        assert page.locator(".rank-chart-panel article:visible").count() == 1
 
 
 def test_a_mistake_is_said_with_its_way_out(browser: Browser, server: Server) -> None:

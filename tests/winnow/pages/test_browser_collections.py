@@ -75,7 +75,7 @@ def test_dropped_files_are_uploaded_and_watched(
         said = page.locator(".job .results").inner_text()
         assert "kiwis.md" in said
         assert "its suffix says PDF" in said
-        page.locator(f".shelves a[href='/collections/{_quoted(name)}']").first.wait_for()
+        page.locator(f".collections a[href='/collections/{_quoted(name)}']").first.wait_for()
         assert fits(page)
         assert unharmed(page)
         page.goto(f"{server.url}/collections/{_quoted(name)}")
@@ -112,14 +112,14 @@ def test_limits_are_shown_before_they_are_hit(browser: Browser, server: Server) 
         _drop(page, **{"large.txt": "x" * 60_000})
         assert button.is_enabled()
         _drop(page, **{"larger.txt": "x" * 60_000})
-        assert "more than 97.7 KB" in problem.inner_text()
+        assert "More than 97.7 KB" in problem.inner_text()
         assert button.is_disabled()
         page.locator(".chosen button").first.click()
         assert button.is_enabled()
         _drop(page, **{"larger.txt": "again", "program.exe": "MZ", "empty.md": ""})
         assert "same name: larger.txt" in problem.inner_text()
         listed = page.locator(".chosen").inner_text()
-        assert "of a format that is not known" in listed
+        assert "unsupported format" in listed
         assert "empty" in listed
 
 
@@ -148,7 +148,7 @@ def test_a_login_opens_every_page_until_the_logout(browser: Browser, public: Ser
         assert page.locator("#token").is_visible()
         page.fill("#token", "wrong")
         page.keyboard.press("Enter")
-        page.get_by_text("not known here").wait_for()
+        page.get_by_text("Unknown token").wait_for()
         page.fill("#token", text)
         page.keyboard.press("Enter")
         page.wait_for_url("**/collections/default?text=fruit")
@@ -174,7 +174,7 @@ def test_a_read_only_login_is_offered_no_change(browser: Browser, public: Server
     with opened(browser, public.url, "/collections", phone=True) as page:
         page.fill("#token", text)
         page.keyboard.press("Enter")
-        page.locator(".shelf").first.wait_for()
+        page.locator(".collection").first.wait_for()
         assert page.locator("input[type=file]").count() == 0
         assert page.get_by_text("read-only").is_visible()
         assert fits(page)

@@ -8,13 +8,14 @@ from itertools import pairwise
 import pytest
 
 from generation.extractive.sentences import sentences
-from storage.records import Answer, Candidate, Chunk, Citation, Outcome, Status
+from storage.records import UNREADABLE_QUESTION, Answer, Candidate, Chunk, Citation, Outcome, Status
 from tests.support.log_samples import a_chunk, a_plain_answer
-from winnow.server.pages.views.cited import Piece, cited
-from winnow.server.pages.views.likeness import likely
+from winnow.app.stages import warnings_of
+from winnow.server.pages.views.answer import AnswerView
+from winnow.server.pages.views.cited import TextPiece, cited, likely
 from winnow.server.pages.views.movement import movement
 from winnow.server.pages.views.passages import cut, marked, short_of
-from winnow.server.pages.views.rank_chart import bump
+from winnow.server.pages.views.rank_chart import rank_chart
 
 
 def _ranked(number: int, stages: dict[str, int]) -> Candidate:
@@ -92,38 +93,38 @@ def test_what_did_not_move_is_said_as_it_is(answer: Answer, kind: str) -> None:
 
 def test_lines_run_from_rank_to_rank_and_end_where_they_were_dropped() -> None:
     """Better ranks are higher; a dropped candidate has no last column; the columns count theirs."""
-    picture = bump(an_answer([3, 1, 2, 4], 2))
-    assert [column.name for column in picture.columns] == ["retrieval", "turn", "final"]
-    assert [(column.ranked, column.dropped) for column in picture.columns] == [(4, 0), (4, 2), (2, 0)]
-    first, second, third, last = picture.lines
+    chart = rank_chart(an_answer([3, 1, 2, 4], 2))
+    assert [column.name for column in chart.columns] == ["retrieval", "turn", "final"]
+    assert [(column.ranked, column.dropped) for column in chart.columns] == [(4, 0), (4, 2), (2, 0)]
+    first, second, third, last = chart.lines
     assert (first.way, third.way) == ("3 → 1 → 1", "2 → 3")
     assert (first.style, second.style, third.style) == ("place-1", "place-2", "dropped")
-    assert [x for x, _ in first.dots] == [column.x for column in picture.columns]
+    assert [x for x, _ in first.dots] == [column.x for column in chart.columns]
     assert first.dots[0][1] > first.dots[1][1] == first.dots[2][1]
-    assert third.dots[-1][0] == picture.columns[1].x
+    assert third.dots[-1][0] == chart.columns[1].x
     assert third.label_y is None
-    assert last.dots[-1][1] < picture.height
+    assert last.dots[-1][1] < chart.height
 
 
 def test_the_scale_spares_the_last_of_fifty_and_names_the_final_five() -> None:
     """All fifty are drawn, the names do not touch, the first places have the room."""
-    picture = bump(an_answer([*range(46, 51), *range(1, 46)], 5))
-    assert len(picture.lines) == len(picture.rows) == 50
-    heights = [line.label_y for line in picture.lines[:5]]
+    chart = rank_chart(an_answer([*range(46, 51), *range(1, 46)], 5))
+    assert len(chart.lines) == len(chart.candidates) == 50
+    heights = [line.label_y for line in chart.lines[:5]]
     assert all(height is not None for height in heights)
     gaps = [after - before for before, after in pairwise(heights) if before and after]
     assert min(gaps) >= 14
-    last = sorted(line.dots[0][1] for line in picture.lines)[-2:]
+    last = sorted(line.dots[0][1] for line in chart.lines)[-2:]
     assert 1 <= last[1] - last[0] < min(gaps)
 
 
 def test_a_stage_that_did_not_see_a_candidate_is_passed_over() -> None:
     """The line goes on to the next column that did; a fallback's column stands empty."""
     answer = an_answer([1, 2, 3], 2, status="fallback")
-    picture = bump(answer)
-    assert picture.columns[1].ranked == 0
-    assert picture.lines[0].way == "1 → 1"
-    assert picture.columns[0].dropped == 1
+    chart = rank_chart(answer)
+    assert chart.columns[1].ranked == 0
+    assert chart.lines[0].way == "1 → 1"
+    assert chart.columns[0].dropped == 1
 
 
 def test_what_was_fused_inside_a_stage_is_told_and_no_column() -> None:
@@ -132,9 +133,9 @@ def test_what_was_fused_inside_a_stage_is_told_and_no_column() -> None:
     outcomes = (Outcome("retrieval"), Outcome("fusion.late"), Outcome("fusion"), Outcome("generation"))
     first, second = answer.candidates
     answer = replace(answer, stages=outcomes, candidates=(first.ranked("fusion.late", 2), second))
-    picture = bump(answer)
-    assert [column.name for column in picture.columns] == ["retrieval", "fusion", "final"]
-    assert [step.stage for step in picture.lines[0].told] == ["retrieval", "fusion.late", "fusion", "final"]
+    chart = rank_chart(answer)
+    assert [column.name for column in chart.columns] == ["retrieval", "fusion", "final"]
+    assert chart.stages == ("retrieval", "fusion.late", "fusion", "final")
 
 
 def test_names_of_many_stages_are_cut_to_their_room() -> None:
@@ -142,31 +143,31 @@ def test_names_of_many_stages_are_cut_to_their_room() -> None:
     answer = an_answer([2, 1], 1)
     long = [Outcome(f"late-interaction#{number}") for number in range(8)]
     candidates = tuple(one.ranked("dense", 700) for one in answer.candidates)
-    picture = bump(replace(answer, candidates=candidates, stages=(Outcome("retrieval"), *long)))
-    assert {column.label for column in picture.columns[1:-1]} == {"late-…"}
-    assert [tick.rank for tick in picture.ticks] == [1, 2]
+    chart = rank_chart(replace(answer, candidates=candidates, stages=(Outcome("retrieval"), *long)))
+    assert {column.label for column in chart.columns[1:-1]} == {"late-…"}
+    assert [rank for rank, _ in chart.ticks] == [1, 2]
 
 
 def test_a_thousand_candidates_are_a_hundred_lines_and_a_whole_table() -> None:
     """The final ones are among them, and the rest is counted."""
-    picture = bump(an_answer([*range(996, 1001), *range(1, 996)], 5))
-    assert (len(picture.lines), picture.undrawn, len(picture.rows)) == (100, 900, 1000)
-    assert [line.place for line in picture.lines[:5]] == [1, 2, 3, 4, 5]
+    chart = rank_chart(an_answer([*range(996, 1001), *range(1, 996)], 5))
+    assert (len(chart.lines), chart.undrawn, len(chart.candidates)) == (100, 900, 1000)
+    assert [line.view.place for line in chart.lines[:5]] == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("kept", [0, 1])
-def test_odd_pictures_are_pictures(kept: int) -> None:
+def test_odd_charts_are_charts(kept: int) -> None:
     """One candidate, and none that is kept."""
-    picture = bump(an_answer([1], kept), prefix="old-")
-    assert picture.height > 0
-    assert picture.lines[0].path.startswith("M")
+    chart = rank_chart(an_answer([1], kept), prefix="old-")
+    assert chart.height > 0
+    assert chart.lines[0].path.startswith("M")
 
 
 def test_quoted_sentences_are_marked_where_they_stand() -> None:
     """Spans count the document's characters; those that overlap are one, those outside are none."""
     chunk = replace(a_chunk(1), text="One. Two. Three.", start=100, end=116)
     runs = marked(chunk, [(105, 109), (107, 110), (300, 310), (0, 50)])
-    assert [(run.text, run.cited) for run in runs] == [
+    assert [(run.text, run.marked) for run in runs] == [
         ("One. ", False),
         ("Two.", True),
         (" ", True),
@@ -181,14 +182,17 @@ def test_an_answers_markers_lead_to_their_passages() -> None:
     text = "A [1]. **B** [1, 2]. C [9]. `x[1]` <b>"
     citations = (_citation(first, 1, first.text[:4]), _citation(second, 2))
     found = cited(replace(answer, text=text, citations=citations))
-    assert [piece for piece in found.pieces if piece.markers] == [Piece("[1]", (1,)), Piece("[1, 2]", (1, 2))]
+    assert [piece for piece in found.pieces if piece.markers] == [
+        TextPiece("[1]", (1,)),
+        TextPiece("[1, 2]", (1, 2)),
+    ]
     assert "".join(piece.text for piece in found.pieces) == "A [1]. B [1, 2]. C [9]. x[1] <b>"
     styled = [(piece.text, piece.style) for piece in found.pieces if piece.style]
     assert styled == [("B", "strong"), ("x[1]", "code")]
     quoted, whole = found.sources
-    assert [run.text for runs in quoted.texts for run in runs if run.cited] == [first.text[:4]]
+    assert [run.text for runs in quoted.texts for run in runs if run.marked] == [first.text[:4]]
     assert (quoted.quoted, whole.quoted) == (True, False)
-    assert not any(run.cited for runs in whole.texts for run in runs)
+    assert not any(run.marked for runs in whole.texts for run in runs)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +229,7 @@ def test_a_citation_without_a_quotation_marks_what_is_most_like_it() -> None:
         candidates=(replace(answer.candidates[0], chunk=chunk),),
     )
     [source] = cited(answer).sources
-    assert [run.text for runs in source.texts for run in runs if run.cited] == [text[16:]]
+    assert [run.text for runs in source.texts for run in runs if run.marked] == [text[16:]]
     assert not source.quoted
 
 
@@ -238,7 +242,7 @@ def test_a_quotation_from_a_neighbour_is_marked_there() -> None:
     elsewhere = replace(beside, id="elsewhere", document_id="other")
     citation = replace(_citation(own, 1), start=beside.start, end=beside.end, quote=beside.text)
     found = cited(replace(answer, text="[1]", citations=(citation,), neighbours=(beside, elsewhere)))
-    marks = [[run.text for run in runs if run.cited] for runs in found.sources[0].texts]
+    marks = [[run.text for run in runs if run.marked] for runs in found.sources[0].texts]
     assert marks == [[], ["Said next door."]]
 
 
@@ -249,3 +253,18 @@ def test_names_are_cut_by_the_room_that_they_take() -> None:
     assert cut("重排序做了什么", 6) == "重排…"
     assert short_of(replace(a_chunk(1), page=None)) == "Rerank 重排序 › Why rerank"
     assert short_of(replace(a_chunk(1), title="", headings=(), page=None)) == "1 重排序.md"
+
+
+def test_a_reason_that_several_stages_give_is_one_complaint() -> None:
+    """With its stages; a warning that repeats it is not shown again, any other warning is."""
+    stages = (
+        Outcome("retrieval", "partial", UNREADABLE_QUESTION),
+        Outcome("turn", "fallback", UNREADABLE_QUESTION),
+        Outcome("generation"),
+    )
+    warnings = (*warnings_of(stages), "the log is full")
+    found = AnswerView(replace(an_answer([1], 1), stages=stages, warnings=warnings)).complaints
+    assert [(one.reason, [stage.name for stage in one.stages]) for one in found] == [
+        (UNREADABLE_QUESTION, ["retrieval", "turn"]),
+        ("the log is full", []),
+    ]

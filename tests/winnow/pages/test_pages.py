@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from storage.reasons import LANGUAGES, Reason
 from tests.support.serving import Server, ingested, serving
 from winnow import Settings
 from winnow.server.pages.rendering import NAVIGATION
-from winnow.server.pages.words import WORDS
+from winnow.server.pages.words import WORDS, Words, catalogues
 
 HTML = {"accept": "text/html,application/xhtml+xml"}
 PAGES = [path for path, _ in NAVIGATION]
@@ -119,7 +120,7 @@ def test_who_asks_with_a_browser_gets_errors_as_pages(server: Server) -> None:
     """The same text and status as the problem; a program gets JSON, and so does everybody below /v1."""
     page = server.get("/nothing", headers={**HTML, "accept-language": "zh"})
     assert page.status_code == 404
-    assert "这里没有" in page.text
+    assert "未找到" in page.text
     assert server.get("/nothing").json()["status"] == 404
     refused = server.get("/v1/answers/nothing", headers=HTML)
     assert (refused.status_code, refused.json()["code"]) == (404, "not-found")
@@ -134,27 +135,50 @@ def test_pages_are_no_part_of_the_api(server: Server) -> None:
     assert not [path for path in paths if path in PAGES or path.startswith("/static")]
 
 
-def test_every_text_is_there_in_both_languages_and_used() -> None:
-    """Both of a pair have the same gaps; each key is named somewhere, and each that is named exists."""
-    for key, (english, chinese) in WORDS.items():
-        assert english.strip(), key
-        assert chinese.strip(), key
-        gaps = [
-            {name for _, name, _, _ in string.Formatter().parse(text) if name} for text in (english, chinese)
+def test_every_text_is_there_in_both_languages() -> None:
+    """No key lacks a language, both texts take the same values, and no two files share a key."""
+    files = catalogues()
+    assert len(WORDS) == sum(len(texts) for texts in files.values())
+    for key, texts in WORDS.items():
+        assert set(texts) == set(LANGUAGES), key
+        assert all(text.strip() for text in texts.values()), key
+        values = [
+            {name for _, name, _, _ in string.Formatter().parse(text) if name} - {"n"}
+            for text in texts.values()
         ]
-        assert gaps[0] - {"n"} == gaps[1] - {"n"}, key
+        assert values[0] == values[1], key
+
+
+def test_every_text_is_used_and_every_text_in_use_is_there() -> None:
+    """Each key is named in a template or in code, and each key that is named exists."""
     sources = [*PACKAGE.glob("templates/*.html"), *PACKAGE.rglob("*.py")]
-    where = [path for path in sources if path.parent.name != "words" or path.name == "__init__.py"]
-    said = "".join(path.read_text(encoding="utf-8") for path in where)
-    made = tuple(re.findall(r'["\']([a-z]+\.)["\'] ~', said)) + tuple(re.findall(r'f"([a-z]+\.)\{', said))
-    named = set(re.findall(r'["\']([a-z]+\.[a-z0-9.-]+)["\']', said))
+    said = "".join(path.read_text(encoding="utf-8") for path in sources)
+    made = tuple(re.findall(r'["\']([a-z.-]+\.)["\'] ~', said)) + tuple(re.findall(r'f"([a-z]+\.)\{', said))
+    named = set(re.findall(r'["\']([a-z]+(?:-[a-z]+)?\.[a-z0-9._-]+)["\']', said))
     unused = [
         key
         for key in WORDS
         if not {key, key.removesuffix(".one"), key.removesuffix(".many")} & named and not key.startswith(made)
     ]
     assert not unused
-    asked = re.findall(r'\bt\(\s*"([a-z.-]+)"\s*[,)]', said)
+    asked = re.findall(r'\bt\(\s*["\']([a-z._-]+)["\']\s*[,)]', said)
+    assert len(asked) > 100
     assert not [key for key in asked if key not in WORDS]
-    counted = re.findall(r'\btn\("([a-z.-]+)"', said)
+    counted = re.findall(r'\btn\(\s*["\']([a-z.-]+)["\']', said)
+    assert counted
     assert not [key for key in counted if f"{key}.one" not in WORDS or f"{key}.many" not in WORDS]
+    assert not [key for key in WORDS if key.endswith(".one") != (f"{key[:-4]}.many" in WORDS)]
+
+
+def test_words_of_a_number_a_stage_and_a_reason() -> None:
+    """In the reader's language; a user's own stage and plain reasons are shown as they are."""
+    english, chinese = Words("en"), Words("zh")
+    assert [english.ordinal(n) for n in (1, 2, 3, 11, 22)] == ["1st", "2nd", "3rd", "11th", "22nd"]
+    assert chinese.ordinal(3) == "第 3"
+    assert (english.stage("retrieval"), chinese.stage("retrieval")) == ("Retrieval", "检索")
+    assert chinese.stage("my-own") == "my-own"
+    unreadable = Reason("storage.unreadable-question")
+    assert english.reason(unreadable) == unreadable
+    assert chinese.reason(unreadable).startswith("编码器")
+    assert chinese.reason("encrypted: it needs a password") == "encrypted: it needs a password"
+    assert (english.problem(404), english.problem(418)) == ("Not found", "Something went wrong")

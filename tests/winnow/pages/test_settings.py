@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.serving import Server, ingested, serving
 from winnow import Settings
-from winnow.server.pages.views.health import memory
+from winnow.server.pages.settings import memory
 from winnow.server.pages.views.in_effect import in_effect, without_password
 
 HTML = {"accept": "text/html"}
@@ -58,8 +58,8 @@ def test_no_secret_is_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "server": {"specs": [f'api(url="http://bob:{SECRETS[2]}@localhost/")']},
     }
     shown = in_effect(settings := Settings.load(**sections), lambda text: text.replace(SECRETS[1], "***"))
-    assert not [one for section in shown for one in section.settings if any(s in str(one) for s in SECRETS)]
-    keys = {one.key: one.secret for section in shown for one in section.settings}
+    assert not [one for section in shown.values() for one in section if any(s in str(one) for s in SECRETS)]
+    keys = {one.key: one.secret for section in shown.values() for one in section}
     assert (keys["llm.api_key"], keys["rerank.api_keys.cohere"], keys["store.api_key"]) == (True, True, False)
     assert SECRETS[0] in settings.secrets()
     del sections["server"], sections["rerank"]["spec"]

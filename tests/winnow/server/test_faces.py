@@ -66,7 +66,7 @@ def test_openais_client_gets_an_answer_with_citations(server: Server, client: op
     cited = message.annotations[0].url_citation
     assert message.content[cited.start_index : cited.end_index] == "[1]"
     document = server.get(cited.url.partition("#")[0]).json()
-    assert document["path"].endswith("rerank.md")
+    assert document["source"].endswith("rerank.md")
     assert said.usage is not None
     assert server.get(f"/v1/answers/{said.winnow['answer_id']}").status_code == 200  # type: ignore[attr-defined]
 

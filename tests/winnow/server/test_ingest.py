@@ -59,7 +59,7 @@ def test_an_upload_is_ingested_and_can_be_asked(server: Server) -> None:
     assert job["report"]["totals"]["ingested"] == 1
     assert job["progress"]["documents_total"] == 1
     asked = {"question": "What are kiwis rich in?", "collection": "fruit"}
-    assert "vitamin C" in server.post("/v1/ask", json=asked).json()["answer"]
+    assert "vitamin C" in server.post("/v1/ask", json=asked).json()["text"]
     again = _ended(server, _upload(server, ("kiwis 奇异果.md", NOTES), collection="fruit"))
     assert again["report"]["totals"]["unchanged"] == 1
     other = _ended(server, _upload(server, ("kiwis 奇异果.md", NOTES + b"And sweet.\n"), collection="fruit"))
@@ -71,10 +71,10 @@ def test_a_deleted_upload_leaves_neither_document_nor_file(server: Server) -> No
     """Nobody else would delete the file."""
     _ended(server, _upload(server, ("gone.md", NOTES), collection="bin"))
     [row] = server.get("/v1/documents", params={"collection": "bin"}).json()["documents"]
-    assert Path(row["path"]).exists()
+    assert Path(row["source"]).exists()
     reply = server.delete(f"/v1/documents/{row['id']}", params={"collection": "bin"})
-    assert reply.json() == {"deleted": row["path"]}
-    assert not Path(row["path"]).exists()
+    assert reply.json() == {"deleted": row["source"]}
+    assert not Path(row["source"]).exists()
     assert server.get("/v1/documents", params={"collection": "bin"}).json()["total"] == 0
 
 
@@ -266,7 +266,7 @@ def test_a_signal_ends_the_shells_server_cleanly(tmp_path: Path, number: signal.
         assert "Traceback" not in said
     with serving(Settings.load(data_dir=data)) as again:
         asked = again.post("/v1/ask", json={"question": "What are kiwis rich in?"}).json()
-        assert "vitamin C" in asked["answer"]
+        assert "vitamin C" in asked["text"]
 
 
 def test_many_at_once_all_get_an_answer_that_is_logged(server: Server) -> None:

@@ -176,7 +176,7 @@ def test_a_wrong_token_begins_nothing(server: Server) -> None:
     for wrong in ("", "nothing", text[:-1], text + "x", "<script>alert(1)</script>"):
         reply = _login(server, wrong)
         assert (reply.status_code, "set-cookie" in reply.headers) == (401, False)
-        assert "This token is not known here." in reply.text
+        assert "Unknown token." in reply.text
         assert not wrong or wrong not in reply.text
 
 

@@ -26,8 +26,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_a_question_is_answered_with_ranks_and_citations(server: Server) -> None:
     """The reply is the same value that the shell prints, and what the log keeps."""
     answer = server.post("/v1/ask", json={"question": QUESTION}).json()
-    assert "cannot bring back a passage that retrieval missed. [1]" in answer["answer"]
-    assert answer["citations"][0]["document"].endswith("rerank.md")
+    assert "cannot bring back a passage that retrieval missed. [1]" in answer["text"]
+    assert answer["citations"][0]["source"].endswith("rerank.md")
     assert answer["candidates"][0]["ranks"]["final"] == 1
     logged = server.get(f"/v1/answers/{answer['id']}").json()
     assert logged["answer"] == answer
@@ -37,7 +37,7 @@ def test_a_question_is_answered_with_ranks_and_citations(server: Server) -> None
 def test_a_chinese_question_keeps_its_warnings(server: Server) -> None:
     """What degraded is said in the reply, with the stage's own reason."""
     answer = server.post("/v1/ask", json={"question": "重排序能找回召回阶段漏掉的段落吗？"}).json()
-    assert "重排序无法找回" in answer["answer"]
+    assert "重排序无法找回" in answer["text"]
     assert "cannot read the question" in answer["warnings"][0]
 
 
@@ -48,7 +48,7 @@ def test_a_streamed_answer_is_pieces_and_then_the_whole(server: Server) -> None:
         found = events(reply.read().decode())
     names = [name for name, _ in found]
     assert names == ["piece"] * (len(found) - 1) + ["answer"]
-    assert "".join(data["text"] for _, data in found[:-1]) == found[-1][1]["answer"]
+    assert "".join(data["text"] for _, data in found[:-1]) == found[-1][1]["text"]
     assert server.get(f"/v1/answers/{found[-1][1]['id']}").status_code == 200
 
 
@@ -56,7 +56,7 @@ def test_a_search_answers_nothing_and_logs_nothing(server: Server) -> None:
     """Candidates with their ranks; the log has no more entries than before."""
     before = server.get("/v1/answers").json()["total"]
     found = server.post("/v1/search", json={"question": "potassium", "top_k_rerank": 1}).json()
-    assert found["candidates"][0]["document"].endswith("fruit.txt")
+    assert found["candidates"][0]["source"].endswith("fruit.txt")
     assert len(found["passages"]) == 1
     assert server.get("/v1/answers").json()["total"] == before
 
@@ -66,7 +66,7 @@ def test_a_follow_up_is_understood_with_the_answer_before(server: Server) -> Non
     first = server.post("/v1/ask", json={"question": QUESTION}).json()
     follow = {"question": "Why not?", "follow_up": first["id"]}
     assert server.post("/v1/ask", json=follow).json()["follow_up"]["answer_id"] == first["id"]
-    turns = [{"question": QUESTION, "answer": first["answer"]}]
+    turns = [{"question": QUESTION, "answer": first["text"]}]
     told = server.post("/v1/ask", json={"question": "Why not?", "history": turns}).json()
     assert told["follow_up"]["answer_id"] == ""
     assert server.post("/v1/ask", json={**follow, "history": turns}).status_code == 400
@@ -81,7 +81,7 @@ def test_collections_and_documents_are_listed_with_their_passages(server: Server
     assert facts["last_run"]["totals"]["ingested"] == len(DOCUMENTS)
     page = server.get("/v1/documents", params={"limit": 2}).json()
     assert (page["total"], len(page["documents"])) == (3, 2)
-    [row] = [one for one in page["documents"] if one["path"].endswith("rerank.md")]
+    [row] = [one for one in page["documents"] if one["source"].endswith("rerank.md")]
     whole = server.get(f"/v1/documents/{row['id']}").json()
     assert [passage["chunk_id"] for passage in whole["passages"]] == row["chunks"]
     assert "reorders the candidates" in whole["passages"][0]["text"]
@@ -197,7 +197,7 @@ def test_the_openapi_names_every_route_error_and_example(server: Server) -> None
             assert operation.get("description"), (method, path)
             errors = [status for status in operation["responses"] if status >= "400"]
             assert errors, (method, path)
-    for name in ("AskRequest", "SearchRequest", "ReplayRequest", "FeedbackRequest", "Answer", "Problem"):
+    for name in ("AskRequest", "SearchRequest", "ReplayRequest", "FeedbackRequest", "AnswerJson", "Problem"):
         assert document["components"]["schemas"][name]["examples"], name
 
 

@@ -1,7 +1,7 @@
-"""What spans say: the attribute names of OpenTelemetry's GenAI conventions and of OpenInference.
+"""Span attributes, named by OpenTelemetry's GenAI conventions and by OpenInference.
 
 GenAI has no rerank operation yet; `rerank` and `gen_ai.rerank.*` follow the proposal for one. What people
-wrote (questions, passages, prompts, answers, reasons) is given only with `content`.
+wrote (questions, passages, prompts, answers, reasons) is included only with `content`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from storage.chat import Completion, Message
 from storage.records import Answer, Candidate, Generation, Outcome, Ranking, Retrieval, Usage
-from winnow.app.stages import SearchResult
+from winnow.app.stages import SearchResult, Stages
 
 Value = str | bool | int | float | Sequence[str] | Sequence[float]
 Attributes = dict[str, Value]
@@ -19,29 +19,26 @@ Attributes = dict[str, Value]
 KIND = "openinference.span.kind"
 
 
-def asked(question: str, collection: str, rerank: str, content: bool) -> Attributes:
+def asked(question: str, stages: Stages, content: bool) -> Attributes:
     """A question as it comes in."""
-    given: Attributes = {
+    return {
         KIND: "CHAIN",
-        "gen_ai.data_source.id": collection,
-        "winnow.rerank": rerank,
+        "gen_ai.data_source.id": stages.collection,
+        "winnow.rerank": stages.rerank,
+        **({"input.value": question} if content else {}),
     }
-    return {**given, "input.value": question} if content else given
 
 
-def answered(answer: Answer, content: bool) -> Attributes:
-    """What became of a question: the id under which the log knows more."""
-    found: Attributes = {
-        "winnow.answer.id": answer.id,
-        "winnow.answered": answer.answered,
-        **_totals(answer.usage),
+def answered(result: Answer | SearchResult, content: bool) -> Attributes:
+    """The result of a question; an answer's id leads to its entry in the log."""
+    if isinstance(result, SearchResult):
+        return {"winnow.candidates": len(result.candidates)}
+    return {
+        "winnow.answer.id": result.id,
+        "winnow.answered": result.answered,
+        **_totals(result.usage),
+        **({"output.value": result.text} if content else {}),
     }
-    return {**found, "output.value": answer.text} if content else found
-
-
-def searched(found: SearchResult) -> Attributes:
-    """What became of a search."""
-    return {"winnow.candidates": len(found.candidates)}
 
 
 def retrieving(question: str, collection: str, top_k: int, content: bool) -> Attributes:
@@ -56,7 +53,7 @@ def retrieving(question: str, collection: str, top_k: int, content: bool) -> Att
 
 
 def retrieved(found: Retrieval, content: bool) -> Attributes:
-    """What a retrieval found."""
+    """A retrieval's candidates and outcome."""
     listed = [{"id": one.id, "score": one.scores.get("retrieval")} for one in found.candidates]
     return {
         **dict(_documents("retrieval.documents", found.candidates, "retrieval", content)),
@@ -83,7 +80,7 @@ def reranking(
 
 
 def reranked(name: str, ranking: Ranking, content: bool) -> Attributes:
-    """What a rerank stage kept."""
+    """A rerank stage's candidates and outcome."""
     kept = ranking.candidates
     scores = [one.scores[name] for one in kept if name in one.scores]
     return {
@@ -100,7 +97,7 @@ def generating(question: str, candidates: Sequence[Candidate], content: bool) ->
 
 
 def generated(found: Generation, content: bool) -> Attributes:
-    """What the answerer said."""
+    """The answerer's result."""
     said: Attributes = {
         "winnow.answerer": found.answerer,
         "winnow.answered": found.answered,
@@ -111,7 +108,7 @@ def generated(found: Generation, content: bool) -> Attributes:
 
 
 def calling(model: str, messages: Sequence[Message], max_tokens: int, content: bool) -> Attributes:
-    """A call of a chat model as it begins."""
+    """A chat model's call as it begins."""
     given: Attributes = {
         KIND: "LLM",
         "gen_ai.operation.name": "chat",
@@ -124,7 +121,7 @@ def calling(model: str, messages: Sequence[Message], max_tokens: int, content: b
 
 
 def called(completion: Completion, content: bool) -> Attributes:
-    """What a chat model replied, and what that took."""
+    """A chat model's reply, its tokens and cost."""
     usage = completion.usage
     found: Attributes = {
         "gen_ai.response.model": completion.model,
@@ -140,7 +137,7 @@ def called(completion: Completion, content: bool) -> Attributes:
 
 
 def outcome(value: Outcome, content: bool) -> Attributes:
-    """How a stage went. A reason may quote what a model or a server said, and so is content."""
+    """A stage's outcome. Its reason may quote a model or a server, and so is content."""
     found: Attributes = {
         "winnow.stage": value.name,
         "winnow.status": value.status,
@@ -163,9 +160,9 @@ def _totals(usage: Usage) -> Attributes:
 def _documents(
     prefix: str, candidates: Sequence[Candidate], stage: str | None, content: bool
 ) -> Iterator[tuple[str, Value]]:
-    """Passages, each with the score of `stage`, or the latest one.
+    """Passages, each with its score from `stage`, or its latest one.
 
-    The last come first: a span that is full (128 attributes, unless told otherwise) forgets the oldest.
+    In reverse: a full span (128 attributes by default) drops the oldest.
     """
     for place in range(len(candidates) - 1, -1, -1):
         candidate, key = candidates[place], f"{prefix}.{place}.document"

@@ -1,81 +1,87 @@
-"""The options by which `winnow log` picks answers, and what they mean."""
+"""The options that `winnow log` picks answers by."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from winnow.cli.options import settings
+from winnow.cli.options import Options
 
 if TYPE_CHECKING:
     from storage.log.records import AnswerFilter
-    from winnow.pipeline import RAGPipeline
 
-StatusWord = Literal["ok", "repaired", "partial", "fallback"]
-FeedbackWord = Literal["good", "bad", "judged", "any", "none"]
-
-Text = Annotated[
-    str, typer.Option("--text", "-t", help="Words of question or answer; Chinese needs no spaces.")
-]
-InCollection = Annotated[str | None, typer.Option("--collection", "-c", help="Only of this collection.")]
-Strategy = Annotated[str | None, typer.Option("--strategy", help="The rerank spec, or a part of it.")]
-StatusIs = Annotated[StatusWord | None, typer.Option("--status", help="The worst stage's status.")]
-FeedbackIs = Annotated[FeedbackWord | None, typer.Option("--feedback", help="What people thought of it.")]
 Since = Annotated[str | None, typer.Option("--since", help="A date (2026-05-01), or an age: 7d, 12h, 30m.")]
-Until = Annotated[str | None, typer.Option("--until", help="A date, or an age.")]
-Slow = Annotated[
-    float | None, typer.Option("--slow", metavar="MS", help="Took at least so many milliseconds.")
-]
-Cost = Annotated[float | None, typer.Option("--costly", metavar="COST", help="Cost at least so much.")]
-AnswererName = Annotated[
-    str | None,
-    typer.Option("--answerer", metavar="NAME", help="`extractive` or `openai` (default: the logged one)."),
-]
+InCollection = Annotated[str | None, typer.Option("--collection", "-c", help="Only of this collection.")]
 
 _AGE = re.compile(r"(\d+)([dhm])")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
-def opened(data_dir: Path | None) -> RAGPipeline:
-    """The pipeline whose log a command is about."""
-    from winnow.pipeline import RAGPipeline
+@dataclass(frozen=True, kw_only=True)
+class PickOptions(Options):
+    """The options that pick answers for a comparison or an export."""
 
-    return RAGPipeline.from_settings(settings(data_dir))
+    text: Annotated[
+        str, typer.Option("--text", "-t", help="Words of question or answer; Chinese needs no spaces.")
+    ] = ""
+    collection: InCollection = None
+    feedback: Annotated[
+        Literal["good", "bad", "judged", "any", "none"] | None,
+        typer.Option("--feedback", help="What people thought of it."),
+    ] = None
+    since: Since = None
+
+    def where(self) -> AnswerFilter:
+        """The filter that the options describe. Raises BadInputError."""
+        from storage.log.records import AnswerFilter
+
+        return AnswerFilter(
+            text=self.text,
+            collection=self.collection,
+            feedback=self.feedback,
+            since=moment(self.since) if self.since else None,
+        )
 
 
-def answer_filter(
-    text: str,
-    collection: str | None,
-    strategy: str | None,
-    status: StatusWord | None,
-    feedback: FeedbackWord | None,
-    since: str | None,
-    until: str | None,
-    slow: float | None,
-    costly: float | None,
-) -> AnswerFilter:
-    """The answers that a command's options mean."""
-    from storage.log.records import AnswerFilter
+@dataclass(frozen=True, kw_only=True)
+class ListOptions(PickOptions):
+    """All options that pick answers."""
 
-    return AnswerFilter(
-        text=text,
-        collection=collection,
-        strategy=strategy,
-        status=status,
-        feedback=feedback,
-        since=moment(since) if since else None,
-        until=moment(until) if until else None,
-        min_ms=slow,
-        min_cost=costly,
+    strategy: Annotated[str | None, typer.Option("--strategy", help="The rerank spec, or a part of it.")] = (
+        None
     )
+    status: Annotated[
+        Literal["ok", "repaired", "partial", "fallback"] | None,
+        typer.Option("--status", help="The worst stage's status."),
+    ] = None
+    until: Annotated[str | None, typer.Option("--until", help="A date, or an age.")] = None
+    slow: Annotated[
+        float | None, typer.Option("--slow", metavar="MS", help="Took at least this many milliseconds.")
+    ] = None
+    costly: Annotated[
+        float | None, typer.Option("--costly", metavar="COST", help="Cost at least this much.")
+    ] = None
+
+    def where(self) -> AnswerFilter:
+        """See `PickOptions.where`."""
+        from dataclasses import replace
+
+        return replace(
+            super().where(),
+            strategy=self.strategy,
+            status=self.status,
+            until=moment(self.until) if self.until else None,
+            min_ms=self.slow,
+            min_cost=self.costly,
+        )
 
 
 def moment(text: str) -> datetime:
-    """A date as people write it, in this machine's time zone, or an age counted back from now."""
+    """Parse a date in this machine's time zone, or an age counted back from now. Raises BadInputError."""
     from storage.errors import BadInputError
 
     try:
@@ -90,15 +96,15 @@ def moment(text: str) -> datetime:
 
 
 def grades(given: list[str]) -> dict[int, int]:
-    """`["1=3", "4=0"]` as places and grades."""
+    """Parse `["1=3", "4=0"]` as grades by place. Raises BadInputError."""
     from storage.errors import BadInputError
 
-    found: dict[int, int] = {}
+    by_place: dict[int, int] = {}
     for item in given:
         place, _, grade = item.partition("=")
         if not (place.isdecimal() and grade.isdecimal()):
             raise BadInputError(
                 f"{item!r} grades no passage", way_out="Write --passage 1=3 (place=grade, 0 to 3)."
             )
-        found[int(place)] = int(grade)
-    return found
+        by_place[int(place)] = int(grade)
+    return by_place

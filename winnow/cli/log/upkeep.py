@@ -1,4 +1,4 @@
-"""`winnow log prune`, `redact`, `off`, `on`, `vacuum`, `backup`: keeping the log small, private and safe."""
+"""`winnow log prune`, `redact`, `off`, `on`, `vacuum`, `backup`: keep the log small, private and safe."""
 
 from __future__ import annotations
 
@@ -7,92 +7,64 @@ from typing import Annotated
 
 import typer
 
-from winnow.cli.log.options import moment, opened
-from winnow.cli.options import AsJson, DataDir
-from winnow.cli.terminal import note, print_json, reported
+from winnow.cli.command_options import command
+from winnow.cli.log.options import moment
+from winnow.cli.options import Options
+
+Age = Annotated[str, typer.Option("--older-than", help="A date, or an age: 90d, 12h.")]
+Judged = Annotated[bool, typer.Option("--judged", help="Forget judged answers too.")]
+Patterns = Annotated[list[str], typer.Argument(help="Regular expressions.", show_default=False)]
+Target = Annotated[Path, typer.Argument(help="The file to write.", show_default=False)]
 
 
-def prune(
-    older_than: Annotated[str, typer.Option("--older-than", help="A date, or an age: 90d, 12h.")],
-    judged: Annotated[bool, typer.Option("--judged", help="Forget judged answers too.")] = False,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@command
+def prune(older_than: Age, options: Options, judged: Judged = False) -> None:
     """Forget old answers; those with feedback are kept."""
-    with reported(as_json):
-        from dataclasses import asdict
+    from dataclasses import asdict
 
-        with opened(data_dir) as pipeline:
-            pruned = pipeline.log.prune(moment(older_than), judged=judged)
-        if as_json:
-            print_json(asdict(pruned))
-        else:
-            note(f"{pruned.answers} answers, {pruned.passages} passages forgotten; {pruned.kept} judged kept")
+    with options.pipeline() as pipeline:
+        pruned = pipeline.log.prune(moment(older_than), judged=judged)
+    options.done(
+        asdict(pruned),
+        f"{pruned.answers} answers, {pruned.passages} passages forgotten; {pruned.kept} judged kept",
+    )
 
 
-def redact(
-    patterns: Annotated[list[str], typer.Argument(help="Regular expressions.", show_default=False)],
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@command
+def redact(patterns: Patterns, options: Options) -> None:
     """Overwrite what matches, everywhere in the log. `log.redact` in the settings does it before writing."""
-    with reported(as_json):
-        with opened(data_dir) as pipeline:
-            changed = pipeline.log.redact(patterns)
-        if as_json:
-            print_json({"changed": changed})
-        else:
-            note(f"{changed} rows changed")
+    with options.pipeline() as pipeline:
+        changed = pipeline.log.redact(patterns)
+    options.done({"changed": changed}, f"{changed} rows changed")
 
 
-def off(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+@command
+def off(options: Options) -> None:
     """Log no more answers in this data folder; what is logged stays. (`log.enabled = false` is for good.)"""
-    with reported(as_json):
-        with opened(data_dir) as pipeline:
-            pipeline.log.off()
-        _switched(False, as_json)
+    with options.pipeline() as pipeline:
+        pipeline.log.off()
+    options.done({"logging": False}, "no answer is logged from now on, until `winnow log on`")
 
 
-def on(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+@command
+def on(options: Options) -> None:
     """Log answers again."""
-    with reported(as_json):
-        with opened(data_dir) as pipeline:
-            pipeline.log.on()
-        _switched(True, as_json)
+    with options.pipeline() as pipeline:
+        pipeline.log.on()
+    options.done({"logging": True}, "answers are logged again")
 
 
-def _switched(logging: bool, as_json: bool) -> None:
-    if as_json:
-        print_json({"logging": logging})
-    else:
-        note(
-            "answers are logged again"
-            if logging
-            else "no answer is logged from now on, until `winnow log on`"
-        )
-
-
-def vacuum(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+@command
+def vacuum(options: Options) -> None:
     """Give the space of forgotten answers back to the disk."""
-    with reported(as_json):
-        with opened(data_dir) as pipeline:
-            freed = pipeline.log.vacuum()
-        if as_json:
-            print_json({"bytes_freed": freed})
-        else:
-            note(f"{freed / 1024**2:.1f} MB freed")
+    with options.pipeline() as pipeline:
+        freed = pipeline.log.vacuum()
+    options.done({"bytes_freed": freed}, f"{freed / 1024**2:.1f} MB freed")
 
 
-def backup(
-    target: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@command
+def backup(target: Target, options: Options) -> None:
     """Copy the log while others may be writing to it."""
-    with reported(as_json):
-        with opened(data_dir) as pipeline:
-            pipeline.log.backup(target)
-        if as_json:
-            print_json({"target": str(target)})
-        else:
-            note(f"written to {target}")
+    with options.pipeline() as pipeline:
+        pipeline.log.backup(target)
+    options.done({"target": str(target)}, f"written to {target}")

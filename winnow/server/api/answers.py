@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path as FilePath
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
-from storage.errors import BadInputError
-from storage.log.export import plain
-from storage.log.records import AnswerFilter, ExportFormat
-from storage.records import Status
-from winnow.app import jsonable
-from winnow.app.replay import Replay as Done
+from winnow.app.replay import Replay
+from winnow.app.wire.answers import AnswerJson
+from winnow.app.wire.log import FeedbackJson, ReplayJson, SummaryJson
 from winnow.log import Log
-from winnow.server.api.schemas_answers import (
-    Feedback,
+from winnow.server.api.schemas import (
+    AnswerPage,
+    AnswerWithFeedback,
+    ExportQuery,
     FeedbackRequest,
-    LoggedAnswer,
-    Replay,
+    ListQuery,
     ReplayRequest,
-    Summaries,
 )
 from winnow.server.archive import zipped
 from winnow.server.documented import ASKING, READING
@@ -33,61 +29,19 @@ from winnow.server.served import Served, State, in_thread
 router = APIRouter(tags=["log"], responses=READING)
 
 Id = Annotated[str, Path(min_length=1, max_length=64, description="An answer's id, or its beginning.")]
-Moment = Annotated[datetime | None, Query(description="Without an offset: UTC.")]
-Short = Annotated[str | None, Query(max_length=2_000)]
-AtLeast = Annotated[float | None, Query(ge=0)]
 _MEDIA = {"jsonl": "application/jsonl", "csv": "text/csv", "beir": "application/zip"}
 
 
-def meant(
-    text: Annotated[str, Query(max_length=1_000, description="All its words occur.")] = "",
-    since: Moment = None,
-    until: Moment = None,
-    collection: Short = None,
-    strategy: Annotated[str | None, Query(max_length=2_000, description="The spec, or part of it.")] = None,
-    answerer: Short = None,
-    status: Status | None = None,
-    answered: bool | None = None,
-    feedback: Literal["good", "bad", "judged", "any", "none"] | None = None,
-    min_ms: AtLeast = None,
-    min_cost: AtLeast = None,
-    replays: bool | None = None,
-) -> AnswerFilter:
-    """The filter that a query string describes."""
-    return AnswerFilter(
-        text=text,
-        since=_aware(since),
-        until=_aware(until),
-        collection=collection,
-        strategy=strategy,
-        answerer=answerer,
-        status=status,
-        answered=answered,
-        feedback=feedback,
-        min_ms=min_ms,
-        min_cost=min_cost,
-        replays=replays,
-    )
-
-
-Where = Annotated[AnswerFilter, Depends(meant)]
-
-
-@router.get("/v1/answers", response_model=Summaries)
-async def answers(
-    served: State,
-    where: Where,
-    limit: Annotated[int, Query(ge=1, le=500)] = 20,
-    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
-) -> Any:
+@router.get("/v1/answers", response_model=AnswerPage)
+async def answers(served: State, query: Annotated[ListQuery, Query()]) -> Any:
     """Logged answers, newest first; searched with `text`, filtered with the others."""
 
-    def page() -> dict[str, Any]:
-        log = served.pipeline.log
-        found = log.list(limit, where, offset=offset)
-        return {"total": log.count(where), "offset": offset, "answers": [*map(jsonable.summary, found)]}
+    def read() -> dict[str, Any]:
+        log, where = served.pipeline.log, query.where()
+        page = map(SummaryJson.of, log.list(query.limit, where, offset=query.offset))
+        return {"total": log.count(where), "offset": query.offset, "answers": [*page]}
 
-    return await in_thread(page)
+    return await in_thread(read)
 
 
 @router.get(
@@ -95,14 +49,15 @@ async def answers(
     response_class=FileResponse,
     responses={200: {"content": {media: {} for media in _MEDIA.values()}}},
 )
-async def export(served: State, where: Where, form: ExportFormat = "jsonl") -> FileResponse:
-    """The answers that are meant, as a file: JSON lines, CSV, or BEIR (a zip of the judged ones)."""
+async def export(served: State, query: Annotated[ExportQuery, Query()]) -> FileResponse:
+    """The answers that match, as a file: JSON lines, CSV, or BEIR (a zip of the judged ones)."""
+    form = query.form
 
     def written() -> tuple[FilePath, TemporaryDirectory[str]]:
         folder = TemporaryDirectory(prefix="winnow-export-")
         target = FilePath(folder.name) / f"answers.{form}"
         try:
-            served.pipeline.log.export(form, target, where, shape=jsonable.answer)
+            served.pipeline.log.export(form, target, query.where())
             return (zipped(target) if form == "beir" else target), folder
         except BaseException:
             folder.cleanup()
@@ -114,46 +69,41 @@ async def export(served: State, where: Where, form: ExportFormat = "jsonl") -> F
     )
 
 
-@router.get("/v1/answers/{answer_id}", response_model=LoggedAnswer)
+@router.get("/v1/answers/{answer_id}", response_model=AnswerWithFeedback)
 async def answer(answer_id: Id, served: State, exchanges: bool = False) -> Any:
     """One answer in full, with feedback and replays; `exchanges`: the calls of chat models that were kept."""
 
     def read() -> dict[str, Any]:
         log = served.pipeline.log
-        found = log.get(answer_id)
+        logged = log.get(answer_id)
         return {
-            "answer": jsonable.answer(found, exchanges=exchanges),
-            "feedback": plain(log.feedback_of(found.id)),
-            "replay_of": log.summary(found.id).replay_of,
-            "replays": [*map(jsonable.summary, log.replays(found.id))],
+            "answer": AnswerJson.of(logged, exchanges=exchanges),
+            "feedback": FeedbackJson.of(log.feedback_of(logged.id)),
+            "replay_of": log.summary(logged.id).replay_of,
+            "replays": [*map(SummaryJson.of, log.replays(logged.id))],
         }
 
     return await in_thread(read)
 
 
-@router.post("/v1/answers/{answer_id}/replay", response_model=Replay, responses=ASKING)
+@router.post("/v1/answers/{answer_id}/replay", response_model=ReplayJson, responses=ASKING)
 async def replay(answer_id: Id, asked: ReplayRequest, request: Request, served: State) -> Any:
     """Run a logged answer's own candidates through another chain; logged, linked to its original."""
+    return ReplayJson.of(await replayed(served, request, answer_id, asked))
 
-    return jsonable.replay(await replayed(served, request, answer_id, asked))
 
-
-@router.post("/v1/answers/{answer_id}/feedback", response_model=Feedback)
+@router.post("/v1/answers/{answer_id}/feedback", response_model=FeedbackJson)
 async def feedback(answer_id: Id, given: FeedbackRequest, served: State) -> Any:
-    """Note what somebody thinks; all feedback on the answer is given back."""
-    return await in_thread(
-        lambda: plain(
-            served.pipeline.log.feedback(answer_id, good=given.good, note=given.note, grades=given.grades)
-        )
-    )
+    """Note what somebody thinks; the reply is all feedback on the answer."""
+    log = served.pipeline.log
+    return FeedbackJson.of(await in_thread(lambda: log.feedback(answer_id, **given.model_dump())))
 
 
-async def replayed(served: Served, request: Request, answer_id: str, asked: ReplayRequest) -> Done:
-    """Run the replay when there is a place for it. Raises NotAllowedError, SpecError, BusyError …"""
-
+async def replayed(served: Served, request: Request, answer_id: str, asked: ReplayRequest) -> Replay:
+    """Run the replay once there is a place for it. Raises NotAllowedError, SpecError, BusyError …"""
     log: Log = served.pipeline.log
 
-    async def run() -> Done:
+    async def run() -> Replay:
         # what the shell may have chosen then is not a request's to choose now
         original = await in_thread(lambda: log.get(answer_id))
         served.policy.check_replay(original, asked.rerank, asked.answerer)
@@ -162,13 +112,3 @@ async def replayed(served: Served, request: Request, answer_id: str, asked: Repl
         return done
 
     return await served.work(request, run)
-
-
-def _aware(moment: datetime | None) -> datetime | None:
-    """The moment in UTC. Raises BadInputError where it then lies beyond the calendar."""
-    if moment is None or moment.tzinfo is None:
-        return moment and moment.replace(tzinfo=UTC)
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        raise BadInputError(f"{moment.isoformat()} is not a moment that can be asked for") from error

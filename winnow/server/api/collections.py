@@ -8,11 +8,11 @@ from fastapi import APIRouter, Path, Query
 
 from storage.manifest.manifest import DocumentFilter
 from winnow.server.api import inventory
-from winnow.server.api.schemas_answers import (
-    CollectionFacts,
-    Collections,
+from winnow.server.api.schemas import (
+    CollectionFactsJson,
+    CollectionList,
     Deleted,
-    Documents,
+    DocumentPage,
     DocumentWithPassages,
 )
 from winnow.server.documented import READING
@@ -25,19 +25,19 @@ DocumentStatus = Literal["ingested", "refused", "duplicate"]
 DocumentId = Annotated[str, Path(max_length=100)]
 
 
-@router.get("/v1/collections", response_model=Collections)
+@router.get("/v1/collections", response_model=CollectionList)
 async def collections(served: State) -> Any:
-    """All collections, and what each was built with."""
+    """All collections, and the settings that each was built with."""
     return {"collections": await in_thread(lambda: inventory.collections(served.pipeline.wiring))}
 
 
-@router.get("/v1/collections/{name}", response_model=CollectionFacts)
+@router.get("/v1/collections/{name}", response_model=CollectionFactsJson)
 async def collection(name: Annotated[str, Path(max_length=100)], served: State) -> Any:
     """One collection: its size, its documents by status, its last ingest run."""
     return await in_thread(lambda: inventory.facts(served.pipeline.wiring, name))
 
 
-@router.get("/v1/documents", response_model=Documents)
+@router.get("/v1/documents", response_model=DocumentPage)
 async def documents(
     served: State,
     collection: InCollection = None,
@@ -67,7 +67,7 @@ async def delete(document_id: DocumentId, served: State, collection: InCollectio
 
 
 def taken_out(served: Served, collection: str | None, document_id: str) -> str:
-    """Delete a document while no job writes, its file too where it was uploaded; its path. Blocking.
+    """Delete a document while no job writes, and its file if it was uploaded; return its path. Blocking.
 
     Raises NotFoundError, BusyError.
     """

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 from prometheus_client import generate_latest
 
-from winnow.server.api.schemas_answers import Health, Readiness
+from winnow.server.api.schemas import Health, Readiness
 from winnow.server.documented import GUARDED, problems
 from winnow.server.served import State, in_thread
 from winnow.version import __version__
@@ -25,7 +25,7 @@ async def healthz() -> Any:
 @router.get("/readyz", response_model=Readiness, responses=problems(403, 500, 503))
 async def readyz(served: State) -> Any:
     """Models are loaded and the store answers."""
-    return {"status": "ready", "collections": await in_thread(served.warmth.check)}
+    return {"status": "ready", "collections": await in_thread(served.warm_up.check)}
 
 
 @router.get("/metrics", response_class=PlainTextResponse, responses=GUARDED)

@@ -1,4 +1,4 @@
-"""`/v1/ingest`: files in, a job out, whose progress can be asked for."""
+"""`/v1/ingest`: takes files and starts a job, whose progress can be read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.datastructures import UploadFile
 from storage.errors import BadInputError
 from storage.qdrant.contract import checked_name
 from winnow.server import jobs
-from winnow.server.api.schemas_answers import Job, JobList
+from winnow.server.api.schemas import IngestJob, IngestJobs
 from winnow.server.documented import READING
 from winnow.server.served import Served, State, in_thread
 from winnow.server.uploads import Upload
@@ -41,9 +41,9 @@ _FORM = {
 }
 
 
-@router.post("/v1/ingest", response_model=Job, status_code=202, openapi_extra=_FORM)
+@router.post("/v1/ingest", response_model=IngestJob, status_code=202, openapi_extra=_FORM)
 async def ingest(request: Request, response: Response, served: State) -> Any:
-    """Upload files (`file`, several times) into a collection, which is made if it is not there.
+    """Upload files (`file`, several times) into a collection, which is created if it does not exist.
 
     The reply is a job; its address is in `Location`. A file of the same name takes the place of an earlier
     upload. Archives are not unpacked: a ZIP is refused in the job's report.
@@ -53,8 +53,8 @@ async def ingest(request: Request, response: Response, served: State) -> Any:
     return job.to_json()
 
 
-async def submitted(request: Request, served: Served) -> jobs.Job:
-    """The job of a form with files. Raises BadInputError, BusyError, StoreError."""
+async def submitted(request: Request, served: Served) -> jobs.UploadJob:
+    """Start the job of a form with files. Raises BadInputError, BusyError, StoreError."""
     served.jobs.check_room()  # before anything is read
     async with request.form(max_files=MOST_FILES, max_fields=4, max_part_size=1_024) as form:
         given = form.get("collection")
@@ -64,16 +64,16 @@ async def submitted(request: Request, served: Served) -> jobs.Job:
             raise BadInputError("there is no file", way_out="Send a multipart form with parts called 'file'.")
         uploads = [Upload(part.filename or "", part.file) for part in files]
         paths = await in_thread(lambda: served.area.keep(collection, uploads))
-    return served.jobs.submit(collection, paths)
+    return served.jobs.submit(jobs.UploadJob(collection=collection, paths=tuple(paths)))
 
 
-@router.get("/v1/ingest", response_model=JobList)
+@router.get("/v1/ingest", response_model=IngestJobs)
 async def all_jobs(served: State) -> Any:
     """The ingest jobs since the server began, newest first."""
     return {"jobs": [job.to_json() for job in served.jobs.all()]}
 
 
-@router.get("/v1/ingest/{job_id}", response_model=Job)
+@router.get("/v1/ingest/{job_id}", response_model=IngestJob)
 async def job(job_id: Annotated[str, Path(max_length=64)], served: State) -> Any:
     """One job: how far it is, or its report."""
     return served.jobs.get(job_id).to_json()

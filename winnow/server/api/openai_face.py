@@ -1,8 +1,8 @@
 """OpenAI's face: `/v1/chat/completions` and `/v1/models`. A chat client talks to a collection.
 
 A model is `winnow/COLLECTION`, or `winnow/COLLECTION@SPEC` for another rerank chain. Of the messages the last
-one of the user is the question, those before it are what it follows; system messages are left out: how an
-answer is made is the server's to say.
+one of the user is the question, those before it are its history; system messages are ignored, since the
+server decides how to answer.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from fastapi import APIRouter, Request
 
 from storage import records
 from storage.errors import BadInputError, NotFoundError, WinnowError
-from winnow.app.choices import AskChoices
+from winnow.app.asked import Asked
 from winnow.server.api import chat_shapes, inventory
 from winnow.server.api.asking import to_json
-from winnow.server.api.chat_shapes import Reply
-from winnow.server.api.schemas_faces import ChatCompletion, ChatMessage, ChatRequest, Model, Models
+from winnow.server.api.chat_shapes import ReplyFrame
+from winnow.server.api.schemas_faces import ChatCompletion, ChatMessage, ChatRequest, ModelJson, Models
 from winnow.server.documented import ASKING, READING, streaming
 from winnow.server.served import Served, State, in_thread
 
@@ -32,13 +32,13 @@ _STREAM = streaming('data: {"object": "chat.completion.chunk", "choices": []}\n\
 
 @router.get("/v1/models", response_model=Models, responses=READING)
 async def models(served: State) -> Any:
-    """The collections, each as a model; then each with every further spec that the server names."""
+    """The collections as models, then each with every further spec that the server names."""
     return {"object": "list", "data": [_model(name) for name in await in_thread(lambda: _names(served))]}
 
 
-@router.get("/v1/models/{model:path}", response_model=Model, responses=READING)
+@router.get("/v1/models/{model:path}", response_model=ModelJson, responses=READING)
 async def model(model: str, served: State) -> Any:
-    """One model, where its collection is there and its spec may be named."""
+    """One model, if its collection exists and its spec is allowed."""
     collection, spec = named(model)
     served.policy.check_rerank(spec)
     await in_thread(lambda: inventory.existing(served.pipeline.wiring, collection))
@@ -46,30 +46,29 @@ async def model(model: str, served: State) -> Any:
 
 
 @router.post("/v1/chat/completions", response_model=ChatCompletion, responses={200: _STREAM, **ASKING})
-async def complete(asked: ChatRequest, request: Request, served: State) -> Any:
+async def complete(wanted: ChatRequest, request: Request, served: State) -> Any:
     """Answer the last question of a conversation from a collection.
 
-    The sources stand below the text, and as annotations. `winnow` beside the choices has the answer's id in
+    The sources are below the text, and in annotations. `winnow`, next to the choices, has the answer's id in
     the log, its warnings, and whether there was an answer.
     """
-    question, choices = _asked(asked, served)
-    reply = Reply(asked.model, str(request.base_url))
-    if asked.stream:
-        items = served.pipeline.astream(question, **choices)
-        usage = asked.stream_options is not None and asked.stream_options.include_usage
+    asked = _asked_by(wanted, served)
+    reply = ReplyFrame(wanted.model, str(request.base_url))
+    if wanted.stream:
+        usage = wanted.stream_options is not None and wanted.stream_options.include_usage
         return await served.stream(
             request,
-            items,
+            served.pipeline.astream(asked),
             lambda joined: _chunks(joined, reply, served, usage=usage),
             lambda error: _failed(error, served),
         )
-    answer = await served.work(request, lambda: served.pipeline.aask(question, **choices))
+    answer = await served.work(request, lambda: served.pipeline.aask(asked))
     served.metrics.answered(answer)
     return chat_shapes.completion(answer, reply)
 
 
 def named(model: str) -> tuple[str | None, str | None]:
-    """Collection and spec of a model's name. Raises NotFoundError for a model that is none of winnow's."""
+    """Split a model's name into collection and spec. Raises NotFoundError for another server's model."""
     if model == "winnow":
         return None, None
     if not model.startswith(PREFIX):
@@ -90,20 +89,20 @@ def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "winnow"}
 
 
-def _asked(asked: ChatRequest, served: Served) -> tuple[str, AskChoices]:
+def _asked_by(wanted: ChatRequest, served: Served) -> Asked:
     from generation.followup import Turn
 
-    collection, spec = named(asked.model)
+    collection, spec = named(wanted.model)
     served.policy.check_rerank(spec)
-    said = [message for message in asked.messages if message.role in ("user", "assistant")]
-    if not said or said[-1].role != "user":
+    talk = [message for message in wanted.messages if message.role in ("user", "assistant")]
+    if not talk or talk[-1].role != "user":
         raise BadInputError("the last message is no question", way_out="End with a message of role user.")
-    turns = [Turn(*pair) for pair in _pairs(said[:-1])]
-    return said[-1].text, {"collection": collection, "rerank": spec, "history": turns[-20:] or None}
+    turns = [Turn(*pair) for pair in _pairs(talk[:-1])]
+    return Asked(talk[-1].text, collection=collection, rerank=spec, history=turns[-20:] or None)
 
 
 def _pairs(messages: Sequence[ChatMessage]) -> list[tuple[str, str]]:
-    """Questions with the answers that came after them; what has no counterpart is no turn."""
+    """Pair questions with the answers after them; other messages are ignored."""
     return [
         (before.text, chat_shapes.without_sources(after.text))
         for before, after in pairwise(messages)
@@ -112,7 +111,7 @@ def _pairs(messages: Sequence[ChatMessage]) -> list[tuple[str, str]]:
 
 
 async def _chunks(
-    items: AsyncGenerator[str | records.Answer], reply: Reply, served: Served, *, usage: bool
+    items: AsyncGenerator[str | records.Answer], reply: ReplyFrame, served: Served, *, usage: bool
 ) -> AsyncGenerator[str]:
     created = int(time.time())
     yield _data(chat_shapes.chunk(reply, created, {"role": "assistant", "content": ""}))

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 
-from winnow.app import jsonable, portal
+from winnow.app import portal
+from winnow.app.stages import warnings_of
+from winnow.app.wire.answers import StageJson
 from winnow.server.api.schemas_faces import RerankReply, RerankRequest
 from winnow.server.documented import ASKING
 from winnow.server.served import State, in_thread
@@ -25,7 +27,7 @@ _OWN = ("", "winnow")
 @router.post("/v1/rerank", response_model=RerankReply, response_model_exclude_none=True, responses=ASKING)
 @router.post("/v2/rerank", response_model=RerankReply, response_model_exclude_none=True, responses=ASKING)
 async def rerank(asked: RerankRequest, request: Request, served: State) -> Any:
-    """Order documents by a question, through any rerank chain that may be named. Nothing is logged."""
+    """Order documents by a question, through any allowed rerank chain. Nothing is logged."""
     model = (asked.model or "").removeprefix("winnow/")
     own = model in _OWN
     served.policy.check_rerank(None if own else model)
@@ -41,8 +43,8 @@ async def rerank(asked: RerankRequest, request: Request, served: State) -> Any:
         }
         for one, score in zip(ranked.results, scores, strict=True)
     ]
-    stages = [jsonable.stage(outcome) for outcome in ranked.outcomes]
-    spent = sum(stage["prompt_tokens"] + stage["completion_tokens"] for stage in stages)
+    stages = [StageJson.of(outcome) for outcome in ranked.outcomes]
+    spent = sum(stage.prompt_tokens + stage.completion_tokens for stage in stages)
     return {
         "id": token_hex(16),
         "model": asked.model or "winnow",
@@ -51,16 +53,14 @@ async def rerank(asked: RerankRequest, request: Request, served: State) -> Any:
         "meta": {
             "api_version": {"version": request.url.path.split("/")[1].removeprefix("v")},
             "billed_units": {"search_units": 0},
-            "warnings": [
-                f"{one.name} {one.status}: {one.reason}" for one in ranked.outcomes if one.status != "ok"
-            ],
+            "warnings": list(warnings_of(ranked.outcomes)),
             "winnow": {"spec": spec, "scores": whose, "stages": stages},
         },
     }
 
 
 async def _ranked(wiring: Wiring, asked: RerankRequest, spec: str) -> RankedTexts:
-    """The best `top_n`. A spec that keeps fewer is obeyed; one that keeps more is cut."""
+    """Return the best `top_n`, or fewer if the spec keeps fewer."""
     from rerank.spec import Spec
     from rerank.texts import RankedTexts, rerank_texts
 
@@ -75,13 +75,8 @@ async def _ranked(wiring: Wiring, asked: RerankRequest, spec: str) -> RankedText
 
 
 def _scores(results: Sequence[RankedText]) -> tuple[list[float], str]:
-    """The last stage's own scores where they tell the order; otherwise ranks, as numbers from 1 down."""
+    """Return the last stage's scores if they give the order, otherwise ranks as numbers from 1 down."""
     own = [one.score for one in results if one.score is not None]
     if len(own) == len(results) and own == sorted(own, reverse=True):
         return own, "stage"
     return [1 - place / len(results) for place in range(len(results))], "rank"
-
-
-def _warnings(ranked: RankedTexts) -> list[str]:
-    flagged = (outcome for outcome in ranked.outcomes if outcome.status != "ok")
-    return [f"{outcome.name} {outcome.status}: {outcome.reason}" for outcome in flagged]

@@ -1,14 +1,20 @@
-"""What questions look like over HTTP: what is asked, and what is answered."""
+"""The requests of the HTTP API, and the replies that only it gives; answers are in `winnow.app.wire`."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from storage.errors import BadInputError
+from storage.log.records import AnswerFilter, ExportFormat
 from storage.records import Status
+from winnow.app.wire.answers import AnswerJson
+from winnow.app.wire.log import FeedbackJson, SummaryJson
+from winnow.app.wire.passages import DocumentJson, PassageJson
 
-Scalar = str | int | float | bool | None
+Short = Annotated[str, Field(max_length=2_000)]
 Text = Annotated[str, Field(min_length=1, max_length=20_000)]
 Name = Annotated[str, Field(max_length=100)]
 SpecText = Annotated[str, Field(min_length=1, max_length=2_000)]
@@ -17,7 +23,7 @@ _QUESTION = "What can a reranker not do?"
 
 
 class Strict(BaseModel):
-    """A request of winnow's own: a field that it does not know is an error, not a silence."""
+    """A request of winnow's own: an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -50,8 +56,8 @@ class Problem(BaseModel):
     )
 
 
-class Chosen(Strict):
-    """What may be chosen for a question; what is left out is the settings' to say."""
+class SearchRequest(Strict):
+    """A question to search with; the settings decide what is left out."""
 
     question: Text
     collection: Name | None = None
@@ -65,13 +71,7 @@ class Chosen(Strict):
     exact: bool | None = None
     expand: int | None = Field(default=None, ge=0, le=10)
 
-
-class SearchRequest(Chosen):
-    """A question that is searched, not answered."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"question": _QUESTION, "top_k_rerank": 3}]}, extra="forbid"
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"question": _QUESTION, "top_k_rerank": 3}]})
 
 
 class TurnGiven(Strict):
@@ -81,7 +81,7 @@ class TurnGiven(Strict):
     answer: Annotated[str, Field(max_length=20_000)]
 
 
-class AskRequest(Chosen):
+class AskRequest(SearchRequest):
     """A question. It may follow others: `history`, or `follow_up`, a logged answer's id (or `last`)."""
 
     answerer: Literal["extractive", "openai"] | None = None
@@ -95,161 +95,180 @@ class AskRequest(Chosen):
                 {"question": _QUESTION},
                 {"question": "重排序能找回漏掉的段落吗？", "rerank": "late-interaction", "stream": True},
             ]
-        },
-        extra="forbid",
-    )
-
-
-class Usage(BaseModel):
-    """What was spent; `cost` is null where it is not known."""
-
-    calls: int
-    prompt_tokens: int
-    completion_tokens: int
-    cost: float | None
-
-
-class Exchange(BaseModel):
-    """One call of a chat model."""
-
-    model: str
-    messages: list[dict[str, str]]
-    reply: str
-    error: str
-    ms: float
-    usage: Usage
-
-
-class Stage(BaseModel):
-    """How a stage went. Anything but `ok` has a reason."""
-
-    name: str
-    status: Status
-    reason: str
-    calls: int
-    ms: float
-    prompt_tokens: int
-    completion_tokens: int
-    cost: float | None
-    exchanges: list[Exchange] | None = None
-
-
-class Passage(BaseModel):
-    """A passage of a document: characters `start` to `end` of its text."""
-
-    chunk_id: str
-    document: str
-    document_id: str
-    title: str
-    headings: list[str]
-    page: int | None
-    start: int
-    end: int
-    legible: bool
-    text: str
-    metadata: dict[str, Scalar]
-
-
-class Candidate(Passage):
-    """A passage with every stage's rank (from 1) and score; null where a stage did not see it."""
-
-    ranks: dict[str, int | None]
-    scores: dict[str, float | None]
-
-
-class Citation(BaseModel):
-    """Where a marker such as `[1]` points."""
-
-    marker: int
-    chunk_id: str
-    document: str
-    document_id: str
-    title: str
-    page: int | None
-    headings: list[str]
-    start: int
-    end: int
-    quote: str
-
-
-class FollowUp(BaseModel):
-    """How a question that leans on earlier ones was understood."""
-
-    question: str
-    prompt: str
-    answer_id: str
-
-
-class Answer(BaseModel):
-    """An answer with everything that happened on the way."""
-
-    id: str
-    question: str
-    follow_up: FollowUp | None
-    answer: str
-    answered: bool
-    answerer: str
-    collection: str
-    created_at: str
-    rerank: str
-    top_k_retrieve: int
-    top_k_rerank: int
-    citations: list[Citation]
-    candidates: list[Candidate]
-    neighbours: list[Passage]
-    stages: list[Stage]
-    timings_ms: dict[str, float]
-    usage: Usage
-    warnings: list[str]
-    prompt: str
-    fingerprints: dict[str, str]
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "5d0c2b7e91f3a846",
-                    "question": _QUESTION,
-                    "follow_up": None,
-                    "answer": "A reranker cannot bring back a passage that retrieval missed. [1]",
-                    "answered": True,
-                    "answerer": "extractive",
-                    "collection": "default",
-                    "created_at": "2026-11-22T20:00:00+00:00",
-                    "rerank": "late-interaction",
-                    "top_k_retrieve": 50,
-                    "top_k_rerank": 5,
-                    "citations": [],
-                    "candidates": [],
-                    "neighbours": [],
-                    "stages": [],
-                    "timings_ms": {"retrieval": 9.1, "late-interaction": 3.2, "total": 21.4},
-                    "usage": {"calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost": None},
-                    "warnings": [],
-                    "prompt": "",
-                    "fingerprints": {},
-                }
-            ]
         }
     )
 
 
-class Shown(BaseModel):
-    """A final passage as an answerer sees it."""
+class AnswerQuery(BaseModel):
+    """The answers that a query string picks."""
 
-    chunk_id: str
-    start: int
-    end: int
-    text: str
+    text: str = Field(default="", max_length=1_000, description="All its words occur.")
+    since: datetime | None = Field(default=None, description="Without an offset: UTC.")
+    until: datetime | None = Field(default=None, description="Without an offset: UTC.")
+    collection: Short | None = None
+    strategy: Short | None = Field(default=None, description="The spec, or part of it.")
+    answerer: Short | None = None
+    status: Status | None = None
+    answered: bool | None = None
+    feedback: Literal["good", "bad", "judged", "any", "none"] | None = None
+    min_ms: float | None = Field(default=None, ge=0)
+    min_cost: float | None = Field(default=None, ge=0)
+    replays: bool | None = None
+
+    def where(self) -> AnswerFilter:
+        """The filter of the log. Raises BadInputError for a moment beyond the calendar."""
+        given = self.model_dump(include=set(AnswerQuery.model_fields))
+        return AnswerFilter(**{**given, "since": _in_utc(self.since), "until": _in_utc(self.until)})
 
 
-class SearchResult(BaseModel):
-    """Every candidate, the final ones first, and how the stages went."""
+class ListQuery(AnswerQuery):
+    """A page of the answers that a query string picks."""
 
-    question: str
+    limit: int = Field(default=20, ge=1, le=500)
+    offset: int = Field(default=0, ge=0, le=10_000_000)
+
+
+class ExportQuery(AnswerQuery):
+    """An export of the answers that a query string picks."""
+
+    form: ExportFormat = "jsonl"
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    if moment is None or moment.tzinfo is None:
+        return moment and moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise BadInputError(f"{moment.isoformat()} is not a moment that can be asked for") from error
+
+
+class FeedbackRequest(Strict):
+    """A verdict, a note, grades of passages: at least one of them."""
+
+    good: bool | None = None
+    note: Annotated[str, Field(max_length=10_000)] = ""
+    grades: Annotated[dict[int, Annotated[int, Field(ge=0, le=3)]], Field(max_length=1_000)] = Field(
+        default_factory=dict
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"good": True, "note": "exact", "grades": {"1": 3, "2": 0}}]}
+    )
+
+
+class ReplayRequest(Strict):
+    """Run the logged candidates through another chain; without a spec through the logged one."""
+
+    rerank: SpecText | None = None
+    answerer: Literal["extractive", "openai"] | None = None
+    top_k: int | None = Field(default=None, ge=1, le=100)
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"rerank": "none"}]})
+
+
+class AnswerPage(BaseModel):
+    """A page of the log, newest first."""
+
+    total: int
+    offset: int
+    answers: list[SummaryJson]
+
+
+class AnswerWithFeedback(BaseModel):
+    """A logged answer with its feedback and its replays."""
+
+    answer: AnswerJson
+    feedback: FeedbackJson
+    replay_of: str | None
+    replays: list[SummaryJson]
+
+
+class CollectionJson(BaseModel):
+    """A collection and what it was built with. `built_with` is null where that cannot be read."""
+
+    name: str
+    default: bool
+    built_with: dict[str, Any] | None
+
+
+class CollectionList(BaseModel):
+    """All collections."""
+
+    collections: list[CollectionJson]
+
+
+class CollectionFactsJson(CollectionJson):
+    """A collection with its size and the report of its last ingest run."""
+
+    passages: int
+    documents: dict[str, int] = Field(description="How many documents have each status.")
+    last_run: dict[str, Any] | None
+
+
+class DocumentPage(BaseModel):
+    """A page of a collection's documents, by path."""
+
     collection: str
-    candidates: list[Candidate]
-    passages: list[Shown]
-    neighbours: list[Passage]
-    stages: list[Stage]
-    warnings: list[str]
+    total: int
+    offset: int
+    documents: list[DocumentJson]
+
+
+class DocumentWithPassages(DocumentJson):
+    """A document and its passages, in its order."""
+
+    collection: str
+    passages: list[PassageJson]
+
+
+class Deleted(BaseModel):
+    """The path of a deleted document."""
+
+    deleted: str
+
+
+class IngestProgress(BaseModel):
+    """The progress of a job; estimates are null until there are any."""
+
+    documents: int
+    documents_total: int
+    bytes_done: int
+    bytes_total: int
+    passages: int
+    passages_per_second: float
+    seconds_left: float | None
+    document: str
+
+
+class IngestJob(BaseModel):
+    """An ingest job. `report` is that of the run, when it is done; `error` a problem, when it failed."""
+
+    id: str
+    collection: Name
+    status: Literal["queued", "running", "done", "failed", "cancelled"]
+    files: list[str]
+    created_at: str
+    progress: IngestProgress | None
+    report: dict[str, Any] | None
+    error: dict[str, Any] | None
+
+
+class IngestJobs(BaseModel):
+    """The jobs since the server began, newest first."""
+
+    jobs: list[IngestJob]
+
+
+class Health(BaseModel):
+    """`ok` where the process answers."""
+
+    status: Literal["ok"]
+    version: str
+
+
+class Readiness(BaseModel):
+    """`ready` where models are loaded and the store answers."""
+
+    status: Literal["ready"]
+    collections: int

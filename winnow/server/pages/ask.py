@@ -1,4 +1,4 @@
-"""`/`: a question and what became of it; `/ask` answers, whole or while it comes."""
+"""`/`: the question form and an answer below it. `/ask` answers a question, at once or as it is written."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from storage.errors import WinnowError
 from storage.records import Answer
-from winnow.server.api.asking import ask_choices, failed, to_json
+from winnow.server.api.asking import asked_by, failed, to_json
 from winnow.server.pages.rendering import clean, fragment, render
-from winnow.server.pages.views import question as asked
+from winnow.server.pages.views.answer import AnswerView
+from winnow.server.pages.views.question import choices, request_of
 from winnow.server.served import Served, State, in_thread
 from winnow.server.work import event
 
@@ -21,7 +23,7 @@ router = APIRouter(include_in_schema=False)
 
 Text = Annotated[str, Query(max_length=20_000)]
 Short = Annotated[str, Query(max_length=2_000)]
-_FIELDS = 20
+_MAX_FIELDS = 20
 
 
 @router.get("/")
@@ -33,13 +35,22 @@ async def page(
     collection: Short = "",
     rerank: Short = "",
 ) -> HTMLResponse:
-    """The form, filled in as the query says, and a logged answer below it where one is named."""
+    """Show the form, filled in from the query, and a logged answer below it where one is named."""
 
     def made() -> HTMLResponse:
-        shown = asked.from_log(served, answer) if answer else None
-        chosen = collection or (shown.answer.collection if shown else None)
+        if not answer:
+            return _page(request, served, None, collection or None, question, rerank)
+        logged = served.pipeline.log.get(answer)
+        good = served.pipeline.log.feedback_of(logged.id).good
         return _page(
-            request, served, shown, chosen, question, rerank or (shown.answer.rerank if shown else "")
+            request,
+            served,
+            logged,
+            collection or logged.collection,
+            question,
+            rerank or logged.rerank,
+            logged=True,
+            good=good,
         )
 
     return await in_thread(made)
@@ -47,7 +58,7 @@ async def page(
 
 @router.get("/ask")
 async def again() -> RedirectResponse:
-    """Where a browser lands that opens the form's own address."""
+    """Redirect a browser that opens the form's own address."""
     return RedirectResponse("/", status_code=303)
 
 
@@ -55,29 +66,26 @@ async def again() -> RedirectResponse:
 async def ask(request: Request, served: State) -> Response:
     """Answer the form's question: as events for the page's script, as a page for a browser without one.
 
-    The events are `piece` (text while it comes), then `answer` (its HTML and its address) or `error` (a
+    The events are `piece` (text as it is written), then `answer` (its HTML and its address) or `error` (a
     problem). Closing the connection cancels the work.
     """
-    async with request.form(max_files=0, max_fields=_FIELDS) as form:
-        wanted = asked.request_of(form)
-    pipeline, chosen = served.pipeline, ask_choices(wanted, served)
-    limits = wanted.top_k_retrieve, wanted.top_k_rerank
+    async with request.form(max_files=0, max_fields=_MAX_FIELDS) as form:
+        wanted = request_of(form)
+    pipeline, question = served.pipeline, asked_by(wanted, served)
     if "text/event-stream" in request.headers.get("accept", ""):
-        items = pipeline.astream(wanted.question, *limits, **chosen)
         return await served.stream(
             request,
-            items,
+            pipeline.astream(question),
             lambda joined: _events(joined, served, request),
             lambda error: failed(error, served),
         )
-    answer = await served.work(request, lambda: pipeline.aask(wanted.question, *limits, **chosen))
+    answer = await served.work(request, lambda: pipeline.aask(question))
     served.metrics.answered(answer)
 
     def made() -> Response:
-        shown = _shown(served, answer)
-        if shown.logged:
-            return RedirectResponse(_address(shown), status_code=303)
-        return _page(request, served, shown, wanted.collection, wanted.question, wanted.rerank or "")
+        if address := _address(served, answer):
+            return RedirectResponse(address, status_code=303)
+        return _page(request, served, answer, wanted.collection, wanted.question, wanted.rerank or "")
 
     return await in_thread(made)
 
@@ -90,30 +98,42 @@ async def _events(
             yield event("piece", to_json({"text": clean(item)}))
         else:
             served.metrics.answered(item)
-            yield event("answer", await in_thread(partial(_told, request, served, item)))
+            yield event("answer", await in_thread(partial(_answer_data, request, served, item)))
 
 
-def _told(request: Request, served: Served, answer: Answer) -> str:
-    shown = _shown(served, answer)
-    html = fragment(request, "_result.html", shown=shown)
-    return to_json({"html": html, "address": _address(shown)})
+def _answer_data(request: Request, served: Served, answer: Answer) -> str:
+    address = _address(served, answer)
+    html = fragment(request, "_result.html", shown=AnswerView(answer), logged=bool(address), good=None)
+    return to_json({"html": html, "address": address})
 
 
 def _page(
     request: Request,
     served: Served,
-    shown: asked.Shown | None,
+    answer: Answer | None,
     collection: str | None,
     question: str,
     rerank: str,
+    *,
+    logged: bool = False,
+    good: bool | None = None,
 ) -> HTMLResponse:
-    choices = asked.choices(served, collection)
-    return render(request, "ask.html", choices=choices, question=question, rerank=rerank, shown=shown)
+    return render(
+        request,
+        "ask.html",
+        choices=choices(served, collection),
+        question=question,
+        rerank=rerank,
+        shown=answer and AnswerView(answer),
+        logged=logged,
+        good=good,
+    )
 
 
-def _shown(served: Served, answer: Answer) -> asked.Shown:
-    return asked.shown(answer, logged=asked.is_logged(served, answer))
-
-
-def _address(shown: asked.Shown) -> str:
-    return f"/?answer={quote(shown.answer.id, safe='')}" if shown.logged else ""
+def _address(served: Served, answer: Answer) -> str:
+    """Return the address of an answer's page; empty where it was not logged."""
+    try:
+        served.pipeline.log.summary(answer.id)
+    except WinnowError:
+        return ""
+    return f"/?answer={quote(answer.id, safe='')}"

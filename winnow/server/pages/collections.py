@@ -1,57 +1,42 @@
-"""`/collections` and what is below it: collections, their documents, passages; deleting one."""
+"""`/collections` and everything below: collections, documents, uploads, the pages of ingest jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from storage.manifest.manifest import DocumentFilter
 from winnow.server.api import inventory
 from winnow.server.api.collections import DocumentId, taken_out
-from winnow.server.api.ingesting import MOST_FILES
-from winnow.server.pages.rendering import render
-from winnow.server.pages.views import documents, runs
-from winnow.server.pages.views.collection_facts import shelf, shelves
+from winnow.server.api.ingesting import MOST_FILES, submitted
+from winnow.server.pages.rendering import fragment, render
+from winnow.server.pages.views import documents
+from winnow.server.pages.views.collections import every_collection, one_collection
+from winnow.server.pages.views.runs import last_run, run_view
 from winnow.server.served import Served, State, in_thread
 
 router = APIRouter(include_in_schema=False)
+# Its own router, because uploads may be larger than other requests.
+upload_router = APIRouter(include_in_schema=False)
 
 Name = Annotated[str, Path(max_length=100)]
 Page = Annotated[int, Query(ge=1, le=1_000_000)]
-Shown = Literal["", "ingested", "refused", "duplicate", "warned"]
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What the upload form takes: files at once, bytes at once, suffixes that ingestion knows."""
-
-    files: int
-    bytes: int
-    suffixes: Sequence[str]
-
-
-def room(served: Served) -> Room:
-    """The limits, to be shown before somebody runs into them."""
-    from ingest.loaders import FORMATS
-
-    return Room(MOST_FILES, served.settings.upload_bytes, sorted(FORMATS))
+Filter = Literal["", "ingested", "refused", "duplicate", "warned"]
 
 
 @router.get("/collections")
 async def page(request: Request, served: State) -> HTMLResponse:
-    found = await in_thread(lambda: shelves(served))
     return render(
         request,
         "collections.html",
-        shelves=found,
-        room=room(served),
+        collections=await in_thread(lambda: every_collection(served)),
         into=served.pipeline.settings.collection,
         fixed=False,
+        limits=_upload_limits(served),
         jobs=[job for job in served.jobs.all() if not job.ended],
     )
 
@@ -62,46 +47,51 @@ async def one(
     served: State,
     name: Name,
     text: Annotated[str, Query(max_length=1_000)] = "",
-    show: Shown = "",
+    show: Filter = "",
     page: Page = 1,
     deleted: Annotated[str, Query(max_length=10)] = "",
 ) -> HTMLResponse:
     warned = show == "warned"
     where = DocumentFilter(text, None if warned or not show else show, warned)
-    found = await in_thread(lambda: shelf(served, name))
-    return render(
-        request,
-        "collection.html",
-        shelf=found,
-        listed=await in_thread(lambda: documents.listed(served, found.name, where, page)),
-        run=await in_thread(lambda: runs.last_run(served.pipeline.wiring.manifest(found.name).last_run())),
-        show=show,
-        room=room(served),
-        into=found.name,
-        fixed=True,
-        deleted=bool(deleted),
-        jobs=[job for job in served.jobs.all() if job.collection == found.name and not job.ended],
-    )
+
+    def made() -> HTMLResponse:
+        collection = one_collection(served, name)
+        return render(
+            request,
+            "collection.html",
+            collection=collection,
+            listed=documents.listed(served, collection.name, where, page),
+            text=text,
+            show=show,
+            run=last_run(served.pipeline.wiring.manifest(collection.name).last_run()),
+            into=collection.name,
+            fixed=True,
+            limits=_upload_limits(served),
+            deleted=bool(deleted),
+            jobs=[job for job in served.jobs.all() if job.collection == collection.name and not job.ended],
+        )
+
+    return await in_thread(made)
 
 
 @router.get("/collections/{name}/documents/{document_id}")
 async def document(
     request: Request, served: State, name: Name, document_id: DocumentId, page: Page = 1
 ) -> HTMLResponse:
-    found = await in_thread(lambda: documents.read(served, name, document_id, page))
-    return render(request, "document.html", name=name, document=found)
+    view = await in_thread(lambda: documents.read(served, name, document_id, page))
+    return render(request, "document.html", name=name, document=view)
 
 
 @router.get("/collections/{name}/documents/{document_id}/delete")
-async def sure(request: Request, served: State, name: Name, document_id: DocumentId) -> HTMLResponse:
-    """The question that stands before a deletion."""
-    found = await in_thread(lambda: documents.read(served, name, document_id, 1))
-    return render(request, "delete.html", name=name, document=found)
+async def confirm(request: Request, served: State, name: Name, document_id: DocumentId) -> HTMLResponse:
+    """Ask before a deletion."""
+    view = await in_thread(lambda: documents.read(served, name, document_id))
+    return render(request, "delete.html", name=name, document=view)
 
 
 @router.post("/collections/{name}/documents/{document_id}/delete")
 async def delete(served: State, name: Name, document_id: DocumentId) -> RedirectResponse:
-    """Gone for good."""
+    """Delete a document for good."""
 
     def gone() -> str:
         taken_out(served, existing := inventory.existing(served.pipeline.wiring, name), document_id)
@@ -109,3 +99,33 @@ async def delete(served: State, name: Name, document_id: DocumentId) -> Redirect
 
     existing = await in_thread(gone)
     return RedirectResponse(f"/collections/{quote(existing, safe='')}?deleted=1", status_code=303)
+
+
+@upload_router.post("/collections")
+async def upload(request: Request, served: State) -> RedirectResponse:
+    """Do what `POST /v1/ingest` does, for a form without JavaScript."""
+    job = await submitted(request, served)
+    return RedirectResponse(f"/collections/{quote(job.collection, safe='')}/jobs/{job.id}", status_code=303)
+
+
+@router.get("/collections/{name}/jobs/{job_id}")
+async def job(
+    request: Request,
+    served: State,
+    name: Name,  # noqa: ARG001 - the job knows its collection
+    job_id: Annotated[str, Path(max_length=64)],
+    part: bool = False,
+) -> Response:
+    """Show the state of an ingest job; `part`: without the frame of a page, for the page's script."""
+    job = served.jobs.get(job_id)
+    run = job.report and run_view(job.report)
+    if part:
+        return HTMLResponse(fragment(request, "_job.html", job=job, run=run))
+    return render(request, "job.html", job=job, run=run)
+
+
+def _upload_limits(served: Served) -> Mapping[str, Any]:
+    """Return the upload form's limits: files and bytes at once, and the suffixes that ingestion knows."""
+    from ingest.loaders import FORMATS
+
+    return {"files": MOST_FILES, "bytes": served.settings.upload_bytes, "suffixes": sorted(FORMATS)}

@@ -1,4 +1,4 @@
-"""`/compare`: rerank specs over the log, as logged and replayed; `/compare/{id}`: one such comparison."""
+"""`/compare`: rerank specs over the log, as logged and replayed. `/compare/{id}`: one comparison."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
+from markupsafe import Markup
 from starlette.datastructures import FormData
 
 from storage.errors import BadInputError, WinnowError
 from storage.log.records import AnswerFilter
+from winnow.lab.reports.comparison import Plot, disputed, plots
+from winnow.lab.reports.plots import scatter
 from winnow.server.api.comparisons import MOST_ANSWERS, MOST_SPECS, Comparison
+from winnow.server.pages.forms import texts
 from winnow.server.pages.preferences import Preferences
 from winnow.server.pages.rendering import render
-from winnow.server.pages.views.comparison import disputes, pictures
 from winnow.server.pages.views.log_filter import LogFilter
 from winnow.server.pages.views.specs import offered
 from winnow.server.pages.words import Words
@@ -25,9 +28,9 @@ router = APIRouter(include_in_schema=False)
 
 Id = Annotated[str, Path(max_length=64)]
 _SEE_OTHER = 303
-_FIELDS = 100
-_FROM_LOG = 12  # of the specs that occur in the log, the most used
-_USUAL = 50
+_MAX_FIELDS = 100
+_FROM_LOG = 12  # the most used specs of the log
+_DEFAULT_LAST = 50
 
 
 @router.get("/compare")
@@ -37,8 +40,8 @@ async def page(request: Request, served: State) -> HTMLResponse:
 
 @router.post("/compare")
 async def compare(request: Request, served: State) -> Response:
-    async with request.form(max_files=0, max_fields=_FIELDS) as form:
-        typed, specs = _texts(form), _specs(form)
+    async with request.form(max_files=0, max_fields=_MAX_FIELDS) as form:
+        typed, specs = texts(form), _specs(form)
     try:
         job = await in_thread(lambda: _comparison(served, typed, specs))
         served.comparisons.check_room()
@@ -51,12 +54,17 @@ async def compare(request: Request, served: State) -> Response:
 async def one(request: Request, job_id: Id, served: State) -> HTMLResponse:
     job = served.comparisons.get(job_id)
     words = Words(Preferences.of(request).language)
-    return render(
-        request,
-        "comparison.html",
-        job=job,
-        pictures=await in_thread(lambda: pictures(job.rows, words)) if job.rows else (),
-        disputes=disputes(job.rows) if job.rows else (),
+    return await in_thread(
+        lambda: render(
+            request,
+            "comparison.html",
+            job=job,
+            plots=[(plot, _drawn(plot, words)) for plot in plots(job.rows)] if job.rows else (),
+            # the answers on which the specs disagree most with the log, each as the specs ranked it
+            disputes=[[row.each[place] for row in job.rows] for place in disputed(job.rows)]
+            if job.rows
+            else (),
+        )
     )
 
 
@@ -74,7 +82,7 @@ async def _page(
     typed: Mapping[str, str] | None = None,
     specs: Sequence[str] = (),
 ) -> HTMLResponse:
-    # a replay takes over what it shares with its original, so that its times say nothing
+    # a replay reuses its original's stages, so its times tell nothing
     stats = await in_thread(lambda: served.pipeline.log.stats(AnswerFilter(replays=False)))
     problem = served.problems.of(refused) if refused else None
     logged = [row.rerank for row in stats[:_FROM_LOG]]
@@ -86,7 +94,7 @@ async def _page(
         specs=offered(served.pipeline.settings, served.policy, logged),
         jobs=served.comparisons.all(),
         problem=problem,
-        typed=typed or {"last": str(_USUAL)},
+        typed=typed or {"last": str(_DEFAULT_LAST)},
         chosen=specs or logged[:2],
         filter=LogFilter.of(typed or {}),
         most=MOST_ANSWERS,
@@ -94,39 +102,35 @@ async def _page(
 
 
 def _comparison(served: Served, typed: Mapping[str, str], specs: Sequence[str]) -> Comparison:
-    """The job that a form describes. Raises BadInputError, NotAllowedError, SpecError, LogError."""
+    """Return the job that a form describes. Raises BadInputError, NotAllowedError, SpecError, LogError."""
     if not 1 <= len(specs) <= MOST_SPECS:
-        raise BadInputError(
-            f"{len(specs)} rerank specs are chosen", way_out=f"Choose one to {MOST_SPECS} of them."
-        )
+        raise BadInputError(f"{len(specs)} rerank specs are chosen", way_out=f"Choose 1 to {MOST_SPECS}.")
     for spec in specs:
         served.policy.check_rerank(spec)
-    meant = LogFilter.of(typed)
+    chosen = LogFilter.of(typed)
     last = typed.get("last", "")
-    if meant.wrong or not (last.isascii() and last.isdecimal() and 1 <= int(last[:9]) <= MOST_ANSWERS):
+    if chosen.wrong or not (last.isascii() and last.isdecimal() and 1 <= int(last[:9]) <= MOST_ANSWERS):
         raise BadInputError(
-            f"the field {meant.wrong or 'last'!r} cannot be used",
+            f"the value of the field {chosen.wrong or 'last'!r} is not valid",
             way_out=f"Compare over 1 to {MOST_ANSWERS} answers.",
         )
-    if not served.pipeline.log.list(1, _originals(meant.where)):
+    if not served.pipeline.log.list(1, replace(chosen.where, replays=False)):
         raise BadInputError(
-            "no logged answer is meant, so there is nothing to compare",
-            way_out="Ask something first, or take words and filters away.",
+            "no logged answer matches, so there is nothing to compare",
+            way_out="Ask something first, or remove words and filters.",
         )
-    return Comparison(specs=tuple(specs), last=int(last), where=meant.where)
+    return Comparison(specs=tuple(specs), last=int(last), where=chosen.where)
 
 
-def _originals(where: AnswerFilter) -> AnswerFilter:
-    return replace(where, replays=False)
+def _drawn(plot: Plot, words: Words) -> Markup:
+    """Draw a plot, its axes named in the reader's language; `scatter` escapes the labels."""
+    label = words(f"plot.{plot.x}")
+    return Markup(scatter(plot.dots, x_label=label, y_label=plot.y, logarithmic=plot.x == "latency"))
 
 
 def _specs(form: FormData) -> list[str]:
-    """The specs that are ticked, and those that were typed, one a line; each once."""
+    """Return the ticked specs and the typed ones, which come one per line; each once."""
     ticked = [value for value in form.getlist("spec") if isinstance(value, str)]
     typed = form.get("others")
     lines = typed.splitlines() if isinstance(typed, str) else []
     return [*dict.fromkeys(spec.strip() for spec in (*ticked, *lines) if spec.strip())]
-
-
-def _texts(form: FormData) -> dict[str, str]:
-    return {name: value.strip() for name, value in form.multi_items() if isinstance(value, str)}

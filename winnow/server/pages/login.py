@@ -1,4 +1,4 @@
-"""`/login` and `/logout`: a token for a cookie, where tokens are asked for."""
+"""`/login` and `/logout`: exchange a token for a session cookie, where tokens are needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from winnow.server.served import State
 
 router = APIRouter(include_in_schema=False)
 
-# A path of this server's. Browsers take `//` and `/\` for another host, and leave out what is not printed.
+# A path of this server. Browsers take `//` and `/\` for another host, and drop unprintable characters.
 _OWN_PATH = re.compile(r"/(?![/\\])[^\x00-\x20\x7f]*")
 
 Wanted = Annotated[str, Query(alias="next", max_length=8_000)]
@@ -35,7 +35,7 @@ async def login(
     token: Annotated[str, Form(max_length=1_000)] = "",
     wanted: Annotated[str, Form(alias="next", max_length=8_000)] = "/",
 ) -> Response:
-    """A session for who knows a token; the form again, with 401, for who does not."""
+    """Open a session for a valid token; show the form again, with 401, for any other."""
     if served.sessions is None:
         return _onward(wanted)
     key = served.sessions.begin(token.strip())
@@ -49,7 +49,7 @@ async def login(
 
 @router.post(LOGOUT)
 async def logout(request: Request, served: State) -> Response:
-    """The session is over, here and in the browser."""
+    """End the session, here and in the browser."""
     reply = _onward(LOGIN if served.sessions else "/")
     _end(request, served.sessions)
     sessions.forget(reply)
@@ -63,5 +63,5 @@ def _end(request: Request, known: sessions.Sessions | None) -> None:
 
 
 def _onward(wanted: str) -> RedirectResponse:
-    """To the page that was asked for, and to none of anybody else's."""
+    """Redirect to the wanted page, if it is one of this server's."""
     return RedirectResponse(wanted if _OWN_PATH.fullmatch(wanted) else "/", status_code=303)

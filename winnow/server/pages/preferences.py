@@ -1,4 +1,4 @@
-"""What a reader prefers: the language, and light or dark. Chosen by a link, remembered by a cookie."""
+"""A reader's preferences: language, and light or dark. Chosen by a link, remembered in a cookie."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from urllib.parse import urlencode
 
 from fastapi import Request, Response
 
-Language = Literal["en", "zh"]
+from storage.reasons import LANGUAGES, Language
+
 Theme = Literal["auto", "light", "dark"]
 
-_LANGUAGES: Sequence[Language] = ("en", "zh")
 _THEMES: Sequence[Theme] = ("light", "dark")
 _YEAR_S = 365 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """`theme` "auto" follows the system."""
+    """Language and theme; the theme "auto" follows the system."""
 
     language: Language
     theme: Theme
 
     @classmethod
     def of(cls, request: Request) -> Preferences:
-        """Each from the query, else from its cookie, else from what the browser says."""
-        language = _chosen(request, "lang", _LANGUAGES) or _accepted(
+        """Read each from the query, else from its cookie, else from the browser's headers."""
+        language = _chosen(request, "lang", LANGUAGES) or _accepted(
             request.headers.get("accept-language", "")
         )
         theme = _chosen(request, "theme", _THEMES) or "auto"
@@ -35,14 +35,14 @@ class Preferences:
 
 
 def remember(request: Request, reply: Response) -> None:
-    """Let the browser keep what was chosen by this request's query."""
-    for name, known in (("lang", _LANGUAGES), ("theme", _THEMES)):
+    """Have the browser remember the choices in this request's query."""
+    for name, known in (("lang", LANGUAGES), ("theme", _THEMES)):
         if (chosen := request.query_params.get(name)) in known:
             reply.set_cookie(f"winnow_{name}", str(chosen), max_age=_YEAR_S, path="/", samesite="lax")
 
 
 def changed(request: Request, **query: str) -> str:
-    """This page's address with something else in its query."""
+    """Return this page's address with other values in its query."""
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in query]
     return "?" + urlencode([*kept, *query.items()])
 
@@ -53,12 +53,12 @@ def _chosen(request: Request, name: str, known: Sequence[str]) -> str | None:
 
 
 def _accepted(header: str) -> Language:
-    """The first of our languages in an Accept-Language header, by its weights; else English."""
+    """Return the supported language that an Accept-Language header weighs highest; else English."""
     weights: dict[str, float] = {}
     for part in header.split(","):
         tag, _, weight = part.partition(";q=")
         weights.setdefault(tag.strip().lower().partition("-")[0], _weight(weight))
-    return max(_LANGUAGES, key=lambda language: weights.get(language, 0.0))
+    return max(LANGUAGES, key=lambda language: weights.get(language, 0.0))
 
 
 def _weight(text: str) -> float:

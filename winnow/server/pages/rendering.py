@@ -1,4 +1,4 @@
-"""Templates into replies. Everything is escaped; what could steer a reader's eye is taken out."""
+"""Render templates into replies. Everything is escaped; characters that mislead a reader are removed."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
-from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from winnow.server.pages.preferences import Preferences, changed, remember
-from winnow.server.pages.views import numbers
+from winnow.server.pages.views.formats import FILTERS
 from winnow.server.pages.words import Words
 from winnow.server.security import locked_out, may_change, token_of
 from winnow.version import __version__
@@ -25,7 +25,7 @@ HEADERS: Mapping[str, str] = {
     "base-uri 'none'; frame-ancestors 'none'",
     "referrer-policy": "same-origin",
 }
-# The pages of the navigation: path and word.
+# The pages of the navigation: path and the key of its text.
 NAVIGATION = (
     ("/", "page.ask"),
     ("/answers", "page.answers"),
@@ -33,9 +33,11 @@ NAVIGATION = (
     ("/collections", "page.collections"),
     ("/settings", "page.settings"),
 )
-# Marks that turn the direction of what follows, so that it reads as something else.
-_TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-# What is neither text nor space, and halves of characters, which no page can hold.
+# Paths whose errors are JSON even for a browser.
+_NO_PAGES = ("/v1", "/v2", "/metrics", "/openapi.json")
+# Marks that turn the direction of the text after them, so that it reads as something else.
+_DIRECTION = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Control characters, and halves of characters, which no page can hold.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -47,7 +49,7 @@ def render(
     headers: Mapping[str, str] | None = None,
     **values: Any,
 ) -> HTMLResponse:
-    """A page, in the reader's language. `values` are the template's."""
+    """Render a page in the reader's language. `values` are the template's."""
     reply = HTMLResponse(
         fragment(request, template, **values), status_code=status, headers={**HEADERS, **(headers or {})}
     )
@@ -56,7 +58,7 @@ def render(
 
 
 def fragment(request: Request, template: str, **values: Any) -> str:
-    """A part of a page, as HTML, for a script of ours to put in its place."""
+    """Render a part of a page as HTML, for a script to insert."""
     chosen = Preferences.of(request)
     words = Words(chosen.language)
     return (
@@ -65,19 +67,31 @@ def fragment(request: Request, template: str, **values: Any) -> str:
         .render(
             t=words,
             tn=words.counted,
-            said=words.reason,
-            refused=words.refusal,
+            reason=words.reason,
+            stage_name=words.stage,
             ordinal=words.ordinal,
             lang=chosen.language,
             theme=chosen.theme,
             navigation=() if locked_out(request) else NAVIGATION,
             token=token_of(request),
             may_change=may_change(request),
-            here=_section(request.url.path),
+            here="/" + request.url.path.strip("/").partition("/")[0],
             changed=lambda **query: changed(request, **query),
             version=__version__,
             **values,
         )
+    )
+
+
+def problem_page(
+    request: Request, body: Mapping[str, Any], headers: Mapping[str, str] | None
+) -> HTMLResponse | None:
+    """Render a problem as a page; None for paths of the API and clients that do not accept HTML."""
+    if request.url.path.startswith(_NO_PAGES) or "text/html" not in request.headers.get("accept", ""):
+        return None
+    heading = Words(Preferences.of(request).language).problem(body["status"])
+    return render(
+        request, "problem.html", status=body["status"], headers=headers, problem=body, heading=heading
     )
 
 
@@ -91,25 +105,12 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=clean,
     )
-    environment.filters.update(
-        duration=numbers.duration,
-        cost=numbers.cost,
-        score=numbers.score,
-        moment=numbers.moment,
-        number=numbers.number,
-        size=numbers.size,
-        segment=lambda text: quote(str(text), safe=""),
-    )
+    environment.filters.update({function.__name__: function for function in FILTERS})
     return environment
 
 
-def _section(path: str) -> str:
-    """The navigation's entry that a path belongs to."""
-    return "/" + path.strip("/").partition("/")[0]
-
-
 def clean(value: Any) -> Any:
-    """A value; text without control characters, halves of characters and marks that turn its direction."""
-    if type(value) is not str:
+    """Return a value; text without control characters, halves of characters and direction marks."""
+    if not isinstance(value, str) or isinstance(value, Markup):
         return value  # Markup was made by a template, of cleaned parts
-    return _CONTROL.sub("\ufffd", _TURNING.sub("", value))
+    return _CONTROL.sub("\ufffd", _DIRECTION.sub("", value))

@@ -1,4 +1,4 @@
-"""The pages' routers, and the navigation."""
+"""The routers of all pages; the navigation is in `rendering`."""
 
 from __future__ import annotations
 
@@ -17,3 +17,4 @@ ROUTERS: Sequence[APIRouter] = (
     collections.router,
     settings.router,
 )
+UPLOADS: APIRouter = collections.upload_router

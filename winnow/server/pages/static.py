@@ -1,6 +1,6 @@
-"""`/static/…`: the style sheet, scripts and pictures of the pages, held in memory.
+"""`/static/…`: style sheets, scripts and pictures of the pages, held in memory.
 
-A request's name is looked up among those that the package has; no path is made of it.
+A name is looked up among the package's files; it is never made into a path.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from storage.errors import NotFoundError
 router = APIRouter(include_in_schema=False)
 
 _MEDIA = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-# A browser asks each time whether its copy still holds, which costs 304 and no body.
+# A browser revalidates its copy each time, which costs a 304 without a body.
 _CACHING = "private, no-cache"
 
 
 @dataclass(frozen=True, slots=True)
-class File:
-    """One file, as it is sent."""
+class StaticFile:
+    """One file as it is sent."""
 
     content: bytes
     media_type: str
@@ -32,24 +32,24 @@ class File:
 
 
 @cache
-def listing() -> Mapping[str, File]:
-    """Every static file of the package by its name."""
+def listing() -> Mapping[str, StaticFile]:
+    """Return every static file of the package by its name."""
     found = {}
     for entry in files("winnow.server.pages").joinpath("static").iterdir():
         media = _MEDIA.get(entry.name.rpartition(".")[2])
         if media is not None:
             content = entry.read_bytes()
             etag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
-            found[entry.name] = File(content, f"{media}; charset=utf-8", etag)
+            found[entry.name] = StaticFile(content, f"{media}; charset=utf-8", etag)
     return found
 
 
 @router.get("/static/{name}")
 async def static(name: str, request: Request) -> Response:
-    """A static file, or 304 where the browser has it."""
+    """Send a static file, or 304 where the browser has it."""
     file = listing().get(name)
     if file is None:
-        raise NotFoundError("there is no such file")
+        raise NotFoundError("no such file")
     headers = {"etag": file.etag, "cache-control": _CACHING}
     if file.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)

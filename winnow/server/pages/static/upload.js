@@ -1,5 +1,5 @@
 // Uploads: files are dropped or chosen, checked before they are sent, and the job is watched to its end.
-// Also on a job's own page. Texts come from the form's data- attributes, what became of the files as HTML.
+// Also on a job's own page. Texts come from the form's data- attributes, what happened to the files as HTML.
 const every = (ms) => new Promise((done) => setTimeout(done, ms));
 
 function readable(bytes) {
@@ -145,7 +145,7 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     const form = document.querySelector("form[data-upload]");
     if (!form || !event.dataTransfer?.types.includes("Files")) return;
-    event.preventDefault(); // beside the field, too: else the browser would open the file
+    event.preventDefault(); // next to the field, too; otherwise the browser would open the file
     form.querySelector(".drop").classList.toggle("over", kind === "dragover");
     if (kind !== "drop") return;
     const folders = [...event.dataTransfer.items]

@@ -1,4 +1,4 @@
-"""What differs between two texts: by words, and by single characters in Chinese, Japanese and Korean."""
+"""Compare two texts by words, and by single characters in Chinese, Japanese and Korean."""
 
 from __future__ import annotations
 
@@ -7,63 +7,58 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import Match, SequenceMatcher
 
+from winnow.server.pages.views.passages import TextRun
+
 _CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 # A character of a script without spaces, a word, a run of spaces, or any other sign.
 _TOKEN = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|\s+|.")
-# Beyond so many tokens the comparison, which is quadratic at worst, would hold a reader up.
-_MOST = 4_000
-# A run of fewer words between two differences (a lone "the") says nothing, and makes both hard to read.
-_LEAST = 3
+# With more tokens the comparison, quadratic at worst, would keep a reader waiting.
+_MOST_TOKENS = 4_000
+# A shorter run between two differences (a lone "the") tells nothing and makes both hard to read.
+_LEAST_WORDS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A run of text that the other side has too, or has not."""
+class TextDifference:
+    """Two texts in runs, marked where they differ. `compared` is False for texts that are too long for it."""
 
-    text: str
-    differs: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Two texts in pieces. `same`: nothing differs; `marked` False: too long to be compared, nothing is."""
-
-    old: tuple[Piece, ...]
-    new: tuple[Piece, ...]
+    old: tuple[TextRun, ...]
+    new: tuple[TextRun, ...]
     same: bool
-    marked: bool = True
+    compared: bool = True
 
 
-def difference(old: str, new: str) -> Difference:
-    """The two texts, what only one of them has marked (Ratcliff & Obershelp's matching, by `difflib`)."""
+def difference(old: str, new: str) -> TextDifference:
+    """Mark what only one of two texts has (Ratcliff & Obershelp's matching, by `difflib`)."""
+    plain = (TextRun(old, marked=False),), (TextRun(new, marked=False),)
     if old == new:
-        return Difference((Piece(old, False),), (Piece(new, False),), same=True)
+        return TextDifference(*plain, same=True)
     before, after = _TOKEN.findall(old), _TOKEN.findall(new)
-    if max(len(before), len(after)) > _MOST:
-        return Difference((Piece(old, False),), (Piece(new, False),), same=False, marked=False)
+    if max(len(before), len(after)) > _MOST_TOKENS:
+        return TextDifference(*plain, same=False, compared=False)
     matcher = SequenceMatcher(None, before, after, autojunk=False)
-    blocks = [block for block in matcher.get_matching_blocks() if _telling(block, before, after)]
-    return Difference(
-        tuple(_pieces(before, [(block.a, block.size) for block in blocks])),
-        tuple(_pieces(after, [(block.b, block.size) for block in blocks])),
+    blocks = [block for block in matcher.get_matching_blocks() if _is_shared(block, before, after)]
+    return TextDifference(
+        tuple(_runs(before, [(block.a, block.size) for block in blocks])),
+        tuple(_runs(after, [(block.b, block.size) for block in blocks])),
         same=False,
     )
 
 
-def _telling(block: Match, before: Sequence[str], after: Sequence[str]) -> bool:
-    """Whether a run that both have is long enough to be shown as such, or begins or ends both."""
+def _is_shared(block: Match, before: Sequence[str], after: Sequence[str]) -> bool:
+    """Tell whether a matching run is long enough to show as shared, or begins or ends both texts."""
     begins = block.a == block.b == 0
     ends = block.a + block.size == len(before) and block.b + block.size == len(after)
     words = sum(token.isalnum() for token in before[block.a : block.a + block.size])
-    return begins or ends or words >= _LEAST
+    return begins or ends or words >= _LEAST_WORDS
 
 
-def _pieces(tokens: Sequence[str], shared: Sequence[tuple[int, int]]) -> Iterator[Piece]:
-    """The tokens as runs: those of the `shared` blocks (start, length) and those between them."""
+def _runs(tokens: Sequence[str], shared: Sequence[tuple[int, int]]) -> Iterator[TextRun]:
+    """Join the tokens into runs: the `shared` blocks (start, length), and what lies between them."""
     at = 0
     for start, size in shared:
         if start > at:
-            yield Piece("".join(tokens[at:start]), True)
+            yield TextRun("".join(tokens[at:start]), marked=True)
         if size:
-            yield Piece("".join(tokens[start : start + size]), False)
+            yield TextRun("".join(tokens[start : start + size]), marked=False)
         at = start + size

@@ -1,64 +1,33 @@
-"""The documents of a collection as their pages show them: the list, and one with its passages."""
+"""The documents of a collection: a page of the list, and one document with a page of its passages."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from storage.errors import WinnowError
 from storage.manifest.manifest import DocumentFilter, DocumentRow
 from storage.records import Chunk, Scalar
 from winnow.app.wiring import Wiring
 from winnow.server.api import inventory
+from winnow.server.pages.views.paging import Paging
 from winnow.server.served import Served
 
 PER_PAGE = 25
 PASSAGES_PER_PAGE = 20
-# Said at the top of a document's page already, or of no interest to its reader.
-_SAID_ELSEWHERE = ("mime", "date", "pages")
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
-    """What is shown of a document, by the name and the format that people know it by."""
+class DocumentList:
+    """A page of documents, each with the metadata of its file."""
 
-    row: DocumentRow
-
-    @property
-    def name(self) -> str:
-        return name_of(self.row)
-
-    @property
-    def kind(self) -> str:
-        return kind_of(self.row)
-
-
-@dataclass(frozen=True, slots=True)
-class Line(_Named):
-    """A document in the list; `date` and `pages` as its file gave them."""
-
-    date: Scalar
-    pages: Scalar
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentPage:
-    """A page of those that are meant."""
-
-    lines: Sequence[Line]
-    where: DocumentFilter
-    total: int
-    page: int
-
-    @property
-    def pages(self) -> int:
-        return _pages(self.total, PER_PAGE)
+    lines: Sequence[tuple[DocumentRow, Mapping[str, Scalar]]]
+    paging: Paging
 
 
 @dataclass(frozen=True, slots=True)
 class PassageView:
-    """A passage. `tokens`: what the encoder reads of it, `terms`: what it can be found by, word by word."""
+    """A passage; `tokens` counts what the encoder reads of it, `terms` the distinct terms it is found by."""
 
     chunk: Chunk
     number: int
@@ -67,95 +36,61 @@ class PassageView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DocumentView(_Named):
-    """One document with a page of its passages. `problem`: why they cannot be read."""
+class DocumentView:
+    """One document with a page of its passages; `problem` says why they cannot be read.
 
+    `original` is the document that it duplicates, `uploaded` tells whether deleting it deletes its file.
+    """
+
+    row: DocumentRow
     original: DocumentRow | None
-    metadata: Sequence[tuple[str, Scalar]]
-    date: Scalar
-    sheets: Scalar
+    metadata: Mapping[str, Scalar]
     passages: Sequence[PassageView]
-    page: int
+    paging: Paging
     uploaded: bool
     problem: str
 
-    @property
-    def pages(self) -> int:
-        return _pages(len(self.row.chunk_ids), PASSAGES_PER_PAGE)
 
-
-def listed(served: Served, name: str, where: DocumentFilter, page: int) -> DocumentPage:
-    """The page, or the last one where there are not so many."""
+def listed(served: Served, name: str, where: DocumentFilter, page: int) -> DocumentList:
+    """Return a page of the matching documents of a collection."""
     wiring = served.pipeline.wiring
     manifest = wiring.manifest(name)
-    total = manifest.count(where)
-    page = min(page, _pages(total, PER_PAGE))
-    rows = manifest.listed(where, limit=PER_PAGE, offset=(page - 1) * PER_PAGE)
-    first = _first_passages(wiring, name, rows)
-    lines = [_line(row, first.get(row.id)) for row in rows]
-    return DocumentPage(lines, where, total, page)
+    paging = Paging(manifest.count(where), PER_PAGE, page)
+    rows = manifest.listed(where, limit=PER_PAGE, offset=paging.offset)
+    metadata = _metadata(wiring, name, rows)
+    return DocumentList([(row, metadata.get(row.id, {})) for row in rows], paging)
 
 
-def read(served: Served, name: str, document_id: str, page: int) -> DocumentView:
-    """One document. Raises NotFoundError."""
+def read(served: Served, name: str, document_id: str, page: int = 1) -> DocumentView:
+    """Return one document. Raises NotFoundError."""
     wiring = served.pipeline.wiring
     name = inventory.existing(wiring, name)
     row = inventory.row_of(wiring, name, document_id)
-    page = min(page, _pages(len(row.chunk_ids), PASSAGES_PER_PAGE))
-    start, chunks, problem = (page - 1) * PASSAGES_PER_PAGE, list[Chunk](), ""
+    paging = Paging(len(row.chunk_ids), PASSAGES_PER_PAGE, page)
+    chunks, problem = list[Chunk](), ""
     try:
-        chunks = _in_order(wiring, name, row.chunk_ids[start : start + PASSAGES_PER_PAGE])
+        ids = row.chunk_ids[paging.offset : paging.offset + PASSAGES_PER_PAGE]
+        chunks = sorted(wiring.collection(name).passages(ids), key=lambda chunk: ids.index(chunk.id))
     except WinnowError as error:
         problem = served.problems.sentence(error)
-    known = chunks[0].metadata if chunks else {}
     return DocumentView(
         row=row,
         original=wiring.manifest(name).get(row.duplicate_of) if row.duplicate_of else None,
-        metadata=[(key, value) for key, value in known.items() if key not in _SAID_ELSEWHERE],
-        date=known.get("date"),
-        sheets=known.get("pages"),
-        passages=[_passage(wiring, chunk, start + n) for n, chunk in enumerate(chunks, start=1)],
-        page=page,
+        metadata=chunks[0].metadata if chunks else {},
+        passages=[_passage(wiring, chunk, n) for n, chunk in enumerate(chunks, start=paging.offset + 1)],
+        paging=paging,
         uploaded=served.area.holds(row.source),
         problem=problem,
     )
 
 
-def name_of(row: DocumentRow) -> str:
-    """Its title, or the name of its file."""
-    return " ".join(row.title.split()) or file_name(row.source)
-
-
-def file_name(source: str) -> str:
-    return source.replace("\\", "/").rpartition("/")[2] or source
-
-
-def kind_of(row: DocumentRow) -> str:
-    """What people call its format: the suffix."""
-    return Path(row.source).suffix.removeprefix(".").upper()
-
-
-def _pages(total: int, per_page: int) -> int:
-    return max(1, -(-total // per_page))
-
-
-def _line(row: DocumentRow, first: Chunk | None) -> Line:
-    known = first.metadata if first else {}
-    return Line(row, known.get("date"), known.get("pages"))
-
-
-def _first_passages(wiring: Wiring, name: str, rows: Sequence[DocumentRow]) -> dict[str, Chunk]:
-    """Each document's first passage, which has the document's metadata."""
+def _metadata(wiring: Wiring, name: str, rows: Sequence[DocumentRow]) -> dict[str, Mapping[str, Scalar]]:
+    """Return each document's metadata, which its first passage has."""
     ids = [row.chunk_ids[0] for row in rows if row.chunk_ids]
     try:
-        return {chunk.document_id: chunk for chunk in wiring.collection(name).passages(ids)}
-    except WinnowError:  # the list does without; why it cannot be read stands above it
+        return {chunk.document_id: chunk.metadata for chunk in wiring.collection(name).passages(ids)}
+    except WinnowError:  # the list does without; the page says above it why the collection cannot be read
         return {}
-
-
-def _in_order(wiring: Wiring, name: str, ids: Sequence[str]) -> list[Chunk]:
-    place = {one: at for at, one in enumerate(ids)}
-    return sorted(wiring.collection(name).passages(ids), key=lambda chunk: place[chunk.id])
 
 
 def _passage(wiring: Wiring, chunk: Chunk, number: int) -> PassageView:

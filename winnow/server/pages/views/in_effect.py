@@ -1,10 +1,10 @@
-"""Every setting in effect, as text for people. A secret is `set` or not, and never more."""
+"""The settings in effect, as text. Of a secret only that it is set is shown."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +12,14 @@ from pydantic import BaseModel, SecretStr
 
 from winnow.app.settings import PREFIX, Origin, Settings
 
-# Who writes a password into an address means nobody to read it.
+# User and password in an address.
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
 _GENERAL = "general"
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One value. `value` None: there is none; `secret`: there is one, which is not shown."""
+    """One setting; `value` is None where it is not set, or where it is `secret`."""
 
     key: str
     value: str | None
@@ -28,33 +28,27 @@ class Setting:
 
     @property
     def variable(self) -> str:
-        """The environment variable that would set it."""
+        """The environment variable that sets it."""
         return PREFIX + self.key.upper().replace(".", "__")
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A table of winnow.toml; `general` is what stands above all tables."""
+def in_effect(settings: Settings, mask: Callable[[str], str]) -> dict[str, list[Setting]]:
+    """Return all settings by section of winnow.toml; `general` are those above all sections.
 
-    name: str
-    settings: Sequence[Setting]
-
-
-def in_effect(settings: Settings, shown: Callable[[str], str]) -> list[Section]:
-    """All settings by section; `shown` blots out the secrets that a value may hold."""
-    general, sections = list[Setting](), list[Section]()
+    `mask` blots out the secrets that a value may hold.
+    """
+    sections = dict[str, list[Setting]]({_GENERAL: []})
     for name in type(settings).model_fields:
         value = getattr(settings, name)
-        found = [_setting(settings, key, one, shown) for key, one in _leaves(name, value)]
-        if isinstance(value, BaseModel):
-            sections.append(Section(name, found))
-        else:
-            general += found
-    return [Section(_GENERAL, general), *sections]
+        section = name if isinstance(value, BaseModel) else _GENERAL
+        sections.setdefault(section, []).extend(
+            _setting(settings, key, one, mask) for key, one in _leaves(name, value)
+        )
+    return sections
 
 
 def without_password(text: str) -> str:
-    """An address, or text with addresses, without who asks and his password."""
+    """Blot out user and password in the addresses of a text."""
     return _USERINFO.sub("***@", text)
 
 
@@ -73,10 +67,10 @@ def _leaves(key: str, value: object) -> Iterator[tuple[str, object]]:
         yield from _leaves(f"{key}.{name}", one)
 
 
-def _setting(settings: Settings, key: str, value: object, shown: Callable[[str], str]) -> Setting:
+def _setting(settings: Settings, key: str, value: object, mask: Callable[[str], str]) -> Setting:
     secret = isinstance(value, SecretStr)
     empty = value is None or (isinstance(value, tuple | Mapping) and not value)
-    text = None if empty or secret else without_password(shown(_text(value)))
+    text = None if empty or secret else without_password(mask(_text(value)))
     return Setting(key, text, secret, settings.origin(key))
 
 

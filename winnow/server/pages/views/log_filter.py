@@ -1,28 +1,26 @@
-"""The filter form over the log: what was typed, and which answers it means."""
+"""The filter form over the log: its fields, and the answers that they select."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from inspect import signature
 from urllib.parse import urlencode
 
-from pydantic import ValidationError, validate_call
+from pydantic import ValidationError
 
 from storage.errors import BadInputError
 from storage.log.records import EVERY, AnswerFilter
-from winnow.server.api.answers import meant
+from winnow.server.api.schemas import AnswerQuery
 
-FIELDS: Sequence[str] = tuple(signature(meant).parameters)
-# The API's own limits and types hold for the form, too.
-_checked = validate_call(meant)
+# The API's limits and types hold for the form, too.
+FIELDS: Sequence[str] = tuple(AnswerQuery.model_fields)
 _MOMENTS = ("since", "until")
 
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
-    """`typed` has the fields that are not empty. Where `wrong` names one, every answer is meant."""
+    """`typed` has the fields that are not empty. Where `wrong` names one, the filter selects every answer."""
 
     typed: Mapping[str, str]
     where: AnswerFilter = EVERY
@@ -30,33 +28,34 @@ class LogFilter:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> LogFilter:
-        """What a query string or a form says; empty fields say nothing."""
+        """Read a query string or a form; empty fields are ignored."""
         typed = {name: query[name].strip() for name in FIELDS if query.get(name, "").strip()}
         try:
-            found = _checked(**{name: _moment(name, value) for name, value in typed.items()})  # type: ignore[arg-type]
+            given = {name: _moment(name, value) for name, value in typed.items()}
+            where = AnswerQuery.model_validate(given).where()
         except ValidationError as error:
             return cls(typed, wrong=str(error.errors()[0]["loc"][0]))
-        except BadInputError:  # a moment beyond the calendar
+        except BadInputError:  # a date beyond the calendar
             return cls(typed, wrong=next(name for name in _MOMENTS if name in typed))
-        return cls(typed, found)
+        return cls(typed, where)
 
     @property
     def narrowed(self) -> bool:
-        """Whether a field other than the text says something."""
+        """Whether a field other than the text is set."""
         return bool(self.typed.keys() - {"text"})
 
     def value(self, name: str) -> str:
-        """What was typed in a field."""
+        """Return the text of a field."""
         return self.typed.get(name, "")
 
     def link(self, path: str, **more: object) -> str:
-        """An address that means the same answers."""
+        """Return an address that selects the same answers."""
         query = urlencode({**self.typed, **more})
         return f"{path}?{query}" if query else path
 
 
 def _moment(name: str, value: str) -> str:
-    """A date as people write it is of the server's time zone, in which the pages show the times."""
+    """Read a date in the server's time zone, in which the pages show times."""
     if name in _MOMENTS:
         try:
             return datetime.fromisoformat(value).astimezone().isoformat()

@@ -1,4 +1,4 @@
-"""What reranking did to a question, computed from the ranks alone, so that one sentence can say it."""
+"""Sum up in one sentence's worth of figures what reranking changed, computed from the ranks alone."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Literal
 from storage.records import AROUND_RERANK, Answer, Outcome
 
 Kind = Literal["nothing-found", "nothing-kept", "not-asked", "fell-back", "lifted", "reordered", "unmoved"]
+_RETRIEVAL = ("dense", "lexical", "retrieval")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Movement:
-    """Of `retrieved` candidates `kept` are final, and `lifted` of these stood below the first `kept` before.
+    """Of `retrieved` candidates `kept` are final; retrieval had `lifted` of these below the first `kept`.
 
-    `place` and `was` are the final and the retrieval's rank of the lifted one that rose furthest, 0 where
-    none was.
-    `cited` counts the lifted ones that the answer cites.
+    `place` and `was` are the final rank and the retrieval rank of the lifted one that rose furthest, 0 where
+    there is none. `cited` counts the lifted ones that the answer cites.
     """
 
     kind: Kind
@@ -29,7 +29,7 @@ class Movement:
 
 
 def rerank_stages(answer: Answer) -> list[Outcome]:
-    """The stages of the chain, one after the other; those that ran side by side inside one are its own."""
+    """Return the stages of the chain in order, without those that ran side by side inside another."""
     names = {stage.name for stage in answer.stages}
     return [
         stage
@@ -38,8 +38,14 @@ def rerank_stages(answer: Answer) -> list[Outcome]:
     ]
 
 
+def ranking_stages(answer: Answer) -> list[str]:
+    """Return the names of the stages that ranked candidates, retrieval's legs first."""
+    names = [*_RETRIEVAL, *(stage.name for stage in answer.stages if stage.name not in AROUND_RERANK)]
+    return [name for name in names if any(name in candidate.ranks for candidate in answer.candidates)]
+
+
 def movement(answer: Answer) -> Movement:
-    """What the rerank stages changed between retrieval's order and the final one."""
+    """Compare retrieval's order with the final one."""
     final = answer.final
     before = [candidate.ranks.get("retrieval") for candidate in final]
     lifted = [

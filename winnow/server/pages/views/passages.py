@@ -1,4 +1,4 @@
-"""What a passage is called on the pages, and its text with the cited sentences marked."""
+"""Passages on the pages: their names, their text with the quoted sentences marked, an answer's candidates."""
 
 from __future__ import annotations
 
@@ -6,41 +6,97 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from storage.records import Chunk
+from storage.records import Answer, Candidate, Chunk
+from winnow.server.pages.views.formats import file_name
 
 
 @dataclass(frozen=True, slots=True)
-class Marked:
-    """A run of a passage's text; `cited` where the answer quotes it."""
+class TextRun:
+    """A run of a text; `marked` where it is quoted, or where it differs from the other side."""
 
     text: str
-    cited: bool
+    marked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateView:
+    """A candidate of an answer.
+
+    `number` is its place in the answer's list, from 1, to which grades refer. `spans` are the quoted
+    characters of its document; None where the answer does not cite it.
+    """
+
+    number: int
+    candidate: Candidate
+    spans: Sequence[tuple[int, int]] | None
+
+    @property
+    def chunk(self) -> Chunk:
+        return self.candidate.chunk
+
+    @property
+    def place(self) -> int | None:
+        """The final rank, None for a candidate that was dropped."""
+        return self.candidate.ranks.get("final")
+
+    @property
+    def rose(self) -> int | None:
+        """By how many places it rose from retrieval to the final ranking."""
+        before = self.candidate.ranks.get("retrieval")
+        return None if before is None or self.place is None else before - self.place
+
+    @property
+    def cited(self) -> bool:
+        return self.spans is not None
+
+    @property
+    def name(self) -> str:
+        return label_of(self.chunk)
+
+    @property
+    def short(self) -> str:
+        return short_of(self.chunk)
+
+    @property
+    def text(self) -> Sequence[TextRun]:
+        """The passage, its quoted sentences marked."""
+        return marked(self.chunk, self.spans or ())
+
+
+def candidates_of(answer: Answer) -> list[CandidateView]:
+    """Return the candidates of an answer, in its order."""
+    spans: dict[str, list[tuple[int, int]]] = {}
+    for citation in answer.citations:
+        spans.setdefault(citation.chunk_id, []).extend(
+            [(citation.start, citation.end)] if citation.quote else []
+        )
+    return [CandidateView(n, one, spans.get(one.id)) for n, one in enumerate(answer.candidates, start=1)]
 
 
 def name_of(chunk: Chunk) -> str:
-    """Its document's title, or the name of the file."""
-    return " ".join(chunk.title.split()) or chunk.source.replace("\\", "/").rpartition("/")[2]
+    """Return the title of a passage's document, or the name of its file."""
+    return " ".join(chunk.title.split()) or file_name(chunk.source)
 
 
 def place_of(chunk: Chunk) -> str:
-    """Page or headings, without repeating the title."""
+    """Return page or headings, without repeating the title."""
     if chunk.page is not None:
         return f"p. {chunk.page}"
     return " › ".join(heading for heading in chunk.headings if heading != chunk.title)
 
 
 def label_of(chunk: Chunk) -> str:
-    """Name and place in one line."""
+    """Return name and place in one line."""
     return " › ".join(part for part in (name_of(chunk), place_of(chunk)) if part)
 
 
 def short_of(chunk: Chunk) -> str:
-    """Name, and of the place only the innermost heading, which tells the passages of a document apart."""
+    """Return the name and the innermost heading, which tells the passages of a document apart."""
     return " › ".join(part for part in (name_of(chunk), place_of(chunk).rpartition(" › ")[2]) if part)
 
 
 def cut(text: str, cells: int) -> str:
-    """The text in at most so many cells, a Chinese character being two of them."""
+    """Cut a text to at most `cells` cells; a Chinese character takes two."""
     width = 0
     for at, one in enumerate(text):
         width += 2 if unicodedata.east_asian_width(one) in "WF" else 1
@@ -49,12 +105,12 @@ def cut(text: str, cells: int) -> str:
     return text
 
 
-def marked(chunk: Chunk, spans: Iterable[tuple[int, int]]) -> Sequence[Marked]:
-    """The text in runs; `spans` are characters of the document, as citations count them."""
+def marked(chunk: Chunk, spans: Iterable[tuple[int, int]]) -> list[TextRun]:
+    """Split a passage into runs; `spans` are characters of the document, as citations count them."""
     runs, at = [], 0
     for start, end in sorted(spans):
         low, high = max(at, start - chunk.start), min(len(chunk.text), end - chunk.start)
         if low < high:
-            runs += [Marked(chunk.text[at:low], cited=False), Marked(chunk.text[low:high], cited=True)]
+            runs += [TextRun(chunk.text[at:low], marked=False), TextRun(chunk.text[low:high], marked=True)]
             at = high
-    return [run for run in (*runs, Marked(chunk.text[at:], cited=False)) if run.text]
+    return [run for run in (*runs, TextRun(chunk.text[at:], marked=False)) if run.text]

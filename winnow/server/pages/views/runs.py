@@ -1,99 +1,43 @@
-"""Ingest runs as the pages show them: a job that goes on, and the report of one that ended."""
+"""The report of an ingest run as the pages show it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from storage.qdrant.contract import document_id
-from winnow.server.jobs import Job
-from winnow.server.pages.views.documents import file_name
-
 if TYPE_CHECKING:
-    from ingest.report import IngestReport
+    from ingest.report import DocumentResult, IngestReport
 
 _MOST = 100
-# What needs somebody's eye stands first.
+# What needs attention comes first.
 _ORDER = ("refused", "ingested", "replaced", "duplicate", "removed", "unchanged")
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What became of one file; `document` is its id where it is in the collection."""
+class RunView:
+    """A finished run: its report, the files shown of it, and the number of `more` that are not shown."""
 
-    name: str
-    path: str
-    status: str
-    reason: str
-    chunks: int
-    warnings: Sequence[str]
-    document: str
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A run that ended: how many documents have each status, and what became of them, `more` left out."""
-
-    totals: Sequence[tuple[str, int]]
-    skipped: Sequence[tuple[str, int]]
-    passages: int
-    seconds: float
-    results: Sequence[Result]
+    report: IngestReport
+    files: Sequence[DocumentResult]
     more: int
 
-
-@dataclass(frozen=True, slots=True)
-class JobView:
-    """A job; `done` and `total` are bytes of files."""
-
-    job: Job
-    run: Run | None
-
     @property
-    def files(self) -> Sequence[str]:
-        return [path.name for path in self.job.paths]
+    def totals(self) -> Sequence[tuple[str, int | float]]:
+        """The number of documents with each status."""
+        return [(status, self.report.totals[status]) for status in _ORDER if self.report.totals[status]]
 
 
-def job_view(job: Job) -> JobView:
-    """The job as it stands."""
+def run_view(report: IngestReport, *, notable: bool = False) -> RunView:
+    """Show a report; `notable` leaves out the files that were neither refused nor have warnings."""
+    files = [one for one in report.documents if not notable or one.status == "refused" or one.warnings]
+    files.sort(key=lambda one: (_ORDER.index(one.status), one.path))
+    return RunView(report, files[:_MOST], max(0, len(files) - _MOST))
+
+
+def last_run(report: str | None) -> RunView | None:
+    """Show the notable files of a logged report (JSON)."""
     from ingest.report import IngestReport
 
-    return JobView(job, None if job.report is None else run_of(IngestReport.from_dict(job.report)))
-
-
-def last_run(report: str | None) -> Run | None:
-    """The run of a report (JSON); of its files only those that were refused or have warnings."""
-    import json
-
-    from ingest.report import IngestReport
-
-    if report is None:
-        return None
-    return run_of(IngestReport.from_dict(json.loads(report)), notable=True)
-
-
-def run_of(report: IngestReport, *, notable: bool = False) -> Run:
-    """The report, what was refused first; `notable` leaves out what needs nobody's eye."""
-    totals = {status: int(number) for status, number in report.totals.items() if status in _ORDER}
-    meant = [one for one in report.documents if not notable or one.status == "refused" or one.warnings]
-    meant.sort(key=lambda one: (_ORDER.index(one.status), one.path))
-    return Run(
-        totals=[(status, totals[status]) for status in _ORDER if totals[status]],
-        skipped=sorted(report.skipped.items()),
-        passages=int(report.totals["chunks"]),
-        seconds=report.seconds,
-        results=[
-            Result(
-                name=file_name(one.path),
-                path=one.path,
-                status=one.status,
-                reason=one.reason,
-                chunks=one.chunks,
-                warnings=one.warnings,
-                document="" if one.status in ("refused", "removed") else document_id(one.path),
-            )
-            for one in meant[:_MOST]
-        ],
-        more=max(0, len(meant) - _MOST),
-    )
+    return None if report is None else run_view(IngestReport.from_dict(json.loads(report)), notable=True)

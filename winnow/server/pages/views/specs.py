@@ -1,4 +1,4 @@
-"""The rerank specs that a form offers, with those that this server refuses, and why."""
+"""The rerank specs that a form offers, those that this server refuses included."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _ALWAYS = ("none", "late-interaction")
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
-    """A spec. `preset` is its short name, empty where it has none; `refused` says why it may not be asked."""
+class OfferedSpec:
+    """A spec. `preset` is its short name, `own` marks the settings' one, `refused` says why not."""
 
     spec: str
     preset: str = ""
@@ -23,12 +23,12 @@ class Offered:
     refused: str = ""
 
 
-def offered(settings: Settings, policy: Policy, others: Iterable[str] = ()) -> list[Offered]:
-    """The settings' own spec first, then winnow's presets, `server.specs`, and `others`; each once."""
+def offered(settings: Settings, policy: Policy, others: Iterable[str] = ()) -> list[OfferedSpec]:
+    """List the settings' own spec first, then winnow's presets, `server.specs` and `others`, each once."""
     named = {spec: name for name, spec in PRESETS.items()}
     own = PRESETS.get(settings.rerank.spec, settings.rerank.spec)
     specs = dict.fromkeys([own, *_ALWAYS, *named, *settings.server.specs, *others])
-    return [Offered(spec, named.get(spec, ""), spec == own, _refused(policy, spec)) for spec in specs]
+    return [OfferedSpec(spec, named.get(spec, ""), spec == own, _refused(policy, spec)) for spec in specs]
 
 
 def _refused(policy: Policy, spec: str) -> str:

@@ -1,0 +1,156 @@
+"""Stages that repeat what the log holds of an answer, so that a replay needs no vector store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from generation.followup import STAGE as REWRITE
+from generation.followup import Rewrite, Turn
+from rerank.base import in_order
+from retrieval.expansion import STAGE as EXPAND
+from retrieval.expansion import Expander, Expansion
+from storage.reasons import Reason
+from storage.records import Answer, Candidate, Chunk, Outcome, Ranking, Retrieval, worst
+from storage.vectors import Floats, max_sim
+
+if TYPE_CHECKING:
+    from rerank.parts import TokenEncoder
+
+T = TypeVar("T")
+
+_LEGS = ("dense", "lexical", "retrieval")
+
+
+def retrieved(answer: Answer) -> tuple[Candidate, ...]:
+    """Return the candidates as retrieval did, with its order, ranks and scores alone."""
+    bare = (
+        replace(
+            candidate,
+            ranks={leg: rank for leg, rank in candidate.ranks.items() if leg in _LEGS},
+            scores={leg: score for leg, score in candidate.scores.items() if leg in _LEGS},
+            evidence={},
+        )
+        for candidate in answer.candidates
+    )
+    return tuple(sorted(bare, key=lambda candidate: candidate.ranks.get("retrieval", len(answer.candidates))))
+
+
+class LoggedRetriever:
+    """A Retriever that repeats the logged candidates."""
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self._candidates = tuple(candidates)
+
+    async def search(self, query: str, top_k: int) -> Retrieval:  # noqa: ARG002
+        return Retrieval(self._candidates[:top_k])
+
+
+class EncodedPassages:
+    """Token vectors of given passages, encoded on first use, in place of a store's."""
+
+    def __init__(self, encoder: TokenEncoder, candidates: Sequence[Candidate]) -> None:
+        self._encoder = encoder
+        self._texts = {c.id: c.chunk.encoded_text for c in candidates if c.chunk.legible}
+        self._tokens: dict[str, Floats] = {}
+
+    def max_sim(self, query: Floats, chunk_ids: Sequence[str]) -> dict[str, float]:
+        """See `storage.qdrant.contract.TokenScorer`."""
+        return {id_: max_sim(query, tokens) for id_, tokens in self.token_vectors(chunk_ids).items()}
+
+    def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
+        """See `storage.qdrant.contract.TokenScorer`."""
+        missing = [id_ for id_ in chunk_ids if id_ in self._texts and id_ not in self._tokens]
+        encodings = self._encoder.encode_passages([self._texts[id_] for id_ in missing], tokens=True)
+        for id_, encoding in zip(missing, encodings, strict=True):
+            if encoding.tokens is not None:
+                self._tokens[id_] = encoding.tokens
+        return {id_: self._tokens[id_] for id_ in chunk_ids if id_ in self._tokens}
+
+
+class LoggedStage:
+    """A Reranker that repeats a stage's logged ranking, and those of its members (for a fusion)."""
+
+    def __init__(self, name: str, answer: Answer) -> None:
+        self.name = name
+        self._logged = {candidate.id: candidate for candidate in answer.candidates}
+        members = [outcome for outcome in answer.stages if outcome.name.startswith(f"{name}.")]
+        own = [outcome for outcome in answer.stages if outcome.name == name]
+        # their cost was paid then; their status and reason still hold
+        self._outcomes = tuple(Outcome(then.name, then.status, then.reason) for then in [*members, *own])
+        scored = any(name in candidate.scores for candidate in answer.candidates)
+        # one that was skipped, its gate being open, would have scored (rerank.chain)
+        self.scores = scored or any(
+            part.code == "rerank.skipped" for part in Reason.of(self._outcomes[-1].reason).parts
+        )
+
+    async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:  # noqa: ARG002
+        known = [self._as_logged(candidate) for candidate in candidates]
+        known.sort(key=lambda candidate: candidate.ranks.get(self.name, len(candidates) + 1))
+        scored = [(candidate, candidate.scores.get(self.name)) for candidate in known]
+        ranking = in_order(self.name, scored, top_k, self._outcomes[-1])
+        return replace(ranking, outcomes=self._outcomes)
+
+    def _as_logged(self, candidate: Candidate) -> Candidate:
+        then = self._logged.get(candidate.id)
+        if then is None:
+            return candidate
+        names = [outcome.name for outcome in self._outcomes]
+        return replace(
+            candidate,
+            ranks={**candidate.ranks, **_of(names, then.ranks)},
+            scores={**candidate.scores, **_of(names, then.scores)},
+            evidence={**candidate.evidence, **_of(names, then.evidence)},
+        )
+
+
+def _of(names: Sequence[str], logged: Mapping[str, T]) -> dict[str, T]:
+    return {name: logged[name] for name in names if name in logged}
+
+
+class LoggedRewriter:
+    """A Rewriter that repeats the logged rewrite, at no cost."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    async def rewrite(self, question: str, turns: Sequence[Turn]) -> Rewrite:  # noqa: ARG002
+        then = next((stage for stage in self._answer.stages if stage.name == REWRITE), Outcome(REWRITE))
+        prompt = self._answer.follow_up.prompt if self._answer.follow_up else ""
+        return Rewrite(self._answer.understood, Outcome(REWRITE, then.status, then.reason), prompt)
+
+
+class LoggedExpander:
+    """An Expander over the logged passages alone."""
+
+    def __init__(self, original: Answer, reach: int) -> None:
+        self._final = {candidate.id for candidate in original.final}
+        self._then = next((stage for stage in original.stages if stage.name == EXPAND), None)
+        self._expander = Expander(_LoggedPassages(original), reach)
+
+    async def expand(self, final: Sequence[Candidate]) -> Expansion:
+        """See `Expander.expand`. Passages that were not final then have no neighbours in the log."""
+        expansion = await self._expander.expand(final)
+        others = sum(candidate.id not in self._final for candidate in final)
+        outcome = expansion.outcome
+        if self._then is not None and self._then.status != "ok":
+            # its problems then still show in what was logged
+            outcome = replace(outcome, status=self._then.status, reason=self._then.reason)
+        if others:
+            lost = Reason("winnow.app.no-logged-neighbours", n=others, of=len(final))
+            status = worst((outcome.status, "partial"))
+            outcome = replace(outcome, status=status, reason=Reason.all([outcome.reason, lost]))
+        return replace(expansion, outcome=outcome)
+
+
+class _LoggedPassages:
+    def __init__(self, original: Answer) -> None:
+        self._chunks = [*original.neighbours, *(candidate.chunk for candidate in original.final)]
+
+    def neighbours(self, chunks: Sequence[Chunk], reach: int) -> list[Chunk]:
+        """See `storage.qdrant.contract.Neighbourhood`."""
+        wanted = {
+            (chunk.document_id, chunk.ordinal + step) for chunk in chunks for step in range(-reach, reach + 1)
+        }
+        return [chunk for chunk in self._chunks if (chunk.document_id, chunk.ordinal) in wanted]

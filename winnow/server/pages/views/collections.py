@@ -1,0 +1,96 @@
+"""Collections as their pages show them: size, build settings, problems. Read without opening them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from stat import S_ISREG
+
+from storage.errors import WinnowError
+from storage.manifest.manifest import DocumentCounts
+from storage.qdrant.contract import Fingerprint
+from winnow.app.wiring import Wiring
+from winnow.server.api import inventory
+from winnow.server.served import Served
+
+_NO_DOCUMENTS = DocumentCounts({}, 0, 0)
+_CHINESE = "重排序让最相关的段落排在最前面。"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionView:
+    """A collection.
+
+    `built` is None where it cannot be read, and then `problem` says why. `misfits`: why the settings cannot
+    search it. `left`: what crashes left behind. `chinese`: whether its encoder reads Chinese, None where
+    another encoder than the settings' built it. `bytes` is None for a collection on a Qdrant server.
+    """
+
+    name: str
+    default: bool
+    bytes: int | None
+    left: Sequence[str]
+    counts: DocumentCounts = _NO_DOCUMENTS
+    last_run: datetime | None = None
+    built: Fingerprint | None = None
+    misfits: Sequence[str] = ()
+    chinese: bool | None = None
+    problem: str = ""
+
+    @property
+    def documents(self) -> int:
+        """The number of documents that can be found, duplicates included."""
+        return sum(number for status, number in self.counts.by_status.items() if status != "refused")
+
+    @property
+    def refused(self) -> int:
+        return self.counts.by_status.get("refused", 0)
+
+
+def every_collection(served: Served) -> list[CollectionView]:
+    """Return all collections. Raises StoreError where the store cannot be reached."""
+    wiring = served.pipeline.wiring
+    left = wiring.stores.leftovers()
+    return [_view(served, name, left.get(name, ())) for name in wiring.stores.names()]
+
+
+def one_collection(served: Served, name: str) -> CollectionView:
+    """Return one collection. Raises NotFoundError, StoreError."""
+    wiring = served.pipeline.wiring
+    name = inventory.existing(wiring, name)
+    return _view(served, name, wiring.stores.leftovers().get(name, ()))
+
+
+def _view(served: Served, name: str, left: Sequence[str]) -> CollectionView:
+    wiring = served.pipeline.wiring
+    view = CollectionView(
+        name=name, default=name == wiring.settings.collection, bytes=_bytes(wiring, name), left=left
+    )
+    try:
+        manifest = wiring.manifest(name)
+        view = replace(view, counts=manifest.counts(), last_run=manifest.last_run_at())
+        built = wiring.stores.fingerprint(name)
+        if built is None:
+            return view
+        view = replace(view, built=built, misfits=wiring.collections.misfits(built))
+        reads = wiring.encoder.reads(_CHINESE) if built.encoder == wiring.encoder.id else None
+        return replace(view, chinese=reads)
+    except WinnowError as error:  # a damaged one hides no other
+        return replace(view, problem=served.problems.sentence(error))
+
+
+def _bytes(wiring: Wiring, name: str) -> int | None:
+    if wiring.settings.store.url is not None:
+        return None
+    return sum(_size(path) for path in (wiring.settings.collections_dir / name).rglob("*"))
+
+
+def _size(path: Path) -> int:
+    """Return a file's bytes on disk, without holes; files come and go while they are counted."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return 0
+    return getattr(status, "st_blocks", -(-status.st_size // 512)) * 512 if S_ISREG(status.st_mode) else 0
