@@ -176,8 +176,8 @@ class RAGPipeline:
         the new one takes its place. With `columns` each line of a CSV, TSV or JSONL is a document.
         `engine="ray"` works on a Ray cluster and writes to a Qdrant server.
         """
-        from winnow.upkeep.ingesting import IngestChoices
         from winnow.upkeep.ingesting import ingest as run
+        from winnow.upkeep.rebuild import IngestChoices
 
         several = [paths] if isinstance(paths, str | Path) else list(paths)
         choices = IngestChoices(
