@@ -85,18 +85,17 @@ def harmless(reply: httpx2.Response) -> None:
 
 def test_the_list_is_newest_first_and_paged_by_links(server: Server) -> None:
     """Each page leads on with the same filter; one beyond the last is the last."""
-    first = server.get("/answers", params={"collection": "default"})
+    query = {"collection": "default", "until": "2026-06-01"}  # before whatever other tests ask
+    first = server.get("/answers", params=query)
     assert questions(first)[0] == f"question {PER_PAGE + 2}"
     assert len(questions(first)) == PER_PAGE
     link = HTMLParser(first.text).css_first("a[rel=next]").attributes["href"]
     second = server.get(str(link))
     assert questions(second) == ["question 2", "question 1", "question 0"]
     assert HTMLParser(second.text).css_first("a[rel=prev]").attributes["href"] == (
-        "/answers?collection=default&page=1"
+        "/answers?until=2026-06-01&collection=default&page=1"
     )
-    assert questions(server.get("/answers", params={"collection": "default", "page": 99})) == questions(
-        second
-    )
+    assert questions(server.get("/answers", params={**query, "page": 99})) == questions(second)
 
 
 @pytest.mark.parametrize(
@@ -369,7 +368,7 @@ def test_very_long_texts_are_shown_unmarked() -> None:
 def test_ranks_that_a_candidate_has_not_are_blank(server: Server) -> None:
     """A stage that did not see it has a dash, not a zero."""
     candidates = (a_candidate(0, final=True), a_candidate(1, final=False))
-    server.pipeline.log.save(a_plain_answer(8_000, id="gaps", candidates=candidates))
+    server.pipeline.log.save(a_plain_answer(8_000, id="gaps", collection="gaps", candidates=candidates))
     rows = HTMLParser(server.get("/answers/gaps").text).css("table.candidates tbody tr")
     assert [cell.text(strip=True) for cell in rows[1].css("td.number")][1] == "–"
 

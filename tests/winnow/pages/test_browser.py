@@ -110,10 +110,10 @@ def test_a_line_is_pointed_at_and_its_passage_read(browser: Browser, server: Ser
         assert shown.count() == 1
         assert panel.count() == 1
         assert shown.get_attribute("data-shows") == panel.get_attribute("id")
-        assert "then left out" in (shown.get_attribute("aria-label") or "")
+        assert "then dropped" in (shown.get_attribute("aria-label") or "")
         page.locator(".way.place-2").focus()
         page.keyboard.press("ArrowUp")
-        assert "Place 1 of the final ones" in panel.inner_text()
+        assert "Final rank 1" in panel.inner_text()
         for _ in range(5):
             page.keyboard.press("ArrowDown")
         assert "Dropped" in panel.inner_text()

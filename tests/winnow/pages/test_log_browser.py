@@ -91,7 +91,7 @@ def test_a_refused_replay_says_why_beside_the_form(browser: Browser, server: Ser
     with opened(browser, server.url, path, expecting=("403",)) as page:
         page.get_by_label("or another one").fill("listwise")
         page.get_by_role("button", name="Replay", exact=True).click()
-        assert "asks a chat model" in page.locator(".replay-form [role=alert]").inner_text()
+        assert "calls a chat model" in page.locator(".replay-form [role=alert]").inner_text()
         assert page.get_by_label("or another one").input_value() == "listwise"
         assert page.get_by_role("button", name="Replay", exact=True).is_enabled()
 

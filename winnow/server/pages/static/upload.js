@@ -145,7 +145,7 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     const form = document.querySelector("form[data-upload]");
     if (!form || !event.dataTransfer?.types.includes("Files")) return;
-    event.preventDefault(); // beside the field, too: else the browser would open the file
+    event.preventDefault(); // next to the field, too; otherwise the browser would open the file
     form.querySelector(".drop").classList.toggle("over", kind === "dragover");
     if (kind !== "drop") return;
     const folders = [...event.dataTransfer.items]
