@@ -171,7 +171,7 @@ def test_an_output_that_is_there_is_never_overwritten(tmp_path: Path, data: Path
     (tmp_path / "m" / "precious").touch()
     result = train(data, "--base", base, "-o", tmp_path / "m")
     assert result.exit_code == 2
-    assert "there already" in " ".join(result.output.split())
+    assert "exists already" in " ".join(result.output.split())
     assert (tmp_path / "m" / "precious").exists()
 
 

@@ -48,7 +48,7 @@ class TrainOptions:
     max_minutes: Annotated[float | None, Option(help="Stop after this many minutes.", min=0.01)] = None
     batch: Annotated[int, Option(help="Question-passage pairs at once.", min=1)] = 32
     accumulate: Annotated[int, Option(help="Batches per step of the optimizer.", min=1)] = 1
-    learning_rate: Annotated[float, Option(help="The peak.", min=0)] = 2e-5
+    learning_rate: Annotated[float, Option(help="The peak, after the warm-up.", min=0)] = 2e-5
     pos_weight: Annotated[
         float | None, Option(help="The weight of a positive under bce (that of its negatives).", min=0.001)
     ] = None
