@@ -264,7 +264,7 @@ def test_auto_takes_the_best_device_and_a_missing_one_is_refused() -> None:
     assert device_among({"cuda": True, "mps": False, "cpu": True}, "auto") == "cuda"
     assert device_among({"cuda": False, "mps": True, "cpu": True}, "auto") == "mps"
     assert device_among({"cuda": True, "mps": False, "cpu": True}, "cpu") == "cpu"
-    with pytest.raises(ModelError, match="'mps' is not there"):
+    with pytest.raises(ModelError, match="'mps' is not available"):
         device_among({"cuda": False, "mps": False, "cpu": True}, "mps")
     assert chosen_device("cpu") == "cpu"
 
@@ -293,8 +293,8 @@ def test_half_precision_only_where_it_is_exact_enough(
     ("vectors", "said"),
     [
         ([[1.0, 0.0]], "2 dimensions, not 3"),
-        ([[1.0, float("nan"), 0.0]], "not made of numbers"),
-        ([[1.0, float("inf"), 0.0]], "not made of numbers"),
+        ([[1.0, float("nan"), 0.0]], "values that are not finite"),
+        ([[1.0, float("inf"), 0.0]], "values that are not finite"),
         ([], "0 vectors for 1 texts"),
         ([[1.0, 0.0, 0.0]] * 2, "2 vectors for 1 texts"),
     ],
