@@ -96,7 +96,9 @@ def test_nothing_is_silent(server: Server) -> None:
     assert english.count('class="badge fallback"') == 2
     assert "The reranker failed" in english
     chinese = server.get(address, headers={**HTML, "accept-language": "zh"}).text
+    assert "编码器读不懂这个问题" in chinese
     assert "重排序失败" in chinese
+    assert UNREADABLE_QUESTION not in chinese
 
 
 def test_hostile_text_stays_text(server: Server) -> None:

@@ -155,6 +155,7 @@ def test_a_refused_document_says_why(server: Server) -> None:
     chinese = _page(server, f"/collections/many/documents/{_document(server, 'many', '.pdf')}", lang="zh")
     server.cookies.clear()
     assert "被拒绝的原因" in chinese
+    assert "已损坏：" in chinese
 
 
 def test_a_document_shows_its_passages(server: Server) -> None:
