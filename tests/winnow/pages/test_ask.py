@@ -61,7 +61,7 @@ def test_a_form_is_answered_by_a_page_with_an_address(server: Server) -> None:
 
 
 def test_events_end_with_the_same_html(server: Server) -> None:
-    """What a script puts in its place is what the page shows after a reload."""
+    """A script inserts the same HTML that the page shows after a reload."""
     reply = server.post("/ask", data={"question": QUESTION}, headers=EVENTS)
     assert reply.headers["content-type"].startswith("text/event-stream")
     found = events(reply.text)
@@ -245,7 +245,7 @@ def test_a_chat_models_answer_says_what_it_cost_and_points_at_its_sources(tmp_pa
 
 
 def test_a_read_only_reader_asks_and_is_offered_no_thumbs(tmp_path: Path) -> None:
-    """What would be refused is not offered."""
+    """Actions that would be refused are not offered."""
     settings = Settings.load(data_dir=ingested(tmp_path / "own"), server={"names": ["winnow.example"]})
     with serving(settings) as server:
         _, text = TokenBook(server.pipeline.settings.tokens_file).create("reader", "read")

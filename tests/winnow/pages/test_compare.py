@@ -117,7 +117,7 @@ def test_no_text_acts_on_the_page(server: Server) -> None:
 def test_a_comparison_that_is_refused_says_why_in_place(
     server: Server, form: dict[str, str], status: int, said: str
 ) -> None:
-    """What was ticked and typed stays; no job is begun."""
+    """The form keeps its input; no job is started."""
     before = len(HTMLParser(server.get("/compare").text).css(".earlier li"))
     reply = server.post("/compare", data=form)
     assert reply.status_code == status
