@@ -150,7 +150,7 @@ def local(data: Data, folder: Path) -> Report:
     before = resident()
 
     def opened() -> ServerStores:
-        return ServerStores(QdrantClient(path=str(folder / "local")), ServerLink("local", 0, attempts=1))
+        return ServerStores(ServerLink(QdrantClient(path=str(folder / "local")), "local", 0, attempts=1))
 
     stores = opened()
     report = stored(stores.create("bench", FINGERPRINT), data)

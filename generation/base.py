@@ -65,11 +65,9 @@ def adapted(generator: Any) -> Generator:
     The method returns a Generation, or the answer's text with markers `[n]`, which are then resolved. A plain
     one runs in a worker thread. An object that streams is one of winnow's own and stays as it is.
     """
-    if isinstance(generator, AdaptedGenerator) or inspect.isasyncgenfunction(
-        getattr(generator, "stream", None)
-    ):
-        return cast("Generator", generator)
-    return AdaptedGenerator(generator)
+    streams = inspect.isasyncgenfunction(getattr(generator, "stream", None))
+    is_ours = streams or isinstance(generator, AdaptedGenerator)
+    return cast("Generator", generator) if is_ours else AdaptedGenerator(generator)
 
 
 class AdaptedGenerator:

@@ -48,26 +48,24 @@ class _Ending:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(slots=True)
 class Assembly:
     """Collects passages across documents; encodes each full batch and hands it on to be written."""
 
-    def __init__(
-        self, encodes: Encodes, sink: Sink | DryRun, manifest: Manifest, planner: Planner, batch: int
-    ) -> None:
-        self._encodes = encodes
-        self._sink = sink
-        self._manifest = manifest
-        self._planner = planner
-        self._size = batch
-        self._waiting: list[tuple[Chunk, OpenDocument]] = []
-        self._openings: list[DocumentRow] = []
-        self._endings: list[_Ending] = []
-        self.results: list[DocumentResult] = []
-        self.embedded = 0
-        self.illegible = 0
-        self.usage = Usage()
-        # Documents that left the collection or changed.
-        self.gone: set[str] = set()
+    encodes: Encodes
+    sink: Sink | DryRun
+    manifest: Manifest
+    planner: Planner
+    batch: int
+    results: list[DocumentResult] = field(default_factory=list, init=False)
+    embedded: int = field(default=0, init=False)
+    illegible: int = field(default=0, init=False)
+    usage: Usage = field(default_factory=Usage, init=False)
+    # documents that left the collection or changed
+    gone: set[str] = field(default_factory=set, init=False)
+    _waiting: list[tuple[Chunk, OpenDocument]] = field(default_factory=list, init=False)
+    _openings: list[DocumentRow] = field(default_factory=list, init=False)
+    _endings: list[_Ending] = field(default_factory=list, init=False)
 
     def add(self, file: OpenFile, parsed: Parsed) -> None:
         """Add a document of a file; encodes when a batch is full."""
@@ -75,10 +73,10 @@ class Assembly:
         old = file.decision.old
         if not whole:
             file.records.add(parsed.id)
-            old = self._manifest.get(parsed.id) if old is not None else None
+            old = self.manifest.get(parsed.id) if old is not None else None
         file.chunks += len(parsed.chunks)
         row = self._row(file, parsed)
-        if not whole and self._planner.is_unchanged(old, row):
+        if not whole and self.planner.is_unchanged(old, row):
             return
         document = OpenDocument(row, had_passages(old), file)
         if whole:
@@ -87,7 +85,7 @@ class Assembly:
             self._openings.append(pending(row.id, row.source))
         for chunk in parsed.chunks:
             self._waiting.append((chunk, document))
-            if len(self._waiting) >= self._size:
+            if len(self._waiting) >= self.batch:
                 self.emit()
         if not whole:
             self._endings.append(_Ending(document))
@@ -123,7 +121,7 @@ class Assembly:
             content_hash=decision.content_hash,
             status="refused",
             reason=reason,
-            parser=self._planner.parser_of(decision.file.source),
+            parser=self.planner.parser_of(decision.file.source),
         )
         warnings: tuple[Reason, ...] = ()
         if old is not None and old.status == "ingested":
@@ -151,7 +149,7 @@ class Assembly:
     def emit(self) -> None:
         """Encode the waiting passages and hand them on to be written."""
         waiting, self._waiting = self._waiting, []
-        encoded = self._encodes.encode([chunk for chunk, _ in waiting]) if waiting else Encoded([], [])
+        encoded = self.encodes.encode([chunk for chunk, _ in waiting]) if waiting else Encoded([], [])
         for (_, document), legible in zip(waiting, encoded.legible, strict=True):
             document.illegible += not legible
             document.file.illegible += not legible
@@ -162,12 +160,12 @@ class Assembly:
         self.embedded += encoded.legible.count(True)
         openings, self._openings = self._openings, []
         endings, self._endings = self._endings, []
-        self._sink.put(Batch(encoded.points, openings, [self._closing(ending) for ending in endings]))
+        self.sink.put(Batch(encoded.points, openings, [self._closing(ending) for ending in endings]))
 
     def settle(self) -> None:
         """Wait until everything that was added is written."""
         self.emit()
-        self._sink.wait()
+        self.sink.wait()
 
     def _closing(self, ending: _Ending) -> Closing:
         if ending.closing is not None:
@@ -197,7 +195,7 @@ class Assembly:
             status="ingested",
             warnings=parsed.warnings,
             chunk_ids=tuple(chunk.id for chunk in parsed.chunks),
-            parser=self._planner.parser_of(file.decision.file.source),
+            parser=self.planner.parser_of(file.decision.file.source),
         )
 
     def _container(self, file: OpenFile, done: Done) -> OpenDocument:
@@ -209,7 +207,7 @@ class Assembly:
             content_hash=done.content_hash,
             status="ingested",
             reason=Reason("ingest.record-file", records=len(file.records), passages=file.chunks),
-            parser=self._planner.parser_of(source),
+            parser=self.planner.parser_of(source),
         )
         return OpenDocument(row, False, file)
 
@@ -218,7 +216,7 @@ class Assembly:
         if file.decision.old is None:
             return
         prefix = f"{file.decision.file.source}#"
-        for row in self._manifest.rows():
+        for row in self.manifest.rows():
             if row.source.startswith(prefix) and row.id not in but:
                 self.remove(row)
 

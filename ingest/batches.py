@@ -63,20 +63,20 @@ class Encoded:
     usage: Usage = _NOTHING_PAID
 
 
+@dataclass(frozen=True, slots=True)
 class Embedder:
     """Makes points of passages. Those that the encoder cannot read get a lexical vector only."""
 
-    def __init__(self, encoder: TextEncoder, lexical: TermEncoder, *, tokens: bool) -> None:
-        self._encoder = encoder
-        self._lexical = lexical
-        self._tokens = tokens
+    encoder: TextEncoder
+    lexical: TermEncoder
+    tokens: bool = field(kw_only=True)
 
     def encode(self, chunks: Sequence[Chunk]) -> Encoded:
         """The points of passages, in their order, and which of them the encoder could read."""
         texts = [chunk.encoded_text for chunk in chunks]
-        legible = [self._encoder.reads(text) for text in texts]
+        legible = [self.encoder.reads(text) for text in texts]
         readable = [text for text, reads in zip(texts, legible, strict=True) if reads]
-        encodings = iter(self._encoder.encode_passages(readable, tokens=self._tokens) if readable else ())
+        encodings = iter(self.encoder.encode_passages(readable, tokens=self.tokens) if readable else ())
         points = []
         cut: set[int] = set()
         usage = _NOTHING_PAID
@@ -89,7 +89,7 @@ class Embedder:
             points.append(
                 Point(
                     chunk if reads else replace(chunk, legible=False),
-                    self._lexical.encode_passage(text),
+                    self.lexical.encode_passage(text),
                     dense=encoding.dense if encoding else None,
                     tokens=encoding.tokens if encoding else None,
                 )

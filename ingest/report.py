@@ -6,20 +6,13 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from storage.reasons import Reason, storable
 from storage.records import Usage
 
 DocumentStatus = Literal["ingested", "unchanged", "replaced", "duplicate", "removed", "refused"]
-STATUSES: tuple[DocumentStatus, ...] = (
-    "ingested",
-    "unchanged",
-    "replaced",
-    "duplicate",
-    "removed",
-    "refused",
-)
+STATUSES: tuple[DocumentStatus, ...] = get_args(DocumentStatus)
 
 
 def cut_warning(cut: int, of: int) -> tuple[Reason, ...]:
@@ -117,11 +110,7 @@ class IngestReport:
         if self.dry_run:
             values["dry_run"] = True
         if self.estimate:
-            values["estimate"] = {
-                "passages": self.estimate.passages,
-                "seconds": round(self.estimate.seconds, 1),
-                "bytes": self.estimate.bytes,
-            }
+            values["estimate"] = {**asdict(self.estimate), "seconds": round(self.estimate.seconds, 1)}
         if self.usage.calls:
             values["usage"] = asdict(self.usage)
         return values

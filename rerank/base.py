@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
+import anyio
 from anyio import to_thread
 
 from storage.errors import BadInputError, StageError
 from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking, Status, worst
+
+T = TypeVar("T")
 
 
 class Reranker(Protocol):
@@ -49,6 +52,19 @@ def flagged(outcome: Outcome, status: Status, reason: str) -> Outcome:
     """The outcome, no better than `status`, with one more reason."""
     reasons = Reason.all([*Reason.of(outcome.reason).parts, *Reason.of(reason).parts])
     return replace(outcome, status=worst((outcome.status, status)), reason=reasons)
+
+
+async def gathered(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """The results of concurrent calls, in the order of the calls."""
+    results: dict[int, T] = {}
+
+    async def run(place: int) -> None:
+        results[place] = await calls[place]()
+
+    async with anyio.create_task_group() as tasks:
+        for place in range(len(calls)):
+            tasks.start_soon(run, place)
+    return [results[place] for place in range(len(calls))]
 
 
 def by_score(
@@ -110,9 +126,8 @@ class AdaptedReranker:
     def __init__(self, reranker: object) -> None:
         rerank = getattr(reranker, "rerank", None)
         if not callable(rerank):
-            raise BadInputError(
-                f"{type(reranker).__name__} is no reranker: it has no method rerank(query, candidates, top_k)"
-            )
+            missing = "it has no method rerank(query, candidates, top_k)"
+            raise BadInputError(f"{type(reranker).__name__} is not a reranker: {missing}")
         self.name: str = str(getattr(reranker, "name", "") or type(reranker).__name__)
         self.scores: bool = bool(getattr(reranker, "scores", True))
         self._rerank = cast("Callable[[str, Sequence[Candidate], int], object]", rerank)

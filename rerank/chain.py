@@ -132,13 +132,15 @@ class Chain:
         except Exception as raised:  # noqa: BLE001 - whatever a strategy raises, the question is answered
             error, name = _first(raised), stage.reranker.name
             if self._on_failure == "raise":
-                raise _as_stage_error(name, error) from error
+                wrapped = StageError(f"{name} failed: {_message(error)}")
+                raise (error if isinstance(error, WinnowError) else wrapped) from error
             reason = Reason("rerank.stage-failed", error=_message(error))
             return unchanged(candidates, keep, Outcome(name, "fallback", reason))
         finally:
             CURRENT_METER.reset(token)
-        if self._on_failure == "raise":
-            _refuse_fallback(ranking)
+        failed = next((outcome for outcome in ranking.outcomes if outcome.status == "fallback"), None)
+        if failed and self._on_failure == "raise":
+            raise StageError(f"{failed.name} fell back: {failed.reason}")
         return ranking
 
 
@@ -184,13 +186,3 @@ def _first(error: Exception) -> Exception:
 
 def _message(error: Exception) -> str:
     return str(error) if isinstance(error, WinnowError) else f"{type(error).__name__}: {error}"
-
-
-def _as_stage_error(stage: str, error: Exception) -> WinnowError:
-    return error if isinstance(error, WinnowError) else StageError(f"{stage} failed: {_message(error)}")
-
-
-def _refuse_fallback(ranking: Ranking) -> None:
-    for outcome in ranking.outcomes:
-        if outcome.status == "fallback":
-            raise StageError(f"{outcome.name} fell back: {outcome.reason}")

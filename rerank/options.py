@@ -51,8 +51,8 @@ _COMMON = [*_names(Gates), *_names(Budget)]
 def read_options(declared: type[Options], stage: str, values: Mapping[str, Value]) -> Options:
     """The declared dataclass, filled with a spec's values.
 
-    Raises SpecError for an unknown option (naming the valid ones), a value of another type, or one that the
-    dataclass's own check refuses (a ValueError from `__post_init__`).
+    Raises SpecError for an unknown option (naming the valid ones), a value of another type or below its bound
+    (`Annotated[int, Field(ge=1)]`), and for a ValueError of the dataclass's own `__post_init__`.
     """
     names = _names(declared)
     for key in values:
@@ -61,7 +61,7 @@ def read_options(declared: type[Options], stage: str, values: Mapping[str, Value
     if not values:
         return declared()
     try:
-        # strict: "3" is no number, true no 1; as JSON, since strict dataclasses take no Python mapping
+        # strict: "3" is not a number, true not 1; as JSON, since strict dataclasses take no Python mapping
         adapter: TypeAdapter[Options] = _adapter(declared)
         return adapter.validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
@@ -70,15 +70,12 @@ def read_options(declared: type[Options], stage: str, values: Mapping[str, Value
         if not first["loc"]:
             raise SpecError(f"{stage}: {context.get('error', first['msg'])}") from error
         key = str(first["loc"][0])
+        if "ge" in context:
+            raise SpecError(
+                f"{stage}: {key} must be at least {context['ge']}, and is {values[key]}"
+            ) from error
         allowed = _TYPES.get(first["type"]) or context.get("expected", first["msg"])
         raise SpecError(f"{stage}: the option {key}={values[key]!r} must be {allowed}") from error
-
-
-def at_least(minimum: float, **values: float) -> None:
-    """Raise ValueError where a named value is below the minimum."""
-    for name, value in values.items():
-        if value < minimum:
-            raise ValueError(f"{name} must be at least {minimum}, and is {value}")
 
 
 def split_options(name: str, options: Mapping[str, Value]) -> tuple[Gates, Budget, dict[str, Value]]:

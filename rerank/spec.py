@@ -23,7 +23,7 @@ from storage.errors import SpecError
 
 Value = str | int | float | bool
 
-# The founding recommendations by name. None fixes its last `:k`: that is `top_k_rerank`'s to say.
+# Recommended chains by name. None fixes its last `:k`: `top_k_rerank` does.
 PRESETS: Mapping[str, str] = {
     "local": "fusion",
     "fast": "cross-encoder",
@@ -40,7 +40,7 @@ _KEEP = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage: a strategy's name, its options in the order written, how many candidates it keeps."""
+    """One stage: a strategy's name, its options as written, and the number of candidates to keep."""
 
     name: str
     options: tuple[tuple[str, Value], ...] = ()
@@ -62,7 +62,7 @@ class Spec:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """One name a stage; the second stage of the same strategy is `listwise#2`."""
+        """One name per stage; the second stage of the same strategy is `listwise#2`."""
         seen: Counter[str] = Counter()
         names = []
         for stage in self.stages:
@@ -74,7 +74,7 @@ class Spec:
     def parse(cls, text: str, *, top_k: int | None = None) -> Spec:
         """Read a spec. Raises SpecError, whose message points at the character.
 
-        With `top_k`, a last `:k` that says something else is an error too.
+        With `top_k`, a different last `:k` is an error too.
         """
         expanded = PRESETS.get(text.strip(), text)
         return cls(tuple(_SpecParser(expanded).spec(top_k)))
@@ -86,7 +86,7 @@ class _SpecParser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
-        self.keep_at = 0  # where the latest `:k` stands
+        self.keep_at = 0  # the position of the latest `:k`
 
     def spec(self, top_k: int | None) -> list[Stage]:
         stages = [self.stage(None)]
@@ -108,7 +108,7 @@ class _SpecParser:
         name = self.match(_NAME, "expected the name of a strategy")
         if name in PRESETS:
             self.at = start
-            self.fail(f"the preset {name!r} stands alone", f"Write what it stands for: {PRESETS[name]}")
+            self.fail(f"the preset {name!r} stands alone", f"Write its stages: {PRESETS[name]}")
         options = self.options() if self.taken("(") else ()
         keep = self.keep(available) if self.taken(":") else None
         self.skip()
@@ -146,7 +146,7 @@ class _SpecParser:
         if self.text[self.at : self.at + 1] == '"':
             return self.quoted()
         if number := _NUMBER.match(self.text, self.at):
-            found = _number(number[0])
+            found = float(number[0]) if re.search(r"[.eE]", number[0]) else int(number[0])
             if not math.isfinite(found):
                 self.fail("the number is too large")
             self.at = number.end()
@@ -187,20 +187,12 @@ class _SpecParser:
         if folded != found and folded in set(":,()="):
             complaint += f"; {found!r} is full-width"
             way_out = way_out or f"Type {folded!r}."
-        raise SpecError(
-            f"{complaint}\n  {_one_line(self.text)}\n  {_caret(self.text, self.at)}", way_out=way_out
-        )
+        one_line = re.sub(r"\s", " ", self.text)
+        raise SpecError(f"{complaint}\n  {one_line}\n  {_caret(self.text, self.at)}", way_out=way_out)
 
 
 def _last_keep(stages: list[Stage]) -> int | None:
     return next((stage.keep for stage in reversed(stages) if stage.keep is not None), None)
-
-
-def _number(text: str) -> int | float:
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
 
 
 def _printed(value: Value) -> str:
@@ -210,10 +202,6 @@ def _printed(value: Value) -> str:
         return repr(value)
     bare = _WORD.fullmatch(value) and not _NUMBER.match(value) and value not in ("true", "false")
     return value if bare else json.dumps(value, ensure_ascii=False)
-
-
-def _one_line(text: str) -> str:
-    return "".join(" " if character.isspace() else character for character in text)
 
 
 def _caret(text: str, at: int) -> str:

@@ -1,4 +1,4 @@
-"""Reranking without a store: texts in, texts out, for people who have their own retrieval."""
+"""Reranking without a store: texts in, texts out, for users with their own retrieval."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from storage.records import Candidate, Outcome
 
 @dataclass(frozen=True, slots=True)
 class RankedText:
-    """A text, ranked. `index` is its place in what was given, `score` the last stage's, if it gave one."""
+    """A ranked text. `index` is its place in the input; `score` is the last stage's, if it gave one."""
 
     index: int
     text: str
@@ -22,7 +22,7 @@ class RankedText:
 
 @dataclass(frozen=True, slots=True)
 class RankedTexts:
-    """The kept texts, best first, and how each stage went."""
+    """The kept texts, best first, and each stage's outcome."""
 
     results: tuple[RankedText, ...]
     outcomes: tuple[Outcome, ...]
@@ -33,7 +33,7 @@ async def rerank_texts(
 ) -> RankedTexts:
     """The best `top_k` (all, if not given) of the texts by a rerank spec.
 
-    Raises SpecError for a spec that does not parse, and what loading its strategies raises.
+    Raises SpecError for a spec that does not parse, and the errors of loading its strategies.
     """
     chain = Chain.load(Spec.parse(spec, top_k=top_k), parts)
     candidates = [Candidate.from_text(text, id=str(index)) for index, text in enumerate(texts)]

@@ -42,12 +42,12 @@ class Expands(Protocol):
     async def expand(self, final: Sequence[Candidate]) -> Expansion: ...
 
 
+@dataclass(frozen=True, slots=True)
 class Expander:
     """Joins the `reach` passages before and after each final one to it, with one read of the store."""
 
-    def __init__(self, source: Neighbourhood, reach: int) -> None:
-        self._source = source
-        self._reach = reach
+    source: Neighbourhood
+    reach: int
 
     async def expand(self, final: Sequence[Candidate]) -> Expansion:
         """The same candidates, widened. If the store fails, none is, and the outcome is a `fallback`."""
@@ -56,11 +56,11 @@ class Expander:
     def _expand(self, final: tuple[Candidate, ...]) -> Expansion:
         started = time.perf_counter()
         try:
-            found = self._source.neighbours([candidate.chunk for candidate in final], self._reach)
+            found = self.source.neighbours([candidate.chunk for candidate in final], self.reach)
         except StoreError as error:
             reason = Reason("retrieval.no-neighbours", error=str(error))
             return Expansion(final, (), Outcome(STAGE, "fallback", reason, ms=_since(started)))
-        grown = _grown(final, found, self._reach)
+        grown = _grown(final, found, self.reach)
         neighbours = tuple(part for run in grown.runs for part in run.parts if part is not run.core)
         added = Reason("retrieval.neighbours-added", n=len(neighbours), passages=len(final))
         complaints = list(grown.complaints())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from storage.vectors import SparseVector
@@ -26,6 +27,7 @@ _UNSPACED = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True)
 class Folding:
     """Folds ways of writing that mean the same: full and half width, traditional and simplified Chinese.
 
@@ -33,8 +35,7 @@ class Folding:
     depend on its neighbours, but a question seldom has the neighbours that the passage has.
     """
 
-    def __init__(self, simplified: Mapping[int, str]) -> None:
-        self._simplified = simplified
+    simplified: Mapping[int, str]
 
     @classmethod
     def load(cls) -> Folding:
@@ -47,9 +48,10 @@ class Folding:
 
     def __call__(self, text: str) -> str:
         """Unicode's compatibility form (NFKC: full width becomes half width) in simplified characters."""
-        return unicodedata.normalize("NFKC", text).translate(self._simplified)
+        return unicodedata.normalize("NFKC", text).translate(self.simplified)
 
 
+@dataclass(frozen=True, slots=True)
 class LexicalEncoder:
     """Qdrant's BM25 over words and, of Chinese, Japanese and Korean, characters and pairs of neighbours.
 
@@ -59,9 +61,8 @@ class LexicalEncoder:
 
     id = f"bm25/words-cjk1+2/nfkc-t2s-ascii/avg{AVERAGE_LENGTH:g}"
 
-    def __init__(self, bm25: Bm25, folding: Folding) -> None:
-        self._bm25 = bm25
-        self._folding = folding
+    bm25: Bm25
+    folding: Folding
 
     @classmethod
     def load(cls) -> LexicalEncoder:
@@ -72,18 +73,18 @@ class LexicalEncoder:
 
     def encode_passage(self, text: str) -> SparseVector:
         """Term ids and their saturated, length-normalised frequencies."""
-        return _sparse(self._bm25.embed_document(self._spaced(text)))
+        return _sparse(self.bm25.embed_document(self._spaced(text)))
 
     def encode_query(self, text: str) -> SparseVector:
         """Term ids, each of weight 1; empty where the question has no searchable term."""
-        return _sparse(self._bm25.embed_query(self._spaced(text)))
+        return _sparse(self.bm25.embed_query(self._spaced(text)))
 
     def terms(self, text: str) -> frozenset[int]:
         """The distinct terms of a text: stemmed words, pairs of Chinese characters, single ones if alone."""
-        return frozenset(self._bm25.embed_query(_UNSPACED.sub(_pairs, self._folding(text))).indices)
+        return frozenset(self.bm25.embed_query(_UNSPACED.sub(_pairs, self.folding(text))).indices)
 
     def _spaced(self, text: str) -> str:
-        return _UNSPACED.sub(_characters_and_pairs, self._folding(text))
+        return _UNSPACED.sub(_characters_and_pairs, self.folding(text))
 
 
 def _pairs(run: re.Match[str]) -> str:

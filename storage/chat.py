@@ -1,4 +1,4 @@
-"""What a chat model takes and gives: the nouns that rerank strategies and answerers share."""
+"""The messages and replies of a chat model, shared by rerank strategies and answerers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A chat model's reply, reasoning traces already taken out of `text`.
+    """A chat model's reply; reasoning traces have been removed from `text`.
 
     `first_token` maps the candidates for the first token of the reply to their log-probabilities, where the
     server gives them; otherwise it is None. `finish_reason` is the server's word: `length` means cut off.
@@ -39,14 +39,14 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a model or API costs: for a million tokens, and for each call."""
+    """The price of a model or API: for a million tokens, and for each call."""
 
     prompt: float = 0.0
     completion: float = 0.0
     call: float = 0.0
 
     def of(self, usage: Usage) -> float:
-        """The cost of calls, their tokens included."""
+        """Return the cost of calls, their tokens included."""
         tokens = usage.prompt_tokens * self.prompt + usage.completion_tokens * self.completion
         return usage.calls * self.call + tokens / 1_000_000
 
@@ -68,13 +68,11 @@ class ChatModel(Protocol):
         schema: Mapping[str, object] | None = None,
         top_logprobs: int = 0,
     ) -> Completion:
-        """One reply at temperature 0.
+        """Return one reply at temperature 0.
 
-        `schema` (JSON schema) and `top_logprobs` are wishes: a server that does not offer them is asked
-        without, and the Completion shows what came.
+        `schema` (JSON schema) and `top_logprobs` are optional to the server: one that does not offer them is
+        asked without, and the Completion shows what came.
         """
-        ...
 
     def stream(self, messages: Sequence[Message], *, max_tokens: int) -> AsyncIterator[str | Completion]:
-        """Pieces of the text as they come, then the whole Completion as the last item."""
-        ...
+        """Yield pieces of the text as they come, then the whole Completion."""

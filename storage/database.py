@@ -17,18 +17,18 @@ from typing import Self
 from sqlalchemy import URL, Connection, Engine, Insert, create_engine, event, insert, make_url, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from storage.database_errors import is_busy, translated
-from storage.errors import LogError
+from storage.errors import LogError, MissingDependencyError, WinnowError
 from storage.migrations.upgrade import needs_upgrade, upgrade
 from storage.tables import TableBase
 
 # How long a writer waits for another process before it gives up, in seconds.
 PATIENCE_S = 10.0
 
-# Any number will do, as long as all processes that migrate the same PostgreSQL database use it.
+# An arbitrary number that all processes that migrate the same PostgreSQL database share.
 _POSTGRES_LOCK = 0x77696E6E6F77
 
 
@@ -39,8 +39,8 @@ class Database:
         self._engine = engine
         self.path = _file_of(engine.url)
         self.shown = str(self.path) if self.path else engine.url.render_as_string(hide_password=True)
-        # SQLite lets one write at a time, and whoever it sends away looks again every now and then: of forty
-        # threads some never get their turn. Those of one process wait for each other here.
+        # SQLite lets one connection write at a time and has the others poll: of forty threads some never get
+        # their turn. Those of one process wait for each other here.
         self._turn: AbstractContextManager[object] = threading.Lock() if self.is_sqlite else nullcontext()
 
     @classmethod
@@ -62,22 +62,22 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection that sees one state of the database until the block ends."""
+        """Give a connection that sees one state of the database until the block ends."""
         with translated(self.shown), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A connection that may write, the only one that does. Rolled back unless it is committed.
+        """Give the only connection that may write. It is rolled back unless it is committed.
 
-        A thread that is in such a block must not begin another.
+        A thread within such a block must not begin another.
         """
         with self._turn, translated(self.shown), self._engine.connect() as connection:
             yield connection.execution_options(winnow_writes=True)
 
     @contextmanager
     def driver(self) -> Iterator[sqlite3.Connection]:
-        """SQLite's own connection outside of any transaction, for what is no query.
+        """Give SQLite's own connection outside of any transaction.
 
         Raises LogError where the database is of another kind.
         """
@@ -91,7 +91,7 @@ class Database:
             yield driver
 
     def close(self) -> None:
-        """Let go of every connection; the database can be used again, which opens new ones."""
+        """Close every connection; using the database again opens new ones."""
         self._engine.dispose()
 
     def __enter__(self) -> Self:
@@ -120,9 +120,9 @@ class Database:
                 connection.commit()
 
     def _use_wal(self, deadline: float) -> None:
-        """Readers beside one writer from here on: the file remembers its journal mode.
+        """Allow readers next to one writer from now on: the file remembers its journal mode.
 
-        SQLite does not wait by itself when two connections change the mode at the same time.
+        SQLite does not wait when two connections change the mode at the same time.
         """
         with self.driver() as driver:
             while True:
@@ -130,7 +130,7 @@ class Database:
                     driver.execute("PRAGMA journal_mode=WAL")
                     return
                 except sqlite3.OperationalError as error:
-                    if not is_busy(error) or time.monotonic() > deadline:
+                    if not _is_busy(error) or time.monotonic() > deadline:
                         raise
                     time.sleep(0.02)
 
@@ -146,7 +146,7 @@ def _parsed(url: str) -> URL:
 
 
 def _file_of(url: URL) -> Path | None:
-    """The file of an SQLite database; None for any other kind."""
+    """Return the file of an SQLite database; None for any other kind."""
     if url.get_backend_name() != "sqlite":
         return None
     name = (url.database or "").removeprefix("file:")
@@ -169,7 +169,7 @@ def _engine(url: URL, patience_s: float) -> Engine:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder that a database lies in. Raises LogError where that cannot be."""
+    """Make the folder of a database. Raises LogError where that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -199,7 +199,87 @@ def _begin(connection: Connection) -> None:
 
 
 def insert_new(connection: Connection, table: type[TableBase]) -> Insert:
-    """An insert that passes over rows whose key is there already."""
+    """Return an insert that skips rows whose key exists already."""
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return insert(table).prefix_with("OR IGNORE", dialect="sqlite")
+
+
+# By SQLite's names of its primary result codes (https://www.sqlite.org/rescode.html): the state of the file,
+# and the way out.
+_SQLITE: dict[str, tuple[str, str]] = {
+    "SQLITE_BUSY": (
+        "is locked by another process",
+        "wait until the other process is done, or stop it; then try again",
+    ),
+    "SQLITE_LOCKED": ("is locked by another connection of this process", "try again"),
+    "SQLITE_READONLY": (
+        "is read-only",
+        "make the file and its folder writable for this user, or use another data folder",
+    ),
+    "SQLITE_PERM": ("may not be used by this user", "give this user the right to read and write it"),
+    "SQLITE_CANTOPEN": (
+        "cannot be opened",
+        "check that this user may write in its folder, where SQLite keeps -wal and -shm files too",
+    ),
+    "SQLITE_CORRUPT": (
+        "is damaged",
+        "restore a backup, or move the file away; `sqlite3 FILE .recover` may save the rest",
+    ),
+    "SQLITE_NOTADB": (
+        "is not an SQLite database",
+        "name another file, or move this one away: a new log is begun",
+    ),
+    "SQLITE_FULL": ("cannot grow: the disk is full", "free some space; nothing half-written was kept"),
+    "SQLITE_TOOBIG": ("was given a value that is too big for it", "ask with shorter texts"),
+    "SQLITE_IOERR": (
+        "cannot be read or written: the disk reports an error",
+        "check the disk and its free space; nothing half-written was kept",
+    ),
+}
+
+
+@contextmanager
+def translated(shown: str) -> Iterator[None]:
+    """Raise errors of a driver or SQLAlchemy as `LogError`; `shown` names the database."""
+    try:
+        yield
+    except WinnowError:
+        raise
+    except (SQLAlchemyError, sqlite3.Error, OverflowError) as error:
+        raise _log_error(error, shown) from error
+
+
+def _log_error(error: Exception, shown: str) -> WinnowError:
+    driver = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(driver, sqlite3.Error):
+        return _sqlite_error(driver, shown)
+    if isinstance(error, NoSuchModuleError | ImportError):
+        return MissingDependencyError(
+            f"no driver for the database {shown}: {error}",
+            way_out="use an SQLite file, or install the driver that the URL names (pip install psycopg)",
+        )
+    if isinstance(error, PoolTimeoutError):
+        return LogError(f"the database {shown} is busy: {error}", way_out="ask fewer questions at once")
+    return LogError(
+        f"the database {shown} failed: {driver}",
+        way_out="check the URL, and that the database is up and may be written by this user",
+    )
+
+
+def _sqlite_error(error: sqlite3.Error, shown: str) -> LogError:
+    # Extended codes such as SQLITE_BUSY_SNAPSHOT begin with their primary code.
+    name = getattr(error, "sqlite_errorname", "") or ""
+    known = next(
+        (meaning for code, meaning in _SQLITE.items() if name == code or name.startswith(f"{code}_")), None
+    )
+    if known is None:
+        return LogError(f"the database {shown} failed: {error}", way_out="see `winnow doctor`")
+    what, way_out = known
+    return LogError(f"the database {shown} {what} ({error})", way_out=way_out)
+
+
+def _is_busy(error: Exception) -> bool:
+    """Return whether a driver's error means that another process holds the file now."""
+    driver = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(driver, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))

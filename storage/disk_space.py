@@ -1,7 +1,7 @@
-"""Stopping before the disk is full, while there is still room to stop in good order.
+"""Checks for free disk space before a write, while there is still room to stop in good order.
 
 The embedded engine writes through memory maps: on a full disk the system ends the process (SIGBUS) in the
-middle of a page, without an error that anybody could catch.
+middle of a page, without an error that could be caught.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ RESERVE_BYTES = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class DiskSpace:
-    """The disk under a shard's `folder`, of which `reserve` bytes are to stay free."""
+    """The disk of a shard's `folder`, of which `reserve` bytes must stay free."""
 
     folder: Path
     reserve: int = RESERVE_BYTES
 
     def check(self) -> None:
-        """Raises StoreError where less is free."""
+        """Raise StoreError where less is free."""
         if not self.has_room():
             raise StoreError(
                 f"the disk is nearly full: {self._free() >> 20} MB are free for {self.folder}, and "
@@ -33,11 +33,11 @@ class DiskSpace:
             )
 
     def has_room(self, more: int = 0) -> bool:
-        """Whether so many bytes may be written."""
+        """Return whether `more` bytes may be written."""
         return self._free() >= self.reserve + more
 
     def size(self) -> int:
-        """What the shard takes, in bytes: to merge its segments is to write them once more."""
+        """Return the size of the shard in bytes; merging its segments writes them once more."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
     def _free(self) -> int:

@@ -1,7 +1,7 @@
 """Every error that winnow raises on purpose.
 
     WinnowError
-    ├── BadInputError               what the caller handed in cannot be used
+    ├── BadInputError               the caller's input cannot be used
     │   ├── SettingsError           winnow.toml, environment or flag
     │   ├── SpecError               a rerank spec that does not parse
     │   └── NotFoundError           no such collection, document, answer or strategy
@@ -24,7 +24,7 @@ Vendor exceptions are translated where the vendor is called; they never pass a f
 class WinnowError(Exception):
     """Root of the tree: what went wrong, and the way out.
 
-    `str(error)` is the message alone; `way_out` says what the reader can do about it.
+    `str(error)` is the message alone; `way_out` tells the reader what to do about it.
     """
 
     code = "error"
@@ -35,7 +35,7 @@ class WinnowError(Exception):
 
 
 class BadInputError(WinnowError):
-    """What the caller handed in cannot be used."""
+    """The caller's input cannot be used."""
 
     code = "bad-input"
 
@@ -47,7 +47,7 @@ class SettingsError(BadInputError):
 
 
 class SpecError(BadInputError):
-    """A rerank spec does not parse or names what does not exist."""
+    """A rerank spec does not parse or names a strategy or option that does not exist."""
 
     code = "spec"
 
@@ -86,7 +86,7 @@ class ModelError(WinnowError):
 
 
 class StoreError(WinnowError):
-    """Qdrant, embedded or server, could not do what was asked."""
+    """Qdrant, embedded or server, failed."""
 
     code = "store"
 
@@ -122,7 +122,7 @@ class StageError(WinnowError):
 
 
 class ChatError(StageError):
-    """The chat model's endpoint failed, timed out or sent what cannot be used."""
+    """The chat model's endpoint failed, timed out or sent an unusable reply."""
 
     code = "chat"
 

@@ -1,6 +1,6 @@
-"""One process at a time in an embedded collection, with a lock that says who holds it.
+"""Locks an embedded collection for one process, and tells the others who holds it.
 
-Qdrant Edge with its write-ahead log allows one opener, but its own error ("WouldBlock") names nobody.
+Qdrant Edge with its write-ahead log allows one opener, but its own error ("WouldBlock") does not name it.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 from filelock import FileLock, Timeout
 
@@ -21,19 +22,10 @@ from storage.errors import StoreLockedError
 PATIENCE_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds a collection."""
-
-    pid: int
-    command: str
-    since: str
-
-
 class CollectionLock:
     """An exclusive lock on a collection's folder. The operating system frees it when the process dies.
 
-    `file` is the lock's name in the folder; `doing` says in its refusal what the holder does.
+    `file` is the lock's name in the folder; `doing` is the holder's activity as a refusal words it.
     """
 
     def __init__(self, folder: Path, *, file: str = "lock", doing: str = "is in use by") -> None:
@@ -44,7 +36,7 @@ class CollectionLock:
         self._lock = FileLock(folder / file, thread_local=False)
 
     def acquire(self, patience_s: float = PATIENCE_S) -> None:
-        """Wait up to `patience_s` seconds. Raises StoreLockedError that names the holder."""
+        """Wait up to `patience_s` seconds. Raises StoreLockedError, which names the holder."""
         try:
             self._lock.acquire(timeout=patience_s)
         except Timeout:
@@ -62,26 +54,40 @@ class CollectionLock:
             self._note.unlink(missing_ok=True)
             self._lock.release()
 
-    def holder(self) -> Holder | None:
-        """Who holds the lock, where that can be read."""
+    @contextmanager
+    def held(self, patience_s: float = PATIENCE_S) -> Iterator[Self]:
+        """Hold the lock within the block."""
+        self.acquire(patience_s)
+        try:
+            yield self
+        finally:
+            self.release()
+
+    @contextmanager
+    def kept(self, patience_s: float = PATIENCE_S) -> Iterator[Self]:
+        """Acquire the lock and keep it after the block, unless an error ends it."""
+        self.acquire(patience_s)
+        try:
+            yield self
+        except BaseException:
+            self.release()
+            raise
+
+    def _holder(self) -> str:
         try:
             note = json.loads(self._note.read_text(encoding="utf-8"))
-            return Holder(int(note["pid"]), str(note["command"]), str(note["since"]))
-        except (OSError, ValueError, KeyError):
-            return None
+            return f"process {note['pid']} ({note['command']}, since {note['since']})"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "another process"
 
     def _refusal(self, waited_s: float) -> StoreLockedError:
-        holder = self.holder()
-        who = (
-            f"process {holder.pid} ({holder.command}, since {holder.since})" if holder else "another process"
-        )
         return StoreLockedError(
-            f"the collection {self._folder.name!r} {self._doing} {who}; waited {waited_s:g} s",
+            f"the collection {self._folder.name!r} {self._doing} {self._holder()}; waited {waited_s:g} s",
             way_out="Wait for it or end it. Several processes at once need a Qdrant server "
             "(docker compose up, then set WINNOW_STORE__URL).",
         )
 
 
 def this_command() -> str:
-    """What this process was started as, for people."""
+    """Return the command that started this process, for people."""
     return " ".join([Path(sys.argv[0]).name, *sys.argv[1:3]])[:80] if sys.argv and sys.argv[0] else "python"

@@ -21,7 +21,7 @@ Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 
 # The folders with a catalogue.
-FOLDERS = ("storage", "ingest", "retrieval", "rerank", "generation", "winnow.app")
+FOLDERS = ("storage", "ingest", "retrieval", "rerank", "generation", "winnow.app", "winnow.upkeep")
 
 TEXT = "text"
 ALL = "all"

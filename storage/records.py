@@ -1,6 +1,6 @@
-"""The nouns of winnow: what crosses a folder boundary.
+"""The nouns of winnow: the records that cross folder boundaries.
 
-All are frozen and slotted. This module imports nothing heavy, and of ours only other nouns. Vectors live in
+All are frozen and slotted. This module imports nothing heavy, and of ours only other nouns. Vectors are in
 `storage.vectors`, so that reading a log needs no numpy.
 """
 
@@ -16,20 +16,19 @@ from storage.reasons import Reason
 Scalar = str | int | float | bool | None
 Status = Literal["ok", "repaired", "partial", "fallback"]
 
-# From best to worst: the worst stage speaks for a chain.
+# From best to worst: a chain has the status of its worst stage.
 STATUS_ORDER: tuple[Status, ...] = ("ok", "repaired", "partial", "fallback")
 
-
-# The stages of an answer that are no rerank stages, by name.
+# The stages of an answer other than rerank stages, by name.
 AROUND_RERANK = ("rewrite", "retrieval", "expand", "generation")
 
-# One cause, three stages: each gives this same reason, so that a person reads it once.
+# One cause in three stages: each gives this same reason, so that a person reads it once.
 UNREADABLE_QUESTION = Reason("storage.unreadable-question")
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A heading of a document: it holds from `offset` (characters) on; `level` counts from 1."""
+    """A heading of a document, in force from `offset` (characters) on; `level` counts from 1."""
 
     offset: int
     level: int
@@ -38,7 +37,7 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class PageStart:
-    """A page (or slide, sheet) of a document starts at `offset` (characters); `page` counts from 1."""
+    """The start of a page (or slide, sheet) at `offset` (characters); `page` counts from 1."""
 
     offset: int
     page: int
@@ -46,10 +45,10 @@ class PageStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """One source, parsed: its text and what is known about it.
+    """One parsed source: its text and what is known about it.
 
-    `id` derives from `source`, `content_hash` (SHA-256, hex) from the bytes of the source. `structured`
-    says that the text is Markdown, so that the chunker may honour its structure.
+    `id` derives from `source`, `content_hash` (SHA-256, hex) from the bytes of the source. `structured`:
+    the text is Markdown, so that the chunker may honour its structure.
     """
 
     id: str
@@ -70,8 +69,8 @@ class Chunk:
     """A passage of a document: `text == document.text[start:end]`, spans in characters.
 
     `id` (a UUIDv5) derives from the document and the content, so that a second ingest finds it again.
-    `headings` is the heading path, outermost first. `legible` says whether the encoder could read it:
-    an illegible passage has neither a dense nor token vectors.
+    `headings` is the heading path, outermost first. `legible`: the encoder could read it; an
+    illegible passage has neither a dense nor token vectors.
     """
 
     id: str
@@ -89,7 +88,7 @@ class Chunk:
 
     @property
     def context(self) -> str:
-        """Title and heading path in one line, as it stands before the text when it is encoded."""
+        """Title and heading path in one line, which precedes the text when it is encoded."""
         parts = [self.title, *(heading for heading in self.headings if heading != self.title)]
         return " › ".join(part for part in parts if part)
 
@@ -132,22 +131,22 @@ class Candidate:
         return replace(self, chunk=next(own, self.chunk), parts=())
 
     def ranked(self, stage: str, rank: int, score: float | None = None) -> Candidate:
-        """The same candidate with `stage`'s rank (from 1) and score beside the earlier ones."""
+        """Return the candidate with `stage`'s rank (from 1) and score added."""
         scores = self.scores if score is None else {**self.scores, stage: score}
         return replace(self, ranks={**self.ranks, stage: rank}, scores=scores)
 
     @classmethod
     def from_text(cls, text: str, *, id: str, source: str = "") -> Candidate:  # noqa: A002 - the field's own name
-        """A candidate from bare text, for people who bring their own retrieval."""
+        """Make a candidate from bare text, for people who bring their own retrieval."""
         chunk = Chunk(id=id, document_id=id, source=source or id, title="", text=text, start=0, end=len(text))
         return cls(chunk)
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a stage spent. `cost` is in the currency of the price table; None where it is not known.
+    """The calls, tokens and cost of a stage. `cost` is in the price table's currency; None where unknown.
 
-    `retries` are those of the `calls` that asked again; `cached` counts verdicts that cost nothing this time.
+    `retries` counts the `calls` that were repeated; `cached` counts verdicts that came from the cache.
     """
 
     calls: int = 0
@@ -171,9 +170,9 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One call of a language model by a stage: what was sent (role and content a message) and what came.
+    """One call of a language model by a stage: the messages sent (role and content each) and the reply.
 
-    `error` says why there is no usable reply, otherwise it is empty.
+    `error` tells why there is no usable reply; otherwise it is empty.
     """
 
     model: str
@@ -186,11 +185,11 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one stage went. Anything but `ok` has a `reason`, which is shown and logged.
+    """The outcome of one stage. Anything but `ok` has a `reason`, which is shown and logged.
 
-    `ok`: as asked. `repaired`: the model's reply needed mending, nothing is missing. `partial`: part of
-    the work was not done. `fallback`: the stage gives back what it was given. `exchanges` are a model's
-    calls, where the settings ask to keep them.
+    `ok`: as asked. `repaired`: the model's reply needed repair, nothing is missing. `partial`: part of the
+    work was not done. `fallback`: the stage returned its input. `exchanges` are a model's calls, where the
+    settings keep them.
     """
 
     name: str
@@ -208,13 +207,13 @@ class Outcome:
 
 
 def worst(statuses: Iterable[Status]) -> Status:
-    """The status that speaks for several stages."""
+    """Return the worst of several statuses; `ok` of none."""
     return max(statuses, key=STATUS_ORDER.index, default="ok")
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """The candidates of a question, best first, and how retrieving them went."""
+    """The candidates of a question, best first, and the outcome of retrieving them."""
 
     candidates: tuple[Candidate, ...]
     outcome: Outcome = Outcome("retrieval")
@@ -222,7 +221,7 @@ class Retrieval:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """What a rerank strategy gives back.
+    """The result of a rerank strategy.
 
     `candidates` are kept, best first, at most `top_k`; `dropped` are the others that it was given, in the
     order in which they would have followed. A chain has one outcome a stage.
@@ -240,16 +239,15 @@ class Ranking:
     @property
     def outcome(self) -> Outcome:
         """One outcome for the whole: the worst status, all reasons, the sums."""
+        reasons = [
+            Reason("storage.of-stage", stage=stage.name, reason=stage.reason)
+            for stage in self.outcomes
+            if stage.reason
+        ]
         return Outcome(
             name="rerank",
             status=worst(outcome.status for outcome in self.outcomes),
-            reason=Reason.all(
-                Reason("storage.of-stage", stage=stage.name, reason=stage.reason)
-                for stage in self.outcomes
-                if stage.reason
-            )
-            if any(stage.reason for stage in self.outcomes)
-            else "",
+            reason=Reason.all(reasons) if reasons else "",
             ms=sum(outcome.ms for outcome in self.outcomes),
             usage=sum((outcome.usage for outcome in self.outcomes), Usage()),
         )
@@ -257,7 +255,7 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Citation:
-    """Where a marker such as `[1]` in an answer points.
+    """The source that a marker such as `[1]` in an answer cites.
 
     `start` and `end` are characters in the document's text; `quote` is the sentence where the answerer
     quoted one, otherwise empty.
@@ -284,9 +282,9 @@ class Citation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """What an answerer gives back. `answered` is False where nothing retrieved supports an answer.
+    """The result of an answerer. `answered` is False where nothing retrieved supports an answer.
 
-    `answerer` names who answered (`extractive`, or the chat model's name); `prompt` is what was sent,
+    `answerer` names the answerer (`extractive`, or the chat model's name); `prompt` is what was sent,
     empty where no model was asked.
     """
 
@@ -300,9 +298,9 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
-    """How a question that leans on earlier ones was understood.
+    """The rewriting of a question that depends on earlier ones.
 
-    `question` stands by itself: it was searched and answered. `prompt` is what a model was sent to write it,
+    `question` is self-contained: it was searched and answered. `prompt` is what a model was sent to write it,
     empty where none was asked; `answer_id` is the logged answer before, empty where that is not in the log.
     """
 
@@ -317,8 +315,8 @@ class Answer:
 
     `candidates` holds all that retrieval found: the final ones first, then the others in the order in
     which they would have followed; `ranks["final"]` counts the final ones. `fingerprints` maps
-    `settings`, `prompt` and `collection` to hashes that say whether a replay meets the same conditions.
-    `question` is as it was typed; `follow_up` says how it was understood where it followed earlier ones.
+    `settings`, `prompt` and `collection` to hashes that tell whether a replay meets the same conditions.
+    `question` is as it was typed; `follow_up` is its rewriting where it followed earlier ones.
     `neighbours` are passages that were joined to the final ones for the answerer; they have no rank.
     """
 
@@ -352,7 +350,7 @@ class Answer:
 
     @property
     def usage(self) -> Usage:
-        """What all stages together spent."""
+        """The usage of all stages together."""
         return sum((stage.usage for stage in self.stages), Usage())
 
     @property

@@ -1,4 +1,4 @@
-"""The base of every table, of the log and of the manifest."""
+"""The base of the tables of log and manifest."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ class TableBase(DeclarativeBase):
     type_annotation_map = {str: Text()}  # noqa: RUF012 - SQLAlchemy reads it from the class
 
 
-# Rows that are only ever found by their key need no hidden row id beside it.
+# Rows that are only found by their key need no hidden row id.
 KEY_ONLY = {"sqlite_with_rowid": False}

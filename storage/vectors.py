@@ -29,8 +29,8 @@ class Encoding:
     """One text, encoded.
 
     `dense` has shape (dim,), `tokens` (n_tokens, token_dim), both L2-normalised float32; `tokens` is None
-    where the encoder gives none. `truncated` says that the text was longer than the encoder reads. `usage` is
-    what an endpoint was paid; that of a whole request stands with its first text.
+    where the encoder gives none. `truncated`: the text was longer than the encoder reads. `usage` is what an
+    endpoint was paid; that of a whole request is with its first text.
     """
 
     dense: Floats
@@ -70,7 +70,7 @@ class Leg:
 
 
 def max_sim(query: Floats, passage: Floats) -> float:
-    """Late interaction of ColBERT (Khattab & Zaharia 2020): Σ over query tokens of the best passage token.
+    """Sum the best passage token over the query's tokens: late interaction (ColBERT, Khattab & Zaharia 2020).
 
     Both are L2-normalised, shapes (n, dim) and (m, dim); the result lies in [-n, n].
     """
@@ -79,13 +79,13 @@ def max_sim(query: Floats, passage: Floats) -> float:
 
 
 def normalised(vectors: Floats) -> Floats:
-    """Rows of unit length; a zero row stays zero."""
+    """Return rows of unit length; a zero row stays zero."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)
 
 
 def payload_bytes(points: Sequence[Point]) -> int:
-    """A rough size of points on the wire or in the write-ahead log, in bytes."""
+    """Return a rough size of points on the wire or in the write-ahead log, in bytes."""
     return sum(
         (0 if point.tokens is None else point.tokens.nbytes)
         + (0 if point.dense is None else point.dense.nbytes)

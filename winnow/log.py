@@ -1,4 +1,4 @@
-"""`pipeline.log`: the answer log, and what needs models beside it: replay, compare, regress."""
+"""`pipeline.log`: the answer log, with replays and comparisons, which need models."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ from winnow.app.replay import Replay, replay
 
 if TYPE_CHECKING:
     from winnow.app.wiring import Wiring
-    from winnow.lab.comparing import Progress, SpecRow
+    from winnow.lab.comparing import SpecRow
+    from winnow.lab.progress import Progress
 
 MOST = 100
 
 
 def as_json(answer: Answer, feedback: Feedback, summary: AnswerSummary) -> dict[str, Any]:
-    """A logged answer in an export."""
+    """Return the JSON of a logged answer, for an export."""
     from winnow.app.wire.log import LoggedAnswerJson
 
     return LoggedAnswerJson.of_entry(answer, feedback, summary).to_json()
 
 
 class Log(AnswerLog):
-    """Everything that `AnswerLog` does, and replays."""
+    """The answer log, with replays and comparisons."""
 
     def __init__(self, wiring: Wiring) -> None:
         super().__init__(wiring.database, redact=wiring.settings.log.redact)
         self._wiring = wiring
 
     def off(self) -> None:
-        """Log no more answers of this data folder, in any process; what is logged stays and can be read.
+        """Stop logging answers of this data folder, in every process; the log stays and can be read.
 
-        Raises SettingsError where the data folder cannot be written.
+        Raises SettingsError if the data folder cannot be written.
         """
         settings = self._wiring.settings
         settings.make_data_dir()
@@ -50,7 +51,7 @@ class Log(AnswerLog):
             raise SettingsError(f"cannot write {settings.log_switch}: {error.strerror}") from error
 
     def on(self) -> None:
-        """Log answers again. Raises SettingsError where the data folder cannot be written."""
+        """Log answers again. Raises SettingsError if the data folder cannot be written."""
         switch = self._wiring.settings.log_switch
         try:
             switch.unlink(missing_ok=True)
@@ -86,10 +87,7 @@ class Log(AnswerLog):
         answerer: str | None = None,
         top_k: int | None = None,
     ) -> Replay:
-        """`replay`, saved, for a coroutine of any asyncio loop: cancelling it cancels the work.
-
-        One that was cancelled is not logged.
-        """
+        """`replay`, saved, for any asyncio loop. Cancelling it cancels the work, which is then not logged."""
         original = await anyio.to_thread.run_sync(lambda: self.get(id_or_prefix))
         done = await portal.acall(
             lambda: replay(original, self._wiring, rerank=rerank, answerer=answerer, top_k=top_k)
@@ -105,10 +103,10 @@ class Log(AnswerLog):
         last: int = MOST,
         progress: Progress | None = None,
     ) -> list[SpecRow]:
-        """Rerank specs over the newest `last` answers that are meant; replays are not logged.
+        """Compare rerank specs over the newest `last` answers that match; replays are not logged.
 
-        `progress` is told how far each spec is; `winnow.lab.reports.comparison` makes a page of the rows.
-        Raises BadInputError where there is nothing to compare.
+        `progress` is called after each replay; `winnow.lab.reports.comparison` makes a page of the rows.
+        Raises BadInputError if there is nothing to compare.
         """
         from winnow.lab.comparing import compare_logged
 
@@ -121,7 +119,7 @@ class Log(AnswerLog):
         return super().export(form, target, where, shape=shape)
 
     def regress(self, where: AnswerFilter = EVERY, *, progress: Progress | None = None) -> SpecRow:
-        """All judged answers under the settings' own chain. Raises BadInputError where none is judged."""
+        """Replay all judged answers with the settings' own chain. Raises BadInputError if none is judged."""
         from winnow.lab.comparing import regress
 
         return regress(self, self._wiring, where, progress)

@@ -1,7 +1,7 @@
-"""`RAGPipeline`: what people import. Ingest, ask, search, look at the log.
+"""`RAGPipeline`, the class that people import: ingest, ask, search, look at the log.
 
-There is one implementation, async, in `winnow.app.asking`; the synchronous methods hop to the portal's loop
-and wait, the `a…` methods hop there and are awaited.
+There is one implementation, async, in `winnow.app.asking`. It runs in the portal's loop: the synchronous
+methods wait for it, the `a…` methods are awaited.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class RAGPipeline:
 
     @classmethod
     def from_settings(cls, settings: Settings | None = None) -> Self:
-        """The pipeline that `settings` describe; without them those of this folder and environment."""
+        """Make the pipeline that `settings` (default: those of this folder and environment) describe."""
         pipeline = cls.__new__(cls)
         pipeline._assign(settings or Settings.load())
         return pipeline
@@ -172,12 +172,12 @@ class RAGPipeline:
 
         One bad document never stops the run: the report says which were refused and why. `prune` removes
         documents below the paths whose files are gone; `dry_run` only estimates. `reindex` reads and encodes
-        everything again, without paths all that the manifest knows: beside the old collection, which answers
-        until the new one takes its place. With `columns` each line of a CSV, TSV or JSONL is a document of
-        its own. `engine="ray"` works on a Ray cluster and writes to a Qdrant server.
+        everything again (without paths: all that the manifest knows), while the old collection answers until
+        the new one takes its place. With `columns` each line of a CSV, TSV or JSONL is a document.
+        `engine="ray"` works on a Ray cluster and writes to a Qdrant server.
         """
-        from winnow.upkeep.ingesting import IngestChoices
         from winnow.upkeep.ingesting import ingest as run
+        from winnow.upkeep.rebuild import IngestChoices
 
         several = [paths] if isinstance(paths, str | Path) else list(paths)
         choices = IngestChoices(
@@ -187,7 +187,7 @@ class RAGPipeline:
 
     @property
     def log(self) -> Log:
-        """The log: get, list, search, feedback, replay, compare, export … Raises LogError where it is off."""
+        """The log: get, list, search, feedback, replay, compare, export … Raises LogError if it is off."""
         from winnow.log import Log
 
         if not self.settings.log.enabled:
@@ -210,7 +210,7 @@ class RAGPipeline:
                 self._wiring.stages(Asked("warm"))
 
     def close(self) -> None:
-        """Flush and let go of collections and log. Called twice, it does nothing."""
+        """Flush and close collections and log. A second call does nothing."""
         self._closed = True
         self._wiring.close()
 
@@ -279,7 +279,7 @@ class RAGPipeline:
         return replace(ready, reranker=chain, rerank=chain.name)
 
     async def _logged(self, answer: Answer) -> Answer:
-        """The answer, saved; a log that cannot be written is a warning on the answer, not a lost answer."""
+        """Save the answer; a log that cannot be written is a warning on the answer, not a lost answer."""
         if not self.settings.logging:
             return answer
         try:

@@ -24,7 +24,7 @@ from generation.language import language_of
 from storage.errors import ModelError
 from storage.qdrant.contract import TokenScorer
 from storage.reasons import Reason
-from storage.records import UNREADABLE_QUESTION, Candidate, Citation, Generation, Outcome
+from storage.records import UNREADABLE_QUESTION, Candidate, Generation, Outcome
 from storage.vectors import TermEncoder, TextEncoder
 
 NAME = "extractive"
@@ -48,7 +48,6 @@ WORDS_FLOOR = 0.17
 SUBJECT_FLOOR = 0.36
 # Two sentences that share this much of their terms say the same thing.
 SAME = 0.75
-
 
 _QUESTION = re.compile(r"[?？][\s*_\"'”’」』)）]*\Z")
 
@@ -93,7 +92,10 @@ class ExtractiveAnswerer:
             text=_text(chosen) if chosen else abstention(question, passages=len(candidates)),
             outcome=outcome,
             answerer=NAME,
-            citations=tuple(_citation(one, candidates) for one in chosen),
+            citations=tuple(
+                cite(one.passage + 1, candidates[one.passage], one.span)
+                for one in (scored.sentence for scored in chosen)
+            ),
             answered=bool(chosen),
         )
 
@@ -218,7 +220,3 @@ def _readable(chosen: Sequence[_ScoredSentence]) -> list[_ScoredSentence]:
 
 def _text(chosen: Sequence[_ScoredSentence]) -> str:
     return " ".join(f"{one.shown} [{one.sentence.passage + 1}]" for one in chosen)
-
-
-def _citation(one: _ScoredSentence, candidates: Sequence[Candidate]) -> Citation:
-    return cite(one.sentence.passage + 1, candidates[one.sentence.passage], one.sentence.span)

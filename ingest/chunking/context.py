@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from storage.records import Chunk
 
@@ -17,15 +17,16 @@ class Path:
     tokens: int = 0
 
 
+@dataclass(slots=True)
 class Contexts:
-    """Makes the paths of one document. `count` counts tokens, `cap` is the most in a line."""
+    """Makes the paths of one document. `count` counts tokens, `cap` is the most in a line, and
+    `characters` the most per token."""
 
-    def __init__(self, title: str, count: Callable[[str], int], cap: int, characters: int) -> None:
-        self._title = title
-        self._count = count
-        self._cap = cap
-        self._characters = characters
-        self._known: dict[tuple[str, ...], Path] = {}
+    title: str
+    count: Callable[[str], int]
+    cap: int
+    characters: int
+    _known: dict[tuple[str, ...], Path] = field(default_factory=dict, init=False)
 
     def path(self, headings: tuple[str, ...]) -> Path:
         """The path within the cap: outer headings go first, then words are cut."""
@@ -34,25 +35,25 @@ class Contexts:
         return self._known[headings]
 
     def _cut(self, headings: tuple[str, ...]) -> Path:
-        path = self._measured(self._title, headings)
-        while path.tokens > self._cap and len(path.headings) > 1:
-            path = self._measured(self._title, path.headings[1:])
-        share = self._cap // (2 if path.headings else 1)
-        if path.tokens > self._cap:
-            path = self._measured(self._shortened(self._title, share), path.headings)
-        if path.tokens > self._cap and path.headings:
+        path = self._measured(self.title, headings)
+        while path.tokens > self.cap and len(path.headings) > 1:
+            path = self._measured(self.title, path.headings[1:])
+        share = self.cap // (2 if path.headings else 1)
+        if path.tokens > self.cap:
+            path = self._measured(self._shortened(self.title, share), path.headings)
+        if path.tokens > self.cap and path.headings:
             path = self._measured(path.title, (self._shortened(path.headings[0], share),))
-        return path if path.tokens <= self._cap else Path("", ())
+        return path if path.tokens <= self.cap else Path("", ())
 
     def _measured(self, title: str, headings: tuple[str, ...]) -> Path:
         context = _context(title, headings)
-        return Path(title, headings, self._count(f"{context}\n") if context else 0)
+        return Path(title, headings, self.count(f"{context}\n") if context else 0)
 
     def _shortened(self, text: str, tokens: int) -> str:
-        if self._count(text) <= tokens - 4 and len(text) <= tokens * self._characters:
+        if self.count(text) <= tokens - 4 and len(text) <= tokens * self.characters:
             return text
-        text = text[: tokens * self._characters]
-        while len(text) > 1 and self._count(text) > tokens - 4:
+        text = text[: tokens * self.characters]
+        while len(text) > 1 and self.count(text) > tokens - 4:
             text = text[: len(text) * 3 // 4]
         return text.rstrip() + "…"
 

@@ -13,6 +13,7 @@ import pickle
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ingest.batches import Embedder, Encoded, pending
@@ -69,30 +70,27 @@ class RayEngine:
         self._gpus = gpus
 
     def parses(self, setup: Setup) -> AbstractContextManager[Parses]:
-        return nullcontext(_RayParser(self._results(setup)))
+        return nullcontext(_RayParser(partial(self._results, setup)))
 
-    def _results(self, setup: Setup) -> Callable[[Sequence[Task]], Iterator[Travelling]]:
-        def results(tasks: Sequence[Task]) -> Iterator[Travelling]:
-            self._open(tasks)
-            ray = _quiet(_ray())
-            pool = ray.data.ActorPoolStrategy(size=self._workers)
-            data = ray.data.from_items(
-                [{"item": pickle.dumps(task)} for task in tasks],
-                override_num_blocks=max(1, min(len(tasks), 4 * self._workers)),
-            )
-            data = data.flat_map(_ParserActor, fn_constructor_args=(setup,), compute=pool)
-            data = data.map_batches(
-                _WriterActor,
-                fn_constructor_args=(self._make, self._tokens),
-                batch_size=_DOCUMENTS_A_BATCH,
-                compute=pool,
-                num_gpus=self._gpus,
-            )
-            with _translated():
-                for row in data.iter_rows():
-                    yield pickle.loads(row["item"])
-
-        return results
+    def _results(self, setup: Setup, tasks: Sequence[Task]) -> Iterator[Travelling]:
+        self._open(tasks)
+        ray = _quiet(_ray())
+        pool = ray.data.ActorPoolStrategy(size=self._workers)
+        data = ray.data.from_items(
+            [{"item": pickle.dumps(task)} for task in tasks],
+            override_num_blocks=max(1, min(len(tasks), 4 * self._workers)),
+        )
+        data = data.flat_map(_ParserActor, fn_constructor_args=(setup,), compute=pool)
+        data = data.map_batches(
+            _WriterActor,
+            fn_constructor_args=(self._make, self._tokens),
+            batch_size=_DOCUMENTS_A_BATCH,
+            compute=pool,
+            num_gpus=self._gpus,
+        )
+        with _translated():
+            for row in data.iter_rows():
+                yield pickle.loads(row["item"])
 
     def _open(self, tasks: Sequence[Task]) -> None:
         """Note new documents as pending before any passage of theirs is stored: see `ingest.batches`."""

@@ -93,7 +93,7 @@ def _read(source: Source, document: Any) -> Loaded:
         raise DocumentRefusedError("ingest.no-text", Reason("ingest.scan", pages=len(document)))
     return Loaded(
         text=text,
-        title=_title(document),
+        title=one_line(document.get_metadata_value("Title")),
         headings=_headings(document, text, builder.pages),
         pages=builder.pages,
         metadata=_metadata(document),
@@ -148,10 +148,6 @@ def _warnings(text: str, silent: list[int], broken: list[int], pages: int) -> It
 
 def _first_ten(numbers: list[int]) -> list[int | str]:
     return [*numbers[:10], *(["..."] if len(numbers) > 10 else [])]
-
-
-def _title(document: Any) -> str:
-    return one_line(document.get_metadata_value("Title"))
 
 
 def _metadata(document: Any) -> dict[str, Scalar]:

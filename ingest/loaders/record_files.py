@@ -115,12 +115,12 @@ def _unpacked(file: io.BufferedReader, path: str) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(file)) if path.lower().endswith(".gz") else cast(IO[bytes], file)
 
 
+@dataclass(frozen=True, slots=True)
 class _Lines:
     """Lines of a stream, split only at `\\n` (values may hold U+2028), each of bounded length."""
 
-    def __init__(self, stream: IO[bytes], line_bytes: int) -> None:
-        self._stream = stream
-        self._line_bytes = line_bytes
+    stream: IO[bytes]
+    line_bytes: int
 
     def __iter__(self) -> Iterator[str]:
         encoding = "utf-8-sig"
@@ -130,11 +130,11 @@ class _Lines:
 
     def _read(self) -> bytes:
         try:
-            line = self._stream.readline(self._line_bytes + 1)
+            line = self.stream.readline(self.line_bytes + 1)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise damaged_gzip(error) from error
-        if len(line) > self._line_bytes:
-            reason = Reason("ingest.line-too-long", limit=self._line_bytes)
+        if len(line) > self.line_bytes:
+            reason = Reason("ingest.line-too-long", limit=self.line_bytes)
             raise DocumentRefusedError("ingest.too-large", reason)
         return line
 

@@ -1,4 +1,4 @@
-"""One request to a rerank API, with retries of what may pass; Retry-After is honoured, with jitter."""
+"""One request to a rerank API, retried after passing failures; Retry-After is honoured, with jitter."""
 
 from __future__ import annotations
 
@@ -21,24 +21,21 @@ _SNIPPET = 200
 
 
 class ApiError(Exception):
-    """A request that brought no usable reply; `status` is 0 where there was no answer at all."""
+    """A request without a usable reply. `status` is 0 without a response, `retry_after` in seconds."""
 
-    def __init__(self, message: str, *, status: int = 0) -> None:
+    def __init__(self, message: str, *, status: int = 0, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after = retry_after
 
 
 class PassingError(ApiError):
-    """A failure that may pass; `retry_after` (seconds) is what the server asked for."""
-
-    def __init__(self, message: str, *, status: int = 0, retry_after: float | None = None) -> None:
-        super().__init__(message, status=status)
-        self.retry_after = retry_after
+    """A failure that may pass, so that a retry is worthwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to send requests, as whom, and how patiently."""
+    """A server's address, the key for it, and how to wait and retry."""
 
     url: str
     key: str | None = None
@@ -67,27 +64,26 @@ async def posted(client: httpx2.AsyncClient, address: Address, body: Mapping[str
     try:
         return response.json()
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
-        raise PassingError(f"the reply is no JSON: {_snippet(response.text)}") from None
+        raise PassingError(f"the reply is not JSON: {_snippet(response.text)}") from None
 
 
 def retrying(address: Address, longest_s: float) -> AsyncRetrying:
-    """Attempts, with pauses of at most `longest_s` (what is left until the deadline)."""
+    """Attempts, with pauses of at most `longest_s` (the time until the deadline)."""
     backoff = wait_random_exponential(multiplier=address.backoff_s, max=8)
+    longest = min(longest_s, _LONGEST_WAIT_S)
+
+    def requested(state: RetryCallState) -> float | None:
+        error = state.outcome.exception() if state.outcome else None
+        return error.retry_after if isinstance(error, PassingError) else None
 
     def pause(state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        asked = error.retry_after if isinstance(error, PassingError) else None
-        # a little more than asked for, never less, so that many clients do not come back at once
-        return backoff(state) if asked is None else asked + backoff(state) / 10
-
-    def stop(state: RetryCallState) -> bool:
-        error = state.outcome.exception() if state.outcome else None
-        asked = error.retry_after if isinstance(error, PassingError) else None
-        return (asked or 0) > min(longest_s, _LONGEST_WAIT_S)
+        wait = requested(state)
+        # a little more than requested, never less, so that many clients do not come back at once
+        return backoff(state) if wait is None else wait + backoff(state) / 10
 
     enough = stop_after_attempt(address.retries + 1)
     return AsyncRetrying(
-        stop=lambda state: enough(state) or stop(state),
+        stop=lambda state: enough(state) or (requested(state) or 0) > longest,
         wait=pause,
         retry=retry_if_exception_type(PassingError),
         sleep=anyio.sleep,

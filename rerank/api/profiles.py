@@ -88,7 +88,7 @@ def _score(item: Mapping[str, Any]) -> float | None:
     if score is None:
         return None
     if isinstance(score, bool) or not isinstance(score, (int, float)):
-        raise UnusableRerankReplyError(f"a score is no number: {score!r}")
+        raise UnusableRerankReplyError(f"a score is not a number: {score!r}")
     return float(score)
 
 

@@ -1,4 +1,4 @@
-"""Causal models that rerank by saying yes or no, with the template of their training (Qwen3-Reranker)."""
+"""Causal models that rerank by answering yes or no, with the template of their training (Qwen3-Reranker)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rerank.cross.models import (
 from storage.errors import ModelError
 from storage.vectors import Floats
 
-# What Qwen3-Reranker was trained to see. Without it, or with its end cut off, the scores mean nothing.
+# The template of Qwen3-Reranker's training. Without it, or with its end cut off, the scores mean nothing.
 _QWEN3_HEAD = (
     "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the "
     'Instruct provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
@@ -33,12 +33,11 @@ _QWEN3_TASK = "Given a web search query, retrieve relevant passages that answer 
 
 
 def load_causal(folder: Path, config: dict[str, Any], device: str, max_length: int | None) -> PairModel:
-    """A reranker of Qwen3's kind, causal or converted to sequence classification. Raises ModelError."""
+    """A Qwen3 reranker, causal or converted to sequence classification. Raises ModelError."""
     if config.get("model_type") != "qwen3":
         raise ModelError(
-            f"{folder.name} is a causal model of type {config.get('model_type')!r}, and how it was trained "
-            "to rerank is not known",
-            way_out="Causal rerankers of Qwen3's kind are; others run behind a server: api(profile=vllm).",
+            f"{folder.name} is a causal model of an unknown kind: {config.get('model_type')!r}",
+            way_out="Qwen3 rerankers run here; run others behind a server: api(profile=vllm).",
         )
     with translated(folder):
         tokenizer, _ = load_tokenizer(folder)
@@ -58,7 +57,7 @@ def _load_qwen3(
 
     pad = int(config.get("pad_token_id") or config.get("eos_token_id") or 0)
     if config["architectures"][0].endswith("ForSequenceClassification"):
-        # converted checkpoints, whose head reads the last token that is no padding
+        # converted checkpoints, whose head reads the last token before the padding
         model: Any = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype=dtype, local_files_only=True
         )
@@ -72,7 +71,7 @@ def _load_qwen3(
 
 
 class _YesNo:
-    """log p(yes) - log p(no) for the token that would come next."""
+    """log p(yes) - log p(no) for the next token."""
 
     def __init__(self, model: Any, device: str, yes: int, no: int) -> None:
         self._body = model.get_decoder()
@@ -86,7 +85,7 @@ class _YesNo:
         states = self._body(
             input_ids=torch.from_numpy(ids).to(self._device), attention_mask=on_device, use_cache=False
         ).last_hidden_state
-        # padding stands on the right, where causal attention does not look
+        # padding is on the right, where causal attention does not look
         last = states[torch.arange(len(mask)), on_device.sum(dim=1) - 1]
         logits = self._head(last)[:, self._words].float().cpu().numpy()
         return np.asarray(logits[:, 0] - logits[:, 1], dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Cross-encoders in torch: what all kinds share.
+"""Cross-encoders in torch: the parts that all kinds share.
 
 Only the strategy `cross-encoder` imports this, when it loads: torch and transformers take seconds.
 """
@@ -35,7 +35,7 @@ Forward = Callable[[Any, Any, Any], Floats]
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What stands around question and passage, for models that were trained so; sequences end in `tail`."""
+    """The text around question and passage, for models trained with one; sequences end in `tail`."""
 
     head: tuple[int, ...]
     tail: tuple[int, ...]
@@ -44,7 +44,7 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class PairModel:
-    """A cross-encoder that is ready to score. Safe to use from several threads, which share its passes.
+    """A cross-encoder, ready to score. Safe to use from several threads, which share its passes.
 
     `overhead` counts the tokens of an input that are neither question nor passage.
     """
@@ -60,7 +60,7 @@ class PairModel:
     passes: Passes = field(init=False, default_factory=Passes)
 
     def scored(self, query: str, texts: Sequence[str]) -> Generator[Found]:
-        """Log-odds as (number of the text, score), pass by pass: see `Passes.scored`."""
+        """(number of the text, log-odds) of each pass; see `Passes.scored`."""
         return self.passes.scored(self._rows(query, texts), self._logits, self.batch_tokens)
 
     def _logits(self, rows: Sequence[Row]) -> list[float]:
@@ -73,14 +73,12 @@ class PairModel:
         head, tail = self.template.head, self.template.tail
         bodies = [self.template.body.format(query=query, passage=text) for text in texts]
         room = self.max_tokens - len(head) - len(tail)
-        rows = [[*head, *tokens.ids[:room], *tail] for tokens in self._plain(bodies)]
+        encoded = self.tokenizer.encode_batch(bodies, add_special_tokens=False)
+        rows = [[*head, *tokens.ids[:room], *tail] for tokens in encoded]
         return [(ids, [0] * len(ids)) for ids in rows]
 
-    def _plain(self, texts: Sequence[str]) -> list[Tokens]:
-        return list(self.tokenizer.encode_batch(list(texts), add_special_tokens=False))
-
     def _fitting(self, tokens: Tokens) -> Row:
-        """Windows fit, but for a token or two at their seams: those are taken from the passage's end."""
+        """The row of a pair. A window may be a token or two too long: the passage then loses its end."""
         ids, types, extra = list(tokens.ids), list(tokens.type_ids), len(tokens.ids) - self.max_tokens
         if extra > 0:
             end = max(i for i, sequence in enumerate(tokens.sequence_ids) if sequence == 1) + 1
@@ -97,7 +95,7 @@ class PairModel:
 
 
 class Classifier:
-    """One logit, or the difference of two. `fields` are the inputs that the model takes, in order."""
+    """One logit, or the difference of two. `fields` are the model's inputs, in order."""
 
     def __init__(self, model: Any, device: str, fields: Sequence[str]) -> None:
         self.model = model
@@ -112,7 +110,7 @@ class Classifier:
 
 
 def fields_of(names: Sequence[str]) -> list[str]:
-    """The inputs of a model whose tokenizer gives these."""
+    """The inputs of a model whose tokenizer gives these names."""
     return ["input_ids", "attention_mask", *(["token_type_ids"] if "token_type_ids" in names else [])]
 
 
@@ -123,7 +121,7 @@ def as_log_odds(logits: Floats) -> Floats:
 
 
 def batch_tokens(device: str) -> int:
-    """How many tokens, padding included, one batch holds."""
+    """The tokens of one batch, padding included."""
     return _BATCH_TOKENS.get(device, _GPU_BATCH_TOKENS)
 
 
@@ -135,7 +133,7 @@ def chosen_device(device: str) -> str:
 
 
 def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> tuple[Tokenizer, list[str]]:
-    """The fast tokenizer, without saved truncation and padding, and the inputs that its model takes."""
+    """The fast tokenizer, without saved truncation and padding, and the names of its model's inputs."""
     from transformers import AutoTokenizer
 
     wrapped = AutoTokenizer.from_pretrained(
@@ -157,14 +155,14 @@ def read_config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder} holds no model: config.json cannot be read ({error})") from error
     if not isinstance(config, dict):
-        raise ModelError(f"{folder} holds no model: config.json is no object")
+        raise ModelError(f"{folder} holds no model: config.json is not an object")
     return config
 
 
 def longest_input(folder: Path, config: dict[str, Any], max_length: int | None) -> int:
-    """How many tokens the model reads: its own limit, at most 1,024 unless asked for more.
+    """The most tokens of one input: the model's own limit, at most 1,024 by default.
 
-    RoBERTa's kind numbers its positions from the padding token's id on, and so loses those places.
+    RoBERTa models number their positions from the padding token's id, and so lose those places.
     """
     places = int(config.get("max_position_embeddings") or 512)
     if "roberta" in str(config.get("model_type")) or config.get("model_type") == "camembert":
@@ -176,7 +174,7 @@ def longest_input(folder: Path, config: dict[str, Any], max_length: int | None) 
 
 @contextmanager
 def translated(folder: Path) -> Iterator[None]:
-    """Whatever loading a model raises, as a ModelError; no progress bar of the library's on the terminal."""
+    """Turn the errors of loading a model into ModelError, and keep the library's progress bar off."""
     from transformers.utils import logging
 
     library: Any = logging  # without types
@@ -189,7 +187,7 @@ def translated(folder: Path) -> Iterator[None]:
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError) as error:
         raise ModelError(
             f"the reranker in {folder} cannot be loaded: {error}",
-            way_out="If it needs code of its own and you trust it: cross-encoder(trust_remote_code=true).",
+            way_out="If it needs its own code and you trust that: cross-encoder(trust_remote_code=true).",
         ) from error
     finally:
         if shown:

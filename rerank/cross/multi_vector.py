@@ -19,7 +19,7 @@ from storage.vectors import Encoding, Floats, normalised
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-# Below this share of readable characters a text means nothing to the model.
+# A text with a lower share of readable characters means nothing to the model.
 _LEGIBLE = 0.9
 
 
@@ -32,7 +32,7 @@ class MultiVectorModel:
         self._unknown = unknown
 
     def reads(self, text: str) -> bool:
-        """Whether the tokenizer can represent nine tenths of the visible characters."""
+        """True where the tokenizer can represent nine tenths of the visible characters."""
         visible = sum(not character.isspace() for character in text)
         if self._unknown is None or not visible:
             return True

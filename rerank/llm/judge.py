@@ -7,20 +7,22 @@ A group without a readable judgement is None: the strategies then keep its order
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
+from functools import partial
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 import anyio
 from anyio import to_thread
+from pydantic import Field
 
-from rerank.base import by_score, in_order, unchanged
+from rerank.base import by_score, check_top_k, gathered, in_order, unchanged
 from rerank.llm.calls import CallCounts, Caller, Request, prompt_tokens
 from rerank.llm.templates import RerankPrompts, clipped, fenced, language_of
-from rerank.options import at_least
 from rerank.parts import RerankParts
 from rerank.score_memory import ScoreMemory, text_key
-from storage.chat import ChatModel, Completion, Message
+from storage.chat import Completion, Message
 from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking, Usage
 
@@ -66,46 +68,49 @@ class ModelOptions:
     """
 
     model: str | None = None
-    words: int = 300
-    context: int = 32_000
-
-    def __post_init__(self) -> None:
-        at_least(16, words=self.words)
-        at_least(256, context=self.context)
+    words: Annotated[int, Field(ge=16)] = 300
+    context: Annotated[int, Field(ge=256)] = 32_000
 
 
-@dataclass(frozen=True, slots=True)
-class LLMStage:
-    """A stage that asks a chat model: its prompt, and everything that its questions share."""
+Options = TypeVar("Options", bound=ModelOptions)
 
-    name: str
-    chat: ChatModel
-    prompt: JudgementPrompt
-    templates: RerankPrompts
-    options: ModelOptions
-    parts: RerankParts
 
-    @classmethod
-    def of(cls, parts: RerankParts, name: str, options: ModelOptions, prompt: JudgementPrompt) -> LLMStage:
-        """The stage of that name. Raises SettingsError for a missing chat model or an unusable template."""
-        templates = RerankPrompts(parts.prompts)
+class LLMStage(ABC, Generic[Options]):
+    """Base of the strategies that ask a chat model: each has its prompt, and ranks with a judge.
+
+    Raises SettingsError for a missing chat model or an unusable template.
+    """
+
+    needs = "a chat model"
+    scores = True
+    fewest = 2  # fewer candidates are not judged
+
+    def __init__(self, parts: RerankParts, name: str, options: Options, prompt: JudgementPrompt) -> None:
+        self.name = name
+        self.options = options
+        self.prompt = prompt
+        self.parts = parts
+        self.chat = parts.needed_chat(name, options.model)
+        self.templates = RerankPrompts(parts.prompts)
         for language in ("en", "zh"):
-            templates.messages(prompt.template, language, question="", passages="", count="", top="")
-        return cls(name, parts.needed_chat(name, options.model), prompt, templates, options, parts)
+            self.templates.messages(prompt.template, language, question="", passages="", count="", top="")
 
-    def judge(self, question: str, candidates: Sequence[Candidate]) -> PassageJudge:
-        """A judge for one question."""
-        return PassageJudge(self, question, candidates)
+    async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
+        check_top_k(top_k)
+        if len(candidates) < self.fewest:
+            return in_order(self.name, [(c, None) for c in candidates], top_k, Outcome(self.name))
+        async with PassageJudge(self, query, candidates) as judge:
+            return await self.rank(judge, len(candidates), top_k)
 
-    def unjudged(self, candidates: Sequence[Candidate], top_k: int) -> Ranking:
-        """The ranking of fewer than two candidates, which needs no judge."""
-        return in_order(self.name, [(c, None) for c in candidates], top_k, Outcome(self.name))
+    @abstractmethod
+    async def rank(self, judge: PassageJudge, n: int, top_k: int) -> Ranking:
+        """The ranking of the judge's `n` candidates."""
 
 
 class PassageJudge:
     """Judges groups of one question's passages. Use as `async with`."""
 
-    def __init__(self, stage: LLMStage, question: str, candidates: Sequence[Candidate]) -> None:
+    def __init__(self, stage: LLMStage[Any], question: str, candidates: Sequence[Candidate]) -> None:
         self._stage = stage
         self._question = question
         self._candidates = candidates
@@ -120,47 +125,41 @@ class PassageJudge:
         fingerprint = f"{stage.prompt.template}:{stage.chat.model}"
         self._memory = ScoreMemory(stage.parts.cache, fingerprint, question)
 
-    async def __aenter__(self) -> PassageJudge:
+    async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._memory.available and self._fresh:
-            # paid scores are kept, even when the question is cancelled
-            with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(self._memory.keep, dict(self._fresh))
+    async def __aexit__(self, *_: object) -> None:
+        await self._keep()
 
-    def outcome(self) -> Outcome:
-        """The outcome so far."""
-        return self._memory.flagged(self._counts.outcome(self._stage.name))
-
-    def by_score(self, scores: Sequence[float | None], top_k: int) -> Ranking:
+    async def by_score(self, scores: Sequence[float | None], top_k: int) -> Ranking:
         """The candidates by score, or in the incoming order where the model judged nothing."""
-        outcome = self.outcome()
+        outcome = await self._outcome()
         if outcome.status == "fallback":
             return unchanged(self._candidates, top_k, outcome)
         return by_score(self._stage.name, self._candidates, scores, top_k, outcome)
 
-    def in_order(self, order: Sequence[int], top_k: int) -> Ranking:
+    async def in_order(self, order: Sequence[int], top_k: int) -> Ranking:
         """The candidates in an order (positions), or the incoming one where the model judged nothing."""
-        outcome = self.outcome()
+        outcome = await self._outcome()
         if outcome.status == "fallback":
             return unchanged(self._candidates, top_k, outcome)
         return in_order(self._stage.name, [(self._candidates[i], None) for i in order], top_k, outcome)
 
+    async def _outcome(self) -> Outcome:
+        await self._keep()  # it may fail, which the outcome tells
+        return self._memory.flagged(self._counts.outcome(self._stage.name))
+
+    async def _keep(self) -> None:
+        fresh, self._fresh = self._fresh, {}
+        if self._memory.available and fresh:
+            # paid scores are kept, even when the question is cancelled
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(self._memory.keep, fresh)
+
     async def scores_of_all(self, groups: Sequence[Group], top: int = 0) -> list[Scores | None]:
         """The scores of each group, judged concurrently; the cache is read first, once for all."""
         await self._look_up([(top, group) for group in groups])
-        found: list[Scores | None] = [None] * len(groups)
-
-        async def judge(position: int, group: Group) -> None:
-            found[position] = await self.scores_of(group, top)
-
-        async with anyio.create_task_group() as tasks:
-            for position, group in enumerate(groups):
-                tasks.start_soon(judge, position, group)
-        return found
+        return await gathered([partial(self.scores_of, group, top) for group in groups])
 
     async def scores_of(self, group: Group, top: int = 0) -> Scores | None:
         """One score per passage of the group; None without a usable reply. Nothing is paid for twice.

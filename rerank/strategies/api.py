@@ -11,17 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from ssl import SSLContext
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 import anyio
 from anyio import to_thread
+from pydantic import Field
 
 from rerank.api.profiles import PROFILES, Profile, UnusableRerankReplyError, read_scores, read_usage
 from rerank.base import by_score, check_top_k, flagged, unchanged
 from rerank.llm.budget import current_meter, estimated_tokens
 from rerank.llm.calls import CallCounts
-from rerank.options import at_least, read_options
+from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.score_memory import ScoreMemory, text_key
 from rerank.spec import Value
@@ -44,12 +45,8 @@ class ApiOptions:
     profile: Literal["cohere", "jina", "voyage", "mixedbread", "tei", "vllm", "infinity", "custom"] = "cohere"
     url: str = ""
     model: str = ""
-    timeout_s: float = 30.0
-    retries: int = 2
-
-    def __post_init__(self) -> None:
-        at_least(0, retries=self.retries)
-        at_least(0.001, timeout_s=self.timeout_s)
+    timeout_s: Annotated[float, Field(ge=0.001)] = 30.0
+    retries: Annotated[int, Field(ge=0)] = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)

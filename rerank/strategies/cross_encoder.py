@@ -10,17 +10,17 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from anyio import from_thread, to_thread
+from pydantic import Field
 
 from rerank.base import by_score, check_top_k, flagged, unchanged
-from rerank.cross.windows import Window, cut, shortened_to
 from rerank.llm.budget import Meter, current_meter
-from rerank.options import at_least, read_options
+from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.score_memory import ScoreMemory, text_key
 from rerank.spec import Value
@@ -28,11 +28,17 @@ from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking, Status, Usage
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
     from rerank.cross.models import PairModel
     from storage.log.score_cache import SqlScoreCache
 
 # A question longer than this share of the model's input would leave no room for the passage.
 _QUESTION_SHARE = 0.5
+# Neighbouring windows share a quarter, so that an answer at a seam is whole in one of them.
+_SHARED = 4
+# A window's text may come out a few tokens longer when it is tokenized by itself.
+_SLACK = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,20 +48,19 @@ class CrossEncoderOptions:
     """
 
     model: str | None = None
-    max_length: int | None = None
-    windows: int = 8
+    max_length: Annotated[int, Field(ge=32)] | None = None
+    windows: Annotated[int, Field(ge=1)] = 8
     scale: Literal["probability", "logit"] = "probability"
     backend: Literal["torch", "onnx"] = "torch"
     trust_remote_code: bool = False
 
-    def __post_init__(self) -> None:
-        at_least(1, windows=self.windows)
-        at_least(32, max_length=self.max_length or 32)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CrossEncoder:
-    """Reads long passages in windows; the best window gives the score and is kept as evidence."""
+    """Reads long passages in windows; the best window gives the score and is kept as evidence.
+
+    A passage is as relevant as its best part (MaxP: Dai & Callan 2019).
+    """
 
     needs = "a cross-encoder model"
 
@@ -72,19 +77,21 @@ class CrossEncoder:
         wanted = chosen.model or parts.cross_encoder
         folder = parts.needed_folder(name, wanted)
         if chosen.backend == "onnx":
-            from rerank.cross.onnx import load_onnx_model
+            from rerank.cross.onnx import SCHEME, load_onnx_model
 
+            precision = f"onnx-{SCHEME}"
             model = load_onnx_model(folder, parts.exported, max_length=chosen.max_length)
         else:
             from rerank.cross.loading import load_pair_model
 
+            precision = chosen.backend
             model = load_pair_model(
                 folder,
                 device=parts.device,
                 max_length=chosen.max_length,
                 trust_remote_code=chosen.trust_remote_code,
             )
-        state = f"{_state(folder)}:{chosen.backend}:{model.max_tokens}:{chosen.windows}"
+        state = f"{_state(folder)}:{precision}:{model.max_tokens}:{chosen.windows}"
         fingerprint = f"cross-encoder:{wanted}@{state}"
         return cls(name, model, chosen.windows, chosen.scale, parts.cache, fingerprint)
 
@@ -105,6 +112,15 @@ class CrossEncoder:
         with_evidence = [_with_span(c, self.name, reading.spans.get(i)) for i, c in enumerate(candidates)]
         scores = [logit if self.scale == "logit" else _probability(logit) for logit in logits]
         return by_score(self.name, with_evidence, scores, top_k, outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of a text: `passage` is the text's number, `start` and `end` are characters in it."""
+
+    passage: int
+    start: int
+    end: int
 
 
 class _Reading:
@@ -159,7 +175,8 @@ class _Reading:
                 if self._meter.remaining_s <= 0:
                     self._out_of_time = True
                     break
-                _check_cancelled()
+                with suppress(RuntimeError):  # outside of a worker thread nothing can be cancelled
+                    from_thread.check_cancelled()
         self._memory.keep(new)
         return [known.get(key, new.get(key)) for key in keys]
 
@@ -194,20 +211,42 @@ def _probability(logit: float | None) -> float | None:
     return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
 
 
+def cut(tokenizer: Tokenizer, texts: Sequence[str], room: int, most: int) -> tuple[list[Window], set[int]]:
+    """Windows of at most `room` tokens, at most `most` per text, and the numbers of texts that have more.
+
+    A text that fits is one window.
+    """
+    windows: list[Window] = []
+    shortened: set[int] = set()
+    for number, encoded in enumerate(tokenizer.encode_batch(list(texts), add_special_tokens=False)):
+        spans = encoded.offsets
+        if len(spans) <= room:
+            windows.append(Window(number, 0, len(texts[number])))
+            continue
+        size = max(1, room - _SLACK)
+        starts = list(range(0, len(spans), max(1, size - size // _SHARED)))
+        # the last window ends with the text, and adds to the one before
+        starts = [start for start in starts if start == 0 or start + size // _SHARED < len(spans)]
+        if len(starts) > most:
+            shortened.add(number)
+        for start in starts[:most]:
+            last = spans[min(start + size, len(spans)) - 1]
+            windows.append(Window(number, spans[start][0], last[1]))
+    return windows, shortened
+
+
+def shortened_to(tokenizer: Tokenizer, text: str, most: int) -> tuple[str, bool]:
+    """The first `most` tokens of a text, and True if it had more."""
+    spans = tokenizer.encode(text, add_special_tokens=False).offsets
+    return (text[: spans[most - 1][1]], True) if len(spans) > most else (text, False)
+
+
 def _best(logits: Sequence[float | None]) -> int | None:
     """The position of the highest, NaN being the lowest; None where one is missing."""
     numbers = [logit for logit in logits if logit is not None]
     if len(numbers) < len(logits):
         return None
     return max(range(len(numbers)), key=lambda i: -math.inf if math.isnan(numbers[i]) else numbers[i])
-
-
-def _check_cancelled() -> None:
-    """Stop a cancelled question between passes. Outside of a worker thread nothing can be cancelled."""
-    try:
-        from_thread.check_cancelled()
-    except RuntimeError:
-        return
 
 
 def _in_passage(window: Window, candidate: Candidate) -> tuple[int, int]:

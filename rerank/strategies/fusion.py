@@ -11,12 +11,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import partial
+from typing import Annotated, Literal
 
-import anyio
+from pydantic import Field
 
-from rerank.base import Reranker, by_score, check_top_k, flagged, unchanged
-from rerank.options import at_least, read_options
+from rerank.base import Reranker, by_score, check_top_k, flagged, gathered, unchanged
+from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Spec, Value
 from storage.errors import SpecError
@@ -37,14 +38,10 @@ class FusionOptions:
 
     of: str = "late-interaction"
     method: Literal["max", "rrf", "zscore"] = "max"
-    dense: float = 0.5
-    lexical: float = 0.5
-    retrieval: float = 0.0
-    k: int = 60
-
-    def __post_init__(self) -> None:
-        at_least(1, k=self.k)
-        at_least(0, dense=self.dense, lexical=self.lexical, retrieval=self.retrieval)
+    dense: Annotated[float, Field(ge=0)] = 0.5
+    lexical: Annotated[float, Field(ge=0)] = 0.5
+    retrieval: Annotated[float, Field(ge=0)] = 0.0
+    k: Annotated[int, Field(ge=1)] = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,8 @@ class Fusion:
         check_top_k(top_k)
         if not candidates:
             return Ranking((), (Outcome(self.name),))
-        rankings = await self._all(query, candidates)
+        n = len(candidates)
+        rankings = await gathered([partial(one.rerank, query, candidates, n) for one in self._members])
         useful = [ranking for ranking in rankings if ranking.outcome.status != "fallback"]
         outcome = Outcome(self.name)
         members = tuple(o for ranking in rankings for o in ranking.outcomes)
@@ -98,17 +96,6 @@ class Fusion:
             scores, outcome = self._fused(candidates, useful, outcome)
             ranking = by_score(self.name, _merged(candidates, useful), scores, top_k, outcome)
         return Ranking(ranking.candidates, (*members, *ranking.outcomes), ranking.dropped)
-
-    async def _all(self, query: str, candidates: Sequence[Candidate]) -> list[Ranking]:
-        rankings: list[Ranking | None] = [None] * len(self._members)
-
-        async def run(place: int) -> None:
-            rankings[place] = await self._members[place].rerank(query, candidates, len(candidates))
-
-        async with anyio.create_task_group() as tasks:
-            for place in range(len(self._members)):
-                tasks.start_soon(run, place)
-        return [ranking for ranking in rankings if ranking is not None]
 
     def _fused(
         self, candidates: Sequence[Candidate], rankings: Sequence[Ranking], outcome: Outcome
@@ -187,16 +174,17 @@ def _standardised(scores: Mapping[str, float]) -> dict[str, float]:
 
 def _merged(candidates: Sequence[Candidate], rankings: Sequence[Ranking]) -> list[Candidate]:
     """The candidates in their own order, with every member's ranks and scores."""
-    seen = [{candidate.id: candidate for candidate in ranking.everything} for ranking in rankings]
-    return [_joined([candidate, *(found[candidate.id] for found in seen)]) for candidate in candidates]
+    merged = list(candidates)
+    for ranking in rankings:
+        ranked = {candidate.id: candidate for candidate in ranking.everything}
+        merged = [_joined(candidate, ranked[candidate.id]) for candidate in merged]
+    return merged
 
 
-def _joined(versions: Sequence[Candidate]) -> Candidate:
-    ranks: dict[str, int] = {}
-    scores: dict[str, float] = {}
-    evidence: dict[str, tuple[int, int]] = {}
-    for version in versions:
-        ranks |= version.ranks
-        scores |= version.scores
-        evidence |= version.evidence
-    return Candidate(versions[0].chunk, ranks, scores, evidence)
+def _joined(one: Candidate, other: Candidate) -> Candidate:
+    return replace(
+        one,
+        ranks={**one.ranks, **other.ranks},
+        scores={**one.scores, **other.scores},
+        evidence={**one.evidence, **other.evidence},
+    )

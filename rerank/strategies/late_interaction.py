@@ -84,7 +84,9 @@ class LateInteraction:
                 "take another strategy, or late-interaction(model=…)"
             )
         legible = [candidate for candidate in candidates if candidate.chunk.legible]
-        found = self._stored(tokens, legible)
+        found: dict[str, float] = {}
+        if self._scorer is not None and legible:
+            found = self._scorer.max_sim(tokens, [candidate.id for candidate in legible])
         missing = {candidate.id: candidate for candidate in legible if candidate.id not in found}
         computed, cut = self._computed(tokens, list(missing.values()))
         found = {**found, **computed}
@@ -100,11 +102,6 @@ class LateInteraction:
             reason = Reason("rerank.passages-illegible", count=illegible, total=len(candidates))
             outcome = flagged(outcome, "partial", reason)
         return scores, outcome
-
-    def _stored(self, query: Floats, candidates: Sequence[Candidate]) -> dict[str, float]:
-        if self._scorer is None or not candidates:
-            return {}
-        return self._scorer.max_sim(query, [candidate.id for candidate in candidates])
 
     def _computed(self, query: Floats, candidates: Sequence[Candidate]) -> tuple[dict[str, float], int]:
         """MaxSim of passages without stored vectors, by id, and the number of truncated passages."""

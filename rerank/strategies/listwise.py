@@ -11,18 +11,20 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Annotated
 
 import anyio
+from pydantic import Field
 
-from rerank.base import check_top_k, flagged
+from rerank.base import flagged
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge
 from rerank.llm.replies import read_permutation
-from rerank.options import at_least, read_options
+from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
 from storage.chat import Completion
 from storage.reasons import Reason
-from storage.records import Candidate, Ranking
+from storage.records import Ranking
 
 SCHEMA = {
     "type": "object",
@@ -38,66 +40,53 @@ class ListwiseOptions(ModelOptions):
     of `permutations`; the first of them is the incoming order itself.
     """
 
-    window: int = 20
-    step: int = 10
-    passes: int = 1
-    permutations: int = 1
+    window: Annotated[int, Field(ge=2)] = 20
+    step: Annotated[int, Field(ge=1)] = 10
+    passes: Annotated[int, Field(ge=1)] = 1
+    permutations: Annotated[int, Field(ge=1)] = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
-        ModelOptions.__post_init__(self)
-        at_least(2, window=self.window)
-        at_least(1, step=self.step, passes=self.passes, permutations=self.permutations)
         if self.step >= self.window:
             raise ValueError(
                 f"step={self.step} must be smaller than window={self.window}, so that windows overlap"
             )
 
 
-class Listwise:
+class Listwise(LLMStage[ListwiseOptions]):
     """One permutation gives an order without scores; several give the mean rank as a score from 0 to 1."""
-
-    needs = "a chat model"
-
-    def __init__(self, stage: LLMStage, options: ListwiseOptions) -> None:
-        self.name = stage.name
-        self.scores = options.permutations > 1
-        self._stage = stage
-        self._options = options
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Listwise:
-        chosen = read_options(ListwiseOptions, name, options)
         prompt = JudgementPrompt("listwise", _order, lambda n: 16 + 6 * n, schema=SCHEMA)
-        return cls(LLMStage.of(parts, name, chosen, prompt), chosen)
+        stage = cls(parts, name, read_options(ListwiseOptions, name, options), prompt)
+        stage.scores = stage.options.permutations > 1
+        return stage
 
     @staticmethod
     def calls(n: int, k: int) -> int:  # noqa: ARG004 - a pass sees every passage
         return len(list(windows(n, ListwiseOptions().window, ListwiseOptions().step)))
 
-    async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
-        check_top_k(top_k)
-        if len(candidates) < 2:
-            return self._stage.unjudged(candidates, top_k)
-        orders = [self._start(i, len(candidates)) for i in range(self._options.permutations)]
-        async with self._stage.judge(query, candidates) as judge, anyio.create_task_group() as tasks:
+    async def rank(self, judge: PassageJudge, n: int, top_k: int) -> Ranking:
+        orders = [self._start(i, n) for i in range(self.options.permutations)]
+        async with anyio.create_task_group() as tasks:
             for order in orders:
                 tasks.start_soon(self._sort, judge, order)
         if len(orders) == 1:
-            ranking = judge.in_order(orders[0], top_k)
+            ranking = await judge.in_order(orders[0], top_k)
         else:
-            ranking = judge.by_score(_mean_ranks(orders), top_k)
-        return self._with_reach(ranking, len(candidates), top_k)
+            ranking = await judge.by_score(_mean_ranks(orders), top_k)
+        return self._with_reach(ranking, n, top_k)
 
     def _start(self, permutation: int, n: int) -> list[int]:
         order = list(range(n))
         if permutation:
-            Random(f"{self._options.seed}/{permutation}").shuffle(order)
+            Random(f"{self.options.seed}/{permutation}").shuffle(order)
         return order
 
     async def _sort(self, judge: PassageJudge, order: list[int]) -> None:
-        for _ in range(self._options.passes):
-            for start, end in windows(len(order), self._options.window, self._options.step):
+        for _ in range(self.options.passes):
+            for start, end in windows(len(order), self.options.window, self.options.step):
                 group = tuple(order[start:end])
                 scores = await judge.scores_of(group)
                 if scores is not None:
@@ -106,8 +95,8 @@ class Listwise:
 
     def _with_reach(self, ranking: Ranking, n: int, top_k: int) -> Ranking:
         """A pass carries `window - step` passages to the front: the outcome mentions it if too few."""
-        carried = (self._options.window - self._options.step) * self._options.passes
-        if top_k >= n or n <= self._options.window or carried >= top_k:
+        carried = (self.options.window - self.options.step) * self.options.passes
+        if top_k >= n or n <= self.options.window or carried >= top_k:
             return ranking
         reason = Reason("rerank.windows-carry-too-few", carried=carried, wanted=top_k)
         return replace(ranking, outcomes=(flagged(ranking.outcomes[0], "ok", reason),))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from rerank.base import check_top_k
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge
 from rerank.llm.replies import read_choice
 from rerank.options import read_options
@@ -19,7 +18,7 @@ from rerank.parts import RerankParts
 from rerank.spec import Value
 from rerank.strategies.heapsort import best_first, expected_calls
 from storage.chat import Completion
-from storage.records import Candidate, Ranking
+from storage.records import Ranking
 
 _LABELS = ("A", "B")
 
@@ -31,41 +30,29 @@ class PairwiseOptions(ModelOptions):
     method: Literal["heap", "sliding", "all"] = "heap"
 
 
-class Pairwise:
+class Pairwise(LLMStage[PairwiseOptions]):
     """`all` scores by the share of comparisons won (0 to 1); the others give an order without scores."""
-
-    needs = "a chat model"
-
-    def __init__(self, stage: LLMStage, method: str) -> None:
-        self.name = stage.name
-        self.scores = method == "all"
-        self._stage = stage
-        self._method = method
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Pairwise:
-        chosen = read_options(PairwiseOptions, name, options)
         prompt = JudgementPrompt("pairwise", _winner, lambda _n: 32, labels=lambda _n: _LABELS)
-        return cls(LLMStage.of(parts, name, chosen, prompt), chosen.method)
+        stage = cls(parts, name, read_options(PairwiseOptions, name, options), prompt)
+        stage.scores = stage.options.method == "all"
+        return stage
 
     @staticmethod
     def calls(n: int, k: int) -> int:
         # a family of three is two comparisons, each in both orders
         return 4 * expected_calls(n, k, 2)
 
-    async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
-        check_top_k(top_k)
-        n, k = len(candidates), min(top_k, len(candidates))
-        if n < 2:
-            return self._stage.unjudged(candidates, top_k)
-        async with self._stage.judge(query, candidates) as judge:
-            if self._method == "all":
-                wins: list[float] = await _all_pairs(judge, n)
-            elif self._method == "sliding":
-                order = await _sliding(judge, n, k)
-            else:
-                order = await best_first(n, k, 2, lambda numbers: _best(judge, numbers))
-        return judge.by_score(wins, top_k) if self._method == "all" else judge.in_order(order, top_k)
+    async def rank(self, judge: PassageJudge, n: int, top_k: int) -> Ranking:
+        if self.options.method == "all":
+            return await judge.by_score(await _all_pairs(judge, n), top_k)
+        k = min(top_k, n)
+        if self.options.method == "sliding":
+            return await judge.in_order(await _sliding(judge, n, k), top_k)
+        order = await best_first(n, k, 2, lambda numbers: _best(judge, numbers))
+        return await judge.in_order(order, top_k)
 
 
 async def _preference(judge: PassageJudge, i: int, j: int) -> float:

@@ -6,18 +6,18 @@ arXiv 2310.14122), which separates passages of the same generated label. Otherwi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from rerank.base import check_top_k
-from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions
+from pydantic import Field
+
+from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge
 from rerank.llm.replies import expected_number, expected_yes, read_number, read_yes_no
-from rerank.options import at_least, read_options
+from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
 from storage.chat import Completion
-from storage.records import Candidate, Outcome, Ranking
+from storage.records import Ranking
 
 _LOGPROBS = 20  # as many as OpenAI's API gives
 
@@ -27,23 +27,14 @@ class PointwiseOptions(ModelOptions):
     """`scale`: a number from 0 to `top`, or yes/no (scores 0 to 1). `logprobs=false` never requests them."""
 
     scale: Literal["number", "yes-no"] = "number"
-    top: int = 10
+    top: Annotated[int, Field(ge=1)] = 10
     logprobs: bool = True
 
-    def __post_init__(self) -> None:
-        ModelOptions.__post_init__(self)
-        at_least(1, top=self.top)
 
-
-class Pointwise:
+class Pointwise(LLMStage[PointwiseOptions]):
     """Scores lie in 0 to `top` (yes/no: 0 to 1). Passages without a judgement follow the others."""
 
-    needs = "a chat model"
-
-    def __init__(self, stage: LLMStage, top: int) -> None:
-        self.name = stage.name
-        self._stage = stage
-        self._top = top
+    fewest = 1
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Pointwise:
@@ -51,19 +42,15 @@ class Pointwise:
         template, read = ("pointwise", _number) if chosen.scale == "number" else ("yesno", _yes_no)
         logprobs = _LOGPROBS if chosen.logprobs else 0
         prompt = JudgementPrompt(template, read, lambda _n: 32, top_logprobs=logprobs)
-        return cls(LLMStage.of(parts, name, chosen, prompt), chosen.top)
+        return cls(parts, name, chosen, prompt)
 
     @staticmethod
     def calls(n: int, k: int) -> int:  # noqa: ARG004 - every passage is judged
         return n
 
-    async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
-        check_top_k(top_k)
-        if not candidates:
-            return Ranking((), (Outcome(self.name),))
-        async with self._stage.judge(query, candidates) as judge:
-            judged = await judge.scores_of_all([(i,) for i in range(len(candidates))], self._top)
-        return judge.by_score([scores[0] if scores else None for scores in judged], top_k)
+    async def rank(self, judge: PassageJudge, n: int, top_k: int) -> Ranking:
+        judged = await judge.scores_of_all([(i,) for i in range(n)], self.options.top)
+        return await judge.by_score([scores[0] if scores else None for scores in judged], top_k)
 
 
 def _number(completion: Completion, n: int, top: int) -> Judgement | None:  # noqa: ARG001 - one passage

@@ -7,58 +7,45 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from rerank.base import check_top_k
+from pydantic import Field
+
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge, numbered
 from rerank.llm.replies import read_choice
-from rerank.options import at_least, read_options
+from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
 from rerank.strategies.heapsort import best_first, expected_calls
 from storage.chat import Completion
-from storage.records import Candidate, Ranking
+from storage.records import Ranking
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetwiseOptions(ModelOptions):
     """`size`: the number of passages in one prompt."""
 
-    size: int = 10
-
-    def __post_init__(self) -> None:
-        ModelOptions.__post_init__(self)
-        at_least(3, size=self.size)
+    size: Annotated[int, Field(ge=3)] = 10
 
 
-class Setwise:
+class Setwise(LLMStage[SetwiseOptions]):
     """An order without scores."""
 
-    needs = "a chat model"
     scores = False
-
-    def __init__(self, stage: LLMStage, size: int) -> None:
-        self.name = stage.name
-        self._stage = stage
-        self._size = size
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Setwise:
-        chosen = read_options(SetwiseOptions, name, options)
         prompt = JudgementPrompt("setwise", _chosen, lambda _n: 32)
-        return cls(LLMStage.of(parts, name, chosen, prompt), chosen.size)
+        return cls(parts, name, read_options(SetwiseOptions, name, options), prompt)
 
     @staticmethod
     def calls(n: int, k: int) -> int:
         return expected_calls(n, k, SetwiseOptions().size - 1)
 
-    async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
-        check_top_k(top_k)
-        n = len(candidates)
-        if n < 2:
-            return self._stage.unjudged(candidates, top_k)
-        async with self._stage.judge(query, candidates) as judge:
-            order = await best_first(n, min(top_k, n), self._size - 1, lambda numbers: _best(judge, numbers))
-        return judge.in_order(order, top_k)
+    async def rank(self, judge: PassageJudge, n: int, top_k: int) -> Ranking:
+        arity = self.options.size - 1
+        order = await best_first(n, min(top_k, n), arity, lambda numbers: _best(judge, numbers))
+        return await judge.in_order(order, top_k)
 
 
 async def _best(judge: PassageJudge, numbers: Sequence[int]) -> int:

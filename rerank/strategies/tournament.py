@@ -7,22 +7,24 @@ passage gets a point for every level that it reaches, summed over several tourna
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from random import Random
+from typing import Annotated
 
 import anyio
+from pydantic import Field
 
-from rerank.base import check_top_k
+from rerank.base import gathered
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge
 from rerank.llm.replies import read_permutation
-from rerank.options import at_least, read_options
+from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
 from rerank.strategies.listwise import SCHEMA
 from storage.chat import Completion
-from storage.records import Candidate, Ranking
+from storage.records import Ranking
 
 _LARGEST = 20  # passages in one prompt; more are split into groups of half as many
 _SHARE = 0.4  # of the groups' members reach the next level
@@ -33,75 +35,48 @@ _FINAL = 5  # passages that end a tournament
 class TournamentOptions(ModelOptions):
     """`rounds`: the number of tournaments; `seed` chooses their shuffles."""
 
-    rounds: int = 2
+    rounds: Annotated[int, Field(ge=1)] = 2
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        ModelOptions.__post_init__(self)
-        at_least(1, rounds=self.rounds)
 
-
-class Tournament:
+class Tournament(LLMStage[TournamentOptions]):
     """Scores are points: the levels reached, summed over the tournaments."""
-
-    needs = "a chat model"
-
-    def __init__(self, stage: LLMStage, options: TournamentOptions) -> None:
-        self.name = stage.name
-        self._stage = stage
-        self._options = options
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Tournament:
-        chosen = read_options(TournamentOptions, name, options)
         prompt = JudgementPrompt("tournament", _advancing, lambda n: 16 + 6 * n, schema=SCHEMA)
-        return cls(LLMStage.of(parts, name, chosen, prompt), chosen)
+        return cls(parts, name, read_options(TournamentOptions, name, options), prompt)
 
     @staticmethod
     def calls(n: int, k: int) -> int:
         return TournamentOptions().rounds * sum(len(groups) for groups in schedule(n, k))
 
-    async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
-        check_top_k(top_k)
-        if len(candidates) < 2:
-            return self._stage.unjudged(candidates, top_k)
-        points = [0.0] * len(candidates)
-        async with self._stage.judge(query, candidates) as judge, anyio.create_task_group() as tasks:
-            for number in range(self._options.rounds):
+    async def rank(self, judge: PassageJudge, n: int, top_k: int) -> Ranking:
+        points = [0.0] * n
+        async with anyio.create_task_group() as tasks:
+            for number in range(self.options.rounds):
                 tasks.start_soon(self._play, judge, number, points, top_k)
-        return judge.by_score(points, top_k)
+        return await judge.by_score(points, top_k)
 
     async def _play(self, judge: PassageJudge, number: int, points: list[float], top_k: int) -> None:
-        random = Random(f"{self._options.seed}/{number}")
+        random = Random(f"{self.options.seed}/{number}")
         players = list(range(len(points)))
         for level in schedule(len(points), top_k):
             groups = [players[start :: len(level)] for start in range(len(level))]
             for group in groups:
                 random.shuffle(group)
-            winners = await _winners(judge, groups, [advance for _, advance in level])
-            players = sorted(chain.from_iterable(winners))
+            games = [partial(_winners, judge, g, count) for g, (_, count) in zip(groups, level, strict=True)]
+            players = sorted(chain.from_iterable(await gathered(games)))
             for player in players:
                 points[player] += 1
 
 
-async def _winners(
-    judge: PassageJudge, groups: Sequence[list[int]], advance: Sequence[int]
-) -> list[list[int]]:
-    """Each group's winners, judged concurrently; without an answer, the first in the incoming order."""
-    winners: list[list[int]] = [[] for _ in groups]
-
-    async def judge_group(place: int) -> None:
-        group, count = groups[place], advance[place]
-        scores = await judge.scores_of(tuple(group), count)
-        if scores is None:
-            winners[place] = sorted(group)[:count]
-        else:
-            winners[place] = [i for i, score in zip(group, scores, strict=True) if score > 0]
-
-    async with anyio.create_task_group() as tasks:
-        for place in range(len(groups)):
-            tasks.start_soon(judge_group, place)
-    return winners
+async def _winners(judge: PassageJudge, group: list[int], count: int) -> list[int]:
+    """The winners of a group; without an answer, the first `count` in the incoming order."""
+    scores = await judge.scores_of(tuple(group), count)
+    if scores is None:
+        return sorted(group)[:count]
+    return [i for i, score in zip(group, scores, strict=True) if score > 0]
 
 
 def schedule(n: int, k: int) -> list[list[tuple[int, int]]]:

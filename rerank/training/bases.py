@@ -1,4 +1,4 @@
-"""What training starts from: a cross-encoder to go on with, an encoder, or a language model.
+"""Bases of a training: a cross-encoder to continue from, an encoder, or a language model.
 
 Imported only where something is trained: torch and sentence-transformers take seconds.
 """
@@ -21,14 +21,14 @@ from storage.errors import BadInputError, MissingDependencyError, ModelError
 
 Kind = Literal["cross-encoder", "encoder", "language model"]
 
-# What is usual for questions and passages; longer inputs are cut, and said to be.
+# The usual limit for questions and passages; longer inputs are truncated, and reported.
 _USUAL_LENGTH = 512
 _RANK = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
-    """A model that is ready to be trained. `lora` is the adapters' rank, 0 where all weights learn."""
+class TrainingBase:
+    """A model ready for training. `lora` is the adapters' rank, 0 where all weights learn."""
 
     model: Any
     kind: Kind
@@ -37,14 +37,14 @@ class Base:
     adapters: Any = None
 
     def merged(self) -> Any:
-        """The plain model: adapters are worked into the weights, so that nobody needs `peft` to use it."""
+        """The model with adapters merged into the weights, so that using it does not need `peft`."""
         if self.adapters is not None:
             self.adapters.merge_and_unload()
         return self.model
 
     @property
     def parameters(self) -> tuple[int, int]:
-        """How many weights learn, of how many."""
+        """The number of weights that learn, and of all weights."""
         sizes = [(p.numel(), p.requires_grad) for p in self.model.parameters()]
         return sum(size for size, learns in sizes if learns), sum(size for size, _ in sizes)
 
@@ -59,7 +59,7 @@ def check_extra() -> None:
 
 
 def kind_of(folder: Path) -> Kind:
-    """What a model folder holds. Raises ModelError for what cannot become a cross-encoder."""
+    """The kind of a model folder. Raises ModelError for models that cannot become a cross-encoder."""
     config = read_config(folder)
     architecture = str(next(iter(config.get("architectures") or []), ""))
     if architecture.endswith("ForCausalLM"):
@@ -68,7 +68,7 @@ def kind_of(folder: Path) -> Kind:
         labels = len(config.get("id2label") or {}) or int(config.get("num_labels") or 1)
         if labels != 1:
             raise ModelError(
-                f"{folder.name} tells {labels} classes apart, and training goes on with one score",
+                f"{folder.name} tells {labels} classes apart, and training needs a single score",
                 way_out="Start from its encoder, or from a reranker with one label.",
             )
         return "cross-encoder"
@@ -86,12 +86,12 @@ def load_base(
     lora: int | None = None,
     freeze: int = 0,
     seed: int = 0,
-) -> Base:
+) -> TrainingBase:
     """The base in a folder, with a new head (drawn by `seed`) where it has none.
 
     `lora`: the rank of low-rank adapters (Hu et al. 2021, arXiv 2106.09685), 0 for all weights; None: 16 for
-    language models, 0 for others. `freeze`: so many of the lowest layers, and the embeddings, stay as they
-    are. `scratch` is a folder for files that loading needs. Raises ModelError, MissingDependencyError,
+    language models, 0 for others. `freeze`: the number of lowest layers that, like the embeddings, do
+    not learn. `scratch` is a folder for files that loading needs. Raises ModelError, MissingDependencyError,
     BadInputError where there is no such layer.
     """
     from sentence_transformers import CrossEncoder
@@ -124,11 +124,11 @@ def load_base(
         if freeze:
             _freeze(model.transformers_model, freeze, rank)
         adapters = _adapted(model.transformers_model, rank) if rank else None
-    return Base(model, kind, length, rank, adapters)
+    return TrainingBase(model, kind, length, rank, adapters)
 
 
 def _freeze(model: Any, layers: int, rank: int) -> None:
-    """No gradient for the embeddings and the lowest layers: their backward pass is not computed either."""
+    """No gradients for the embeddings and the lowest layers, which also saves their backward pass."""
     if rank:
         raise BadInputError(
             "with low-rank adapters the base's own weights do not learn anyway",
@@ -165,7 +165,7 @@ def _adapted(model: Any, rank: int) -> Any:
         target_modules="all-linear",
     )
     with warnings.catch_warnings():
-        # peft still asks transformers by a name that the latter is going to drop
+        # peft still uses a name that transformers is going to drop
         warnings.simplefilter("ignore", FutureWarning)
         return get_peft_model(model, chosen)
 
@@ -173,7 +173,7 @@ def _adapted(model: Any, rank: int) -> Any:
 def _with_pairs(folder: Path, scratch: Path) -> Path:
     """A language model's folder whose tokenizer joins two texts with the end-of-text token between them.
 
-    Without, question and passage would run into each other. The files themselves are linked, not copied.
+    Otherwise question and passage would not be separated. The model's files are linked, not copied.
     """
     from tokenizers.processors import TemplateProcessing
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -211,7 +211,7 @@ _FILES = frozenset({"config.json", "model.safetensors.index.json", "pytorch_mode
 
 @contextmanager
 def hushed() -> Iterator[None]:
-    """The library's remarks and bars kept off the terminal: that a new head is new is meant."""
+    """Keeps the library's remarks (on the new head, for one) and bars off the terminal."""
     from transformers.utils import logging
 
     library: Any = logging  # without types

@@ -1,4 +1,4 @@
-"""What a training keeps on disk: checkpoints to go on from, and the best weights so far."""
+"""The files of a training: checkpoints to resume from, and the best weights so far."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BEST = "best"
 
 
 def save_weights(model: Any, folder: Path) -> None:
-    """What learns, exactly; frozen weights are the base's."""
+    """Save the weights that learn, exactly; frozen ones are the base's."""
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{_WEIGHTS}.part"
     learned = {
@@ -28,7 +28,7 @@ def save_weights(model: Any, folder: Path) -> None:
 
 
 def load_weights(model: Any, folder: Path) -> None:
-    """Put them back. Raises ModelError where they are another model's."""
+    """Restore saved weights. Raises ModelError for those of another model."""
     found = load_file(folder / _WEIGHTS)
     wanted = {name for name, value in model.named_parameters() if value.requires_grad}
     if wanted != set(found):
@@ -37,7 +37,7 @@ def load_weights(model: Any, folder: Path) -> None:
 
 
 def keep_best(model: Any, folder: Path, step: int) -> None:
-    """Keep these as the best; the best before stay as well, until the next checkpoint surely names these."""
+    """Save the best weights; the previous best stay until the next checkpoint names these."""
     save_weights(model, best_weights(folder, step))
     for old in sorted(folder.glob(f"{_BEST}-*"), key=step_of)[:-2]:
         (old / _WEIGHTS).unlink(missing_ok=True)
@@ -45,12 +45,12 @@ def keep_best(model: Any, folder: Path, step: int) -> None:
 
 
 def best_weights(folder: Path, step: int) -> Path:
-    """Where the best weights of a step are."""
+    """The folder of a step's best weights."""
     return folder / f"{_BEST}-{step}"
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that is whole: the trainer writes its state last."""
+    """The newest complete checkpoint: the trainer writes its state last."""
     for path in sorted(folder.glob("checkpoint-*"), key=step_of, reverse=True):
         try:
             json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
@@ -61,6 +61,6 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 def step_of(path: Path) -> int:
-    """The step in a folder's name; -1 where there is none."""
+    """The step in a folder's name, or -1."""
     number = path.name.rpartition("-")[2]
     return int(number) if number.isdecimal() else -1

@@ -1,4 +1,4 @@
-"""Texts that say the same: equal after folding, or nearly so."""
+"""Duplicate texts: equal after folding, or nearly equal."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _WIDTH = 3
 
 
 class Duplicates:
-    """Remembers texts and knows near copies: character trigrams, Jaccard similarity of at least `alike`.
+    """Remembers texts and finds near copies: character trigrams, Jaccard similarity of at least `alike`.
 
     No near copy is missed: of two sets whose similarity reaches the threshold, the prefixes under any fixed
-    order share a trigram (Chaudhuri, Ganti & Kaushik 2006), so that only few texts need be compared.
+    order share a trigram (Chaudhuri, Ganti & Kaushik 2006), so that only a few texts have to be compared.
     """
 
     def __init__(self, *, alike: float = 0.8) -> None:
@@ -23,7 +23,7 @@ class Duplicates:
         self._by_prefix: dict[int, list[int]] = {}
 
     def seen(self, text: str) -> bool:
-        """Whether the text, or nearly the same, was given before; if not, it is remembered."""
+        """True where the text or a near copy was seen before; otherwise it is remembered."""
         grams = _trigrams(text)
         prefix = sorted(grams)[: len(grams) - math.ceil(self._alike * len(grams)) + 1]
         near = {place for gram in prefix for place in self._by_prefix.get(gram, ())}
@@ -40,12 +40,12 @@ class Duplicates:
 
 
 def folded(text: str) -> str:
-    """Letters and digits alone, of one width and case: what is left when typography does not matter."""
+    """The letters and digits alone, of one width and case, for comparisons that ignore typography."""
     return "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if c.isalnum())
 
 
 def _trigrams(text: str) -> frozenset[int]:
-    """As hashes of 32 bits: they are few enough a text, and need little room."""
+    """Trigrams as 32-bit hashes, which save memory."""
     letters = folded(text)
     grams = (letters[i : i + _WIDTH] for i in range(max(1, len(letters) - _WIDTH + 1)))
     return frozenset(crc32(gram.encode("utf-8", "surrogatepass")) for gram in grams)

@@ -1,6 +1,6 @@
-"""Training records as what a cross-encoder learns from: pairs, pairs of passages, or whole lists.
+"""Turns training records into examples for a cross-encoder: pairs, pairs of passages, or whole lists.
 
-No torch here: what is learned from can be looked at, counted and tested without it.
+Without torch, so that examples can be inspected, counted and tested without it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from storage.errors import BadInputError
 
 Objective = Literal["bce", "margin-mse", "lambda"]
 
-# A typical margin between a positive and a negative, in log-odds: what a trained cross-encoder shows.
+# The typical margin of a trained cross-encoder between a positive and a negative, in log-odds.
 _MARGIN = 4.0
 
 _MINE = "Give passages that do not answer as well: winnow mine finds them."
@@ -27,10 +27,10 @@ _MINE = "Give passages that do not answer as well: winnow mine finds them."
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Columns of equal length, as the objective's loss reads them; `label` is what is to be learned.
+    """Columns of equal length, as the objective's loss reads them; `label` is the target.
 
-    `pairs` counts the question-passage pairs that one epoch reads, a pair that is read twice as two. `scale`
-    is what teachers' scores were multiplied by. `left_out` counts records by reason.
+    `pairs` counts the question-passage pairs that one epoch reads, repeated ones included. `scale` is the
+    factor applied to teachers' scores. `left_out` counts records by reason.
     """
 
     columns: Mapping[str, list[Any]]
@@ -46,10 +46,10 @@ class Examples:
 
 
 def examples(records: Sequence[TrainingRecord], objective: Objective) -> Examples:
-    """What an objective reads of the records. Raises BadInputError where there is nothing to learn.
+    """The examples of an objective. Raises BadInputError where there is nothing to learn.
 
-    - `bce`: every pair with its label from 0 to 1; `pos_weight` is negatives a positive.
-    - `margin-mse`: a positive, another passage, and by how much a teacher prefers the first (Hofstätter et
+    - `bce`: every pair with its label from 0 to 1; `pos_weight` is the ratio of negatives to positives.
+    - `margin-mse`: a positive, another passage, and a teacher's preference for the first (Hofstätter et
       al. 2020, arXiv 2010.02666): its scores where the records have any, else the labels. Teachers' scales
       differ, so margins are scaled to 4 log-odds in the quadratic mean.
     - `lambda`: a question's passages with their labels, together (LambdaLoss: Wang et al. 2018).
@@ -61,7 +61,7 @@ def examples(records: Sequence[TrainingRecord], objective: Objective) -> Example
 
 
 def deduplicated(records: Iterator[TrainingRecord]) -> tuple[list[TrainingRecord], Counter[str]]:
-    """Each passage once a question: the first label that is given holds. What was left out, by reason."""
+    """Each passage once per question, under its first label; and counts of what was left out, by reason."""
     known: dict[tuple[str, str], float] = {}
     kept, dropped = [], Counter[str]()
     for record in records:
@@ -84,10 +84,11 @@ def deduplicated(records: Iterator[TrainingRecord]) -> tuple[list[TrainingRecord
 def split(
     records: Sequence[TrainingRecord], share: float, most: int, seed: int
 ) -> tuple[list[TrainingRecord], list[TrainingRecord]]:
-    """To train on, and about a share of the questions (at most so many) to look at meanwhile.
+    """Split into training records and dev records: about a `share` of the questions, at most `most`.
 
-    A question is on one side with all its records. Only what has a positive and a negative can tell how well
-    it is ranked; the choice depends on question and seed alone, not on the order of the files.
+    All records of a question are on the same side. Dev questions have a positive and a negative, without
+    which a ranking cannot be measured. The choice depends on question and seed alone, not on the order of
+    files.
     """
     drawn = {}
     for record in records:
@@ -101,7 +102,7 @@ def split(
 
 
 def question_digest(query: str) -> str:
-    """A short hash by which a question is known again, however it is typed."""
+    """A short hash of a question that ignores typography."""
     return hashlib.sha256(folded(query).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
@@ -144,7 +145,7 @@ def _margins(records: Sequence[TrainingRecord]) -> Examples:
 
 
 def _preferences(record: TrainingRecord, taught: bool) -> Iterator[tuple[str, str, str, float]]:
-    """Every positive against everything that is none; without a positive, the teacher's best."""
+    """Every positive against all other passages; without a positive, the teacher's best takes its place."""
 
     def value(passage: LabelledPassage) -> float:
         return (passage.score or 0.0) if taught else record.relevance(passage)
@@ -173,7 +174,7 @@ def _lists(records: Sequence[TrainingRecord]) -> Examples:
 
 
 def _draw(query: str, seed: int) -> float:
-    """A number from 0 to 1 that question and seed decide."""
+    """A pseudo-random number from 0 to 1, from question and seed."""
     digest = hashlib.sha256(f"{seed}\0{folded(query)}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 

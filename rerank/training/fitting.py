@@ -1,4 +1,4 @@
-"""Training a cross-encoder with sentence-transformers' trainer: stopped or killed, it goes on where it was.
+"""Trains a cross-encoder with sentence-transformers' trainer; resumes after an interruption or a kill.
 
 Imported only where something is trained.
 """
@@ -15,10 +15,10 @@ import torch
 from datasets import Dataset
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments, losses
-from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
 
 from rerank.cross.models import chosen_device
-from rerank.training.bases import Base, hushed
+from rerank.training.bases import TrainingBase, hushed
 from rerank.training.checkpoints import (
     best_weights,
     keep_best,
@@ -27,8 +27,8 @@ from rerank.training.checkpoints import (
     save_weights,
     step_of,
 )
-from rerank.training.course import Course, DevRow, Fitted, Measure, Progress
 from rerank.training.examples import Examples
+from rerank.training.hyperparameters import DevRow, Fitted, Hyperparameters, Measure, Progress
 from storage.errors import ModelError
 
 _DEV = "winnow_dev"
@@ -36,9 +36,9 @@ _SCORED_AT_ONCE = 64
 
 
 def fit(
-    base: Base,
+    base: TrainingBase,
     found: Examples,
-    course: Course,
+    chosen: Hyperparameters,
     folder: Path,
     *,
     measure: Measure | None,
@@ -46,24 +46,24 @@ def fit(
     announce: Callable[[str], None],
     device: str = "auto",
 ) -> Fitted:
-    """Train the base in place. Checkpoints lie in `folder`; where there are some, it goes on from the last.
+    """Train the base in place, from the last checkpoint in `folder` if there is one.
 
-    Raises ModelError where training diverges. Interrupted, it leaves its checkpoints.
+    Raises ModelError where training diverges. An interruption leaves the checkpoints.
     """
     where = chosen_device(device)
-    watch = _Watch(base.model, course, folder, measure, progress, announce)
-    arguments = _arguments(course, found, folder, where)
+    watch = _Watch(base.model, chosen, folder, measure, progress, announce)
+    arguments = _arguments(chosen, found, folder, where)
     trainer = _Trainer(
         model=base.model,
         args=arguments,
         train_dataset=Dataset.from_dict(dict(found.columns)),
-        loss=_loss(base.model, course, found),
+        loss=_loss(base.model, chosen, found),
         callbacks=[watch],
     )
     trainer.remove_callback(PrinterCallback)
     resumed = last_checkpoint(folder)
     if resumed is not None:
-        announce(f"going on from step {step_of(resumed)}")
+        announce(f"resuming at step {step_of(resumed)}")
     else:
         watch.look_before(trainer.state)
     try:
@@ -94,23 +94,23 @@ def fit(
 
 
 def dev_rows(state: TrainerState) -> list[DevRow]:
-    """What was measured so far; the trainer keeps it in its checkpoints."""
+    """The measurements so far; the trainer keeps them in its checkpoints."""
     entries = [entry[_DEV] for entry in cast("Any", state.log_history) if _DEV in entry]
     return [DevRow(step, epoch, dict(metrics)) for step, epoch, metrics in entries]
 
 
 def best_row(rows: Sequence[DevRow]) -> DevRow | None:
-    """The best, the earliest of equals."""
+    """The best row, the earliest of equals."""
     return max(rows, key=lambda row: (row.figure, -row.step), default=None)
 
 
 class _Watch(TrainerCallback):
-    """Measures, keeps the best weights, and says when it is time to stop."""
+    """Measures, keeps the best weights, and ends the training."""
 
     def __init__(
         self,
         model: Any,
-        course: Course,
+        chosen: Hyperparameters,
         folder: Path,
         measure: Measure | None,
         progress: Progress,
@@ -118,7 +118,7 @@ class _Watch(TrainerCallback):
     ) -> None:
         self.stopped = ""
         self._model = model
-        self._course = course
+        self._chosen = chosen
         self._folder = folder
         self._measure = measure
         self._progress = progress
@@ -131,38 +131,20 @@ class _Watch(TrainerCallback):
         self.measured(state)
         self._before = [entry for entry in cast("Any", state.log_history) if _DEV in entry]
 
-    def on_train_begin(
-        self,
-        args: TrainingArguments,  # noqa: ARG002
-        state: TrainerState,
-        control: TrainerControl,  # noqa: ARG002
-        **_: Any,
-    ) -> None:
-        """The trainer begins with a state of its own."""
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Restore the first measurement: the trainer begins with a new state."""
         cast("Any", state.log_history).extend(self._before)
 
-    def on_step_end(
-        self,
-        args: TrainingArguments,  # noqa: ARG002
-        state: TrainerState,
-        control: TrainerControl,
-        **_: Any,
-    ) -> None:
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
         self._progress("training", state.global_step, state.max_steps)
-        every = self._course.eval_steps
+        every = self._chosen.eval_steps
         if every and state.global_step % every == 0:
             self._look(state, control)
-        limit = self._course.max_minutes
+        limit = self._chosen.max_minutes
         if limit is not None and time.monotonic() - self._started > 60 * limit:
             self._stop(control, f"the {limit:g} minutes are over")
 
-    def on_epoch_end(
-        self,
-        args: TrainingArguments,  # noqa: ARG002
-        state: TrainerState,
-        control: TrainerControl,
-        **_: Any,
-    ) -> None:
+    def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
         self._look(state, control)
         control.should_save = True
 
@@ -175,13 +157,8 @@ class _Watch(TrainerCallback):
             keep_best(self._model, self._folder, best.step)
         control.should_save = True
         since = [row for row in rows if best is not None and row.step > best.step]
-        if len(since) >= self._course.patience:
-            self._stop(
-                control,
-                f"{len(since)} measurements in a row were no better than that at step {best.step}"
-                if best
-                else "",
-            )
+        if best is not None and len(since) >= self._chosen.patience:
+            self._stop(control, f"{len(since)} measurements in a row were no better than at step {best.step}")
 
     def _stop(self, control: TrainerControl, reason: str) -> None:
         control.should_training_stop = True
@@ -193,7 +170,7 @@ class _Watch(TrainerCallback):
             return False
         metrics = dict(self._measure(self._scores))
         row = DevRow(state.global_step, round(state.epoch or 0.0, 3), metrics)
-        # as lists: the trainer's file sorts the keys of objects, and the first figure is the one that counts
+        # as lists: the trainer's file sorts the keys of objects, and the first metric selects the weights
         kept = [row.step, row.epoch, [list(figure) for figure in metrics.items()]]
         cast("Any", state.log_history).append({"step": row.step, _DEV: kept})
         figures = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
@@ -220,7 +197,7 @@ class _Watch(TrainerCallback):
 
 
 class _Shuffled(DefaultBatchSampler):
-    """Every epoch's order comes from seed and epoch alone, so that a resumed epoch is the same one."""
+    """Draws each epoch's order from seed and epoch alone, so that a resumed epoch has the same order."""
 
     def __iter__(self) -> Iterator[list[int]]:
         drawn = torch.Generator()
@@ -231,7 +208,7 @@ class _Shuffled(DefaultBatchSampler):
 
 
 class _Trainer(CrossEncoderTrainer):
-    """Its checkpoints hold what learns and nothing else, bit for bit, whatever the base."""
+    """Saves only the weights that learn in its checkpoints, exactly, whatever the base."""
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         save_weights(self.model, Path(output_dir or str(self.args.output_dir)))
@@ -247,25 +224,27 @@ class _Trainer(CrossEncoderTrainer):
         """winnow writes its own card."""
 
 
-def _arguments(course: Course, found: Examples, folder: Path, device: str) -> CrossEncoderTrainingArguments:
+def _arguments(
+    chosen: Hyperparameters, found: Examples, folder: Path, device: str
+) -> CrossEncoderTrainingArguments:
     per_row = found.pairs / found.rows
     return CrossEncoderTrainingArguments(
         output_dir=str(folder),
-        per_device_train_batch_size=max(1, round(course.batch / per_row)),
-        gradient_accumulation_steps=course.accumulate,
-        num_train_epochs=course.epochs,
-        max_steps=course.max_steps or -1,
-        learning_rate=course.learning_rate,
-        warmup_steps=course.warmup,
+        per_device_train_batch_size=max(1, round(chosen.batch / per_row)),
+        gradient_accumulation_steps=chosen.accumulate,
+        num_train_epochs=chosen.epochs,
+        max_steps=chosen.max_steps or -1,
+        learning_rate=chosen.learning_rate,
+        warmup_steps=chosen.warmup,
         weight_decay=0.01,
         save_strategy="steps",
-        save_steps=course.checkpoint_steps,
+        save_steps=chosen.checkpoint_steps,
         save_total_limit=2,
         eval_strategy="no",
         logging_steps=10,
         logging_nan_inf_filter=False,
-        seed=course.seed,
-        data_seed=course.seed,
+        seed=chosen.seed,
+        data_seed=chosen.seed,
         bf16=device == "cuda" and torch.cuda.is_bf16_supported(),
         use_cpu=device == "cpu",
         dataloader_pin_memory=device == "cuda",
@@ -275,13 +254,13 @@ def _arguments(course: Course, found: Examples, folder: Path, device: str) -> Cr
     )
 
 
-def _loss(model: Any, course: Course, found: Examples) -> torch.nn.Module:
-    if course.objective == "bce":
-        weight = found.pos_weight if course.pos_weight is None else course.pos_weight
+def _loss(model: Any, chosen: Hyperparameters, found: Examples) -> torch.nn.Module:
+    if chosen.objective == "bce":
+        weight = found.pos_weight if chosen.pos_weight is None else chosen.pos_weight
         return losses.BinaryCrossEntropyLoss(model, pos_weight=torch.tensor(weight))
-    if course.objective == "margin-mse":
+    if chosen.objective == "margin-mse":
         return losses.MarginMSELoss(model)
-    return losses.LambdaLoss(model, mini_batch_size=course.batch)
+    return losses.LambdaLoss(model, mini_batch_size=chosen.batch)
 
 
 def _last_loss(state: TrainerState) -> float | None:

@@ -1,6 +1,6 @@
-"""A journal of paid replies beside the file that is made from them, so that nothing is ever paid twice.
+"""A journal of paid replies next to the file that is made from them, so that nothing is paid for twice.
 
-JSON Lines, appended reply by reply: a killed run loses only the calls that were under way.
+JSON Lines, appended reply by reply: a killed run loses only its unfinished calls.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from storage.records import Usage
 
 
 class Journal:
-    """Replies by request (see `rerank.llm.calls.Replies`), and when things were made. A context manager.
+    """Replies by request (see `rerank.llm.calls.Caller`), and creation times. A context manager.
 
-    `model` is part of a request: another model's reply is another reply.
+    `model` is part of the key: another model's reply is another reply.
     """
 
     def __init__(self, path: Path, model: str) -> None:
@@ -33,7 +33,7 @@ class Journal:
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Read what is there; half a line at the end, which a kill may leave, is cut off."""
+        """Read the file; an incomplete last line, which a kill may leave, is cut off."""
         try:
             if self._path.exists():
                 self._read()
@@ -54,11 +54,11 @@ class Journal:
                 self._path.unlink()
 
     def recalled(self, request: Request) -> Completion | None:
-        """See `rerank.llm.calls.Replies`."""
+        """The reply that is paid for already, if there is one."""
         return self._known.get(self._key(request))
 
     def keep(self, request: Request, completion: Completion) -> None:
-        """See `rerank.llm.calls.Replies`."""
+        """Append a reply."""
         key = self._key(request)
         self._known[key] = completion
         entry = {
@@ -71,7 +71,7 @@ class Journal:
         self._append({"reply": key, "at": _now(), **entry})
 
     def time_of(self, *parts: str) -> str:
-        """When the thing that these texts identify was first made: now, if it never was before."""
+        """The time at which the thing that these texts identify was first made; now, if it is new."""
         key = _digest(*parts)
         if key not in self._times:
             self._times[key] = _now()

@@ -1,12 +1,12 @@
-"""Training records: what `winnow synthesize` and `winnow mine` write, and `winnow train` reads.
+"""Training records: `winnow synthesize` and `winnow mine` write them, `winnow train` reads them.
 
-JSON Lines: a question a line, with passages and how relevant each is.
+JSON Lines: a question per line, with passages and their relevance.
 
     {"query": "...", "passages": [{"text": "...", "label": 1}, {"text": "...", "label": 0}],
      "top_label": 1, "id": "...", "language": "en", "provenance": {"method": "mined", ...}}
 
-Only `query` and `passages` must be there. The short form {"query": "...", "positive": "...", "negatives":
-["..."]} is read as well.
+Only `query` and `passages` are required. The short form {"query": "...", "positive": "...", "negatives":
+["..."]} is accepted as well.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import IO, Any, BinaryIO, Self, TypeVar, cast
 from zlib import error as ZlibError  # noqa: N812 - an exception, named as one
 
 from storage.errors import BadInputError
+from storage.records import Candidate
 
 T = TypeVar("T")
 
@@ -34,8 +35,8 @@ TOP_GRADE = 3
 class LabelledPassage:
     """A passage and its label, from 0 (not relevant) to the record's `top_label`.
 
-    `id` is the passage's in its collection, `source` its document's path; both are empty for a written one.
-    `score` is a teacher's (a stronger reranker's, higher is better, any scale), None where there is none.
+    `id` is the passage's in its collection, `source` its document's path; both are empty for written ones.
+    `score` is a teacher's (a stronger reranker's, higher is better, any scale), or None.
     """
 
     text: str
@@ -43,6 +44,12 @@ class LabelledPassage:
     id: str = ""
     source: str = ""
     score: float | None = None
+
+    @classmethod
+    def of(cls, candidate: Candidate, label: int, score: float | None = None) -> LabelledPassage:
+        """A retrieved passage with its text as rerankers see it."""
+        chunk = candidate.chunk
+        return cls(text=chunk.encoded_text, label=label, id=chunk.id, source=chunk.source, score=score)
 
     def __post_init__(self) -> None:
         if not self.text.strip():
@@ -55,12 +62,12 @@ class LabelledPassage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Where a record comes from; what does not apply is empty.
+    """The origin of a record; fields that do not apply are empty.
 
     `method`: `queries` (a model wrote the question), `passages` (a model wrote the passages), `labels` (a
     model graded), `mined`, `feedback` (people graded logged answers). `prompt` is a hash of the templates.
     `origin` names what the record was made from: a file, or the id of a logged answer. `created_at` is ISO
-    8601, `cost` what this record's calls cost, None where the price is not known.
+    8601, `cost` that of the record's calls, None where the price is unknown.
     """
 
     method: str = ""
@@ -76,7 +83,7 @@ class Provenance:
 class TrainingRecord:
     """A question and labelled passages. `top_label` is 1 for yes-or-no labels, 3 for grades.
 
-    `language` is `en` or `zh`, empty where nobody said. Raises ValueError where a text is empty or a label
+    `language` is `en` or `zh`, or empty. Raises ValueError where a text is empty or a label
     is above `top_label`.
     """
 
@@ -100,12 +107,12 @@ class TrainingRecord:
 
     @property
     def positives(self) -> tuple[LabelledPassage, ...]:
-        """The passages whose label lies above the middle: 1 of 1, 2 and 3 of 3."""
+        """The passages with a label above the middle: 1 of 1, 2 and 3 of 3."""
         return tuple(passage for passage in self.passages if 2 * passage.label > self.top_label)
 
     @property
     def negatives(self) -> tuple[LabelledPassage, ...]:
-        """The passages whose label is 0. Grade 1 of 3 is neither: on the subject, but no answer."""
+        """The passages with label 0. Grade 1 of 3 is neither: on the subject, but not an answer."""
         return tuple(passage for passage in self.passages if passage.label == 0)
 
     def relevance(self, passage: LabelledPassage) -> float:
@@ -115,18 +122,38 @@ class TrainingRecord:
 
 def read_records(path: Path) -> Iterator[TrainingRecord]:
     """The records of a JSONL file, `.gz` or not. Raises BadInputError, which names file and line."""
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
         try:
             yield _record(json.loads(line))
         except (ValueError, RecursionError) as error:
             raise BadInputError(f"{path}:{number}: {_reason(error)}", way_out=_FORM) from error
 
 
-class RecordWriter:
-    """A JSONL file of records that appears under its name whole: never half a line, never half a file.
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a text file, `.gz` or not, with their numbers from 1, without blank ones.
 
-    Use as a context manager. When the block raises, the file stays as it was before; with `keep_partial` it
-    then gets what was written, unless the file that is there has more. Calls from several threads are safe.
+    Only a line feed ends a line: texts may contain U+2028 and the like. Raises BadInputError.
+    """
+    number = 0
+    try:
+        with cast("BinaryIO", gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as file:
+            for number, raw in enumerate(file, start=1):
+                text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                if text.strip():
+                    yield number, text.removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"{path}:{number}: not UTF-8: {error.reason} at byte {error.start}") from error
+    except (OSError, EOFError, ZlibError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        where = f" after line {number}" if number else ""
+        raise BadInputError(f"{path} cannot be read{where}: {reason}") from error
+
+
+class RecordWriter:
+    """Writes a JSONL file of records atomically: never half a line, never half a file.
+
+    A context manager. When the block raises, the old file stays; with `keep_partial` it is replaced by the
+    records so far, unless it has more. Calls from several threads are safe.
     """
 
     def __init__(self, path: Path, *, keep_partial: bool = False) -> None:
@@ -138,7 +165,7 @@ class RecordWriter:
         self._file: IO[bytes] | None = None
 
     def write(self, record: TrainingRecord) -> None:
-        """Add a record; nothing once the block has ended."""
+        """Add a record; does nothing once the block has ended."""
         line = json.dumps(_plain(record), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         with self._writing:
             if self._file is not None:
@@ -213,7 +240,7 @@ def _long_form(record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "passages": passages + [{"text": text, "label": 0} for text in negatives]}
 
 
-# What a field holds: the JSON types, and what they are called in an error.
+# The JSON types of a field, and their name in an error.
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "str": ((str,), "text"),
     "int": ((int,), "a whole number"),
@@ -222,7 +249,7 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
 
 
 def _made(kind: type[T], values: Mapping[str, Any], **ready: Any) -> T:
-    """The dataclass from a JSON object, every field checked."""
+    """A dataclass from a JSON object, with every field checked."""
     known = {field.name: field for field in fields(cast("Any", kind)) if field.name not in ready}
     if unknown := [name for name in values if name not in known]:
         raise ValueError(f"there is no field {unknown[0]!r}; known: {', '.join([*known, *ready])}")
@@ -238,7 +265,7 @@ def _checked(name: str, value: Any, kind: str) -> Any:
     types, called = _KINDS[kind]
     if isinstance(value, bool) or not isinstance(value, types):
         raise ValueError(f"{name!r} must be {called}, not {json.dumps(value, ensure_ascii=False)[:40]}")
-    # JSON can spell half a character, which no encoding can write
+    # JSON allows lone surrogates, which no encoding can write
     return (
         value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         if isinstance(value, str)
@@ -253,7 +280,7 @@ def _object(value: Any, what: str) -> dict[str, Any]:
 
 
 def _plain(record: TrainingRecord) -> dict[str, Any]:
-    """The record as JSON; what is empty is left out."""
+    """The record as JSON, without empty fields."""
     values = {**asdict(record), "passages": [_bare(asdict(one), "text", "label") for one in record.passages]}
     values["provenance"] = _bare(asdict(record.provenance))
     return _bare(values, "query", "passages", "top_label")
@@ -263,29 +290,12 @@ def _bare(values: Mapping[str, Any], *always: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in always or value not in ("", None, {})}
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Only a line feed ends a line: texts may contain U+2028 and the like."""
-    number = 0
-    try:
-        with cast("BinaryIO", gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as file:
-            for number, raw in enumerate(file, start=1):
-                text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-                if text.strip():
-                    yield number, text
-    except UnicodeDecodeError as error:
-        raise BadInputError(f"{path}:{number}: not UTF-8: {error.reason}") from error
-    except (OSError, EOFError, ZlibError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        where = f" after line {number}" if number else ""
-        raise BadInputError(f"{path} cannot be read{where}: {reason}") from error
-
-
 def _reason(error: Exception) -> str:
     return f"not JSON: {error}" if isinstance(error, json.JSONDecodeError) else str(error)
 
 
 def _count(path: Path) -> int:
-    """The lines of a file, 0 where there is none."""
+    """The number of lines of a file, 0 if it does not exist."""
     if not path.is_file():
         return 0
     with path.open("rb") as file:

@@ -266,8 +266,5 @@ def _load_forward(folder: Path, device: str) -> tuple[ForwardModel, Tokenizer]:
 
 
 def _unknown_token(tokenizer: Tokenizer) -> int | None:
-    for name in ("[UNK]", "<unk>"):
-        token = tokenizer.token_to_id(name)
-        if token is not None:
-            return int(token)
-    return None
+    tokens = map(tokenizer.token_to_id, ("[UNK]", "<unk>"))
+    return next((token for token in tokens if token is not None), None)

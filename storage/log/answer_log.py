@@ -1,4 +1,4 @@
-"""The log of answers: winnow's memory. Every answer is one row tree, given back as the same `Answer`."""
+"""The log of answers. Every answer is one tree of rows, and is read back as an equal `Answer`."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from storage.records import Answer
 
 Summaries = list[AnswerSummary]
 
-# So many answers are read in one go when many are.
+# Answers read at a time.
 _PAGE = 100
 
 
 class AnswerLog:
     """Answers in a database. Every method raises LogError where the database fails.
 
-    Where a method takes an answer's id, the beginning of one will do if only one answer has it; otherwise it
-    raises NotFoundError, which lists what is near. `redact` are regular expressions: what matches is never
+    Where a method takes an answer's id, a prefix will do if only one answer has it; otherwise it raises
+    NotFoundError, which lists similar ids. `redact` are regular expressions: what they match is never
     written; raises SettingsError where one is not valid.
     """
 
@@ -48,7 +48,7 @@ class AnswerLog:
         self._redactor = Redactor.of(redact)
 
     def save(self, answer: Answer, *, replay_of: str | None = None) -> None:
-        """Write an answer, all of it or nothing. An answer that is in the log already stays as it is.
+        """Write an answer, all of it or nothing. An answer that is in the log already is not changed.
 
         `replay_of` is the id of the answer that this one replays.
         """
@@ -59,22 +59,22 @@ class AnswerLog:
             connection.commit()
 
     def get(self, id_or_prefix: str) -> Answer:
-        """The answer, equal to what was saved."""
+        """Return the answer, equal to what was saved."""
         with self._database.reading() as connection:
             return read_answer(connection, number_of(connection, id_or_prefix))
 
     def summary(self, id_or_prefix: str) -> AnswerSummary:
-        """The answer in one line, with what the log knows beside it: feedback, and what it replays."""
+        """Return the answer in one line, with its feedback and the id of the answer that it replays."""
         with self._database.reading() as connection:
             [found] = log_query.summaries_of(connection, [number_of(connection, id_or_prefix)])
         return found
 
     def answers(self, where: AnswerFilter = EVERY) -> Iterator[Answer]:
-        """The answers that are meant, whole, newest first. No transaction is held open between them."""
+        """Yield the selected answers whole, newest first. No transaction is held open between them."""
         return (answer for answer, _, _ in self._entries(where))
 
     def search(self, text: str, limit: int = 20) -> Summaries:
-        """Answers in whose question and text all words occur, newest first. Chinese needs no spaces."""
+        """Find answers in whose question and text all words occur, newest first. Chinese needs no spaces."""
         return self.list(limit, AnswerFilter(text=text))
 
     def count(self, where: AnswerFilter = EVERY) -> int:
@@ -82,7 +82,7 @@ class AnswerLog:
             return log_query.count(connection, where)
 
     def replays(self, id_or_prefix: str) -> Summaries:
-        """The replays of an answer, oldest first."""
+        """List the replays of an answer, oldest first."""
         with self._database.reading() as connection:
             original = number_of(connection, id_or_prefix)
             query = select(AnswerRow.number).where(AnswerRow.replay_of == original).order_by(AnswerRow.number)
@@ -96,10 +96,10 @@ class AnswerLog:
         note: str = "",
         grades: Mapping[int, int] | None = None,
     ) -> Feedback:
-        """Note what somebody thinks of an answer; all feedback on it is given back.
+        """Add feedback on an answer; return all of it.
 
         `grades` maps a candidate's place (from 1, in the order of `Answer.candidates`) to 0 (not relevant) to
-        3 (answers the question). Raises BadInputError where nothing is given, or there is no such place.
+        3 (answers the question). Raises BadInputError where nothing is given, or no such place exists.
         """
         with self._database.writing() as connection:
             number = number_of(connection, id_or_prefix)
@@ -108,17 +108,17 @@ class AnswerLog:
             return log_feedback.of(connection, number)
 
     def feedback_of(self, id_or_prefix: str) -> Feedback:
-        """All feedback on an answer, put together."""
+        """Return all feedback on an answer, put together."""
         with self._database.reading() as connection:
             return log_feedback.of(connection, number_of(connection, id_or_prefix))
 
     def grades(self, answer: Answer) -> dict[str, int]:
-        """The grades (0 to 3) that people gave an answer's passages, by chunk id."""
+        """Return the grades (0 to 3) that people gave an answer's passages, by chunk id."""
         places = self.feedback_of(answer.id).grades
         return {answer.candidates[place - 1].id: grade for place, grade in places.items()}
 
     def stats(self, where: AnswerFilter = EVERY) -> tuple[StrategyStats, ...]:
-        """How each rerank spec did, the most used first."""
+        """Return statistics of each rerank spec, the most used first."""
         with self._database.reading() as connection:
             return tuple(log_stats.stats(connection, where))
 
@@ -132,8 +132,8 @@ class AnswerLog:
     ) -> int:
         """Write answers to a file (`jsonl`, `csv`) or a folder (`beir`: questions with judged passages).
 
-        `shape` makes a JSON object of an answer, its feedback and its summary, for `jsonl`. How many answers
-        or questions were written is given back.
+        `shape` makes a JSON object of an answer, its feedback and its summary, for `jsonl`. Returns how many
+        answers or questions were written.
         Raises BadInputError where `target` cannot be written.
         """
         if form == "beir":
@@ -143,18 +143,18 @@ class AnswerLog:
         return log_export.write_jsonl(self._entries(where), target, shape)
 
     def prune(self, older_than: datetime, *, judged: bool = False) -> Pruned:
-        """Forget answers from before `older_than`, but those with feedback only where `judged` is set."""
+        """Delete answers from before `older_than`; those with feedback only where `judged` is set."""
         return upkeep.prune(self._database, older_than, judged=judged)
 
     def redact(self, patterns: Sequence[str]) -> int:
-        """Replace what matches in everything that is logged already; how many rows changed.
+        """Redact everything that is logged already; return how many rows changed.
 
-        The old text lies in the file's free space until `vacuum`.
+        The old text stays in the file's free space until `vacuum`.
         """
         return upkeep.redact(self._database, Redactor.of(patterns))
 
     def vacuum(self) -> int:
-        """Give free space back and leave no trace of what was deleted; how many bytes that saved."""
+        """Free unused space and leave no trace of what was deleted; return how many bytes that saved."""
         return upkeep.vacuum(self._database)
 
     def backup(self, target: Path) -> None:
@@ -162,7 +162,7 @@ class AnswerLog:
         upkeep.backup(self._database, target)
 
     def list(self, limit: int = 20, where: AnswerFilter = EVERY, *, offset: int = 0) -> Summaries:
-        """The answers that are meant, newest first, at most `limit` after the first `offset`."""
+        """List the selected answers, newest first, at most `limit` after the first `offset`."""
         with self._database.reading() as connection:
             return log_query.summaries(connection, where, limit=limit, offset=offset)
 

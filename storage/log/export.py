@@ -17,22 +17,28 @@ Entry = tuple[Answer, Feedback, AnswerSummary]
 # An entry as a JSON object.
 Shape = Callable[[Answer, Feedback, AnswerSummary], Mapping[str, object]]
 
-_CSV = (
-    *(
-        "id",
-        "created_at",
-        "question",
-        "answer",
-        "answered",
-        "collection",
-        "rerank",
-        "answerer",
-        "status",
-        "ms",
-    ),
-    *("calls", "prompt_tokens", "completion_tokens", "cost", "feedback", "judged", "replay_of", "cited"),
-)
-# What a spreadsheet would take for a formula (OWASP, "CSV Injection").
+# The columns of a CSV file.
+_CSV: Mapping[str, Callable[[Answer, AnswerSummary], object]] = {
+    "id": lambda answer, _: answer.id,
+    "created_at": lambda answer, _: answer.created_at.isoformat(),
+    "question": lambda answer, _: answer.question,
+    "answer": lambda answer, _: answer.text,
+    "answered": lambda answer, _: answer.answered,
+    "collection": lambda answer, _: answer.collection,
+    "rerank": lambda answer, _: answer.rerank,
+    "answerer": lambda answer, _: answer.answerer,
+    "status": lambda _, summary: summary.status,
+    "ms": lambda _, summary: summary.ms,
+    "calls": lambda answer, _: answer.usage.calls,
+    "prompt_tokens": lambda answer, _: answer.usage.prompt_tokens,
+    "completion_tokens": lambda answer, _: answer.usage.completion_tokens,
+    "cost": lambda answer, _: answer.usage.cost,
+    "feedback": lambda _, summary: summary.feedback,
+    "judged": lambda _, summary: summary.judged,
+    "replay_of": lambda _, summary: summary.replay_of,
+    "cited": lambda answer, _: "; ".join(dict.fromkeys(one.source for one in answer.citations)),
+}
+# A cell that begins so is a formula to a spreadsheet (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -50,36 +56,12 @@ def write_csv(entries: Iterable[Entry], target: Path) -> int:
     """Write one row per answer, for spreadsheets; return how many were written."""
     count = 0
     with _written(target, encoding="utf-8-sig", newline="") as file:
-        writer = csv.DictWriter(file, _CSV)
-        writer.writeheader()
+        writer = csv.writer(file)
+        writer.writerow(_CSV)
         for answer, _, summary in entries:
-            writer.writerow({name: _cell(value) for name, value in _csv_row(answer, summary).items()})
+            writer.writerow(_cell(column(answer, summary)) for column in _CSV.values())
             count += 1
     return count
-
-
-def _csv_row(answer: Answer, summary: AnswerSummary) -> dict[str, object]:
-    usage = answer.usage
-    return {
-        "id": answer.id,
-        "created_at": answer.created_at.isoformat(),
-        "question": answer.question,
-        "answer": answer.text,
-        "answered": answer.answered,
-        "collection": answer.collection,
-        "rerank": answer.rerank,
-        "answerer": answer.answerer,
-        "status": summary.status,
-        "ms": summary.ms,
-        "calls": usage.calls,
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "cost": usage.cost,
-        "feedback": summary.feedback,
-        "judged": summary.judged,
-        "replay_of": summary.replay_of,
-        "cited": "; ".join(dict.fromkeys(citation.source for citation in answer.citations)),
-    }
 
 
 def _cell(value: object) -> object:

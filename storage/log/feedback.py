@@ -1,4 +1,4 @@
-"""What people think of answers: verdicts, notes, and grades of passages."""
+"""Reads and writes feedback on answers: verdicts, notes, and grades of passages."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def add(
     grades: Mapping[int, int],
     redactor: Redactor,
 ) -> None:
-    """Note down feedback; grades are by place (from 1) and replace earlier ones of the same passage.
+    """Add feedback; grades are by place (from 1) and replace earlier ones of the same passage.
 
-    Raises BadInputError where there is nothing to note, no such place or no such grade.
+    Raises BadInputError where nothing is given, or a place or grade does not exist.
     """
     _check(connection, number, good, note, grades)
     now = iso(datetime.now(UTC))
@@ -41,28 +41,23 @@ def add(
 
 
 def of(connection: Connection, number: int) -> Feedback:
-    """All feedback on an answer, put together."""
+    """Return all feedback on an answer, put together."""
     rows = connection.execute(
         select(FeedbackRow.good, FeedbackRow.note)
         .where(FeedbackRow.answer_number == number)
         .order_by(FeedbackRow.number)
     ).all()
-    verdicts = [row.good for row in rows if row.good is not None]
-    return Feedback(
-        good=verdicts[-1] if verdicts else None,
-        notes=tuple(row.note for row in rows if row.note),
-        grades=grades_of(connection, number),
-    )
-
-
-def grades_of(connection: Connection, number: int) -> dict[int, int]:
-    """Place (from 1) → grade."""
-    query = (
+    judgements = (
         select(JudgementRow.position, JudgementRow.grade)
         .where(JudgementRow.answer_number == number)
         .order_by(JudgementRow.position)
     )
-    return {position + 1: grade for position, grade in connection.execute(query)}
+    verdicts = [row.good for row in rows if row.good is not None]
+    return Feedback(
+        good=verdicts[-1] if verdicts else None,
+        notes=tuple(row.note for row in rows if row.note),
+        grades={position + 1: grade for position, grade in connection.execute(judgements)},
+    )
 
 
 def _check(
@@ -87,7 +82,7 @@ def _check(
 
 
 def _note_on_answer(connection: Connection, number: int, good: bool | None) -> None:
-    """Keep the answer's own row in step, so that lists can filter by it."""
+    """Update the answer's own row, so that lists can filter by it."""
     judged = (
         select(func.count())
         .select_from(JudgementRow)

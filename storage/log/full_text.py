@@ -1,7 +1,7 @@
-"""Words for the full-text search of the log, so that Chinese is found as well as English.
+"""Prepares words for the full-text search of the log, so that Chinese is found as well as English.
 
 SQLite's tokenizer takes a run of Chinese characters for one word, and its trigrams miss words of two
-characters. So every run is indexed as its overlapping pairs (bigrams), and asked for in the same way.
+characters. So every run is indexed as its overlapping pairs (bigrams), and searched in the same way.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ _WORD = re.compile(r"[^\W_]")
 
 
 def indexed(text: str) -> str:
-    """A text as it is indexed: each Chinese run as its pairs and its last character, the rest as it is."""
+    """Return a text for the index: each Chinese run as its pairs and last character, the rest unchanged."""
     return _RUN.sub(lambda run: f" {' '.join(_pairs(run[0]))} ", _plain(text))
 
 
 def query(text: str) -> str:
-    """What people typed, as a query of SQLite's FTS5: all words must occur, in any order.
+    """Return a query of SQLite's FTS5 for what people typed: all words must occur, in any order.
 
-    A word finds longer ones that begin with it. Empty where there is nothing to look for. What has a
-    meaning in FTS5's own language (`AND`, `*`, quotes) has none here.
+    A word finds longer ones that begin with it. Empty where there is nothing to look for. Operators of FTS5's
+    own language (`AND`, `*`, quotes) mean nothing here.
     """
     return " ".join(_phrase(word) for word in _plain(text).split() if _WORD.search(word))
 
 
 def _plain(text: str) -> str:
-    """Full-width letters as plain ones."""
+    """Replace full-width letters by plain ones."""
     return unicodedata.normalize("NFKC", text)
 
 

@@ -1,4 +1,4 @@
-"""Filters of the log as SQL, and lists of answers."""
+"""Translates filters of the log to SQL, and lists answers."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from storage.log.records import AnswerFilter, AnswerSummary
 from storage.log.rows import iso
 from storage.log.tables import AnswerRow
 
-# The search index. Its column of its own name stands for all of its columns.
+# The search index. The column of its own name means all of its columns.
 _FTS = table("answers_fts", column("rowid", Integer), column("answers_fts", Text))
 
 
 def numbers(connection: Connection, where: AnswerFilter) -> Select[int]:
-    """The numbers of the answers that are meant, newest first.
+    """Return the query for the numbers of the selected answers, newest first.
 
     All columns but the text are in one index, which is read in the order of the list. Where only the text
     matters, the search index is read instead, from the answer that was logged last: both end at the limit.
@@ -50,12 +50,12 @@ def summaries(connection: Connection, where: AnswerFilter, *, limit: int, offset
 
 
 def summaries_of(connection: Connection, page: Sequence[int]) -> list[AnswerSummary]:
-    """The summaries of the answers of these numbers, in their order."""
+    """Return the summaries of the answers of these numbers, in their order."""
     return [summary for _, summary in existing(connection, page)]
 
 
 def existing(connection: Connection, page: Sequence[int]) -> list[tuple[int, AnswerSummary]]:
-    """Of these numbers those that are still in the log, in their order, each with its summary."""
+    """Return those of these numbers that are still in the log, in order, each with its summary."""
     original = aliased(AnswerRow)
     query = (
         select(AnswerRow, original.id.label("original"))
@@ -73,10 +73,10 @@ def count(connection: Connection, where: AnswerFilter) -> int:
 
 
 def conditions(connection: Connection, where: AnswerFilter) -> list[ColumnElement[bool]]:
-    """What must hold of a row of `answers`."""
+    """Return the conditions on a row of `answers`."""
     row = AnswerRow
-    equal = {row.collection: where.collection, row.answerer: where.answerer, row.status: where.status}
-    found = [column == value for column, value in equal.items() if value is not None]
+    plain = ("collection", "answerer", "status", "answered")
+    found = [getattr(row, name) == value for name in plain if (value := getattr(where, name)) is not None]
     if where.text.strip():
         found.append(_contains(connection, where.text))
     if where.since is not None:
@@ -85,8 +85,6 @@ def conditions(connection: Connection, where: AnswerFilter) -> list[ColumnElemen
         found.append(row.created_at < iso(where.until))
     if where.strategy is not None:
         found.append(row.rerank.contains(where.strategy, autoescape=True))
-    if where.answered is not None:
-        found.append(row.answered.is_(where.answered))
     if where.feedback is not None:
         found.append(_feedback(where.feedback))
     if where.min_ms is not None:
@@ -113,7 +111,7 @@ def _feedback(wanted: str) -> ColumnElement[bool]:
 
 
 def _contains(connection: Connection, words: str) -> ColumnElement[bool]:
-    """All words occur in question or answer: by the index of SQLite, elsewhere by reading them."""
+    """Match all words in question or answer: by the index of SQLite, elsewhere by reading the texts."""
     if connection.dialect.name != "sqlite":
         return and_(
             *(
@@ -129,7 +127,7 @@ def _contains(connection: Connection, words: str) -> ColumnElement[bool]:
 
 
 def _matching(connection: Connection, words: str) -> Select[int] | None:
-    """The numbers of the answers that the search index finds, latest first; None where it cannot be asked."""
+    """Return the query of the search index, latest answers first; None where the index cannot be used."""
     query = full_text.query(words)
     if not query or connection.dialect.name != "sqlite":
         return None

@@ -1,4 +1,4 @@
-"""What the log is asked with, and what it gives back besides answers. This module loads no database."""
+"""Filters of the log, and its results other than answers. This module loads no database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ExportFormat = Literal["jsonl", "csv", "beir"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerFilter:
-    """Which answers are meant; what is not given does not matter.
+    """Selects answers; a field that is not given selects all.
 
     `text`: all its words occur in question and answer. `strategy`: the rerank spec, or a part of it.
     `since` ≤ time < `until`. `feedback`: the latest verdict, `judged` (some passage has a grade), `any` of
@@ -65,9 +65,9 @@ class AnswerSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """What people thought of an answer.
+    """The feedback that people gave on an answer.
 
-    `good` is the latest verdict, None where nobody gave one; `notes` are oldest first; `grades` maps a
+    `good` is the latest verdict, None where there is none; `notes` are oldest first; `grades` maps a
     candidate's place (from 1, in the order of `Answer.candidates`) to 0 (not relevant) to 3 (answers it).
     """
 
@@ -78,7 +78,7 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageStats:
-    """How one stage of a strategy went over many answers; times in milliseconds, `cost` the known sum."""
+    """Statistics of one stage of a strategy; times in milliseconds, `cost` the sum of known costs."""
 
     name: str
     runs: int
@@ -93,7 +93,7 @@ class StageStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyStats:
-    """How a rerank spec went over many answers.
+    """Statistics of a rerank spec over many answers.
 
     `fallbacks` counts answers of which some stage fell back, `flagged` those where any stage was not `ok`.
     `cost` is the sum over the `cost_known` answers whose cost is known.
@@ -116,7 +116,7 @@ class StrategyStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
-    """What was forgotten: answers, and the passages that no other answer holds. `kept` were spared."""
+    """The numbers of answers deleted, of passages that only they held, and of old answers kept."""
 
     answers: int
     passages: int

@@ -35,7 +35,7 @@ class PrivateColumns:
     reasons: tuple[str, ...] = ()
 
 
-# Ids, hashes and names hold nobody's words.
+# Ids, hashes and names hold no words of people.
 COLUMNS: Mapping[type[TableBase], PrivateColumns] = {
     AnswerRow: PrivateColumns(("question", "text"), ("warnings",), ("warnings_data",)),
     PromptRow: PrivateColumns(("text",)),
@@ -60,7 +60,7 @@ class Redactor:
         return cls(tuple(map(_compiled, patterns)))
 
     def row(self, table: type[TableBase], row: Row) -> Row:
-        """The row with every match replaced; the same row where there is none."""
+        """Return the row with every match replaced; the same row where there is none."""
         if not self.patterns or table not in COLUMNS:
             return row
         columns = COLUMNS[table]

@@ -1,4 +1,4 @@
-"""Scores that were paid for before: (strategy, question, passage) → score, kept in the log's database."""
+"""Keeps scores that were paid for, by strategy, question and passage, in the log's database."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ MAX_ROWS = 1_000_000
 class SqlScoreCache:
     """At most `max_rows` scores; the oldest go first. Every method raises LogError where the database fails.
 
-    Keys are hashes that the caller makes, of a passage or of whatever else a verdict is about: a pair has a
-    key of its own. A score that is known already stays as it is.
+    Keys are hashes that the caller makes, of a passage or of anything else that is scored, such as a pair. A
+    score that is known already is not replaced.
     """
 
     def __init__(self, database: Database, *, max_rows: int = MAX_ROWS) -> None:
@@ -28,9 +28,9 @@ class SqlScoreCache:
         self._max_rows = max_rows
 
     def get_many(self, fingerprint: str, question: str, passage_hashes: Sequence[str]) -> dict[str, float]:
-        """The scores that are known of these passages, by hash.
+        """Return the known scores of these passages, by hash.
 
-        `fingerprint` says what made the scores: strategy, model and prompt.
+        `fingerprint` identifies what made the scores: strategy, model and prompt.
         """
         asked = _address(fingerprint, question)
         found: dict[str, float] = {}
@@ -43,7 +43,7 @@ class SqlScoreCache:
         return found
 
     def put_many(self, fingerprint: str, question: str, scores: Mapping[str, float]) -> None:
-        """Keep scores by the passages' hashes; scores that are no numbers are not kept."""
+        """Keep scores by the passages' hashes, except NaN."""
         asked = _address(fingerprint, question)
         rows = [
             {"question": asked, "passage": passage, "score": float(score)}
@@ -58,7 +58,7 @@ class SqlScoreCache:
             connection.commit()
 
     def prune(self, max_rows: int) -> int:
-        """Forget the oldest scores but `max_rows`; how many went."""
+        """Delete all but the newest `max_rows` scores; return how many."""
         with self._database.writing() as connection:
             gone = _bound(connection, max_rows)
             connection.commit()
@@ -70,7 +70,7 @@ class SqlScoreCache:
 
 
 def _bound(connection: Connection, max_rows: int) -> int:
-    """Numbers only grow, so that those far behind the last one are the oldest; gaps make it forget early."""
+    """Delete the oldest: numbers only grow, so they lie far behind the last. Gaps make it delete early."""
     last = connection.execute(select(func.max(ScoreRow.number))).scalar() or 0
     return connection.execute(delete(ScoreRow).where(ScoreRow.number <= last - max_rows)).rowcount
 

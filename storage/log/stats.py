@@ -1,4 +1,4 @@
-"""How each strategy did over the logged answers: the database counts and sums, percentiles are taken here.
+"""Computes statistics of each strategy: the database counts and sums, percentiles are taken here.
 
 SQLite has no percentiles, and its window functions sort all rows at once, which takes twice as long.
 """
@@ -21,7 +21,7 @@ _Times = dict[tuple[str, str], list[float]]
 
 
 def stats(connection: Connection, where: AnswerFilter) -> list[StrategyStats]:
-    """One entry a rerank spec, the most used first."""
+    """Return one entry a rerank spec, the most used first."""
     meant = conditions(connection, where)
     # these columns are all in the index of the list: no wide row is read
     row = AnswerRow
@@ -45,7 +45,7 @@ def stats(connection: Connection, where: AnswerFilter) -> list[StrategyStats]:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least `share` (0 to 1) of the values do not exceed; 0 of none."""
+    """Return the smallest value that at least `share` (0 to 1) of the values do not exceed; 0 of none."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
 
@@ -55,7 +55,7 @@ def _count(condition: Any) -> Any:
 
 
 def _times(rows: Iterable[Any]) -> _Times:
-    """Rows of spec, stage and milliseconds as times in ascending order."""
+    """Return times in ascending order from rows of spec, stage and milliseconds."""
     times: _Times = defaultdict(list)
     for rerank, stage, ms in rows:
         times[rerank, stage].append(ms)
@@ -71,7 +71,7 @@ def _strategy(row: Any, times: Sequence[float], stages: Sequence[StageStats]) ->
 
 
 def _stages(connection: Connection, meant: Sequence[ColumnElement[bool]]) -> dict[str, list[StageStats]]:
-    """The stages of each rerank spec, in their order."""
+    """Return the stages of each rerank spec, in their order."""
     row, key = StageRow, (AnswerRow.rerank, StageRow.name)
     sums = select(
         *key,
@@ -87,15 +87,10 @@ def _stages(connection: Connection, meant: Sequence[ColumnElement[bool]]) -> dic
     rows = select(*key, row.ms).join(AnswerRow, AnswerRow.number == row.answer_number).where(*meant)
     times = _times(connection.execute(rows).all())  # all at once: far quicker than one by one
     found: dict[str, list[StageStats]] = defaultdict(list)
-    for rerank, name, *counts in connection.execute(in_order):
-        spent = times[rerank, name]
-        names = ("runs", "repaired", "partial", "fallbacks", "calls", "cost")
-        found[rerank].append(
-            StageStats(
-                name=name,
-                ms_p50=percentile(spent, 0.5),
-                ms_p95=percentile(spent, 0.95),
-                **dict(zip(names, counts, strict=True)),
-            )
+    for stage in connection.execute(in_order):
+        counts = dict(stage._mapping)
+        spent = times[counts.pop("rerank"), stage.name]
+        found[stage.rerank].append(
+            StageStats(ms_p50=percentile(spent, 0.5), ms_p95=percentile(spent, 0.95), **counts)
         )
     return found

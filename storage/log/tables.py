@@ -38,7 +38,7 @@ class _UsageColumns:
 
 
 class AnswerRow(_UsageColumns, TableBase):
-    """One answer. `number` is for joins, `id` is the answer's own; `status` is its worst stage's.
+    """One answer. `number` is for joins; `status` is that of the worst stage.
 
     `feedback` is the latest verdict, `judged` counts judged passages, `replay_of` is the original's number.
     `warnings_data` is JSON: for each of `warnings` its code and values, null for plain text.
@@ -78,9 +78,9 @@ class AnswerRow(_UsageColumns, TableBase):
 
 
 class FollowUpRow(TableBase):
-    """How the question of an answer was understood where it followed earlier ones.
+    """The rewritten question of an answer that followed earlier ones.
 
-    `prompt` is what a model was sent for that; `follows` is the number of the answer before.
+    `prompt` is what a model was sent to write it; `follows` is the number of the answer before.
     """
 
     __tablename__ = "follow_ups"
@@ -93,7 +93,7 @@ class FollowUpRow(TableBase):
 
 
 class PromptRow(TableBase):
-    """What was sent to the chat model; apart from `answers`, so that lists need not read past it."""
+    """The prompt of the chat model; apart from `answers`, so that lists need not read past it."""
 
     __tablename__ = "prompts"
 
@@ -102,7 +102,7 @@ class PromptRow(TableBase):
 
 
 class StageRow(_UsageColumns, TableBase):
-    """How one stage of an answer went; `position` counts from 0 in the order of the stages.
+    """The outcome of one stage of an answer; `position` counts from 0 in the order of the stages.
 
     `reason_data` is JSON: the code and values of the `reason`, null for plain text.
     """
@@ -204,7 +204,7 @@ class RankRow(TableBase):
 
 
 class CitationRow(TableBase):
-    """Where a marker in an answer's text points, in the order of `Answer.citations`."""
+    """A citation in an answer's text, in the order of `Answer.citations`."""
 
     __tablename__ = "citations"
     __table_args__ = KEY_ONLY
@@ -224,7 +224,7 @@ class CitationRow(TableBase):
 
 
 class FeedbackRow(TableBase):
-    """What somebody thought of an answer: a verdict, a note, or both. Rows are added, never changed."""
+    """Feedback on an answer: a verdict, a note, or both. Rows are added, never changed."""
 
     __tablename__ = "feedback"
     __table_args__ = (Index("ix_feedback_answer", "answer_number"),)
@@ -237,7 +237,7 @@ class FeedbackRow(TableBase):
 
 
 class JudgementRow(TableBase):
-    """How relevant somebody found a candidate: 0 (not at all) to 3 (answers the question)."""
+    """A person's grade of a candidate: 0 (not relevant) to 3 (answers the question)."""
 
     __tablename__ = "judgements"
     __table_args__ = (_belongs_to("candidates", "position"), KEY_ONLY)

@@ -1,4 +1,4 @@
-"""Keeping the log small, private and safe: prune, redact, vacuum, backup."""
+"""Keeps the log small, private and safe: prune, redact, vacuum, backup."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from storage.database import Database, make_folder
-from storage.database_errors import translated
+from storage.database import Database, make_folder, translated
 from storage.errors import BadInputError
 from storage.log.records import Pruned
 from storage.log.redaction import COLUMNS, Redactor
@@ -34,14 +33,14 @@ from storage.log.tables import AnswerRow, CandidateRow, NeighbourRow, PassageRow
 from storage.log.write import index, unindex
 from storage.tables import TableBase
 
-# So many answers go in one transaction: other processes may write in between.
+# Answers deleted, or rows redacted, in one transaction: other processes may write in between.
 _BATCH = 200
-# What an answer holds passages by.
+# The tables by which an answer holds passages.
 _HOLDING = (CandidateRow, NeighbourRow)
 
 
 def prune(database: Database, older_than: datetime, *, judged: bool) -> Pruned:
-    """Forget answers from before `older_than`; those with feedback only where `judged` says so.
+    """Delete answers from before `older_than`; those with feedback only where `judged` is set.
 
     Their calls, feedback and links go too, and passages that no other answer holds.
     """
@@ -64,7 +63,7 @@ def prune(database: Database, older_than: datetime, *, judged: bool) -> Pruned:
 
 
 def _forget(connection: Connection, rows: Sequence[Any]) -> int:
-    """Delete answers; the number of passages that went with them."""
+    """Delete answers; return the number of passages that went with them."""
     numbers = [row.number for row in rows]
     theirs = (select(table.passage_number).where(table.answer_number.in_(numbers)) for table in _HOLDING)
     passages = connection.execute(union(*theirs)).scalars().all()
@@ -79,7 +78,7 @@ def _forget(connection: Connection, rows: Sequence[Any]) -> int:
 
 
 def redact(database: Database, redactor: Redactor) -> int:
-    """Replace what matches in everything that is logged; the number of rows that changed."""
+    """Redact everything that is logged; return the number of rows that changed."""
     changed = 0
     for table in COLUMNS:
         last: tuple[Any, ...] | None = None
@@ -95,7 +94,7 @@ def redact(database: Database, redactor: Redactor) -> int:
 
 
 def _page(connection: Connection, table: type[TableBase], after: tuple[Any, ...] | None) -> Sequence[Any]:
-    """Rows of a table in the order of its key, those that follow `after`."""
+    """Return the rows of a table that follow `after` in the order of its key."""
     key = inspect(table).primary_key
     query = select(table).order_by(*key).limit(_BATCH)
     return connection.execute(query if after is None else query.where(tuple_(*key) > after)).all()
@@ -104,7 +103,7 @@ def _page(connection: Connection, table: type[TableBase], after: tuple[Any, ...]
 def _redacted(
     connection: Connection, table: type[TableBase], row: dict[str, Any], redactor: Redactor
 ) -> bool:
-    """Redact a row in place; whether anything changed."""
+    """Redact a row in place; return whether anything changed."""
     new = redactor.row(table, row)
     if new == row:
         return False
@@ -119,7 +118,7 @@ def _redacted(
 
 
 def _move_passage(connection: Connection, number: int, new: dict[str, Any]) -> None:
-    """Give a passage its new content and address; where that content is there already, use that one."""
+    """Give a passage its new content and address, or replace it by the passage that has them already."""
     same = connection.execute(select(PassageRow.number).where(PassageRow.hash == new["hash"])).scalar()
     if same is None:
         _update(connection, PassageRow, new)
@@ -140,7 +139,7 @@ def _update(connection: Connection, table: type[TableBase], row: dict[str, Any])
 
 
 def vacuum(database: Database) -> int:
-    """Give free space back, and leave no trace of what was deleted; the number of bytes that it saved."""
+    """Free unused space, and leave no trace of what was deleted; return the number of bytes saved."""
     with database.driver() as driver:
         before = _size(database)
         driver.execute("INSERT INTO answers_fts (answers_fts) VALUES ('optimize')")
@@ -157,7 +156,7 @@ def _size(database: Database) -> int:
 
 
 def backup(database: Database, target: Path) -> None:
-    """Copy the whole database to a new file while others go on writing.
+    """Copy the whole database to a new file while others write.
 
     Raises BadInputError where the file exists already.
     """

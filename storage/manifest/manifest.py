@@ -1,4 +1,4 @@
-"""The manifest of a collection: what became of each source, so that a second ingest embeds nothing."""
+"""The manifest of a collection: the outcome of each source, so that a second ingest embeds nothing."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from storage.log.rows import (
 )
 from storage.manifest.tables import ChunkEntry, DocumentEntry, RunRow
 
-# The status of a document that a run is writing, or was when it was killed: no document yet.
+# The status of a document that a run is writing, or was writing when it was killed: no document yet.
 PENDING = "pending"
-# How many documents one query names: databases bound the number of parameters.
+# Documents named in one query: databases bound the number of parameters.
 _BATCH = 1000
 # Fields that are columns as they are.
 _PLAIN = ("id", "source", "content_hash", "title", "mime", "status", "duplicate_of", "parser")
@@ -33,7 +33,7 @@ _NONE = to_json(())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentRow:
-    """What became of one source. `status` is `ingested`, `refused` (see `reason`) or `duplicate`.
+    """The outcome of one source. `status` is `ingested`, `refused` (see `reason`) or `duplicate`.
 
     `chunk_ids` are its passages in order; `duplicate_of` is the id of the document that has its content.
     """
@@ -53,10 +53,7 @@ class DocumentRow:
 
 @dataclass(frozen=True, slots=True)
 class DocumentFilter:
-    """Which documents are meant: each of the words of `text` is in path or title, whatever its case.
-
-    `warned`: only those with warnings.
-    """
+    """Selects documents: each word of `text` is in path or title, in any case; `warned`: with warnings."""
 
     text: str = ""
     status: str | None = None
@@ -65,7 +62,7 @@ class DocumentFilter:
 
 @dataclass(frozen=True, slots=True)
 class DocumentCounts:
-    """How many documents have each status, how many have warnings, and how many passages all have."""
+    """The numbers of documents of each status, of documents with warnings, and of all passages."""
 
     by_status: Mapping[str, int]
     warned: int
@@ -75,8 +72,8 @@ class DocumentCounts:
 class Manifest:
     """The documents of one collection. Every method raises LogError where the database fails.
 
-    Each `generation` of a collection (`storage.qdrant.contract.Rebuilder`) has documents of its own, so that
-    store and manifest swap in the same moment. Runs belong to all of them.
+    Each `generation` of a collection (`CollectionStores.generation`) has documents of its own, so that store
+    and manifest swap in the same moment. Runs belong to all of them.
     """
 
     def __init__(self, database: Database, collection: str, generation: str = "") -> None:
@@ -89,19 +86,16 @@ class Manifest:
         return self._first(DocumentEntry.id == document_id)
 
     def get_many(self, document_ids: Sequence[str]) -> dict[str, DocumentRow]:
-        """Those of the documents that are known, by id: one query for many files instead of one each."""
-        found: dict[str, DocumentRow] = {}
-        for start in range(0, len(document_ids), _BATCH):
-            wanted = document_ids[start : start + _BATCH]
-            found |= {row.id: row for row in self._page(DocumentEntry.id.in_(wanted))}
-        return found
+        """Return those of the documents that are known, by id: one query for many files."""
+        with self._database.reading() as connection:
+            return self._by_id(connection, document_ids)
 
     def by_hash(self, content_hash: str) -> DocumentRow | None:
-        """An ingested document of that content."""
+        """Return an ingested document of that content."""
         return self._first(DocumentEntry.content_hash == content_hash, DocumentEntry.status == "ingested")
 
     def rows(self) -> Iterator[DocumentRow]:
-        """All documents, by id. Rows may be written or removed meanwhile: no transaction is held open."""
+        """Yield all documents, by id. Rows may be written or removed meanwhile: no transaction stays open."""
         last = ""
         while page := self._page(DocumentEntry.id > last):
             yield from page
@@ -110,7 +104,7 @@ class Manifest:
     def listed(
         self, where: DocumentFilter, *, limit: int | None = None, offset: int = 0
     ) -> list[DocumentRow]:
-        """The documents that are meant, by path, or a page of them; without what a run is just writing."""
+        """Return the selected documents, by path, or a page of them; without those a run is just writing."""
         # sorted by ids and paths alone: whole rows would be sorted in temporary files
         page = (
             select(DocumentEntry.id)
@@ -121,21 +115,15 @@ class Manifest:
         )
         with self._database.reading() as connection:
             ids = connection.execute(page).scalars().all()
-            found: dict[str, DocumentRow] = {}
-            for start in range(0, len(ids), _BATCH):
-                wanted = DocumentEntry.id.in_(ids[start : start + _BATCH])
-                rows = self._with_chunks(connection, select(DocumentEntry).where(self._mine, wanted))
-                found |= {row.id: row for row in rows}
+            found = self._by_id(connection, ids)
         return [found[one] for one in ids]
 
     def count(self, where: DocumentFilter) -> int:
-        """How many documents are meant."""
         meant = select(func.count()).select_from(DocumentEntry).where(self._mine, *_conditions(where))
         with self._database.reading() as connection:
             return connection.execute(meant).scalar_one()
 
     def counts(self) -> DocumentCounts:
-        """Of the whole collection."""
         warned = func.sum(case((DocumentEntry.warnings != _NONE, 1), else_=0))
         documents = (
             select(DocumentEntry.status, func.count(), warned)
@@ -152,7 +140,7 @@ class Manifest:
             )
 
     def put(self, row: DocumentRow) -> None:
-        """Write a document, in place of what was known about it."""
+        """Write a document, replacing what was known about it."""
         self.put_many([row])
 
     def put_many(self, rows: Sequence[DocumentRow]) -> None:
@@ -183,13 +171,13 @@ class Manifest:
             connection.commit()
 
     def generations(self) -> list[str]:
-        """The generations of this collection that have documents, sorted."""
+        """Return the generations of this collection that have documents, sorted."""
         with self._database.reading() as connection:
             keys = connection.execute(select(DocumentEntry.collection).where(self._any_generation).distinct())
             return sorted(key.partition("@")[2] for key in keys.scalars())
 
     def save_run(self, report_json: str) -> int:
-        """Keep the report of an ingest run; its number is given back."""
+        """Keep the report of an ingest run; return its number."""
         row = clean({"collection": self._name, "created_at": iso(datetime.now(UTC)), "report": report_json})
         with self._database.writing() as connection:
             number = connection.execute(insert(RunRow).returning(RunRow.number), row).scalar_one()
@@ -197,7 +185,7 @@ class Manifest:
         return number
 
     def last_run(self) -> str | None:
-        """The report of the latest run; None before the first."""
+        """Return the report of the latest run; None before the first."""
         latest = (
             select(RunRow.report)
             .where(RunRow.collection == self._name)
@@ -208,7 +196,7 @@ class Manifest:
             return connection.execute(latest).scalar()
 
     def last_run_at(self) -> datetime | None:
-        """When the latest run ended."""
+        """Return the time at which the latest run ended."""
         latest = select(func.max(RunRow.created_at)).where(RunRow.collection == self._name)
         with self._database.reading() as connection:
             found = connection.execute(latest).scalar()
@@ -232,9 +220,17 @@ class Manifest:
         with self._database.reading() as connection:
             return self._with_chunks(connection, documents)
 
+    def _by_id(self, connection: Connection, ids: Sequence[str]) -> dict[str, DocumentRow]:
+        found: dict[str, DocumentRow] = {}
+        for start in range(0, len(ids), _BATCH):
+            wanted = DocumentEntry.id.in_(ids[start : start + _BATCH])
+            rows = self._with_chunks(connection, select(DocumentEntry).where(self._mine, wanted))
+            found |= {row.id: row for row in rows}
+        return found
+
     def _with_chunks(self, connection: Connection, documents: Select[Any]) -> list[DocumentRow]:
         found = connection.execute(documents).all()
-        if not found:  # most files of a first run: nobody knows them
+        if not found:  # most files of a first run are new
             return []
         chunks = _chunk_ids(connection, self._collection, [row.id for row in found])
         return [_document(row, tuple(chunks.get(row.id, ()))) for row in found]
@@ -279,7 +275,7 @@ def _conditions(where: DocumentFilter) -> list[ColumnElement[bool]]:
 
 
 def _chunk_ids(connection: Connection, collection: str, documents: Sequence[str]) -> dict[str, list[str]]:
-    """The passages of each document, in order."""
+    """Return the passages of each document, in order."""
     query = (
         select(ChunkEntry.document_id, ChunkEntry.chunk_id)
         .where(ChunkEntry.collection == collection, ChunkEntry.document_id.in_(documents))

@@ -9,9 +9,9 @@ from storage.tables import KEY_ONLY, TableBase
 
 
 class DocumentEntry(TableBase):
-    """The manifest: what became of each source of a collection.
+    """The outcome of each source of a collection.
 
-    `collection` is its name, and after a re-index `NAME@GENERATION`: the store says which is in use.
+    `collection` is its name, and after a re-index `NAME@GENERATION`: the store tells which is in use.
     `reason_data` and `warnings_data` are JSON: codes and values, null for plain text.
     """
 
@@ -34,7 +34,7 @@ class DocumentEntry(TableBase):
 
 
 class ChunkEntry(TableBase):
-    """The manifest: the passages of each document, in order."""
+    """The passages of each document, in order."""
 
     __tablename__ = "chunks"
     __table_args__ = (

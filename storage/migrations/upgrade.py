@@ -1,4 +1,4 @@
-"""Brings a database to the schema that this program knows. Alembic is imported only when there is work."""
+"""Upgrades a database to the schema that this program knows. Alembic is imported only where needed."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ _FOLDER = Path(__file__).parent
 
 
 def known_revisions() -> list[str]:
-    """The schema's revisions, oldest first: a file `0001_what.py` is revision `0001`."""
+    """Return the schema's revisions, oldest first: a file `0001_what.py` is revision `0001`."""
     return sorted(path.name.split("_", 1)[0] for path in (_FOLDER / "versions").glob("[0-9]*_*.py"))
 
 
 def current_revision(connection: Connection) -> str | None:
-    """The revision of a database; None where it has no schema yet."""
+    """Return the revision of a database; None where it has no schema yet."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def needs_upgrade(connection: Connection, shown: str) -> bool:
-    """Whether revisions are missing. Raises LogError where the schema is newer than this program."""
+    """Return whether revisions are missing. Raises LogError where the schema is newer than this program."""
     revision, known = current_revision(connection), known_revisions()
     if revision is not None and revision not in known:
         raise LogError(

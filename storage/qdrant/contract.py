@@ -1,4 +1,4 @@
-"""What a collection in Qdrant can do, as small Protocols by use, and what identifies a collection.
+"""The contract of a collection in Qdrant, and the fingerprint that identifies one.
 
 Two adapters: `storage.qdrant.edge` (the engine in this process) and `storage.qdrant.server` (a server or
 cluster). Both are synchronous; the application calls them in worker threads.
@@ -31,12 +31,12 @@ _NAMESPACE = UUID("6f0c9f0e-6f2a-5f0e-9c53-77696e6e6f77")
 
 
 def document_id(source: str) -> str:
-    """The id of the document at `source`: the same source, the same id, on any machine."""
+    """Return the id of the document at `source`: the same on any machine."""
     return str(uuid5(_NAMESPACE, f"document\0{source}"))
 
 
 def chunk_id(document: str, text: str, occurrence: int) -> str:
-    """The id of a passage: it derives from the document's id and the content.
+    """Return the id of a passage, which derives from the document's id and the content.
 
     `occurrence` (from 0) tells apart passages of one document that have the same text.
     """
@@ -45,7 +45,7 @@ def chunk_id(document: str, text: str, occurrence: int) -> str:
 
 
 def checked_name(name: str) -> str:
-    """The name, where a collection may bear it on any store. Raises BadInputError."""
+    """Return the name of a collection if every store takes it. Raises BadInputError."""
     if not _SAFE_NAME.fullmatch(name):
         raise BadInputError(
             f"{name!r} is not a collection name",
@@ -56,7 +56,7 @@ def checked_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What a collection was built with. Searching it with anything else gives nonsense."""
+    """The settings that a collection was built with. Searching it with others gives nonsense."""
 
     encoder: str
     dim: int
@@ -70,7 +70,7 @@ class Fingerprint:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Fingerprint:
-        """What `to_dict` wrote, by this version or an earlier one.
+        """Read what `to_dict` wrote, by this version or an earlier one.
 
         Raises FingerprintMismatchError where a newer winnow wrote it, KeyError or TypeError where nobody did.
         """
@@ -83,7 +83,7 @@ class Fingerprint:
         return cls(**values)  # type: ignore[arg-type]  # written by to_dict, read back from our own file
 
     def differences(self, other: Fingerprint) -> list[str]:
-        """What differs, each as `name: mine, not theirs`; empty where the two agree."""
+        """Return the differences, each as `name: mine, not theirs`; none where the two agree."""
         mine, theirs = asdict(self), asdict(other)
         different = (name for name in mine if mine[name] != theirs[name])
         return [f"{name}: {mine[name]!r}, not {theirs[name]!r}" for name in different]
@@ -93,7 +93,7 @@ class Fingerprint:
 
 
 def check_legs(legs: Sequence[Leg], fingerprint: Fingerprint) -> None:
-    """Raises BadInputError where a vector does not fit the collection, or holds what is not a number."""
+    """Raise BadInputError where a vector does not fit the collection or holds anything but finite numbers."""
     dims = {DENSE: fingerprint.dim, TOKENS: fingerprint.token_dim}
     for leg in legs:
         if isinstance(leg.query, SparseVector):
@@ -110,65 +110,45 @@ def check_legs(legs: Sequence[Leg], fingerprint: Fingerprint) -> None:
 
 class Searcher(Protocol):
     def search(self, legs: Sequence[Leg], limit: int, where: Condition | None = None) -> list[list[Hit]]:
-        """All legs in one batch; for each its hits, best first, at most `limit`, where `where` holds.
+        """Search all legs in one batch, among the passages that meet `where`.
 
-        Raises BadInputError where a leg's vector does not fit the collection.
+        Returns the hits of each leg, best first, at most `limit`. Raises BadInputError where a leg's vector
+        does not fit the collection.
         """
-        ...
 
 
 class Writer(Protocol):
     def upsert(self, points: Sequence[Point]) -> None:
         """Store points, replacing those with the same id. Durable against a crash when it returns."""
-        ...
 
     def delete_document(self, document: str, *, keep: Container[str] = ()) -> None:
         """Delete the passages of a document, but for those whose ids are in `keep`."""
-        ...
 
     def flush(self) -> None:
-        """Write everything to its final place and let go of the write-ahead log."""
-        ...
+        """Write everything to its final place and empty the write-ahead log."""
 
 
 class TokenScorer(Protocol):
     def max_sim(self, query: Floats, chunk_ids: Sequence[str]) -> dict[str, float]:
-        """MaxSim of query token vectors, shape (n, token_dim), against the stored ones of given passages.
+        """Score given passages by MaxSim of query token vectors, shape (n, token_dim), against their own.
 
         Passages without token vectors are left out of the result.
         """
-        ...
 
     def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
-        """The stored token vectors of given passages, each of shape (n_tokens, token_dim)."""
-        ...
-
-
-class Reader(Protocol):
-    def chunks(self) -> Iterator[Chunk]:
-        """All passages, in the store's order."""
-        ...
-
-    def passages(self, chunk_ids: Sequence[str]) -> list[Chunk]:
-        """Given passages, in any order; those that are not there are left out."""
-        ...
-
-    def points(self, chunk_ids: Sequence[str]) -> list[Point]:
-        """Given passages with all their vectors; those that are not there are left out."""
-        ...
+        """Return the stored token vectors of given passages, each of shape (n_tokens, token_dim)."""
 
 
 class Neighbourhood(Protocol):
     def neighbours(self, chunks: Sequence[Chunk], reach: int) -> list[Chunk]:
-        """The passages at most `reach` places before or after given ones in their documents, in one read.
+        """Return the passages at most `reach` places before or after given ones in their documents.
 
-        The given ones are among them, and nothing is in order. What claims a place that another passage has
-        is there too, so that the caller sees where a collection has no order; but never much more than fits.
+        They come from one read, unordered, with the given ones among them. Passages that claim the same place
+        all come, so that the caller sees where a collection has no order; but never many more than fit.
         """
-        ...
 
 
-class CollectionStore(Searcher, Writer, TokenScorer, Reader, Neighbourhood, Protocol):
+class CollectionStore(Searcher, Writer, TokenScorer, Neighbourhood, Protocol):
     """An open collection."""
 
     @property
@@ -180,47 +160,48 @@ class CollectionStore(Searcher, Writer, TokenScorer, Reader, Neighbourhood, Prot
     @property
     def generation(self) -> str:
         """Empty for the first; each re-index makes another. The manifest keeps one list a generation."""
-        ...
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield all passages, in the store's order."""
+
+    def passages(self, chunk_ids: Sequence[str]) -> list[Chunk]:
+        """Return given passages, in any order, without those that are not stored."""
+
+    def points(self, chunk_ids: Sequence[str]) -> list[Point]:
+        """Return given passages with all their vectors, without those that are not stored."""
 
     def count(self) -> int:
-        """The number of passages."""
-        ...
+        """Return the number of passages."""
 
     def graph_pays(self) -> bool:
-        """Whether a graph of the dense vectors is worth building now; never where the engine sees to it."""
-        ...
+        """Return whether a graph of the dense vectors pays now; False where the engine sees to it."""
 
     def build_graph(self) -> bool:
         """Build the graph, which takes minutes; True where anything was done.
 
-        Raises StoreError where it failed: the collection is then what it was.
+        Raises StoreError where it failed and left the collection as it was.
         """
-        ...
 
     def close(self) -> None:
-        """Flush and let go; further calls are an error."""
-        ...
+        """Flush and release; further calls are an error."""
 
 
 class Rebuild(Protocol):
-    """A generation that is being built beside the one in use. A context manager: leaving it is `close()`."""
+    """A generation that is being built next to the one in use. A context manager: leaving it closes it."""
 
     @property
     def store(self) -> CollectionStore:
         """The new generation, to be written to."""
-        ...
 
     @property
     def resumed(self) -> bool:
-        """Whether this goes on with what an earlier process began."""
-        ...
+        """True where this resumes what an earlier process began."""
 
     def finish(self, old: CollectionStore | None) -> CollectionStore:
-        """Swap, in one atomic step: from now on the new generation, given back open, is the collection.
+        """Swap, in one atomic step, and return the new generation open: it is the collection from now on.
 
-        `old` is the one in use where this process holds it open; it goes on answering until it is closed.
+        `old` is the one in use where this process has it open; it answers until it is closed.
         """
-        ...
 
     def __enter__(self) -> Rebuild: ...
 
@@ -229,41 +210,31 @@ class Rebuild(Protocol):
     ) -> None: ...
 
 
-class Rebuilder(Protocol):
-    """What a place where collections live must be able to do for a re-index."""
-
-    def generation(self, name: str) -> str:
-        """The generation in use; empty where there is none."""
-        ...
-
-    def fingerprint(self, name: str) -> Fingerprint | None:
-        """What the collection in use was built with, read without opening it; None where there is none."""
-        ...
-
-    def rebuild(self, name: str, fingerprint: Fingerprint) -> Rebuild:
-        """Begin a new generation, or go on with one that was cut off. Raises StoreLockedError."""
-        ...
-
-    def leftovers(self) -> Mapping[str, tuple[str, ...]]:
-        """By collection, what crashes left behind, in words for people."""
-        ...
-
-    def sweep(self, name: str) -> None:
-        """Remove what is not in use: older generations, and a re-index that was cut off."""
-        ...
-
-
-class CollectionStores(Rebuilder, Protocol):
-    """Where collections live: opened, made, listed and dropped by name."""
+class CollectionStores(Protocol):
+    """A place where collections live: opened, made, listed, rebuilt and dropped by name."""
 
     def open(self, name: str) -> CollectionStore:
         """Open an existing collection. Raises NotFoundError, StoreLockedError, StoreCorruptError."""
-        ...
 
     def create(self, name: str, fingerprint: Fingerprint) -> CollectionStore:
         """Make a new, empty collection and open it."""
-        ...
 
     def names(self) -> list[str]: ...
 
-    def drop(self, name: str) -> None: ...
+    def drop(self, name: str) -> None:
+        """Delete a collection. Raises NotFoundError, StoreLockedError."""
+
+    def generation(self, name: str) -> str:
+        """Return the generation in use; empty where there is none."""
+
+    def fingerprint(self, name: str) -> Fingerprint | None:
+        """Read the fingerprint of the collection in use without opening it; None where there is none."""
+
+    def rebuild(self, name: str, fingerprint: Fingerprint) -> Rebuild:
+        """Begin a new generation, or resume one that was interrupted. Raises StoreLockedError."""
+
+    def leftovers(self) -> Mapping[str, tuple[str, ...]]:
+        """Describe what crashes left behind, by collection, for people."""
+
+    def sweep(self, name: str) -> None:
+        """Remove what is not in use: older generations, and a re-index that was interrupted."""

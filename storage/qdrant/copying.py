@@ -1,7 +1,7 @@
-"""A collection's passages from one store to another: resumable, and verified at the end.
+"""Copies a collection's passages from one store to another: resumable, and verified at the end.
 
-What is there already is not sent again, so that a copy that broke off is taken up by starting it anew. Ids
-and checksums of the payloads are what is compared: token vectors are stored in a few bits and read back
+Passages that the target has are not sent again, so that an interrupted copy resumes when it is started again.
+Ids and checksums of payloads are compared, not token vectors: those are stored in a few bits and read back
 rounded, so that no two stores agree on their last digits.
 """
 
@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 
 from storage.errors import FingerprintMismatchError, StoreError
-from storage.qdrant.contract import CollectionStore, Fingerprint
+from storage.qdrant.contract import CollectionStore
 from storage.qdrant.points import to_payload
 from storage.records import Chunk
 
@@ -24,7 +23,7 @@ _BATCH = 64
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """How a copy went: passages sent, and passages that were there already."""
+    """The result of a copy: passages sent, and passages that were present already."""
 
     sent: int
     present: int
@@ -37,52 +36,42 @@ class Copied:
 def copy_passages(
     source: CollectionStore, target: CollectionStore, *, progress: Callable[[int, int], None] | None = None
 ) -> Copied:
-    """Make `target` hold what `source` holds. `progress` hears (passages done, passages in all).
+    """Make `target` hold what `source` holds. `progress` is called with (passages done, passages in all).
 
     Raises FingerprintMismatchError; StoreError where the target holds passages that the source does not, or
     where the two still differ in the end (somebody wrote meanwhile).
     """
-    _check_fingerprints(source.fingerprint, target.fingerprint)
+    if differences := source.fingerprint.differences(target.fingerprint):
+        raise FingerprintMismatchError(
+            f"the two collections were not built alike: {'; '.join(differences)}",
+            way_out="Copy to a new name, or delete the collection there first.",
+        )
     here, there = checksums(source), checksums(target)
-    _check_strangers(here, there)
+    if strangers := there.keys() - here.keys():
+        raise StoreError(
+            f"the collection there holds {len(strangers)} passages that this one does not",
+            way_out="Copy to a new name, or delete the collection there first. Nothing was written.",
+        )
     missing = [id_ for id_, checksum in here.items() if there.get(id_) != checksum]
     present = len(here) - len(missing)
-    sent = 0
-    for ids in _batches(missing):
+    for start in range(0, len(missing), _BATCH):
+        ids = missing[start : start + _BATCH]
         target.upsert(source.points(ids))
-        sent += len(ids)
         if progress is not None:
-            progress(present + sent, len(here))
+            progress(present + start + len(ids), len(here))
     target.flush()
     _verify(here, checksums(target))
-    return Copied(sent, present)
+    return Copied(len(missing), present)
 
 
 def checksums(collection: CollectionStore) -> dict[str, bytes]:
-    """The ids of all passages and a SHA-256 of each one's payload."""
+    """Return the ids of all passages with a SHA-256 of each payload."""
     return {chunk.id: _checksum(chunk) for chunk in collection.chunks()}
 
 
 def _checksum(chunk: Chunk) -> bytes:
     payload = json.dumps(to_payload(chunk), sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(payload.encode()).digest()
-
-
-def _check_fingerprints(here: Fingerprint, there: Fingerprint) -> None:
-    if differences := here.differences(there):
-        raise FingerprintMismatchError(
-            f"the two collections were not built alike: {'; '.join(differences)}",
-            way_out="Copy to a new name, or delete the collection there first.",
-        )
-
-
-def _check_strangers(here: Mapping[str, bytes], there: Mapping[str, bytes]) -> None:
-    strangers = there.keys() - here.keys()
-    if strangers:
-        raise StoreError(
-            f"the collection there holds {len(strangers)} passages that this one does not",
-            way_out="Copy to a new name, or delete the collection there first. Nothing was written.",
-        )
 
 
 def _verify(here: Mapping[str, bytes], there: Mapping[str, bytes]) -> None:
@@ -94,9 +83,3 @@ def _verify(here: Mapping[str, bytes], there: Mapping[str, bytes]) -> None:
             f"the copy differs: {lost} passages missing, {changed} changed, {added} too many",
             way_out="Did somebody write to one of them meanwhile? Start the copy again: it sends the rest.",
         )
-
-
-def _batches(ids: Sequence[str]) -> Iterator[list[str]]:
-    remaining = iter(ids)
-    while batch := list(islice(remaining, _BATCH)):
-        yield batch

@@ -1,4 +1,4 @@
-"""Filters over what is known about passages: one small language for Python, shell and HTTP.
+"""Parses filters over passages: one small language for Python, shell and HTTP.
 
     lang = "zh" and year >= 2020
     source contains "notes/" and not (draft = true or author is null)
@@ -6,7 +6,7 @@
 
 A field is one of a passage's own (`source`, `title`, `document_id`, `page`, `ordinal`, `headings`, `legible`,
 `text`, `start`, `end`), otherwise a key of the documents' metadata; `metadata.title` reaches a key that is
-also the name of one of ours, and backticks hold what is no plain word: `` `dc:date` = "2024" ``.
+also the name of one of ours, and backticks hold anything but plain words: `` `dc:date` = "2024" ``.
 
     filter     := all ("or" all)*
     all        := one ("and" one)*
@@ -78,17 +78,17 @@ class _Token:
     at: int
 
     def means(self, word: str) -> bool:
-        """Whether it is this sign or (in any case) this keyword."""
+        """Return whether it is this sign or (in any case) this keyword."""
         return self.kind in ("word", "sign") and self.text.lower() == word
 
 
 def parse_filter(text: str) -> Condition:
-    """The condition that a filter's text states. Raises BadInputError, which points at the character."""
+    """Return the condition of a filter's text. Raises BadInputError, which points at the character."""
     return _FilterParser(text).parse()
 
 
 class _FilterParser:
-    """One filter's text on its way to a condition: recursive descent."""
+    """Parses one filter's text by recursive descent."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -97,7 +97,7 @@ class _FilterParser:
         self._depth = 0
 
     def parse(self) -> Condition:
-        """The whole text. Raises BadInputError."""
+        """Parse the whole text. Raises BadInputError."""
         if self._peek.kind == "end":
             raise self._error("the filter is empty")
         condition = self._any()
@@ -260,7 +260,7 @@ class _FilterParser:
         return [*tokens, _Token("end", "", end)]
 
     def _unknown(self, at: int) -> BadInputError:
-        """What no token begins with."""
+        """Return the error for a character that begins no token."""
         found = self._text[at]
         if found in _CURLY:
             return self._error_at(f"quotes are straight here, not {found}", at)
@@ -284,7 +284,7 @@ def _negated(condition: Condition, negated: bool) -> Condition:
 
 
 def _pointed(text: str, at: int) -> str:
-    """The text's surroundings of the character, and below it a caret; wide letters take two columns."""
+    """Return the text around the character with a caret below it; wide letters take two columns."""
     start = max(0, at - 40)
     before, line = text[start:at], text[start : at + 40]
     width = sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in before)

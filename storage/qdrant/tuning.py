@@ -1,7 +1,6 @@
-"""How a collection is laid out in Qdrant: one table of settings that both stores understand.
+"""The layout of a collection in Qdrant: one table of settings that both stores understand.
 
-None leaves the engine its own default. What only a cluster has (shards, replicas) the embedded engine
-ignores.
+None means the engine's own default. The embedded engine ignores what only a cluster has (shards, replicas).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ TokenDatatype = Literal["turbo4", "turbo8", "turbo16", "float16", "float32"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
-    """Layout of a new collection, and how it is searched.
+    """The layout of a new collection and the settings of its searches.
 
     `hnsw_m` edges a node and `hnsw_ef_construct` shape the graph of the dense vectors, `hnsw_ef` is the beam
     of a search in it. A segment gets a graph above `indexing_threshold_kb` of vectors. `quantization` keeps a

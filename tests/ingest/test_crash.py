@@ -66,7 +66,7 @@ def _content(folder: Path) -> tuple[list[str], dict[str, tuple[str, tuple[str, .
     with world(folder) as here:
         rows = {row.source: (row.status, row.chunk_ids) for row in here.manifest.rows()}
         assert here.store.count() == len(here.stored())
-        return sorted(here.store.ids()), rows
+        return sorted(chunk.id for chunk in here.store.chunks()), rows
 
 
 @pytest.mark.slow

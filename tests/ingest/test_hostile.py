@@ -113,7 +113,7 @@ def test_a_pool_is_closed_while_it_works(tmp_path: Path) -> None:
     """Leaving early ends the processes at once."""
     path = tmp_path / "long.txt"
     path.write_text("word " * 2_000_000, encoding="utf-8")
-    with ParserPool(Setup(tokenizer_json=words_tokenizer(), max_tokens=64), 1) as pool:
+    with closing(ParserPool(Setup(tokenizer_json=words_tokenizer(), max_tokens=64), 1)) as pool:
         pool.submit(Task(str(path), path.as_posix()))
     assert not pool.idle
 
@@ -122,7 +122,7 @@ def test_a_reply_holds_the_document_and_its_passages(tmp_path: Path) -> None:
     """What crosses the process boundary is whole."""
     path = tmp_path / "a.md"
     path.write_text("# Title\n\nText.", encoding="utf-8")
-    with ParserPool(Setup(tokenizer_json=words_tokenizer(), max_tokens=64), 1) as pool:
+    with closing(ParserPool(Setup(tokenizer_json=words_tokenizer(), max_tokens=64), 1)) as pool:
         pool.submit(Task(str(path), path.as_posix()))
         parsed, done = pool.next_reply()[1], pool.next_reply()[1]
     assert isinstance(parsed, Parsed)

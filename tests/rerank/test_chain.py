@@ -180,6 +180,8 @@ def test_unknown_names_and_options_name_the_nearest() -> None:
             "pairwise(method=heapsort)",
             "pairwise: the option method='heapsort' must be 'heap', 'sliding' or 'all'",
         ),
+        ("listwise(window=1)", "listwise: window must be at least 2, and is 1"),
+        ("cross-encoder(max_length=16)", "cross-encoder: max_length must be at least 32, and is 16"),
         ("none(max_calls=-1)", "none: max_calls must not be negative, and is -1"),
         (
             "listwise(step=20)",

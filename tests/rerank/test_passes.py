@@ -77,7 +77,7 @@ class Crowd:
         """Asked when this returns: it waits for its turn, or is inside its pass."""
         self._count += 1
         asked = self._pool.submit(all_of, self.passes, rows(question, *lengths), self.held, self._budget)
-        while len(self.passes._asked) < self._count:
+        while len(self.passes._requests) < self._count:
             time.sleep(0.001)
         if self._count == 1:
             assert self.held.inside.wait(10)
@@ -139,7 +139,7 @@ def test_a_fault_is_one_questions_own(pool: ThreadPoolExecutor) -> None:
     assert first.result() == [10, 20]
     assert good.result() == [30, 60]
     assert other.result() == [40, 80]
-    assert crowd.passes._asked == []
+    assert crowd.passes._requests == []
 
 
 def test_who_leaves_takes_nothing_from_the_others(pool: ThreadPoolExecutor) -> None:
@@ -160,7 +160,7 @@ def test_an_interrupted_pass_is_run_again_by_the_next(pool: ThreadPoolExecutor) 
 
     def interrupted(some: Rows) -> list[float]:
         entered.set()
-        while len(passes._asked) < 2:
+        while len(passes._requests) < 2:
             time.sleep(0.001)
         raise KeyboardInterrupt
 
@@ -261,14 +261,14 @@ def test_a_cancelled_question_leaves_the_others_whole(model: PairModel) -> None:
             group.start_soon(_let_go, slow.passes, cancelling, held)
             ranking = await reranker.rerank("what is read", candidates(2), 5)
         assert cancelling.cancelled_caught
-        assert slow.passes._asked == []
+        assert slow.passes._requests == []
         return len(ranking.candidates), ranking.outcome.status
 
     assert anyio.run(scenario) == (5, "ok")
 
 
 async def _let_go(passes: Passes, cancelling: anyio.CancelScope, held: threading.Event) -> None:
-    while len(passes._asked) < 2:
+    while len(passes._requests) < 2:
         await anyio.sleep(0.001)
     cancelling.cancel()
     held.set()
@@ -288,7 +288,7 @@ def test_a_deadline_holds_while_others_are_served(model: PairModel, pool: Thread
     assert seen.wait(10)
     hurried = Chain([ChainStage(CrossEncoder("cross-encoder", slow), budget=Budget(deadline_ms=1))])
     second = pool.submit(anyio.run, hurried.rerank, "what reads", candidates(2, longer_by=20), 5)
-    while len(slow.passes._asked) < 2:
+    while len(slow.passes._requests) < 2:
         time.sleep(0.005)
     held.set()
     [outcome] = second.result().outcomes

@@ -13,7 +13,7 @@ from rerank.llm.budget import Budget, Meter
 from rerank.llm.calls import CallCounts, Caller, Request
 from rerank.parts import RerankParts
 from rerank.training.duplicates import Duplicates, folded
-from rerank.training.forms import ANSWERING, FORMS, GRADES, MISLEADING, QUERIES, Templates
+from rerank.training.forms import ANSWERING, FORMS, GRADES, MISLEADING, QUERIES, SynthesisTemplates
 from rerank.training.journal import Journal
 from rerank.training.records import LabelledPassage, TrainingRecord
 from storage.chat import Completion, Message
@@ -72,7 +72,7 @@ def test_grades_are_read_or_not_believed(text: str, found: tuple[int, ...] | Non
 
 def test_every_form_is_there_in_both_languages() -> None:
     """Each template can be filled in, is chosen by language, and says that what it shows is data."""
-    templates = Templates()
+    templates = SynthesisTemplates()
     for form in FORMS:
         en, zh = (
             templates.messages(form, language, question="Q?", passages="P.", count="3")
@@ -89,7 +89,7 @@ def test_own_examples_take_the_place_of_winnows_by_language() -> None:
     mine = TrainingRecord(
         query="What is mine?", passages=(LabelledPassage(text="</passage> is mine.", label=1),)
     )
-    own, stock = Templates(examples=[mine]), Templates()
+    own, stock = SynthesisTemplates(examples=[mine]), SynthesisTemplates()
     shown = own.messages(QUERIES, "en", passages="P", count="1")[1].content
     assert "What is mine?" in shown
     assert shown.count("</passage>") == 1  # its own cannot close the fence
@@ -104,12 +104,12 @@ def test_a_folder_replaces_templates_file_by_file(tmp_path: Path) -> None:
     """A template of one's own is used and changes the hash; an unusable one is named at once."""
     (tmp_path / "en").mkdir()
     (tmp_path / "en" / "misleading.txt").write_text("S\n---\n$question $passages $count", encoding="utf-8")
-    templates = Templates(tmp_path)
+    templates = SynthesisTemplates(tmp_path)
     assert templates.messages(MISLEADING, "en", question="Q", passages="P", count="2")[1].content == "Q P 2"
-    assert templates.fingerprint(MISLEADING) != Templates().fingerprint(MISLEADING)
+    assert templates.fingerprint(MISLEADING) != SynthesisTemplates().fingerprint(MISLEADING)
     (tmp_path / "en" / "grades.txt").write_text("S\n---\n$question", encoding="utf-8")
     with pytest.raises(SettingsError, match=r"en/grades\.txt"):
-        Templates(tmp_path)
+        SynthesisTemplates(tmp_path)
 
 
 REQUEST = Request((Message("system", "s"), Message("user", "你好")), 100)

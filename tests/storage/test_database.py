@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, insert, inspect, text
 
-from storage.database import Database
-from storage.database_errors import translated
+from storage.database import Database, translated
 from storage.errors import LogError, MissingDependencyError
 from storage.log.answer_log import AnswerLog
 from storage.log.full_text import indexed

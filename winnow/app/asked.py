@@ -74,7 +74,7 @@ class Asked:
 
     @property
     def given(self) -> dict[str, Any]:
-        """What is not left to the settings, by name."""
+        """The values that are not left to the settings, by name."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -85,7 +85,7 @@ class Asked:
 
     @property
     def limits(self) -> tuple[int, int]:
-        """How many candidates to retrieve, and how many of them to keep: by default 50 and 5."""
+        """The numbers of candidates to retrieve (50) and to keep (5)."""
         retrieve, keep = self.top_k_retrieve, self.top_k_rerank
         return TOP_K_RETRIEVE if retrieve is None else retrieve, TOP_K_RERANK if keep is None else keep
 

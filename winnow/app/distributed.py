@@ -1,4 +1,4 @@
-"""`--engine ray`: ingestion on a Ray cluster; its workers make their parts out of settings sent to them."""
+"""Ingestion on a Ray cluster (`--engine ray`), whose workers make their parts from settings sent to them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def check(settings: Settings) -> None:
-    """Whether Ray can be used at all, before anything is made for it.
+    """Check that Ray can be used, before anything is made for it.
 
-    Raises SettingsError where the collection is embedded, MissingDependencyError without Ray.
+    Raises SettingsError for an embedded collection, MissingDependencyError without Ray.
     """
     if settings.store.url is None:
         raise SettingsError(
@@ -39,9 +39,9 @@ def engine(
     tokens: bool,
     workers: int,
 ) -> RayEngine:
-    """The engine that ingests into the collection `name`; `tokens` says whether it has token vectors.
+    """Return the engine that ingests into the collection `name`, with or without token vectors.
 
-    `parts` makes the encoders and the store of one worker; it runs there.
+    `parts` runs in each worker and makes its encoders and its store.
     """
     from ingest.engines.ray import RayEngine
 
@@ -50,5 +50,5 @@ def engine(
 
 
 def for_workers(settings: Settings) -> Settings:
-    """No key travels but that of the store."""
+    """Return the settings without any key but the store's."""
     return settings.model_copy(update={"llm": LlmSettings(), "rerank": RerankSettings()})

@@ -1,4 +1,4 @@
-"""Parts made from settings alone, one function a part. `winnow.app.wiring` keeps and joins them."""
+"""Makes each part from settings alone; `winnow.app.wiring` keeps and joins them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def encoder(settings: Settings) -> Encoder:
-    """The encoder of `[encoder]`: a model here, or an embeddings endpoint. Raises ModelError."""
+    """Make the encoder of `[encoder]`: a local model, or an embeddings endpoint. Raises ModelError."""
     chosen = settings.encoder
     if chosen.provider == "local":
         from retrieval.encoders.encoder import load_encoder
@@ -49,7 +49,7 @@ def encoder(settings: Settings) -> Encoder:
 
 
 def stores(settings: Settings) -> CollectionStores:
-    """Where collections live: `[store] url`, otherwise the data folder."""
+    """Open the stores of collections: the server of `[store] url`, otherwise the data folder."""
     chosen = settings.store
     if chosen.url is None:
         from storage.qdrant.edge.stores import EdgeStores
@@ -68,9 +68,9 @@ def stores(settings: Settings) -> CollectionStores:
 
 @contextmanager
 def scratch(name: str, fingerprint: Fingerprint) -> Iterator[CollectionStore]:
-    """An empty collection in a temporary folder, for runs that write nothing.
+    """Open an empty collection in a temporary folder, for runs that must write nothing.
 
-    It is a generation of its own, of which no manifest knows a document.
+    It has a generation of its own, so that no manifest knows its documents.
     """
     from storage.qdrant.edge.stores import EdgeStores
 
@@ -82,7 +82,7 @@ def scratch(name: str, fingerprint: Fingerprint) -> Iterator[CollectionStore]:
 
 
 def chat(settings: Settings, model: str) -> OpenAIChat:
-    """The chat model of that name at the endpoint of `[llm]`."""
+    """Make the client of a chat model at the endpoint of `[llm]`."""
     from generation.chat.client import OpenAIChat
 
     llm = settings.llm
@@ -97,7 +97,7 @@ def chat(settings: Settings, model: str) -> OpenAIChat:
 
 
 def prompter(settings: Settings) -> Prompter:
-    """Who writes prompts, by `[answer]`: its templates, its budget, its way of counting tokens."""
+    """Make the writer of prompts: the templates, token budget and token counter of `[answer]`."""
     from generation.chat.prompts import Prompter
     from generation.chat.templating import Templates
     from generation.chat.tokens import EstimatedTokens, TokenizerTokens

@@ -24,7 +24,7 @@ _LEGS = ("dense", "lexical", "retrieval")
 
 
 def retrieved(answer: Answer) -> tuple[Candidate, ...]:
-    """The candidates as retrieval gave them: its order, its ranks and scores alone."""
+    """Return the candidates as retrieval did, with its order, ranks and scores alone."""
     bare = (
         replace(
             candidate,
@@ -48,7 +48,7 @@ class LoggedRetriever:
 
 
 class EncodedPassages:
-    """Token vectors of given passages, encoded when first asked for: what a store would have kept."""
+    """Token vectors of given passages, encoded on first use, in place of a store's."""
 
     def __init__(self, encoder: TokenEncoder, candidates: Sequence[Candidate]) -> None:
         self._encoder = encoder

@@ -1,4 +1,4 @@
-"""Which models there are: those that the settings name, and those that each profile needs."""
+"""The models that the settings name and that each profile needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from storage.errors import BadInputError, ModelError
 from winnow.app.sections import AnswerSettings, EncoderSettings, LlmSettings, RerankSettings
 from winnow.app.settings import PROFILES, Settings
 
-# About what fetching them brings; of other models only the size of what is here is known.
+# Approximate download sizes; of other models only the size on disk is known.
 _BYTES = {
     "sentence-transformers/all-MiniLM-L6-v2": 91_000_000,
     "cross-encoder/ms-marco-MiniLM-L6-v2": 92_000_000,
@@ -21,9 +21,9 @@ _BYTES = {
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model, what uses it, and where it is: `here` says whether it can be used without fetching it.
+    """A model, its uses and its place; one that is `here` can be used without fetching it.
 
-    `bytes` is its size on this machine, or what fetching it brings where that is known.
+    `bytes` is its size on this machine, or that of its download if known.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class _Need:
-    """A model and what it is used as; `endpoint` says where it runs, where that is not this machine."""
+    """A model and its use; `endpoint` is set if it does not run on this machine."""
 
     name: str
     used_as: str
@@ -43,18 +43,18 @@ class _Need:
 
 
 def models(settings: Settings) -> list[Model]:
-    """Every model once; looking fetches nothing."""
+    """List every model once; this fetches nothing."""
     uses: dict[tuple[str, str], list[str]] = {}
     for need in _needs(settings):
         uses.setdefault((need.name, need.endpoint), []).append(need.used_as)
     return [
-        _found(_Need(name, "", endpoint), ", ".join(dict.fromkeys(used)))
+        _located(_Need(name, "", endpoint), ", ".join(dict.fromkeys(used)))
         for (name, endpoint), used in uses.items()
     ]
 
 
 def wanted(named: Sequence[str], profile: str | None) -> list[str]:
-    """What to fetch: the models that are named, and those of a profile that are not here yet."""
+    """Return the models to fetch: the named ones, and those of a profile that are not here yet."""
     if profile is None:
         if not named:
             raise BadInputError(
@@ -63,11 +63,11 @@ def wanted(named: Sequence[str], profile: str | None) -> list[str]:
         return list(named)
     if profile not in PROFILES:
         raise BadInputError(f"there is no profile {profile!r}", way_out=f"There are: {', '.join(PROFILES)}.")
-    return [*named, *(need.name for need in _of_profile(profile) if not _found(need, "").here)]
+    return [*named, *(need.name for need in _of_profile(profile) if not _located(need, "").here)]
 
 
 def readable(size: int | None) -> str:
-    """Bytes for people, in powers of ten as the hub shows them."""
+    """Format a size in bytes for people, in powers of ten as the hub shows them."""
     if size is None:
         return "?"
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
@@ -85,7 +85,7 @@ def _needs(settings: Settings) -> Iterator[_Need]:
 
 
 def _of_profile(profile: str) -> Iterator[_Need]:
-    """What a profile alone needs, whatever file and environment say."""
+    """Yield the needs of a profile alone, without file and environment."""
     chosen = PROFILES[profile]
     return _of_sections(
         EncoderSettings(**chosen.get("encoder", {})),
@@ -110,7 +110,7 @@ def _of_sections(
         yield _Need(llm.model, f"chat model of {who}", llm.base_url)
 
 
-def _found(need: _Need, used_as: str) -> Model:
+def _located(need: _Need, used_as: str) -> Model:
     if need.endpoint:
         return Model(need.name, used_as, here=True, place=f"runs at {need.endpoint}", bytes=None)
     from retrieval.models.hub import size_on_disk

@@ -1,4 +1,4 @@
-"""The collections that a process has open: opened once, checked, swapped, dropped."""
+"""The open collections of a process: opened once, checked, swapped, dropped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class OpenCollections:
         self._retired: list[CollectionStore] = []
 
     def open(self, name: str) -> CollectionStore:
-        """A collection that fits the encoder. Raises NotFoundError, FingerprintMismatchError …"""
+        """Open a collection that fits the encoder. Raises NotFoundError, FingerprintMismatchError …"""
         with self._lock:
             held = self._open.get(name)
             if held is not None and held.generation != self._parts.stores.generation(name):
@@ -42,7 +42,7 @@ class OpenCollections:
             return self._open[name]
 
     def open_or_create(self, name: str) -> CollectionStore:
-        """A collection to ingest into, made if it is not there."""
+        """Open a collection to ingest into, and create it if it does not exist."""
         with self._lock:
             try:
                 return self.open(name)
@@ -50,13 +50,13 @@ class OpenCollections:
                 return self._create(name)
 
     def held(self, name: str) -> CollectionStore | None:
-        """The collection where it is open here, whatever it was built with."""
+        """Return the collection if it is open here, whatever it was built with."""
         return self._open.get(name)
 
     def swap(self, rebuild: Rebuild, old: CollectionStore | None) -> CollectionStore:
-        """The new generation is the collection from now on; questions on their way keep the one before.
+        """Put a new generation in the collection's place; running questions keep the old one.
 
-        A question that comes meanwhile waits: it would find the one swapped and the other not open yet.
+        A question that arrives meanwhile waits, since neither generation is open for it.
         """
         with self._lock:
             store = rebuild.finish(old)
@@ -65,7 +65,7 @@ class OpenCollections:
             return store
 
     def close_retired(self) -> None:
-        """Let go of collections that were replaced while questions may have been asking them."""
+        """Close replaced collections, once no question can be using them."""
         with self._lock:
             while self._retired:
                 store = self._retired.pop()
@@ -76,7 +76,7 @@ class OpenCollections:
                     _log.warning("what %r was before its re-index stays for now: %s", store.name, error)
 
     def drop(self, name: str) -> None:
-        """Delete a collection and what the manifest knows of it."""
+        """Delete a collection and its documents in the manifest."""
         from storage.manifest.manifest import Manifest
 
         with self._lock:
@@ -87,7 +87,7 @@ class OpenCollections:
             Manifest(self._parts.database, name).clear()
 
     def close(self) -> None:
-        """Flush and let go of all."""
+        """Flush and close all."""
         with self._lock:
             for store in self._open.values():
                 store.close()
@@ -95,9 +95,9 @@ class OpenCollections:
             self.close_retired()
 
     def fingerprint(self, built: Fingerprint | None = None) -> Fingerprint:
-        """What a collection that is made now is made with.
+        """Return the fingerprint of a collection made with these settings.
 
-        One that is built anew keeps its choice of token vectors where the settings do not name one.
+        A rebuild keeps the old choice of token vectors unless the settings name one.
         """
         from ingest.chunking.chunker import ChunkSizes, chunker_fingerprint
 
@@ -113,15 +113,15 @@ class OpenCollections:
         )
 
     def misfits(self, built: Fingerprint) -> list[str]:
-        """Why these settings cannot ask a collection that was built so; empty where they can.
+        """List the reasons why these settings cannot use a collection with that fingerprint.
 
-        A collection decides for itself whether it has token vectors; its chunker matters to ingestion alone.
+        Each collection makes its own choice of token vectors; its chunker matters only to ingestion.
         """
         wanted = self.fingerprint(built)
         return built.differences(replace(wanted, chunker=built.chunker, token_dim=built.token_dim))
 
     def check_chunker(self, name: str) -> None:
-        """Raises FingerprintMismatchError where new documents would be cut otherwise than the old ones."""
+        """Raise FingerprintMismatchError if new documents would be chunked differently from the old ones."""
         store = self.open(name)
         wanted = replace(store.fingerprint, chunker=self.fingerprint().chunker)
         _refuse(store, store.fingerprint.differences(wanted))
@@ -131,8 +131,8 @@ class OpenCollections:
         try:
             self._open[name] = self._parts.stores.create(name, self.fingerprint())
         except BadInputError:
-            return self.open(name)  # another process was quicker
-        # what the manifest may still hold belongs to a collection of that name that is gone
+            return self.open(name)  # another process was faster
+        # the manifest may still know a deleted collection of that name
         self._parts.manifest(name).clear()
         return self._open[name]
 
@@ -148,6 +148,6 @@ def _refuse(store: CollectionStore, differences: Sequence[str]) -> None:
     if differences:
         raise FingerprintMismatchError(
             f"the collection {store.name!r} was built with other settings: {'; '.join(differences)}",
-            way_out="Use the settings it was built with, or build it anew with these: "
+            way_out="Use the settings it was built with, or rebuild it with these: "
             f"winnow ingest --reindex -c {store.name} (the old one answers until the new one is whole).",
         )

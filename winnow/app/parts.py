@@ -1,4 +1,4 @@
-"""The parts that settings describe, each made when it is first needed and kept."""
+"""The parts that settings describe, each made on first use and kept."""
 
 from __future__ import annotations
 
@@ -74,14 +74,14 @@ class Parts:
         return self.kept("tracing", lambda: factories.tracing(self.settings))
 
     def manifest(self, name: str | None = None) -> Manifest:
-        """What was ingested into a collection, document by document."""
+        """Return the manifest of a collection: its documents, one by one."""
         from storage.manifest.manifest import Manifest
 
         name = name or self.settings.collection
         return Manifest(self.database, name, self.stores.generation(name))
 
     def chat(self, model: str | None = None) -> OpenAIChat:
-        """The chat model of that name, or the configured one. The first thing that ever reads an API key."""
+        """Return the chat model of that name, or the configured one. Only this reads its API key."""
         name = model or self.settings.llm.model
         self._keys_used.add("OPENAI_API_KEY")
         with self.lock:
@@ -94,11 +94,11 @@ class Parts:
         return self.tracing.chat(self.chat(model))
 
     def unused_keys(self) -> list[str]:
-        """API keys in the environment that nothing of this wiring has read."""
+        """List the API keys in the environment that these parts have not read."""
         return [key for key in self.settings.unused_keys() if key not in self._keys_used]
 
     def rerank_api_key(self, profile: str) -> str | None:
-        """The key of a rerank API, which from now on counts as used."""
+        """Return the key of a rerank API, which counts as used from now on."""
         self._keys_used.add(f"{profile.upper()}_API_KEY")
         return self.settings.rerank_api_key(profile)
 
@@ -123,7 +123,7 @@ class Parts:
         self.close()
 
     def kept(self, name: str, make: Callable[[], T]) -> T:
-        """The part of that name, made on first use."""
+        """Return the part of that name, made on first use."""
         with self.lock:
             if name not in self._parts:
                 self._parts[name] = make()

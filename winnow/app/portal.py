@@ -1,6 +1,6 @@
-"""One event loop for the whole process, in a thread of its own.
+"""One event loop for the whole process, in its own thread.
 
-`ask` and `aask` both hop there, so that scripts, notebooks and servers behave alike and no pooled client
+`ask` and `aask` both run there, so that scripts, notebooks and servers behave alike and no pooled client
 outlives its loop.
 """
 
@@ -29,7 +29,7 @@ _portals: dict[int, BlockingPortal] = {}
 def call(function: Callable[..., Awaitable[T]], *args: Any) -> T:
     """Run an async function in the portal's loop and wait for its result.
 
-    Ctrl-C cancels it there and waits until it has ended, so that no call goes on behind the prompt.
+    Ctrl-C cancels it there and waits until it has ended, so that no call continues in the background.
     """
     task = _Task(function, *args)
     try:
@@ -41,7 +41,7 @@ def call(function: Callable[..., Awaitable[T]], *args: Any) -> T:
 
 
 async def acall(function: Callable[..., Awaitable[T]], *args: Any) -> T:
-    """The same from a coroutine of any asyncio loop: cancelling cancels the work, and waits for its end."""
+    """`call`, awaited from any asyncio loop: cancelling cancels the work and waits for its end."""
     task = _Task(function, *args)
     try:
         return await asyncio.wrap_future(task.result)
@@ -52,9 +52,9 @@ async def acall(function: Callable[..., Awaitable[T]], *args: Any) -> T:
 
 
 def stream(function: Callable[..., AsyncIterator[T]], *args: Any) -> Generator[T]:
-    """The items of an async iterator, made in the portal's loop as fast as they come.
+    """Yield the items of an async iterator that runs in the portal's loop, ahead of the reader.
 
-    Leaving it before its end cancels what makes them, and waits until that has ended.
+    Leaving early cancels the iterator, and waits until it has ended.
     """
     items: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
     task = _Task(_fed, function, args, items.put)
@@ -68,7 +68,7 @@ def stream(function: Callable[..., AsyncIterator[T]], *args: Any) -> Generator[T
 
 
 async def astream(function: Callable[..., AsyncIterator[T]], *args: Any) -> AsyncGenerator[T]:
-    """`stream`, for a coroutine of any asyncio loop."""
+    """`stream`, for any asyncio loop."""
     items: asyncio.Queue[T | _End] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     task = _Task(_fed, function, args, lambda item: loop.call_soon_threadsafe(items.put_nowait, item))
@@ -82,7 +82,7 @@ async def astream(function: Callable[..., AsyncIterator[T]], *args: Any) -> Asyn
 
 
 class _End:
-    """Stands behind the last item of a stream."""
+    """Marks the end of a stream."""
 
 
 async def _fed(
@@ -93,19 +93,19 @@ async def _fed(
             async for item in items:
                 put(item)
     finally:
-        with suppress(RuntimeError):  # the reader's loop is gone, and the reader with it
+        with suppress(RuntimeError):  # the reader's loop is gone
             put(_End())
 
 
 class _Task(Generic[T]):
-    """Work in the portal's loop. `ended` is done when nothing of it runs any more, cancelled or not."""
+    """Work in the portal's loop. `ended` is done once none of it runs any more, cancelled or not."""
 
     def __init__(self, function: Callable[..., Awaitable[T]], *args: Any) -> None:
         self.ended: Future[None] = Future()
         self.result: Future[T] = _portal().start_task_soon(self._run, function, args)
 
     def cancel(self) -> None:
-        """Ask it to stop; nothing happens where it has ended."""
+        """Ask it to stop; does nothing once it has ended."""
         self.result.cancel()
 
     async def _run(self, function: Callable[..., Awaitable[T]], args: Sequence[Any]) -> T:
@@ -116,7 +116,7 @@ class _Task(Generic[T]):
 
 
 def _portal() -> BlockingPortal:
-    process = os.getpid()  # a forked child has our memory, but not our threads
+    process = os.getpid()  # a forked child has our memory but not our threads
     with _starting:
         if process not in _portals:
             _portals[process] = _start()
@@ -127,8 +127,8 @@ def _start() -> BlockingPortal:
     started: Future[BlockingPortal] = Future()
     threading.Thread(target=anyio.run, args=(_serve, started), name="winnow-portal", daemon=True).start()
     portal = started.result()
-    # Worker threads of the loop are joined when the interpreter ends; they end only when the loop does. So
-    # this thread outlives the main one just long enough to end the loop.
+    # The interpreter joins the loop's worker threads at exit, and those end only with the loop. So this
+    # thread outlives the main one just long enough to end the loop.
     threading.Thread(target=_stop_after_main, args=(portal,), name="winnow-portal-end").start()
     return portal
 

@@ -6,7 +6,7 @@ scores, and so gives the same ranking at no cost. Any other stage is computed ag
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -25,12 +25,34 @@ from winnow.app.logged import (
     LoggedStage,
     retrieved,
 )
-from winnow.app.similarity import overlap, rank_biased_overlap
 from winnow.app.stages import Stages
 
 if TYPE_CHECKING:
     from rerank.base import Reranker
     from winnow.app.wiring import Wiring
+
+# The usual persistence: the first five places carry about two thirds of the weight.
+PERSISTENCE = 0.9
+
+
+def overlap(one: Sequence[str], other: Sequence[str]) -> float:
+    """Return the share (0 to 1) of the longer ranking that both contain; 1 for two empty ones."""
+    longer = max(len(one), len(other))
+    return len(set(one) & set(other)) / longer if longer else 1.0
+
+
+def rank_biased_overlap(one: Sequence[str], other: Sequence[str], p: float = PERSISTENCE) -> float:
+    """Extrapolated rank-biased overlap, RBO_ext (Webber, Moffat & Zobel 2010, eq. 23), for equal depths.
+
+    0 (nothing shared) to 1 (the same); the top weighs most. Rankings of unequal length are compared to the
+    shorter one's depth; two empty ones are the same.
+    """
+    depth = min(len(one), len(other))
+    if depth == 0:
+        return 1.0 if len(one) == len(other) else 0.0
+    shared = [len(set(one[:d]) & set(other[:d])) for d in range(1, depth + 1)]
+    weighted = sum(count / d * p**d for d, count in enumerate(shared, start=1))
+    return shared[-1] / depth * p**depth + (1 - p) / p * weighted
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +84,8 @@ async def replay(
 ) -> Replay:
     """Run the logged candidates through a chain (default: the logged one) and an answerer.
 
-    The answer has a new id and is not logged here. Raises SpecError where the spec does not parse, or the
-    logged one was a reranker of the user's own.
+    The answer has a new id and is not logged here. Raises SpecError if the spec does not parse, or if the
+    logged one was a user's own reranker.
     """
     keep = top_k or original.top_k_rerank
     spec = _spec(rerank or original.rerank, keep)
@@ -102,7 +124,7 @@ def beside(original: Answer, answer: Answer) -> Replay:
 
 
 def _followed(original: Answer) -> Conversation | None:
-    """A follow-up stays one: its question is understood as it was then."""
+    """Return the conversation of a follow-up, which keeps its logged rewrite."""
     return None if original.follow_up is None else Conversation((), original.follow_up.answer_id)
 
 

@@ -1,4 +1,4 @@
-"""Reranking without a store: for people who have their own retrieval."""
+"""Reranking without a store, for people with their own retrieval."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def rerank(
     top_k: int | None = None,
     settings: Settings | None = None,
 ) -> RankedTexts:
-    """The best `top_k` (all, if not given) of the texts, best first, by any rerank spec.
+    """Return the best `top_k` (default: all) of the texts, best first, by any rerank spec.
 
-    Without `spec` that of the settings is taken. A result's `index` is its place in `texts`, so that equal
-    texts stay apart. Models load anew for each call: keep a `RAGPipeline` where many questions are asked.
+    `spec` defaults to that of the settings. A result's `index` is its place in `texts`, which tells equal
+    texts apart. Each call loads its models again: keep a `RAGPipeline` for many questions.
     """
     from rerank.texts import rerank_texts
     from winnow.app.wiring import Wiring

@@ -1,4 +1,4 @@
-"""The sections of the settings: what can be set, its defaults and its limits."""
+"""The sections of the settings: names, defaults and limits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Section(BaseModel):
 
 
 class StoreSettings(_Section):
-    """Where the vectors live. Without `url`: embedded, in the data folder. `tuning` is the engine's."""
+    """The vector store. Without `url`: embedded, in the data folder. `tuning` is the engine's."""
 
     url: str | None = None
     api_key: SecretStr | None = None
@@ -39,9 +39,9 @@ class EncoderSettings(_Section):
     """The dense encoder: a hub id (`NAME@COMMIT` pins a revision) or a local folder, run on `device`.
 
     `provider = "openai"` sends all texts to the embeddings endpoint at `base_url` instead, whose `model`
-    reads `max_tokens`. `dim` shortens the vectors, for models trained so. The default model's token vectors
-    are projected to 128 dimensions; `token_dim = 384` leaves them as they are. A prompt replaces what the
-    model wants before a question or a passage; an empty one leaves it out.
+    reads `max_tokens`. `dim` shortens the vectors, for models trained for that. The default model's token
+    vectors are projected to 128 dimensions; `token_dim = 384` leaves them as they are. A prompt replaces the
+    model's own before a question or a passage; an empty one leaves it out.
     """
 
     provider: Literal["local", "openai"] = "local"
@@ -59,7 +59,7 @@ class EncoderSettings(_Section):
 
 
 class IngestSettings(_Section):
-    """`token_vectors`: store each passage's, so that late interaction reranks in milliseconds.
+    """`token_vectors` stores each passage's, so that late interaction reranks in milliseconds.
 
     `engine`: this machine, or a Ray cluster (extra `[distributed]`, and `store.url`). `workers` parse (half
     of the cores); on Ray as many encode, each with `gpus` of a GPU.
@@ -74,7 +74,7 @@ class IngestSettings(_Section):
 class RetrievalSettings(_Section):
     """`mode` switches a leg off. Candidates whose cosine is below `min_score` are cut.
 
-    `expand`: so many passages before and after each final one are joined to it for the answerer.
+    `expand` joins this many passages before and after each final one to it, for the answerer.
     """
 
     mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
@@ -94,9 +94,8 @@ class RetrievalSettings(_Section):
 class RerankSettings(_Section):
     """`spec` names a strategy or a chain, as in `cross-encoder:20,listwise:5`.
 
-    `on_failure`: a failing stage is stepped over and flagged, or raises. `in_flight` bounds the calls that
-    are under way at once. `cache` keeps paid verdicts. `prompts` is a folder of templates that replace
-    winnow's.
+    `on_failure`: a failing stage is skipped and flagged, or raises. `in_flight` limits concurrent calls.
+    `cache` keeps paid verdicts. `prompts` is a folder of templates that replace winnow's.
     """
 
     spec: str = "fusion"
@@ -111,9 +110,9 @@ class RerankSettings(_Section):
 
 
 class LlmSettings(_Section):
-    """The chat model, at any OpenAI-compatible endpoint. Only what names it asks it.
+    """The chat model, at any OpenAI-compatible endpoint. It is used only where it is named.
 
-    `prices`: by model name, for a million tokens and for each call; without them costs are not known.
+    `prices`: by model name, for a million tokens and for each call; without them costs are unknown.
     """
 
     model: str = "gpt-4o-mini"
@@ -125,10 +124,10 @@ class LlmSettings(_Section):
 
 
 class AnswerSettings(_Section):
-    """Who answers: `extractive` quotes the passages, `openai` asks the chat model of `[llm]`.
+    """The answerer: `extractive` quotes the passages, `openai` asks the chat model of `[llm]`.
 
-    `max_tokens` bounds a reply, `prompt_tokens` a prompt, counted by the model's own `tokenizer` (the path of
-    its tokenizer.json) or estimated. `order`: where the passages stand in the prompt. `templates`: a folder
+    `max_tokens` limits a reply, `prompt_tokens` a prompt, counted by the model's own `tokenizer` (the path of
+    its tokenizer.json) or estimated. `order` is that of the passages in the prompt. `templates`: a folder
     that replaces winnow's. Below `min_score` of the last stage that gives scores there is no answer.
     """
 
@@ -142,10 +141,10 @@ class AnswerSettings(_Section):
 
 
 class LogSettings(_Section):
-    """The SQLite log. `url` (SQLAlchemy's form) moves it elsewhere; `enabled = false` logs nothing.
+    """The SQLite log. `url` (SQLAlchemy's form) moves it; `enabled = false` logs nothing.
 
-    `llm_calls` keeps every exchange with a chat model. `redact`: regular expressions whose matches are never
-    written.
+    `llm_calls` keeps every exchange with a chat model. `redact` are regular expressions whose matches are
+    never written.
     """
 
     enabled: bool = True
@@ -155,10 +154,10 @@ class LogSettings(_Section):
 
 
 class TracingSettings(_Section):
-    """OpenTelemetry spans of every question (extra `[otel]`), with what people wrote only under `content`.
+    """OpenTelemetry spans of every question (extra `[otel]`); `content` adds people's texts.
 
-    They go to the program's own TracerProvider; where there is none (the shell), over OTLP/HTTP to
-    `endpoint`, such as `http://localhost:4318`, or to where OTEL_EXPORTER_OTLP_ENDPOINT says.
+    They go to the program's own TracerProvider; without one (in the shell), over OTLP/HTTP to `endpoint`,
+    such as `http://localhost:4318`, or to OTEL_EXPORTER_OTLP_ENDPOINT.
     """
 
     enabled: bool = False
@@ -167,12 +166,12 @@ class TracingSettings(_Section):
 
 
 class ServerSettings(_Section):
-    """`winnow serve`. `concurrency` questions are worked on at once, `queue` more wait; the next get a 429.
+    """`winnow serve`. `concurrency` questions run at once, `queue` more wait; the next get a 429.
 
-    `timeout_s` is for one question, waiting included; `per_minute` is what one token (or a client without
-    one) may ask for, where tokens are asked for. `names` are further host names that the server is called by:
-    with any, tokens are asked for on the loopback, too. `specs` may be named by a request though they name
-    models, addresses or rerank APIs. Sizes in bytes.
+    `timeout_s` is for one question, waiting included; `per_minute` limits the requests of one token (or of
+    a client without one) on a server that requires tokens. `names` are further host names of the server:
+    with any, the loopback requires tokens too. Requests may name `specs` although they name models,
+    addresses or rerank APIs. Sizes in bytes.
     """
 
     host: str = "127.0.0.1"
@@ -188,11 +187,11 @@ class ServerSettings(_Section):
 
 
 def explained(error: ValidationError) -> str:
-    """What is wrong with which key, in one line."""
-    return "; ".join(_explained_one(problem) for problem in error.errors())
+    """Return the problems of a validation in one line, each with its key."""
+    return "; ".join(_problem(problem) for problem in error.errors())
 
 
-def _explained_one(problem: Any) -> str:
+def _problem(problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return f"there is no setting {key!r}"

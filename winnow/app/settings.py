@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import PrivateAttr, ValidationError
+from pydantic import PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -40,12 +40,12 @@ FILE = "winnow.toml"
 PREFIX = "WINNOW_"
 
 Profile = Literal["local", "multilingual", "openai"]
-# Where a value came from, strongest first.
+# The sources of a value, strongest first.
 Origin = Literal["flag", "environment", "file", "profile", "default"]
 
 _ORIGINS = get_args(Origin)
 
-# What a profile sets where file, environment and flags are silent.
+# The values of a profile; file, environment and flags win.
 PROFILES: Mapping[str, Mapping[str, Any]] = {
     "local": {},
     "multilingual": {
@@ -60,12 +60,12 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
-# Keys that other software leaves in the environment. winnow mentions them and sends them nowhere.
+# Keys that other software leaves in the environment. winnow mentions them but sends them nowhere.
 _FOREIGN_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "COHERE_API_KEY", "JINA_API_KEY", "VOYAGE_API_KEY")
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. Use `Settings.load()`; its errors name the key and what is allowed."""
+    """All settings. Use `Settings.load()`; its errors name the key and the values that are allowed."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_nested_delimiter="__", toml_file=FILE, extra="forbid", frozen=True
@@ -88,7 +88,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
-        """Settings of this folder and environment; `overrides` (nested dicts) win. Raises SettingsError."""
+        """Load the settings; `overrides` (nested dicts) win. Raises SettingsError."""
         try:
             loaded = cls(**overrides)
             loaded._origins = cls._origins_of(loaded.profile, overrides)
@@ -117,7 +117,7 @@ class Settings(BaseSettings):
         return init_settings, env_settings, toml, _ProfileSource(settings_cls)
 
     def origin(self, key: str) -> Origin:
-        """Where the value of a setting came from (`server.port`), when these were loaded; strongest first."""
+        """Return the strongest source of a setting (`server.port`) at the time of loading."""
         parts = (
             origin
             for path, origin in self._origins.items()
@@ -127,7 +127,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def _origins_of(cls, profile: str, overrides: Mapping[str, Any]) -> Mapping[str, Origin]:
-        """By the path of each value that somebody gave."""
+        """Return the source of each given value, by its path."""
         given: tuple[tuple[Origin, Mapping[str, Any]], ...] = (
             ("profile", PROFILES[profile]),
             ("file", TomlConfigSettingsSource(cls)()),
@@ -138,17 +138,17 @@ class Settings(BaseSettings):
 
     @property
     def log_switch(self) -> Path:
-        """A file that is there while `winnow log off` holds: no answer of this data folder is logged."""
+        """The file that exists while `winnow log off` holds: no answer of this data folder is logged."""
         return self.data_dir / "log.off"
 
     @property
     def logging(self) -> bool:
-        """Whether answers are logged: by the settings, and not switched off since."""
+        """True if the settings log answers and nobody switched that off since."""
         return self.log.enabled and not self.log_switch.exists()
 
     @property
     def database(self) -> str | Path:
-        """Where the log is: SQLAlchemy's URL, or a file."""
+        """The log's database: SQLAlchemy's URL, or a file."""
         return self.log.url or self.data_dir / "winnow.db"
 
     @property
@@ -166,7 +166,7 @@ class Settings(BaseSettings):
         return self.data_dir / "tokens.json"
 
     def make_data_dir(self) -> None:
-        """Make the data folder, which git shall not see. Raises SettingsError where that is impossible."""
+        """Create the data folder, hidden from git. Raises SettingsError if that is impossible."""
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True)
             ignore = self.data_dir / ".gitignore"
@@ -179,31 +179,25 @@ class Settings(BaseSettings):
             ) from error
 
     def chat_api_key(self) -> str | None:
-        """The chat endpoint's key: the setting, or OPENAI_API_KEY. Read only where a chat model is chosen."""
-        if self.llm.api_key is not None:
-            return self.llm.api_key.get_secret_value()
-        return os.environ.get("OPENAI_API_KEY") or None
+        """Return the chat endpoint's key: the setting, or OPENAI_API_KEY."""
+        return _secret_or_environment(self.llm.api_key, "OPENAI_API_KEY")
 
     def encoder_api_key(self) -> str | None:
-        """The embeddings endpoint's key: the setting, or OPENAI_API_KEY. Read only where one is chosen."""
-        if self.encoder.api_key is not None:
-            return self.encoder.api_key.get_secret_value()
-        return os.environ.get("OPENAI_API_KEY") or None
+        """Return the embeddings endpoint's key: the setting, or OPENAI_API_KEY."""
+        return _secret_or_environment(self.encoder.api_key, "OPENAI_API_KEY")
 
     def rerank_api_key(self, profile: str) -> str | None:
-        """A rerank API's key: the setting, or PROFILE_API_KEY. Read only where a spec names that API."""
-        if (key := self.rerank.api_keys.get(profile)) is not None:
-            return key.get_secret_value()
-        return os.environ.get(f"{profile.upper()}_API_KEY") or None
+        """Return a rerank API's key: the setting, or PROFILE_API_KEY."""
+        return _secret_or_environment(self.rerank.api_keys.get(profile), f"{profile.upper()}_API_KEY")
 
     def secrets(self) -> set[str]:
-        """Every key and password that is set here or lies in the environment, so that none is ever shown."""
+        """Return every key that is set here or in the environment, so that none is ever shown."""
         own = [self.store.api_key, self.llm.api_key, self.encoder.api_key, *self.rerank.api_keys.values()]
         found = {key.get_secret_value() for key in own if key is not None}
         return (found | {os.environ.get(name, "") for name in _FOREIGN_KEYS}) - {""}
 
     def unused_keys(self) -> list[str]:
-        """API keys in the environment that these settings send nowhere."""
+        """List the API keys in the environment that these settings send nowhere."""
         asked = "openai" in (self.answer.answerer, self.encoder.provider)
         used = {"OPENAI_API_KEY"} if asked else set[str]()
         spec = self.rerank.spec.upper()
@@ -212,6 +206,11 @@ class Settings(BaseSettings):
             for name in _FOREIGN_KEYS
             if os.environ.get(name) and name not in used and name.removesuffix("_API_KEY") not in spec
         ]
+
+
+def _secret_or_environment(secret: SecretStr | None, variable: str) -> str | None:
+    """Return a key. Called only for what the settings use, so that no other key is read."""
+    return os.environ.get(variable) or None if secret is None else secret.get_secret_value()
 
 
 def _paths(values: Mapping[str, Any], before: str = "") -> Iterator[str]:
@@ -223,7 +222,7 @@ def _paths(values: Mapping[str, Any], before: str = "") -> Iterator[str]:
 
 
 class _ProfileSource(InitSettingsSource):
-    """The weakest source: what the chosen profile sets."""
+    """The weakest source: the values of the chosen profile."""
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         super().__init__(settings_cls, init_kwargs={})

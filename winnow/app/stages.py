@@ -16,10 +16,9 @@ from storage.records import Candidate, Chunk, Outcome
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """The three stages that a question goes through, and what they are called in the log.
+    """The stages that a question goes through, and their names in the log.
 
-    `rewriter` makes a question that follows earlier ones stand by itself; `expander`, where there is one,
-    joins neighbours to the final passages.
+    `rewriter` makes a follow-up self-contained; `expander`, if any, joins neighbours to the final passages.
     """
 
     retriever: Retriever
@@ -34,9 +33,9 @@ class Stages:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What a search gives: every candidate, the final ones first, and how the stages went.
+    """The result of a search: every candidate, the final ones first, and the outcomes of the stages.
 
-    `expanded` are the final ones joined with their `neighbours`, where that was asked for.
+    `expanded` are the final ones joined with their `neighbours`, on request.
     """
 
     question: str
@@ -58,12 +57,12 @@ class SearchResult:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Everything that did not go as asked, one sentence each."""
+        """The problems, one sentence each."""
         return warnings_of(self.stages)
 
 
 def warnings_of(outcomes: Sequence[Outcome]) -> tuple[Reason, ...]:
-    """One sentence a reason; stages that give the same reason share it."""
+    """Return one warning per reason; stages with the same reason share it."""
     stages: dict[str, list[str]] = {}
     for outcome in outcomes:
         if outcome.status != "ok":

@@ -1,15 +1,14 @@
-"""The one place that makes parts out of settings: models, stores, stages, the log.
+"""Joins the parts that settings describe: models, stores, stages, the log.
 
-Everything is made when it is first needed and kept; a second collection or rerank spec shares the encoder.
+Everything is made on first use and kept; a second collection or rerank spec shares the encoder.
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -36,12 +35,9 @@ if TYPE_CHECKING:
     from retrieval.base import Retriever
     from storage.log.score_cache import SqlScoreCache
 
-T = TypeVar("T")
-_log = logging.getLogger(__name__)
-
 
 def ready_chain(reranker: Any, settings: Settings) -> Chain:
-    """A user's reranker as a chain of one: what it gives is checked, a failure is a flagged fallback."""
+    """Make a chain of a user's reranker: its output is checked, a failure is a flagged fallback."""
     from rerank.base import adapted
     from rerank.chain import Chain, ChainStage
 
@@ -50,18 +46,18 @@ def ready_chain(reranker: Any, settings: Settings) -> Chain:
 
 
 class Wiring(Parts):
-    """The parts, joined: open collections, chains of rerank stages, answerers, ingestors."""
+    """The parts, joined into open collections, rerank chains, answerers and ingestors."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.collections = OpenCollections(self)
 
     def collection(self, name: str | None = None) -> CollectionStore:
-        """An open collection that fits the encoder. Raises NotFoundError, FingerprintMismatchError …"""
+        """Open a collection that fits the encoder. Raises NotFoundError, FingerprintMismatchError …"""
         return self.collections.open(name or self.settings.collection)
 
     def stages(self, asked: Asked) -> Stages:
-        """The stages of a question over its collection. Raises NotFoundError, SpecError, ModelError …"""
+        """Make the stages for a question. Raises NotFoundError, SpecError, ModelError …"""
         from retrieval.expansion import Expander
 
         chosen = self.settings.retrieval.chosen(min_score=asked.min_score, expand=asked.expand)
@@ -112,7 +108,7 @@ class Wiring(Parts):
         top_k: int | None = None,
         remembering: bool = True,
     ) -> Chain:
-        """The chain of a spec over a collection's token vectors, or the ready reranker, checked.
+        """Make the chain of a spec over a collection's token vectors, or of a ready reranker.
 
         Without `remembering` the score cache is neither read nor written.
         """
@@ -130,14 +126,14 @@ class Wiring(Parts):
         ready: Mapping[str, Reranker] | None = None,
         remembering: bool = True,
     ) -> Chain:
-        """The chain of a spec; `ready` stages, by name, are taken as they are."""
+        """Make the chain of a spec; `ready` stages, by name, are used as they are."""
         from rerank.chain import Chain
 
         parts = self.rerank_parts(store)
         return Chain.load(spec, parts if remembering else replace(parts, cache=None), ready=ready)
 
     def conditions(self) -> dict[str, str]:
-        """What a rerank stage's result depends on beside its options: models, endpoint, templates."""
+        """Return what a rerank stage's result depends on besides its options: models, endpoint, templates."""
         llm, chosen = self.settings.llm, self.settings.rerank
         return {
             "encoder": self.encoder.id,
@@ -147,7 +143,7 @@ class Wiring(Parts):
         }
 
     def rerank_parts(self, store: TokenScorer | None) -> RerankParts:
-        """What rerank strategies are made of; `store` knows stored token vectors, where there are any."""
+        """Return the parts of rerank strategies; `store` has the stored token vectors, if any."""
         from rerank.parts import RerankParts
         from retrieval.models.locate import locate
 
@@ -183,10 +179,10 @@ class Wiring(Parts):
     def generator(
         self, store: TokenScorer, answerer: str | None = None, *, scored_by: str | None = None
     ) -> Generator:
-        """The answerer that settings or caller name.
+        """Make the answerer that the settings or the caller name.
 
-        `scored_by` is the stage whose scores `answer.min_score` is held against, by default the last that
-        scored a candidate.
+        `scored_by` is the stage whose scores `answer.min_score` applies to, by default the last that scored
+        a candidate.
         """
         from generation.abstention import ScoreFloor
 
@@ -214,7 +210,7 @@ class Wiring(Parts):
         )
 
     def _rewriter(self, answerer: str | None) -> Rewriter:
-        """Who makes follow-ups stand by themselves: the chat model only where it answers, too."""
+        """Make the rewriter of follow-ups: the chat model only if it answers, too."""
         from generation.chat.templating import Templates
         from generation.followup import ChatRewriter, JoinedRewriter
 
@@ -226,7 +222,7 @@ class Wiring(Parts):
     def ingestor(
         self, name: str | None = None, *, columns: Columns | None = None, engine: EngineName | None = None
     ) -> Ingestor:
-        """An ingestor into a collection, which is made if it is not there."""
+        """Make an ingestor into a collection, which is created if it does not exist."""
         on_ray = (engine or self.settings.ingest.engine) == "ray"
         store = self.collections.open_or_create(name or self.settings.collection)
         return self.ingestor_into(store, columns=columns, on_ray=on_ray)
@@ -234,7 +230,7 @@ class Wiring(Parts):
     def ingestor_into(
         self, store: CollectionStore, *, columns: Columns | None = None, on_ray: bool = False
     ) -> Ingestor:
-        """An ingestor into a collection that is open, in use or being built."""
+        """Make an ingestor into an open collection, in use or being built."""
         from ingest.options import IngestOptions
         from ingest.run import Ingestor
         from storage.manifest.manifest import Manifest
@@ -255,18 +251,18 @@ class Wiring(Parts):
         return Ingestor(store, self.encoder, self.lexical, manifest, options, ray)
 
     def close(self) -> None:
-        """Flush and let go of everything."""
+        """Flush and close everything."""
         with self.lock:
             self.collections.close()
             super().close()
 
     def _settings_fingerprint(self) -> str:
-        said = self.settings.model_dump_json(exclude={"data_dir", "server"})
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
+        described = self.settings.model_dump_json(exclude={"data_dir", "server"})
+        return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
 def worker_parts(settings: Settings, name: str) -> RayParts:
-    """The encoders and the store of one Ray worker; runs there."""
+    """Make the encoders and the store of one Ray worker; runs there."""
     from ingest.engines.ray import RayParts
 
     wiring = Wiring(settings)

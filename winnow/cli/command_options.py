@@ -1,4 +1,4 @@
-"""Commands that take their options as one dataclass, each option declared once.
+"""Commands that take their options as a dataclass, each option declared once.
 
     @dataclass(frozen=True, kw_only=True)
     class TrainOptions:

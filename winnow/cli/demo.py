@@ -1,4 +1,4 @@
-"""`make demo`: ingest the project's own examples, ask four questions, show what reranking did."""
+"""`make demo`: ingest the project's examples, ask four questions, show the effect of reranking."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def demo(examples: Examples = Path("examples"), data_dir: DataDir = None) -> Non
     """Ingest the examples and ask four questions."""
     from winnow.pipeline import RAGPipeline
 
-    # the demo shows the embedded default, whatever this machine's winnow.toml says of answerers
+    # the demo shows the embedded default, whatever winnow.toml says
     chosen = settings(data_dir, COLLECTION, answer={"answerer": "extractive"})
     with RAGPipeline.from_settings(chosen) as pipeline:
         _ingest(pipeline, examples / "documents")

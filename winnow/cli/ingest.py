@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class IngestOptions(CollectionOptions):
+class IngestFlags(CollectionOptions):
     """The options of `winnow ingest`."""
 
     paths: Annotated[
@@ -33,7 +33,7 @@ class IngestOptions(CollectionOptions):
         bool | None,
         Option(
             "--token-vectors/--no-token-vectors",
-            help="Keep token vectors in a new collection: late interaction then takes milliseconds (yes).",
+            help="Store token vectors in a new collection: late interaction then takes milliseconds (yes).",
         ),
     ] = None
     prune: Annotated[bool, Option("--prune", help="Remove documents below PATH whose files are gone.")] = (
@@ -86,7 +86,7 @@ class IngestOptions(CollectionOptions):
 
 
 @command
-def ingest(options: IngestOptions) -> None:
+def ingest(options: IngestFlags) -> None:
     """Bring documents into a collection. What did not change costs nothing."""
     from winnow.pipeline import RAGPipeline
 

@@ -1,4 +1,4 @@
-"""How an ingest run looks on a terminal: a progress bar, then what became of every document that matters."""
+"""Renders an ingest run on a terminal: a progress bar, then the documents with problems and the totals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STATUS_STYLE = {"refused": "red", "replaced": "cyan", "ingested": "green", "rem
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[Progressed], None]]:
-    """A bar on standard error that goes away when the run ends; nothing where that is no terminal."""
+    """Show a bar on standard error that goes away when the run ends; nothing if that is no terminal."""
     bar = Progress(
         BarColumn(),
         MofNCompleteColumn(),
@@ -47,7 +47,7 @@ def progress_bar() -> Iterator[Callable[[Progressed], None]]:
 
 
 def print_report(report: IngestReport) -> None:
-    """Refused documents with their reasons, warnings, then the totals."""
+    """Print refused documents with their reasons, then warnings and totals."""
     notable = [result for result in report.documents if result.status == "refused" or _remarks(result)]
     if notable:
         out().print(_table(notable[:_MOST_ROWS]))
@@ -77,8 +77,8 @@ def _table(results: list[DocumentResult]) -> Table:
 
 
 def _remarks(result: DocumentResult) -> list[str]:
-    """A document's warnings; what the encoder cannot read is said once, for the whole run."""
-    return [one for one in result.warnings if Reason.of(one).code != "ingest.unencoded-passages"]
+    """Return a document's warnings but for illegible passages, which are reported once for the whole run."""
+    return [warning for warning in result.warnings if Reason.of(warning).code != "ingest.unencoded-passages"]
 
 
 def _totals(report: IngestReport) -> Text:

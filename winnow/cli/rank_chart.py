@@ -1,4 +1,4 @@
-"""The way of candidates from retrieval to the answer, drawn with characters; and where the time went."""
+"""Charts in characters: the ranks of candidates from retrieval to the answer, and the time of each stage."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from winnow.cli.terminal import safe
 
 _WIDE, _NARROW, _WIDE_TERMINAL = 40, 22, 110
 _TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-_STATUS_STYLE = {"ok": "green", "repaired": "yellow", "partial": "yellow", "fallback": "red"}
+STATUS_STYLE = {"ok": "green", "repaired": "yellow", "partial": "yellow", "fallback": "red"}
 
 
 class RankChart:
-    """One line a candidate: those that were kept, and those that lost a place among the first.
+    """One line per candidate: those that were kept, and those that lost a place among the first.
 
     Ranks run from left (1) to right on a logarithmic scale, since the first places matter most.
     """
@@ -34,7 +34,7 @@ class RankChart:
             yield Text("○ retrieved  ┼ a stage  ● kept  × left out  ✓ cited", style="dim")
 
     def _funnel(self) -> Text:
-        """How many came to each stage, and how many were left."""
+        """The number of candidates that each stage ranked, and of those that were kept."""
         candidates = self._answer.candidates
         parts = [f"{len(candidates)} retrieved"]
         for name in self._stages:
@@ -56,7 +56,7 @@ class RankChart:
             table.add_row(
                 str(candidate.ranks.get("final", "")),
                 _track(way, last, width, kept="final" in candidate.ranks),
-                _moved(way),
+                moved(way[0] - way[-1] if way else None),
                 Text("✓", style="green") if candidate.id in cited else "",
                 where(candidate),
                 style="" if "final" in candidate.ranks else "dim",
@@ -64,7 +64,7 @@ class RankChart:
         return table
 
     def _lost(self) -> list[Candidate]:
-        """Who stood among the first so many at some stage and was left out, the best first."""
+        """Candidates that some stage ranked high enough to be kept but that were left out, best first."""
         places = len(self._answer.final)
         ways = {
             candidate.id: min(self._way(candidate), default=places + 1)
@@ -75,13 +75,13 @@ class RankChart:
         return sorted(lost, key=lambda one: ways[one.id])
 
     def _way(self, candidate: Candidate) -> list[int]:
-        """Its ranks from retrieval to the end, of the stages that saw it."""
+        """A candidate's ranks from retrieval to the end, at the stages that saw it."""
         names = ["retrieval", *self._stages, "final"]
         return [candidate.ranks[name] for name in names if name in candidate.ranks]
 
 
 def timings(answer: Answer) -> RenderableType:
-    """A bar a stage, as long as its share of the whole time; what it spent beside it."""
+    """Draw a bar per stage, as long as its share of the whole time, with its calls and cost."""
     total = max(answer.timings_ms.get("total", 0.0), sum(stage.ms for stage in answer.stages))
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True)
@@ -93,14 +93,14 @@ def timings(answer: Answer) -> RenderableType:
         spent = [f"{stage.usage.calls} calls"] if stage.usage.calls else []
         spent += [f"{stage.usage.cached} cached"] if stage.usage.cached else []
         spent += [f"cost {stage.usage.cost:.5f}"] if stage.usage.cost is not None else []
-        status = Text(stage.status, style=_STATUS_STYLE[stage.status])
-        said = safe(", ".join([*spent, *([stage.reason] if stage.reason else [])]), "dim")
-        table.add_row(safe(stage.name), _bar(stage.ms, total), f"{stage.ms:.0f} ms", status, said)
+        status = Text(stage.status, style=STATUS_STYLE[stage.status])
+        remarks = safe(", ".join([*spent, *([stage.reason] if stage.reason else [])]), "dim")
+        table.add_row(safe(stage.name), _bar(stage.ms, total), f"{stage.ms:.0f} ms", status, remarks)
     return Group(table, Text(f"total {total:.0f} ms", style="dim"))
 
 
 def _bar(ms: float, total: float) -> Text:
-    """Eighths of a cell, so that a short stage is still seen."""
+    """Draw a bar in eighths of a cell, so that a short stage is still visible."""
     eighths = round(ms / total * 24 * 8) if total else 0
     whole, rest = divmod(max(eighths, 1 if ms else 0), 8)
     return Text("█" * whole + (" ▏▎▍▌▋▊▉"[rest] if rest else ""), style="cyan")
@@ -111,7 +111,7 @@ def _column(rank: int, last: int, width: int) -> int:
 
 
 def _axis(last: int, width: int) -> Text:
-    """The ranks that label the scale, where there is room for them."""
+    """Label the scale with ranks, as far as there is room."""
     line = [" "] * width
     free = 0
     for tick in [*(tick for tick in _TICKS if tick < last), last]:
@@ -124,7 +124,7 @@ def _axis(last: int, width: int) -> Text:
 
 
 def _track(way: Sequence[int], last: int, width: int, *, kept: bool) -> Text:
-    """A line from the first rank to the last one, green where the candidate rose, red where it fell."""
+    """Draw a line from the first rank to the last: green for a candidate that rose, red for one that fell."""
     if not way:
         return Text()
     columns = [_column(rank, last, width) for rank in way]
@@ -139,17 +139,15 @@ def _track(way: Sequence[int], last: int, width: int, *, kept: bool) -> Text:
     return Text(text, style="green" if rise > 0 else "red" if rise < 0 else "")
 
 
-def _moved(way: Sequence[int]) -> Text:
-    if not way:
-        return Text("–", style="dim")
-    rise = way[0] - way[-1]
-    if rise == 0:
-        return Text("=", style="dim")
+def moved(rise: int | None) -> Text:
+    """Format the number of places that a candidate rose (or fell); None for one without a rank."""
+    if not rise:
+        return Text("–" if rise is None else "=", style="dim")
     return Text(f"↑{rise}", style="green") if rise > 0 else Text(f"↓{-rise}", style="red")
 
 
 def where(candidate: Candidate) -> Text:
-    """Title, page or heading of a passage, on one line that is cut rather than wrapped."""
+    """Format a passage's title, page or headings on one line, cut rather than wrapped."""
     chunk = candidate.chunk
     page = f"p. {chunk.page} › " if chunk.page is not None else ""
     text = safe(page + (chunk.context or " ".join(candidate.text.split())[:160]))

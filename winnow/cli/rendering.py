@@ -1,4 +1,4 @@
-"""How answers, searches and the log look on a terminal."""
+"""Renders answers and searches for a terminal."""
 
 from __future__ import annotations
 
@@ -11,31 +11,29 @@ from rich.text import Text
 
 from storage.records import AROUND_RERANK, Answer, Candidate, Chunk, Citation, Outcome
 from winnow.app.stages import SearchResult
-from winnow.cli.rank_chart import RankChart, timings, where
+from winnow.cli.rank_chart import STATUS_STYLE, RankChart, moved, timings, where
 from winnow.cli.terminal import safe, shortened
-
-_STATUS_STYLE = {"ok": "green", "repaired": "yellow", "partial": "yellow", "fallback": "red"}
 
 
 def answer(value: Answer, *, logged: bool = True) -> RenderableType:
-    """The answer, its citations, where each of the final passages came from, and how to look closer."""
+    """Render an answer, its citations, the ranks of its final passages, and the command that shows more."""
     return Group(*_understood(value), safe(value.text), Text(), below_answer(value, logged=logged))
 
 
 def streamed_answer(value: Answer, *, logged: bool = True) -> RenderableType:
-    """What is still to be said of an answer whose text has been shown."""
+    """Render an answer whose text has been shown already."""
     return Group(*_understood(value), below_answer(value, logged=logged))
 
 
 def _understood(value: Answer) -> list[RenderableType]:
-    """How a follow-up was understood, where that is not as it was typed."""
+    """Render the rewritten question, if it differs from the one that was typed."""
     if value.understood == value.question:
         return []
     return [safe(f"Understood as: {value.understood}", "dim"), Text()]
 
 
 def below_answer(value: Answer, *, logged: bool = True) -> RenderableType:
-    """What stands below the text of an answer; only one that is in the log can be looked at closer."""
+    """Render what comes below the text of an answer."""
     parts: list[RenderableType] = []
     if value.citations:
         parts += [_citations(value.citations), Text()]
@@ -48,7 +46,7 @@ def below_answer(value: Answer, *, logged: bool = True) -> RenderableType:
 
 
 def sources(value: Answer, *, logged: bool = True) -> RenderableType:
-    """What stands below an answer in a conversation: how it was understood, its citations, its id."""
+    """Render what comes below an answer in a conversation: rewritten question, citations, id."""
     parts = _understood(value)
     if value.citations:
         parts.append(_citations(value.citations))
@@ -56,7 +54,7 @@ def sources(value: Answer, *, logged: bool = True) -> RenderableType:
 
 
 def logged_answer(value: Answer) -> RenderableType:
-    """A logged answer: who rose and who fell, where the time went, every candidate's rank at every stage."""
+    """Render a logged answer: the rank chart, each stage's time, every candidate's rank at every stage."""
     facts = (
         f"{value.id}  {value.created_at.astimezone():%Y-%m-%d %H:%M:%S}  collection {value.collection}  "
         f"rerank {value.rerank}  answerer {value.answerer}"
@@ -79,7 +77,7 @@ def logged_answer(value: Answer) -> RenderableType:
 
 
 def _neighbours(chunks: Sequence[Chunk]) -> list[RenderableType]:
-    """Passages that were joined to the final ones for the answerer, and where they stand."""
+    """Render the passages that were joined to the final ones for the answerer, with their places."""
     if not chunks:
         return []
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -91,13 +89,13 @@ def _neighbours(chunks: Sequence[Chunk]) -> list[RenderableType]:
 
 
 def search_result(value: SearchResult) -> RenderableType:
-    """The kept passages and where they came from."""
+    """Render the kept passages and their ranks."""
     passages = [_passage(rank, candidate) for rank, candidate in enumerate(value.passages, start=1)]
     return Group(*passages, Text(), moves(value.candidates, value.stages))
 
 
 def moves(candidates: Sequence[Candidate], stages: Sequence[Outcome]) -> RenderableType:
-    """The retrieved → reranked table: where each of the final passages stood at every stage of the chain."""
+    """Render the retrieved → reranked table: each final passage's rank at every stage of the chain."""
     final = [candidate for candidate in candidates if "final" in candidate.ranks]
     if not final:
         return Text("Nothing was retrieved.", style="yellow")
@@ -105,12 +103,14 @@ def moves(candidates: Sequence[Candidate], stages: Sequence[Outcome]) -> Rendera
     table = _ranks_table(f"retrieved {len(candidates)} → reranked to {len(final)}", ["#", *columns, "moved"])
     for candidate in final:
         ranks = [_rank(candidate, column) for column in ("final", *columns)]
-        table.add_row(*ranks, _moved(candidate), where(candidate))
+        before = candidate.ranks.get("retrieval")
+        rise = None if before is None else before - candidate.ranks["final"]
+        table.add_row(*ranks, moved(rise), where(candidate))
     return table
 
 
 def _ranks_table(title: str, numbers: Sequence[str]) -> Table:
-    """Numbers keep their width, the passage takes what is left, on one line."""
+    """Make a table whose numbers keep their width; the passage takes the rest, on one line."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     for heading in numbers:
         table.add_column(heading, justify="right", no_wrap=True)
@@ -133,7 +133,7 @@ def _stage_columns(stages: Sequence[Outcome]) -> list[str]:
 
 
 def _is_member(name: str, stages: Sequence[Outcome]) -> bool:
-    """Whether it ran inside another stage (`fusion.late-interaction`), which `log show` has room for."""
+    """True if it ran inside another stage (`fusion.late-interaction`); only `log show` has room for it."""
     return any(name.startswith(f"{stage.name}.") for stage in stages)
 
 
@@ -160,11 +160,11 @@ def _below_title(citation: Citation) -> str:
 
 
 def stage_line(value: Answer) -> Text:
-    """Every stage's status and time on one line."""
+    """Render every stage's status and time on one line."""
     line = Text()
     for stage in value.stages:
         line.append(f"{stage.name} ", style="dim")
-        line.append(stage.status, style=_STATUS_STYLE[stage.status])
+        line.append(stage.status, style=STATUS_STYLE[stage.status])
         line.append(f" {stage.ms:.0f} ms  ", style="dim")
     line.append(f"total {value.timings_ms.get('total', 0):.0f} ms", style="dim")
     return line
@@ -178,13 +178,3 @@ def _passage(rank: int, candidate: Candidate) -> RenderableType:
 def _rank(candidate: Candidate, stage: str) -> Text:
     rank = candidate.ranks.get(stage)
     return Text("–", style="dim") if rank is None else Text(str(rank))
-
-
-def _moved(candidate: Candidate) -> Text:
-    before = candidate.ranks.get("retrieval")
-    if before is None:
-        return Text("–", style="dim")
-    rise = before - candidate.ranks["final"]
-    if rise == 0:
-        return Text("=", style="dim")
-    return Text(f"↑{rise}", style="green") if rise > 0 else Text(f"↓{-rise}", style="red")

@@ -1,4 +1,4 @@
-"""The terminal: what is printed where, in which colours, and what becomes of an error.
+"""Prints results, remarks and errors on the terminal.
 
 Results go to standard output, everything else to standard error; colours appear on a terminal only. Text
 from documents is untrusted: control characters never reach the terminal and markup is never interpreted.
@@ -41,7 +41,7 @@ def err() -> Console:
 
 
 def plain(text: str) -> str:
-    """Text that cannot steer the terminal: no escape sequences, no reversed or invisible characters."""
+    """Remove whatever could steer the terminal: escape sequences, reversed or invisible characters."""
     return "".join(_harmless(character) for character in text)
 
 
@@ -55,12 +55,12 @@ def _harmless(character: str) -> str:
 
 
 def safe(text: str, style: str = "") -> Text:
-    """Untrusted text for rich: cleaned, and never read as markup."""
+    """Wrap untrusted text for rich: cleaned, and never read as markup."""
     return Text(plain(text), style=style)
 
 
 def shortened(path: str) -> str:
-    """The path from this folder where it lies below it."""
+    """Return the path relative to this folder if it is below it."""
     try:
         return str(Path(path).relative_to(Path.cwd()))
     except ValueError:
@@ -68,7 +68,7 @@ def shortened(path: str) -> str:
 
 
 def print_json(value: Any) -> None:
-    """One JSON value, on one line where nobody reads along."""
+    """Print one JSON value, on one line unless a terminal shows it."""
     unicode = "utf" in (sys.stdout.encoding or "").lower()
     text = json.dumps(
         value,
@@ -104,18 +104,18 @@ def print_rows(
 
 
 def note(text: str) -> None:
-    """A remark beside the result."""
+    """Print a remark on standard error."""
     err().print(safe(text, "dim"))
 
 
 def warn(text: str) -> None:
-    """Something did not go as asked."""
+    """Print a warning on standard error."""
     err().print(Text("warning: ", style="yellow") + safe(text))
 
 
 @contextmanager
 def reported(as_json: bool) -> Iterator[None]:
-    """Errors of ours become a message (or JSON) and an exit code, never a traceback."""
+    """Turn winnow's errors into a message (or JSON) and an exit code, never a traceback."""
     try:
         yield
     except WinnowError as error:
@@ -127,7 +127,7 @@ def reported(as_json: bool) -> Iterator[None]:
 
 
 def report(error: WinnowError, as_json: bool) -> None:
-    """An error and the way out of it."""
+    """Print an error and the way out of it."""
     if as_json:
         print_json({"error": {"code": error.code, "message": str(error), "way_out": error.way_out}})
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as changed
 from itertools import islice
@@ -13,7 +13,8 @@ from storage.log.records import EVERY, AnswerFilter
 from storage.records import AROUND_RERANK, Answer, Outcome, Usage
 from winnow.app import portal
 from winnow.app.replay import Replay, replay
-from winnow.lab.significance import Difference, Interval, difference, interval, resampled_means
+from winnow.lab.progress import Progress
+from winnow.lab.significance import Difference, Interval, interval, paired_difference, resampled_means
 
 if TYPE_CHECKING:
     from storage.log.answer_log import AnswerLog
@@ -26,13 +27,9 @@ _SEED = 13
 _EXCERPT = 400
 
 
-# What is done (a spec), how many of its answers, of how many.
-Progress = Callable[[str, int, int], None]
-
-
 @dataclass(frozen=True, slots=True)
 class FinalPassage:
-    """One of the passages that an answer was, or would be, made from; `grade` where somebody judged it."""
+    """A passage that an answer was or would be made from; `grade` is None where nobody judged it."""
 
     chunk_id: str
     title: str
@@ -42,7 +39,7 @@ class FinalPassage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedAnswer:
-    """One logged answer under one spec: its final passages then and now, best first, and how alike they are.
+    """One logged answer under one spec: its final passages then and now, best first, and their agreement.
 
     `ndcg` (at 5) is None where nothing is judged; `ms` and `cost` are those of the rerank stages.
     """
@@ -60,7 +57,7 @@ class ComparedAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpecRow:
-    """How one spec did. Shares and metrics lie in [0, 1], times are milliseconds of the rerank stages.
+    """The figures of one spec. Shares and metrics lie in [0, 1], times are milliseconds of the rerank stages.
 
     `overlap` and `rbo` compare its final passages with the logged ones; `ndcg` (at 5) and `mrr` are over the
     `judged` answers, None without any; `against_first` is the nDCG difference to the first spec. Intervals
@@ -118,7 +115,7 @@ def regress(
 
 
 def _newest(log: AnswerLog, where: AnswerFilter, last: int | None) -> list[Answer]:
-    """The newest answers without replays, which would count their originals twice."""
+    """The newest answers, without replays, which would count their originals twice."""
     return list(islice(log.answers(changed(where, replays=False)), last))
 
 
@@ -131,8 +128,8 @@ async def compare(
 ) -> list[SpecRow]:
     """Replay every answer under every spec, without logging it.
 
-    `grades` maps an answer's id to its judged passages' grades, by chunk id; `progress` is told how far
-    each spec is. Raises BadInputError where there is nothing to compare.
+    `grades` maps an answer's id to its judged passages' grades, by chunk id; `progress` gets each spec's
+    progress. Raises BadInputError where there is nothing to compare.
     """
     if not answers or not specs:
         raise BadInputError(
@@ -188,7 +185,7 @@ def _row(
         ndcg_interval=ndcg[1] if ndcg else None,
         mrr=mrr[0] if mrr else None,
         mrr_interval=mrr[1] if mrr else None,
-        against_first=_difference(ndcgs, first) if quality and first else None,
+        against_first=paired_difference(first, ndcgs, seed=_SEED) if quality and first else None,
         each=each,
     )
 
@@ -225,16 +222,8 @@ def _mean(values: Sequence[float]) -> tuple[float, Interval]:
     return float(np.mean(values)), interval(means)
 
 
-def _difference(here: Sequence[float], first: Sequence[float]) -> Difference:
-    import numpy as np
-
-    gains = np.array(here) - np.array(first)
-    means = resampled_means(gains[:, None], seed=_SEED)[:, 0]
-    return difference(float(gains.mean()), means)
-
-
 def _rerank_outcomes(replayed: Replay) -> list[Outcome]:
-    """The rerank stages; one that the log gave again counts with the time and calls that it took then."""
+    """The rerank stages; one restored from the log counts with its original time and calls."""
     found: list[Outcome] = []
     for stage in replayed.answer.stages:
         if stage.name in AROUND_RERANK:
@@ -247,7 +236,7 @@ def _rerank_outcomes(replayed: Replay) -> list[Outcome]:
 
 
 def _is_part(name: str, stage: str) -> bool:
-    """Whether an outcome is that of the stage, or of a member of it (`fusion.late-interaction`)."""
+    """True for the outcome of a stage, or of one of its members (`fusion.late-interaction`)."""
     return name == stage or name.startswith(f"{stage}.")
 
 

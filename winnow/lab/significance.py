@@ -1,10 +1,11 @@
-"""How sure a difference is: the paired bootstrap over questions (Efron & Tibshirani 1993).
+"""Significance of differences: the paired bootstrap over questions (Efron & Tibshirani 1993).
 
 Questions are drawn with replacement, the same draw for every row and metric, so that differences are paired.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,3 +61,9 @@ def difference(mean: float, means: npt.NDArray[np.float64]) -> Difference:
     """
     as_far = np.abs(means - mean) >= abs(mean) - 1e-12
     return Difference(mean, interval(means), float((1 + as_far.sum()) / (1 + len(means))))
+
+
+def paired_difference(before: Sequence[float], after: Sequence[float], *, seed: int) -> Difference:
+    """The mean difference of two measurements of the same questions."""
+    gains = np.array(after) - np.array(before)
+    return difference(float(gains.mean()), resampled_means(gains[:, None], seed=seed)[:, 0])

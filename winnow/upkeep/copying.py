@@ -1,19 +1,16 @@
-"""Moving a collection to a Qdrant server."""
+"""Copies a collection to a Qdrant server."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 from storage.errors import NotFoundError
+from storage.qdrant.contract import Fingerprint
 from storage.qdrant.copying import Copied, copy_passages
+from storage.qdrant.server.stores import ServerCollection, ServerStores
 from winnow.app.settings import Settings
 from winnow.app.wiring import Wiring
-
-if TYPE_CHECKING:
-    from storage.qdrant.contract import Fingerprint
-    from storage.qdrant.server.stores import ServerCollection, ServerStores
 
 
 def copy_to_server(
@@ -26,18 +23,16 @@ def copy_to_server(
 ) -> Copied:
     """Make the server at `url` hold the collection, with the same ids and payloads.
 
-    `progress` hears (passages done, passages in all).
-
-    Raises NotFoundError, StoreUnavailableError, FingerprintMismatchError, StoreError.
+    `progress` is called with (passages done, passages in all). Raises NotFoundError, StoreUnavailableError,
+    FingerprintMismatchError, StoreError.
     """
-    from storage.qdrant.server.stores import ServerStores
-
+    chosen = settings.store
     target_stores = ServerStores.connect(
         url,
         api_key=api_key,
-        prefer_grpc=settings.store.prefer_grpc,
-        timeout_s=settings.store.timeout_s,
-        tuning=settings.store.tuning,
+        prefer_grpc=chosen.prefer_grpc,
+        timeout_s=chosen.timeout_s,
+        tuning=chosen.tuning,
     )
     with (
         Wiring(settings) as wiring,

@@ -1,36 +1,29 @@
-"""The checks behind `winnow doctor`. Each looks at one thing and says what to do about it."""
+"""The checks of `winnow doctor`. Each examines one thing and says what to do about it."""
 
 from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from storage.errors import WinnowError
 from winnow.app.settings import Settings
 from winnow.app.wiring import Wiring
-
-if TYPE_CHECKING:
-    from winnow.upkeep.integrity import Examined, Progress
+from winnow.upkeep.integrity import ExaminedCollection, Progress, examine
 
 _VERSIONS = (
-    "winnow-rag",
-    "qdrant-edge-py",
-    "qdrant-client",
-    "torch",
-    "sentence-transformers",
-    "sqlalchemy",
-    "openai",
+    *("winnow-rag", "qdrant-edge-py", "qdrant-client", "torch"),
+    *("sentence-transformers", "sqlalchemy", "openai"),
 )
 _ROOMY_BYTES = 2 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding. `bad` means that something will not work; `note` that it is worth knowing."""
+    """A finding. `bad`: something will not work. `note`: worth knowing."""
 
     name: str
     state: Literal["ok", "note", "bad"]
@@ -42,49 +35,39 @@ class Check:
 
 
 def run(settings: Settings, progress: Progress | None = None) -> list[Check]:
-    """All checks. Nothing is sent anywhere but to a Qdrant server or chat endpoint that was chosen.
+    """Run all checks. Nothing is sent anywhere but to a Qdrant server that was chosen.
 
     `progress` hears how much of the collection is read.
     """
     with Wiring(settings) as wiring:
-        return [
-            _versions(),
-            _guarded("encoder", lambda: _encoder(wiring)),
-            store := _guarded("store", lambda: _store(wiring)),
-            *(_several("collection", lambda: _collections(wiring, progress)) if store.state != "bad" else ()),
-            _guarded("log", lambda: _log(wiring)),
-            _guarded("chat model", lambda: _chat(settings)),
-            _disk(settings),
-            *_keys(settings),
-        ]
+        first, last = _before_collections(wiring), _after_collections(wiring)
+        readable = all(check.state != "bad" for check in first if check.name == "store")
+        collections = _guarded("collection", _collections(wiring, progress)) if readable else ()
+        return [*first, *collections, *last]
 
 
 def quick(wiring: Wiring) -> list[Check]:
-    """Those checks that read no collection, for a process that has everything open."""
-    settings = wiring.settings
-    return [
-        _versions(),
-        _guarded("encoder", lambda: _encoder(wiring)),
-        _guarded("store", lambda: _store(wiring)),
-        _guarded("log", lambda: _log(wiring)),
-        _guarded("chat model", lambda: _chat(settings)),
-        _disk(settings),
-        *_keys(settings),
-    ]
+    """Run the checks that read no collection, for a process that has everything open."""
+    return [*_before_collections(wiring), *_after_collections(wiring)]
 
 
-def _guarded(name: str, check: Callable[[], Check]) -> Check:
+def _before_collections(wiring: Wiring) -> list[Check]:
+    return [_versions(), *_guarded("encoder", _encoder(wiring)), *_guarded("store", _store(wiring))]
+
+
+def _after_collections(wiring: Wiring) -> Iterator[Check]:
+    yield from _guarded("log", _log(wiring))
+    yield from _guarded("chat model", _chat(wiring.settings))
+    yield _disk(wiring.settings)
+    yield from _keys(wiring.settings)
+
+
+def _guarded(name: str, checks: Iterable[Check]) -> Iterator[Check]:
+    """Yield checks; an error of ours becomes the last of them."""
     try:
-        return check()
+        yield from checks
     except WinnowError as error:
-        return Check(name, "bad", str(error), error.way_out)
-
-
-def _several(name: str, check: Callable[[], Iterable[Check]]) -> list[Check]:
-    try:
-        return list(check())
-    except WinnowError as error:
-        return [Check(name, "bad", str(error), error.way_out)]
+        yield Check(name, "bad", str(error), error.way_out)
 
 
 def _versions() -> Check:
@@ -99,15 +82,16 @@ def _version(name: str) -> str:
         return "missing"
 
 
-def _encoder(wiring: Wiring) -> Check:
+def _encoder(wiring: Wiring) -> Iterator[Check]:
     from retrieval.encoders.encoder import LEGIBLE
 
     encoder = wiring.encoder
     chinese = encoder.legibility("重排序让最相关的段落排在最前面。")
     finding = f"{encoder.id}, {encoder.dim} dimensions, reads {encoder.max_tokens} tokens"
     if chinese >= LEGIBLE:
-        return Check("encoder", "ok", f"{finding}, English and Chinese")
-    return Check(
+        yield Check("encoder", "ok", f"{finding}, English and Chinese")
+        return
+    yield Check(
         "encoder",
         "note",
         f"{finding}; of Chinese it reads {chinese:.0%}, so Chinese is searched lexically only",
@@ -115,63 +99,61 @@ def _encoder(wiring: Wiring) -> Check:
     )
 
 
-def _store(wiring: Wiring) -> Check:
-    url = wiring.settings.store.url
+def _store(wiring: Wiring) -> Iterator[Check]:
+    url, chosen = wiring.settings.store.url, wiring.settings.collection
     names = wiring.stores.names()
     place = url or f"embedded, in {wiring.settings.collections_dir}"
-    if not names:
-        return Check("store", "note", f"{place}; no collection yet", "winnow ingest PATH makes one.")
     finding = f"{place}; collections: {', '.join(names)}"
-    chosen = wiring.settings.collection
-    if chosen not in names:
-        return Check(
-            "store", "note", f"{finding}; none is called {chosen!r}", "Choose one with --collection."
-        )
-    return Check("store", "ok", finding)
+    if not names:
+        yield Check("store", "note", f"{place}; no collection yet", "winnow ingest PATH makes one.")
+    elif chosen not in names:
+        yield Check("store", "note", f"{finding}; none is called {chosen!r}", "Choose one with --collection.")
+    else:
+        yield Check("store", "ok", finding)
 
 
 def _collections(wiring: Wiring, progress: Progress | None) -> Iterator[Check]:
-    """The chosen collection, read to its end, and what others left behind."""
-    from winnow.upkeep.integrity import examine
-
+    """Check the chosen collection by reading all of it, and look for leftovers of the others."""
     chosen = wiring.settings.collection
+    name = f"collection {chosen}"
     found = examine(wiring, chosen, progress)
     for damage in found.damages:
-        yield Check(
-            f"collection {chosen}", "note" if damage.harmless else "bad", damage.finding, damage.advice
-        )
+        yield Check(name, "note" if damage.harmless else "bad", damage.finding, damage.advice)
     if chosen in wiring.stores.names() and not any(damage.remedy != "tidy" for damage in found.damages):
-        yield _guarded(f"collection {chosen}", lambda: _fits(wiring, found))
-    for name, left in wiring.stores.leftovers().items():
-        if name != chosen:
-            advice = f"winnow doctor --repair -c {name} removes it."
-            yield Check(f"collection {name}", "note", f"left behind: {'; '.join(left)}", advice)
+        yield from _guarded(name, _fits(wiring, found))
+    for other, left in wiring.stores.leftovers().items():
+        if other != chosen:
+            advice = f"winnow doctor --repair -c {other} removes it."
+            yield Check(f"collection {other}", "note", f"left behind: {'; '.join(left)}", advice)
 
 
-def _fits(wiring: Wiring, found: Examined) -> Check:
-    """Opening it as a question does shows whether it was built with these settings."""
+def _fits(wiring: Wiring, found: ExaminedCollection) -> Iterator[Check]:
+    """Open the collection as a question does, which fails where other settings built it."""
     wiring.collection(found.name)
     finding = f"{found.stored.passages} passages of {len(found.stored.ids)} documents"
-    return Check(f"collection {found.name}", "ok", finding)
+    yield Check(f"collection {found.name}", "ok", finding)
 
 
-def _log(wiring: Wiring) -> Check:
+def _log(wiring: Wiring) -> Iterator[Check]:
     if not wiring.settings.log.enabled:
-        return Check("log", "note", "switched off", "log.enabled = true keeps every answer.")
-    if not wiring.settings.logging:
-        return Check("log", "note", "switched off by `winnow log off`", "`winnow log on` keeps every answer.")
-    answers = wiring.answers.list(limit=1)
-    newest = f"newest answer {answers[0].id}" if answers else "no answer yet"
-    return Check("log", "ok", f"{wiring.database.shown}; {newest}")
+        yield Check("log", "note", "switched off", "log.enabled = true keeps every answer.")
+    elif not wiring.settings.logging:
+        advice = "`winnow log on` keeps every answer."
+        yield Check("log", "note", "switched off by `winnow log off`", advice)
+    else:
+        answers = wiring.answers.list(limit=1)
+        newest = f"newest answer {answers[0].id}" if answers else "no answer yet"
+        yield Check("log", "ok", f"{wiring.database.shown}; {newest}")
 
 
-def _chat(settings: Settings) -> Check:
-    llm = settings.llm
+def _chat(settings: Settings) -> Iterator[Check]:
+    model = f"{settings.llm.model} at {settings.llm.base_url}"
     if settings.answer.answerer == "extractive" and not _rerank_asks_chat(settings):
-        return Check("chat model", "ok", "none is used: answers are quoted from the passages")
-    if settings.chat_api_key() is None and "api.openai.com" in llm.base_url:
-        return Check("chat model", "bad", f"{llm.model} at {llm.base_url} needs a key", "Set OPENAI_API_KEY.")
-    return Check("chat model", "ok", f"{llm.model} at {llm.base_url} (not asked by this check)")
+        yield Check("chat model", "ok", "none is used: answers are quoted from the passages")
+    elif settings.chat_api_key() is None and "api.openai.com" in settings.llm.base_url:
+        yield Check("chat model", "bad", f"{model} needs a key", "Set OPENAI_API_KEY.")
+    else:
+        yield Check("chat model", "ok", f"{model} (not asked by this check)")
 
 
 def _rerank_asks_chat(settings: Settings) -> bool:

@@ -1,4 +1,4 @@
-"""Is a collection whole? Its files, its passages, and what the manifest says, held against each other.
+"""Examines whether a collection is whole: its files, its passages and its manifest, held against each other.
 
 A passage's id derives from its document and its text, so that a text that changed on the disk shows. Vectors
 have no checksum: a sample of them is read, and must have the length that the encoder gave them.
@@ -9,30 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from storage.errors import (
-    NotFoundError,
-    StoreError,
-    StoreLockedError,
-    StoreUnavailableError,
-)
+import numpy as np
+
+from storage.errors import NotFoundError, StoreError, StoreLockedError, StoreUnavailableError
 from storage.manifest.manifest import PENDING, DocumentRow
-from storage.qdrant.contract import chunk_id
+from storage.qdrant.contract import CollectionStore, chunk_id
 from storage.records import Chunk
+from winnow.app.wiring import Wiring
 from winnow.upkeep.rebuild import known_documents
-
-if TYPE_CHECKING:
-    from storage.qdrant.contract import CollectionStore
-    from winnow.app.wiring import Wiring
 
 Remedy = Literal["rebuild", "tidy", "none"]
 
-# What is being done, how much of it is, and how much there is.
+# Hears what is being done, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
 
 _SAMPLE = 256
-_TOLD_EVERY = 1_000
+_REPORT_EVERY = 1_000
 _INGESTED = "ingested"
 # stored in 32 bits, normalised by the encoder and again by the engine
 _LENGTH_TOLERANCE = 0.01
@@ -40,9 +34,9 @@ _LENGTH_TOLERANCE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Something that is not as it should be; `remedy` is what `doctor --repair` does about it.
+    """Something wrong with a collection; `remedy` is what `doctor --repair` does about it.
 
-    `rebuild`: build the collection anew from its files. `tidy`: remove or enter what is left over.
+    `rebuild`: build the collection again from its files. `tidy`: remove or enter what is left over.
     """
 
     kind: str
@@ -56,8 +50,8 @@ class Damage:
 
 
 @dataclass(slots=True)
-class Stored:
-    """What is in a collection: passage ids by document, and one passage of each document."""
+class StoredDocuments:
+    """The contents of a collection: passage ids by document, and one passage of each document."""
 
     ids: dict[str, set[str]] = field(default_factory=dict)
     first: dict[str, Chunk] = field(default_factory=dict)
@@ -74,26 +68,26 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
-    """A collection and what is wrong with it; `stored` is what could be read of it."""
+class ExaminedCollection:
+    """A collection and its damages; `stored` is what could be read of it."""
 
     name: str
     damages: tuple[Damage, ...]
-    stored: Stored
+    stored: StoredDocuments
     known: Mapping[str, DocumentRow]
 
     def needs(self, remedy: Remedy) -> bool:
         return any(damage.remedy == remedy for damage in self.damages)
 
 
-def examine(wiring: Wiring, name: str, progress: Progress | None = None) -> Examined:
-    """Read the whole collection, without its vectors but for a sample; `progress` hears how far that is.
+def examine(wiring: Wiring, name: str, progress: Progress | None = None) -> ExaminedCollection:
+    """Read the whole collection, but only a sample of its vectors; `progress` hears how far that is.
 
     Raises StoreUnavailableError and LogError; everything else that is wrong is in the result.
     """
-    known, stored = known_documents(wiring, name), Stored()
-    damages = [*_leftovers(wiring, name), *_opened(wiring, name, known, stored, progress)]
-    return Examined(name, tuple(damages), stored, known)
+    known, stored = known_documents(wiring, name), StoredDocuments()
+    damages = [*_leftovers(wiring, name), *_contents(wiring, name, known, stored, progress)]
+    return ExaminedCollection(name, tuple(damages), stored, known)
 
 
 def _leftovers(wiring: Wiring, name: str) -> Iterable[Damage]:
@@ -102,21 +96,20 @@ def _leftovers(wiring: Wiring, name: str) -> Iterable[Damage]:
         yield Damage("leftovers", f"left behind: {'; '.join(left)}", "tidy", _repair(name))
 
 
-def _opened(
+def _contents(
     wiring: Wiring,
     name: str,
     known: Mapping[str, DocumentRow],
-    stored: Stored,
+    stored: StoredDocuments,
     progress: Progress | None,
 ) -> Iterable[Damage]:
     try:
         with closing(wiring.stores.open(name)) as store:
-            for chunk in _told(store, progress):
+            for chunk in _all_chunks(store, progress):
                 stored.add(chunk)
             yield from _vectors(store, stored)
     except NotFoundError as error:
-        documents = _ingested(known)
-        if documents:
+        if documents := _ingested(known):
             finding = f"{error}, but the manifest names {len(documents)} documents of it"
             yield Damage("missing", finding, "rebuild", _repair(name))
         return
@@ -132,24 +125,21 @@ def _opened(
     yield from _against(known, stored, name)
 
 
-def _told(store: CollectionStore, progress: Progress | None) -> Iterator[Chunk]:
-    """All passages; `progress` hears of some of them."""
+def _all_chunks(store: CollectionStore, progress: Progress | None) -> Iterator[Chunk]:
     total = store.count() if progress else 0
     for done, chunk in enumerate(store.chunks()):
-        if progress and done % _TOLD_EVERY == 0:
+        if progress and done % _REPORT_EVERY == 0:
             progress(f"reading {store.name}", done, total)
         yield chunk
     if progress:
         progress(f"reading {store.name}", total, total)
 
 
-def _vectors(store: CollectionStore, stored: Stored) -> Iterable[Damage]:
-    import numpy as np
-
+def _vectors(store: CollectionStore, stored: StoredDocuments) -> Iterable[Damage]:
     ids = sorted(id_ for several in stored.ids.values() for id_ in several)
-    step = max(1, len(ids) // _SAMPLE)
+    sample = ids[:: max(1, len(ids) // _SAMPLE)][:_SAMPLE]
     wrong = 0
-    for point in store.points(ids[::step][:_SAMPLE]):
+    for point in store.points(sample):
         if point.dense is not None:
             wrong += not abs(float(np.linalg.norm(point.dense)) - 1) < _LENGTH_TOLERANCE
         elif point.chunk.legible:
@@ -159,8 +149,8 @@ def _vectors(store: CollectionStore, stored: Stored) -> Iterable[Damage]:
         yield Damage("corrupt", finding, "rebuild", _repair(store.name))
 
 
-def _against(known: Mapping[str, DocumentRow], stored: Stored, name: str) -> Iterable[Damage]:
-    """The manifest against the store."""
+def _against(known: Mapping[str, DocumentRow], stored: StoredDocuments, name: str) -> Iterable[Damage]:
+    """Hold the manifest against the store."""
     lost = [row.source for row in _ingested(known) if not set(row.chunk_ids) <= stored.ids.get(row.id, set())]
     if lost:
         finding = f"{len(lost)} documents of the manifest lack passages: {_some(lost)}"
@@ -170,13 +160,12 @@ def _against(known: Mapping[str, DocumentRow], stored: Stored, name: str) -> Ite
         yield Damage("stale", finding, "tidy", _repair(name))
     if unlisted := [stored.first[one].source for one in stored.ids if one not in known]:
         finding = f"{len(unlisted)} documents are in no manifest here: {_some(unlisted)}"
-        yield Damage(
-            "unlisted", finding, "tidy", f"Ingested elsewhere, or winnow.db was lost. {_repair(name)}"
-        )
+        advice = f"Ingested elsewhere, or winnow.db was lost. {_repair(name)}"
+        yield Damage("unlisted", finding, "tidy", advice)
 
 
-def stale_passages(known: Mapping[str, DocumentRow], stored: Stored) -> list[DocumentRow]:
-    """Documents of which more is stored than belongs to them; what a run is writing belongs to nobody yet."""
+def stale_passages(known: Mapping[str, DocumentRow], stored: StoredDocuments) -> list[DocumentRow]:
+    """Return documents with more passages stored than theirs; those of a run in progress do not count."""
     return [
         row
         for row in known.values()
@@ -189,7 +178,7 @@ def _ingested(known: Mapping[str, DocumentRow]) -> list[DocumentRow]:
 
 
 def _is_its_own(chunk: Chunk) -> bool:
-    """Whether the id is that of the text: of its first occurrence in the document, or of a later one."""
+    """Return whether the id is that of the text, at any occurrence in the document."""
     return any(
         chunk.id == chunk_id(chunk.document_id, chunk.text, occurrence)
         for occurrence in range(max(0, chunk.ordinal) + 1)

@@ -1,67 +1,68 @@
-"""`--reindex` and `doctor --repair`: a collection is built anew beside the old one, and swapped at the end.
+"""Builds a collection again next to the one in use, then swaps them: `--reindex`, `doctor --repair`.
 
 One atomic step in the store decides which of the two is in use (`storage.qdrant.contract.Rebuild.finish`).
 The manifest keeps a list of documents for each generation, written before that step and found through it, so
-that store and manifest change together whatever is cut off. What a crash leaves is resumed or swept away.
+that store and manifest change together whatever is interrupted. What a crash leaves is resumed or removed.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ingest.batches import Embedder
+from ingest.loaders.base import Columns
+from ingest.report import DocumentResult, Estimate, IngestReport, Progress
 from storage.errors import NotFoundError, StoreCorruptError, StoreError, StoreLockedError
 from storage.manifest.manifest import DocumentRow, Manifest
-from storage.records import Chunk, Usage
+from storage.qdrant.contract import CollectionStore, Fingerprint, Rebuild
+from storage.records import Usage
+from winnow.app.sections import EngineName
+from winnow.app.wiring import Wiring
+from winnow.upkeep.copy_forward import CopyForward, LateWrites
 from winnow.upkeep.graph import build_where_it_pays
 from winnow.upkeep.sources import Sources
 
-if TYPE_CHECKING:
-    from ingest.batches import Embedder
-    from ingest.loaders.base import Columns
-    from ingest.report import DocumentResult, Estimate, IngestReport, Progress
-    from storage.qdrant.contract import CollectionStore, Fingerprint, Rebuild
-    from winnow.app.wiring import Wiring
-    from winnow.upkeep.late_writes import LateWrites
+Paths = Sequence[str | Path]
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RebuildChoices:
-    """How a collection is built anew: which files beside those that the manifest names, and what else.
+class IngestChoices:
+    """The options of an ingest: see `winnow.pipeline.RAGPipeline.ingest`."""
 
-    `prune`: documents whose files are gone (below `paths`, where there are any) are left out.
-    """
-
-    paths: Sequence[str | Path] = ()
-    columns: Columns | None = None
     prune: bool = False
+    reindex: bool = False
+    dry_run: bool = False
+    columns: Columns | None = None
+    engine: EngineName | None = None
     progress: Callable[[Progress], None] | None = None
 
 
-def reindex(wiring: Wiring, name: str, choices: RebuildChoices) -> IngestReport:
-    """Build the collection anew with the settings of today, from the files behind it, and swap.
+def reindex(wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) -> IngestReport:
+    """Build the collection again with the current settings and swap.
 
-    Until the swap the old one answers; whatever stops this, the next call goes on with it. Raises
-    NotFoundError where there is nothing to build from, StoreLockedError where another process is at it or has
-    the old one open at the end, StoreError, LogError.
+    It is built from the files that the manifest names and those below `paths`; `prune` leaves out documents
+    whose files are gone (below `paths`, where there are any).
+
+    The old one answers until the swap; the next call resumes whatever was interrupted. Raises NotFoundError
+    where there is nothing to build from, StoreLockedError where another process builds it too or has the old
+    one open at the end, StoreError, LogError.
     """
     started = time.monotonic()
     wiring.collections.close_retired()
-    return _Reindex(wiring, name, choices).run(started)
+    return _Reindex(wiring, name, paths, choices).run(started)
 
 
-def estimate(wiring: Wiring, name: str, choices: RebuildChoices) -> IngestReport:
-    """What `reindex` would take: parses everything, encodes a sample, writes nothing."""
+def estimate(wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) -> IngestReport:
+    """Estimate what `reindex` would take: parse everything, encode a sample, write nothing."""
     started = time.monotonic()
-    known = known_documents(wiring, name)
-    sources = Sources.of(known.values(), choices.paths, choices.columns)
+    sources = Sources.of(known_documents(wiring, name).values(), paths, choices.columns)
     with opened(wiring, name) as old:
         if old is None:
             raise NotFoundError(f"there is no collection {name!r}", way_out="Leave out --reindex.")
@@ -75,10 +76,10 @@ def estimate(wiring: Wiring, name: str, choices: RebuildChoices) -> IngestReport
     return replace(whole, dry_run=True, estimate=_summed(reports))
 
 
-def must_be_beside(wiring: Wiring, name: str, paths: Sequence[str | Path]) -> bool:
-    """Whether a re-index concerns the whole collection, or other settings than it was built with.
+def concerns_all(wiring: Wiring, name: str, paths: Paths) -> bool:
+    """Return whether a re-index concerns the whole collection, or other settings than it was built with.
 
-    Where it does not, the documents that it means are replaced in place, which costs only them.
+    Where it does not, the documents below `paths` are replaced in place, which costs only them.
     """
     try:
         built = wiring.stores.fingerprint(name)
@@ -93,7 +94,7 @@ def must_be_beside(wiring: Wiring, name: str, paths: Sequence[str | Path]) -> bo
 
 
 def known_documents(wiring: Wiring, name: str) -> dict[str, DocumentRow]:
-    """What the manifest says of every document, by id; of all generations where none can be read."""
+    """Return the manifest's row of every document, by id; of all generations where none can be read."""
     try:
         generations = [wiring.stores.generation(name)]
     except StoreCorruptError:
@@ -104,18 +105,16 @@ def known_documents(wiring: Wiring, name: str) -> dict[str, DocumentRow]:
 
 @contextmanager
 def opened(wiring: Wiring, name: str) -> Iterator[CollectionStore | None]:
-    """The collection in use, whatever it was built with; None where there is none that can be opened."""
+    """Open the collection in use, whatever it was built with; None where none can be opened."""
     held = wiring.collections.held(name)
     if held is not None and _is_current(wiring, held):
         yield held
         return
     try:
         store = wiring.stores.open(name)
-    except NotFoundError:
-        yield None
-        return
-    except StoreCorruptError as error:
-        _log.warning("%s; what only its passages hold is lost", error)
+    except (NotFoundError, StoreCorruptError) as error:
+        if isinstance(error, StoreCorruptError):
+            _log.warning("%s; what only its passages hold is lost", error)
         yield None
         return
     with closing(store):
@@ -130,9 +129,10 @@ def _is_current(wiring: Wiring, held: CollectionStore) -> bool:
 
 
 class _Reindex:
-    def __init__(self, wiring: Wiring, name: str, choices: RebuildChoices) -> None:
+    def __init__(self, wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) -> None:
         self._wiring = wiring
         self._name = name
+        self._paths = paths
         self._choices = choices
 
     def run(self, started: float) -> IngestReport:
@@ -154,30 +154,29 @@ class _Reindex:
                     known, sources = now, self._sources(now)
                     reports += self._read(rebuild, sources)
                 late = self._watched(old, known)
-                passages = (late or old).chunks() if old else ()
-                reports.append(self._copied_forward(rebuild, known, sources, passages))
-                asked = self._wiring.collections.held(self._name) is not None
+                reports.append(self._copied_forward(rebuild.store, known, sources, late or old))
+                in_use = self._wiring.collections.held(self._name) is not None
                 store = self._wiring.collections.swap(rebuild, old)
                 if late is not None:
                     reports.append(self._caught_up(late, store))
         report = _merged(reports, sources.skipped, time.monotonic() - started)
-        self._settle(report, asked=asked)
+        self._settle(report, in_use=in_use)
         return report
 
-    def _forget_unlisted(self, store: CollectionStore) -> None:
-        """What lies there and in no list may be of an older generation: it would come back unasked."""
-        listed = {row.id for row in self._manifest(store).rows()}
-        for document in {chunk.document_id for chunk in store.chunks()} - listed:
-            store.delete_document(document)
-
     def _sources(self, known: Mapping[str, DocumentRow]) -> Sources:
-        return Sources.of(known.values(), self._choices.paths, self._choices.columns)
+        return Sources.of(known.values(), self._paths, self._choices.columns)
 
     def _built(self) -> Fingerprint | None:
         try:
             return self._wiring.stores.fingerprint(self._name)
         except StoreCorruptError:
             return None
+
+    def _forget_unlisted(self, store: CollectionStore) -> None:
+        """Delete what no list has: it may be of an older generation and would come back unasked."""
+        listed = {row.id for row in self._manifest(store).rows()}
+        for document in {chunk.document_id for chunk in store.chunks()} - listed:
+            store.delete_document(document)
 
     @contextmanager
     def _old(self) -> Iterator[CollectionStore | None]:
@@ -191,7 +190,7 @@ class _Reindex:
             ) from error
 
     def _read(self, rebuild: Rebuild, sources: Sources) -> list[IngestReport]:
-        """Every file into the new generation; what an earlier attempt read already costs a hash."""
+        """Ingest every file into the new generation; one that an earlier attempt read costs a hash."""
         return [
             self._wiring.ingestor_into(rebuild.store, columns=columns).run(
                 paths, progress=self._choices.progress
@@ -199,22 +198,22 @@ class _Reindex:
             for columns, paths in sources.groups.items()
         ]
 
-    def _copied_forward(
-        self, rebuild: Rebuild, known: Mapping[str, DocumentRow], sources: Sources, passages: Iterable[Chunk]
-    ) -> IngestReport:
-        from winnow.upkeep.copy_forward import CopyForward
-
-        store, manifest = rebuild.store, self._manifest(rebuild.store)
-        copy = CopyForward(store, manifest, self._embedder(store), known, sources, prune=self._choices.prune)
-        return copy.run(passages).report()
-
     def _watched(self, old: CollectionStore | None, known: Mapping[str, DocumentRow]) -> LateWrites | None:
-        """The old generation where others may write to it until the swap, and after."""
-        from winnow.upkeep.late_writes import LateWrites
-
+        """Watch the old generation where others may write to it until the swap, and after."""
         if old is None or self._wiring.settings.store.url is None:
             return None
         return LateWrites(old, self._manifest(old), known)
+
+    def _copied_forward(
+        self,
+        store: CollectionStore,
+        known: Mapping[str, DocumentRow],
+        sources: Sources,
+        old: CollectionStore | LateWrites | None,
+    ) -> IngestReport:
+        embedder, prune = self._embedder(store), self._choices.prune
+        copy = CopyForward(store, self._manifest(store), embedder, known, sources, prune=prune)
+        return copy.run(old.chunks() if old else ()).report()
 
     def _caught_up(self, late: LateWrites, store: CollectionStore) -> IngestReport:
         try:
@@ -229,30 +228,28 @@ class _Reindex:
         return Manifest(self._wiring.database, self._name, store.generation)
 
     def _embedder(self, store: CollectionStore) -> Embedder:
-        from ingest.batches import Embedder
-
         tokens = store.fingerprint.token_dim is not None
         return Embedder(self._wiring.encoder, self._wiring.lexical, tokens=tokens)
 
-    def _settle(self, report: IngestReport, *, asked: bool) -> None:
-        """After the swap: whatever fails here, the new collection is in use.
+    def _settle(self, report: IngestReport, *, in_use: bool) -> None:
+        """Clean up after the swap: whatever fails here, the new collection is in use.
 
         The old one stays for now where this process may be asking it.
         """
         manifest = self._wiring.manifest(self._name)
         manifest.forget_others()
         manifest.save_run(report.to_json())
-        if not asked:
+        if not in_use:
             self._wiring.stores.sweep(self._name)
 
 
 def _merged(reports: Sequence[IngestReport], skipped: Mapping[str, int], seconds: float) -> IngestReport:
-    """One report of all rounds; of a document that is in several the last word."""
-    from ingest.report import IngestReport
-
+    """Return one report of all rounds, with the last word on each document."""
     results: dict[str, DocumentResult] = {}
-    for report in reports:
-        results |= {result.path: _latest(results.get(result.path), result) for result in report.documents}
+    for result in (result for report in reports for result in report.documents):
+        # what a later round found unchanged was read by the round before
+        if result.status != "unchanged" or result.path not in results:
+            results[result.path] = result
     return IngestReport(
         documents=tuple(results[path] for path in sorted(results)),
         seconds=seconds,
@@ -264,16 +261,9 @@ def _merged(reports: Sequence[IngestReport], skipped: Mapping[str, int], seconds
 
 
 def _summed(reports: Sequence[IngestReport]) -> Estimate:
-    from ingest.report import Estimate
-
     estimates = [report.estimate for report in reports if report.estimate is not None]
     return Estimate(
         sum(estimate.passages for estimate in estimates),
         sum(estimate.seconds for estimate in estimates),
         sum(estimate.bytes for estimate in estimates),
     )
-
-
-def _latest(before: DocumentResult | None, now: DocumentResult) -> DocumentResult:
-    """What a later round says; what it found unchanged was read by the round before."""
-    return now if before is None or now.status != "unchanged" else before

@@ -1,24 +1,21 @@
-"""`winnow doctor --repair`: what examining a collection found, mended."""
+"""Repairs what examining a collection found: `winnow doctor --repair`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from ingest.report import IngestReport, Progress
+from winnow.app.wiring import Wiring
 from winnow.upkeep import rebuild
 from winnow.upkeep.copy_forward import unlisted_row
-from winnow.upkeep.integrity import Examined, stale_passages
-
-if TYPE_CHECKING:
-    from ingest.report import IngestReport, Progress
-    from winnow.app.wiring import Wiring
+from winnow.upkeep.integrity import ExaminedCollection, stale_passages
 
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What was done, one sentence each; `report` where the collection was built anew.
+    """The repairs, one sentence each; `report` where the collection was built again.
 
     Documents that could not be built again are in the report as `refused`.
     """
@@ -27,19 +24,21 @@ class Repaired:
     report: IngestReport | None = None
 
 
-def repair(wiring: Wiring, found: Examined, progress: Callable[[Progress], None] | None = None) -> Repaired:
-    """Mend what was found wrong with a collection, as far as files, passages and the manifest allow.
+def repair(
+    wiring: Wiring, found: ExaminedCollection, progress: Callable[[Progress], None] | None = None
+) -> Repaired:
+    """Repair the damages of a collection, as far as files, passages and the manifest allow.
 
-    Raises StoreLockedError and StoreUnavailableError: what cannot be reached cannot be mended.
+    Raises StoreLockedError and StoreUnavailableError where it cannot be reached.
     """
     done = tuple(_tidied(wiring, found)) if found.needs("tidy") else ()
     if not found.needs("rebuild"):
         return Repaired(done)
-    report = rebuild.reindex(wiring, found.name, rebuild.RebuildChoices(progress=progress))
-    return Repaired((*done, f"{found.name!r} was built anew"), report)
+    report = rebuild.reindex(wiring, found.name, (), rebuild.IngestChoices(progress=progress))
+    return Repaired((*done, f"{found.name!r} was rebuilt"), report)
 
 
-def _tidied(wiring: Wiring, found: Examined) -> list[str]:
+def _tidied(wiring: Wiring, found: ExaminedCollection) -> list[str]:
     done = []
     if any(damage.kind == "leftovers" for damage in found.damages):
         wiring.stores.sweep(found.name)
@@ -47,7 +46,7 @@ def _tidied(wiring: Wiring, found: Examined) -> list[str]:
             wiring.manifest(found.name).forget_others()
         done.append("removed what was left behind")
     if found.needs("rebuild") or not found.stored.ids:
-        return done  # to build anew leaves nothing stale, and lists everything
+        return done  # a rebuild leaves nothing stale, and lists everything
     with closing(wiring.stores.open(found.name)) as store:
         # others may have ingested between the look and this lock: what they did is not undone
         now = rebuild.known_documents(wiring, found.name)

@@ -1,4 +1,4 @@
-"""What a collection was made of: the files behind it, and how each was read."""
+"""The files that a collection was made from, and how each was read."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from storage.manifest.manifest import DocumentRow
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Files to read, grouped by the columns that say how (None: as whole documents).
+    """Files to read, grouped by the columns to read them by (None: as whole documents).
 
-    `read` holds the sources of all of them. `covers` says of any source whether it belongs to the paths that
-    were given; where none were, everything does.
+    `read` holds the sources of all of them. `covers` tells whether a source belongs to the given paths; where
+    there are none, every source does.
     """
 
     groups: Mapping[Columns | None, Sequence[Path]]
@@ -26,7 +26,7 @@ class Sources:
 
     @classmethod
     def of(cls, rows: Iterable[DocumentRow], paths: Sequence[str | Path], columns: Columns | None) -> Sources:
-        """The files that rows of a manifest name and that are still there, and those that the paths mean.
+        """Collect the files that rows of a manifest name and that still exist, and those below the paths.
 
         `columns` holds for files below the paths; a file that was read by columns is read by them again.
         Raises NotFoundError for a path that does not exist.
@@ -45,5 +45,5 @@ class Sources:
         return self._given is None or self._given.covers(source)
 
     def reads(self, source: str) -> bool:
-        """Whether the file is read that this source names, or that it is a record of."""
+        """Return whether the file is read that this source names, or that it is a record of."""
         return any(owner in self.read for owner in owners(source))

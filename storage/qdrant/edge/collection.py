@@ -80,30 +80,20 @@ class EdgeCollection(CollectionReader):
         patience_s: float = PATIENCE_S,
     ) -> EdgeCollection:
         """Make a new collection's shard. The fingerprint is written last: it makes the collection exist."""
-        lock = folder.lock()
-        lock.acquire(patience_s)
-        try:
+        with folder.lock().kept(patience_s) as lock:
             folder.refuse_existing()  # another process may have made it while this one waited
             built = ShardGeneration(fingerprint)
             with translated(folder.name):
                 shard = new_shard(folder.shard(built), fingerprint, tuning)
             folder.publish(built)
             return cls(folder, shard, built, lock, tuning)
-        except BaseException:
-            lock.release()
-            raise
 
     @classmethod
     def load(
         cls, folder: CollectionFolder, tuning: Tuning, *, patience_s: float = PATIENCE_S
     ) -> EdgeCollection:
-        lock = folder.lock()
-        lock.acquire(patience_s)
-        try:
+        with folder.lock().kept(patience_s) as lock:
             return cls.of(folder, folder.current(), lock, tuning)
-        except BaseException:
-            lock.release()
-            raise
 
     @classmethod
     def of(
@@ -177,13 +167,9 @@ class EdgeCollection(CollectionReader):
         if draft is not None and draft.id == self.generation:
             yield  # this generation is being built itself, under the lock for it
             return
-        lock = self._folder.rebuild_lock()
-        lock.acquire(PATIENCE_S)
-        try:
+        with self._folder.rebuild_lock().held():
             self._folder.remove_strays()
             yield
-        finally:
-            lock.release()
 
     def _has_room(self, *, times: int) -> bool:
         """Return whether the disk has room for `times` more copies of the shard; log it where not."""

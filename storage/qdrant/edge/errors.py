@@ -1,4 +1,4 @@
-"""What Qdrant Edge's failures mean."""
+"""Translates the failures of Qdrant Edge into our errors."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from storage.errors import StoreCorruptError, StoreError, WinnowError
 
 @contextmanager
 def translated(name: str, *, opening: bool = False) -> Iterator[None]:
-    """Qdrant Edge raises bare exceptions with Rust messages; ours say which collection and what to do.
+    """Raise the engine's bare exceptions as ours, which name the collection and the way out.
 
-    What fails while a shard is opened is damage; what the system itself refuses (a full disk) never is.
+    A failure to open a shard is damage, unless the system itself refused something (a full disk).
     """
     try:
         yield
@@ -35,7 +35,7 @@ def _is_the_engines(error: BaseException) -> bool:
 
 
 def _is_panic(error: BaseException) -> bool:
-    """Rust's own abort, which damaged files cause; it is no Exception, and can be told by its name alone."""
+    """Recognise Rust's own abort, which damaged files cause, by its name: it is no Exception."""
     return type(error).__name__ == "PanicException"
 
 

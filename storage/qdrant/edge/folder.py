@@ -1,12 +1,12 @@
-"""The folder of an embedded collection: which shard is in use, which is being built, what was left behind.
+"""The folder of an embedded collection: its shard in use, one being built, and leftovers of crashes.
 
     NAME/fingerprint.json   makes the collection exist, and says which shard is in use
-    NAME/shard/             the first one; later ones are shard-GENERATION/, one whose graph was built
-                            has another name yet
-    NAME/rebuild.json       the fingerprint of a shard that is being built beside; renaming it over
+    NAME/shard/             the first shard; later ones are shard-GENERATION/, and one whose graph was
+                            built has another name again
+    NAME/rebuild.json       the fingerprint of a shard that is being built; renaming it over
                             fingerprint.json is the whole swap
 
-Whatever else lies there is left over from a crash, and nobody reads it.
+Anything else there is left over from a crash, and is never read.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _OURS = ("fingerprint.", "rebuild.", "shard", "lock", "holder.json")
 
 @dataclass(frozen=True, slots=True)
 class ShardGeneration:
-    """A shard and what it was built with; `id` is empty for a collection's first.
+    """A shard and its fingerprint; `id` is empty for a collection's first.
 
-    `place` is the name of the shard's folder, where it is not what `id` makes it.
+    `place` is the name of the shard's folder, where `id` does not give it.
     """
 
     fingerprint: Fingerprint
@@ -41,7 +41,7 @@ class ShardGeneration:
 
 @dataclass(frozen=True, slots=True)
 class CollectionFolder:
-    """A collection's folder. Its own operations are atomic; who may call them is a matter of locks."""
+    """A collection's folder. Its operations are atomic; locks decide who may call them."""
 
     path: Path
 
@@ -51,12 +51,12 @@ class CollectionFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a collection, whatever its state."""
+        """True where there is a collection, whatever its state."""
         return (self.path / _CURRENT).is_file()
 
     @property
     def foreign(self) -> bool:
-        """Whether something lies there that winnow did not make."""
+        """True where something lies there that winnow did not make."""
         return any(not path.name.startswith(_OURS) for path in self.path.iterdir())
 
     def make(self) -> None:
@@ -79,7 +79,7 @@ class CollectionFolder:
         return self.path / (generation.place or made)
 
     def current(self) -> ShardGeneration:
-        """The generation in use. Raises StoreCorruptError, FingerprintMismatchError (a newer winnow's)."""
+        """Read the generation in use. Raises StoreCorruptError, FingerprintMismatchError (newer winnow)."""
         try:
             return _read(self.path / _CURRENT)
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -89,22 +89,22 @@ class CollectionFolder:
             ) from error
 
     def draft(self) -> ShardGeneration | None:
-        """The generation that is being built, or was when it was cut off; None where there is none."""
+        """Read the generation that is being built, or was when interrupted; None where there is none."""
         try:
             return _read(self.path / _DRAFT)
-        except (OSError, ValueError, TypeError, KeyError, StoreError):  # it cannot be gone on with
+        except (OSError, ValueError, TypeError, KeyError, StoreError):  # it cannot be resumed
             return None
 
     def publish(self, generation: ShardGeneration) -> None:
-        """This generation is in use from now on."""
+        """Put this generation in use."""
         _write_atomically(self.path / _CURRENT, generation)
 
     def announce(self, generation: ShardGeneration) -> None:
-        """This generation, whose shard is made, is being built."""
+        """Note that this generation, whose shard is made, is being built."""
         _write_atomically(self.path / _DRAFT, generation)
 
     def move(self, generation: ShardGeneration) -> None:
-        """This generation, in use or being built, has its shard in another place from now on."""
+        """Note the new place of the shard of this generation, in use or being built."""
         draft = self.draft()
         if draft is not None and draft.id == generation.id:
             self.announce(generation)
@@ -112,7 +112,7 @@ class CollectionFolder:
             self.publish(generation)
 
     def swap(self) -> None:
-        """The generation that was being built is the one in use from now on: one atomic rename."""
+        """Put the generation that was being built in use, by one atomic rename."""
         os.replace(self.path / _DRAFT, self.path / _CURRENT)  # noqa: PTH105 - this name says it must be atomic
         _settle(self.path)
 
@@ -120,10 +120,10 @@ class CollectionFolder:
         (self.path / _DRAFT).unlink(missing_ok=True)
 
     def strays(self) -> Iterator[Path]:
-        """Shards that are neither in use nor being built."""
+        """Yield shards that are neither in use nor being built."""
         named = {self.shard(found) for found in (self._readable(), self.draft()) if found}
         if self.exists and self._readable() is None:
-            return  # nobody can say which of them was in use
+            return  # which of them was in use is unknown
         yield from sorted(path for path in self.path.glob("shard*") if path not in named)
 
     def remove_strays(self) -> None:
@@ -131,15 +131,15 @@ class CollectionFolder:
             shutil.rmtree(path, ignore_errors=True)
 
     def trash(self) -> list[Path]:
-        """What a deletion that was cut off left."""
+        """Return what an interrupted deletion left."""
         return sorted(self.path.parent.glob(f".{self.name}.dropped-*"))
 
     def lock(self) -> CollectionLock:
-        """Held while the collection is open."""
+        """Return the lock to hold while the collection is open."""
         return CollectionLock(self.path)
 
     def rebuild_lock(self) -> CollectionLock:
-        """Held while a generation is built beside the one in use."""
+        """Return the lock to hold while a generation is built next to the one in use."""
         return CollectionLock(self.path, file="rebuild.lock", doing="is being re-indexed by")
 
     def _readable(self) -> ShardGeneration | None:
@@ -170,7 +170,7 @@ def _write_atomically(path: Path, generation: ShardGeneration) -> None:
 
 
 def _settle(folder: Path) -> None:
-    """A rename outlives a power cut only when its folder is on the disk."""
+    """Sync a folder, without which a rename in it may not survive a power cut."""
     if os.name == "nt":
         return  # folders cannot be opened there
     handle = os.open(folder, os.O_RDONLY)

@@ -1,7 +1,7 @@
 """Builds the graph of a collection's dense vectors, in a separate process and a copy of the shard.
 
 A graph takes minutes, and the engine's binding holds the interpreter's lock for as long as a call lasts.
-Built in the process that answers, nobody would get an answer meanwhile, and Ctrl-C would not be heard.
+Built in the process that answers, it would block every answer meanwhile, and Ctrl-C.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _START = (
 
 
 def built_in_copy(shard: Path, copy: Path) -> bool:
-    """Copy a shard that is flushed and that nobody writes to, and build the graph in the copy.
+    """Copy a shard that is flushed and not written to, and build the graph in the copy.
 
     Returns False, and leaves no copy, where there was nothing to build. Raises StoreError.
     """

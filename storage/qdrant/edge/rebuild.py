@@ -1,4 +1,4 @@
-"""Building a generation of an embedded collection beside the one in use, and cleaning up after crashes."""
+"""Builds a generation of an embedded collection next to the one in use, and cleans up after crashes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from storage.qdrant.tuning import Tuning
 
 
 class EdgeRebuild:
-    """See `storage.qdrant.contract.Rebuild`. The collection in use may stay open, here or elsewhere."""
+    """A `storage.qdrant.contract.Rebuild`. The collection in use may stay open, here or elsewhere."""
 
     def __init__(
         self, folder: CollectionFolder, store: EdgeCollection, *, resumed: bool, patience_s: float
@@ -34,29 +34,27 @@ class EdgeRebuild:
     def begin(
         cls, folder: CollectionFolder, fingerprint: Fingerprint, tuning: Tuning, patience_s: float
     ) -> EdgeRebuild:
-        """Begin, or go on with what was cut off. Raises StoreLockedError where somebody is at it."""
+        """Begin, or resume what was interrupted. Raises StoreLockedError while another process builds it."""
         folder.make()
-        lock = folder.rebuild_lock()
-        lock.acquire(patience_s)
-        try:
-            begun = _taken_up(folder, fingerprint, lock, tuning)
+        with folder.rebuild_lock().kept(patience_s) as lock:
+            begun = _resumed(folder, fingerprint, lock, tuning)
             store = begun or _begun(folder, fingerprint, lock, tuning)
-        except BaseException:
-            lock.release()
-            raise
         return cls(folder, store, resumed=begun is not None, patience_s=patience_s)
 
     def finish(self, old: CollectionStore | None) -> EdgeCollection:
-        """See `storage.qdrant.contract.Rebuild.finish`."""
         self.store.flush()  # before the lock changes hands: a full disk shows here
-        lock = old.hand_over() if isinstance(old, EdgeCollection) else self._locked()
+        if isinstance(old, EdgeCollection):
+            lock = old.hand_over()
+        else:
+            lock = self._folder.lock()
+            lock.acquire(self._patience_s)
         self._folder.swap()
         self.store.take_over(lock)
         self._finished = True
         return self.store
 
     def close(self) -> None:
-        """Stop here; what was built waits to be gone on with."""
+        """Stop here; what was built can be resumed."""
         if not self._finished:
             self.store.close()
 
@@ -68,38 +66,29 @@ class EdgeRebuild:
     ) -> None:
         self.close()
 
-    def _locked(self) -> CollectionLock:
-        lock = self._folder.lock()
-        lock.acquire(self._patience_s)
-        return lock
-
 
 def leftovers(root: Path) -> dict[str, tuple[str, ...]]:
-    """See `storage.qdrant.contract.Rebuilder.leftovers`."""
+    """Describe what crashes left behind below a folder, by collection."""
     folders = [CollectionFolder(path) for path in sorted(root.glob("[!.]*")) if path.is_dir()]
     found = {folder.name: tuple(_described(folder)) for folder in folders}
     for trash in sorted(root.glob(".*.dropped-*")):
         name = trash.name[1:].rpartition(".dropped-")[0]
-        found[name] = (*found.get(name, ()), f"{trash.name}: a deletion that was cut off")
+        found[name] = (*found.get(name, ()), f"{trash.name}: an interrupted deletion")
     return {name: what for name, what in found.items() if what}
 
 
 def sweep(folder: CollectionFolder, patience_s: float) -> None:
-    """See `storage.qdrant.contract.Rebuilder.sweep`."""
+    """Remove shards that are not in use, half-made collections and interrupted deletions."""
     for trash in folder.trash():
         shutil.rmtree(trash, ignore_errors=True)
     if not folder.path.is_dir():
         return
-    lock = folder.rebuild_lock()
-    lock.acquire(patience_s)
-    try:
+    with folder.rebuild_lock().held(patience_s):
         folder.forget_draft()
         if folder.exists:
             folder.remove_strays()
         else:
             _remove_half_made(folder, patience_s)
-    finally:
-        lock.release()
 
 
 def _described(folder: CollectionFolder) -> list[str]:
@@ -108,7 +97,7 @@ def _described(folder: CollectionFolder) -> list[str]:
         return []
     found = [f"{path.name}: {_why(folder)}" for path in folder.strays()]
     if draft is not None:
-        found.append(f"{folder.shard(draft).name}: a re-index that was cut off; --reindex goes on with it")
+        found.append(f"{folder.shard(draft).name}: an interrupted re-index; --reindex resumes it")
     if not folder.exists and not found and not folder.foreign:
         found.append("an empty folder")
     return found
@@ -119,30 +108,24 @@ def _why(folder: CollectionFolder) -> str:
 
 
 def _under_way(folder: CollectionFolder) -> bool:
-    lock = folder.rebuild_lock()
     try:
-        lock.acquire(0)
+        with folder.rebuild_lock().held(0):
+            return False
     except StoreLockedError:
         return True
-    lock.release()
-    return False
 
 
 def _remove_half_made(folder: CollectionFolder, patience_s: float) -> None:
-    lock = folder.lock()
-    lock.acquire(patience_s)
-    try:
+    with folder.lock().held(patience_s):
         if folder.exists:  # somebody made it while this one waited
             return
         if folder.foreign:
             folder.remove_strays()
         else:
             shutil.rmtree(folder.path, ignore_errors=True)
-    finally:
-        lock.release()
 
 
-def _taken_up(
+def _resumed(
     folder: CollectionFolder, fingerprint: Fingerprint, lock: CollectionLock, tuning: Tuning
 ) -> EdgeCollection | None:
     draft = folder.draft()

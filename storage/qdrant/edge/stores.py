@@ -18,7 +18,7 @@ __all__ = ["EdgeCollection", "EdgeStores"]
 
 
 class EdgeStores:
-    """The collections below one folder."""
+    """The collections below one folder (`storage.qdrant.contract.CollectionStores`)."""
 
     def __init__(self, root: Path, *, patience_s: float = PATIENCE_S, tuning: Tuning | None = None) -> None:
         self._root = root
@@ -26,14 +26,12 @@ class EdgeStores:
         self._tuning = tuning or Tuning()
 
     def open(self, name: str) -> EdgeCollection:
-        """See `storage.qdrant.contract.CollectionStores.open`."""
         folder = self._folder(name)
         if not folder.exists:
             raise NotFoundError(f"there is no collection {name!r}", way_out=self._known())
         return EdgeCollection.load(folder, self._tuning, patience_s=self._patience_s)
 
     def create(self, name: str, fingerprint: Fingerprint) -> EdgeCollection:
-        """See `storage.qdrant.contract.CollectionStores.create`."""
         folder = self._folder(name)
         folder.refuse_existing()
         folder.make()
@@ -43,44 +41,32 @@ class EdgeStores:
         return sorted(path.parent.name for path in self._root.glob("*/fingerprint.json"))
 
     def drop(self, name: str) -> None:
-        """Delete a collection and its files. Raises NotFoundError, StoreLockedError."""
         folder = self._folder(name)
         if not folder.path.is_dir():
             raise NotFoundError(f"there is no collection {name!r}", way_out=self._known())
-        rebuilding, lock = folder.rebuild_lock(), folder.lock()
-        rebuilding.acquire(self._patience_s)
-        try:
-            lock.acquire(self._patience_s)
+        with folder.rebuild_lock().held(self._patience_s), folder.lock().held(self._patience_s):
             # the fingerprint goes first: a crash in between leaves no half collection that looks whole
             (folder.path / "fingerprint.json").unlink(missing_ok=True)
             # out of the way while the lock is held: what another process makes under this name is its own
             trash = folder.path.with_name(f".{name}.dropped-{os.getpid()}")
             folder.path.rename(trash)
-        finally:
-            lock.release()
-            rebuilding.release()
         shutil.rmtree(trash)
 
     def generation(self, name: str) -> str:
-        """See `storage.qdrant.contract.Rebuilder.generation`."""
         folder = self._folder(name)
         return folder.current().id if folder.exists else ""
 
     def fingerprint(self, name: str) -> Fingerprint | None:
-        """See `storage.qdrant.contract.Rebuilder.fingerprint`."""
         folder = self._folder(name)
         return folder.current().fingerprint if folder.exists else None
 
     def rebuild(self, name: str, fingerprint: Fingerprint) -> EdgeRebuild:
-        """See `storage.qdrant.contract.Rebuilder.rebuild`."""
         return EdgeRebuild.begin(self._folder(name), fingerprint, self._tuning, self._patience_s)
 
     def leftovers(self) -> dict[str, tuple[str, ...]]:
-        """See `storage.qdrant.contract.Rebuilder.leftovers`."""
         return leftovers(self._root)
 
     def sweep(self, name: str) -> None:
-        """See `storage.qdrant.contract.Rebuilder.sweep`."""
         sweep(self._folder(name), self._patience_s)
 
     def _folder(self, name: str) -> CollectionFolder:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Collection as Container
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
-from qdrant_client import QdrantClient, models
+from qdrant_client import models
 
 from storage.errors import NotFoundError, StoreError
 from storage.qdrant.collection import CollectionReader
@@ -21,6 +21,7 @@ from storage.qdrant.server.writes import WriteCheck
 from storage.qdrant.tuning import Tuning
 from storage.vectors import Floats, Leg, Point
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _PAGE = 256
@@ -39,7 +40,6 @@ class ServerCollection(CollectionReader):
         physical: str,
         fingerprint: Fingerprint,
         indexed: Indexed,
-        client: QdrantClient,
         link: ServerLink,
         writes: WriteCheck,
         *,
@@ -50,7 +50,7 @@ class ServerCollection(CollectionReader):
         self.physical = physical
         self.fingerprint = fingerprint
         self._indexed = indexed
-        self._client = client
+        self._client = link.client
         self._link = link
         self._params = models.SearchParams(exact=tuning.exact, hnsw_ef=tuning.hnsw_ef)
         self._closed = False
@@ -58,26 +58,20 @@ class ServerCollection(CollectionReader):
     def upsert(self, points: Sequence[Point]) -> None:
         """Store points in batches by bytes, each acknowledged by the server.
 
-        Raises StoreError where another process has put a new generation in the place of this one.
+        Raises StoreError where another process has replaced this generation by a new one.
         """
         for path, kind in self._indexed.missing(points).items():
-            schema = SCHEMAS[kind]
-            self._write(
-                lambda path=path, schema=schema: self._client.create_payload_index(  # type: ignore[misc]  # defaults
-                    self.physical, path, schema, wait=True
-                )
-            )
+            self._write(self._client.create_payload_index, self.physical, path, SCHEMAS[kind], wait=True)
             self._indexed.add(path, kind)
         for batch in batches(points):
             structs = [to_struct(point) for point in batch]
-            self._write(lambda structs=structs: self._client.upsert(self.physical, structs, wait=True))  # type: ignore[misc]  # a default in a lambda
+            self._write(self._client.upsert, self.physical, structs, wait=True)
         self.writes.check()
 
     def delete_document(self, document: str, *, keep: Container[str] = ()) -> None:
         kept: list[models.Condition] = [models.HasIdCondition(has_id=list(keep))] if keep else []
         doomed = models.Filter(must=[server_filter(Equals("document_id", document))], must_not=kept)
-        selector = models.FilterSelector(filter=doomed)
-        self._write(lambda: self._client.delete(self.physical, selector, wait=True))
+        self._write(self._client.delete, self.physical, models.FilterSelector(filter=doomed), wait=True)
         self.writes.check()
 
     def flush(self) -> None:
@@ -96,23 +90,22 @@ class ServerCollection(CollectionReader):
         if not chunk_ids or self.fingerprint.token_dim is None:
             return {}
         answer = self._call(
-            lambda: self._client.query_points(
-                self.physical,
-                query=query.tolist(),
-                using=TOKENS,
-                query_filter=models.Filter(must=[models.HasIdCondition(has_id=list(chunk_ids))]),
-                search_params=_EXACT,
-                limit=len(chunk_ids),
-                with_payload=False,
-            )
+            self._client.query_points,
+            self.physical,
+            query=query.tolist(),
+            using=TOKENS,
+            query_filter=models.Filter(must=[models.HasIdCondition(has_id=list(chunk_ids))]),
+            search_params=_EXACT,
+            limit=len(chunk_ids),
+            with_payload=False,
         )
         return {str(point.id): point.score for point in answer.points}
 
     def count(self) -> int:
-        return self._call(lambda: self._client.count(self.physical, exact=True)).count
+        return self._call(self._client.count, self.physical, exact=True).count
 
     def close(self) -> None:
-        """Let go: the connections belong to the stores."""
+        """Refuse further calls; the connections belong to the stores."""
         self._closed = True
 
     def _query(
@@ -130,7 +123,7 @@ class ServerCollection(CollectionReader):
             )
             for leg in legs
         ]
-        answers = self._call(lambda: self._client.query_batch_points(self.physical, requests))
+        answers = self._call(self._client.query_batch_points, self.physical, requests)
         return [answer.points for answer in answers]
 
     def _retrieve(
@@ -140,36 +133,30 @@ class ServerCollection(CollectionReader):
         for start in range(0, len(ids), page):
             some = list(ids[start : start + page])
             yield from self._call(
-                lambda some=some: self._client.retrieve(  # type: ignore[misc]  # a default in a lambda
-                    self.physical, some, with_payload=payload, with_vectors=vectors
-                )
+                self._client.retrieve, self.physical, some, with_payload=payload, with_vectors=vectors
             )
 
     def _first(self, where: Condition, limit: int) -> list[models.Record]:
         chosen = server_filter(where)
-        return self._call(
-            lambda: self._client.scroll(self.physical, scroll_filter=chosen, limit=limit, with_payload=True)
-        )[0]
+        scroll = self._client.scroll
+        return self._call(scroll, self.physical, scroll_filter=chosen, limit=limit, with_payload=True)[0]
 
     def _scroll(self) -> Iterator[models.Record]:
         offset: models.ExtendedPointId | None = None
         while True:
-            start = offset
-            records, offset = self._call(
-                lambda start=start: self._client.scroll(self.physical, limit=_PAGE, offset=start)  # type: ignore[misc]
-            )
+            records, offset = self._call(self._client.scroll, self.physical, limit=_PAGE, offset=offset)
             yield from records
             if offset is None:
                 return
 
-    def _write(self, request: Callable[[], object]) -> None:
+    def _write(self, request: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            self._call(request)
+            self._call(request, *args, **kwargs)
         except NotFoundError:
             self.writes.check()  # explains it where a re-index replaced and removed the collection
             raise
 
-    def _call(self, request: Callable[[], T]) -> T:
+    def _call(self, request: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         if self._closed:
             raise StoreError(f"the collection {self.name!r} is closed")
-        return self._link.call(self.name, request)
+        return self._link.call(self.name, request, *args, **kwargs)

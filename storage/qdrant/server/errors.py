@@ -1,4 +1,4 @@
-"""What a Qdrant server's failures mean: vendor exceptions to ours, and which are worth another try."""
+"""Translates the failures of a Qdrant server into our errors, and retries those that may pass."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import grpc
 import httpx
+from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from storage.errors import BadInputError, NotFoundError, StoreError, StoreUnavailableError, WinnowError
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+# Between name and generation; no collection's own name has it: see storage.qdrant.contract.checked_name.
+AT = "@"
 
 _TRANSIENT_HTTP = frozenset({429, 502, 503, 504})
 _TRANSIENT_GRPC = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.ABORTED}
 )
-# gRPC's codes in HTTP's words, so that each meaning is written once.
+# gRPC's codes as HTTP's, so that each meaning is written once.
 _GRPC_AS_HTTP = {
     grpc.StatusCode.UNAUTHENTICATED: 401,
     grpc.StatusCode.PERMISSION_DENIED: 403,
@@ -39,49 +44,49 @@ _backoff = wait_exponential_jitter(multiplier=0.1, max=2, jitter=0.05)
 
 @dataclass(frozen=True, slots=True)
 class ServerLink:
-    """A server as its errors name it, and how patient a call is.
+    """A client of a server, with the name of the server in errors and the patience of a call.
 
     `where` is the URL without credentials. Only transient failures are tried again, `attempts` times in all:
     refused connections and what a busy server answers. A timeout is not: the caller has waited already.
     """
 
+    client: QdrantClient
     where: str
     timeout_s: float
     attempts: int = 4
 
     @classmethod
-    def to(cls, url: str, timeout_s: float) -> ServerLink:
+    def to(cls, url: str, client: QdrantClient, timeout_s: float) -> ServerLink:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
-        return cls(f"{parts.scheme}://{host}{parts.path}", timeout_s)
+        return cls(client, f"{parts.scheme}://{host}{parts.path}", timeout_s)
 
-    def call(self, collection: str, request: Callable[[], T]) -> T:
-        """The request's result; errors are ours and name the server and the collection."""
+    def call(self, collection: str, request: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return the result of `request(*args, **kwargs)`, a method of the client.
+
+        Errors are ours, and name the server and the collection (with or without a generation).
+        """
         retrying = Retrying(
             stop=stop_after_attempt(self.attempts),
             wait=_wait,
             retry=retry_if_exception(is_transient),
             reraise=True,
         )
-        with self._translated(collection):
-            return retrying(request)
-
-    def call_once(self, collection: str, request: Callable[[], T]) -> T:
-        """The same without another try, for what must not happen twice."""
-        with self._translated(collection):
-            return request()
+        with self.translated(collection):
+            return retrying(request, *args, **kwargs)
 
     @contextmanager
-    def _translated(self, collection: str) -> Iterator[None]:
+    def translated(self, collection: str) -> Iterator[None]:
+        """Raise errors of the packages below as ours, without retrying."""
         try:
             yield
         except WinnowError:
             raise
         except Exception as error:
-            raise self.explained(error, collection) from error
+            raise self.explained(error, collection.partition(AT)[0]) from error
 
     def explained(self, error: Exception, collection: str) -> StoreError | BadInputError:
-        """Our error for one of qdrant-client's, httpx's or grpc's."""
+        """Return our error for one of qdrant-client's, httpx's or grpc's."""
         if isinstance(error, ResponseHandlingException):
             return self.explained(error.source, collection)
         if isinstance(error, UnexpectedResponse):
@@ -166,7 +171,7 @@ class ServerLink:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same request may well succeed a moment later."""
+    """Return whether the same request may succeed a moment later."""
     if isinstance(error, ResponseHandlingException):
         return isinstance(error.source, httpx.ConnectError | httpx.RemoteProtocolError | httpx.ReadError)
     if isinstance(error, UnexpectedResponse):
@@ -195,7 +200,7 @@ def _grpc_status(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
 
 
 def _server_says(error: UnexpectedResponse) -> str:
-    """The server's own sentence where there is one, else the status."""
+    """Return the server's own sentence where there is one, else the status."""
     try:
         says = json.loads(error.content)["status"]["error"]
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""What a collection of winnow looks like on a Qdrant server, and how one is recognised."""
+"""Lays out a collection of winnow on a Qdrant server, and recognises one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from storage.qdrant.contract import DENSE, LEXICAL, TOKENS, Fingerprint
 from storage.qdrant.payload_indexes import IndexKind
 from storage.qdrant.tuning import Tuning
 
-# The key in the collection's own metadata under which the fingerprint stands. It is written in the same
-# request that makes the collection, so that there is no moment at which one exists without it.
+# The key of the fingerprint in the collection's own metadata. It is written by the request that makes the
+# collection, so that none ever exists without it.
 OURS = "winnow"
 
 SCHEMAS: Mapping[IndexKind, models.PayloadSchemaType] = {
@@ -33,7 +33,7 @@ _QUANTIZATION: Mapping[str, models.QuantizationConfig] = {
 
 
 def layout(fingerprint: Fingerprint, tuning: Tuning) -> dict[str, Any]:
-    """The arguments of `create_collection`."""
+    """Return the arguments of `create_collection`."""
     return {
         "vectors_config": _vectors(fingerprint, tuning),
         "sparse_vectors_config": {LEXICAL: models.SparseVectorParams(modifier=models.Modifier.IDF)},
@@ -69,13 +69,13 @@ def _vectors(fingerprint: Fingerprint, tuning: Tuning) -> dict[str, models.Vecto
 
 
 def metadata_of(info: models.CollectionInfo) -> Mapping[str, Any] | None:
-    """What winnow wrote on a collection; None where winnow did not make it."""
+    """Return the metadata that winnow wrote on a collection; None where winnow did not make it."""
     written = (info.config.metadata or {}).get(OURS)
     return written if isinstance(written, dict) else None
 
 
 def read_fingerprint(name: str, where: str, info: models.CollectionInfo) -> Fingerprint:
-    """The fingerprint of a collection that is whole. Raises StoreCorruptError."""
+    """Return the fingerprint of a collection that is whole. Raises StoreCorruptError."""
     written = metadata_of(info)
     if written is None:
         raise StoreCorruptError(
@@ -87,13 +87,13 @@ def read_fingerprint(name: str, where: str, info: models.CollectionInfo) -> Fing
     except (TypeError, ValueError) as error:
         raise StoreCorruptError(
             f"the collection {name!r} at {where} was made by another version of winnow",
-            way_out=f"Build it anew from the documents: winnow doctor --repair -c {name}",
+            way_out=f"Rebuild it from the documents: winnow doctor --repair -c {name}",
         ) from error
     missing = _missing(fingerprint, info)
     if missing:
         raise StoreCorruptError(
             f"the collection {name!r} at {where} is half made: it has no {', no '.join(missing)}",
-            way_out=f"Build it anew from the documents: winnow doctor --repair -c {name}",
+            way_out=f"Rebuild it from the documents: winnow doctor --repair -c {name}",
         )
     return fingerprint
 

@@ -1,4 +1,4 @@
-"""Building a generation of a collection on a server beside the one in use."""
+"""Builds a generation of a collection on a server next to the one in use."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Callable
 from secrets import token_hex
 from types import TracebackType
 from typing import Self
-
-from qdrant_client import QdrantClient
 
 from storage.errors import FingerprintMismatchError, StoreCorruptError, StoreError, WinnowError
 from storage.qdrant.contract import CollectionStore, Fingerprint
@@ -22,9 +20,9 @@ _log = logging.getLogger(__name__)
 
 
 class ServerRebuild:
-    """See `storage.qdrant.contract.Rebuild`. `before` is the generation in use when it began.
+    """A `storage.qdrant.contract.Rebuild`. `before` is the generation in use when it began.
 
-    Two at once are kept apart by a note on the new generation that says who builds it.
+    A claim on the new generation, which names who builds it, keeps two at once apart.
     """
 
     def __init__(
@@ -32,7 +30,6 @@ class ServerRebuild:
         store: ServerCollection,
         building: Building,
         before: str,
-        client: QdrantClient,
         link: ServerLink,
         *,
         resumed: bool,
@@ -41,33 +38,28 @@ class ServerRebuild:
         self.resumed = resumed
         self._building = building
         self._before = before
-        self._client = client
         self._link = link
         self._finished = False
 
     @classmethod
     def begin(cls, collections: PhysicalCollections, name: str, fingerprint: Fingerprint) -> ServerRebuild:
-        """Begin, or go on with what was cut off. Raises StoreLockedError where another process is at it."""
-        client, link = collections.client, collections.link
-        found = Generations.of(client, link)
+        """Begin, or resume what was interrupted. Raises StoreLockedError while another process builds it."""
+        found = Generations.of(collections.link)
         begun = [physical for physical in found.others(name) if _is_begun(collections, name, physical)]
         fitting = next((physical for physical in begun if _fits(collections, physical, fingerprint)), None)
         physical = fitting or joined(name, token_hex(4))
         if fitting is None:
             collections.make(physical, fingerprint)
-        building = Building(physical, client, link)
+        building = Building(physical, collections.link)
         building.begin()
         store = collections.open(physical, building)
-        return cls(store, building, found.current(name), client, link, resumed=fitting is not None)
+        return cls(store, building, found.current(name), collections.link, resumed=fitting is not None)
 
     def finish(self, old: CollectionStore | None) -> ServerCollection:
-        """See `storage.qdrant.contract.Rebuild.finish`. One request that the server carries out as a whole.
-
-        Raises StoreError where another re-index was quicker.
-        """
+        """Swap by one request, which is atomic. Raises StoreError where another re-index was quicker."""
         name, physical = self.store.name, self.store.physical
         before = old.physical if isinstance(old, ServerCollection) else self._before
-        aliases = read_aliases(self._client, self._link)
+        aliases = read_aliases(self._link)
         if in_use(name, aliases) != before:
             raise StoreError(
                 f"the collection {name!r} at {self._link.where} was re-indexed by another process meanwhile",
@@ -75,9 +67,9 @@ class ServerRebuild:
             )
         self._building.check()
         operations = pointing(name, physical, aliases)
-        self._link.call(name, lambda: self._client.update_collection_aliases(operations))
+        self._link.call(name, self._link.client.update_collection_aliases, operations)
         self._finished = True
-        self.store.writes = InUse(physical, self._client, self._link)
+        self.store.writes = InUse(physical, self._link)
         self._leave(self._building.done)
         return self.store
 
@@ -87,21 +79,21 @@ class ServerRebuild:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """What was built waits on the server."""
+        """Leave what was built on the server, to be resumed."""
         if not self._finished:
             self._leave(self._building.end)
 
     def _leave(self, act: Callable[[], None]) -> None:
         try:
             act()
-        except WinnowError as error:  # the note grows old by itself
-            _log.warning("the note that %r is being re-indexed stays for now: %s", self.store.name, error)
+        except WinnowError as error:  # the claim expires by itself
+            _log.warning("the claim on the re-index of %r stays for now: %s", self.store.name, error)
 
 
 def _is_begun(collections: PhysicalCollections, name: str, physical: str) -> bool:
-    """Whether a re-index that was cut off was building this; what was in use once has no such note.
+    """Return whether an interrupted re-index was building this; a generation once in use has no claim.
 
-    Raises StoreLockedError where one is at it.
+    Raises StoreLockedError while one is building it.
     """
     claim = Claim.read(collections.info(physical))
     if claim is not None and claim.is_held:
@@ -110,7 +102,7 @@ def _is_begun(collections: PhysicalCollections, name: str, physical: str) -> boo
 
 
 def _fits(collections: PhysicalCollections, physical: str, fingerprint: Fingerprint) -> bool:
-    """Whether a generation is whole and has this fingerprint."""
+    """Return whether a generation is whole and has this fingerprint."""
     try:
         return collections.open(physical).fingerprint == fingerprint
     except (StoreCorruptError, FingerprintMismatchError):

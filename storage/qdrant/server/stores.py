@@ -26,12 +26,14 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class ServerStores:
-    """The collections of winnow on one server. Collections that winnow did not make are left alone."""
+    """The collections of winnow on one server (`storage.qdrant.contract.CollectionStores`).
 
-    def __init__(self, client: QdrantClient, link: ServerLink, tuning: Tuning | None = None) -> None:
-        self._client = client
+    Collections that winnow did not make are left alone.
+    """
+
+    def __init__(self, link: ServerLink, tuning: Tuning | None = None) -> None:
         self._link = link
-        self._physical = PhysicalCollections(client, link, tuning or Tuning())
+        self._physical = PhysicalCollections(link, tuning or Tuning())
 
     @classmethod
     def connect(
@@ -44,9 +46,9 @@ class ServerStores:
         timeout_s: float = 30.0,
         tuning: Tuning | None = None,
     ) -> ServerStores:
-        """Stores at `url` (http or https). Nothing is asked of the server before the first use.
+        """Connect to `url` (http or https); the first request is made at the first use.
 
-        Raises BadInputError where `url` is none. `https` encrypts gRPC too.
+        `https` encrypts gRPC too. Raises BadInputError where `url` is none.
         """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -56,7 +58,7 @@ class ServerStores:
         if api_key and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
             _log.warning("the API key travels unencrypted to %s: use https where others can listen", url)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # the client's own word on the same key
+            warnings.simplefilter("ignore", UserWarning)  # the client's own warning about the key
             client = QdrantClient(
                 url=url,
                 port=parts.port or (443 if parts.scheme == "https" else 6333),
@@ -66,24 +68,23 @@ class ServerStores:
                 timeout=timeout_s,  # type: ignore[arg-type]  # annotated int; rounded up by the client itself
                 check_compatibility=False,  # asked by `version`, not by a thread that prints
             )
-        return cls(client, ServerLink.to(url, timeout_s), tuning)
+        return cls(ServerLink.to(url, client, timeout_s), tuning)
 
     @classmethod
     def in_memory(cls, tuning: Tuning | None = None) -> ServerStores:
-        """qdrant-client's local mode: the same calls without a server, for tests and small trials."""
-        return cls(QdrantClient(":memory:"), ServerLink("memory", timeout_s=0, attempts=1), tuning)
+        """Use qdrant-client's local mode: the same calls without a server, for tests and small trials."""
+        return cls(ServerLink(QdrantClient(":memory:"), "memory", timeout_s=0, attempts=1), tuning)
 
     def version(self) -> str:
-        """The server's version. Raises StoreUnavailableError."""
-        return self._link.call("", self._client.info).version
+        """Return the server's version. Raises StoreUnavailableError."""
+        return self._link.call("", self._link.client.info).version
 
     def open(self, name: str) -> ServerCollection:
-        """See `storage.qdrant.contract.CollectionStores.open`."""
-        return self._physical.open(in_use(checked_name(name), read_aliases(self._client, self._link)))
+        return self._physical.open(in_use(checked_name(name), read_aliases(self._link)))
 
     def create(self, name: str, fingerprint: Fingerprint) -> ServerCollection:
-        """See `storage.qdrant.contract.CollectionStores.create`. What fails half-way is taken back."""
-        if in_use(checked_name(name), read_aliases(self._client, self._link)) != name:
+        """Make a new, empty collection and open it; one that fails half-way is deleted."""
+        if in_use(checked_name(name), read_aliases(self._link)) != name:
             raise BadInputError(
                 f"the collection {name!r} exists already at {self._link.where}",
                 way_out="Open it, or choose another name.",
@@ -91,8 +92,7 @@ class ServerStores:
         return self._physical.make(name, fingerprint)
 
     def names(self) -> list[str]:
-        """The names of winnow's collections, sorted."""
-        found = Generations.of(self._client, self._link)
+        found = Generations.of(self._link)
         names = {split(physical)[0] for physical in found.physical}
         return sorted(
             name
@@ -105,7 +105,7 @@ class ServerStores:
 
         Raises NotFoundError, BadInputError (not ours), StoreLockedError (it is being re-indexed).
         """
-        found = Generations.of(self._client, self._link)
+        found = Generations.of(self._link)
         current = found.current(checked_name(name))
         if not self._physical.is_ours(current):
             raise BadInputError(
@@ -119,23 +119,19 @@ class ServerStores:
             self._physical.delete(physical)
 
     def generation(self, name: str) -> str:
-        """See `storage.qdrant.contract.Rebuilder.generation`."""
-        return split(in_use(checked_name(name), read_aliases(self._client, self._link)))[1]
+        return split(in_use(checked_name(name), read_aliases(self._link)))[1]
 
     def fingerprint(self, name: str) -> Fingerprint | None:
-        """See `storage.qdrant.contract.Rebuilder.fingerprint`."""
         try:
             return self.open(name).fingerprint
         except NotFoundError:
             return None
 
     def rebuild(self, name: str, fingerprint: Fingerprint) -> ServerRebuild:
-        """See `storage.qdrant.contract.Rebuilder.rebuild`."""
         return ServerRebuild.begin(self._physical, checked_name(name), fingerprint)
 
     def leftovers(self) -> dict[str, tuple[str, ...]]:
-        """See `storage.qdrant.contract.Rebuilder.leftovers`."""
-        found = Generations.of(self._client, self._link)
+        found = Generations.of(self._link)
         others = {split(physical)[0]: found.others(split(physical)[0]) for physical in found.physical}
         return {
             name: tuple(f"{physical}: not in use" for physical in physicals)
@@ -144,11 +140,10 @@ class ServerStores:
         }
 
     def sweep(self, name: str) -> None:
-        """See `storage.qdrant.contract.Rebuilder.sweep`."""
-        others = Generations.of(self._client, self._link).others(checked_name(name))
+        others = Generations.of(self._link).others(checked_name(name))
         for physical in self._physical.idle(others):
             self._physical.delete(physical)
 
     def close(self) -> None:
-        """Let go of the connections."""
-        self._client.close()
+        """Close the connections."""
+        self._link.client.close()

@@ -1,8 +1,7 @@
-"""Whether a write to a server still counts: nothing there can be locked, so whoever writes looks afterwards.
+"""Checks after a write to a server that it was not lost: nothing there can be locked.
 
-A re-index swaps generations and then reads once more what the old one holds. A write that came before that
-reading is carried over; one that came after it came after the swap, which its writer sees when it looks. So
-no write is lost without somebody being told.
+A re-index swaps generations and then reads the old one once more. A write before that reading is replayed
+into the new one; a write after it came after the swap, which this check finds. So none is lost silently.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from dataclasses import asdict, dataclass, replace
 from secrets import token_hex
 from typing import Any, Self
 
-from qdrant_client import QdrantClient, models
+from qdrant_client import models
 
 from storage.errors import NotFoundError, StoreError, StoreLockedError
 from storage.locks import this_command
 from storage.qdrant.server.errors import ServerLink
 from storage.qdrant.server.generations import in_use, read_aliases, split
 
-# The key in a collection's own metadata under which stands who builds it; it is taken away by the swap.
+# The key in a collection's own metadata that names who builds it; the swap removes it.
 _CLAIM = "winnow_building"
 
 _BEAT_S = 20.0
@@ -33,15 +32,14 @@ SILENT_S = 300.0
 class InUse:
     """Writes to a generation that is in use, unless a re-index has taken its place."""
 
-    def __init__(self, physical: str, client: QdrantClient, link: ServerLink) -> None:
+    def __init__(self, physical: str, link: ServerLink) -> None:
         self._physical = physical
-        self._client = client
         self._link = link
 
     def check(self) -> None:
         """Raise StoreError where what was just written is lost on everybody else."""
         name = split(self._physical)[0]
-        if in_use(name, read_aliases(self._client, self._link)) != self._physical:
+        if in_use(name, read_aliases(self._link)) != self._physical:
             raise StoreError(
                 f"the collection {name!r} at {self._link.where} was re-indexed by another process meanwhile: "
                 "the last writes went to the old one",
@@ -51,7 +49,7 @@ class InUse:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Who builds a generation. `beat` is when it last said so, in Unix time; 0 where it has stopped."""
+    """Names who builds a generation. `beat` is its last sign of life, in Unix time; 0 once it has stopped."""
 
     token: str
     host: str
@@ -62,13 +60,13 @@ class Claim:
 
     @classmethod
     def new(cls) -> Self:
-        """This process's."""
+        """Return a claim of this process."""
         now = time.time()
         return cls(token_hex(8), socket.gethostname(), os.getpid(), this_command(), now, now)
 
     @classmethod
     def read(cls, info: models.CollectionInfo) -> Self | None:
-        """What stands on a collection; None where nobody builds it or it has been in use."""
+        """Read the claim on a collection; None where nobody builds it or it has been in use."""
         written = (info.config.metadata or {}).get(_CLAIM)
         try:
             return cls(**written) if isinstance(written, dict) else None
@@ -77,7 +75,7 @@ class Claim:
 
     @property
     def is_held(self) -> bool:
-        """Whether its process may still be at it: here that can be seen, on another machine it must beat."""
+        """True while its process may still be building: on this machine alive, on another one beating."""
         if time.time() - self.beat > SILENT_S:
             return False
         return self.host != socket.gethostname() or _is_alive(self.pid)
@@ -88,16 +86,15 @@ class Claim:
 
 
 class Building:
-    """Writes to a generation that this process builds, unless another one has gone on with it."""
+    """Writes to a generation that this process builds, unless another one has taken it over."""
 
-    def __init__(self, physical: str, client: QdrantClient, link: ServerLink) -> None:
+    def __init__(self, physical: str, link: ServerLink) -> None:
         self._physical = physical
-        self._client = client
         self._link = link
         self._claim = Claim.new()
 
     def begin(self) -> None:
-        """Say that this process is at it, whoever was before."""
+        """Claim the generation for this process, whoever built it before."""
         self._write(asdict(self._claim))
 
     def check(self) -> None:
@@ -105,7 +102,7 @@ class Building:
         standing = self._standing()
         if standing is None or standing.token != self._claim.token:
             name = split(self._physical)[0]
-            who = f"gone on with by {standing}" if standing else "removed by another process"
+            who = f"taken over by {standing}" if standing else "removed by another process"
             raise StoreError(
                 f"what this process built of {name!r} at {self._link.where} was {who}",
                 way_out="Let that one finish, or run it again.",
@@ -114,35 +111,33 @@ class Building:
             self._write(asdict(replace(self._claim, beat=time.time())))
 
     def end(self) -> None:
-        """Stop: what was built waits to be gone on with."""
+        """Give up the claim: what was built can be resumed."""
         standing = self._standing()
         if standing is not None and standing.token == self._claim.token:
             self._write(asdict(replace(self._claim, beat=0.0)))
 
     def done(self) -> None:
-        """It is in use now."""
+        """Remove the claim: the generation is in use now."""
         self._write(None)
 
     def _standing(self) -> Claim | None:
-        name = split(self._physical)[0]
+        client = self._link.client
         try:
-            return Claim.read(self._link.call(name, lambda: self._client.get_collection(self._physical)))
+            return Claim.read(self._link.call(self._physical, client.get_collection, self._physical))
         except NotFoundError:
             return None
 
     def _write(self, claim: Mapping[str, Any] | None) -> None:
         # merged with the rest of the metadata; null takes the key away
-        self._link.call(
-            split(self._physical)[0],
-            lambda: self._client.update_collection(self._physical, metadata={_CLAIM: claim}),
-        )
+        update = self._link.client.update_collection
+        self._link.call(self._physical, update, self._physical, metadata={_CLAIM: claim})
 
 
 WriteCheck = InUse | Building
 
 
 def being_built(name: str, claim: Claim) -> StoreLockedError:
-    """The refusal while somebody re-indexes a collection."""
+    """Return the refusal while somebody re-indexes a collection."""
     return StoreLockedError(
         f"the collection {name!r} is being re-indexed by {claim}",
         way_out="Wait for it or end it. What was killed on another machine is taken for dead after "

@@ -22,7 +22,7 @@ from tests.support.passages import FINGERPRINT, points
 from tests.support.qdrant_wire import Wire, serving
 from tests.support.reindexing import encoders, pipeline, write
 from winnow.pipeline import RAGPipeline
-from winnow.upkeep.late_writes import LateWrites
+from winnow.upkeep.copy_forward import LateWrites
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
 
@@ -204,7 +204,7 @@ def test_who_was_taken_for_dead_and_is_not_stops(wire: Wire, stores: ServerStore
         _claim(wire, beat=0.0)
         with stores.rebuild("papers", OTHER) as quick:
             for act in (lambda: slow.store.upsert(points(3)), lambda: slow.finish(None)):
-                with pytest.raises(StoreError, match="gone on with by process"):
+                with pytest.raises(StoreError, match="taken over by process"):
                     act()
             quick.store.upsert(points(4))
         slow.__exit__(None, None, None)

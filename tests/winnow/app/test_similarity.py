@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from winnow.app.similarity import overlap, rank_biased_overlap
+from winnow.app.replay import overlap, rank_biased_overlap
 
 
 def test_rbo_against_hand_computed_values() -> None:

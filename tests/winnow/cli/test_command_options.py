@@ -17,7 +17,7 @@ from winnow.cli.lab.synthesize import labels, passages, queries
 from winnow.cli.lab.train import train
 from winnow.lab.evaluation import Plan
 from winnow.lab.synthesis.plans import LabelPlan, MiningPlan, PassagePlan, QueryPlan
-from winnow.lab.training import Course, GatePlan, TrainPlan
+from winnow.lab.training import GatePlan, Hyperparameters, TrainPlan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ def test_a_plan_is_filled_from_the_options_of_its_fields_names() -> None:
         (mine, MiningPlan),
         (passages, PassagePlan),
         (queries, QueryPlan),
-        (train, Course),
+        (train, Hyperparameters),
         (train, GatePlan),
         (train, TrainPlan),
     ],

@@ -7,11 +7,19 @@ import pytest
 
 from storage.errors import BadInputError
 from storage.records import Usage
-from winnow.lab.evaluation import Contrast, Difference, Evaluation, Interval, Passage, Row, Times
+from winnow.lab.evaluation import (
+    Contrast,
+    ContrastPassage,
+    Difference,
+    Evaluation,
+    EvaluationRow,
+    Interval,
+    Times,
+)
 from winnow.lab.reports.evaluation import html, write_report
 
 EVIL = "<script>alert(1)</script>\u202egnp.exe"
-FIRST = Row(
+FIRST = EvaluationRow(
     retrieve="lexical",
     rerank="none",
     metrics={"nDCG@10": 0.5},
@@ -35,7 +43,15 @@ SECOND = replace(
     wins=1,
     losses=1,
     contrasts=(
-        Contrast("q1", EVIL, (EVIL,), 0.0, 1.0, (Passage(EVIL, EVIL, False),), (Passage("d", "good", True),)),
+        Contrast(
+            "q1",
+            EVIL,
+            (EVIL,),
+            0.0,
+            1.0,
+            (ContrastPassage(EVIL, EVIL, False),),
+            (ContrastPassage("d", "good", True),),
+        ),
     ),
 )
 FOUND = Evaluation(EVIL, 3, 0, (FIRST, SECOND), (EVIL,))

@@ -65,11 +65,11 @@ class Shared:
 
     def ask(self, question: str, **choices: Any) -> Future[httpx2.Response]:
         """Asked: when this returns the question is in a pass, or waits for one."""
-        before = len(self.model.passes._asked)
+        before = len(self.model.passes._requests)
         url, body = f"{self.server.url}/v1/ask", {"question": question}
         asked = self.pool.submit(httpx2.post, url, json=body, **{"timeout": 60, **choices})
         assert self.held.inside.wait(20)
-        while len(self.model.passes._asked) <= before:
+        while len(self.model.passes._requests) <= before:
             assert not asked.done(), asked.result().text
             time.sleep(0.002)
         return asked
@@ -123,17 +123,17 @@ def test_who_leaves_takes_nobody_along(model: PairModel, tmp_path: Path) -> None
         assert len(scores(first.result())) == len(scores(last.result())) == COUNT
         while "winnow_in_progress 0.0" not in shared.server.get("/metrics").text:
             time.sleep(0.01)
-        assert shared.model.passes._asked == []
+        assert shared.model.passes._requests == []
 
 
 def leave(shared: Shared, question: str) -> None:
     """Ask, and close the connection when the question waits for a pass."""
-    before = len(shared.model.passes._asked)
+    before = len(shared.model.passes._requests)
     url, body = httpx2.URL(shared.server.url), json.dumps({"question": question})
     head = "POST /v1/ask HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: "
     with socket.create_connection((url.host, url.port)) as connection:
         connection.sendall(f"{head}{len(body)}\r\n\r\n{body}".encode())
-        while len(shared.model.passes._asked) <= before:
+        while len(shared.model.passes._requests) <= before:
             time.sleep(0.002)
 
 

@@ -18,9 +18,10 @@ from storage.errors import FingerprintMismatchError, NotFoundError, SettingsErro
 from storage.qdrant.contract import CollectionStore, Rebuild
 from storage.qdrant.edge.stores import EdgeStores
 from storage.qdrant.tuning import Tuning
+from storage.reasons import Reason
 from tests.support.qdrant_wire import serving
 from tests.support.reindexing import content, encoders, pipeline, write
-from winnow.upkeep.rebuild import RebuildChoices, reindex
+from winnow.upkeep.rebuild import IngestChoices, reindex
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ def test_what_is_ingested_meanwhile_is_not_lost(place: Place, tmp_path: Path) ->
                 second.ingest(late)
 
     with pipeline(place.data, place.one) as rag:
-        report = reindex(rag.wiring, "default", RebuildChoices(progress=add))
+        report = reindex(rag.wiring, "default", (), IngestChoices(progress=add))
     assert report.totals["documents"] == 7
     assert any(source.endswith("77.md") for source in content(place.data, place.one)[1])
 
@@ -313,6 +314,7 @@ def test_a_file_that_cannot_be_read_now_keeps_its_passages(tmp_path: Path, place
     with pipeline(data, place.other) as rag:
         report = rag.ingest(reindex=True)
     [kept] = [one for one in report.documents if one.path.endswith("1.md")]
+    assert Reason.of(kept.warnings[0]).code == "winnow.upkeep.copied-of-refused-file"
     assert "its file is refused now" in kept.warnings[0]
     assert content(data, place.other)[:2] == before[:2]
 

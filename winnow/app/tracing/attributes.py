@@ -21,24 +21,24 @@ KIND = "openinference.span.kind"
 
 def asked(question: str, stages: Stages, content: bool) -> Attributes:
     """A question as it comes in."""
-    given: Attributes = {
+    return {
         KIND: "CHAIN",
         "gen_ai.data_source.id": stages.collection,
         "winnow.rerank": stages.rerank,
+        **({"input.value": question} if content else {}),
     }
-    return {**given, "input.value": question} if content else given
 
 
 def answered(result: Answer | SearchResult, content: bool) -> Attributes:
     """The result of a question; an answer's id leads to its entry in the log."""
     if isinstance(result, SearchResult):
         return {"winnow.candidates": len(result.candidates)}
-    found: Attributes = {
+    return {
         "winnow.answer.id": result.id,
         "winnow.answered": result.answered,
         **_totals(result.usage),
+        **({"output.value": result.text} if content else {}),
     }
-    return {**found, "output.value": result.text} if content else found
 
 
 def retrieving(question: str, collection: str, top_k: int, content: bool) -> Attributes:

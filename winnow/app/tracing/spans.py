@@ -9,7 +9,7 @@ Importing OpenTelemetry's API takes about 20 ms after everything else, so it is 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -236,19 +236,10 @@ class TracedChat:
     def model(self) -> str:
         return self._chat.model
 
-    async def complete(
-        self,
-        messages: Sequence[Message],
-        *,
-        max_tokens: int,
-        schema: Mapping[str, object] | None = None,
-        top_logprobs: int = 0,
-    ) -> Completion:
+    async def complete(self, messages: Sequence[Message], *, max_tokens: int, **wishes: Any) -> Completion:
         given = partial(attributes.calling, self.model, messages, max_tokens)
         with self._tracing.span(f"chat {self.model}", given, client=True) as end:
-            completion = await self._chat.complete(
-                messages, max_tokens=max_tokens, schema=schema, top_logprobs=top_logprobs
-            )
+            completion = await self._chat.complete(messages, max_tokens=max_tokens, **wishes)
             end(partial(attributes.called, completion))
             return completion
 

@@ -27,7 +27,7 @@ _RETRIEVAL_RANKS = ("dense", "lexical", "retrieval")
 
 
 class UsageJson(Wire):
-    """What was spent; `cost` is null where it is not known."""
+    """Calls, tokens and cost; `cost` is null if unknown."""
 
     calls: int
     prompt_tokens: int
@@ -54,7 +54,7 @@ class ExchangeJson(Wire):
 
 
 class StageJson(UsageJson):
-    """How a stage went. Anything but `ok` has a reason: a sentence, and the same as a code and values.
+    """The outcome of a stage. Anything but `ok` has a reason: a sentence, and the same as code and values.
 
     `exchanges` are null unless they were kept and asked for.
     """
@@ -74,7 +74,7 @@ class StageJson(UsageJson):
 
 
 class FollowUpJson(Wire):
-    """How a question that leans on earlier ones was understood."""
+    """The self-contained form of a follow-up; `answer_id` is the logged answer before it."""
 
     question: Text
     prompt: Text

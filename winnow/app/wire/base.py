@@ -1,4 +1,4 @@
-"""How JSON values are read from records: the base class, and fields that need care."""
+"""The base of JSON values that are read from records, and the types of their fields."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Wire(BaseModel):
 
 
 class ReasonJson(Wire):
-    """A reason as data. The sentence stands next to it; code `text` has only that sentence."""
+    """A reason as data. The code `text` has only a sentence."""
 
     code: str
     values: dict[str, Any]

@@ -31,7 +31,7 @@ class SummaryJson(Wire):
 
 
 class FeedbackJson(Wire):
-    """What people thought of an answer; `grades` maps a candidate's place (from 1) to 0 … 3."""
+    """People's feedback on an answer; `grades` maps a candidate's place (from 1) to 0 … 3."""
 
     good: bool | None
     notes: list[Text]

@@ -49,7 +49,7 @@ class CandidateJson(PassageJson):
 
 
 class CitationJson(PlaceJson):
-    """Where a marker such as `[1]` points; `quote` is empty where a passage is cited whole."""
+    """The place that a marker such as `[1]` cites; `quote` is empty if a passage is cited whole."""
 
     marker: int
     quote: Text

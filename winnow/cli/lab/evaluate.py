@@ -11,7 +11,7 @@ from typer import Argument, Option
 from winnow.cli.bars import progress_bars
 from winnow.cli.command_options import build, command
 from winnow.cli.options import AsJson, Collection, DataDir, TopKRetrieve, settings
-from winnow.cli.terminal import note, out, print_json, reported
+from winnow.cli.terminal import note, out, print_json
 
 if TYPE_CHECKING:
     from winnow.app.settings import Settings
@@ -44,7 +44,7 @@ class EvaluateOptions:
         list[str] | None,
         Option("--rerank", "-r", help="A rerank spec, or `none` (the default). Repeatable.", metavar="SPEC"),
     ] = None
-    sample: Annotated[int | None, Option(help="Ask only so many questions.", min=1)] = None
+    sample: Annotated[int | None, Option(help="The number of questions to draw.", min=1)] = None
     seed: Annotated[int, Option(help="Draws the sample and the bootstrap.", min=0)] = 0
     top_k_retrieve: TopKRetrieve = None
     answers: Annotated[
@@ -54,9 +54,7 @@ class EvaluateOptions:
         None
     )
     report: Annotated[Path | None, Option(help="Write an HTML report to this file.")] = None
-    fresh: Annotated[
-        bool, Option("--fresh", help="Measure again what was measured before (embeddings stay).")
-    ] = False
+    fresh: Annotated[bool, Option("--fresh", help="Ignore cached results (embeddings stay).")] = False
     data_dir: DataDir = None
     as_json: AsJson = False
 
@@ -64,32 +62,31 @@ class EvaluateOptions:
 @command
 def evaluate(options: EvaluateOptions) -> None:
     """Measure retrieval and reranking on a set of questions with judgements."""
-    with reported(options.as_json):
-        from winnow.app.wiring import Wiring
-        from winnow.lab.evaluation import evaluate as measure
-        from winnow.lab.reports.page import check_file
+    from winnow.app.wiring import Wiring
+    from winnow.lab.evaluation import evaluate as measure
+    from winnow.lab.reports.page import check_file
 
-        chosen = settings(options.data_dir, options.collection)
-        _check_answerer(options)
-        if options.report is not None:
-            check_file(options.report)
-        plan = _plan(options, chosen)
-        with Wiring(chosen) as wiring, progress_bars() as progress:
-            found = measure(plan, wiring, progress)
-        if options.report is not None:
-            from winnow.lab.reports.evaluation import write_report
+    chosen = settings(options.data_dir, options.collection)
+    _check_answerer(options)
+    if options.report is not None:
+        check_file(options.report)
+    plan = _plan(options, chosen)
+    with Wiring(chosen) as wiring, progress_bars() as progress:
+        found = measure(plan, wiring, progress)
+    if options.report is not None:
+        from winnow.lab.reports.evaluation import write_report
 
-            write_report(found, options.report)
-        if options.as_json:
-            print_json(found.to_json())
-            return
-        from winnow.cli.lab.evaluation_rendering import evaluation
+        write_report(found, options.report)
+    if options.as_json:
+        print_json(found.to_json())
+        return
+    from winnow.cli.lab.rendering import evaluation
 
-        out().print(evaluation(found))
-        for remark in found.notes:
-            note(remark)
-        if options.report is not None:
-            note(f"report: {options.report}")
+    out().print(evaluation(found))
+    for remark in found.notes:
+        note(remark)
+    if options.report is not None:
+        note(f"report: {options.report}")
 
 
 def _plan(options: EvaluateOptions, chosen: Settings) -> Plan:
@@ -124,4 +121,4 @@ def _check_answerer(options: EvaluateOptions) -> None:
     from storage.errors import BadInputError
 
     if options.answerer is not None and not options.answers:
-        raise BadInputError("--answerer says who answers, and nothing is answered", way_out="Add --answers.")
+        raise BadInputError("--answerer has no effect without --answers", way_out="Add --answers.")

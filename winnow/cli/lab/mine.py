@@ -10,7 +10,7 @@ from typer import Argument, Option
 
 from winnow.cli.command_options import build, command
 from winnow.cli.options import AsJson, Collection, DataDir, settings
-from winnow.cli.terminal import note, out, print_json, reported, shortened
+from winnow.cli.terminal import note, out, print_json, shortened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +29,14 @@ class MineOptions:
     log: Annotated[bool, Option("--log", help="From logged answers whose passages people graded.")] = False
     collection: Collection = None
     split: Annotated[str | None, Option(help="Read queries.SPLIT.jsonl and qrels.SPLIT.tsv.")] = None
-    negatives: Annotated[int, Option("--negatives", "-n", help="Negatives a question.", min=0)] = 5
-    range_min: Annotated[int, Option(help="Leave out so many of the best.", min=0)] = 0
-    range_max: Annotated[int, Option(help="Look no further than this.", min=1)] = 50
+    negatives: Annotated[int, Option("--negatives", "-n", help="Negatives per question.", min=0)] = 5
+    range_min: Annotated[int, Option(help="The number of best candidates to leave out.", min=0)] = 0
+    range_max: Annotated[int, Option(help="The last candidate to consider.", min=1)] = 50
     relative_margin: Annotated[
         float | None, Option(help="A negative scores this share below the positive.", min=0, max=1)
     ] = 0.05
-    no_margin: Annotated[bool, Option("--no-margin", help="Whatever the positive scores.")] = False
-    max_score: Annotated[float | None, Option(help="A negative scores this at most.")] = None
+    no_margin: Annotated[bool, Option("--no-margin", help="Ignore the positive's score.")] = False
+    max_score: Annotated[float | None, Option(help="The highest score of a negative.")] = None
     rerank: Annotated[
         str | None,
         Option(
@@ -46,7 +46,7 @@ class MineOptions:
             metavar="SPEC",
         ),
     ] = None
-    sample: Annotated[int | None, Option(help="Only so many questions.", min=1)] = None
+    sample: Annotated[int | None, Option(help="The number of questions to draw.", min=1)] = None
     seed: Annotated[int, Option(help="Draws the sample.", min=0)] = 0
     data_dir: DataDir = None
     as_json: AsJson = False
@@ -54,27 +54,26 @@ class MineOptions:
 
 @command
 def mine(options: MineOptions) -> None:
-    """Hard negatives: passages that retrieval ranks high and that do not answer."""
-    with reported(options.as_json):
-        from winnow.app.wiring import Wiring
-        from winnow.cli.bars import progress_bars
-        from winnow.cli.lab import training_rendering
-        from winnow.lab.synthesis.plans import MiningPlan
-        from winnow.lab.training import mine as mined
+    """Find hard negatives: passages that retrieval ranks high and that do not answer."""
+    from winnow.app.wiring import Wiring
+    from winnow.cli.bars import progress_bars
+    from winnow.cli.lab import rendering
+    from winnow.lab.synthesis.plans import MiningPlan
+    from winnow.lab.training import mine as mined
 
-        _check(options)
-        margin = None if options.no_margin else options.relative_margin
-        plan = build(MiningPlan, options, relative_margin=margin)
-        chosen = settings(options.data_dir, options.collection)
-        with Wiring(chosen) as wiring, progress_bars() as progress:
-            report = mined(plan, wiring, progress)
-        if options.as_json:
-            print_json(report.to_json())
-            return
-        out().print(training_rendering.mining(report))
-        for remark in report.notes:
-            note(remark)
-        note(shortened(str(report.out)))
+    _check(options)
+    margin = None if options.no_margin else options.relative_margin
+    plan = build(MiningPlan, options, relative_margin=margin)
+    chosen = settings(options.data_dir, options.collection)
+    with Wiring(chosen) as wiring, progress_bars() as progress:
+        report = mined(plan, wiring, progress)
+    if options.as_json:
+        print_json(report.to_json())
+        return
+    out().print(rendering.mining(report))
+    for remark in report.notes:
+        note(remark)
+    note(shortened(str(report.out)))
 
 
 def _check(options: MineOptions) -> None:

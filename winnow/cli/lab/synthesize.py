@@ -11,26 +11,26 @@ from typer import Argument, Option
 
 from winnow.cli.command_options import build, command
 from winnow.cli.options import AsJson, Collection, DataDir, settings
-from winnow.cli.terminal import EXIT_FAILURE, note, out, print_json, reported, shortened, warn
+from winnow.cli.terminal import EXIT_FAILURE, note, out, print_json, shortened, warn
 
 if TYPE_CHECKING:
     from rerank.llm.budget import Budget
     from winnow.lab.training import SynthesisPlan
 
 app = typer.Typer(
-    help="Training data for rerankers, written by the chat model of the section `llm`. It is asked at once.",
+    help="Training data for rerankers, written by the chat model of the section `llm`, which costs money.",
     no_args_is_help=True,
 )
 
 Out = Annotated[
-    Path, Option("--out", "-o", help="The JSONL file; the journal of paid replies lies beside it.")
+    Path, Option("--out", "-o", help="The JSONL file; the journal of paid replies is next to it.")
 ]
-Negatives = Annotated[int, Option("--negatives", "-n", help="Negatives a question.", min=1, max=50)]
+Negatives = Annotated[int, Option("--negatives", "-n", help="Negatives per question.", min=1, max=50)]
 QuestionsFile = Annotated[
     Path,
     Argument(
         metavar="QUESTIONS",
-        help="JSON lines with `text`, or plain text: a question a line.",
+        help="JSON lines with `text`, or plain text: a question per line.",
         show_default=False,
     ),
 ]
@@ -38,7 +38,7 @@ QuestionsFile = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOptions:
-    """How false negatives are found."""
+    """Options of the check for false negatives."""
 
     check: Annotated[
         str,
@@ -56,7 +56,7 @@ class CheckOptions:
 class RunOptions:
     """The options that all three commands end with: sample, model, limits, output."""
 
-    sample: Annotated[int | None, Option(help="Only so many, drawn by the seed.", min=1)] = None
+    sample: Annotated[int | None, Option(help="The number of passages or questions to draw.", min=1)] = None
     seed: Annotated[int, Option(help="Draws the sample, shuffles what is graded.", min=0)] = 0
     model: Annotated[str | None, Option("--model", "-m", help="The chat model (default: llm.model).")] = None
     base_url: Annotated[str | None, Option(help="Its endpoint (default: llm.base_url).")] = None
@@ -68,9 +68,7 @@ class RunOptions:
     deadline: Annotated[float | None, Option(help="Seconds at most.", min=0)] = None
     in_flight: Annotated[int | None, Option(help="Calls at once (16).", min=1, max=1_000)] = None
     prompts: Annotated[Path | None, Option(help="A folder of templates that replace winnow's.")] = None
-    dry_run: Annotated[
-        bool, Option("--dry-run", help="Say how many calls, and about how much; ask nothing.")
-    ] = False
+    dry_run: Annotated[bool, Option("--dry-run", help="Estimate calls and cost; ask nothing.")] = False
     data_dir: DataDir = None
     as_json: AsJson = False
 
@@ -81,10 +79,10 @@ class QueriesOptions:
 
     out: Out
     collection: Collection = None
-    per_passage: Annotated[int, Option(help="Questions a passage.", min=1, max=10)] = 2
+    per_passage: Annotated[int, Option(help="Questions per passage.", min=1, max=10)] = 2
     negatives: Negatives = 4
-    round_trip: Annotated[int, Option(help="Retrieval must find its passage among so many.", min=1)] = 10
-    min_letters: Annotated[int, Option(help="Shorter passages are not asked about.", min=1)] = 80
+    round_trip: Annotated[int, Option(help="Retrieval must find its passage among this many.", min=1)] = 10
+    min_letters: Annotated[int, Option(help="Shorter passages are skipped.", min=1)] = 80
     examples: Annotated[
         Path | None, Option(help="Your own few shots: JSON lines with `query` and `positive`.")
     ] = None
@@ -110,8 +108,8 @@ class LabelsOptions:
     questions: QuestionsFile
     out: Out
     collection: Collection = None
-    depth: Annotated[int, Option(help="Passages to retrieve a question.", min=1)] = 20
-    window: Annotated[int, Option(help="Passages to grade a call.", min=1, max=50)] = 10
+    depth: Annotated[int, Option(help="Passages to retrieve per question.", min=1)] = 20
+    window: Annotated[int, Option(help="Passages to grade per call.", min=1, max=50)] = 10
     run: RunOptions
 
 
@@ -119,37 +117,34 @@ class LabelsOptions:
 @command
 def queries(options: QueriesOptions) -> None:
     """Questions for the passages of a collection: few-shot, kept where retrieval finds the passage again."""
-    with reported(options.run.as_json):
-        from rerank.training.records import read_records
-        from winnow.lab.synthesis.plans import Checks, QueryPlan
+    from rerank.training.records import read_records
+    from winnow.lab.synthesis.plans import Checks, QueryPlan
 
-        checks = Checks(options.checks.check, options.checks.margin, options.round_trip)
-        examples = tuple(read_records(options.examples)) if options.examples else ()
-        _run(
-            build(QueryPlan, options, checks=checks, examples=examples, budget=_budget(options.run)),
-            options.run,
-        )
+    checks = Checks(options.checks.check, options.checks.margin, options.round_trip)
+    examples = tuple(read_records(options.examples)) if options.examples else ()
+    _run(
+        build(QueryPlan, options, checks=checks, examples=examples, budget=_budget(options.run)),
+        options.run,
+    )
 
 
 @app.command()
 @command
 def passages(options: PassagesOptions) -> None:
-    """For given questions a passage that answers, and others that look relevant and do not answer."""
-    with reported(options.run.as_json):
-        from winnow.lab.synthesis.plans import Checks, PassagePlan
+    """For given questions, a passage that answers and others that only look relevant."""
+    from winnow.lab.synthesis.plans import Checks, PassagePlan
 
-        checks = Checks(options.checks.check, options.checks.margin)
-        _run(build(PassagePlan, options, checks=checks, budget=_budget(options.run)), options.run)
+    checks = Checks(options.checks.check, options.checks.margin)
+    _run(build(PassagePlan, options, checks=checks, budget=_budget(options.run)), options.run)
 
 
 @app.command()
 @command
 def labels(options: LabelsOptions) -> None:
     """Grades from 0 to 3 for the passages that a collection's retrieval finds for given questions."""
-    with reported(options.run.as_json):
-        from winnow.lab.synthesis.plans import LabelPlan
+    from winnow.lab.synthesis.plans import LabelPlan
 
-        _run(build(LabelPlan, options, budget=_budget(options.run)), options.run)
+    _run(build(LabelPlan, options, budget=_budget(options.run)), options.run)
 
 
 def _budget(options: RunOptions) -> Budget:
@@ -162,7 +157,7 @@ def _budget(options: RunOptions) -> Budget:
 def _run(plan: SynthesisPlan, options: RunOptions) -> None:
     from winnow.app.wiring import Wiring
     from winnow.cli.bars import progress_bars
-    from winnow.cli.lab import training_rendering
+    from winnow.cli.lab import rendering
     from winnow.lab.training import estimate, synthesize
 
     llm: dict[str, Any] = {"model": options.model, "base_url": options.base_url}
@@ -177,13 +172,13 @@ def _run(plan: SynthesisPlan, options: RunOptions) -> None:
         if options.as_json:
             print_json(estimated.to_json())
         else:
-            out().print(training_rendering.estimate(estimated))
+            out().print(rendering.estimate(estimated))
         return
     if options.as_json:
         print_json(report.to_json())
     else:
-        out().print(training_rendering.synthesis(report))
-        for remark in training_rendering.remarks(report):
+        out().print(rendering.synthesis(report))
+        for remark in rendering.synthesis_remarks(report):
             warn(remark)
         note(f"{shortened(str(report.out))}; journal of paid replies: {shortened(str(plan.journal))}")
     if report.failed:

@@ -1,4 +1,4 @@
-"""`winnow train`: a reranker of one's own, and whether it may take the current one's place."""
+"""`winnow train`: trains a reranker; with --gate, compares it with the current one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typer import Argument, Option
 
 from winnow.cli.command_options import build, command
 from winnow.cli.options import AsJson, Collection, DataDir, settings
-from winnow.cli.terminal import EXIT_NOT_PROMOTED, note, out, print_json, reported, shortened, warn
+from winnow.cli.terminal import EXIT_NOT_PROMOTED, note, out, print_json, shortened, warn
 
 if TYPE_CHECKING:
     from winnow.app.settings import Settings
-    from winnow.lab.training import GatePlan, Promotion, TrainPlan, TrainReport, Verdict
+    from winnow.lab.training import GatePlan, GateVerdict, Promotion, TrainPlan, TrainReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +27,7 @@ class TrainOptions:
         list[Path] | None,
         Argument(
             metavar="[DATA]",
-            help="JSON lines of records, or BEIR folders. "
-            "None: --out is trained already, and --gate weighs it.",
+            help="JSON lines of records, or BEIR folders. None: --out is trained already, for --gate.",
             show_default=False,
         ),
     ] = None
@@ -45,41 +44,41 @@ class TrainOptions:
         Option(help="bce: labels; margin-mse: a teacher's scores; lambda: whole lists."),
     ] = "bce"
     epochs: Annotated[float, Option(help="Times through the data.", min=0.001)] = 1.0
-    max_steps: Annotated[int | None, Option(help="Stop after so many steps.", min=1)] = None
-    max_minutes: Annotated[float | None, Option(help="Stop after so many minutes.", min=0.01)] = None
+    max_steps: Annotated[int | None, Option(help="Stop after this many steps.", min=1)] = None
+    max_minutes: Annotated[float | None, Option(help="Stop after this many minutes.", min=0.01)] = None
     batch: Annotated[int, Option(help="Question-passage pairs at once.", min=1)] = 32
-    accumulate: Annotated[int, Option(help="So many batches make a step.", min=1)] = 1
-    learning_rate: Annotated[float, Option(help="At its highest.", min=0)] = 2e-5
+    accumulate: Annotated[int, Option(help="Batches per step of the optimizer.", min=1)] = 1
+    learning_rate: Annotated[float, Option(help="The peak.", min=0)] = 2e-5
     pos_weight: Annotated[
-        float | None, Option(help="What a positive weighs under bce (its negatives).", min=0.001)
+        float | None, Option(help="The weight of a positive under bce (that of its negatives).", min=0.001)
     ] = None
     max_length: Annotated[int | None, Option(help="Tokens of one input (512).", min=16)] = None
     lora: Annotated[int | None, Option(help="Rank of adapters (16 for language models; 0: none).", min=0)] = (
         None
     )
-    freeze: Annotated[int, Option(help="So many of the lowest layers do not learn: faster steps.", min=0)] = 0
-    dev: Annotated[list[Path] | None, Option(help="Records or BEIR folders to measure on meanwhile.")] = None
+    freeze: Annotated[int, Option(help="Lowest layers that do not learn: faster steps.", min=0)] = 0
+    dev: Annotated[list[Path] | None, Option(help="Records or BEIR folders to measure on.")] = None
     dev_share: Annotated[
         float, Option(help="Without --dev: this share of the questions.", min=0, max=0.9)
     ] = 0.1
-    eval_steps: Annotated[int | None, Option(help="Measure every so many steps (each epoch).", min=1)] = None
-    patience: Annotated[int, Option(help="Stop after so many measurements without a better one.", min=1)] = 3
-    checkpoint_steps: Annotated[int, Option(help="What a kill costs at most.", min=1)] = 100
+    eval_steps: Annotated[int | None, Option(help="Steps between measurements (an epoch).", min=1)] = None
+    patience: Annotated[int, Option(help="Stop after this many measurements without improvement.", min=1)] = 3
+    checkpoint_steps: Annotated[int, Option(help="Steps between checkpoints.", min=1)] = 100
     seed: Annotated[int, Option(help="Draws the head, the order and the dev questions.", min=0)] = 0
     licence: Annotated[str, Option(help="The data's, for the model card.")] = ""
-    split: Annotated[str | None, Option(help="Of BEIR folders that are learned from.")] = None
-    restart: Annotated[bool, Option("--restart", help="Throw an unfinished training away.")] = False
+    split: Annotated[str | None, Option(help="The split of BEIR folders in DATA.")] = None
+    restart: Annotated[bool, Option("--restart", help="Discard an unfinished training.")] = False
     gate: Annotated[
-        bool, Option("--gate", help="Weigh it against the current reranker; exit code 4 if it loses.")
+        bool, Option("--gate", help="Compare it with the current reranker; exit code 4 if it loses.")
     ] = False
     held_out: Annotated[
-        Path | None, Option(help="A BEIR folder or records that it has not seen, for --gate.")
+        Path | None, Option(help="A BEIR folder or records that it was not trained on, for --gate.")
     ] = None
-    held_out_split: Annotated[str | None, Option(help="Of the held-out folder.")] = None
-    sample: Annotated[int | None, Option(help="Only so many held-out questions.", min=1)] = None
+    held_out_split: Annotated[str | None, Option(help="The split of the held-out folder.")] = None
+    sample: Annotated[int | None, Option(help="The number of held-out questions to draw.", min=1)] = None
     spec: Annotated[
         str | None,
-        Option(help="What is weighed, as in 'late-interaction:20,cross-encoder(model={model})'."),
+        Option(help="The chain to compare, as in 'late-interaction:20,cross-encoder(model={model})'."),
     ] = None
     promote: Annotated[
         bool, Option("--promote", help="Write the setting into winnow.toml if the gate lets it pass.")
@@ -91,18 +90,17 @@ class TrainOptions:
 
 @command
 def train(options: TrainOptions) -> None:
-    """Train a cross-encoder. With --gate, see whether it may take the current reranker's place."""
-    with reported(options.as_json):
-        weighed = _gate_plan(options)
-        plan = None
-        if options.data or options.log or weighed is None:
-            plan = _train_plan(options)
-        chosen = settings(options.data_dir, options.collection)
-        _run(plan, weighed, options.promote, chosen, options.as_json)
+    """Train a cross-encoder; with --gate, compare it with the current reranker."""
+    weighed = _gate_plan(options)
+    plan = None
+    if options.data or options.log or weighed is None:
+        plan = _train_plan(options)
+    chosen = settings(options.data_dir, options.collection)
+    _run(plan, weighed, options.promote, chosen, options.as_json)
 
 
 def _train_plan(options: TrainOptions) -> TrainPlan:
-    from winnow.lab.training import Course, TrainPlan
+    from winnow.lab.training import Hyperparameters, TrainPlan
     from winnow.lab.training.plans import DEFAULT_BASE
 
     return build(
@@ -110,7 +108,7 @@ def _train_plan(options: TrainOptions) -> TrainPlan:
         options,
         data=tuple(options.data or ()),
         base=options.base or DEFAULT_BASE,
-        course=build(Course, options),
+        hyperparameters=build(Hyperparameters, options),
         dev=tuple(options.dev or ()),
     )
 
@@ -124,7 +122,7 @@ def _gate_plan(options: TrainOptions) -> GatePlan | None:
         return None
     if options.held_out is None:
         raise BadInputError(
-            "the gate needs questions that the model has not learned from",
+            "the gate needs questions that the model was not trained on",
             way_out="Name a BEIR folder or a file of records: --held-out PATH.",
         )
     return build(
@@ -139,7 +137,7 @@ def _run(
     from winnow.cli.bars import progress_bars
     from winnow.lab.training import gate, train
 
-    verdict: Verdict | None = None
+    verdict: GateVerdict | None = None
     report: TrainReport | None = None
     with Wiring(chosen) as wiring:
         if plan is not None:
@@ -158,7 +156,7 @@ def _run(
         raise typer.Exit(EXIT_NOT_PROMOTED)
 
 
-def _promoted(verdict: Verdict | None, wanted: bool) -> Promotion | None:
+def _promoted(verdict: GateVerdict | None, wanted: bool) -> Promotion | None:
     from winnow.lab.training import promote
 
     if verdict is None or not verdict.passed or not wanted:
@@ -167,32 +165,34 @@ def _promoted(verdict: Verdict | None, wanted: bool) -> Promotion | None:
 
 
 def _tell_report(report: TrainReport, as_json: bool) -> None:
-    from winnow.cli.lab import train_rendering
+    from winnow.cli.lab import rendering
 
     if as_json:
         return
-    out().print(train_rendering.training(report))
-    for remark in train_rendering.remarks(report):
+    out().print(rendering.training(report))
+    for remark in rendering.training_remarks(report):
         warn(remark)
     note(f"{shortened(str(report.out))}; model card: README.md")
 
 
-def _tell_verdict(verdict: Verdict, promotion: Promotion | None) -> None:
-    from winnow.cli.lab import train_rendering
+def _tell_verdict(verdict: GateVerdict, promotion: Promotion | None) -> None:
+    from winnow.cli.lab import rendering
     from winnow.lab.training.promote import setting_line
 
-    out().print(train_rendering.weighed(verdict))
+    out().print(rendering.weighed(verdict))
     for remark in verdict.notes:
         note(remark)
     if promotion is not None:
-        out().print(train_rendering.promoted(promotion))
+        out().print(rendering.promoted(promotion))
         if promotion.overruled:
             warn("the environment sets another rerank.spec, and that one wins")
     elif verdict.passed:
         note(f"to use it, write below [rerank] in winnow.toml (--promote does): {setting_line(verdict.new)}")
 
 
-def _json(report: TrainReport | None, verdict: Verdict | None, promotion: Promotion | None) -> dict[str, Any]:
+def _json(
+    report: TrainReport | None, verdict: GateVerdict | None, promotion: Promotion | None
+) -> dict[str, Any]:
     from winnow.lab.training.promote import setting_line
 
     return {

@@ -1,4 +1,4 @@
-"""How lists, replays and comparisons of logged answers look on a terminal."""
+"""Renders lists, replays and comparisons of logged answers for a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from storage.log.records import AnswerSummary, StrategyStats
+from storage.log.records import AnswerSummary, StageStats, StrategyStats
 from storage.records import Answer
 from winnow.app.replay import Replay
 from winnow.cli.rank_chart import where
@@ -20,7 +20,7 @@ _FEEDBACK = {"good": "👍", "bad": "👎", None: ""}
 
 
 def summaries(values: Sequence[AnswerSummary]) -> RenderableType:
-    """One line an answer. The question takes what is left of the line."""
+    """Render one line per answer. The question takes the rest of the line."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("id", "when", "status", "ms", ""):
         table.add_column(heading, no_wrap=True, justify="right" if heading == "ms" else "left")
@@ -42,7 +42,7 @@ def summaries(values: Sequence[AnswerSummary]) -> RenderableType:
 
 
 def replay(value: Replay) -> RenderableType:
-    """The final passages of both, side by side, then what changed."""
+    """Render the final passages of both, side by side, then the changes."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("logged", justify="right", no_wrap=True)
     table.add_column("replay", justify="right", no_wrap=True)
@@ -71,7 +71,7 @@ def replay(value: Replay) -> RenderableType:
 
 
 def comparison(rows: Sequence[SpecRow]) -> RenderableType:
-    """One line a spec; what is known of no spec has no column."""
+    """Render one line per spec, without the columns that are empty for all."""
     columns: dict[str, Callable[[SpecRow], str]] = {
         "n": lambda row: str(row.answers),
         "overlap": lambda row: f"{row.overlap:.2f}",
@@ -85,8 +85,8 @@ def comparison(rows: Sequence[SpecRow]) -> RenderableType:
         columns["cost"] = lambda row: "–" if row.cost is None else f"{row.cost:.4f}"
     if any(row.judged for row in rows):
         columns["judged"] = lambda row: str(row.judged)
-        columns["nDCG@5"] = lambda row: _figure(row.ndcg)
-        columns["MRR"] = lambda row: _figure(row.mrr)
+        columns["nDCG@5"] = lambda row: "–" if row.ndcg is None else f"{row.ndcg:.3f}"
+        columns["MRR"] = lambda row: "–" if row.mrr is None else f"{row.mrr:.3f}"
     table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("rerank", overflow="fold")
     for heading in columns:
@@ -94,53 +94,45 @@ def comparison(rows: Sequence[SpecRow]) -> RenderableType:
     for row in rows:
         table.add_row(safe(row.spec), *(cell(row) for cell in columns.values()))
     against = [
-        safe(f"{row.spec} against {rows[0].spec}: nDCG@5 {_against(row)}")
+        safe(
+            f"{row.spec} against {rows[0].spec}: nDCG@5 {gain.mean:+.3f} "
+            f"[{gain.interval.low:+.3f}, {gain.interval.high:+.3f}] p={gain.p:.3f}"
+        )
         for row in rows
-        if row.against_first
+        if (gain := row.against_first)
     ]
     return Group(table, *against)
 
 
 def statistics(rows: Sequence[StrategyStats]) -> RenderableType:
-    """One line a spec, one below it for each stage."""
+    """Render one line per spec, and one below it for each of its stages."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    headings = (
-        "rerank / stage",
-        "answers",
-        "p50 ms",
-        "p95 ms",
-        "cost",
-        "flagged",
-        "fallbacks",
-        "👍",
-        "👎",
-        "judged",
-    )
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading.startswith("rerank") else "right")
+    table.add_column("rerank / stage")
+    for heading in ("answers", "p50 ms", "p95 ms", "cost", "flagged", "fallbacks", "👍", "👎", "judged"):
+        table.add_column(heading, justify="right")
     for row in rows:
-        cost = "–" if row.cost is None else f"{row.cost:.4f}"
         counts = (row.flagged, row.fallbacks, row.good, row.bad, row.judged)
-        times = (f"{row.ms_p50:.0f}", f"{row.ms_p95:.0f}")
-        table.add_row(safe(row.rerank, "bold"), str(row.answers), *times, cost, *map(str, counts))
+        table.add_row(safe(row.rerank, "bold"), str(row.answers), *_spent(row), *map(str, counts))
         for stage in row.stages:
             flagged = stage.repaired + stage.partial + stage.fallbacks
-            stage_times = (f"{stage.ms_p50:.0f}", f"{stage.ms_p95:.0f}")
-            spent = "–" if stage.cost is None else f"{stage.cost:.4f}"
-            cells = (str(stage.runs), *stage_times, spent, str(flagged), str(stage.fallbacks), "", "", "")
+            cells = (str(stage.runs), *_spent(stage), str(flagged), str(stage.fallbacks))
             table.add_row(safe(f"  {stage.name}"), *cells, style="dim")
     return table
 
 
+def _spent(row: StrategyStats | StageStats) -> tuple[str, str, str]:
+    return f"{row.ms_p50:.0f}", f"{row.ms_p95:.0f}", "–" if row.cost is None else f"{row.cost:.4f}"
+
+
 def prompt(value: Answer) -> RenderableType:
-    """What the rewriter of a follow-up and the answerer were sent."""
+    """Render the prompts of a follow-up's rewriter and of the answerer."""
     rewriting = value.follow_up.prompt if value.follow_up else ""
     sent = [text for text in (rewriting and f"<rewrite>\n{rewriting}", value.prompt) if text]
     return safe("\n\n".join(sent)) if sent else Text("No prompt: no language model was asked.", style="dim")
 
 
 def exchanges(value: Answer) -> RenderableType:
-    """Every call of a language model that was kept."""
+    """Render the language model calls that were kept."""
     parts: list[RenderableType] = []
     for stage in value.stages:
         for number, exchange in enumerate(stage.exchanges, start=1):
@@ -155,14 +147,3 @@ def _answers(value: Replay) -> list[RenderableType]:
         return [safe(value.answer.text), Text("The answer is the same.", style="dim"), Text()]
     old, new = safe(value.original.text, "dim"), safe(value.answer.text)
     return [Text("logged: ", style="dim") + old, Text("replay: ", style="dim") + new, Text()]
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _against(row: SpecRow) -> str:
-    found = row.against_first
-    if found is None:
-        return ""
-    return f"{found.mean:+.3f} [{found.interval.low:+.3f}, {found.interval.high:+.3f}] p={found.p:.3f}"

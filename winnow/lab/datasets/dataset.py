@@ -1,21 +1,23 @@
-"""A set to measure with: questions, judgements and, in BEIR's layout, the documents themselves."""
+"""Data sets: questions, judgements and, in BEIR's layout, the documents themselves."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from storage.errors import BadInputError
-from winnow.lab.datasets.qrels import Qrels, read_qrels
 from winnow.lab.datasets.reading import LineError, existing, records, text_field, without_surrogates
+from winnow.lab.datasets.trec import Qrels, read_qrels
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question and, where the set gives them, its gold answers."""
+    """A question and its gold answers, if the set has any."""
 
     id: str
     text: str
@@ -24,7 +26,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class CorpusDocument:
-    """A document of a set, as its file has it."""
+    """A document of a corpus file."""
 
     id: str
     title: str
@@ -33,10 +35,10 @@ class CorpusDocument:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What `load_dataset` reads.
+    """Questions with judgements; see `load_dataset`.
 
     `questions` have a relevant document, `unanswerable` have none; both keep the file's order. `corpus` is
-    None where only questions and judgements are given. `notes` say what was left out.
+    None where only questions and judgements are given. `notes` list what was left out.
     """
 
     name: str
@@ -48,19 +50,19 @@ class Dataset:
 
     @property
     def with_answers(self) -> bool:
-        """Whether any question has a gold answer."""
+        """True where any question has a gold answer."""
         return any(question.answers for question in self.questions)
 
-    def sampled(self, size: int, seed: int) -> Dataset:
-        """The same set with at most `size` questions of each kind, drawn by `seed`, in the file's order."""
-        if size >= len(self.questions):
+    def sampled(self, size: int | None, seed: int) -> Dataset:
+        """The set with at most `size` questions of each kind (None: all), drawn by `seed`."""
+        if size is None or size >= len(self.questions):
             return self
-        drawn = f"{size} of {len(self.questions)} questions, drawn with seed {seed}"
+        note = f"{size} of {len(self.questions)} questions, drawn with seed {seed}"
         return replace(
             self,
-            questions=_drawn(self.questions, size, seed),
-            unanswerable=_drawn(self.unanswerable, size, seed),
-            notes=(*self.notes, drawn),
+            questions=tuple(drawn(self.questions, size, seed)),
+            unanswerable=tuple(drawn(self.unanswerable, size, seed)),
+            notes=(*self.notes, note),
         )
 
 
@@ -75,8 +77,8 @@ def load_dataset(
     """The set in a folder of BEIR's layout; `queries` and `qrels` name files that take the place of its own.
 
     With `split`, `queries.SPLIT.jsonl` and `qrels.SPLIT.tsv` are read (or BEIR's own `qrels/SPLIT.tsv`).
-    Without `with_corpus` only questions and judgements are. Raises BadInputError; what is wrong in a file is
-    named with its line.
+    Without `with_corpus` only questions and judgements are. Raises BadInputError, which names
+    file and line.
     """
     if folder is not None and not folder.is_dir():
         raise BadInputError(f"{folder} is not a folder")
@@ -88,7 +90,9 @@ def load_dataset(
             f"there is no corpus.jsonl or corpus.jsonl.gz in {folder or 'any folder given'}",
             way_out="Give a folder that has one, or a --collection.",
         )
-    notes = [*_unknown_questions(judged, asked), *(check_judged(judged, corpus) if corpus else [])]
+    notes = _unknown_questions(judged, asked)
+    if corpus:
+        notes += check_judged(judged, (document.id for _, document in read_corpus(corpus)), str(corpus))
     answerable = tuple(question for question in asked if judged.relevant(question.id))
     if not answerable:
         raise BadInputError(f"{judged.path} judges no document relevant to any question")
@@ -102,7 +106,7 @@ def load_dataset(
 
 
 def read_corpus(path: Path) -> Iterator[tuple[int, CorpusDocument]]:
-    """The documents of a corpus with their lines. Raises LineError for an id that is there twice."""
+    """The documents of a corpus with their lines. Raises LineError for a repeated id."""
     seen: dict[str, int] = {}
     for number, record in records(path):
         name = text_field(path, number, record, "id", "_id")
@@ -114,7 +118,7 @@ def read_corpus(path: Path) -> Iterator[tuple[int, CorpusDocument]]:
 
 
 def load_questions(path: Path) -> list[Question]:
-    """The questions of a JSONL file. Raises LineError for an id that is there twice or an empty question."""
+    """The questions of a JSONL file. Raises LineError for a repeated id or an empty question."""
     seen: dict[str, int] = {}
     found = []
     for number, record in records(path):
@@ -131,20 +135,20 @@ def load_questions(path: Path) -> list[Question]:
     return found
 
 
-def check_judged(qrels: Qrels, corpus: Path) -> list[str]:
-    """Notes on judged documents that the corpus lacks.
+def check_judged(qrels: Qrels, documents: Iterable[str], place: str) -> list[str]:
+    """Notes on judged documents that are not among those of a place.
 
     In a set's own TSV such a line is an error; a TREC file judges a whole collection, of which a corpus may
     be a part.
     """
     missing = qrels.documents()
-    for _, found in read_corpus(corpus):
-        missing.pop(found.id, None)
+    for name in documents:
+        missing.pop(name, None)
     if not missing:
         return []
     document, line = next(iter(missing.items()))
     if not qrels.pooled:
-        raise LineError(qrels.path, line, f"judges the document {document!r}, which is not in {corpus}")
+        raise LineError(qrels.path, line, f"judges the document {document!r}, which is not in {place}")
     return [
         f"{len(missing)} judged documents are not in the corpus, but ideal gains and recall count them "
         f"(the first: {qrels.path}:{line}, {document})"
@@ -195,8 +199,8 @@ def _file(folder: Path | None, what: str, names: Sequence[str], option: str) -> 
     return found
 
 
-def _drawn(questions: Sequence[Question], size: int, seed: int) -> tuple[Question, ...]:
-    if size >= len(questions):
-        return tuple(questions)
-    chosen = sorted(random.Random(seed).sample(range(len(questions)), size))
-    return tuple(questions[index] for index in chosen)
+def drawn(items: Sequence[T], size: int | None, seed: int) -> Sequence[T]:
+    """A random sample in the items' order; all of them where `size` is None."""
+    if size is None or size >= len(items):
+        return items
+    return [items[place] for place in sorted(random.Random(seed).sample(range(len(items)), size))]

@@ -1,6 +1,6 @@
-"""Whether an answer stands in a text: words compared after NFKC and case folding, each CJK character a word.
+"""Answers in texts: words are compared after NFKC and case folding, and each CJK character is a word.
 
-So `10` does not stand in `100`, and Chinese needs no segmentation.
+So `100` does not contain `10`, and Chinese needs no segmentation.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ _MARKER = re.compile(r"\[\d+\]")
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The words of a text, folded; punctuation and spaces are gone."""
+    """The folded words of a text, without punctuation and spaces."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return tuple(_WORD.findall(_CJK_RUN.sub(r" \1 ", folded)))
 
 
 def contains(text: str, answers: Iterable[str]) -> bool:
-    """Whether any answer's words stand in the text, whole and in order. A wordless answer never does."""
+    """True where the text contains an answer's words, whole and in order; an answer without words never."""
     padded = f" {' '.join(words(text))} "
     wanted = (" ".join(words(answer)) for answer in answers)
     return any(answer and f" {answer} " in padded for answer in wanted)
 
 
 def exact_match(text: str, answers: Iterable[str]) -> bool:
-    """Whether the text is an answer, but for articles, punctuation and citation markers (SQuAD's measure)."""
+    """True where the text is an answer but for articles, punctuation and citation markers (as in SQuAD)."""
     said = _bare(_MARKER.sub(" ", text))
     return any(_bare(answer) == said for answer in answers)
 

@@ -1,46 +1,27 @@
-"""Lines of the files that a measurement is made of. Whatever is wrong is named with file and line."""
+"""Lines of the files of a data set. Errors name file and line."""
 
 from __future__ import annotations
 
-import gzip
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
-from zlib import error as ZlibError  # noqa: N812 - an exception, named as one
+from typing import Any
 
+from rerank.training.records import numbered_lines
 from storage.errors import BadInputError
 
 
 class LineError(BadInputError):
-    """A line of an input file cannot be used; `path` and `line` (from 1) say where."""
+    """A line (from 1) of an input file that cannot be used."""
 
     def __init__(self, path: Path, line: int, problem: str, *, way_out: str = "") -> None:
         super().__init__(f"{path}:{line}: {problem}", way_out=way_out)
-        self.path = path
-        self.line = line
-
-
-def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a text file, `.gz` or not, with their numbers from 1; blank ones are left out.
-
-    Only "\\n" ends a line: values may contain U+2028 and the like. Raises BadInputError.
-    """
-    number = 0
-    try:
-        with _opened(path) as file:
-            for number, raw in enumerate(file, start=1):
-                text = _decoded(path, number, raw)
-                if text.strip():
-                    yield number, text
-    except (OSError, EOFError, ZlibError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise BadInputError(f"{path} cannot be read after line {number}: {reason}") from error
 
 
 def records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a JSONL file with their line numbers."""
-    for number, line in lines(path):
+    for number, line in numbered_lines(path):
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -51,7 +32,7 @@ def records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def text_field(path: Path, line: int, record: dict[str, Any], *names: str) -> str:
-    """The first of the named fields that is there. Raises LineError where it is missing or no text."""
+    """The first of the named fields that is present. Raises LineError where none is, or it is not text."""
     for name in names:
         if name in record:
             value = record[name]
@@ -64,12 +45,12 @@ def text_field(path: Path, line: int, record: dict[str, Any], *names: str) -> st
 
 
 def without_surrogates(text: str) -> str:
-    """JSON can spell half a character, which no encoding can write: it becomes U+FFFD."""
+    """The text with lone surrogates, which JSON allows and no encoding can write, as U+FFFD."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def existing(folder: Path, *names: str) -> Path | None:
-    """The first of the files, plain or with `.gz` behind its name, that a folder has."""
+    """The first of the files that a folder has, plain or `.gz`."""
     for name in names:
         for path in (folder / name, folder / f"{name}.gz"):
             if path.is_file():
@@ -77,13 +58,7 @@ def existing(folder: Path, *names: str) -> Path | None:
     return None
 
 
-def _opened(path: Path) -> BinaryIO:
-    return cast("BinaryIO", gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
-
-
-def _decoded(path: Path, number: int, raw: bytes) -> str:
-    try:
-        text = raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
-    except UnicodeDecodeError as error:
-        raise LineError(path, number, f"not UTF-8: {error.reason} at byte {error.start}") from error
-    return text.removeprefix("\ufeff") if number == 1 else text
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

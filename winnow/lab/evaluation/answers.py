@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from storage.records import Candidate, Chunk, Generation, Usage
 from winnow.app import portal
 from winnow.lab.datasets.dataset import Dataset, Question
 from winnow.lab.datasets.matching import contains, exact_match
+from winnow.lab.evaluation import fingerprints
 from winnow.lab.evaluation.cache import EvaluationCache
-from winnow.lab.evaluation.results import AnswerFigures
+from winnow.lab.evaluation.cached_stages import REUSED, CachedReranker, CandidateSource, question_key
+from winnow.lab.evaluation.evaluation_index import EvaluationIndex
+from winnow.lab.evaluation.results import AnswerFigures, Plan
 from winnow.lab.evaluation.rows import percentiles
-from winnow.lab.evaluation.sources import question_key
+from winnow.lab.progress import Progress
+
+if TYPE_CHECKING:
+    from generation.base import Generator
+    from winnow.app.wiring import Wiring
 
 # As many passages as an answerer sees in the application.
 PASSAGES = 5
-_REUSED = ("ok", "repaired")
-
-
-class Generator(Protocol):
-    """See `generation.base.Generator`."""
-
-    async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """What an answerer gave, as far as it is measured: `cited` are documents by the judgements' names."""
+class MeasuredAnswer:
+    """The measured parts of an answer. `cited` are documents by the judgements' names."""
 
     text: str
     answered: bool
@@ -40,39 +40,72 @@ class Given:
 
 
 @dataclass(slots=True)
-class Answerer:
+class CachedAnswerer:
     """A Generator over cached answers."""
 
     generator: Generator
     cache: EvaluationCache
     name: Callable[[Chunk], str]
 
-    def answer(self, key: str, question: Question, candidates: Sequence[Candidate]) -> Given:
-        """The answer from the first passages; read from the cache where it was whole."""
+    def answer(self, key: str, question: Question, candidates: Sequence[Candidate]) -> MeasuredAnswer:
+        """Answer from the first passages, or read the answer from the cache."""
         row = question_key(question)
         kept = self.cache.result(key, row)
-        if kept is not None and kept["status"] in _REUSED:
-            return Given(**{**kept, "cited": tuple(kept["cited"]), "usage": Usage(**kept["usage"])})
+        if kept is not None and kept["status"] in REUSED:
+            return MeasuredAnswer(**{**kept, "cited": tuple(kept["cited"]), "usage": Usage(**kept["usage"])})
         final = [
             candidate.ranked("final", rank) for rank, candidate in enumerate(candidates[:PASSAGES], start=1)
         ]
-        given = self._given(portal.call(self.generator.generate, question.text, final), final)
-        self.cache.keep(key, row, asdict(given))
-        return given
+        answer = self._measured(portal.call(self.generator.generate, question.text, final), final)
+        self.cache.keep(key, row, asdict(answer))
+        return answer
 
-    def _given(self, made: Generation, final: Sequence[Candidate]) -> Given:
+    def _measured(self, made: Generation, final: Sequence[Candidate]) -> MeasuredAnswer:
         names = {candidate.id: self.name(candidate.chunk) for candidate in final}
-        # a citation of a passage that the answerer was not given is a wrong one
+        # a citation of a passage that the answerer was not given is wrong
         cited = tuple(names.get(citation.chunk_id, "") for citation in made.citations)
-        return Given(
-            made.text, made.answered, cited, made.outcome.status, made.outcome.ms, made.outcome.usage
-        )
+        outcome = made.outcome
+        return MeasuredAnswer(made.text, made.answered, cited, outcome.status, outcome.ms, outcome.usage)
 
 
 @dataclass(slots=True)
-class AnswerTally:
-    """Counts over a row's answers."""
+class AnswerEvaluation:
+    """One answerer for all rows of an evaluation."""
 
+    plan: Plan
+    answerer: CachedAnswerer
+    kind: str
+    wiring: Wiring
+    progress: Progress
+    forgotten: set[str] = field(default_factory=set)
+
+    @classmethod
+    def load(cls, plan: Plan, wiring: Wiring, index: EvaluationIndex, progress: Progress) -> AnswerEvaluation:
+        generator = wiring.generator(index.vectors, plan.answerer)
+        answerer = CachedAnswerer(generator, index.cache, index.name)
+        return cls(plan, answerer, plan.answerer or wiring.settings.answer.answerer, wiring, progress)
+
+    def row(self, source: CandidateSource, reranker: CachedReranker) -> EvaluatedAnswers:
+        ranking = source.key if reranker.reranker is None else reranker.key(source.key)
+        return EvaluatedAnswers(self, source, reranker, self.key(ranking))
+
+    def key(self, ranking: str) -> str:
+        """The cache's key of the answers from a ranking."""
+        key = fingerprints.answers_key(ranking, self.kind, self.wiring.settings)
+        if self.plan.fresh and key not in self.forgotten:
+            self.forgotten.add(key)
+            self.answerer.cache.forget(key)
+        return key
+
+
+@dataclass(slots=True)
+class EvaluatedAnswers:
+    """The answers of one row, counted."""
+
+    shared: AnswerEvaluation
+    source: CandidateSource
+    reranker: CachedReranker
+    key: str
     right: list[bool] = field(default_factory=list)
     exact: list[bool] = field(default_factory=list)
     answered: list[bool] = field(default_factory=list)
@@ -82,27 +115,20 @@ class AnswerTally:
     statuses: Counter[str] = field(default_factory=Counter)
     usage: Usage = field(default_factory=Usage)
 
-    def add(self, question: Question, given: Given, relevant: Iterable[str]) -> None:
-        """Count an answer to a question that can be answered."""
-        self._spent(given)
-        wanted = set(relevant)
-        self.cited_well += [document in wanted for document in given.cited]
-        self.answered.append(given.answered)
+    def add(self, question: Question, ranked: Sequence[Candidate]) -> None:
+        """Answer a question from its candidates in their final order, and count the answer."""
+        answer = self._answered(self.key, question, ranked)
+        relevant = self.shared.plan.dataset.qrels.relevant(question.id)
+        self.cited_well += [document in relevant for document in answer.cited]
+        self.answered.append(answer.answered)
         if question.answers:
-            self.right.append(given.answered and contains(given.text, question.answers))
-            self.exact.append(given.answered and exact_match(given.text, question.answers))
+            self.right.append(answer.answered and contains(answer.text, question.answers))
+            self.exact.append(answer.answered and exact_match(answer.text, question.answers))
 
-    def add_unanswerable(self, given: Given) -> None:
-        """Count a reply where no passage that was given answers."""
-        self._spent(given)
-        self.abstained.append(not given.answered)
-
-    def _spent(self, given: Given) -> None:
-        self.ms.append(given.ms)
-        self.statuses[given.status] += 1
-        self.usage += given.usage
-
-    def figures(self) -> AnswerFigures:
+    def finish(self) -> AnswerFigures:
+        """Ask the questions that have no answer, then give the figures."""
+        self._ask_unanswerable()
+        self._ask_from_noise()
         return AnswerFigures(
             questions=len(self.answered),
             answered=_share(self.answered),
@@ -116,9 +142,30 @@ class AnswerTally:
             times=percentiles(self.ms),
         )
 
+    def _ask_unanswerable(self) -> None:
+        for question in self.shared.plan.dataset.unanswerable:
+            ranked = self.reranker.rank(question, self.source, self.source.retrieve(question))
+            self.abstained.append(not self._answered(self.key, question, ranked.candidates).answered)
 
-def noise_only(question: Question, dataset: Dataset, cache: EvaluationCache) -> list[Candidate]:
-    """Passages that were judged useless for a question and hold no gold answer: the right reply is none."""
+    def _ask_from_noise(self) -> None:
+        """Ask with passages that were judged useless, and those alone: the same for every row."""
+        key, dataset = self.shared.key("noise"), self.shared.plan.dataset
+        for done, question in enumerate(dataset.questions, start=1):
+            useless = _useless(question, dataset, self.shared.answerer.cache)
+            if useless:
+                self.abstained.append(not self._answered(key, question, useless).answered)
+            self.shared.progress("asking from useless passages", done, len(dataset.questions))
+
+    def _answered(self, key: str, question: Question, candidates: Sequence[Candidate]) -> MeasuredAnswer:
+        answer = self.shared.answerer.answer(key, question, candidates)
+        self.ms.append(answer.ms)
+        self.statuses[answer.status] += 1
+        self.usage += answer.usage
+        return answer
+
+
+def _useless(question: Question, dataset: Dataset, cache: EvaluationCache) -> list[Candidate]:
+    """Passages that were judged useless and hold no gold answer: the right reply is to abstain."""
     grades = dataset.qrels.grades.get(question.id, {})
     passages = [
         chunk for document, grade in grades.items() if grade <= 0 for chunk in cache.passages_of(document)
@@ -129,5 +176,5 @@ def noise_only(question: Question, dataset: Dataset, cache: EvaluationCache) -> 
     ]
 
 
-def _share(found: Sequence[bool]) -> float | None:
-    return sum(found) / len(found) if found else None
+def _share(values: Sequence[bool]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -1,6 +1,6 @@
-"""What a measurement has worked out already, in one SQLite file: passages, rankings, answers.
+"""The cache of an evaluation in one SQLite file: passages, rankings, answers.
 
-Every result is committed when it is there, so that an interrupted run goes on where it stopped.
+Every result is committed at once, so that an interrupted run resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from storage.records import Chunk
 T = TypeVar("T")
 P = ParamSpec("P")
 
-# How far a passage has come: cut, findable by words, encoded too.
+# The stages of a passage: cut, in the lexical index, encoded.
 CUT, LEXICAL, ENCODED = 0, 1, 2
 
 _SCHEMA = """
@@ -76,13 +76,13 @@ class EvaluationCache:
 
     @_translated
     def add_document(self, document: str, passages: Sequence[Chunk]) -> None:
-        """Keep a document's passages; in a transaction that `commit` ends."""
+        """Keep a document's passages, in a transaction that `commit` ends."""
         self._connection.execute("INSERT OR IGNORE INTO documents VALUES (?)", (document,))
         self._insert(passages, CUT)
 
     @_translated
     def remember(self, passages: Sequence[Chunk]) -> None:
-        """Keep passages that a collection gave, so that a ranking of them can be read again."""
+        """Keep passages of a collection, so that rankings of them can be restored."""
         self._insert(passages, ENCODED)
         self._connection.commit()
 
@@ -110,11 +110,11 @@ class EvaluationCache:
 
     @_translated
     def behind(self, ids: Iterable[str], stage: int) -> list[Chunk]:
-        """Those of the passages that have not come to `stage`."""
+        """The passages that have not reached `stage`."""
         return [chunk for _, reached, chunk in self._rows(ids) if reached < stage]
 
     def batches_behind(self, stage: int, size: int) -> Iterator[list[Chunk]]:
-        """All passages that have not come to `stage`, in batches; each must be marked before the next."""
+        """All passages that have not reached `stage`, in batches; each must be marked before the next."""
         while batch := self._batch_behind(stage, size):
             yield batch
 
@@ -125,7 +125,7 @@ class EvaluationCache:
 
     @_translated
     def mark(self, ids: Iterable[str], stage: int) -> None:
-        """Say that passages have come to `stage`."""
+        """Record that passages have reached `stage`."""
         self._connection.executemany(
             "UPDATE passages SET stage = max(stage, ?) WHERE id = ?", [(stage, name) for name in ids]
         )
@@ -133,7 +133,7 @@ class EvaluationCache:
 
     @_translated
     def result(self, key: str, question: str) -> Any:
-        """A result that was kept; None where there is none."""
+        """The kept result, or None."""
         found = self._connection.execute(
             "SELECT body FROM results WHERE key = ? AND question = ?", (key, question)
         ).fetchone()
@@ -141,14 +141,14 @@ class EvaluationCache:
 
     @_translated
     def keep(self, key: str, question: str, body: Any) -> None:
-        """Keep a result, in place of an earlier one."""
+        """Keep a result; it replaces an earlier one."""
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
         self._connection.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?)", (key, question, text))
         self._connection.commit()
 
     @_translated
     def forget(self, key: str) -> None:
-        """Drop the results of a key, so that they are measured again."""
+        """Drop the results of a key."""
         self._connection.execute("DELETE FROM results WHERE key = ?", (key,))
         self._connection.commit()
 

@@ -1,4 +1,4 @@
-"""The passages of a corpus, cut and encoded as ingestion does it, kept for the next measurement.
+"""The passages of a corpus, cut and encoded as in ingestion, and kept for the next evaluation.
 
 Work is done when it is needed: a lexical run encodes nothing, a reranker that reads token vectors encodes
 the passages that it is given. One folder for a corpus, encoder and chunker; deleting it loses only time.
@@ -6,11 +6,10 @@ the passages that it is given. One folder for a corpus, encoder and chunker; del
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,9 @@ from storage.qdrant.contract import Fingerprint
 from storage.records import Chunk, Document
 from storage.vectors import Floats, Hit, Leg, Point
 from winnow.lab.datasets.dataset import CorpusDocument, read_corpus
+from winnow.lab.datasets.reading import file_digest
 from winnow.lab.evaluation.cache import ENCODED, LEXICAL, EvaluationCache
+from winnow.lab.progress import Progress, silent
 
 if TYPE_CHECKING:
     from ingest.chunking.chunker import Chunker
@@ -28,36 +29,21 @@ if TYPE_CHECKING:
     from retrieval.lexical import LexicalEncoder
     from storage.qdrant.edge.stores import EdgeCollection
 
-# What is being done, how much of it is done, and how much there is.
-Progress = Callable[[str, int, int], None]
-
 _ENCODE_BATCH = 128
 _LEXICAL_BATCH = 1_000
 
 
-def silent(what: str, done: int, total: int) -> None:
-    """For callers who want no progress."""
-
-
+@dataclass(slots=True)
 class CorpusIndex:
-    """A `Searcher` and a `TokenScorer` over a corpus. See `open`."""
+    """A `Searcher` and a `TokenScorer` over a corpus. `encoding_s`: seconds spent on missing vectors."""
 
-    def __init__(
-        self,
-        corpus: Path,
-        cache: EvaluationCache,
-        collection: EdgeCollection,
-        encoder: Encoder,
-        lexical: LexicalEncoder,
-        chunker: Chunker,
-    ) -> None:
-        self.cache = cache
-        self.encoding_s = 0.0
-        self._corpus = corpus
-        self._collection = collection
-        self._encoder = encoder
-        self._lexical = lexical
-        self._chunker = chunker
+    corpus: Path
+    cache: EvaluationCache
+    collection: EdgeCollection
+    encoder: Encoder
+    lexical: LexicalEncoder
+    chunker: Chunker
+    encoding_s: float = 0.0
 
     @classmethod
     def open(
@@ -95,7 +81,7 @@ class CorpusIndex:
         return cls(corpus, cache, collection, encoder, lexical, chunker)
 
     def close(self) -> None:
-        self._collection.close()
+        self.collection.close()
         self.cache.close()
 
     @property
@@ -105,9 +91,9 @@ class CorpusIndex:
 
     def cut(self, progress: Progress = silent, only: AbstractSet[str] | None = None) -> None:
         """Cut the corpus into passages, or `only` the documents of these ids."""
-        total = sum(1 for _ in read_corpus(self._corpus)) if only is None else len(only)
+        total = sum(1 for _ in read_corpus(self.corpus)) if only is None else len(only)
         done = 0
-        for _, document in read_corpus(self._corpus):
+        for _, document in read_corpus(self.corpus):
             if only is not None and document.id not in only:
                 continue
             if not self.cache.has_document(document.id):
@@ -123,8 +109,8 @@ class CorpusIndex:
         total = self.cache.count_behind(LEXICAL)
         done = 0
         for batch in self.cache.batches_behind(LEXICAL, _LEXICAL_BATCH):
-            self._collection.upsert(
-                [Point(chunk, self._lexical.encode_passage(chunk.encoded_text)) for chunk in batch]
+            self.collection.upsert(
+                [Point(chunk, self.lexical.encode_passage(chunk.encoded_text)) for chunk in batch]
             )
             self.cache.mark((chunk.id for chunk in batch), LEXICAL)
             done += len(batch)
@@ -140,21 +126,21 @@ class CorpusIndex:
             progress("encoding passages", done, total)
 
     def search(self, legs: Sequence[Leg], limit: int, where: Condition | None = None) -> list[list[Hit]]:
-        """See `storage.qdrant.contract.Searcher`; finds what `make_findable` and `encode` have brought in."""
-        return self._collection.search(legs, limit, where)
+        """See `storage.qdrant.contract.Searcher`; finds what `make_findable` and `encode` indexed."""
+        return self.collection.search(legs, limit, where)
 
     def max_sim(self, query: Floats, chunk_ids: Sequence[str]) -> dict[str, float]:
-        """See `TokenScorer.max_sim`. Passages without vectors get them now: see `encoding_s`."""
+        """See `TokenScorer.max_sim`. Encodes passages without vectors, which counts in `encoding_s`."""
         self._encode_missing(chunk_ids)
-        return self._collection.max_sim(query, chunk_ids)
+        return self.collection.max_sim(query, chunk_ids)
 
     def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
         """See `storage.qdrant.contract.TokenScorer`."""
         self._encode_missing(chunk_ids)
-        return self._collection.token_vectors(chunk_ids)
+        return self.collection.token_vectors(chunk_ids)
 
     def _encode_missing(self, chunk_ids: Iterable[str]) -> None:
-        if self._collection.fingerprint.token_dim is None:
+        if self.collection.fingerprint.token_dim is None:
             return
         started = time.perf_counter()
         missing = self.cache.behind(chunk_ids, ENCODED)
@@ -163,20 +149,16 @@ class CorpusIndex:
         self.encoding_s += time.perf_counter() - started
 
     def _encode(self, chunks: Sequence[Chunk]) -> None:
-        tokens = self._collection.fingerprint.token_dim is not None
+        tokens = self.collection.fingerprint.token_dim is not None
         legible = [chunk for chunk in chunks if chunk.legible]
-        encoded = self._encoder.encode_passages([chunk.encoded_text for chunk in legible], tokens=tokens)
+        encoded = self.encoder.encode_passages([chunk.encoded_text for chunk in legible], tokens=tokens)
         vectors = {chunk.id: encoding for chunk, encoding in zip(legible, encoded, strict=True)}
         points = []
         for chunk in chunks:
             found = vectors.get(chunk.id)
-            lexical = self._lexical.encode_passage(chunk.encoded_text)
-            points.append(
-                Point(chunk, lexical, found.dense, found.tokens)
-                if found is not None
-                else Point(chunk, lexical)
-            )
-        self._collection.upsert(points)
+            dense = () if found is None else (found.dense, found.tokens)
+            points.append(Point(chunk, self.lexical.encode_passage(chunk.encoded_text), *dense))
+        self.collection.upsert(points)
         # after the store has them: a crash in between repeats work, and loses none
         self.cache.mark((chunk.id for chunk in chunks), ENCODED)
 
@@ -189,11 +171,5 @@ class CorpusIndex:
             mime="text/plain",
             content_hash="",
         )
-        chunks = self._chunker.chunks(whole) if document.text.strip() else []
-        return [replace(chunk, legible=self._encoder.reads(chunk.encoded_text)) for chunk in chunks]
-
-
-def file_digest(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        chunks = self.chunker.chunks(whole) if document.text.strip() else []
+        return [replace(chunk, legible=self.encoder.reads(chunk.encoded_text)) for chunk in chunks]

@@ -1,10 +1,9 @@
-"""What a kept result depends on. What changes it must change its key: a stale figure would be a false one."""
+"""Cache keys of results. They change with everything that could change the result."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -23,7 +22,7 @@ _LIBRARIES = ("torch", "transformers", "sentence-transformers", "qdrant-edge-py"
 
 
 def key(*parts: Any) -> str:
-    """A short name for everything that was given."""
+    """A hash of all arguments."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
@@ -57,7 +56,7 @@ def code(package: str) -> str:
 
 
 def _stages(spec: Spec) -> list[Any]:
-    """Where strategies come from, and the state of the local files that their options name."""
+    """The code of strategies, and the state of the local files that their options name."""
     return [
         (
             "" if stage.name in STRATEGIES else code(strategy(stage.name).__module__.partition(".")[0]),
@@ -68,7 +67,7 @@ def _stages(spec: Spec) -> list[Any]:
 
 
 def _option(value: str) -> list[Any]:
-    """What an option's text leads to: files, or specs within the spec, as fusion has them."""
+    """The files or the nested specs (fusion) that an option's text names."""
     try:
         nested = [_stages(Spec.parse(part)) for part in value.split(";") if "(" in part]
     except SpecError:
@@ -77,23 +76,17 @@ def _option(value: str) -> list[Any]:
 
 
 def _state(value: str) -> list[tuple[str, int, int]]:
-    """Names, sizes and times of the files at a path: a model trained anew in its folder is another one."""
+    """Names, sizes and times of the files at a path, which change when a model is retrained in its folder."""
     try:
-        files = list(_files(Path(value).expanduser()))
+        path = Path(value).expanduser()
+        files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
         return [(file.as_posix(), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    except (OSError, RuntimeError):  # most texts are no paths at all
+    except (OSError, RuntimeError):  # most texts are not paths
         return []
 
 
-def _files(path: Path) -> Iterator[Path]:
-    if path.is_file():
-        yield path
-    elif path.is_dir():
-        yield from (file for file in sorted(path.rglob("*")) if file.is_file())
-
-
 def _models(settings: Settings) -> Any:
-    # what says only where things lie, or what this command is told otherwise, changes no score
+    # paths, and settings that the command's options replace, change no score
     elsewhere: Any = {"data_dir", "collection", "profile", "store", "retrieval", "log"}
     return settings.model_dump(mode="json", exclude=elsewhere)
 

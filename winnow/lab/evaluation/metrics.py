@@ -18,7 +18,7 @@ _PASSAGES = 5
 
 
 def max_p(candidates: Iterable[Candidate], name: Callable[[Chunk], str] | None = None) -> list[str]:
-    """Passages, best first, folded into their documents: a document stands where its best passage does.
+    """The documents of passages, best first: a document ranks where its best passage does.
 
     `name` gives the name by which judgements know a passage's document; without it that is the document's id.
     """
@@ -55,7 +55,7 @@ def measured(
 
 
 def containment(candidates: Sequence[Candidate], answers: Iterable[str]) -> float:
-    """1 where a gold answer stands in one of the best 5 passages, otherwise 0."""
+    """1 where one of the best 5 passages contains a gold answer, otherwise 0."""
     wanted = tuple(answers)
     return float(any(contains(candidate.text, wanted) for candidate in candidates[:_PASSAGES]))
 

@@ -1,15 +1,38 @@
-"""What a measurement gives: one row for each way of ranking, and what sets it apart from the first."""
+"""The plan of an evaluation, and its results: a row for each way of ranking."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from storage.records import Usage
+from winnow.lab.datasets.dataset import Dataset
+from winnow.lab.datasets.trec import TrecRun
 from winnow.lab.significance import Difference, Interval
 
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The rows to measure: the candidates (`retrieve`, then `runs`) times the specs of `rerank`.
+
+    `runs` are labelled; `collection` takes the place of the set's corpus; `top_k` candidates are retrieved
+    (None: as configured; of a run: all). `fresh` measures again what is in the cache. `answers` asks
+    the `answerer` (None: the configured one) with the best passages of every row.
+    """
+
+    dataset: Dataset
+    retrieve: Sequence[str] = ()
+    runs: Sequence[tuple[str, TrecRun]] = ()
+    rerank: Sequence[str] = ("none",)
+    collection: str | None = None
+    top_k: int | None = None
+    seed: int = 0
+    fresh: bool = False
+    answers: bool = False
+    answerer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +45,11 @@ class Times:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerFigures:
-    """How the answers from a row's best passages were.
+    """Figures about the answers from a row's best passages.
 
     Shares in [0, 1], None where nothing could be counted. `containment`, `exact_match` and `answered` are
-    over the `questions` with a gold answer; `citation_precision` over all citations: whether the cited
-    passage's document is relevant; `abstention` over the `unanswerable` cases: whether none was answered.
+    over the `questions` with a gold answer; `citation_precision` over all citations, right where the
+    cited passage's document is relevant; `abstention` over the `unanswerable` cases, right without an answer.
     """
 
     questions: int
@@ -42,7 +65,7 @@ class AnswerFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class ContrastPassage:
     """A passage as the report shows it; `relevant` is its document's judgement."""
 
     document: str
@@ -59,15 +82,15 @@ class Contrast:
     answers: tuple[str, ...]
     first: float
     here: float
-    first_passages: tuple[Passage, ...]
-    passages: tuple[Passage, ...]
+    first_passages: tuple[ContrastPassage, ...]
+    passages: tuple[ContrastPassage, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class EvaluationRow:
     """One way of ranking: candidates from `retrieve`, ordered by `rerank` (both as the caller named them).
 
-    `statuses` counts how the rerank went for each question, `retrieval_statuses` how retrieval did;
+    `statuses` counts the outcomes of reranking over the questions, `retrieval_statuses` those of retrieval;
     `reasons` are the commonest reasons, numbers in them replaced by N. `usage.cost` is None where unknown.
     `differences` against the first row are empty in the first.
     """
@@ -93,16 +116,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All rows over one set. `seed` drew sample and bootstrap; `notes` say what was left out."""
+    """All rows over one set. `seed` drew sample and bootstrap; `notes` list what was left out."""
 
     dataset: str
     questions: int
     seed: int
-    rows: tuple[Row, ...]
+    rows: tuple[EvaluationRow, ...]
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> Json:
-        """What `winnow evaluate --json` prints."""
+        """The JSON of `winnow evaluate --json`."""
         return {
             "dataset": self.dataset,
             "questions": self.questions,
@@ -112,7 +135,7 @@ class Evaluation:
         }
 
 
-def _row(row: Row) -> Json:
+def _row(row: EvaluationRow) -> Json:
     return {
         "retrieve": row.retrieve,
         "rerank": row.rerank,
@@ -149,7 +172,7 @@ def _usage(usage: Usage) -> Json:
 
 
 def cost(usage: Usage) -> float | None:
-    """What was spent: 0 where nobody was asked, None where it is not known."""
+    """The cost of calls: 0 without any, None where it is unknown."""
     return 0.0 if usage.cost is None and usage.calls == 0 else usage.cost
 
 
@@ -158,15 +181,5 @@ def _times(times: Times | None) -> Json | None:
 
 
 def _answers(found: AnswerFigures) -> Json:
-    return {
-        "questions": found.questions,
-        "answered": found.answered,
-        "containment": found.containment,
-        "exact_match": found.exact_match,
-        "citation_precision": found.citation_precision,
-        "unanswerable": found.unanswerable,
-        "abstention": found.abstention,
-        "statuses": dict(found.statuses),
-        **_usage(found.usage),
-        "ms": _times(found.times),
-    }
+    figures = {name: value for name, value in asdict(found).items() if name not in ("usage", "times")}
+    return {**figures, **_usage(found.usage), "ms": _times(found.times)}

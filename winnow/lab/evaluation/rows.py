@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TypeVar
 
 import numpy as np
 
 from storage.records import Candidate, Chunk, Outcome, Usage
 from winnow.lab.datasets.dataset import Dataset, Question
-from winnow.lab.evaluation.corpus_index import Progress
+from winnow.lab.evaluation.cached_stages import CachedReranker, CandidateSource
 from winnow.lab.evaluation.metrics import CONTAINMENT, RANKING_METRICS, containment, max_p, measured
 from winnow.lab.evaluation.results import Times
-from winnow.lab.evaluation.sources import Source
-from winnow.lab.evaluation.strategies import Strategy
+from winnow.lab.progress import Progress
 from winnow.lab.significance import Matrix
 
-T = TypeVar("T")
-
-# Only so many questions' candidates are in memory at a time.
+# Questions whose candidates are in memory at a time.
 _BATCH = 200
 _SHOWN = 5
 _REASONS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """One question of a row."""
+class QuestionResult:
+    """One question of a row: its ranked documents, the best passages, and the outcomes."""
 
     documents: tuple[str, ...]
     shown: tuple[str, ...]
@@ -41,7 +37,7 @@ class Measured:
 
 @dataclass(slots=True)
 class RowData:
-    """What is kept of a row: numbers of every question, and the ids of its best passages (or documents)."""
+    """A row in memory: figures of every question, and the ids of its best passages (or documents)."""
 
     retrieve: str
     rerank: str
@@ -54,7 +50,7 @@ class RowData:
     reasons: Counter[str] = field(default_factory=Counter)
     usage: Usage = field(default_factory=Usage)
 
-    def add(self, one: Measured, values: tuple[float, ...]) -> None:
+    def add(self, one: QuestionResult, values: tuple[float, ...]) -> None:
         self.values.append(values)
         self.shown.append(one.shown)
         self.retrieval_ms.append(one.retrieval.ms)
@@ -85,42 +81,43 @@ def metric_names(dataset: Dataset) -> tuple[str, ...]:
 
 
 def measure_row(
-    data: RowData, dataset: Dataset, measure: Callable[[Question], Measured], progress: Progress
+    data: RowData, dataset: Dataset, measure: Callable[[Question], QuestionResult], progress: Progress
 ) -> RowData:
     """Measure every question with `measure` and gather the figures in `data`."""
-    done = 0
-    for batch in batches(dataset.questions, _BATCH):
-        found: dict[str, Measured] = {}
+    done, remaining = 0, iter(dataset.questions)
+    while batch := list(islice(remaining, _BATCH)):
+        results: dict[str, QuestionResult] = {}
         for question in batch:
-            found[question.id] = measure(question)
+            results[question.id] = measure(question)
             done += 1
             progress(f"{data.retrieve} → {data.rerank}", done, len(dataset.questions))
-        rankings = {name: one.documents for name, one in found.items()}
+        rankings = {name: one.documents for name, one in results.items()}
         for name, values in measured(dataset.qrels.grades, rankings).items():
-            contained = (found[name].contained,) if dataset.with_answers else ()
-            data.add(found[name], values + contained)
+            contained = (results[name].contained,) if dataset.with_answers else ()
+            data.add(results[name], values + contained)
     return data
 
 
 def ranked_measure(
-    source: Source,
-    strategy: Strategy,
+    source: CandidateSource,
+    reranker: CachedReranker,
     name: Callable[[Chunk], str],
-    also: Callable[[Question, Sequence[Candidate]], None],
-) -> Callable[[Question], Measured]:
+    also: Callable[[Question, Sequence[Candidate]], None] | None,
+) -> Callable[[Question], QuestionResult]:
     """Measures a question by retrieving, reranking and folding passages into documents.
 
-    `also` sees the question with its candidates in their final order.
+    `also`, if given, gets the question with its candidates in their final order.
     """
 
-    def measure(question: Question) -> Measured:
+    def measure(question: Question) -> QuestionResult:
         retrieval = source.retrieve(question)
-        ranked = strategy.rank(question, source.key, retrieval)
-        also(question, ranked.candidates)
+        ranked = reranker.rank(question, source, retrieval)
+        if also is not None:
+            also(question, ranked.candidates)
         documents = (
-            [] if strategy.reranker is None and source.documents(question) else max_p(ranked.candidates, name)
+            [] if reranker.reranker is None and source.documents(question) else max_p(ranked.candidates, name)
         )
-        return Measured(
+        return QuestionResult(
             # a run's documents without a passage keep their places where nothing was reranked, or come last
             tuple(dict.fromkeys([*documents, *source.documents(question)])),
             tuple(candidate.id for candidate in ranked.candidates[:_SHOWN]),
@@ -134,13 +131,13 @@ def ranked_measure(
 
 def plain_measure(
     ranked: Mapping[str, tuple[tuple[str, float], ...]], contained: Mapping[str, bool], label: str
-) -> Callable[[Question], Measured]:
-    """Measures a question of a run as it stands; `contained` says whose best documents hold a gold answer."""
+) -> Callable[[Question], QuestionResult]:
+    """Measures a question of a run; `contained` has those whose best documents hold a gold answer."""
 
-    def measure(question: Question) -> Measured:
+    def measure(question: Question) -> QuestionResult:
         documents = tuple(document for document, _ in ranked.get(question.id, ()))
         found = float(contained.get(question.id, False))
-        return Measured(documents, documents[:_SHOWN], found, Outcome("retrieval"), Outcome(label))
+        return QuestionResult(documents, documents[:_SHOWN], found, Outcome("retrieval"), Outcome(label))
 
     return measure
 
@@ -151,10 +148,3 @@ def percentiles(ms: Sequence[float]) -> Times | None:
         return None
     p50, p95 = np.percentile(np.array(ms), [50, 95])
     return Times(float(p50), float(p95))
-
-
-def batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
-    """The items in lists of at most `size`."""
-    remaining = iter(items)
-    while batch := list(islice(remaining, size)):
-        yield batch

@@ -22,26 +22,25 @@ from storage.qdrant.contract import DENSE, LEXICAL
 from storage.records import Candidate
 from winnow.app import portal
 from winnow.lab.datasets.matching import contains
-from winnow.lab.evaluation.corpus_index import Progress, silent
-from winnow.lab.mining.pools import Pool, pools
+from winnow.lab.mining.pools import MiningPool, pools
+from winnow.lab.progress import Progress, silent
 from winnow.lab.synthesis.false_negatives import below, scored
-from winnow.lab.synthesis.plans import MiningPlan
-from winnow.lab.synthesis.reports import MiningReport
+from winnow.lab.synthesis.plans import MiningPlan, MiningReport
 
 if TYPE_CHECKING:
     from rerank.base import Reranker
     from storage.qdrant.contract import TokenScorer
     from winnow.app.wiring import Wiring
 
-# The legs by which a positive may be known, the most telling first.
+# The legs that may have scored a positive, the most telling first.
 _LEGS = (DENSE, LEXICAL)
 
 
 def mine(plan: MiningPlan, wiring: Wiring, progress: Progress = silent) -> MiningReport:
-    """Write records with positives and hard negatives to `plan.out`, and say what was left out and why.
+    """Write records with positives and hard negatives to `plan.out`; the report says what was left out.
 
-    Raises BadInputError for a source that cannot be read (with its line), NotFoundError for a collection that
-    is not there, and what loading a reranker raises.
+    Raises BadInputError for a source that cannot be read (with its line), NotFoundError for a missing
+    collection, and what loading a reranker raises.
     """
     started = time.perf_counter()
     with pools(plan, wiring, progress) as found, RecordWriter(plan.out) as writer:
@@ -82,8 +81,8 @@ class _Miner:
     negatives: int = 0
     short: int = 0
 
-    def record(self, pool: Pool) -> TrainingRecord | None:
-        """The record of a question, or None, which is counted with its reason."""
+    def record(self, pool: MiningPool) -> TrainingRecord | None:
+        """The record of a question, or None, counted with its reason."""
         if pool.skipped:
             self.skipped[pool.skipped] += 1
             return None
@@ -98,9 +97,9 @@ class _Miner:
             return None
         return TrainingRecord(
             query=pool.question,
-            passages=(
-                *(_labelled(candidate, label, teacher) for candidate, label in pool.labelled),
-                *(_labelled(candidate, 0, teacher) for candidate in mined),
+            passages=tuple(
+                LabelledPassage.of(candidate, label, teacher.get(candidate.id))
+                for candidate, label in (*pool.labelled, *((candidate, 0) for candidate in mined))
             ),
             top_label=pool.top_label,
             id=pool.id,
@@ -119,10 +118,10 @@ class _Miner:
         self.negatives += found
         self.short += found < self.plan.negatives
 
-    def _scores(self, pool: Pool) -> tuple[dict[str, float], str]:
-        """Scores by passage id, on one scale: the reranker's, or those of a leg that knows a positive.
+    def _scores(self, pool: MiningPool) -> tuple[dict[str, float], str]:
+        """Scores by passage id, on one scale: the reranker's, or those of a leg that found a positive.
 
-        Where the reranker gave none, its reason as well.
+        The text is the reranker's reason where it gave none.
         """
         if self.reranker is not None:
             every = [*(candidate for candidate, _ in pool.labelled), *pool.others]
@@ -133,7 +132,7 @@ class _Miner:
         stage = next((stage for stage in (*pool.stages, *_LEGS) if stage in known), _LEGS[0])
         return _bounded(pool, stage), ""
 
-    def _mined(self, pool: Pool, scores: dict[str, float]) -> Iterator[Candidate]:
+    def _mined(self, pool: MiningPool, scores: dict[str, float]) -> Iterator[Candidate]:
         """Passages that are safe negatives, the hardest first."""
         found = 0
         positive = max((scores[one.id] for one in pool.positives if one.id in scores), default=None)
@@ -155,7 +154,7 @@ class _Miner:
             yield candidate
 
     def _objection(
-        self, candidate: Candidate, pool: Pool, score: float | None, positive: float | None
+        self, candidate: Candidate, pool: MiningPool, score: float | None, positive: float | None
     ) -> str:
         margin, most = self.plan.relative_margin, self.plan.max_score
         if contains(candidate.text, pool.answers):
@@ -173,7 +172,7 @@ class _Miner:
         return ""
 
 
-def _bounded(pool: Pool, stage: str) -> dict[str, float]:
+def _bounded(pool: MiningPool, stage: str) -> dict[str, float]:
     """A leg's scores. A candidate that it did not find scores no higher than the last that it did.
 
     Of what the encoder cannot read nothing is known: it may be the answer in another language.
@@ -183,10 +182,3 @@ def _bounded(pool: Pool, stage: str) -> dict[str, float]:
     lowest = min([*labelled.values(), *found.values()], default=0.0)
     looked_at = (c for c in pool.others if c.chunk.legible or stage != DENSE)
     return {**{c.id: found.get(c.id, lowest) for c in looked_at}, **labelled}
-
-
-def _labelled(candidate: Candidate, label: int, teacher: dict[str, float]) -> LabelledPassage:
-    chunk, score = candidate.chunk, teacher.get(candidate.id)
-    return LabelledPassage(
-        text=chunk.encoded_text, label=label, id=chunk.id, source=chunk.source, score=score
-    )

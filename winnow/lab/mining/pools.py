@@ -1,12 +1,12 @@
-"""What is mined from: questions with labelled passages, and the candidates to seek negatives among."""
+"""Mining pools: questions with labelled passages, and the candidates among which negatives are sought."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rerank.training.duplicates import folded
 from rerank.training.records import TOP_GRADE, LabelledPassage, TrainingRecord, read_records
@@ -14,28 +14,27 @@ from storage.errors import BadInputError
 from storage.log.records import AnswerFilter
 from storage.records import Answer, Candidate, Chunk
 from winnow.app import portal
-from winnow.lab.datasets.dataset import Dataset, Question, load_dataset
+from winnow.lab.datasets.dataset import Dataset, Question, drawn, load_dataset
 from winnow.lab.datasets.matching import contains
-from winnow.lab.evaluation.corpus_index import Progress
+from winnow.lab.progress import Progress
+from winnow.lab.retrieval import hybrid_retriever
 from winnow.lab.synthesis.plans import MiningPlan
 
 if TYPE_CHECKING:
     from retrieval.base import Retriever
-    from storage.qdrant.contract import CollectionStore, Searcher, TokenScorer
+    from storage.qdrant.contract import TokenScorer
     from winnow.app.wiring import Wiring
 
-T = TypeVar("T")
-
-# A candidate with fewer letters stands in many a text by chance.
+# A candidate with fewer letters is part of other texts by chance.
 _TELLING = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
+class MiningPool:
     """A question, its labelled passages, and the other candidates, best first.
 
-    `given` says that the labels alone make a record. `stages` names the scores to compare by, the best first.
-    `skipped` says why there is nothing to mine for this question.
+    `given`: the labels alone make a record. `stages` names the scores to compare by, the best first.
+    `skipped`: why there is nothing to mine for this question.
     """
 
     question: str
@@ -58,54 +57,50 @@ class Pool:
 
 
 @dataclass(slots=True)
-class Pools:
-    """All pools of a plan. `scorer` knows token vectors, for a reranker that needs them."""
+class MiningPools:
+    """All pools of a plan. `scorer` has the token vectors for rerankers that need them."""
 
     total: int
-    each: Callable[[], Iterator[Pool]]
+    each: Callable[[], Iterator[MiningPool]]
     scorer: TokenScorer | None = None
     notes: list[str] = field(default_factory=list)
 
 
 @contextmanager
-def pools(plan: MiningPlan, wiring: Wiring, progress: Progress) -> Iterator[Pools]:
+def pools(plan: MiningPlan, wiring: Wiring, progress: Progress) -> Iterator[MiningPools]:
     """The pools of a plan's source."""
     if plan.source is None:
         yield _logged(plan, wiring)
     elif not plan.source.is_dir():
-        yield _of_records(plan, wiring)
+        yield _of_records(plan, plan.source, wiring)
     else:
         dataset = load_dataset(plan.source, split=plan.split, with_corpus=plan.collection is None)
-        dataset = dataset if plan.sample is None else dataset.sampled(plan.sample, plan.seed)
+        dataset = dataset.sampled(plan.sample, plan.seed)
         if dataset.corpus is None:
             yield _of_collection(plan, dataset, wiring)
         else:
-            with _corpus(plan, dataset, wiring, progress) as found:
+            with _of_corpus(plan, dataset, dataset.corpus, wiring, progress) as found:
                 yield found
 
 
 @contextmanager
-def _corpus(plan: MiningPlan, dataset: Dataset, wiring: Wiring, progress: Progress) -> Iterator[Pools]:
-    from winnow.lab.evaluation.ground import CorpusGround
+def _of_corpus(
+    plan: MiningPlan, dataset: Dataset, corpus: Path, wiring: Wiring, progress: Progress
+) -> Iterator[MiningPools]:
+    from winnow.lab.evaluation.evaluation_index import EvaluationIndex
 
-    if dataset.corpus is None:
-        raise BadInputError(f"{plan.source} has no corpus")
-    ground = CorpusGround.open(dataset.corpus, wiring, progress)
-    try:
-        ground.sources([wiring.settings.retrieval.mode], [], plan.range_max)  # cuts and encodes by need
-        judged = _Judged(
-            plan, dataset, _retriever(ground.vectors, wiring), ground.name, ground.cache.passages_of
-        )
-        yield Pools(len(dataset.questions), judged.each, ground.vectors, list(dataset.notes))
-    finally:
-        ground.close()
+    with closing(EvaluationIndex.of_corpus(corpus, wiring)) as index:
+        mode = wiring.settings.retrieval.mode
+        index.sources([mode], [], plan.range_max, wiring, progress)  # cuts and encodes as needed
+        retriever = hybrid_retriever(index.vectors, wiring)
+        judged = _Judged(plan, dataset, retriever, index.name, index.cache.passages_of)
+        yield MiningPools(len(dataset.questions), judged.each, index.vectors, list(dataset.notes))
 
 
-def _of_collection(plan: MiningPlan, dataset: Dataset, wiring: Wiring) -> Pools:
-    from winnow.lab.evaluation.collection_names import SourceNames
-    from winnow.lab.evaluation.ground import CollectionGround
+def _of_collection(plan: MiningPlan, dataset: Dataset, wiring: Wiring) -> MiningPools:
+    from winnow.lab.evaluation.evaluation_index import EvaluationIndex, SourceNames
 
-    CollectionGround.open(plan.collection, dataset, wiring).close()  # checks that what is judged is there
+    EvaluationIndex.of_collection(plan.collection, dataset, wiring).close()  # checks the judged documents
     store = wiring.collection(plan.collection)
     names = SourceNames(frozenset(dataset.qrels.documents()))
     chunks = {names.name(row.id, row.source): row.chunk_ids for row in wiring.manifest(store.name).rows()}
@@ -114,8 +109,8 @@ def _of_collection(plan: MiningPlan, dataset: Dataset, wiring: Wiring) -> Pools:
         found = store.passages(chunks.get(document, ()))
         return sorted(found, key=lambda chunk: chunk.ordinal)
 
-    judged = _Judged(plan, dataset, _retriever(store, wiring), names, passages_of, store.name)
-    return Pools(len(dataset.questions), judged.each, store, list(dataset.notes))
+    judged = _Judged(plan, dataset, hybrid_retriever(store, wiring), names, passages_of, store.name)
+    return MiningPools(len(dataset.questions), judged.each, store, list(dataset.notes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +124,19 @@ class _Judged:
     passages_of: Callable[[str], list[Chunk]]
     collection: str = ""
 
-    def each(self) -> Iterator[Pool]:
+    def each(self) -> Iterator[MiningPool]:
         top = max((grade for of in self.dataset.qrels.grades.values() for grade in of.values()), default=1)
         return (self._pool(question, max(1, top)) for question in self.dataset.questions)
 
-    def _pool(self, question: Question, top: int) -> Pool:
+    def _pool(self, question: Question, top: int) -> MiningPool:
         grades = {d: g for d, g in self.dataset.qrels.grades.get(question.id, {}).items() if g > 0}
-        found = _found(self.retriever, question.text, self.plan.range_max + len(grades))
+        found = _retrieved(self.retriever, question.text, self.plan.range_max + len(grades))
         labelled = []
         for document, grade in grades.items():
             own = [candidate for candidate in found if self.name(candidate.chunk) == document]
             if chosen := self._passage(question, document, own):
                 labelled.append((chosen, grade))
-        pool = Pool(
+        pool = MiningPool(
             question=question.text,
             method="mined",
             labelled=tuple(labelled),
@@ -155,7 +150,7 @@ class _Judged:
         return pool if pool.positives else replace(pool, skipped="no passage of a relevant document is known")
 
     def _passage(self, question: Question, document: str, own: Sequence[Candidate]) -> Candidate | None:
-        """The passage that stands for a document: one with an answer, the only one, or the best retrieved."""
+        """The passage that represents a document: one with an answer, the best retrieved, or the only one."""
         retrieved = {candidate.id: candidate for candidate in own}
         passages = self.passages_of(document)
         with_answer = [chunk for chunk in passages if contains(chunk.text, question.answers)]
@@ -165,31 +160,28 @@ class _Judged:
         return None if not choice else retrieved.get(choice[0].id, Candidate(choice[0]))
 
 
-def _of_records(plan: MiningPlan, wiring: Wiring) -> Pools:
-    """Records with positives; their other labels stay."""
-    if plan.source is None:
-        raise BadInputError("there is no file to mine from")
-    records = _drawn(list(read_records(plan.source)), plan)
+def _of_records(plan: MiningPlan, source: Path, wiring: Wiring) -> MiningPools:
+    """Records with positives; their other labels are kept."""
+    records = drawn(list(read_records(source)), plan.sample, plan.seed)
     if not records:
-        raise BadInputError(f"{plan.source} holds no record")
+        raise BadInputError(f"{source} holds no record")
     store = wiring.collection(plan.collection)
-    retriever = _retriever(store, wiring)
-    origin = plan.source.name
+    retriever = hybrid_retriever(store, wiring)
 
-    def each() -> Iterator[Pool]:
+    def each() -> Iterator[MiningPool]:
         for record in records:
-            pool = Pool(question=record.query, method="mined", id=record.id, top_label=record.top_label)
+            pool = MiningPool(question=record.query, method="mined", id=record.id, top_label=record.top_label)
             if record.positives:
-                found = _found(retriever, record.query, plan.range_max + len(record.passages))
-                yield replace(_matched(record, found, pool), origin=origin, collection=store.name)
+                found = _retrieved(retriever, record.query, plan.range_max + len(record.passages))
+                yield replace(_matched(record, found, pool), origin=source.name, collection=store.name)
             else:
                 yield replace(pool, skipped="the record has no positive")
 
-    return Pools(len(records), each, store)
+    return MiningPools(len(records), each, store)
 
 
-def _matched(record: TrainingRecord, found: Sequence[Candidate], pool: Pool) -> Pool:
-    """The record's passages with the scores of the candidates that are the same; the other candidates."""
+def _matched(record: TrainingRecord, found: Sequence[Candidate], pool: MiningPool) -> MiningPool:
+    """The pool with the record's passages, scored as the same candidates, and the other candidates."""
     labelled = []
     same: set[str] = set()
     for number, passage in enumerate(record.passages):
@@ -204,15 +196,15 @@ def _matched(record: TrainingRecord, found: Sequence[Candidate], pool: Pool) -> 
 
 
 def _is(candidate: Candidate, passage: LabelledPassage) -> bool:
-    """Whether a candidate is the passage, by id, or as one text that holds the other."""
+    """True where candidate and passage are the same by id, or one text contains the other."""
     if passage.id and passage.id in (candidate.id, candidate.chunk.document_id):
         return True
     one, other = folded(candidate.text), folded(passage.text)
     return (len(one) >= _TELLING or one == other) and (one in other or other in one)
 
 
-def _logged(plan: MiningPlan, wiring: Wiring) -> Pools:
-    """Answers whose passages people graded; of two grades for one passage the newest answer's holds."""
+def _logged(plan: MiningPlan, wiring: Wiring) -> MiningPools:
+    """Answers whose passages people graded; for a passage graded twice, the newest answer counts."""
     from winnow.app.logged import EncodedPassages
 
     where = AnswerFilter(feedback="judged", collection=plan.collection, replays=False)
@@ -224,21 +216,21 @@ def _logged(plan: MiningPlan, wiring: Wiring) -> Pools:
         raise BadInputError(
             "no answer has judged passages", way_out="Judge some: winnow log feedback ID --passage 1=3"
         )
-    groups = _drawn(list(grouped.values()), plan)
+    groups = drawn(list(grouped.values()), plan.sample, plan.seed)
     every = [candidate for group in groups for answer, _ in group for candidate in answer.candidates]
-    return Pools(
+    return MiningPools(
         len(groups), lambda: (_judged_pool(group) for group in groups), EncodedPassages(wiring.encoder, every)
     )
 
 
-def _judged_pool(group: Sequence[tuple[Answer, dict[str, int]]]) -> Pool:
+def _judged_pool(group: Sequence[tuple[Answer, dict[str, int]]]) -> MiningPool:
     newest, _ = group[0]
     grades: dict[str, int] = {}
     candidates: dict[str, Candidate] = {}
     for answer, given in group:
         candidates = {**{c.id: c for c in answer.candidates}, **candidates}
         grades = {**given, **grades}
-    return Pool(
+    return MiningPool(
         question=newest.question,
         method="feedback",
         labelled=tuple((candidates[id_], grade) for id_, grade in grades.items()),
@@ -252,17 +244,5 @@ def _judged_pool(group: Sequence[tuple[Answer, dict[str, int]]]) -> Pool:
     )
 
 
-def _found(retriever: Retriever, question: str, depth: int) -> tuple[Candidate, ...]:
+def _retrieved(retriever: Retriever, question: str, depth: int) -> tuple[Candidate, ...]:
     return portal.call(retriever.search, question, depth).candidates
-
-
-def _retriever(searcher: Searcher | CollectionStore, wiring: Wiring) -> Retriever:
-    from retrieval.hybrid import HybridRetriever
-
-    return HybridRetriever(searcher, wiring.encoder, wiring.lexical, mode=wiring.settings.retrieval.mode)
-
-
-def _drawn(items: list[T], plan: MiningPlan) -> list[T]:
-    if plan.sample is None or plan.sample >= len(items):
-        return items
-    return [items[i] for i in sorted(random.Random(plan.seed).sample(range(len(items)), plan.sample))]

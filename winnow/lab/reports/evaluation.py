@@ -7,7 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from winnow.lab.evaluation.results import Evaluation, Row, cost
+from winnow.lab.evaluation.results import Evaluation, EvaluationRow, cost
 from winnow.lab.reports.page import render, write
 from winnow.lab.reports.plots import Dot, gains, scatter
 
@@ -41,7 +41,9 @@ def html(found: Evaluation) -> str:
     )
 
 
-def _scatter(rows: Sequence[tuple[Row, float]], x_label: str, *, logarithmic: bool = False) -> Markup | None:
+def _scatter(
+    rows: Sequence[tuple[EvaluationRow, float]], x_label: str, *, logarithmic: bool = False
+) -> Markup | None:
     """Quality of the rows against a figure of theirs; None where no row has it."""
     if not rows:
         return None

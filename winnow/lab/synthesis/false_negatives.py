@@ -5,25 +5,24 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar
 
 from rerank.base import Reranker
 from rerank.llm.calls import CallCounts, Lost
 from rerank.llm.templates import language_of
-from rerank.training.forms import GRADES
-from rerank.training.scribe import Scribe
+from rerank.training.forms import GRADES, FormFiller
 from storage.records import Candidate, Outcome, Usage
 
-# From this grade on a passage answers, at least in part.
+# The lowest grade of a passage that answers, at least in part.
 ANSWERS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a check says of a question's passages, the positive one first.
+    """The result of checking a question's passages, the positive one first.
 
-    A passage is false where its place is not in `fine`; `scores` are a reranker's, where one was asked.
-    Where there is no verdict, `lost` says why a reply is missing, or `trouble` what the reranker said.
+    `fine` has the places of those labelled rightly; `scores` are a reranker's, if one was used. Without a
+    verdict, `lost` says why a reply is missing, or `trouble` what the reranker reported.
     """
 
     fine: frozenset[int] = frozenset()
@@ -33,16 +32,8 @@ class Checked:
     usage: Usage = field(default_factory=Usage)
 
 
-class Check(Protocol):
-    """Looks at a question's passages, the positive one first."""
-
-    calls: int
-
-    async def __call__(self, question: str, passages: Sequence[Candidate]) -> Checked: ...
-
-
 class NoCheck:
-    """Believes everything."""
+    """Accepts everything. `calls`, here and below: the requests to the chat model for each question."""
 
     calls = 0
 
@@ -50,18 +41,17 @@ class NoCheck:
         return Checked(frozenset(range(len(passages))))
 
 
+@dataclass(frozen=True, slots=True)
 class ModelCheck:
     """The chat model grades all passages in one call: the positive must answer, the others must not."""
 
-    calls = 1
-
-    def __init__(self, scribe: Scribe) -> None:
-        self._scribe = scribe
+    filler: FormFiller
+    calls: ClassVar[int] = 1
 
     async def __call__(self, question: str, passages: Sequence[Candidate]) -> Checked:
         order = list(range(len(passages)))
-        random.Random(question).shuffle(order)  # a first place of its own would tell which is the positive
-        reading = await self._scribe.fill(
+        random.Random(question).shuffle(order)  # so that no place gives the positive away
+        reading = await self.filler.fill(
             GRADES,
             language_of(question),
             len(order),
@@ -75,31 +65,33 @@ class ModelCheck:
         return Checked(frozenset(fine), usage=reading.usage)
 
 
+@dataclass(frozen=True, slots=True)
 class ScoreCheck:
-    """A reranker scores all passages: a negative lies by a margin below the positive."""
+    """A reranker scores all passages: a negative scores a margin below the positive."""
 
-    calls = 0
-
-    def __init__(self, reranker: Reranker, margin: float, tally: CallCounts) -> None:
-        self._reranker = reranker
-        self._margin = margin
-        self._tally = tally
+    reranker: Reranker
+    margin: float
+    tally: CallCounts
+    calls: ClassVar[int] = 0
 
     async def __call__(self, question: str, passages: Sequence[Candidate]) -> Checked:
-        scores, outcome = await scored(self._reranker, question, passages)
-        self._tally.usage += outcome.usage
+        scores, outcome = await scored(self.reranker, question, passages)
+        self.tally.usage += outcome.usage
         best = scores[0]
         if best is None:
             return Checked(trouble=outcome.reason or "it gives no scores", usage=outcome.usage)
-        limit = below(best, self._margin)
+        limit = below(best, self.margin)
         fine = {i for i, score in enumerate(scores) if i == 0 or (score is not None and score <= limit)}
         return Checked(frozenset(fine), scores=scores, usage=outcome.usage)
+
+
+NegativeCheck = NoCheck | ModelCheck | ScoreCheck
 
 
 async def scored(
     reranker: Reranker, question: str, passages: Sequence[Candidate]
 ) -> tuple[list[float | None], Outcome]:
-    """The last stage's score of each passage, None where it gave none, and how it went."""
+    """The last stage's score of each passage, None where it gave none, and its outcome."""
     ranking = await reranker.rerank(question, passages, max(1, len(passages)))
     stage = ranking.outcomes[-1].name if ranking.outcomes else ""
     found = {candidate.id: candidate.scores.get(stage) for candidate in ranking.everything}
@@ -107,9 +99,9 @@ async def scored(
 
 
 def below(positive: float, margin: float) -> float:
-    """What a negative may score at most: the positive's score less a share of its size.
+    """The highest score of a negative: the positive's score less a share of its size.
 
-    NV-Retriever's positive-aware mining, TopK-PercPos (Moreira et al. 2024, arXiv 2407.15831); the size is
-    taken without its sign, so that log-odds work too.
+    NV-Retriever's positive-aware mining, TopK-PercPos (Moreira et al. 2024, arXiv 2407.15831); the size
+    is taken without its sign, so that log-odds work too.
     """
     return positive - margin * abs(positive)

@@ -1,23 +1,26 @@
-"""What to synthesize: three ways, what each needs, and what may be spent."""
+"""Plans and reports of synthesis (three kinds) and of mining."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rerank.llm.budget import Budget
 from rerank.training.records import TrainingRecord
 from storage.errors import BadInputError
+from storage.records import Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """How false negatives, passages that do answer, are found.
+    """The check for false negatives, passages that do answer.
 
     `by`: `llm` (the model grades question and passages in one call), `none`, or a rerank spec that scores,
     such as `cross-encoder(model=PATH)`. `margin`: by a spec, a negative scores at least that share of the
     positive's score below it (NV-Retriever: Moreira et al. 2024, arXiv 2407.15831). `round_trip`: a written
-    question is kept only where retrieval finds its own passage among so many (Promptagator).
+    question is kept only if retrieval finds its own passage among that many (Promptagator).
     """
 
     by: str = "llm"
@@ -27,11 +30,11 @@ class Checks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SynthesisPlan:
-    """What all three ways share.
+    """The base of the three plans.
 
-    `out`: the JSONL file; a journal of paid replies, `out` + `.calls.jsonl`, lies beside it. `budget`: for
-    this run. `sample`: of passages or questions only so many, drawn by `seed`. `model`: another chat model
-    than the settings'.
+    `out`: the JSONL file; the journal of paid replies is `out` + `.calls.jsonl`. `budget`: for this run.
+    `sample`: the number of passages or questions to draw by `seed`, None for all. `model`: a chat model other
+    than the configured one.
     """
 
     out: Path
@@ -55,8 +58,8 @@ class QueryPlan(SynthesisPlan):
     """Questions for real passages of a collection, with retrieved passages as negatives.
 
     InPars (Bonifacio et al. 2022, arXiv 2202.05144) and Promptagator (Dai et al. 2022, arXiv 2209.11755):
-    few-shot, by `examples` (records with positives) or winnow's own. `min_letters`: shorter passages are not
-    asked about.
+    few-shot, by `examples` (records with positives) or winnow's own. `min_letters`: shorter passages are
+    skipped.
     """
 
     per_passage: int = 2
@@ -71,7 +74,7 @@ class QueryPlan(SynthesisPlan):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassagePlan(SynthesisPlan):
-    """For each question of a file a passage that answers it, and others that only look as if they did."""
+    """For each question of a file a passage that answers it, and others that only seem to."""
 
     questions: Path
     negatives: int = 4
@@ -96,14 +99,14 @@ class LabelPlan(SynthesisPlan):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MiningPlan:
-    """What to mine from, and what a negative is.
+    """The source to mine, and the definition of a negative.
 
-    `source`: a folder of BEIR's layout (its own corpus is searched where no `collection` is named), or JSONL
+    `source`: a folder of BEIR's layout (its own corpus is searched unless a `collection` is named), or JSONL
     records with positives; None: the judged answers of the log. Of the candidates, best first and without the
-    positives, those from `range_min` (0 is the best) to `range_max` are looked at. `relative_margin`: a
-    negative scores at least that share below the best positive; None: no matter. `max_score`: and at most
-    that. Scores are those of `rerank`, a spec, where given; otherwise cosine similarities, or BM25's where
-    the encoder cannot read the question.
+    positives, those from `range_min` (0 is the best) to `range_max` are considered. `relative_margin`:
+    a negative scores at least that share below the best positive; None: any score. `max_score`: its highest
+    score. Scores come from `rerank`, a spec, if given; otherwise they are cosine similarities, or BM25's
+    where the encoder cannot read the question.
     """
 
     out: Path
@@ -128,6 +131,79 @@ class MiningPlan:
         _at_least_one(sample=self.sample)
         if self.relative_margin is not None and not 0 <= self.relative_margin < 1:
             raise BadInputError(f"the relative margin lies from 0 to below 1, and is {self.relative_margin}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SynthesisEstimate:
+    """An upper estimate of what a run would ask.
+
+    `units` are passages or questions; `paid` of the `calls` are in the journal already. `cost` is None where
+    the model has no price in the settings.
+    """
+
+    method: str
+    model: str
+    endpoint: str
+    units: int
+    calls: int
+    paid: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"dry_run": True, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SynthesisReport:
+    """The results of a run.
+
+    `kept` records are in the file `out`. `rejected` counts by reason those that are not, `left` the units for
+    a later run, and `stopped` says why. `dropped` counts by reason passages that are not negatives. `usage`
+    is this run's; its `cached` counts replies that an earlier run paid for. `failed` counts calls without a
+    reply.
+    """
+
+    method: str
+    model: str
+    endpoint: str
+    out: Path
+    units: int
+    kept: int
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    left: int = 0
+    stopped: str = ""
+    failed: int = 0
+    problems: str = ""
+    usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "out": str(self.out)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MiningReport:
+    """The results of mining: `records` from `questions`, with that many `negatives`.
+
+    `skipped` counts by reason questions without a record, `dropped` considered passages that are not
+    negatives; `short` records have fewer negatives than requested.
+    """
+
+    out: Path
+    questions: int
+    records: int
+    negatives: int
+    short: int
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "out": str(self.out)}
 
 
 def _at_least_one(**values: int | None) -> None:

@@ -1,47 +1,57 @@
-"""`winnow synthesize`: a model writes questions, passages or grades; what can be trusted becomes records.
+"""`winnow synthesize`: a model writes questions, passages or grades; what passes the checks is recorded.
 
-Every reply goes into a journal as soon as it is there. The file of records is a function of plan and
-journal: a run that was killed is run again, and asks for nothing that was paid for.
+Every reply goes into a journal at once. The file of records is a function of plan and journal: after a kill,
+the same command asks for nothing that was paid for.
 """
 
 from __future__ import annotations
 
-import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
 from rerank.llm.budget import CURRENT_METER, Meter
-from rerank.llm.calls import CallCounts, Caller
+from rerank.llm.calls import CallCounts
 from rerank.training.duplicates import Duplicates, folded
-from rerank.training.records import RecordWriter
-from rerank.training.scribe import Scribe
+from rerank.training.records import RecordWriter, numbered_lines
 from storage.errors import BadInputError
 from storage.records import Usage
 from winnow.app import portal
-from winnow.lab.synthesis.context import Bench, bench
-from winnow.lab.synthesis.plans import LabelPlan, PassagePlan, QueryPlan, SynthesisPlan
-from winnow.lab.synthesis.questions import read_questions
-from winnow.lab.synthesis.recipes import Labels, Passages, Queries
-from winnow.lab.synthesis.reports import Estimate, SynthesisReport
-from winnow.lab.synthesis.tools import Made, Recipe, Tools
+from winnow.lab.datasets.dataset import Question, drawn
+from winnow.lab.datasets.reading import records, text_field
+from winnow.lab.progress import Progress, silent
+from winnow.lab.synthesis.context import Made, SynthesisContext
+from winnow.lab.synthesis.plans import (
+    LabelPlan,
+    PassagePlan,
+    QueryPlan,
+    SynthesisEstimate,
+    SynthesisPlan,
+    SynthesisReport,
+)
+from winnow.lab.synthesis.recipes import LabelRecipe, PassageRecipe, QuestionRecipe
 
 if TYPE_CHECKING:
+    from storage.qdrant.contract import CollectionStore
     from storage.records import Chunk
     from winnow.app.wiring import Wiring
 
 T = TypeVar("T")
 
-# What is being done, how much of it is done, and how much there is.
-Progress = Callable[[str, int, int], None]
+_QUESTION_FIELDS = ("text", "query", "question")
 
-
-def silent(what: str, done: int, total: int) -> None:
-    """For callers who want no progress."""
+Recipe = QuestionRecipe | PassageRecipe | LabelRecipe
+# The method's name and the recipe of each plan.
+_RECIPES: dict[type[SynthesisPlan], tuple[str, Callable[..., Recipe]]] = {
+    QueryPlan: ("queries", QuestionRecipe),
+    PassagePlan: ("passages", PassageRecipe),
+    LabelPlan: ("labels", LabelRecipe),
+}
 
 
 def synthesize(
@@ -51,35 +61,35 @@ def synthesize(
     *,
     announce: Callable[[str], None] | None = None,
 ) -> SynthesisReport:
-    """Ask the chat model for what the plan wants; `plan.out` then holds the records.
+    """Ask the chat model as planned, and write the records to `plan.out`.
 
-    `announce` is told whom, before anything is asked.
-    Interrupted (Ctrl-C, an error), the file holds what was finished. Raises BadInputError, ChatError where
-    the endpoint is no URL, and what loading models and collections raises.
+    `announce` gets the model's name before anything is asked. After an interruption (Ctrl-C, an error) the
+    file has the finished records. Raises BadInputError, ChatError where the endpoint is no URL, and whatever
+    loading models and collections raises.
     """
     started = time.perf_counter()
-    with bench(plan, wiring) as parts:
-        units = _units(plan, parts)
+    with SynthesisContext.open(plan, wiring) as context:
+        units = _units(plan, context)
         with RecordWriter(plan.out, keep_partial=True) as writer:
-            run = _Run(plan, parts, writer)
+            run = _SynthesisRun(plan, context, writer)
             if announce is not None:
-                announce(f"asking {parts.chat.model} at {parts.endpoint}")
+                announce(f"asking {context.chat.model} at {context.endpoint}")
             portal.call(run.over, units, progress)
     return run.report(len(units), time.perf_counter() - started)
 
 
-def estimate(plan: SynthesisPlan, wiring: Wiring, progress: Progress = silent) -> Estimate:
-    """What `synthesize` would ask at most, and about what that costs. Nothing is asked."""
-    with bench(plan, wiring) as parts:
-        return portal.call(_estimated, plan, parts, _units(plan, parts), progress)
+def estimate(plan: SynthesisPlan, wiring: Wiring, progress: Progress = silent) -> SynthesisEstimate:
+    """Estimate the calls and the cost of `synthesize`, without asking anything."""
+    with SynthesisContext.open(plan, wiring) as context:
+        return portal.call(_estimated, plan, context, _units(plan, context), progress)
 
 
 @dataclass(slots=True)
-class _Run:
-    """One run: what was made so far, in the order of the units."""
+class _SynthesisRun:
+    """One run; results are taken in the order of the units."""
 
     plan: SynthesisPlan
-    bench: Bench
+    context: SynthesisContext
     writer: RecordWriter
     tally: CallCounts = field(default_factory=CallCounts)
     made: Made = field(default_factory=Made)
@@ -88,8 +98,8 @@ class _Run:
     async def over(self, units: Sequence[Any], progress: Progress) -> None:
         meter = Meter(self.plan.budget)
         CURRENT_METER.set(meter)  # a reranker that checks keeps to the same budget
-        caller = self.bench.caller(self.tally, meter)
-        method, recipe = _recipe(self.plan, self.bench, caller, self.tally)
+        method, make = _RECIPES[type(self.plan)]
+        recipe = make(self.plan, self.context.run(self.plan, meter, self.tally))
         done = 0
 
         def take(made: Made) -> None:
@@ -98,7 +108,7 @@ class _Run:
             self._take(made)
             progress(f"synthesizing {method}", done, len(units))
 
-        at_once = int(self.bench.parts.limiter.total_tokens)
+        at_once = int(self.context.parts.limiter.total_tokens)
         await _in_order(units, recipe.make, take, at_once=at_once)
 
     def _take(self, made: Made) -> None:
@@ -113,9 +123,9 @@ class _Run:
     def report(self, units: int, seconds: float) -> SynthesisReport:
         failures = (f"{count} calls failed: {why}" for why, count in sorted(self.tally.failed.items()))
         return SynthesisReport(
-            method=_method(self.plan),
-            model=self.bench.chat.model,
-            endpoint=self.bench.endpoint,
+            method=_RECIPES[type(self.plan)][0],
+            model=self.context.chat.model,
+            endpoint=self.context.endpoint,
             out=self.plan.out,
             units=units,
             kept=self.writer.count,
@@ -133,7 +143,7 @@ class _Run:
 async def _in_order(
     units: Iterable[T], make: Callable[[T], Any], take: Callable[[Made], None], *, at_once: int
 ) -> None:
-    """Make from units concurrently, take what was made in the units' order."""
+    """Make from units concurrently; take the results in the units' order."""
     ready: dict[int, Made] = {}
     numbered = iter(enumerate(units))
     taken = 0
@@ -157,75 +167,76 @@ async def _in_order(
         raise first from group
 
 
-async def _estimated(plan: SynthesisPlan, parts: Bench, units: Sequence[Any], progress: Progress) -> Estimate:
-    tally = CallCounts()
-    method, recipe = _recipe(plan, parts, parts.caller(tally, Meter(plan.budget)), tally)
+async def _estimated(
+    plan: SynthesisPlan, context: SynthesisContext, units: Sequence[Any], progress: Progress
+) -> SynthesisEstimate:
+    method, make = _RECIPES[type(plan)]
+    recipe = make(plan, context.run(plan, Meter(plan.budget), CallCounts()))
     most, paid = Usage(), 0
     for done, unit in enumerate(units, start=1):
         for request in await recipe.requests(unit):
-            known = parts.journal.recalled(request) is not None
+            known = context.journal.recalled(request) is not None
             paid += known
             most += Usage() if known else request.most
         progress("estimating", done, len(units))
-    return Estimate(
+    return SynthesisEstimate(
         method=method,
-        model=parts.chat.model,
-        endpoint=parts.endpoint,
+        model=context.chat.model,
+        endpoint=context.endpoint,
         units=len(units),
         calls=most.calls,
         paid=paid,
         prompt_tokens=most.prompt_tokens,
         completion_tokens=most.completion_tokens,
-        cost=None if parts.price is None else round(parts.price.of(most), 6),
+        cost=None if context.price is None else round(context.price.of(most), 6),
     )
 
 
-def _method(plan: SynthesisPlan) -> str:
-    return {QueryPlan: "queries", PassagePlan: "passages", LabelPlan: "labels"}[type(plan)]
-
-
-def _recipe(plan: SynthesisPlan, parts: Bench, caller: Caller, tally: CallCounts) -> tuple[str, Recipe[Any]]:
-    scribe = Scribe(caller, parts.templates)
-    tools = Tools(parts, scribe, parts.check(plan, scribe, tally))
-    recipe: Recipe[Any]
-    if isinstance(plan, QueryPlan):
-        recipe = Queries(plan, tools)
-    elif isinstance(plan, PassagePlan):
-        recipe = Passages(plan, tools)
-    elif isinstance(plan, LabelPlan):
-        recipe = Labels(plan, tools)
-    else:
-        raise BadInputError(f"{type(plan).__name__} is no plan to synthesize by")
-    return _method(plan), recipe
-
-
-def _units(plan: SynthesisPlan, parts: Bench) -> Sequence[Any]:
+def _units(plan: SynthesisPlan, context: SynthesisContext) -> Sequence[Any]:
+    """The passages or questions to work on, or a sample of them."""
     if isinstance(plan, PassagePlan | LabelPlan):
-        questions, _ = read_questions(plan.questions)
-        return _drawn(questions, plan)
-    if isinstance(plan, QueryPlan) and parts.store is not None:
-        return _passages(plan, parts)
-    raise BadInputError(f"{type(plan).__name__} is no plan to synthesize by")
+        return drawn(_read_questions(plan.questions), plan.sample, plan.seed)
+    if isinstance(plan, QueryPlan) and context.store is not None:
+        return drawn(_passages(plan, context.store), plan.sample, plan.seed)
+    raise BadInputError(f"{type(plan).__name__} is not a plan for synthesis")
 
 
-def _passages(plan: QueryPlan, parts: Bench) -> Sequence[Chunk]:
-    """Passages that say enough to be asked about, each text once, in the order of documents."""
-    if parts.store is None:
-        return ()
-    every = sorted(parts.store.chunks(), key=lambda chunk: (chunk.source, chunk.ordinal, chunk.id))
+def _passages(plan: QueryPlan, store: CollectionStore) -> Sequence[Chunk]:
+    """Passages long enough to ask about, each text once, in the order of documents."""
+    every = sorted(store.chunks(), key=lambda chunk: (chunk.source, chunk.ordinal, chunk.id))
     long = [chunk for chunk in every if sum(c.isalnum() for c in chunk.text) >= plan.min_letters]
     if not long:
         raise BadInputError(
-            f"the collection {parts.collection!r} has no passage of {plan.min_letters} letters or more",
+            f"the collection {store.name!r} has no passage of {plan.min_letters} letters or more",
             way_out="Ingest more, or lower --min-letters.",
         )
     first = {folded(chunk.text): chunk for chunk in reversed(long)}
-    return _drawn([chunk for chunk in long if first[folded(chunk.text)] is chunk], plan)
+    return [chunk for chunk in long if first[folded(chunk.text)] is chunk]
 
 
-def _drawn(units: Sequence[T], plan: SynthesisPlan) -> Sequence[T]:
-    """A sample by the plan's seed, in the units' order."""
-    if plan.sample is None or plan.sample >= len(units):
-        return units
-    chosen = sorted(random.Random(plan.seed).sample(range(len(units)), plan.sample))
-    return [units[place] for place in chosen]
+def _read_questions(path: Path) -> list[Question]:
+    """The questions of a file without (near) duplicates; the id is empty where the file gives none.
+
+    `.jsonl` lines have `text`, `query` or `question`, and maybe `id` or `_id`; any other file has a question
+    per line. Raises BadInputError, which names the line.
+    """
+    structured = {".jsonl", ".json"} & set(path.suffixes)
+    every = (
+        _structured(path) if structured else [Question("", line.strip()) for _, line in numbered_lines(path)]
+    )
+    known = Duplicates()
+    fresh = [question for question in every if not known.seen(question.text)]
+    if not fresh:
+        raise BadInputError(f"{path} holds no question")
+    return fresh
+
+
+def _structured(path: Path) -> list[Question]:
+    found = []
+    for number, record in records(path):
+        name = text_field(path, number, record, "id", "_id") if {"id", "_id"} & record.keys() else ""
+        names = [name for name in _QUESTION_FIELDS if name in record] or _QUESTION_FIELDS
+        text = text_field(path, number, record, *names)
+        if text.strip():
+            found.append(Question(name, text))
+    return found

@@ -1,4 +1,4 @@
-"""Rerankers of one's own: data written by a model, mined from a collection or taken from the log; training.
+"""Training your own reranker: data from a model, a collection or the log, then the training itself.
 
 from winnow.lab.training import LabelPlan, MiningPlan, PassagePlan, QueryPlan, mine, synthesize
 
@@ -10,22 +10,31 @@ verdict = gate(GatePlan(model=report.out, held_out=Path("held-out")), wiring)
 Records are read again with `rerank.training.records.read_records`.
 """
 
-from rerank.training.course import Course
+from rerank.training.hyperparameters import Hyperparameters
 from rerank.training.records import LabelledPassage, Provenance, TrainingRecord, read_records
 from winnow.lab.mining.mine import mine
-from winnow.lab.synthesis.plans import Checks, LabelPlan, MiningPlan, PassagePlan, QueryPlan, SynthesisPlan
-from winnow.lab.synthesis.reports import Estimate, MiningReport, SynthesisReport
+from winnow.lab.synthesis.plans import (
+    Checks,
+    LabelPlan,
+    MiningPlan,
+    MiningReport,
+    PassagePlan,
+    QueryPlan,
+    SynthesisEstimate,
+    SynthesisPlan,
+    SynthesisReport,
+)
 from winnow.lab.synthesis.synthesize import estimate, synthesize
-from winnow.lab.training.gate import GatePlan, Verdict, gate
+from winnow.lab.training.gate import GatePlan, GateVerdict, gate
 from winnow.lab.training.plans import TrainPlan, TrainReport
 from winnow.lab.training.promote import Promotion, promote
 from winnow.lab.training.train import train
 
 __all__ = [
     "Checks",
-    "Course",
-    "Estimate",
     "GatePlan",
+    "GateVerdict",
+    "Hyperparameters",
     "LabelPlan",
     "LabelledPassage",
     "MiningPlan",
@@ -34,12 +43,12 @@ __all__ = [
     "Promotion",
     "Provenance",
     "QueryPlan",
+    "SynthesisEstimate",
     "SynthesisPlan",
     "SynthesisReport",
     "TrainPlan",
     "TrainReport",
     "TrainingRecord",
-    "Verdict",
     "estimate",
     "gate",
     "mine",

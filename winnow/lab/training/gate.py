@@ -1,4 +1,4 @@
-"""Whether a trained reranker may take the place of the current one.
+"""The gate: may a trained reranker replace the current one?
 
 It must order held-out questions better, beyond chance, and must not lose on what people judged in the log.
 """
@@ -6,9 +6,10 @@ It must order held-out questions better, beyond chance, and must not lose on wha
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from rerank.spec import Spec, Stage
@@ -19,10 +20,10 @@ from storage.log.records import AnswerFilter
 from storage.records import Candidate
 from winnow.app import portal
 from winnow.lab.datasets.dataset import Dataset, load_dataset
-from winnow.lab.evaluation.corpus_index import Progress, silent
-from winnow.lab.significance import Difference
-from winnow.lab.training.dev import figures, shuffled
+from winnow.lab.progress import Progress, silent
+from winnow.lab.significance import Difference, paired_difference
 from winnow.lab.training.train import SEEN
+from winnow.lab.training.training_data import figures, shuffled
 
 if TYPE_CHECKING:
     from winnow.app.wiring import Wiring
@@ -35,11 +36,11 @@ _SEED = 13
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatePlan:
-    """What is weighed, and on what.
+    """The model to compare with the current reranker, and the held-out questions.
 
     `model`: the trained folder. `held_out`: a folder of BEIR's layout (or `collection` in place of its
     corpus), whose questions are retrieved and reranked, or a JSONL file of records, whose passages are
-    reordered. `spec`: what would become the setting, with {model} for the folder. `sample` of the questions,
+    reordered. `spec`: the setting to be, with {model} for the folder. `sample` of the questions,
     drawn by `seed`.
     """
 
@@ -54,9 +55,7 @@ class GatePlan:
     def __post_init__(self) -> None:
         # before hours of training, not after
         if MODEL not in self.spec:
-            raise BadInputError(
-                f"the spec {self.spec} does not say where {MODEL} stands", way_out=f"As in: {ALONE}"
-            )
+            raise BadInputError(f"the spec {self.spec} does not contain {MODEL}", way_out=f"As in: {ALONE}")
         Spec.parse(self.chain)
         if not self.held_out.exists():
             raise BadInputError(f"there are no held-out questions at {self.held_out}")
@@ -69,11 +68,11 @@ class GatePlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """Whether it may, and why not. Metrics are of the current chain and the new one, by name.
+class GateVerdict:
+    """The result, with reasons against the new chain. Metrics are of the current chain and the new one.
 
     `differences` are new less current, paired by question; `judged` answers of the log were replayed under
-    both, `logged` is their nDCG@5. `notes` say what was left out.
+    both, `logged` is their nDCG@5. `notes` list what was left out.
     """
 
     passed: bool
@@ -92,10 +91,10 @@ class Verdict:
         return asdict(self)
 
 
-def gate(plan: GatePlan, wiring: Wiring, progress: Progress = silent) -> Verdict:
-    """Weigh a trained model against the settings' own chain; nothing is changed.
+def gate(plan: GatePlan, wiring: Wiring, progress: Progress = silent) -> GateVerdict:
+    """Compare a trained model with the configured chain; nothing is changed.
 
-    Raises BadInputError where there is nothing to weigh on, SpecError, ModelError.
+    Raises BadInputError where there are no questions to compare on, SpecError, ModelError.
     """
     current, new = wiring.settings.rerank.spec, plan.chain
     weigh = _dataset if plan.held_out.is_dir() else _records
@@ -104,8 +103,8 @@ def gate(plan: GatePlan, wiring: Wiring, progress: Progress = silent) -> Verdict
     notes = [*found.notes]
     if not judged:
         notes.append("no logged answer is judged: only the held-out questions were asked")
-    reasons = (*_objections(found, new), *_log_objection(judged, logged))
-    return Verdict(
+    reasons = tuple(_objections(found, new, judged, logged))
+    return GateVerdict(
         passed=not reasons,
         current=current,
         new=new,
@@ -130,39 +129,28 @@ class _Weighed:
     notes: tuple[str, ...]
 
 
-def _objections(found: _Weighed, new: str) -> list[str]:
-    reasons = []
+def _objections(found: _Weighed, new: str, judged: int, logged: tuple[float, float] | None) -> Iterator[str]:
     if found.fallbacks:
-        reasons.append(f"{new} fell back on {found.fallbacks} of {found.questions} questions: {found.reason}")
+        yield f"{new} fell back on {found.fallbacks} of {found.questions} questions: {found.reason}"
     first, *others = _METRICS
     gain = found.differences[first]
     if gain.interval.low <= 0:
-        reasons.append(
-            f"{first} {gain.mean:+.4f}, 95 % interval {gain.interval.low:+.4f} to {gain.interval.high:+.4f}: "
-            "not surely better"
-        )
-    reasons += [
-        f"{name} {found.differences[name].mean:+.4f}: surely worse"
-        for name in others
-        if found.differences[name].interval.high < 0
-    ]
-    return reasons
-
-
-def _log_objection(judged: int, logged: tuple[float, float] | None) -> list[str]:
-    if logged is None or logged[1] >= logged[0] - 1e-9:
-        return []
-    return [f"it loses on {judged} judged answers of the log: nDCG@5 {logged[1]:.4f}, now {logged[0]:.4f}"]
+        interval = f"{gain.interval.low:+.4f} to {gain.interval.high:+.4f}"
+        yield f"{first} {gain.mean:+.4f}, 95 % interval {interval}: not surely better"
+    for name in others:
+        if found.differences[name].interval.high < 0:
+            yield f"{name} {found.differences[name].mean:+.4f}: surely worse"
+    if logged is not None and logged[1] < logged[0] - 1e-9:
+        yield f"it loses on {judged} judged answers of the log: nDCG@5 {logged[1]:.4f}, now {logged[0]:.4f}"
 
 
 def _dataset(plan: GatePlan, wiring: Wiring, specs: Sequence[str], progress: Progress) -> _Weighed:
     from winnow.lab.evaluation.experiment import evaluate
-    from winnow.lab.evaluation.plan import Plan
+    from winnow.lab.evaluation.results import Plan
 
     dataset = load_dataset(plan.held_out, split=plan.split, with_corpus=plan.collection is None)
     dataset, unseen = _unseen(plan, dataset)
-    if plan.sample is not None:
-        dataset = dataset.sampled(plan.sample, plan.seed)
+    dataset = dataset.sampled(plan.sample, plan.seed)
     mode = wiring.settings.retrieval.mode
     done = evaluate(
         Plan(dataset=dataset, retrieve=[mode], rerank=list(specs), collection=plan.collection, seed=_SEED),
@@ -194,25 +182,24 @@ def _records(plan: GatePlan, wiring: Wiring, specs: Sequence[str], progress: Pro
     if plan.sample is not None and plan.sample < len(records):
         notes.append(f"{plan.sample} of {len(records)} questions, drawn with seed {plan.seed}")
         records = random.Random(plan.seed).sample(records, plan.sample)
-    rows, outcomes = [], []
-    for spec in specs:
-        orders, failures = _ordered(records, spec, wiring, progress)
-        rows.append(figures(records, orders))
-        outcomes.append(failures)
+    (now, _), (new, failures) = (_ordered(records, spec, wiring, progress) for spec in specs)
+    values = {name: ([row[name] for row in now], [row[name] for row in new]) for name in _METRICS}
     return _Weighed(
         questions=len(records),
-        metrics={name: (_mean(rows[0], name), _mean(rows[1], name)) for name in _METRICS},
-        differences={name: _difference(rows[0], rows[1], name) for name in _METRICS},
-        fallbacks=len(outcomes[1]),
-        reason=next(iter(outcomes[1]), ""),
+        metrics={name: (fmean(before), fmean(after)) for name, (before, after) in values.items()},
+        differences={
+            name: paired_difference(before, after, seed=_SEED) for name, (before, after) in values.items()
+        },
+        fallbacks=len(failures),
+        reason=next(iter(failures), ""),
         notes=tuple(notes),
     )
 
 
 def _ordered(
     records: Sequence[TrainingRecord], spec: str, wiring: Wiring, progress: Progress
-) -> tuple[list[list[int]], list[str]]:
-    """The places of each record's passages, best first, and why where a stage fell back."""
+) -> tuple[list[Mapping[str, float]], list[str]]:
+    """The metrics of each record under a spec, and the reasons of fallbacks."""
     from rerank.chain import Chain
 
     chain = Chain.load(Spec.parse(spec), wiring.rerank_parts(None))
@@ -224,13 +211,13 @@ def _ordered(
         if ranking.outcome.status == "fallback":
             failures.append(ranking.outcome.reason)
         progress(spec, done, len(records))
-    return orders, failures
+    return figures(records, orders), failures
 
 
 def _logged(
     wiring: Wiring, specs: Sequence[str], progress: Progress
 ) -> tuple[int, tuple[float, float] | None]:
-    """How many judged answers there are, and their nDCG@5 under both chains."""
+    """The number of judged answers, and their nDCG@5 under both chains."""
     from winnow.lab.comparing import compare_logged
 
     judged = AnswerFilter(feedback="judged", replays=False)
@@ -242,7 +229,7 @@ def _logged(
 
 
 def _seen(model: Path) -> frozenset[str]:
-    """Questions that the model learned from, where it is one of winnow's."""
+    """Digests of the questions that the model was trained on, if winnow trained it."""
     file = model / SEEN
     return frozenset(file.read_text(encoding="utf-8").split()) if file.is_file() else frozenset()
 
@@ -256,18 +243,3 @@ def _left_out(given: int, kept: int, plan: GatePlan) -> list[str]:
             way_out="Name questions that it has not seen: --held-out.",
         )
     return [f"{given - kept} questions that the model has learned from are left out"] if kept < given else []
-
-
-def _mean(rows: Sequence[Mapping[str, float]], name: str) -> float:
-    return sum(row[name] for row in rows) / len(rows)
-
-
-def _difference(
-    now: Sequence[Mapping[str, float]], new: Sequence[Mapping[str, float]], name: str
-) -> Difference:
-    import numpy as np
-
-    from winnow.lab.significance import difference, resampled_means
-
-    gains = np.array([b[name] - a[name] for a, b in zip(now, new, strict=True)])
-    return difference(float(gains.mean()), resampled_means(gains[:, None], seed=_SEED)[:, 0])

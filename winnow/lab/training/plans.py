@@ -1,4 +1,4 @@
-"""What to train and how it went: `TrainPlan`, `TrainReport`."""
+"""`TrainPlan` and `TrainReport`."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rerank.training.course import Course, DevRow, Fitted
+from rerank.training.hyperparameters import DevRow, Fitted, Hyperparameters
 from storage.errors import BadInputError
 
-# The packaged encoder: nothing need be fetched.
+# The packaged encoder: nothing has to be downloaded.
 DEFAULT_BASE = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainPlan:
-    """What to learn from, what to start from, where the model goes.
+    """The data, the base, the hyperparameters, and the folder of the model.
 
     `data`: JSONL files of records, or folders of BEIR's layout (`split` names their questions and
-    judgements); `log`: judged answers as well, of one `collection` if named. `base`: hub id or folder of an
-    encoder, a cross-encoder to go on with, or a causal language model. `dev`: files or folders to measure on
-    meanwhile; without, a `dev_share` of the questions (at most `dev_most`) is kept back for that. `lora`:
-    rank of the adapters, 0 for none; None: 16 for a language model, none otherwise. `freeze`: so many of the
-    lowest layers, and the embeddings, do not learn. `licence`: the data's, for the model card. `restart`
-    throws an unfinished training away.
+    judgements); `log`: also judged answers, of one `collection` if named. `base`: hub id or folder of an
+    encoder, a cross-encoder to continue from, or a causal language model. `dev`: files or folders to measure
+    on during training; without any, a `dev_share` of the questions (at most `dev_most`) is held back. `lora`:
+    rank of the adapters, 0 for none; None: 16 for a language model, none otherwise. `freeze`: the number of
+    lowest layers that, like the embeddings, do not learn. `licence`: the data's, for the model card.
+    `restart` discards an unfinished training.
     """
 
     out: Path
@@ -33,7 +33,7 @@ class TrainPlan:
     collection: str | None = None
     split: str | None = None
     base: str = DEFAULT_BASE
-    course: Course = field(default_factory=Course)
+    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
     dev: tuple[Path, ...] = ()
     dev_share: float = 0.1
     dev_most: int = 500
@@ -58,15 +58,15 @@ class TrainPlan:
 
     @property
     def workshop(self) -> Path:
-        """Where checkpoints lie until the model is ready."""
+        """The folder of checkpoints until the model is ready."""
         return self.out.with_name(f"{self.out.name}.training")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """One file, folder or log that was learned from.
+class DataSource:
+    """A file, folder or log of training data.
 
-    `made` counts records by how they came about: the method, and the model where one made them.
+    `made` counts records by method, and by model where one made them.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainReport:
-    """What came of it. `weights` learned of `all_weights`; `left_out` counts by reason.
+    """The results. `weights` of `all_weights` were trained; `left_out` counts by reason.
 
     `pairs` are those of one epoch. `cut` is the share of a sample of pairs that is longer than `max_length`.
     """
@@ -88,7 +88,7 @@ class TrainReport:
     kind: str
     objective: str
     learned_from: str
-    sources: tuple[Source, ...]
+    sources: tuple[DataSource, ...]
     questions: int
     pairs: int
     dev_questions: int
@@ -105,7 +105,7 @@ class TrainReport:
 
     @property
     def before(self) -> DevRow | None:
-        """How the base ordered the dev questions, before anything was learned."""
+        """The base's metrics on the dev questions."""
         return next((row for row in self.fitted.dev if row.step == 0), None)
 
     def to_json(self) -> dict[str, Any]:

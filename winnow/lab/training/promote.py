@@ -1,4 +1,4 @@
-"""A rerank spec as the setting, written into winnow.toml; everything else in the file stays as it is."""
+"""Writes a rerank spec into winnow.toml as the setting; the rest of the file is unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPEC = re.compile(r"^\s*spec\s*=")
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """Where the setting is. `overruled` says that the environment sets another spec, which wins."""
+    """The place of the setting. `overruled`: the environment sets another spec, which wins."""
 
     file: Path
     line: int
@@ -33,10 +33,9 @@ def setting_line(spec: str) -> str:
 
 
 def promote(spec: str, before: str, file: Path | None = None) -> Promotion:
-    """Write the setting; the spec before stays beside it as a comment.
+    """Write the setting, with the previous spec in a comment.
 
-    Raises SettingsError, with the line to write by hand, where the file cannot be written or says it in a way
-    that is not understood.
+    Raises SettingsError, with the line to write by hand, for a file that cannot be written or understood.
     """
     path = Path(FILE) if file is None else file
     old = path.read_text(encoding="utf-8") if path.exists() else ""
@@ -61,7 +60,7 @@ def promote(spec: str, before: str, file: Path | None = None) -> Promotion:
 
 
 def _edited(lines: list[str], line: str) -> tuple[list[str], int]:
-    """The lines with the setting among them, and its place."""
+    """The lines including the setting, and its place."""
     header = next((i for i, text in enumerate(lines) if _HEADER.match(text)), None)
     if header is None:
         gap = [""] if lines and lines[-1].strip() else []
@@ -75,7 +74,7 @@ def _edited(lines: list[str], line: str) -> tuple[list[str], int]:
 
 
 def _says(text: str, old: str, spec: str) -> bool:
-    """Whether the new file says the same as the old one, but for the spec."""
+    """True where old and new file differ in the spec alone."""
     try:
         wanted: dict[str, Any] = tomllib.loads(old)
         found = tomllib.loads(text)

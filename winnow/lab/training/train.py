@@ -1,7 +1,7 @@
 """`winnow train`: a cross-encoder from records, judgements or the log, as a folder that any chain can load.
 
-The folder appears whole or not at all. Checkpoints lie beside it until then: stopped or killed, the same
-command goes on where it was.
+The folder appears whole or not at all. Until then there are checkpoints next to it, from which the same
+command resumes after an interruption or a kill.
 """
 
 from __future__ import annotations
@@ -14,20 +14,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rerank.training.examples import Examples, examples, question_digest
 from storage.errors import BadInputError, SettingsError
-from winnow.lab.evaluation.corpus_index import Progress, silent
-from winnow.lab.training.data_sources import Lessons, lessons
-from winnow.lab.training.dev import measure_of
+from winnow.lab.progress import Progress, silent
 from winnow.lab.training.plans import TrainPlan, TrainReport
+from winnow.lab.training.training_data import TrainingData, measure_of, training_data
 
 if TYPE_CHECKING:
-    from rerank.training.bases import Base
+    from rerank.training.bases import TrainingBase
     from winnow.app.wiring import Wiring
 
-# Whose questions a model has seen: the gate asks it none of these.
+# Digests of the questions that a model was trained on, which the gate leaves out.
 SEEN = "training_questions.txt"
 REPORT = "training.json"
 _SAMPLE = 1_000
@@ -39,10 +38,10 @@ def train(
     progress: Progress = silent,
     announce: Callable[[str], None] = lambda _: None,
 ) -> TrainReport:
-    """Train, and write the model to `plan.out`. `announce` is told the figures of the dev questions.
+    """Train, and write the model to `plan.out`. `announce` gets the metrics of the dev questions.
 
-    Raises MissingDependencyError without the extra `[train]`, BadInputError for data that cannot be used or
-    an output that is there already, ModelError for a base that is none or where training diverges.
+    Raises MissingDependencyError without the extra `[train]`, BadInputError for unusable data or an output
+    that exists already, ModelError for an unusable base or where training diverges.
     """
     from rerank.training.bases import check_extra
 
@@ -50,8 +49,8 @@ def train(
     started = time.perf_counter()
     _check_free(plan.out)
     with _workshop(plan) as folder:
-        found = lessons(plan, wiring)
-        material = examples(found.train, plan.course.objective)
+        found = training_data(plan, wiring)
+        material = examples(found.train, plan.hyperparameters.objective)
         base, identity = _base(plan, wiring, folder)
         _check_same(folder, _fingerprint(plan, found, identity))
         report = _trained(plan, found, material, base, identity, wiring, progress, announce, started)
@@ -62,9 +61,9 @@ def train(
 
 def _trained(
     plan: TrainPlan,
-    found: Lessons,
+    found: TrainingData,
     material: Examples,
-    base: Base,
+    base: TrainingBase,
     identity: str,
     wiring: Wiring,
     progress: Progress,
@@ -77,7 +76,7 @@ def _trained(
         fitted = fit(
             base,
             material,
-            plan.course,
+            plan.hyperparameters,
             plan.workshop,
             measure=measure_of(found.dev),
             progress=progress,
@@ -85,15 +84,16 @@ def _trained(
             device=wiring.settings.encoder.device,
         )
     except KeyboardInterrupt:
-        announce(_how_to_go_on(plan))
+        announce(_resume_hint(plan))
         raise
     learning, every = base.parameters
-    weight = material.pos_weight if plan.course.pos_weight is None else plan.course.pos_weight
+    chosen = plan.hyperparameters
+    weight = material.pos_weight if chosen.pos_weight is None else chosen.pos_weight
     return TrainReport(
         out=plan.out,
         base=identity,
         kind=base.kind,
-        objective=plan.course.objective,
+        objective=chosen.objective,
         learned_from=material.learned_from,
         sources=found.sources,
         questions=len({record.query for record in found.train}),
@@ -105,14 +105,14 @@ def _trained(
         freeze=plan.freeze,
         weights=learning,
         all_weights=every,
-        pos_weight=weight if plan.course.objective == "bce" else None,
+        pos_weight=weight if chosen.objective == "bce" else None,
         fitted=fitted,
         left_out={**found.left_out, **material.left_out},
         seconds=round(time.perf_counter() - started, 1),
     )
 
 
-def _base(plan: TrainPlan, wiring: Wiring, folder: Path) -> tuple[Base, str]:
+def _base(plan: TrainPlan, wiring: Wiring, folder: Path) -> tuple[TrainingBase, str]:
     """The base, and a name that changes with its weights."""
     from rerank.training.bases import load_base
     from retrieval.models.locate import locate
@@ -125,7 +125,7 @@ def _base(plan: TrainPlan, wiring: Wiring, folder: Path) -> tuple[Base, str]:
         max_length=plan.max_length,
         lora=plan.lora,
         freeze=plan.freeze,
-        seed=plan.course.seed,
+        seed=plan.hyperparameters.seed,
     )
     return base, located.identity()
 
@@ -153,33 +153,33 @@ def _workshop(plan: TrainPlan) -> Iterator[Path]:
 def _check_free(out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInputError(
-            f"{out} is there already", way_out="Name another folder, or move that one away; --gate weighs it."
+            f"{out} exists already", way_out="Name another folder, or move that one away; --gate compares it."
         )
 
 
 def _check_same(folder: Path, fingerprint: str) -> None:
-    """Checkpoints are gone on with only by the training that made them."""
+    """Raises BadInputError for checkpoints of another training."""
     file = folder / "plan.sha256"
     if not file.exists():
         file.write_text(fingerprint, encoding="utf-8")
     elif file.read_text(encoding="utf-8") != fingerprint:
         raise BadInputError(
             f"{folder} holds an unfinished training with other data, another base or other options",
-            way_out="Give the same ones to go on, --restart to throw it away, or another --out.",
+            way_out="Give the same ones to resume, --restart to discard it, or another --out.",
         )
 
 
-def _fingerprint(plan: TrainPlan, found: Lessons, identity: str) -> str:
-    """What decides the weights: where a run ends by the clock, or how much is kept of it, does not."""
-    course: dict[str, Any] = asdict(plan.course)
+def _fingerprint(plan: TrainPlan, found: TrainingData, identity: str) -> str:
+    """A hash of everything that decides the weights; time limit and checkpoints do not."""
+    chosen = asdict(plan.hyperparameters)
     for name in ("max_minutes", "checkpoint_steps"):
-        del course[name]
-    parts = [course, plan.max_length, plan.lora, plan.freeze, identity, found.digest()]
+        del chosen[name]
+    parts = [chosen, plan.max_length, plan.lora, plan.freeze, identity, found.digest()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _share_cut(base: Base, found: Lessons) -> float:
-    """The share of pairs, of a sample, that are longer than the model reads."""
+def _share_cut(base: TrainingBase, found: TrainingData) -> float:
+    """The share of a sample of pairs that is longer than the model's input."""
     from tokenizers import Tokenizer
 
     pairs = [(record.query, passage.text) for record in found.train for passage in record.passages]
@@ -191,8 +191,8 @@ def _share_cut(base: Base, found: Lessons) -> float:
     return round(sum(length > base.max_length for length in lengths) / len(sample), 3)
 
 
-def _publish(plan: TrainPlan, base: Base, report: TrainReport, found: Lessons) -> None:
-    """The model's folder under its name, in one step."""
+def _publish(plan: TrainPlan, base: TrainingBase, report: TrainReport, found: TrainingData) -> None:
+    """Put the model's folder in its place, in one step."""
     from rerank.training.bases import hushed
     from winnow.lab.training.model_card import card
 
@@ -213,10 +213,10 @@ def _publish(plan: TrainPlan, base: Base, report: TrainReport, found: Lessons) -
     ready.replace(plan.out)
 
 
-def _how_to_go_on(plan: TrainPlan) -> str:
+def _resume_hint(plan: TrainPlan) -> str:
     from rerank.training.checkpoints import last_checkpoint, step_of
 
     last = last_checkpoint(plan.workshop)
     if last is None:
-        return "interrupted before the first checkpoint: the same command begins anew"
-    return f"interrupted; the same command goes on from step {step_of(last)} ({plan.workshop})"
+        return "interrupted before the first checkpoint: the same command starts again"
+    return f"interrupted; the same command resumes at step {step_of(last)} ({plan.workshop})"

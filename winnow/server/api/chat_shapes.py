@@ -1,4 +1,4 @@
-"""An answer in the shape of OpenAI's chat completions: text with its sources below, and annotations."""
+"""Answers as OpenAI's chat completions: text with its sources below, and annotations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from storage.records import Answer, Citation
 
-# What stands between the answer and its sources; a client sends it back with the next question.
+# The heading between answer and sources; clients send it back with the next question.
 _HEADS = {"en": "Sources:", "zh": "来源："}
 _SOURCES = re.compile(r"\n\n(?:Sources:|来源：)\n\[\d.*\Z", re.DOTALL)
 _HAN = re.compile(r"[\u3400-\u9fff]")
@@ -18,14 +18,14 @@ _HAN = re.compile(r"[\u3400-\u9fff]")
 
 @dataclass(frozen=True, slots=True)
 class ReplyFrame:
-    """What every part of a reply repeats: the model that was asked, and where this server is."""
+    """The parts that every chunk of a reply repeats: the requested model and this server's URL."""
 
     model: str
     base_url: str
 
 
 def completion(answer: Answer, reply: ReplyFrame) -> dict[str, Any]:
-    """The whole answer."""
+    """Make the reply for a whole answer."""
     content = answer.text + sources(answer)
     message = {
         "role": "assistant",
@@ -40,12 +40,12 @@ def completion(answer: Answer, reply: ReplyFrame) -> dict[str, Any]:
         "model": reply.model,
         "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
         "usage": _usage(answer),
-        "winnow": _beside(answer),
+        "winnow": _extension(answer),
     }
 
 
 def chunk(reply: ReplyFrame, created: int, delta: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """A part of a streamed answer."""
+    """Make a chunk of a streamed answer."""
     return {
         # the answer's own id is known only at its end
         "id": "chatcmpl-winnow",
@@ -58,17 +58,17 @@ def chunk(reply: ReplyFrame, created: int, delta: dict[str, Any], **more: Any) -
 
 
 def last_chunks(answer: Answer, reply: ReplyFrame, created: int, *, usage: bool) -> list[dict[str, Any]]:
-    """What follows the text: its sources with the annotations, the end, and what it cost."""
+    """Make the chunks after the text: sources with annotations, the end, the usage."""
     below = sources(answer)
     delta = {"content": below, "annotations": cited(answer, answer.text + below, reply)}
-    end = chunk(reply, created, {}, winnow=_beside(answer))
+    end = chunk(reply, created, {}, winnow=_extension(answer))
     end["choices"][0]["finish_reason"] = "stop"
     spent = [{**chunk(reply, created, {}), "choices": [], "usage": _usage(answer)}] if usage else []
     return [chunk(reply, created, delta), end, *spent]
 
 
 def sources(answer: Answer) -> str:
-    """The places that the text cites, a line each; nothing where it cites none."""
+    """Return the places that the text cites, a line each; empty if it cites none."""
     lines = {citation.marker: _line(citation) for citation in answer.citations}
     if not lines:
         return ""
@@ -77,12 +77,12 @@ def sources(answer: Answer) -> str:
 
 
 def without_sources(text: str) -> str:
-    """An answer as it was given, when a client sends it back."""
+    """Return the text of an answer that a client sent back with its sources."""
     return _SOURCES.sub("", text)
 
 
 def cited(answer: Answer, content: str, reply: ReplyFrame) -> list[dict[str, Any]]:
-    """Each citation as a `url_citation`: where its marker stands, and where its passage is to be had."""
+    """Make a `url_citation` of each citation: the place of its marker and the URL of its passage."""
     return [
         {
             "type": "url_citation",
@@ -99,7 +99,7 @@ def cited(answer: Answer, content: str, reply: ReplyFrame) -> list[dict[str, Any
 
 
 def _places(content: str, marker: int, answer: Answer) -> Sequence[tuple[int, int]]:
-    """Where a marker stands in the answer's own text; where it stands in a group, the sources' line."""
+    """Find a marker in the answer's own text, or in the sources if it is part of a group there."""
     body = content[: len(answer.text)]
     found = [match.span() for match in re.finditer(rf"[\[【［]{marker}[\]】］]", body)]
     return found[:1] or [match.span() for match in re.finditer(rf"\[{marker}\]", content)][-1:]
@@ -113,11 +113,11 @@ def _title(citation: Citation) -> str:
     name = citation.title or citation.source.rpartition("/")[2]
     place = citation.location
     shown = f"{name} ({place})" if place and place != name else name
-    return " ".join(shown.split())  # a title of a document may hold anything, lines too
+    return " ".join(shown.split())  # a document's title may contain anything, even line breaks
 
 
 def _url(citation: Citation, collection: str, base: str) -> str:
-    """The document on this server; the fragment names the characters (RFC 5147)."""
+    """Return the document's URL on this server; the fragment names the characters (RFC 5147)."""
     path = f"{base.rstrip('/')}/v1/documents/{quote(citation.document_id)}?collection={quote(collection)}"
     return f"{path}#char={citation.start},{citation.end}"
 
@@ -131,5 +131,5 @@ def _usage(answer: Answer) -> dict[str, int]:
     }
 
 
-def _beside(answer: Answer) -> dict[str, Any]:
+def _extension(answer: Answer) -> dict[str, Any]:
     return {"answer_id": answer.id, "answered": answer.answered, "warnings": list(answer.warnings)}

@@ -27,7 +27,7 @@ DocumentId = Annotated[str, Path(max_length=100)]
 
 @router.get("/v1/collections", response_model=CollectionList)
 async def collections(served: State) -> Any:
-    """All collections, and what each was built with."""
+    """All collections, and the settings that each was built with."""
     return {"collections": await in_thread(lambda: inventory.collections(served.pipeline.wiring))}
 
 
@@ -67,7 +67,7 @@ async def delete(document_id: DocumentId, served: State, collection: InCollectio
 
 
 def taken_out(served: Served, collection: str | None, document_id: str) -> str:
-    """Delete a document while no job writes, its file too where it was uploaded; its path. Blocking.
+    """Delete a document while no job writes, and its file if it was uploaded; return its path. Blocking.
 
     Raises NotFoundError, BusyError.
     """

@@ -1,4 +1,4 @@
-"""Comparisons of rerank specs over logged answers, as jobs: one at a time, bounded, to be cancelled."""
+"""Comparisons of rerank specs over logged answers, as jobs: one at a time, bounded, cancellable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REMEMBERED = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison(working.Job):
-    """Specs over the newest `last` answers that are meant; `done` counts replays, `rows` are its result."""
+    """Specs over the newest `last` answers that match; `done` counts replays, `rows` are the result."""
 
     specs: tuple[str, ...]
     last: int
@@ -44,7 +44,7 @@ class Comparisons(Worker[Comparison]):
         )
 
     def finish(self) -> None:
-        """End what began as well: a comparison changes nothing, and can be run again."""
+        """End running comparisons as well: they change nothing, and can be run again."""
         for job in self.all():
             self.cancel(job.id)
         super().finish()

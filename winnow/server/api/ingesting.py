@@ -1,4 +1,4 @@
-"""`/v1/ingest`: files in, a job out, whose progress can be asked for."""
+"""`/v1/ingest`: takes files and starts a job, whose progress can be read."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _FORM = {
 
 @router.post("/v1/ingest", response_model=IngestJob, status_code=202, openapi_extra=_FORM)
 async def ingest(request: Request, response: Response, served: State) -> Any:
-    """Upload files (`file`, several times) into a collection, which is made if it is not there.
+    """Upload files (`file`, several times) into a collection, which is created if it does not exist.
 
     The reply is a job; its address is in `Location`. A file of the same name takes the place of an earlier
     upload. Archives are not unpacked: a ZIP is refused in the job's report.
@@ -54,7 +54,7 @@ async def ingest(request: Request, response: Response, served: State) -> Any:
 
 
 async def submitted(request: Request, served: Served) -> jobs.UploadJob:
-    """The job of a form with files. Raises BadInputError, BusyError, StoreError."""
+    """Start the job of a form with files. Raises BadInputError, BusyError, StoreError."""
     served.jobs.check_room()  # before anything is read
     async with request.form(max_files=MOST_FILES, max_fields=4, max_part_size=1_024) as form:
         given = form.get("collection")

@@ -1,4 +1,4 @@
-"""What is in the collections, read from store and manifest for the routes. Blocking."""
+"""Reads collections and documents from store and manifest for the routes. Blocking."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def existing(wiring: Wiring, name: str | None) -> str:
-    """The collection's name (without one: the settings'). Raises NotFoundError.
+    """Return the collection's name (default: the settings'). Raises NotFoundError.
 
-    No path is made of a name that is not among those that are there.
+    Only names of existing collections ever become paths.
     """
     name = name or wiring.settings.collection
     if name not in wiring.stores.names():
@@ -30,14 +30,14 @@ def existing(wiring: Wiring, name: str | None) -> str:
 
 
 def collections(wiring: Wiring) -> list[dict[str, Any]]:
-    """Every collection with what it was built with."""
+    """List every collection with the settings that it was built with."""
     return [_collection(wiring, name) for name in wiring.stores.names()]
 
 
 def _collection(wiring: Wiring, name: str) -> dict[str, Any]:
     try:
         built = wiring.stores.fingerprint(name)
-    except WinnowError:  # a damaged one must not hide the others
+    except WinnowError:  # a damaged collection must not hide the others
         built = None
     return {
         "name": name,
@@ -47,7 +47,7 @@ def _collection(wiring: Wiring, name: str) -> dict[str, Any]:
 
 
 def facts(wiring: Wiring, name: str) -> dict[str, Any]:
-    """One collection with its size. Raises NotFoundError, FingerprintMismatchError, StoreError."""
+    """Describe one collection with its size. Raises NotFoundError, FingerprintMismatchError, StoreError."""
     name = existing(wiring, name)
     manifest = wiring.manifest(name)
     last = manifest.last_run()
@@ -62,7 +62,7 @@ def facts(wiring: Wiring, name: str) -> dict[str, Any]:
 def documents(
     wiring: Wiring, name: str | None, where: DocumentFilter, offset: int, limit: int
 ) -> dict[str, Any]:
-    """A page of those of a collection's documents that are meant, by path."""
+    """Return a page of a collection's documents that match, by path."""
     name = existing(wiring, name)
     manifest = wiring.manifest(name)
     return {
@@ -74,7 +74,7 @@ def documents(
 
 
 def document(wiring: Wiring, name: str | None, document_id: str) -> DocumentWithPassages:
-    """A document with its passages, in its order."""
+    """Return a document with its passages, in its order."""
     name = existing(wiring, name)
     row = row_of(wiring, name, document_id)
     chunks = wiring.collection(name).passages(row.chunk_ids)
@@ -85,7 +85,7 @@ def document(wiring: Wiring, name: str | None, document_id: str) -> DocumentWith
 
 
 def delete(wiring: Wiring, name: str | None, document_id: str) -> str:
-    """Take a document out of the collection; its path. Its file stays where it is."""
+    """Take a document out of the collection and return its path. Its file stays where it is."""
     name = existing(wiring, name)
     row = row_of(wiring, name, document_id)
     wiring.ingestor(name).remove(row.id)
@@ -93,7 +93,7 @@ def delete(wiring: Wiring, name: str | None, document_id: str) -> str:
 
 
 def row_of(wiring: Wiring, name: str, document_id: str) -> DocumentRow:
-    """What the manifest says of a document. Raises NotFoundError."""
+    """Return the manifest's row of a document. Raises NotFoundError."""
     row = wiring.manifest(name).get(document_id)
     if row is None or row.status == PENDING:
         raise NotFoundError(f"there is no document {document_id!r} in {name!r}", way_out="See /v1/documents.")

@@ -1,8 +1,8 @@
 """OpenAI's face: `/v1/chat/completions` and `/v1/models`. A chat client talks to a collection.
 
 A model is `winnow/COLLECTION`, or `winnow/COLLECTION@SPEC` for another rerank chain. Of the messages the last
-one of the user is the question, those before it are what it follows; system messages are left out: how an
-answer is made is the server's to say.
+one of the user is the question, those before it are its history; system messages are ignored, since the
+server decides how to answer.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _STREAM = streaming('data: {"object": "chat.completion.chunk", "choices": []}\n\
 
 @router.get("/v1/models", response_model=Models, responses=READING)
 async def models(served: State) -> Any:
-    """The collections, each as a model; then each with every further spec that the server names."""
+    """The collections as models, then each with every further spec that the server names."""
     return {"object": "list", "data": [_model(name) for name in await in_thread(lambda: _names(served))]}
 
 
 @router.get("/v1/models/{model:path}", response_model=ModelJson, responses=READING)
 async def model(model: str, served: State) -> Any:
-    """One model, where its collection is there and its spec may be named."""
+    """One model, if its collection exists and its spec is allowed."""
     collection, spec = named(model)
     served.policy.check_rerank(spec)
     await in_thread(lambda: inventory.existing(served.pipeline.wiring, collection))
@@ -49,10 +49,10 @@ async def model(model: str, served: State) -> Any:
 async def complete(wanted: ChatRequest, request: Request, served: State) -> Any:
     """Answer the last question of a conversation from a collection.
 
-    The sources stand below the text, and as annotations. `winnow` beside the choices has the answer's id in
+    The sources are below the text, and in annotations. `winnow`, next to the choices, has the answer's id in
     the log, its warnings, and whether there was an answer.
     """
-    asked = _asked(wanted, served)
+    asked = _asked_by(wanted, served)
     reply = ReplyFrame(wanted.model, str(request.base_url))
     if wanted.stream:
         usage = wanted.stream_options is not None and wanted.stream_options.include_usage
@@ -68,7 +68,7 @@ async def complete(wanted: ChatRequest, request: Request, served: State) -> Any:
 
 
 def named(model: str) -> tuple[str | None, str | None]:
-    """Collection and spec of a model's name. Raises NotFoundError for a model that is none of winnow's."""
+    """Split a model's name into collection and spec. Raises NotFoundError for another server's model."""
     if model == "winnow":
         return None, None
     if not model.startswith(PREFIX):
@@ -89,7 +89,7 @@ def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "winnow"}
 
 
-def _asked(wanted: ChatRequest, served: Served) -> Asked:
+def _asked_by(wanted: ChatRequest, served: Served) -> Asked:
     from generation.followup import Turn
 
     collection, spec = named(wanted.model)
@@ -102,7 +102,7 @@ def _asked(wanted: ChatRequest, served: Served) -> Asked:
 
 
 def _pairs(messages: Sequence[ChatMessage]) -> list[tuple[str, str]]:
-    """Questions with the answers that came after them; what has no counterpart is no turn."""
+    """Pair questions with the answers after them; other messages are ignored."""
     return [
         (before.text, chat_shapes.without_sources(after.text))
         for before, after in pairwise(messages)

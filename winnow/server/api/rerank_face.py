@@ -27,7 +27,7 @@ _OWN = ("", "winnow")
 @router.post("/v1/rerank", response_model=RerankReply, response_model_exclude_none=True, responses=ASKING)
 @router.post("/v2/rerank", response_model=RerankReply, response_model_exclude_none=True, responses=ASKING)
 async def rerank(asked: RerankRequest, request: Request, served: State) -> Any:
-    """Order documents by a question, through any rerank chain that may be named. Nothing is logged."""
+    """Order documents by a question, through any allowed rerank chain. Nothing is logged."""
     model = (asked.model or "").removeprefix("winnow/")
     own = model in _OWN
     served.policy.check_rerank(None if own else model)
@@ -60,7 +60,7 @@ async def rerank(asked: RerankRequest, request: Request, served: State) -> Any:
 
 
 async def _ranked(wiring: Wiring, asked: RerankRequest, spec: str) -> RankedTexts:
-    """The best `top_n`. A spec that keeps fewer is obeyed; one that keeps more is cut."""
+    """Return the best `top_n`, or fewer if the spec keeps fewer."""
     from rerank.spec import Spec
     from rerank.texts import RankedTexts, rerank_texts
 
@@ -75,7 +75,7 @@ async def _ranked(wiring: Wiring, asked: RerankRequest, spec: str) -> RankedText
 
 
 def _scores(results: Sequence[RankedText]) -> tuple[list[float], str]:
-    """The last stage's own scores where they tell the order; otherwise ranks, as numbers from 1 down."""
+    """Return the last stage's scores if they give the order, otherwise ranks as numbers from 1 down."""
     own = [one.score for one in results if one.score is not None]
     if len(own) == len(results) and own == sorted(own, reverse=True):
         return own, "stage"

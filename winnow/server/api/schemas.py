@@ -57,7 +57,7 @@ class Problem(BaseModel):
 
 
 class SearchRequest(Strict):
-    """A question to search with; what is left out is up to the settings."""
+    """A question to search with; the settings decide what is left out."""
 
     question: Text
     collection: Name | None = None
@@ -223,13 +223,13 @@ class DocumentWithPassages(DocumentJson):
 
 
 class Deleted(BaseModel):
-    """What was deleted."""
+    """The path of a deleted document."""
 
     deleted: str
 
 
 class IngestProgress(BaseModel):
-    """How far a job is; rates per second, null where nothing can be said yet."""
+    """The progress of a job; estimates are null until there are any."""
 
     documents: int
     documents_total: int

@@ -1,6 +1,6 @@
 """The shapes of OpenAI's chat completions and of Cohere's and Jina's rerank APIs, as far as winnow has them.
 
-Fields of theirs that mean nothing here (a temperature, a seed) are left unread: clients send them unasked.
+Their fields that mean nothing here (a temperature, a seed) are ignored, since clients send them by default.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ ChatText = Annotated[str, Field(max_length=200_000)]
 
 
 class TextPart(BaseModel):
-    """A part of a message. Only text can be asked."""
+    """A part of a message; only text is supported."""
 
     type: Literal["text"]
     text: ChatText
@@ -33,7 +33,7 @@ class ChatMessage(BaseModel):
 
 
 class StreamOptions(BaseModel):
-    """Whether a last chunk says what was spent."""
+    """With `include_usage` a last chunk has the token counts."""
 
     include_usage: bool = False
 
@@ -94,7 +94,7 @@ class DocumentText(BaseModel):
 
 
 class RerankRequest(BaseModel):
-    """Documents to be ordered by a question. `model`: a rerank spec; `winnow` means the settings' own."""
+    """Documents to order by a question. `model`: a rerank spec; `winnow` means the settings' own."""
 
     query: Annotated[str, Field(min_length=1, max_length=20_000)]
     documents: Annotated[
@@ -138,10 +138,10 @@ class RerankResult(BaseModel):
 
 
 class RerankReply(BaseModel):
-    """What Cohere's and Jina's clients read. `meta.warnings`: what did not go as asked.
+    """The reply that Cohere's and Jina's clients read. `meta.warnings` lists problems.
 
-    `meta.winnow.scores` says whether scores are the last stage's own, or stand for ranks alone (1 for the
-    best, then evenly less), where that stage gives none.
+    `meta.winnow.scores` is `stage` for scores of the last stage, or `rank` for numbers that only stand for
+    ranks (1 for the best, then evenly less), if that stage gives none.
     """
 
     id: str

@@ -1,8 +1,9 @@
-"""What is learned from: files of records, BEIR folders, judged answers, as one list of records."""
+"""Training data as records (from files, BEIR folders and judged answers), and metrics of their rankings."""
 
 from __future__ import annotations
 
 import hashlib
+import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,27 +12,32 @@ from typing import TYPE_CHECKING
 
 from rerank.llm.templates import language_of
 from rerank.training.examples import deduplicated, question_digest, split
+from rerank.training.hyperparameters import Measure, Scorer
 from rerank.training.records import LabelledPassage, Provenance, TrainingRecord, read_records
 from storage.errors import BadInputError
 from winnow.lab.datasets.dataset import Dataset, load_dataset, read_corpus
+from winnow.lab.datasets.reading import file_digest
+from winnow.lab.evaluation.metrics import RANKING_METRICS, measured
 from winnow.lab.synthesis.plans import MiningPlan
-from winnow.lab.training.plans import Source, TrainPlan
+from winnow.lab.training.plans import DataSource, TrainPlan
 
 if TYPE_CHECKING:
     from winnow.app.wiring import Wiring
 
+_DEV_METRICS = ("nDCG@10", "MRR@10")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lessons:
+class TrainingData:
     """Records to train on and to measure on, each passage once a question. `left_out` counts by reason."""
 
     train: Sequence[TrainingRecord]
     dev: Sequence[TrainingRecord]
-    sources: tuple[Source, ...]
+    sources: tuple[DataSource, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
 
     def digest(self) -> str:
-        """Changes with anything that is learned from or measured on."""
+        """A hash of all records, those of the dev questions included."""
         digest = hashlib.sha256()
         for records in (self.train, self.dev):
             for record in records:
@@ -41,8 +47,8 @@ class Lessons:
         return digest.hexdigest()
 
 
-def lessons(plan: TrainPlan, wiring: Wiring) -> Lessons:
-    """Read everything. Raises BadInputError for what cannot be read, with its line."""
+def training_data(plan: TrainPlan, wiring: Wiring) -> TrainingData:
+    """Read everything. Raises BadInputError, which names file and line."""
     given = [(str(path), list(records_of(path, plan.split))) for path in plan.data]
     if plan.log:
         given.append(("judged answers of the log", _logged(plan, wiring)))
@@ -53,7 +59,7 @@ def lessons(plan: TrainPlan, wiring: Wiring) -> Lessons:
         train = [record for record in records if question_digest(record.query) not in asked]
         left_out["records whose question is a dev question"] += len(records) - len(train)
     else:
-        train, dev = split(records, plan.dev_share, plan.dev_most, plan.course.seed)
+        train, dev = split(records, plan.dev_share, plan.dev_most, plan.hyperparameters.seed)
     if not train:
         raise BadInputError(
             "there is no record to learn from", way_out="Look at the files, or lower --dev-share."
@@ -61,18 +67,62 @@ def lessons(plan: TrainPlan, wiring: Wiring) -> Lessons:
     sources = [
         _source(name, path, found) for (name, found), path in zip(given, [*plan.data, None], strict=False)
     ]
-    return Lessons(train=train, dev=dev, sources=tuple(sources), left_out=+left_out)
+    return TrainingData(train=train, dev=dev, sources=tuple(sources), left_out=+left_out)
 
 
 def records_of(path: Path, part: str | None = None) -> Iterator[TrainingRecord]:
-    """The records of a JSONL file, or those that a BEIR folder's judgements make."""
+    """The records of a JSONL file, or of a BEIR folder's judgements."""
     if path.is_dir():
         return _judged(load_dataset(path, split=part))
     return read_records(path)
 
 
+def measure_of(records: Sequence[TrainingRecord]) -> Measure | None:
+    """nDCG@10 and MRR@10 over the records; None where there are none."""
+    if not records:
+        return None
+    orders = [shuffled(record) for record in records]
+
+    def measure(score: Scorer) -> Mapping[str, float]:
+        pairs = [
+            (record.query, record.passages[place].text)
+            for record, order in zip(records, orders, strict=True)
+            for place in order
+        ]
+        scores = iter(score(pairs))
+        rankings = []
+        for order in orders:
+            values = [next(scores) for _ in order]
+            best = sorted(range(len(order)), key=lambda i: -values[i])
+            rankings.append([order[i] for i in best])
+        rows = figures(records, rankings)
+        return {name: sum(row[name] for row in rows) / len(rows) for name in _DEV_METRICS}
+
+    return measure
+
+
+def shuffled(record: TrainingRecord) -> list[int]:
+    """The places of a record's passages, shuffled so that ties do not favour the positives."""
+    order = list(range(len(record.passages)))
+    random.Random(record.query).shuffle(order)
+    return order
+
+
+def figures(
+    records: Sequence[TrainingRecord], rankings: Sequence[Sequence[int]]
+) -> list[Mapping[str, float]]:
+    """The ranking metrics of each record, whose passages are ranked by their places, best first."""
+    grades = {
+        str(number): {str(place): passage.label for place, passage in enumerate(record.passages)}
+        for number, record in enumerate(records)
+    }
+    ranked = {str(number): [str(place) for place in order] for number, order in enumerate(rankings)}
+    values = measured(grades, ranked)
+    return [dict(zip(RANKING_METRICS, values[str(number)], strict=True)) for number in range(len(records))]
+
+
 def _judged(dataset: Dataset) -> Iterator[TrainingRecord]:
-    """Judged documents, whole; a grade of 0 or less is a negative. Negatives nobody judged: `winnow mine`."""
+    """Whole judged documents; a grade of 0 or less is a negative. `winnow mine` finds unjudged negatives."""
     wanted = dataset.qrels.documents()
     texts = {
         found.id: f"{found.title}\n{found.text}" if found.title else found.text
@@ -99,7 +149,7 @@ def _judged(dataset: Dataset) -> Iterator[TrainingRecord]:
 
 
 def _logged(plan: TrainPlan, wiring: Wiring) -> list[TrainingRecord]:
-    """The log's judged answers as `winnow mine --log` gives them, without anything mined."""
+    """The log's judged answers as records, without anything mined."""
     from winnow.lab.mining.mine import mine
 
     plan.workshop.mkdir(parents=True, exist_ok=True)
@@ -108,11 +158,11 @@ def _logged(plan: TrainPlan, wiring: Wiring) -> list[TrainingRecord]:
     return list(read_records(file))
 
 
-def _source(name: str, path: Path | None, records: Sequence[TrainingRecord]) -> Source:
+def _source(name: str, path: Path | None, records: Sequence[TrainingRecord]) -> DataSource:
     made = Counter(_made(record.provenance) for record in records)
-    return Source(
+    return DataSource(
         name=name if path is None else path.name,
-        sha256="" if path is None or path.is_dir() else _sha256(path),
+        sha256="" if path is None or path.is_dir() else file_digest(path),
         records=len(records),
         passages=sum(len(record.passages) for record in records),
         made=dict(made),
@@ -122,8 +172,3 @@ def _source(name: str, path: Path | None, records: Sequence[TrainingRecord]) -> 
 def _made(provenance: Provenance) -> str:
     method = provenance.method or "not said"
     return f"{method}, {provenance.model}" if provenance.model else method
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""How a cross-encoder is trained, and how that went: what plans and reports are made of."""
+"""Hyperparameters of a training, and its results."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from rerank.training.examples import Objective
 from storage.errors import BadInputError
 
-# What is told: the work, how much of it is done, how much there is.
+# The step's name, how much of it is done, how much there is.
 Progress = Callable[[str, int, int], None]
 # Log-odds for questions with passages.
 Scorer = Callable[[Sequence[tuple[str, str]]], Sequence[float]]
-# How well passages are ordered by a scorer, in named figures; the first is what training looks at.
+# Metrics by name of the order that a scorer gives; the first one selects the best weights.
 Measure = Callable[[Scorer], Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
-    """How it is trained.
+class Hyperparameters:
+    """The settings of a training.
 
-    `batch`: question-passage pairs a forward pass; `accumulate` of them make a step of the optimizer.
-    `max_steps` and `max_minutes` (of this run) end it early. Every `eval_steps` steps (None: once an epoch)
-    the dev questions are measured; `patience` of these in a row without a better one end it. A checkpoint
-    every `checkpoint_steps` steps: so much can a kill cost. `pos_weight`: what a positive weighs under `bce`;
-    None: as much as its negatives together.
+    `batch`: question-passage pairs per forward pass; `accumulate` batches make a step of the optimizer.
+    `max_steps` and `max_minutes` (of this run) end it early. The dev questions are measured every
+    `eval_steps` steps (None: once per epoch); `patience` measurements in a row without an improvement end it.
+    There is a checkpoint every `checkpoint_steps` steps, the most that a kill costs. `pos_weight`: the weight
+    of a positive under `bce`; None: that of its negatives together.
     """
 
     objective: Objective = "bce"
@@ -54,7 +54,7 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class DevRow:
-    """How the dev questions were ordered after so many steps; `epoch` counts from 0, in parts."""
+    """The metrics on the dev questions after a step; `epoch` is fractional, from 0."""
 
     step: int
     epoch: float
@@ -62,16 +62,16 @@ class DevRow:
 
     @property
     def figure(self) -> float:
-        """What decides which weights are kept."""
+        """The metric that decides which weights are kept."""
         return next(iter(self.metrics.values()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """How it went. `best` is None without dev questions: then the last weights are the model's.
+    """The results. `best` is None without dev questions: the last weights are then the model's.
 
-    `loss` is the mean of the last steps; `stopped` says why before the end; `resumed_from` is the step of the
-    checkpoint that an earlier run left, 0 without one.
+    `loss` is the mean of the last steps; `stopped` says why it ended early; `resumed_from` is the step of an
+    earlier run's checkpoint, 0 without one.
     """
 
     steps: int
