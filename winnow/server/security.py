@@ -68,7 +68,7 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a server can be reached: `names` are its host names.
+    """The ways to reach a server: `names` are its host names.
 
     `tokens`, and the `sessions` opened with them, are None where no tokens are needed.
     """

@@ -1,4 +1,4 @@
-"""The pages of the log: searched, filtered, one answer in full, judged and replayed, old and new beside."""
+"""The pages of the log: search, filters, one answer in full, judgements, replays side by side."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def test_a_replay_stands_beside_its_original(server: Server) -> None:
 def test_a_replay_that_is_refused_says_why_in_place(
     server: Server, form: dict[str, str], status: int, said: str
 ) -> None:
-    """What was typed stays in the form, and nothing is logged."""
+    """The form keeps its input, and nothing is logged."""
     before = server.pipeline.log.count()
     reply = server.post("/answers/answer-000001/replay", data=form)
     assert reply.status_code == status
@@ -292,7 +292,7 @@ def test_the_pages_speak_chinese(server: Server) -> None:
 
 
 def test_who_may_only_read_is_offered_no_forms(tmp_path: Path) -> None:
-    """And is refused if one is sent all the same; a page of another site's is refused whatever it sends."""
+    """Sending one anyway is refused; another site's page is refused whatever it sends."""
     settings = Settings.load(data_dir=tmp_path / "data", server={"host": "0.0.0.0"})
     book = TokenBook(settings.tokens_file)
     read, full = (book.create("somebody", scope)[1] for scope in ("read", "full"))
@@ -344,7 +344,7 @@ def test_a_fallback_is_seen_in_the_list(server: Server) -> None:
 def test_a_difference_is_told_by_words_and_chinese_by_characters(
     old: str, new: str, gone: list[str], came: list[str]
 ) -> None:
-    """What only one side has is marked there."""
+    """Text that only one side has is marked there."""
     found = difference(old, new)
     assert [piece.text for piece in found.old if piece.marked] == gone
     assert [piece.text for piece in found.new if piece.marked] == came

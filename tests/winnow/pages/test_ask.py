@@ -61,7 +61,7 @@ def test_a_form_is_answered_by_a_page_with_an_address(server: Server) -> None:
 
 
 def test_events_end_with_the_same_html(server: Server) -> None:
-    """What a script puts in its place is what the page shows after a reload."""
+    """A script inserts the same HTML that the page shows after a reload."""
     reply = server.post("/ask", data={"question": QUESTION}, headers=EVENTS)
     assert reply.headers["content-type"].startswith("text/event-stream")
     found = events(reply.text)
@@ -96,7 +96,9 @@ def test_nothing_is_silent(server: Server) -> None:
     assert english.count('class="badge fallback"') == 2
     assert "The reranker failed" in english
     chinese = server.get(address, headers={**HTML, "accept-language": "zh"}).text
+    assert "编码器读不懂这个问题" in chinese
     assert "重排序失败" in chinese
+    assert UNREADABLE_QUESTION not in chinese
 
 
 def test_hostile_text_stays_text(server: Server) -> None:
@@ -243,7 +245,7 @@ def test_a_chat_models_answer_says_what_it_cost_and_points_at_its_sources(tmp_pa
 
 
 def test_a_read_only_reader_asks_and_is_offered_no_thumbs(tmp_path: Path) -> None:
-    """What would be refused is not offered."""
+    """Actions that would be refused are not offered."""
     settings = Settings.load(data_dir=ingested(tmp_path / "own"), server={"names": ["winnow.example"]})
     with serving(settings) as server:
         _, text = TokenBook(server.pipeline.settings.tokens_file).create("reader", "read")

@@ -91,7 +91,7 @@ def test_a_chinese_reader_sees_chinese(browser: Browser, server: Server) -> None
         page.wait_for_selector(".result")
         assert "重排序无法找回" in page.inner_text(".result .answer-text")
         assert "编码器读不懂这个问题" in page.inner_text(".warning")
-        assert page.locator(".times .badge.fallback").inner_text() == "已退回"
+        assert page.locator(".times .badge.fallback").inner_text() == "已回退"
         page.get_by_role("link", name="English").click()
         assert page.locator(".times .badge.fallback").inner_text() == "fell back"
         assert "cannot read the question" in page.inner_text(".warning")

@@ -1,4 +1,4 @@
-"""The rank movement on the pages: laid out truly, said truly; an answer's citations led to their passages."""
+"""The rank chart and its sentence match the ranks; an answer's citations lead to their passages."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_the_scale_spares_the_last_of_fifty_and_names_the_final_five() -> None:
 
 
 def test_a_stage_that_did_not_see_a_candidate_is_passed_over() -> None:
-    """The line goes on to the next column that did; a fallback's column stands empty."""
+    """The line goes on to the next column that did; a fallback's column is empty."""
     answer = an_answer([1, 2, 3], 2, status="fallback")
     chart = rank_chart(answer)
     assert chart.columns[1].ranked == 0
@@ -139,7 +139,7 @@ def test_what_was_fused_inside_a_stage_is_told_and_no_column() -> None:
 
 
 def test_names_of_many_stages_are_cut_to_their_room() -> None:
-    """Nine of them stand side by side; what a leg ranked last does not stretch the scale."""
+    """Nine of them fit next to each other; a leg's last ranks do not stretch the scale."""
     answer = an_answer([2, 1], 1)
     long = [Outcome(f"late-interaction#{number}") for number in range(8)]
     candidates = tuple(one.ranked("dense", 700) for one in answer.candidates)

@@ -100,7 +100,7 @@ def _ended(server: Server, started: httpx2.Response) -> str:
 
 
 def test_collections_are_listed_with_size_encoder_and_problems(server: Server) -> None:
-    """What a person wants to know before asking, and what the encoder cannot read."""
+    """Facts to know before asking, and the languages that the encoder cannot read."""
     text = _page(server, "/collections")
     assert 'href="/collections/default"' in text
     assert f"{len(DOCUMENTS)} documents" in text
@@ -113,7 +113,7 @@ def test_collections_are_listed_with_size_encoder_and_problems(server: Server) -
 
 
 def test_documents_come_a_page_at_a_time(server: Server) -> None:
-    """In the order of their paths; the last page where there are not so many; neighbours are links."""
+    """Ordered by path; a page beyond the last is the last; neighbours are links."""
     pages = [_page(server, "/collections/many", page=str(n)) for n in (1, 2, 3, 99)]
     found = [name for text in pages[:3] for name in _names(text)]
     assert len(found) == 60
@@ -155,10 +155,11 @@ def test_a_refused_document_says_why(server: Server) -> None:
     chinese = _page(server, f"/collections/many/documents/{_document(server, 'many', '.pdf')}", lang="zh")
     server.cookies.clear()
     assert "被拒绝的原因" in chinese
+    assert "已损坏：" in chinese
 
 
 def test_a_document_shows_its_passages(server: Server) -> None:
-    """Text, span, headings, what either leg reads of it; a hostile one is only text."""
+    """Text, span, headings, token and term counts; a hostile one is only text."""
     own = _page(server, f"/collections/many/documents/{_document(server, 'many', 'onerror title')}")
     shown = html.unescape(own)
     assert "Text </p><script>alert(1)</script> gnp.exe" in shown

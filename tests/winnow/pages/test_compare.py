@@ -110,14 +110,14 @@ def test_no_text_acts_on_the_page(server: Server) -> None:
         ({"spec": "none"}, 400, "last"),
         ({"spec": "none", "last": "5", "since": "soon"}, 400, "since"),
         ({"spec": "none", "last": "5", "text": "nowhere"}, 400, "nothing to compare"),
-        ({"spec": "none", "others": "listwise", "last": "5"}, 403, "asks a chat model"),
+        ({"spec": "none", "others": "listwise", "last": "5"}, 403, "calls a chat model"),
         ({"spec": "nine", "last": "5"}, 400, "nine"),
     ],
 )
 def test_a_comparison_that_is_refused_says_why_in_place(
     server: Server, form: dict[str, str], status: int, said: str
 ) -> None:
-    """What was ticked and typed stays; no job is begun."""
+    """The form keeps its input; no job is started."""
     before = len(HTMLParser(server.get("/compare").text).css(".earlier li"))
     reply = server.post("/compare", data=form)
     assert reply.status_code == status
@@ -134,7 +134,7 @@ def test_a_spec_that_is_not_allowed_cannot_be_ticked(server: Server) -> None:
     tree = HTMLParser(server.get("/compare").text)
     box = tree.css_first('input[value="cross-encoder:20,listwise"]')
     assert "disabled" in box.attributes
-    assert "asks a chat model" in str(box.parent.attributes["title"])
+    assert "calls a chat model" in str(box.parent.attributes["title"])
 
 
 def test_a_comparison_is_cancelled(server: Server) -> None:

@@ -1,4 +1,4 @@
-"""The frame of the web pages: languages, light and dark, policy, static files, errors; every word there."""
+"""The frame of the web pages: languages, themes, policy, static files, errors; every text is there."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_is_html_under_a_strict_policy(server: Server, path: str) -> None:
-    """Scripts and styles come from the server alone, none stands in the page, nobody frames it."""
+    """Scripts and styles come only from the server, none is inline, nobody may frame a page."""
     reply = server.get(path, headers=HTML)
     assert reply.status_code == 200, reply.text
     assert reply.headers["content-type"] == "text/html; charset=utf-8"
@@ -78,7 +78,7 @@ def test_the_language_is_the_browsers_until_one_is_chosen(
 
 
 def test_light_and_dark_are_remembered_and_nothing_else_is(server: Server) -> None:
-    """By the system until one is chosen; an unknown choice is none."""
+    """The system decides until one is chosen; an unknown choice is ignored."""
     assert "data-theme=" not in server.get("/?theme=blue", headers=HTML).text
     try:
         assert '<html lang="en" data-theme="dark">' in server.get("/?theme=dark", headers=HTML).text

@@ -31,7 +31,7 @@ def _page(server: Server, **query: str) -> str:
 
 
 def test_every_setting_is_there_with_its_origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Value, and file, environment, flag or profile; those that were chosen stand first."""
+    """Value, and file, environment, flag or profile; those that are not default come first."""
     Path("winnow.toml").write_text('profile = "local"\n[server]\nqueue = 7\n', "utf-8")
     monkeypatch.setenv("WINNOW_RETRIEVAL__TOP_K", "40")
     with serving(Settings.load(data_dir=tmp_path / "data", collection="论文")) as server:
@@ -90,7 +90,7 @@ def test_addresses_lose_who_asks(text: str, shown: str) -> None:
 
 
 def test_health_says_what_would_not_work(tmp_path: Path) -> None:
-    """What doctor finds without reading collections, what is under way, paths, models; all is only text."""
+    """Doctor's quick findings, work in progress, paths and models; all of it only text."""
     data = ingested(tmp_path / "<b>folder")
     with serving(Settings.load(data_dir=data, collection="absent")) as server:
         text = _page(server)

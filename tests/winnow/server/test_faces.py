@@ -34,7 +34,7 @@ def client(server: Server) -> Iterator[openai.OpenAI]:
 
 @pytest.fixture
 def connections() -> Iterator[httpx.Client]:
-    """What cohere's clients send with, since they never close their own."""
+    """The HTTP client for cohere's clients, which never close their own."""
     with httpx.Client() as opened:
         yield opened
 
@@ -54,7 +54,7 @@ def test_openais_client_sees_the_collections_first(client: openai.OpenAI) -> Non
 
 
 def test_openais_client_gets_an_answer_with_citations(server: Server, client: openai.OpenAI) -> None:
-    """Citations stand in the text, below it, and as annotations that lead to the passage."""
+    """Citations are in the text, below it, and in annotations that lead to the passage."""
     said = client.chat.completions.create(
         model="winnow/default", messages=[{"role": "user", "content": QUESTION}], temperature=0.2
     )

@@ -118,7 +118,7 @@ def test_a_name_of_nothing_is_refused(given: str) -> None:
 
 
 def test_a_link_in_the_upload_area_is_replaced_not_followed(tmp_path: Path) -> None:
-    """What it points at stays as it is."""
+    """Its target stays unchanged."""
     area, victim = UploadArea(tmp_path / "uploads"), tmp_path / "victim.md"
     victim.write_text("mine", encoding="utf-8")
     (tmp_path / "uploads" / "c").mkdir(parents=True)

@@ -122,7 +122,7 @@ def test_over_tls_the_cookie_never_leaves_it(server: Server) -> None:
 
 
 def test_a_sealed_cookie_wins_over_a_planted_one(server: Server) -> None:
-    """What a neighbouring host planted under the plain name is not read beside the sealed one."""
+    """A cookie that a neighbouring host planted under the plain name is ignored next to the sealed one."""
     _login(server, _token(server)[1])
     planted = server.cookies["winnow"]
     server.cookies.clear()
@@ -181,7 +181,7 @@ def test_a_wrong_token_begins_nothing(server: Server) -> None:
 
 
 def test_a_logout_ends_the_session_on_the_server(server: Server) -> None:
-    """Who kept the cookie has nothing; read-only tokens may log out, other sites' pages log nobody out."""
+    """A kept cookie is worthless; read-only tokens may log out, other sites' pages log nobody out."""
     _login(server, _token(server)[1])
     kept = server.cookies["winnow"]
     assert server.post("/logout").status_code == 403

@@ -1,4 +1,4 @@
-"""Who may ask the server what: hosts, origins, tokens, limits, specs, and what never leaves it."""
+"""Access to the server: hosts, origins, tokens, limits, specs, and secrets that never leave it."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_every_reply_has_the_security_headers(local: Server, path: str) -> None:
 
 
 def test_a_body_that_is_too_large_is_refused(local: Server) -> None:
-    """By its announced length, and by counting where none is announced."""
+    """By its declared length, and by counting where none is declared."""
     large = json.dumps({"question": "x" * 4_000}).encode()
     for content in (large, iter([large[:2_000], large[2_000:]])):
         reply = local.post("/v1/ask", content=content)

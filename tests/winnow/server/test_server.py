@@ -35,7 +35,7 @@ def test_a_question_is_answered_with_ranks_and_citations(server: Server) -> None
 
 
 def test_a_chinese_question_keeps_its_warnings(server: Server) -> None:
-    """What degraded is said in the reply, with the stage's own reason."""
+    """A degradation is in the reply, with the stage's own reason."""
     answer = server.post("/v1/ask", json={"question": "重排序能找回召回阶段漏掉的段落吗？"}).json()
     assert "重排序无法找回" in answer["text"]
     assert "cannot read the question" in answer["warnings"][0]

@@ -148,7 +148,7 @@ def test_who_is_out_of_time_takes_nobody_along(model: PairModel, tmp_path: Path)
 
 
 def test_an_end_finishes_what_shares_a_pass(model: PairModel, tmp_path: Path) -> None:
-    """A server that is told to end answers the questions that it has begun."""
+    """A server that gets a signal finishes the questions in progress."""
     with sharing(model, tmp_path) as shared:
         begun = [shared.ask("what is read"), shared.ask("what is read beside it")]
         threading.Timer(0.5, shared.held.go.set).start()

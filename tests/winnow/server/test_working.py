@@ -80,7 +80,7 @@ def test_jobs_run_one_after_the_other_and_tell_how_far_they_are(
 
 
 def test_so_many_wait_and_so_many_are_remembered(worker: Worker[Counting], counter: Counter) -> None:
-    """Who comes when the room is full is told to come again; the oldest that ended is forgotten."""
+    """A job beyond the limit is refused with a time to retry; the oldest ended job is forgotten."""
     jobs = [worker.submit(Counting())]
     assert counter.begun.wait(10)
     jobs += [worker.submit(Counting()) for _ in range(2)]

@@ -1,4 +1,4 @@
-// Asking without leaving the page: the text appears while it comes, then the server's own HTML of the answer.
+// Asks without leaving the page: shows the text as it is written, then the server's HTML of the answer.
 const live = document.getElementById("live");
 const failed = document.getElementById("failed");
 const result = document.getElementById("result");
@@ -24,7 +24,7 @@ function fail(detail, wayOut) {
   failed.scrollIntoView({ block: "nearest" });
 }
 
-// The events of a stream, as far as they are whole.
+// Yields the complete events of a stream.
 async function* events(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -121,7 +121,7 @@ document.addEventListener("click", (event) => {
   if (event.target.closest("[data-stop]")) underway?.abort();
 });
 
-// Enter sends, Shift+Enter is a new line; while an input method composes, Enter is its own.
+// Enter sends, Shift+Enter starts a new line; while an input method composes, Enter belongs to it.
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
   const form = event.target.closest?.("form[data-ask]");
@@ -130,7 +130,7 @@ document.addEventListener("keydown", (event) => {
   form.requestSubmit();
 });
 
-// Back and forward are the server's to answer; a link within the page is none of these.
+// Back and forward reload from the server, except for links within the page.
 addEventListener("popstate", () => {
   if (location.search !== shown) location.reload();
 });

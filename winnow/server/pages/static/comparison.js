@@ -1,4 +1,4 @@
-// How far a comparison is, asked every second; when it has ended, the page is loaded with its result.
+// Polls a comparison every second and reloads the page when it has ended.
 const EVERY_MS = 1000;
 
 async function look() {
@@ -9,7 +9,7 @@ async function look() {
     if (!job) return location.reload();
     document.querySelector("[data-job]").replaceChildren(...job.childNodes);
   } catch {
-    // the server is away for a moment: ask again
+    // the server did not reply: try again
   }
   setTimeout(look, EVERY_MS);
 }

@@ -1,4 +1,4 @@
-// Thumbs: sent to the log without leaving the page.
+// Sends thumbs up and down to the log without leaving the page.
 document.addEventListener("submit", async (event) => {
   const form = event.target.closest("form[data-feedback]");
   if (!form) return;

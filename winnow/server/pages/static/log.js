@@ -1,4 +1,4 @@
-// A form whose work takes a while says so, and is sent once.
+// Marks a form as busy while its work takes a while, and sends it once.
 document.addEventListener("submit", (event) => {
   const form = event.target.closest("form[data-busy]");
   const button = form?.querySelector("button[type=submit]");
@@ -7,7 +7,7 @@ document.addEventListener("submit", (event) => {
   button.textContent = form.dataset.busy;
 });
 
-// Who comes back to the page can send it again.
+// After going back to the page it can be sent again.
 addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
 });

@@ -1,5 +1,5 @@
-// What every page does: light and dark, the rank movement, citations, thumbs. All listen on the document, so
-// that parts of a page that come later need no beginning of their own.
+// Loaded by every page: theme switch, rank chart, citations, thumbs. All listen on the document, so that parts
+// inserted later need no setup.
 import "./theme.js";
 import "./rank-chart.js";
 import "./sources.js";

@@ -1,4 +1,4 @@
-// The rank movement: the line under the pointer, or the one with the focus, is told at the side.
+// The rank chart: shows the passage of the line that has the pointer or the focus.
 const ways = (chart) =>
   [...chart.querySelectorAll(".way")].sort((one, other) => one.dataset.number - other.dataset.number);
 

@@ -1,4 +1,4 @@
-// The switch between light and dark, without a reload; the cookie is the one that the server reads.
+// Switches between light and dark without a reload, and sets the cookie that the server reads.
 const root = document.documentElement;
 const dark = () =>
   (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";

@@ -1,5 +1,5 @@
-// Uploads: files are dropped or chosen, checked before they are sent, and the job is watched to its end.
-// Also on a job's own page. Texts come from the form's data- attributes, what happened to the files as HTML.
+// Uploads files that are dropped or chosen: checks them first, then follows the job to its end, also on the
+// job's own page. Texts come from the form's data- attributes, results as HTML from the server.
 const every = (ms) => new Promise((done) => setTimeout(done, ms));
 
 function readable(bytes) {
@@ -86,7 +86,7 @@ function send(form) {
   });
 }
 
-// A job's state is a part of a page that the server makes. Whether it was watched to its end.
+// Shows a job's state, which the server renders. Returns whether the job has ended.
 async function watch(place, address) {
   for (;;) {
     const reply = await fetch(`${address}?part=true`).catch(() => null);

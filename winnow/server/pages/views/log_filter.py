@@ -41,7 +41,7 @@ class LogFilter:
 
     @property
     def narrowed(self) -> bool:
-        """Whether a field other than the text is set."""
+        """Tell whether a field other than the text is set."""
         return bool(self.typed.keys() - {"text"})
 
     def value(self, name: str) -> str:
