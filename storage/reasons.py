@@ -1,8 +1,8 @@
 """Reasons: why a stage did not go as asked, why a document was refused, what a warning warns of.
 
 A reason is a code and values. It prints in English and renders in Chinese on request; both texts come from
-the catalogue `messages.toml` of the folder that the code names: `rerank.budget-spent` is found in
-`rerank/messages.toml`. Nothing reads a reason's text: programs compare `code` and `values`.
+the catalogue `reasons.toml` of the folder that the code names: `rerank.budget-spent` is found in
+`rerank/reasons.toml`. Nothing reads a reason's text: programs compare `code` and `values`.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def catalogue(folder: str) -> Mapping[str, Mapping[str, str]]:
     """The texts of a folder: code (without the folder) → language → text."""
     import tomllib
 
-    text = files(folder).joinpath("messages.toml").read_text(encoding="utf-8")
+    text = files(folder).joinpath("reasons.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 
