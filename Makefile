@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # The demo has no use for anybody's API keys, so it does not even see them.
 FOREIGN_KEYS := OPENAI_API_KEY ANTHROPIC_API_KEY COHERE_API_KEY JINA_API_KEY VOYAGE_API_KEY
 
-.PHONY: help demo test test-slow check format clean
+.PHONY: help demo test test-fast test-slow check format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -23,7 +23,10 @@ demo: $(INSTALLED) ## ingest examples/ and ask four questions
 	@env $(foreach key,$(FOREIGN_KEYS),-u $(key)) $(RUN) -m winnow demo
 
 test: $(INSTALLED) check ## lint, types and tests
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n auto --dist worksteal
+
+test-fast: $(INSTALLED) ## the tests that start no process, train nothing and open no browser
+	$(RUN) -m pytest -n auto --dist worksteal -m 'not slow and not heavy'
 
 test-slow: $(INSTALLED) ## kills, browsers, big data
 	$(RUN) -m pytest -m slow

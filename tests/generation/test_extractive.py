@@ -16,6 +16,8 @@ from storage.errors import ModelError
 from storage.records import Candidate, Chunk, Generation
 from storage.vectors import Encoding, Floats
 
+pytestmark = pytest.mark.heavy
+
 OIL = (
     "The 1973 oil crisis began in October 1973. Arab members of OPEC proclaimed an embargo. "
     "By the end of the embargo in March 1974, the price of oil had risen to nearly $12."

@@ -14,6 +14,8 @@ import pytest
 
 from tests.support.ingestion import world
 
+pytestmark = pytest.mark.heavy
+
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 30
 

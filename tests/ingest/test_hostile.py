@@ -20,6 +20,8 @@ from ingest.loaders.base import MIB, Limits
 from ingest.options import IngestOptions
 from tests.support.ingestion import World, by_name, words_tokenizer, world
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[World]:

@@ -25,6 +25,8 @@ from storage.records import Chunk, Usage
 from storage.vectors import Leg, Point
 from tests.support.ingestion import WordHashes, World, by_name, world
 
+pytestmark = pytest.mark.heavy
+
 GUIDE = "# Guide\n\nRerank fifty candidates and keep five.\n\n## Costs\n\nEvery call costs money.\n"
 LONG = "# Long\n\n" + "\n\n".join(
     f"Paragraph {i} says that item {i} matters more than item {i + 1}." for i in range(60)

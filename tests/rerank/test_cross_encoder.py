@@ -25,6 +25,8 @@ from storage.errors import ModelError, SettingsError, SpecError
 from storage.records import Candidate, Chunk, Ranking
 from tests.support import tiny_models
 
+pytestmark = pytest.mark.heavy
+
 QUESTION = "What does a reranker read?"
 TEXTS = [
     "A reranker reads the question and the passage together.",

@@ -28,6 +28,8 @@ from storage.records import Candidate, Ranking
 from tests.support.endpoint import Endpoint, Reply, Request, Response, said, status
 from tests.support.rerank_endpoint import SHAPES, Oracle, rerank_route
 
+pytestmark = pytest.mark.heavy
+
 GRADES = {f"This passage is worth {i} points.": float(i) for i in range(8)}
 CANDIDATES = [Candidate.from_text(text, id=f"p{i}") for i, text in enumerate(GRADES)]
 BEST = [f"p{i}" for i in reversed(range(8))]

@@ -14,6 +14,8 @@ from retrieval.models.hub import DEFAULT_MODEL, PackagedModel
 from retrieval.models.locate import locate
 from storage.errors import ModelError
 
+pytestmark = pytest.mark.heavy
+
 TEXTS = [
     "Reranking puts the best passages first.",
     "A cross-encoder reads question and passage together, " * 60,

@@ -17,6 +17,8 @@ import pytest
 from tests.support import tiny_models
 from tests.support.hub import COMMIT, Hub
 
+pytestmark = pytest.mark.heavy
+
 # What huggingface_hub writes at once.
 PIECE = 10 << 20
 

@@ -19,6 +19,8 @@ from storage.reasons import Reason
 from storage.records import Answer, Candidate, Chunk, FollowUp, Outcome
 from tests.support.log_samples import DATABASES, NOON, a_candidate, a_database, a_full_answer, a_plain_answer
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:

@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from storage.database import Database
 from storage.log.answer_log import AnswerLog
 from tests.support.log_samples import a_full_answer, a_plain_answer
+
+pytestmark = pytest.mark.heavy
 
 
 def run(script: str, path: Path) -> subprocess.CompletedProcess[str]:

@@ -20,6 +20,8 @@ from tests.support.passages import FINGERPRINT, graded_points, graded_query, leg
 from tests.support.qdrant_grpc import serving_grpc
 from tests.support.qdrant_wire import Fault, Wire, serving
 
+pytestmark = pytest.mark.heavy
+
 COUNT = 150
 
 

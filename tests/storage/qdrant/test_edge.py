@@ -23,6 +23,8 @@ from storage.qdrant.tuning import Tuning
 from storage.records import Chunk
 from storage.vectors import Leg, Point, SparseVector
 
+pytestmark = pytest.mark.heavy
+
 PRINT = Fingerprint("encoder", 4, "chunker", "lexical", 4)
 
 

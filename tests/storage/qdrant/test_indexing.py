@@ -16,6 +16,8 @@ from storage.records import Scalar
 from storage.vectors import Point
 from tests.support.passages import FINGERPRINT, points
 
+pytestmark = pytest.mark.heavy
+
 
 def _with(metadata: Mapping[str, Scalar]) -> Point:
     point = points(1)[0]

@@ -19,6 +19,7 @@ from tests.support.qdrant_grpc import serving_grpc
 from tests.support.qdrant_wire import serving
 
 pytestmark = [
+    pytest.mark.heavy,
     pytest.mark.filterwarnings("ignore:Local mode performs exact:UserWarning"),
     pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning"),
 ]

@@ -26,6 +26,8 @@ from tests.support.passages import DIM, FINGERPRINT, legs, points
 from tests.support.qdrant_grpc import GrpcWire, serving_grpc
 from tests.support.qdrant_wire import Fault, Wire, serving
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def wire() -> Iterator[Wire]:

@@ -24,7 +24,10 @@ from tests.support.reindexing import encoders, pipeline, write
 from winnow.pipeline import RAGPipeline
 from winnow.upkeep.copy_forward import LateWrites
 
-pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
+pytestmark = [
+    pytest.mark.heavy,
+    pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning"),
+]
 
 OTHER = replace(FINGERPRINT, encoder="test/other@1")
 

@@ -28,6 +28,7 @@ from tests.support.qdrant_wire import serving
 
 # the client's local mode says of what makes servers fast that it has no use for it
 pytestmark = [
+    pytest.mark.heavy,
     pytest.mark.filterwarnings("ignore:Local mode performs exact:UserWarning"),
     pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning"),
 ]

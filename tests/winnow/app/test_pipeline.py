@@ -23,6 +23,8 @@ from storage.reasons import Reason
 from tests.support.endpoint import Endpoint, said, status
 from winnow import Candidate, RAGPipeline, Settings
 
+pytestmark = pytest.mark.heavy
+
 DOCUMENTS = {
     "rerank.md": "# Reranking\n\nReranking reorders the candidates that retrieval found.\n\n"
     "## Limits\n\nA reranker cannot bring back a passage that retrieval missed.\n",

@@ -19,6 +19,8 @@ from storage.errors import BadInputError, ChatError, LogError, NotFoundError, St
 from tests.support.endpoint import Endpoint, Request, Response, completion, events
 from winnow import Answer, Candidate, RAGPipeline, Settings, Turn
 
+pytestmark = pytest.mark.heavy
+
 QUESTION = "What is rich in potassium?"
 TEXTS = {
     "fruit.txt": "Bananas are rich in potassium. Apples keep well in a cool cellar.\n",

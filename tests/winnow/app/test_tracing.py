@@ -28,6 +28,8 @@ from winnow.app.asked import Asked
 from winnow.app.stages import Stages
 from winnow.app.tracing.spans import Tracing
 
+pytestmark = pytest.mark.heavy
+
 QUESTION = "一个秘密的问题 secret question"
 SECRETS = ("秘密", "secret", "Passage", "答案")
 

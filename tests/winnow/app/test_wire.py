@@ -21,6 +21,8 @@ from winnow.app.stages import SearchResult
 from winnow.app.wire.answers import AnswerJson, SearchJson, StageJson
 from winnow.app.wire.log import LoggedAnswerJson
 
+pytestmark = pytest.mark.heavy
+
 SCHEMA = json.loads(wire_schema.FILE.read_text(encoding="utf-8"))
 
 

@@ -18,6 +18,8 @@ from tests.support.shell import QUESTION, as_json, ingested, run
 from winnow.cli.app import app
 from winnow.cli.terminal import plain
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from tests.support.shell import QUESTION, as_json, ingested, run
 from winnow.cli.app import app
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from winnow.cli.app import app
 
+pytestmark = pytest.mark.heavy
+
 DOCUMENTS = {
     "rank": "A reranker orders the passages that retrieval found.",
     "cook": "Boil the potatoes for twenty minutes.",
@@ -110,4 +112,4 @@ def test_an_empty_run_is_named(home: Path, tmp_path: Path) -> None:
     (tmp_path / "run.trec").write_text("\n", encoding="utf-8")
     result = run(home, "--run", tmp_path / "run.trec")
     assert result.exit_code == 2
-    assert "is empty" in result.output.replace("\n", "")
+    assert "is empty" in " ".join(result.output.split())

@@ -20,6 +20,8 @@ from tests.support import lessons, tiny_models
 from winnow import rerank
 from winnow.cli.app import app
 
+pytestmark = pytest.mark.heavy
+
 ROOT = Path(__file__).parents[3]
 QUICK = ("--learning-rate", "0.01", "--batch", "8")
 

@@ -17,6 +17,8 @@ from tests.support import lessons, tiny_models
 from winnow.cli.app import app
 from winnow.lab.training import promote
 
+pytestmark = pytest.mark.heavy
+
 
 def weigh(model: Path, held_out: Path, *words: object) -> tuple[int, dict[str, Any]]:
     result = gate(model, held_out, *words, "--json")

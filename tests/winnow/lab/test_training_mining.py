@@ -14,6 +14,8 @@ from rerank.training.records import TrainingRecord, read_records
 from winnow.cli.app import app
 from winnow.lab.synthesis.false_negatives import below
 
+pytestmark = pytest.mark.heavy
+
 DOCUMENTS = {
     "ferry": "The ferry to the outer islands leaves from pier four at nine o'clock every morning.",
     "ferry-copy": "The ferry to the outer islands leaves from pier four at nine o'clock, every morning!",

@@ -21,6 +21,8 @@ from tests.support.endpoint import Response as HttpResponse
 from tests.support.rerank_endpoint import Author
 from winnow.cli.app import app
 
+pytestmark = pytest.mark.heavy
+
 # A document's name → its text, and the questions that the model writes for it.
 DOCUMENTS = {
     "ferry.txt": (

@@ -24,6 +24,8 @@ from winnow.server.pages.answers import PER_PAGE
 from winnow.server.pages.views.differences import difference
 from winnow.server.tokens import TokenBook
 
+pytestmark = pytest.mark.heavy
+
 HTML = {"accept": "text/html"}
 
 

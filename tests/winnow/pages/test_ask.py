@@ -17,6 +17,8 @@ from tests.support.serving import QUESTION, Server, events, ingested, serving
 from winnow import RAGPipeline, Settings
 from winnow.server.tokens import TokenBook
 
+pytestmark = pytest.mark.heavy
+
 HTML = {"accept": "text/html"}
 EVENTS = {"accept": "text/event-stream, application/problem+json"}
 CHINESE = "重排序能找回召回阶段漏掉的段落吗？"

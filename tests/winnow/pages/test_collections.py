@@ -16,6 +16,8 @@ import pytest
 from tests.support.serving import DOCUMENTS, Server, ingested, serving
 from winnow import RAGPipeline, Settings
 
+pytestmark = pytest.mark.heavy
+
 HTML = {"accept": "text/html"}
 HOSTILE = "<img src=x onerror=alert(1)>\"'&{{7777*7}}"
 HOSTILE_DOCUMENT = (

@@ -18,6 +18,8 @@ from tests.support.serving import QUESTION, Server, ingested, serving
 from winnow import Settings
 from winnow.server.tokens import TokenBook
 
+pytestmark = pytest.mark.heavy
+
 HTML = {"accept": "text/html"}
 
 

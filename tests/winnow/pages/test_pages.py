@@ -16,6 +16,8 @@ from winnow import Settings
 from winnow.server.pages.rendering import NAVIGATION
 from winnow.server.pages.words import WORDS, Words, catalogues
 
+pytestmark = pytest.mark.heavy
+
 HTML = {"accept": "text/html,application/xhtml+xml"}
 PAGES = [path for path, _ in NAVIGATION]
 PACKAGE = Path(str(files("winnow.server.pages")))

@@ -13,6 +13,8 @@ from winnow import Settings
 from winnow.server.pages.settings import memory
 from winnow.server.pages.views.in_effect import in_effect, without_password
 
+pytestmark = pytest.mark.heavy
+
 HTML = {"accept": "text/html"}
 SECRETS = ("sk-very-secret", "co-very-secret", "hunter2")
 

@@ -27,6 +27,8 @@ from winnow.server.batching import SharedForward, shared
 from winnow.server.limits import Gate
 from winnow.server.uploads import Upload, UploadArea, safe_name
 
+pytestmark = pytest.mark.heavy
+
 NOTES = b"# Kiwis\n\nKiwis are rich in vitamin C.\n"
 
 

@@ -14,6 +14,8 @@ from storage.records import Candidate, Generation, Outcome, Retrieval
 from tests.support.serving import DOCUMENTS, QUESTION, Server, events, ingested, serving
 from winnow import RAGPipeline, Settings
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

@@ -25,6 +25,8 @@ from tests.support import tiny_models
 from tests.support.serving import Server, serving
 from winnow import RAGPipeline, Settings
 
+pytestmark = pytest.mark.heavy
+
 COUNT = 12
 
 

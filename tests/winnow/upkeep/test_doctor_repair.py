@@ -18,6 +18,8 @@ from winnow.cli.app import app
 from winnow.upkeep.integrity import examine
 from winnow.upkeep.repair import _tidied
 
+pytestmark = pytest.mark.heavy
+
 
 class Place:
     """A collection of four documents under a data folder."""

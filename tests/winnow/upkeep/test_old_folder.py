@@ -20,6 +20,8 @@ from storage.reasons import Reason
 from tests.support.shell import as_json, run
 from winnow import RAGPipeline, Settings
 
+pytestmark = pytest.mark.heavy
+
 ARCHIVE = Path(__file__).with_name("winnow-785a145.tar.xz")
 MADE_IN = "/tmp/old/docs"
 ENGLISH, CHINESE = "4d17cdf4d69de64b", "0b0926e7534a0136"

@@ -23,6 +23,8 @@ from tests.support.qdrant_wire import serving
 from tests.support.reindexing import content, encoders, pipeline, write
 from winnow.upkeep.rebuild import IngestChoices, reindex
 
+pytestmark = pytest.mark.heavy
+
 
 @dataclass(frozen=True)
 class Place:
