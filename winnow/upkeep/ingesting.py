@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.errors import BadInputError
-from winnow.app import distributed, factories
+from winnow.app import distributed, parts
 from winnow.upkeep import rebuild
 from winnow.upkeep.graph import build_where_it_pays
 
@@ -82,6 +82,6 @@ def _before_there_is_one(
     wiring: Wiring, name: str, paths: Sequence[str | Path], choices: IngestChoices
 ) -> IngestReport:
     """A dry run into a collection that is not made for it: somebody else may be making one of that name."""
-    with factories.scratch(name, wiring.collections.fingerprint()) as store:
+    with parts.scratch(name, wiring.collections.fingerprint()) as store:
         ingestor = wiring.ingestor_into(store, columns=choices.columns)
         return ingestor.run(paths, progress=choices.progress, dry_run=True)
