@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING
-
 from storage.errors import SettingsError
 from winnow.app.sections import LlmSettings, RerankSettings
 from winnow.app.settings import Settings
-
-if TYPE_CHECKING:
-    from ingest.engines.ray import RayEngine, RayParts
-    from storage.manifest.manifest import Manifest
 
 
 def check(settings: Settings) -> None:
@@ -28,25 +20,6 @@ def check(settings: Settings) -> None:
     from ingest.engines.ray import installed
 
     installed()
-
-
-def engine(
-    settings: Settings,
-    name: str,
-    manifest: Manifest,
-    parts: Callable[[Settings, str], RayParts],
-    *,
-    tokens: bool,
-    workers: int,
-) -> RayEngine:
-    """Return the engine that ingests into the collection `name`, with or without token vectors.
-
-    `parts` runs in each worker and makes its encoders and its store.
-    """
-    from ingest.engines.ray import RayEngine
-
-    make = partial(parts, for_workers(settings), name)
-    return RayEngine(manifest, make, tokens=tokens, workers=workers, gpus=settings.ingest.gpus)
 
 
 def for_workers(settings: Settings) -> Settings:

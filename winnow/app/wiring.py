@@ -8,16 +8,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from storage.errors import BadInputError, LogError
 from storage.qdrant.contract import CollectionStore, Searcher, TokenScorer
-from winnow.app import factories
+from winnow.app import distributed
 from winnow.app.asked import Asked
 from winnow.app.open_collections import OpenCollections
-from winnow.app.parts import Parts
+from winnow.app.parts import Parts, make_prompter
 from winnow.app.sections import EngineName, RetrievalSettings
 from winnow.app.settings import Settings
 from winnow.app.stages import Stages
@@ -25,8 +26,9 @@ from winnow.app.stages import Stages
 if TYPE_CHECKING:
     from generation.base import Generator
     from generation.followup import Rewriter
-    from ingest.engines.ray import RayParts
+    from ingest.engines.ray import RayEngine, RayParts
     from ingest.loaders.base import Columns
+    from ingest.options import IngestOptions
     from ingest.run import Ingestor
     from rerank.base import Reranker
     from rerank.chain import Chain
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from rerank.spec import Spec
     from retrieval.base import Retriever
     from storage.log.score_cache import SqlScoreCache
+    from storage.manifest.manifest import Manifest
 
 
 def ready_chain(reranker: Any, settings: Settings) -> Chain:
@@ -204,7 +207,7 @@ class Wiring(Parts):
 
         return ChatAnswerer(
             self.traced_chat(),
-            prompter=factories.prompter(self.settings),
+            prompter=make_prompter(self.settings),
             max_tokens=self.settings.answer.max_tokens,
             keep_exchanges=self.settings.log.llm_calls,
         )
@@ -234,21 +237,21 @@ class Wiring(Parts):
         from ingest.options import IngestOptions
         from ingest.run import Ingestor
         from storage.manifest.manifest import Manifest
-        from winnow.app import distributed
 
         manifest = Manifest(self.database, store.name, store.generation)
         tokens, workers = store.fingerprint.token_dim is not None, self.settings.ingest.workers
         options = IngestOptions(tokens=tokens, columns=columns)
         if workers is not None:
             options = replace(options, workers=workers)
-        ray = (
-            distributed.engine(
-                self.settings, store.name, manifest, worker_parts, tokens=tokens, workers=options.workers
-            )
-            if on_ray
-            else None
-        )
+        ray = self._ray(store.name, manifest, options) if on_ray else None
         return Ingestor(store, self.encoder, self.lexical, manifest, options, ray)
+
+    def _ray(self, name: str, manifest: Manifest, options: IngestOptions) -> RayEngine:
+        from ingest.engines.ray import RayEngine
+
+        make = partial(worker_parts, distributed.for_workers(self.settings), name)
+        gpus = self.settings.ingest.gpus
+        return RayEngine(manifest, make, tokens=options.tokens, workers=options.workers, gpus=gpus)
 
     def close(self) -> None:
         """Flush and close everything."""

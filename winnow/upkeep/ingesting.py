@@ -5,7 +5,7 @@ from __future__ import annotations
 from ingest.discover import discover
 from ingest.report import IngestReport
 from storage.errors import BadInputError
-from winnow.app import distributed, factories
+from winnow.app import distributed, parts
 from winnow.app.wiring import Wiring
 from winnow.upkeep import rebuild
 from winnow.upkeep.graph import build_where_it_pays
@@ -31,7 +31,7 @@ def ingest(wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) -> I
         return act(wiring, name, paths, choices)
     if name not in wiring.stores.names() and choices.dry_run:
         # not made for an estimate: somebody else may be making one of that name
-        with factories.scratch(name, wiring.collections.fingerprint()) as store:
+        with parts.scratch(name, wiring.collections.fingerprint()) as store:
             ingestor = wiring.ingestor_into(store, columns=choices.columns)
             return ingestor.run(paths, progress=choices.progress, dry_run=True)
     return _in_place(wiring, name, paths, choices)

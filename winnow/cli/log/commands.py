@@ -1,4 +1,4 @@
-"""`winnow log`: logged questions and answers; shown, replayed, compared, judged, exported."""
+"""`winnow log`: shows, replays, compares, judges, exports and prunes logged answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import typer
 
 from winnow.cli.command_options import command
 from winnow.cli.log.options import InCollection, ListOptions, PickOptions, Since, grades, moment
-from winnow.cli.log.upkeep import backup, off, on, prune, redact, vacuum
 from winnow.cli.options import Options, Rerank
 from winnow.cli.terminal import EXIT_FAILURE, note, out, print_json, warn
 
@@ -39,6 +38,11 @@ Grades = Annotated[
 Remark = Annotated[str, typer.Option("--note", help="Why.")]
 Target = Annotated[Path, typer.Argument(help="A file; a folder for beir.", show_default=False)]
 Form = Annotated[Literal["jsonl", "csv", "beir"], typer.Option("--format", "-f")]
+
+Age = Annotated[str, typer.Option("--older-than", help="A date, or an age: 90d, 12h.")]
+Judged = Annotated[bool, typer.Option("--judged", help="Forget judged answers too.")]
+Patterns = Annotated[list[str], typer.Argument(help="Regular expressions.", show_default=False)]
+File = Annotated[Path, typer.Argument(help="The file to write.", show_default=False)]
 
 
 @app.command("list")
@@ -207,5 +211,60 @@ def export(target: Target, options: PickOptions, form: Form = "jsonl") -> None:
     options.done({"written": count, "target": str(target)}, f"{count} written to {target}")
 
 
-for other in (prune, redact, off, on, vacuum, backup):
-    app.command()(other)
+@app.command()
+@command
+def prune(older_than: Age, options: Options, judged: Judged = False) -> None:
+    """Forget old answers; those with feedback are kept."""
+    from dataclasses import asdict
+
+    with options.pipeline() as pipeline:
+        pruned = pipeline.log.prune(moment(older_than), judged=judged)
+    options.done(
+        asdict(pruned),
+        f"{pruned.answers} answers, {pruned.passages} passages forgotten; {pruned.kept} judged kept",
+    )
+
+
+@app.command()
+@command
+def redact(patterns: Patterns, options: Options) -> None:
+    """Overwrite what matches, everywhere in the log. `log.redact` in the settings does it before writing."""
+    with options.pipeline() as pipeline:
+        changed = pipeline.log.redact(patterns)
+    options.done({"changed": changed}, f"{changed} rows changed")
+
+
+@app.command()
+@command
+def off(options: Options) -> None:
+    """Log no more answers in this data folder; what is logged stays. (`log.enabled = false` is for good.)"""
+    with options.pipeline() as pipeline:
+        pipeline.log.off()
+    options.done({"logging": False}, "no answer is logged from now on, until `winnow log on`")
+
+
+@app.command()
+@command
+def on(options: Options) -> None:
+    """Log answers again."""
+    with options.pipeline() as pipeline:
+        pipeline.log.on()
+    options.done({"logging": True}, "answers are logged again")
+
+
+@app.command()
+@command
+def vacuum(options: Options) -> None:
+    """Give the space of forgotten answers back to the disk."""
+    with options.pipeline() as pipeline:
+        freed = pipeline.log.vacuum()
+    options.done({"bytes_freed": freed}, f"{freed / 1024**2:.1f} MB freed")
+
+
+@app.command()
+@command
+def backup(target: File, options: Options) -> None:
+    """Copy the log while others may be writing to it."""
+    with options.pipeline() as pipeline:
+        pipeline.log.backup(target)
+    options.done({"target": str(target)}, f"written to {target}")
