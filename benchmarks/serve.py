@@ -157,7 +157,7 @@ def serve_plainly(data: Path) -> None:
     from fastapi import FastAPI
 
     from winnow import RAGPipeline, Settings
-    from winnow.app.wire.answers import AnswerJson
+    from winnow.app.json_model.answers import AnswerJson
     from winnow.server.run import address, bound
 
     app, pipeline = FastAPI(), RAGPipeline.from_settings(Settings.load(data_dir=data))

@@ -17,7 +17,7 @@ import yaml
 from check_jsonschema import main as check_jsonschema
 from click.testing import CliRunner
 
-from winnow.app.sections import ServerSettings
+from winnow.app.setting_defaults import ServerSettings
 from winnow.app.settings import PREFIX, Settings
 from winnow.server.security import Access
 from winnow.server.tokens import TokenBook

@@ -26,7 +26,7 @@ MOST = 100
 
 def as_json(answer: Answer, feedback: Feedback, summary: AnswerSummary) -> dict[str, Any]:
     """Return the JSON of a logged answer, for an export."""
-    from winnow.app.wire.log import LoggedAnswerJson
+    from winnow.app.json_model.log import LoggedAnswerJson
 
     return LoggedAnswerJson.of_entry(answer, feedback, summary).to_json()
 

@@ -22,7 +22,7 @@ from storage.records import Answer
 from winnow.app import asking, portal
 from winnow.app.asked import Asked, AskWishes, SearchWishes
 from winnow.app.conversation import Conversation, conversation
-from winnow.app.sections import EngineName
+from winnow.app.setting_defaults import EngineName
 from winnow.app.settings import Settings
 from winnow.app.stages import SearchResult, Stages
 from winnow.app.wiring import Wiring, ready_chain

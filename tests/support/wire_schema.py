@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from winnow.app.wire.answers import AnswerJson, RankedTextsJson, SearchJson
-from winnow.app.wire.base import Wire
-from winnow.app.wire.log import FeedbackJson, LoggedAnswerJson, ReplayJson, SummaryJson
-from winnow.app.wire.passages import DocumentJson
+from winnow.app.json_model.answers import AnswerJson, RankedTextsJson, SearchJson
+from winnow.app.json_model.base import Wire
+from winnow.app.json_model.log import FeedbackJson, LoggedAnswerJson, ReplayJson, SummaryJson
+from winnow.app.json_model.passages import DocumentJson
 from winnow.lab.comparing import SpecRow
 
 FILE = Path(__file__).resolve().parents[2] / "docs" / "answer.schema.json"

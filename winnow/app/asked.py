@@ -10,7 +10,7 @@ from generation.followup import Turn
 from rerank.base import Reranker
 from storage.errors import BadInputError
 from storage.records import Answer
-from winnow.app.sections import TOP_K_RERANK, TOP_K_RETRIEVE
+from winnow.app.setting_defaults import TOP_K_RERANK, TOP_K_RETRIEVE
 
 
 class SearchWishes(TypedDict, total=False):

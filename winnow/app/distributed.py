@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from storage.errors import SettingsError
-from winnow.app.sections import LlmSettings, RerankSettings
+from winnow.app.setting_defaults import LlmSettings, RerankSettings
 from winnow.app.settings import Settings
 
 

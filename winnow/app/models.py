@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rerank.spec import Spec
 from storage.errors import BadInputError, ModelError
-from winnow.app.sections import AnswerSettings, EncoderSettings, LlmSettings, RerankSettings
+from winnow.app.setting_defaults import AnswerSettings, EncoderSettings, LlmSettings, RerankSettings
 from winnow.app.settings import PROFILES, Settings
 
 # Approximate download sizes; of other models only the size on disk is known.

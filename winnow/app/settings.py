@@ -22,7 +22,7 @@ from pydantic_settings import (
 
 from storage import secrets
 from storage.errors import SettingsError
-from winnow.app.sections import (
+from winnow.app.setting_defaults import (
     AnswerSettings,
     EncoderSettings,
     IngestSettings,

@@ -19,7 +19,7 @@ from winnow.app import distributed
 from winnow.app.asked import Asked
 from winnow.app.open_collections import OpenCollections
 from winnow.app.parts import Parts, make_prompter
-from winnow.app.sections import EngineName, RetrievalSettings
+from winnow.app.setting_defaults import EngineName, RetrievalSettings
 from winnow.app.settings import Settings
 from winnow.app.stages import Stages
 

@@ -39,7 +39,7 @@ def ask(question: Question, options: AskOptions, stream: Stream = None) -> None:
         answer = print_stream(pipeline.stream(asked)) if pieces else pipeline.ask(asked)
         unused = pipeline.wiring.unused_keys()
     if options.as_json:
-        from winnow.app.wire.answers import AnswerJson
+        from winnow.app.json_model.answers import AnswerJson
 
         print_json(AnswerJson.of(answer))
         return
@@ -100,7 +100,7 @@ def search(question: Question, options: SearchOptions) -> None:
     with options.pipeline() as pipeline:
         result = pipeline.search(options.asked(question))
     if options.as_json:
-        from winnow.app.wire.answers import SearchJson
+        from winnow.app.json_model.answers import SearchJson
 
         print_json(SearchJson.of(result))
         return

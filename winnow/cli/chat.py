@@ -71,7 +71,7 @@ class _Talk:
     def _ask(self, question: str) -> None:
         asked = replace(self._asked, question=question, history=self._history)
         if self._as_json:
-            from winnow.app.wire.answers import AnswerJson
+            from winnow.app.json_model.answers import AnswerJson
 
             answer = self._pipeline.ask(asked)
             print_json(AnswerJson.of(answer))

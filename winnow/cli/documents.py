@@ -36,7 +36,7 @@ def list_(
     with Wiring(options.settings()) as wiring:
         rows = wiring.manifest().listed(DocumentFilter(search, status), limit=limit)
     if options.as_json:
-        from winnow.app.wire.passages import DocumentJson
+        from winnow.app.json_model.passages import DocumentJson
 
         print_json([DocumentJson.of(row) for row in rows])
     elif rows:
@@ -56,7 +56,7 @@ def list_(
 @command
 def show(document: Document, options: CollectionOptions) -> None:
     """One document: what is known of it, and the ids of its passages."""
-    from winnow.app.wire.passages import DocumentJson
+    from winnow.app.json_model.passages import DocumentJson
     from winnow.app.wiring import Wiring
 
     with Wiring(options.settings()) as wiring:

@@ -53,7 +53,7 @@ def rerank(
 
     ranked = rerank_texts(question, _lines(texts), spec, top_k=top_k, settings=options.settings())
     if options.as_json:
-        from winnow.app.wire.answers import RankedTextsJson
+        from winnow.app.json_model.answers import RankedTextsJson
 
         print_json(RankedTextsJson.of(ranked))
         return

@@ -13,15 +13,15 @@ from winnow.server.api import answers, asking, collections, health, ingesting, o
 from winnow.server.api.comparisons import Comparisons
 from winnow.server.documented import with_problems
 from winnow.server.errors import Problems
-from winnow.server.jobs import Jobs
 from winnow.server.limits import Gate, Rate
 from winnow.server.metrics import Metrics, RequestMetrics
 from winnow.server.pages.rendering import problem_page
 from winnow.server.pages.routes import ROUTERS, UPLOADS
 from winnow.server.policy import Policy
 from winnow.server.security import Access, Guard
-from winnow.server.served import Served, in_thread
+from winnow.server.shared_state import Served, in_thread
 from winnow.server.tokens import TokenBook
+from winnow.server.upload_jobs import Jobs
 from winnow.server.uploads import UploadArea
 from winnow.server.warm_up import WarmUp
 from winnow.version import __version__

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from winnow.app.settings import Settings
     from winnow.pipeline import RAGPipeline
-    from winnow.server.jobs import Jobs
+    from winnow.server.upload_jobs import Jobs
 
 # How long a shutdown waits for requests, in addition to the time that a question may take.
 _GRACE_S = 10

@@ -21,7 +21,7 @@ from storage.errors import NotFoundError, StoreCorruptError, StoreError, StoreLo
 from storage.manifest.manifest import DocumentRow, Manifest
 from storage.qdrant.contract import CollectionStore, Fingerprint, Rebuild
 from storage.records import Usage
-from winnow.app.sections import EngineName
+from winnow.app.setting_defaults import EngineName
 from winnow.app.wiring import Wiring
 from winnow.upkeep.copy_forward import CopyForward, LateWrites
 from winnow.upkeep.graph import build_where_it_pays

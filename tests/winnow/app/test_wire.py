@@ -17,9 +17,9 @@ from tests.support.log_samples import a_full_answer, a_plain_answer
 from tests.support.serving import QUESTION, events, ingested, serving
 from tests.support.shell import as_json
 from winnow import Settings
+from winnow.app.json_model.answers import AnswerJson, SearchJson, StageJson
+from winnow.app.json_model.log import LoggedAnswerJson
 from winnow.app.stages import SearchResult
-from winnow.app.wire.answers import AnswerJson, SearchJson, StageJson
-from winnow.app.wire.log import LoggedAnswerJson
 
 pytestmark = pytest.mark.heavy
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from storage.records import Answer, Candidate, Outcome, Usage
 from tests.support.log_samples import a_chunk, a_citation, a_full_answer, a_plain_answer
-from winnow.app.wire.answers import AnswerJson
+from winnow.app.json_model.answers import AnswerJson
 from winnow.cli.rank_chart import RankChart, timings
 from winnow.cli.rendering import logged_answer
 

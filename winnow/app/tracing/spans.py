@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider as OwnProvider
     from opentelemetry.trace import Span, Tracer
 
-    from winnow.app.sections import TracingSettings
+    from winnow.app.setting_defaults import TracingSettings
 
 T = TypeVar("T")
 # Attributes of a step; True includes what people wrote.

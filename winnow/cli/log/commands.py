@@ -52,7 +52,7 @@ def list_(options: ListOptions, limit: Limit = 20) -> None:
     with options.pipeline() as pipeline:
         summaries = pipeline.log.list(limit, options.where())
     if options.as_json:
-        from winnow.app.wire.log import SummaryJson
+        from winnow.app.json_model.log import SummaryJson
 
         print_json([SummaryJson.of(summary) for summary in summaries])
     elif summaries:
@@ -82,7 +82,7 @@ def show(
             f"answer {answer.id} is of the collection {answer.collection!r}, not {collection!r}"
         )
     if options.as_json:
-        from winnow.app.wire.answers import AnswerJson
+        from winnow.app.json_model.answers import AnswerJson
 
         print_json(AnswerJson.of(answer, exchanges=calls))
         return
@@ -112,7 +112,7 @@ def replay(
     with options.pipeline() as pipeline:
         replayed = pipeline.log.replay(answer_id, rerank, answerer=answerer, top_k=top_k, save=save)
     if options.as_json:
-        from winnow.app.wire.log import ReplayJson
+        from winnow.app.json_model.log import ReplayJson
 
         print_json(ReplayJson.of(replayed))
         return
@@ -178,7 +178,7 @@ def feedback(
     answer_id: AnswerId, options: Options, good: Good = None, passage: Grades = None, remark: Remark = ""
 ) -> None:
     """Judge an answer and its passages. Judged answers become qrels and training pairs."""
-    from winnow.app.wire.log import FeedbackJson
+    from winnow.app.json_model.log import FeedbackJson
 
     with options.pipeline() as pipeline:
         kept = pipeline.log.feedback(answer_id, good=good, note=remark, grades=grades(passage or []))

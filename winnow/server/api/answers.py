@@ -10,9 +10,9 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
+from winnow.app.json_model.answers import AnswerJson
+from winnow.app.json_model.log import FeedbackJson, ReplayJson, SummaryJson
 from winnow.app.replay import Replay
-from winnow.app.wire.answers import AnswerJson
-from winnow.app.wire.log import FeedbackJson, ReplayJson, SummaryJson
 from winnow.log import Log
 from winnow.server.api.schemas import (
     AnswerPage,
@@ -24,7 +24,7 @@ from winnow.server.api.schemas import (
 )
 from winnow.server.archive import zipped
 from winnow.server.documented import ASKING, READING
-from winnow.server.served import Served, State, in_thread
+from winnow.server.shared_state import Served, State, in_thread
 
 router = APIRouter(tags=["log"], responses=READING)
 

@@ -11,11 +11,11 @@ from fastapi import APIRouter, Request
 from storage.errors import WinnowError
 from storage.records import Answer
 from winnow.app.asked import Asked
-from winnow.app.wire.answers import AnswerJson, SearchJson
+from winnow.app.json_model.answers import AnswerJson, SearchJson
 from winnow.server.api.schemas import AskRequest, SearchRequest
+from winnow.server.disconnects import event
 from winnow.server.documented import ASKING, streaming
-from winnow.server.served import Served, State
-from winnow.server.work import event
+from winnow.server.shared_state import Served, State
 
 router = APIRouter(tags=["questions"])
 

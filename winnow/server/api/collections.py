@@ -16,7 +16,7 @@ from winnow.server.api.schemas import (
     DocumentWithPassages,
 )
 from winnow.server.documented import READING
-from winnow.server.served import Served, State, in_thread
+from winnow.server.shared_state import Served, State, in_thread
 
 router = APIRouter(tags=["collections"], responses=READING)
 

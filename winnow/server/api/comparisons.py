@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from storage.log.records import EVERY, AnswerFilter
-from winnow.server import working
-from winnow.server.working import Tell, Worker
+from winnow.server import worker
+from winnow.server.worker import Tell, Worker
 
 if TYPE_CHECKING:
     from winnow.lab.comparing import SpecRow
@@ -22,7 +22,7 @@ _REMEMBERED = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison(working.Job):
+class Comparison(worker.Job):
     """Specs over the newest `last` answers that match; `done` counts replays, `rows` are the result."""
 
     specs: tuple[str, ...]

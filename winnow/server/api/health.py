@@ -10,7 +10,7 @@ from prometheus_client import generate_latest
 
 from winnow.server.api.schemas import Health, Readiness
 from winnow.server.documented import GUARDED, problems
-from winnow.server.served import State, in_thread
+from winnow.server.shared_state import State, in_thread
 from winnow.version import __version__
 
 router = APIRouter(tags=["health"])

@@ -9,10 +9,10 @@ from starlette.datastructures import UploadFile
 
 from storage.errors import BadInputError
 from storage.qdrant.contract import checked_name
-from winnow.server import jobs
+from winnow.server import upload_jobs
 from winnow.server.api.schemas import IngestJob, IngestJobs
 from winnow.server.documented import READING
-from winnow.server.served import Served, State, in_thread
+from winnow.server.shared_state import Served, State, in_thread
 from winnow.server.uploads import Upload
 
 router = APIRouter(tags=["ingest"], responses=READING)
@@ -53,7 +53,7 @@ async def ingest(request: Request, response: Response, served: State) -> Any:
     return job.to_json()
 
 
-async def submitted(request: Request, served: Served) -> jobs.UploadJob:
+async def submitted(request: Request, served: Served) -> upload_jobs.UploadJob:
     """Start the job of a form with files. Raises BadInputError, BusyError, StoreError."""
     served.jobs.check_room()  # before anything is read
     async with request.form(max_files=MOST_FILES, max_fields=4, max_part_size=1_024) as form:
@@ -64,7 +64,7 @@ async def submitted(request: Request, served: Served) -> jobs.UploadJob:
             raise BadInputError("there is no file", way_out="Send a multipart form with parts called 'file'.")
         uploads = [Upload(part.filename or "", part.file) for part in files]
         paths = await in_thread(lambda: served.area.keep(collection, uploads))
-    return served.jobs.submit(jobs.UploadJob(collection=collection, paths=tuple(paths)))
+    return served.jobs.submit(upload_jobs.UploadJob(collection=collection, paths=tuple(paths)))
 
 
 @router.get("/v1/ingest", response_model=IngestJobs)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ingest.report import IngestReport
 from storage.errors import NotFoundError, WinnowError
 from storage.manifest.manifest import PENDING, DocumentFilter
-from winnow.app.wire.passages import DocumentJson, PassageJson
+from winnow.app.json_model.passages import DocumentJson, PassageJson
 from winnow.server.api.schemas import DocumentWithPassages
 
 if TYPE_CHECKING:

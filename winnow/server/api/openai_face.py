@@ -24,7 +24,7 @@ from winnow.server.api import inventory
 from winnow.server.api.asking import to_json
 from winnow.server.api.schemas_faces import ChatCompletion, ChatMessage, ChatRequest, ModelJson, Models
 from winnow.server.documented import ASKING, READING, streaming
-from winnow.server.served import Served, State, in_thread
+from winnow.server.shared_state import Served, State, in_thread
 
 router = APIRouter(tags=["OpenAI's face"])
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request
 
 from winnow.app import portal
+from winnow.app.json_model.answers import StageJson
 from winnow.app.stages import warnings_of
-from winnow.app.wire.answers import StageJson
 from winnow.server.api.schemas_faces import RerankReply, RerankRequest
 from winnow.server.documented import ASKING
-from winnow.server.served import State, in_thread
+from winnow.server.shared_state import State, in_thread
 
 if TYPE_CHECKING:
     from rerank.texts import RankedText, RankedTexts

@@ -1,4 +1,4 @@
-"""The requests of the HTTP API, and the replies that only it gives; answers are in `winnow.app.wire`."""
+"""Requests of the HTTP API, and the replies that only it gives; answers are in `winnow.app.json_model`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from storage.errors import BadInputError
 from storage.log.records import AnswerFilter, ExportFormat
 from storage.records import Status
-from winnow.app.wire.answers import AnswerJson
-from winnow.app.wire.log import FeedbackJson, SummaryJson
-from winnow.app.wire.passages import DocumentJson, PassageJson
+from winnow.app.json_model.answers import AnswerJson
+from winnow.app.json_model.log import FeedbackJson, SummaryJson
+from winnow.app.json_model.passages import DocumentJson, PassageJson
 
 Short = Annotated[str, Field(max_length=2_000)]
 Text = Annotated[str, Field(min_length=1, max_length=20_000)]

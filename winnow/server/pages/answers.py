@@ -22,7 +22,7 @@ from winnow.server.pages.views.movement import ranking_stages
 from winnow.server.pages.views.paging import Paging
 from winnow.server.pages.views.passages import candidates_of
 from winnow.server.pages.views.specs import offered
-from winnow.server.served import Served, State, in_thread
+from winnow.server.shared_state import Served, State, in_thread
 
 router = APIRouter(include_in_schema=False)
 

@@ -13,11 +13,11 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from storage.errors import WinnowError
 from storage.records import Answer
 from winnow.server.api.asking import asked_by, failed, to_json
+from winnow.server.disconnects import event
 from winnow.server.pages.rendering import clean, fragment, render
 from winnow.server.pages.views.answer import AnswerView
 from winnow.server.pages.views.question import choices, request_of
-from winnow.server.served import Served, State, in_thread
-from winnow.server.work import event
+from winnow.server.shared_state import Served, State, in_thread
 
 router = APIRouter(include_in_schema=False)
 

@@ -17,7 +17,7 @@ from winnow.server.pages.rendering import fragment, render
 from winnow.server.pages.views import documents
 from winnow.server.pages.views.collections import every_collection, one_collection
 from winnow.server.pages.views.runs import last_run, run_view
-from winnow.server.served import Served, State, in_thread
+from winnow.server.shared_state import Served, State, in_thread
 
 router = APIRouter(include_in_schema=False)
 # Its own router, because uploads may be larger than other requests.

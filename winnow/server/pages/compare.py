@@ -22,7 +22,7 @@ from winnow.server.pages.rendering import render
 from winnow.server.pages.views.log_filter import LogFilter
 from winnow.server.pages.views.specs import offered
 from winnow.server.pages.words import Words
-from winnow.server.served import Served, State, in_thread
+from winnow.server.shared_state import Served, State, in_thread
 
 router = APIRouter(include_in_schema=False)
 

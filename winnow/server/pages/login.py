@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from winnow.server import sessions
 from winnow.server.pages.rendering import render
 from winnow.server.security import LOGIN, LOGOUT, token_of
-from winnow.server.served import State
+from winnow.server.shared_state import State
 
 router = APIRouter(include_in_schema=False)
 

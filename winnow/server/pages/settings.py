@@ -14,7 +14,7 @@ from storage.errors import WinnowError
 from winnow.app.settings import FILE, Settings
 from winnow.server.pages.rendering import render
 from winnow.server.pages.views.in_effect import in_effect, without_password
-from winnow.server.served import Served, State, in_thread
+from winnow.server.shared_state import Served, State, in_thread
 
 if TYPE_CHECKING:
     from winnow.upkeep.doctor_checks import Check

@@ -13,7 +13,7 @@ from storage.manifest.manifest import DocumentCounts
 from storage.qdrant.contract import Fingerprint
 from winnow.app.wiring import Wiring
 from winnow.server.api import inventory
-from winnow.server.served import Served
+from winnow.server.shared_state import Served
 
 _NO_DOCUMENTS = DocumentCounts({}, 0, 0)
 _CHINESE = "重排序让最相关的段落排在最前面。"

@@ -11,7 +11,7 @@ from storage.records import Chunk, Scalar
 from winnow.app.wiring import Wiring
 from winnow.server.api import inventory
 from winnow.server.pages.views.paging import Paging
-from winnow.server.served import Served
+from winnow.server.shared_state import Served
 
 PER_PAGE = 25
 PASSAGES_PER_PAGE = 20

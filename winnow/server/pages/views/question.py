@@ -14,7 +14,7 @@ from storage.log.records import AnswerFilter, AnswerSummary
 from winnow.server.api.schemas import AskRequest
 from winnow.server.pages.forms import texts
 from winnow.server.pages.views.specs import OfferedSpec, offered
-from winnow.server.served import Served
+from winnow.server.shared_state import Served
 
 _RECENT, _LOOKED_AT = 5, 25
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from storage.records import AROUND_RERANK, Status
-from winnow.app.wire.base import (
+from winnow.app.json_model.base import (
     Moment,
     Ms,
     Object,
@@ -20,7 +20,7 @@ from winnow.app.wire.base import (
     inside,
     renamed,
 )
-from winnow.app.wire.passages import CandidateJson, CitationJson, PassageJson, ShownJson
+from winnow.app.json_model.passages import CandidateJson, CitationJson, PassageJson, ShownJson
 
 # Every candidate names these ranks, null where the stage did not see it; each rerank stage adds its own.
 _RETRIEVAL_RANKS = ("dense", "lexical", "retrieval")

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import pytest
 
 from storage.errors import BadInputError, NotFoundError
-from winnow.server import working
+from winnow.server import worker
 from winnow.server.errors import BusyError, Problems
-from winnow.server.working import Tell, Worker
+from winnow.server.worker import Tell, Worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counting(working.Job):
+class Counting(worker.Job):
     """Counts; `wrong` is what goes wrong instead."""
 
     count: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import AliasChoices, AliasPath, ConfigDict, Field
 
-from winnow.app.wire.base import (
+from winnow.app.json_model.base import (
     Object,
     ReasonCode,
     ReasonData,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from winnow.server.errors import BusyError
-from winnow.server.working import Job, Tell, Worker
+from winnow.server.worker import Job, Tell, Worker
 
 if TYPE_CHECKING:
     from ingest.report import IngestReport, Progress

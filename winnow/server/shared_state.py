@@ -12,18 +12,18 @@ import anyio.to_thread
 from fastapi import Depends, Request
 
 from storage.errors import WinnowError
+from winnow.server.disconnects import EventStream, watched
 from winnow.server.limits import Gate
-from winnow.server.work import EventStream, watched
 
 if TYPE_CHECKING:
-    from winnow.app.sections import ServerSettings
+    from winnow.app.setting_defaults import ServerSettings
     from winnow.pipeline import RAGPipeline
     from winnow.server.api.comparisons import Comparisons
     from winnow.server.errors import Problems
-    from winnow.server.jobs import Jobs
     from winnow.server.metrics import Metrics
     from winnow.server.policy import Policy
     from winnow.server.sessions import Sessions
+    from winnow.server.upload_jobs import Jobs
     from winnow.server.uploads import UploadArea
     from winnow.server.warm_up import WarmUp
 

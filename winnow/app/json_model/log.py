@@ -8,8 +8,8 @@ from pydantic import Field
 
 from storage.log.records import AnswerSummary, Feedback, Verdict
 from storage.records import Answer, Status
-from winnow.app.wire.answers import AnswerJson
-from winnow.app.wire.base import Moment, ReasonData, Text, Wire
+from winnow.app.json_model.answers import AnswerJson
+from winnow.app.json_model.base import Moment, ReasonData, Text, Wire
 
 
 class SummaryJson(Wire):
