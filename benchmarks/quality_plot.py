@@ -31,7 +31,7 @@ from winnow.app.settings import Settings
 from winnow.app.wiring import Wiring
 from winnow.lab.datasets.dataset import read_corpus
 from winnow.lab.evaluation import Dataset, Plan, evaluate, load_dataset
-from winnow.lab.evaluation.results import Row
+from winnow.lab.evaluation.results import EvaluationRow
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "quality.svg"
 DELAY_S, NOISE, BIAS = 0.1, 1.5, 1.0
@@ -79,7 +79,7 @@ def _plain(text: str) -> str:
     return " ".join(text.split())
 
 
-def rows(folder: Path, questions: int, model: Path | None, data_dir: Path) -> Sequence[Row]:
+def rows(folder: Path, questions: int, model: Path | None, data_dir: Path) -> Sequence[EvaluationRow]:
     """Every spec over the same questions and candidates."""
     dataset = load_dataset(folder).sampled(questions, seed=1)
     trained = [] if model is None else [spec.format(model=f'"{model.resolve()}"') for spec in TRAINED]
@@ -94,7 +94,7 @@ def rows(folder: Path, questions: int, model: Path | None, data_dir: Path) -> Se
             return evaluate(plan, wiring).rows
 
 
-def drawn(found: Sequence[Row], model: Path | None, title: str) -> None:
+def drawn(found: Sequence[EvaluationRow], model: Path | None, title: str) -> None:
     """Two panels with one quality axis; simulated models are hollow."""
     figure, (by_time, by_cost) = plt.subplots(1, 2, figsize=(9, 3.9), sharey=True)
     for row, mark in zip(found, MARKS, strict=False):
