@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import typer
+from typer import Option
 from typer.core import TyperGroup
 
 from storage.errors import BadInputError
@@ -23,6 +24,7 @@ from winnow.cli import (
     serve,
     tokens,
 )
+from winnow.cli.command_options import CommandGroup
 from winnow.cli.lab import evaluate, mine, synthesize, train
 from winnow.cli.log import commands
 from winnow.cli.terminal import EXIT_USAGE, report
@@ -55,7 +57,7 @@ def _usage_errors_as_json(ctx: Any) -> Iterator[None]:
         raise typer.Exit(EXIT_USAGE) from error
 
 
-app = typer.Typer(
+app = CommandGroup(
     name="winnow",
     cls=Shell,
     help="Retrieve 50, keep the best 5, answer with citations, log every rank.",
@@ -88,7 +90,7 @@ app.command("demo", hidden=True)(demo.demo)
 
 @app.callback(invoke_without_command=True)
 def version(
-    show: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
+    show: bool = Option(False, "--version", help="Print the version.", is_eager=True),
 ) -> None:
     if show:
         from winnow.version import __version__

@@ -6,28 +6,26 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
 from storage.errors import BadInputError
 from storage.records import Answer, Outcome
-from winnow.cli.command_options import command
 from winnow.cli.options import AskOptions, SearchOptions
 from winnow.cli.terminal import note, out, plain, print_json, warn
 
 if TYPE_CHECKING:
     from winnow.app.settings import Settings
 
-Question = Annotated[str, typer.Argument(help="The question, in English or Chinese.", show_default=False)]
+Question = Annotated[str, Argument(help="The question, in English or Chinese.", show_default=False)]
 Stream = Annotated[
     bool | None,
-    typer.Option(
+    Option(
         "--stream/--no-stream",
         help="Show the text as it comes; the default for a chat model on a terminal.",
     ),
 ]
 
 
-@command
 def ask(question: Question, options: AskOptions, stream: Stream = None) -> None:
     """Answer a question from a collection, with citations."""
     from winnow.pipeline import RAGPipeline
@@ -46,8 +44,7 @@ def ask(question: Question, options: AskOptions, stream: Stream = None) -> None:
     from winnow.cli import rendering
 
     logged = chosen.logging
-    shape = rendering.streamed_answer if pieces else rendering.answer
-    out().print(shape(answer, logged=logged))
+    out().print(rendering.answer(answer, logged=logged, streamed=pieces))
     _print_remarks(answer.stages, answer.warnings)
     if not logged:
         note("the log is off: this answer is not in it")
@@ -87,14 +84,12 @@ def _in_pieces(chosen: Settings, stream: bool | None, as_json: bool) -> bool:
 
 def _print_remarks(stages: Sequence[Outcome], warnings: Sequence[str]) -> None:
     """Print what did not go as asked, and the remarks of stages that went well."""
-    for warning in warnings:
-        warn(warning)
+    warn(*warnings)
     for stage in stages:
         if stage.status == "ok" and stage.reason:
             note(f"{stage.name}: {stage.reason}")
 
 
-@command
 def search(question: Question, options: SearchOptions) -> None:
     """Retrieve and rerank, without an answer."""
     with options.pipeline() as pipeline:

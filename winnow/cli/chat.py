@@ -13,7 +13,6 @@ import typer
 
 from storage.errors import WinnowError
 from winnow.cli.ask import print_stream
-from winnow.cli.command_options import command
 from winnow.cli.options import AskOptions
 from winnow.cli.terminal import EXIT_FAILURE, note, out, print_json, report, warn
 
@@ -26,7 +25,6 @@ _KEPT = 4
 _HELP = "/new forgets what was said, /quit (or Ctrl-D) leaves."
 
 
-@command
 def chat(options: AskOptions) -> None:
     """Ask one question after the other; each may lean on those before. Piped in: one question a line."""
     with options.pipeline() as pipeline:

@@ -6,28 +6,25 @@ from contextlib import closing
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from storage.errors import BadInputError
-from winnow.cli.bars import progress_bars
-from winnow.cli.command_options import command
+from winnow.cli.command_options import CommandGroup
 from winnow.cli.options import Options
-from winnow.cli.terminal import note, out, print_json, print_table, safe
+from winnow.cli.terminal import note, out, print_json, print_table, progress_bars, safe
 
-app = typer.Typer(help="List, show and delete collections.", no_args_is_help=True)
+app = CommandGroup(help="List, show and delete collections.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="The collection's name.", show_default=False)]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Server = Annotated[str, typer.Option("--to", help="The URL of a Qdrant server.", show_default=False)]
-Key = Annotated[str | None, typer.Option("--api-key", envvar="WINNOW_COPY_API_KEY", help="Its key.")]
+Name = Annotated[str, Argument(help="The collection's name.", show_default=False)]
+Yes = Annotated[bool, Option("--yes", "-y", help="Do not ask.")]
+Server = Annotated[str, Option("--to", help="The URL of a Qdrant server.", show_default=False)]
+Key = Annotated[str | None, Option("--api-key", envvar="WINNOW_COPY_API_KEY", help="Its key.")]
 
 
 @app.command("list")
-@command
 def list_(options: Options) -> None:
     """All collections."""
-    from winnow.app.wiring import Wiring
-
-    with Wiring(options.settings()) as wiring:
+    with options.wiring() as wiring:
         names = wiring.stores.names()
     if options.as_json:
         print_json([{"name": name} for name in names])
@@ -39,12 +36,9 @@ def list_(options: Options) -> None:
 
 
 @app.command()
-@command
 def show(name: Name, options: Options) -> None:
     """A collection's size, and what it was built with."""
-    from winnow.app.wiring import Wiring
-
-    with Wiring(options.settings()) as wiring, closing(wiring.stores.open(name)) as store:
+    with options.wiring() as wiring, closing(wiring.stores.open(name)) as store:
         facts = {"name": store.name, "passages": store.count(), **store.fingerprint.to_dict()}
     if options.as_json:
         print_json(facts)
@@ -53,7 +47,6 @@ def show(name: Name, options: Options) -> None:
 
 
 @app.command()
-@command
 def copy(name: Name, to: Server, options: Options, api_key: Key = None) -> None:
     """Copy a collection to a Qdrant server and verify it. Run again, it continues where it stopped."""
     from winnow.upkeep.copying import copy_to_server
@@ -73,17 +66,14 @@ def copy(name: Name, to: Server, options: Options, api_key: Key = None) -> None:
 
 
 @app.command()
-@command
 def delete(name: Name, options: Options, yes: Yes = False) -> None:
     """Delete a collection with all its passages. The log of answers stays."""
-    from winnow.app.wiring import Wiring
-
     if not yes and options.as_json:
         raise BadInputError(
             f"the collection {name!r} is not deleted unasked", way_out="With --json, add --yes."
         )
     if not yes:
         typer.confirm(f"Delete the collection {name!r} and all its passages?", abort=True)
-    with Wiring(options.settings()) as wiring:
+    with options.wiring() as wiring:
         wiring.collections.drop(name)
     options.done({"deleted": name}, f"deleted {name}")

@@ -4,8 +4,9 @@
     class TrainOptions:
         batch: Annotated[int, Option(help="Pairs in a forward pass.", min=1)] = 32
 
+    app = CommandGroup()
+
     @app.command()
-    @command
     def train(options: TrainOptions) -> None: ...
 
 A field that is itself such a dataclass contributes its own fields in place, so that commands share groups of
@@ -19,6 +20,8 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import update_wrapper
 from inspect import Parameter, Signature, signature
 from typing import Any, TypeVar, get_type_hints
+
+import typer
 
 from winnow.cli.terminal import reported
 
@@ -51,6 +54,19 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     run.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
     run.__signature__ = Signature([*parameters.values()])  # type: ignore[attr-defined]
     return run
+
+
+class CommandGroup(typer.Typer):
+    """A Typer application whose commands are made by `command`; the functions stay as they are."""
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[Any], Any]:
+        register = super().command(name, **settings)
+
+        def registered(function: Callable[..., None]) -> Callable[..., None]:
+            register(command(function))
+            return function
+
+        return registered
 
 
 def build(cls: type[T], options: object, **others: Any) -> T:

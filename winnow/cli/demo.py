@@ -8,9 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
-from winnow.cli.command_options import command
 from winnow.cli.options import DataDir, settings
 from winnow.cli.terminal import out, safe, warn
 
@@ -19,10 +18,9 @@ if TYPE_CHECKING:
 
 COLLECTION = "examples"
 
-Examples = Annotated[Path, typer.Option("--examples", help="The folder with documents/ and questions.jsonl.")]
+Examples = Annotated[Path, Option("--examples", help="The folder with documents/ and questions.jsonl.")]
 
 
-@command
 def demo(examples: Examples = Path("examples"), data_dir: DataDir = None) -> None:
     """Ingest the examples and ask four questions."""
     from winnow.pipeline import RAGPipeline
@@ -50,8 +48,7 @@ def _ask(pipeline: RAGPipeline, question: str, warned: set[str]) -> None:
     _command("ask", question, "--collection", COLLECTION)
     answer = pipeline.ask(question)
     out().print(rendering.answer(answer))
-    for warning in set(answer.warnings) - warned:
-        warn(warning)
+    warn(*set(answer.warnings) - warned)
     warned.update(answer.warnings)
 
 

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Option
 
-from winnow.cli.bars import progress_bars
-from winnow.cli.command_options import command
 from winnow.cli.options import CollectionOptions
-from winnow.cli.terminal import EXIT_FAILURE, EXIT_REFUSED, note, out, print_json, safe
+from winnow.cli.terminal import EXIT_FAILURE, EXIT_REFUSED, note, out, print_json, progress_bars, safe
 
 if TYPE_CHECKING:
     from winnow.app.settings import Settings
@@ -21,11 +20,10 @@ _MARKS = {"ok": ("✓", "green"), "note": ("•", "yellow"), "bad": ("✗", "red
 
 Repair = Annotated[
     bool,
-    typer.Option("--repair", help="Rebuild a broken collection from its files, then swap it in."),
+    Option("--repair", help="Rebuild a broken collection from its files, then swap it in."),
 ]
 
 
-@command
 def doctor(options: CollectionOptions, repair: Repair = False) -> None:
     """Check models, store, collection, log, chat endpoint, disk and versions."""
     from winnow.upkeep import doctor_checks
@@ -61,8 +59,7 @@ def _repaired(chosen: Settings, as_json: bool) -> Repaired:
             repaired = repair(wiring, found, progress)
         if repaired.report is not None:
             ingest_rendering.print_report(repaired.report)
-        for done in repaired.done or ("there was nothing to repair",):
-            note(done)
+        note(*repaired.done or ("there was nothing to repair",))
     return repaired
 
 

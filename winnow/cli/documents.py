@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
+from typer import Argument, Option
 
-from winnow.cli.command_options import command
+from storage.errors import NotFoundError
+from winnow.cli.command_options import CommandGroup
 from winnow.cli.options import CollectionOptions
 from winnow.cli.terminal import note, print_json, print_rows, print_table, safe, shortened
 
 if TYPE_CHECKING:
     from storage.manifest.manifest import DocumentRow, Manifest
 
-app = typer.Typer(help="List, show and delete the documents of a collection.", no_args_is_help=True)
+app = CommandGroup(help="List, show and delete the documents of a collection.", no_args_is_help=True)
 
-Search = Annotated[str, typer.Option("--search", "-s", help="Only those with these words in path or title.")]
+Search = Annotated[str, Option("--search", "-s", help="Only those with these words in path or title.")]
 Status = Annotated[
     Literal["ingested", "refused", "duplicate"] | None,
-    typer.Option("--status", help="Only those of this status."),
+    Option("--status", help="Only those of this status."),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", "-n", help="At most this many.", min=1)]
-Document = Annotated[str, typer.Argument(help="A document's path, or its id.", show_default=False)]
+Limit = Annotated[int | None, Option("--limit", "-n", help="At most this many.", min=1)]
+Document = Annotated[str, Argument(help="A document's path, or its id.", show_default=False)]
 
 
 @app.command("list")
-@command
 def list_(
     options: CollectionOptions, search: Search = "", status: Status = None, limit: Limit = None
 ) -> None:
     """All documents by path, the refused ones too."""
     from storage.manifest.manifest import DocumentFilter
-    from winnow.app.wiring import Wiring
 
-    with Wiring(options.settings()) as wiring:
+    with options.wiring() as wiring:
         rows = wiring.manifest().listed(DocumentFilter(search, status), limit=limit)
     if options.as_json:
         from winnow.app.json_model.passages import DocumentJson
@@ -53,13 +53,11 @@ def list_(
 
 
 @app.command()
-@command
 def show(document: Document, options: CollectionOptions) -> None:
     """One document: what is known of it, and the ids of its passages."""
     from winnow.app.json_model.passages import DocumentJson
-    from winnow.app.wiring import Wiring
 
-    with Wiring(options.settings()) as wiring:
+    with options.wiring() as wiring:
         value = DocumentJson.of(_document(wiring.manifest(), document))
     if options.as_json:
         print_json(value)
@@ -69,7 +67,6 @@ def show(document: Document, options: CollectionOptions) -> None:
 
 
 @app.command()
-@command
 def delete(document: Document, options: CollectionOptions) -> None:
     """Take a document out of the collection. Its file stays where it is."""
     with options.pipeline() as pipeline:
@@ -83,9 +80,6 @@ def _title(row: DocumentRow) -> str:
 
 
 def _document(manifest: Manifest, path_or_id: str) -> DocumentRow:
-    from pathlib import Path
-
-    from storage.errors import NotFoundError
     from storage.qdrant.contract import document_id
 
     by_path = manifest.get(document_id(Path(path_or_id).absolute().as_posix()))

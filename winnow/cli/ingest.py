@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from typer import Argument, Option
 
-from winnow.cli.command_options import command
+from storage.errors import BadInputError
 from winnow.cli.options import CollectionOptions
 from winnow.cli.terminal import EXIT_REFUSED, note, print_json
 
@@ -53,13 +53,11 @@ class IngestFlags(CollectionOptions):
         ),
     ] = None
     workers: Annotated[
-        int | None,
-        Option(help="Processes that parse (half of the cores); on Ray as many encode.", min=1),
+        int | None, Option(help="Processes that parse (half of the cores); on Ray as many encode.", min=1)
     ] = None
     last: Annotated[bool, Option("--last", help="Show the report of the last run.")] = False
     text_column: Annotated[
-        str | None,
-        Option(help="Each line of a CSV, TSV or JSONL is a document: the column of its text."),
+        str | None, Option(help="Each line of a CSV, TSV or JSONL is a document: the column of its text.")
     ] = None
     id_column: Annotated[str | None, Option(help="The column of its id.")] = None
     title_column: Annotated[str | None, Option(help="The column of its title.")] = None
@@ -70,7 +68,6 @@ class IngestFlags(CollectionOptions):
     def columns(self) -> Columns | None:
         """The columns of documents in tables. Raises BadInputError without that of the text."""
         from ingest.loaders.base import Columns
-        from storage.errors import BadInputError
 
         if self.text_column is not None:
             metadata = tuple(self.metadata_columns or ())
@@ -85,7 +82,6 @@ class IngestFlags(CollectionOptions):
         return None
 
 
-@command
 def ingest(options: IngestFlags) -> None:
     """Bring documents into a collection. What did not change costs nothing."""
     from winnow.pipeline import RAGPipeline

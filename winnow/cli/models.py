@@ -4,34 +4,29 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
-from winnow.cli.command_options import command
+from winnow.cli.command_options import CommandGroup
 from winnow.cli.options import AsJson, Options
 from winnow.cli.terminal import note, print_json, print_rows, safe
 
-app = typer.Typer(help="List models and where they are; fetch them from the hub.", no_args_is_help=True)
+app = CommandGroup(help="List models and where they are; fetch them from the hub.", no_args_is_help=True)
 
 Models = Annotated[
     list[str] | None,
-    typer.Argument(help="Hub ids, as in BAAI/bge-m3 or BAAI/bge-m3@COMMIT.", show_default=False),
+    Argument(help="Hub ids, as in BAAI/bge-m3 or BAAI/bge-m3@COMMIT.", show_default=False),
 ]
-OfProfile = Annotated[
-    str | None, typer.Option("--profile", help="Fetch what a profile needs and is not here.")
-]
+OfProfile = Annotated[str | None, Option("--profile", help="Fetch what a profile needs and is not here.")]
 
 
 @app.command("list")
-@command
 def list_(options: Options) -> None:
     """The models of the settings and of every profile. Nothing is fetched."""
-    from dataclasses import asdict
-
     from winnow.app import models as inventory
 
     models = inventory.models(options.settings())
     if options.as_json:
-        print_json([asdict(model) for model in models])
+        print_json(models)
         return
     print_rows(
         ("model", "used as", "size", "where"),
@@ -48,7 +43,6 @@ def list_(options: Options) -> None:
 
 
 @app.command()
-@command
 def fetch(models: Models = None, profile: OfProfile = None, as_json: AsJson = False) -> None:
     """Fetch models, or what is missing of them, from the hub into its cache. Nothing else ever does."""
     from retrieval.models import hub

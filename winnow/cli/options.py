@@ -6,30 +6,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Option
 
 from winnow.cli.terminal import note, print_json
 
 if TYPE_CHECKING:
     from winnow.app.asked import Asked
     from winnow.app.settings import Settings
+    from winnow.app.wiring import Wiring
     from winnow.pipeline import RAGPipeline
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value; errors too.")]
+AsJson = Annotated[bool, Option("--json", help="Print one JSON value; errors too.")]
 Collection = Annotated[
-    str | None, typer.Option("--collection", "-c", help="The collection; see `winnow collections list`.")
+    str | None, Option("--collection", "-c", help="The collection; see `winnow collections list`.")
 ]
 DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="Folder of collections and log (default: ./.winnow).")
+    Path | None, Option("--data-dir", help="Folder of collections and log (default: ./.winnow).")
 ]
 Rerank = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--rerank", "-r", help="A rerank spec, as in `late-interaction` or `cross-encoder:20,listwise:5`."
     ),
 ]
 TopKRetrieve = Annotated[
-    int | None, typer.Option("--top-k-retrieve", help="Candidates to retrieve (50).", min=1, max=10_000)
+    int | None, Option("--top-k-retrieve", help="Candidates to retrieve (50).", min=1, max=10_000)
 ]
 
 
@@ -49,6 +50,12 @@ class Options:
         from winnow.pipeline import RAGPipeline
 
         return RAGPipeline.from_settings(self.settings())
+
+    def wiring(self) -> Wiring:
+        """The parts that the settings describe."""
+        from winnow.app.wiring import Wiring
+
+        return Wiring(self.settings())
 
     def done(self, value: Any, sentence: str) -> None:
         """Print a result as JSON, or else as a note."""
@@ -76,26 +83,22 @@ class SearchOptions(CollectionOptions):
     rerank: Rerank = None
     where: Annotated[
         str | None,
-        typer.Option(
-            "--where", "-w", help="Only passages whose metadata match: 'lang = \"zh\" and year >= 2020'."
-        ),
+        Option("--where", "-w", help="Only passages whose metadata match: 'lang = \"zh\" and year >= 2020'."),
     ] = None
     top_k_retrieve: TopKRetrieve = None
     top_k_rerank: Annotated[
-        int | None, typer.Option("--top-k-rerank", "-k", help="Candidates to keep (5).", min=1, max=1_000)
+        int | None, Option("--top-k-rerank", "-k", help="Candidates to keep (5).", min=1, max=1_000)
     ] = None
     min_score: Annotated[
         float | None,
-        typer.Option(
-            "--min-score", help="Only candidates whose cosine reaches this (-1 to 1).", min=-1, max=1
-        ),
+        Option("--min-score", help="Only candidates whose cosine reaches this (-1 to 1).", min=-1, max=1),
     ] = None
     exact: Annotated[
-        bool, typer.Option("--exact", help="Scan all vectors instead of using the index: slower, but exact.")
+        bool, Option("--exact", help="Scan all vectors instead of using the index: slower, but exact.")
     ] = False
     expand: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--expand", "-e", help="Join this many passages before and after each final one.", min=0, max=10
         ),
     ] = None
@@ -114,7 +117,7 @@ class AskOptions(SearchOptions):
 
     answerer: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--answerer",
             help="`extractive` quotes; `openai` asks the chat model of the section `llm`.",
             metavar="NAME",
@@ -122,7 +125,7 @@ class AskOptions(SearchOptions):
     ] = None
     follow_up: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--follow-up",
             "-f",
             help="Continue from a logged answer: its id, or `last` (of this collection).",

@@ -15,14 +15,13 @@ from winnow.cli.rank_chart import STATUS_STYLE, RankChart, moved, timings, where
 from winnow.cli.terminal import safe, shortened
 
 
-def answer(value: Answer, *, logged: bool = True) -> RenderableType:
-    """Render an answer, its citations, the ranks of its final passages, and the command that shows more."""
-    return Group(*_understood(value), safe(value.text), Text(), below_answer(value, logged=logged))
+def answer(value: Answer, *, logged: bool = True, streamed: bool = False) -> RenderableType:
+    """Render an answer, its citations, the ranks of its final passages, and the command that shows more.
 
-
-def streamed_answer(value: Answer, *, logged: bool = True) -> RenderableType:
-    """Render an answer whose text has been shown already."""
-    return Group(*_understood(value), below_answer(value, logged=logged))
+    The text of a `streamed` answer has been shown already.
+    """
+    text = [] if streamed else [safe(value.text), Text()]
+    return Group(*_understood(value), *text, *_below_answer(value, logged))
 
 
 def _understood(value: Answer) -> list[RenderableType]:
@@ -32,8 +31,7 @@ def _understood(value: Answer) -> list[RenderableType]:
     return [safe(f"Understood as: {value.understood}", "dim"), Text()]
 
 
-def below_answer(value: Answer, *, logged: bool = True) -> RenderableType:
-    """Render what comes below the text of an answer."""
+def _below_answer(value: Answer, logged: bool) -> list[RenderableType]:
     parts: list[RenderableType] = []
     if value.citations:
         parts += [_citations(value.citations), Text()]
@@ -42,7 +40,7 @@ def below_answer(value: Answer, *, logged: bool = True) -> RenderableType:
         parts.append(Text("Quoted from the passages; no language model was used.", style="dim"))
     if logged:
         parts.append(safe(f"Look closer: winnow log show {value.id}", "dim"))
-    return Group(*parts)
+    return parts
 
 
 def sources(value: Answer, *, logged: bool = True) -> RenderableType:

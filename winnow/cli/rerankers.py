@@ -6,34 +6,32 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
+from storage.errors import BadInputError
 from winnow.cli.ask import Question
-from winnow.cli.command_options import command
+from winnow.cli.command_options import CommandGroup
 from winnow.cli.options import AsJson, Options, Rerank
 from winnow.cli.terminal import out, print_json, print_rows, safe, warn
 
-app = typer.Typer(help="What can rerank.", no_args_is_help=True)
+app = CommandGroup(help="What can rerank.", no_args_is_help=True)
 
 Texts = Annotated[
     Path | None,
-    typer.Argument(help="A file with one text a line (default: standard input).", show_default=False),
+    Argument(help="A file with one text a line (default: standard input).", show_default=False),
 ]
-TopK = Annotated[int, typer.Option("--top-k", "-k", help="How many to keep.", min=1)]
+TopK = Annotated[int, Option("--top-k", "-k", help="How many to keep.", min=1)]
 
 
 @app.command("list")
-@command
 def list_(as_json: AsJson = False) -> None:
     """Every strategy, what it needs, and how often it asks a model over the network for the best 5 of 50."""
-    from dataclasses import asdict
-
     from rerank.registry import describe
     from rerank.spec import PRESETS
 
     strategies = describe()
     if as_json:
-        print_json({"strategies": [asdict(strategy) for strategy in strategies], "presets": dict(PRESETS)})
+        print_json({"strategies": strategies, "presets": dict(PRESETS)})
         return
     rows = [
         (each.name, "?" if each.calls is None else str(each.calls), safe(each.needs, "dim"))
@@ -43,7 +41,6 @@ def list_(as_json: AsJson = False) -> None:
     print_rows(("strategy", "calls, 50 → 5", "needs"), rows, numbers=("calls, 50 → 5",))
 
 
-@command
 def rerank(
     question: Question, options: Options, texts: Texts = None, spec: Rerank = None, top_k: TopK = 5
 ) -> None:
@@ -60,13 +57,10 @@ def rerank(
     for place, result in enumerate(ranked.results, start=1):
         score = "" if result.score is None else f"  {result.score:.3f}"
         out().print(safe(f"{place}.{score}  ", "cyan") + safe(result.text))
-    for warning in warnings_of(ranked.outcomes):
-        warn(warning)
+    warn(*warnings_of(ranked.outcomes))
 
 
 def _lines(path: Path | None) -> list[str]:
-    from storage.errors import BadInputError
-
     try:
         text = path.read_text(encoding="utf-8") if path else sys.stdin.read()
     except (OSError, UnicodeDecodeError) as error:

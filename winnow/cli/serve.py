@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+from typer import Option
 
-from winnow.cli.command_options import command
+from storage.errors import MissingDependencyError
 from winnow.cli.options import CollectionOptions
 from winnow.cli.terminal import note
 
 Host = Annotated[
     str | None,
-    typer.Option("--host", help="The address to listen on (127.0.0.1); any other asks for tokens."),
+    Option("--host", help="The address to listen on (127.0.0.1); any other asks for tokens."),
 ]
-Port = Annotated[int | None, typer.Option("--port", "-p", help="The port (8765); 0 takes a free one.")]
+Port = Annotated[int | None, Option("--port", "-p", help="The port (8765); 0 takes a free one.")]
 
 _NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart", "jinja2")
 
 
-@command
 def serve(options: CollectionOptions, host: Host = None, port: Port = None) -> None:
     """Serve collections over HTTP until Ctrl-C, which finishes what began. See docs/server.md."""
     from importlib.util import find_spec
-
-    from storage.errors import MissingDependencyError
 
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
         raise MissingDependencyError(

@@ -11,14 +11,18 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from storage.errors import BadInputError, WinnowError
+
+if TYPE_CHECKING:
+    from winnow.lab.progress import Progress
 
 # Documented in README: scripts rely on them.
 EXIT_FAILURE = 1
@@ -74,9 +78,16 @@ def print_json(value: Any) -> None:
         value,
         ensure_ascii=not unicode,
         indent=2 if sys.stdout.isatty() else None,
-        default=lambda model: model.to_json(),
+        default=_jsonable,
     )
     sys.stdout.write(text.encode("utf-8", "replace").decode("utf-8") + "\n")
+
+
+def _jsonable(value: Any) -> Any:
+    """A model, a result or a path as JSON has it."""
+    if hasattr(value, "to_json"):
+        return value.to_json()
+    return str(value) if isinstance(value, Path) else asdict(value)
 
 
 def print_table(rows: Iterable[tuple[str, object]]) -> None:
@@ -103,14 +114,43 @@ def print_rows(
     out().print(table)
 
 
-def note(text: str) -> None:
-    """Print a remark on standard error."""
-    err().print(safe(text, "dim"))
+def note(*texts: str) -> None:
+    """Print remarks on standard error."""
+    for text in texts:
+        err().print(safe(text, "dim"))
 
 
-def warn(text: str) -> None:
-    """Print a warning on standard error."""
-    err().print(Text("warning: ", style="yellow") + safe(text))
+def warn(*texts: str) -> None:
+    """Print warnings on standard error."""
+    for text in texts:
+        err().print(Text("warning: ", style="yellow") + safe(text))
+
+
+@contextmanager
+def progress_bars(*, shown: bool = True) -> Iterator[Progress]:
+    """Show bars on standard error if that is a terminal; they vanish when the work is done.
+
+    The work reports its name, how much of it is done, and how much there is.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    console = err()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bars:
+        tasks = {}
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(plain(what), total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield progress
 
 
 @contextmanager

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
-from winnow.cli.command_options import command
+from winnow.cli.command_options import CommandGroup
 from winnow.cli.options import Options
 from winnow.cli.terminal import note, out, print_json, print_rows
 
 if TYPE_CHECKING:
     from winnow.server.tokens import Token, TokenBook
 
-app = typer.Typer(help="Create, list and revoke the tokens of `winnow serve`.", no_args_is_help=True)
+app = CommandGroup(help="Create, list and revoke the tokens of `winnow serve`.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Who or what uses it.", show_default=False)]
-Id = Annotated[str, typer.Argument(help="The token's id; see `winnow token list`.", show_default=False)]
-Full = Annotated[bool, typer.Option("--full", help="May change things, too: ingest, delete, give feedback.")]
+Name = Annotated[str, Argument(help="Who or what uses it.", show_default=False)]
+Id = Annotated[str, Argument(help="The token's id; see `winnow token list`.", show_default=False)]
+Full = Annotated[bool, Option("--full", help="May change things, too: ingest, delete, give feedback.")]
 
 
 @app.command()
-@command
 def create(name: Name, options: Options, full: Full = False) -> None:
     """Make a token, read-only unless --full. It is shown once; only its hash is kept."""
     token, text = _book(options, make=True).create(name, "full" if full else "read")
@@ -33,7 +32,6 @@ def create(name: Name, options: Options, full: Full = False) -> None:
 
 
 @app.command("list")
-@command
 def list_(options: Options) -> None:
     """All tokens, without their texts."""
     tokens = _book(options).tokens()
@@ -49,7 +47,6 @@ def list_(options: Options) -> None:
 
 
 @app.command()
-@command
 def revoke(token: Id, options: Options) -> None:
     """Forget a token; a running server refuses it from its next request on."""
     gone = _book(options).revoke(token)

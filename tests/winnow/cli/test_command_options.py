@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from typing import Annotated
 
@@ -75,9 +76,9 @@ def test_a_plan_is_filled_from_the_options_of_its_fields_names() -> None:
         (train, TrainPlan),
     ],
 )
-def test_options_and_plans_have_the_same_defaults(run: object, plan: type) -> None:
+def test_options_and_plans_have_the_same_defaults(run: Callable[..., None], plan: type) -> None:
     """A default written in both places is the same; None leaves it to the plan."""
-    options = inspect.signature(run).parameters  # type: ignore[arg-type]
+    options = inspect.signature(command(run)).parameters
     shared = [field for field in fields(plan) if field.name in options and field.default is not MISSING]
     assert shared
     for field in shared:

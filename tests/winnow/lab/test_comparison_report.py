@@ -11,7 +11,8 @@ import pytest
 from storage.errors import BadInputError
 from winnow.lab.comparing import ComparedAnswer, FinalPassage, SpecRow
 from winnow.lab.evaluation import Difference, Interval
-from winnow.lab.reports.comparison import html, plots, write_report
+from winnow.lab.reports.comparison import html, plots
+from winnow.lab.reports.page import write
 
 HOSTILE = '<script src="http://evil">alert(1)</script>\u202e 重排序'
 
@@ -100,7 +101,7 @@ def test_a_log_without_judgements_has_agreement_alone() -> None:
 def test_a_page_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     """A folder that is not there is an error that names the file."""
     with pytest.raises(BadInputError, match="cannot be written"):
-        write_report([a_row("none", 0.4)], tmp_path / "no folder" / "page.html")
+        write(html([a_row("none", 0.4)]), tmp_path / "no folder" / "page.html")
 
 
 def test_a_spec_keeps_its_number_where_another_has_no_place() -> None:

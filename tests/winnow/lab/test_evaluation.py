@@ -15,6 +15,7 @@ from rerank.spec import Spec
 from retrieval.lexical import LexicalEncoder
 from storage.errors import BadInputError
 from storage.qdrant.contract import TokenScorer
+from storage.reasons import Reason
 from storage.records import Candidate, Citation, Generation, Outcome, Ranking, Usage
 from storage.vectors import Encoding
 from tests.support.endpoint import Endpoint
@@ -22,6 +23,7 @@ from winnow.app.settings import Settings
 from winnow.app.wiring import Wiring
 from winnow.lab.evaluation import Evaluation, Plan, evaluate, load_dataset, read_run
 from winnow.lab.evaluation.fingerprints import rerank_key
+from winnow.lab.evaluation.rows import QuestionResult, RowData
 
 WORDS = ["flood", "fire", "storm", "quake", "drought", "frost"]
 
@@ -204,7 +206,7 @@ def test_what_fell_back_is_asked_again(folder: Path, tmp_path: Path) -> None:
     down = Parts(tmp_path, ById(status="fallback"))
     found = measure(folder, down, retrieve=["lexical"], rerank=["late-interaction"])
     assert found.to_json()["results"][0]["fallbacks"] == len(down.by_id.asked) > 0
-    assert found.rows[0].reasons == {"by-id: it is down since N": len(down.by_id.asked)}
+    assert found.rows[0].reasons == {"by-id: it is down since 12": len(down.by_id.asked)}
     up = Parts(tmp_path)
     assert measure(folder, up, retrieve=["lexical"], rerank=["late-interaction"]).rows[0].statuses == {
         "ok": 3
@@ -310,3 +312,23 @@ def test_a_model_trained_anew_in_its_folder_is_measured_anew(tmp_path: Path) -> 
     after = [rerank_key("run", spec, settings) for spec in (nested, plain)]
     assert set(before).isdisjoint(after)
     assert rerank_key("run", plain, Settings.load(llm={"model": "other"})) not in after
+
+
+def test_reasons_of_one_kind_count_together() -> None:
+    """Numbers in a reason make no other kind; another stage, or a text without a code, does."""
+    data = RowData("hybrid", "late-interaction")
+    for reason in (
+        Reason("rerank.calls-failed", count=3, reason="down"),
+        Reason("rerank.calls-failed", count=1, reason="down"),
+        Reason("storage.of-stage", stage="one", reason=Reason("rerank.time-is-up")),
+        Reason("storage.of-stage", stage="two", reason=Reason("rerank.time-is-up")),
+        "a stage of mine failed",
+    ):
+        outcome = Outcome("rerank", "partial", reason)
+        data.add(QuestionResult((), (), 0.0, Outcome("retrieval"), outcome), ())
+    assert data.commonest_reasons() == {
+        "3 calls failed: down": 2,
+        "one: the deadline has passed": 1,
+        "two: the deadline has passed": 1,
+        "a stage of mine failed": 1,
+    }

@@ -16,7 +16,8 @@ from winnow.lab.evaluation import (
     Interval,
     Times,
 )
-from winnow.lab.reports.evaluation import html, write_report
+from winnow.lab.reports.evaluation import html
+from winnow.lab.reports.page import write
 
 EVIL = "<script>alert(1)</script>\u202egnp.exe"
 FIRST = EvaluationRow(
@@ -101,7 +102,7 @@ def test_nothing_is_drawn_where_nothing_was_timed() -> None:
 
 def test_a_report_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     """The message names the file; nothing half-written stays."""
-    write_report(FOUND, tmp_path / "report.html")
+    write(html(FOUND), tmp_path / "report.html")
     assert [path.name for path in tmp_path.glob("report*")] == ["report.html"]
     with pytest.raises(BadInputError, match=r"nowhere.report\.html"):
-        write_report(FOUND, tmp_path / "nowhere" / "report.html")
+        write(html(FOUND), tmp_path / "nowhere" / "report.html")

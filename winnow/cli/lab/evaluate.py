@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from winnow.cli.bars import progress_bars
-from winnow.cli.command_options import build, command
-from winnow.cli.options import AsJson, Collection, DataDir, TopKRetrieve, settings
-from winnow.cli.terminal import note, out, print_json
+from storage.errors import BadInputError
+from winnow.cli.command_options import build
+from winnow.cli.options import Collection, Options, TopKRetrieve, settings
+from winnow.cli.terminal import note, out, print_json, progress_bars
 
 if TYPE_CHECKING:
     from winnow.app.settings import Settings
     from winnow.lab.evaluation import Dataset, Plan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluateOptions:
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(Options):
     """The options of `winnow evaluate`."""
 
     folder: Annotated[
@@ -55,16 +55,14 @@ class EvaluateOptions:
     )
     report: Annotated[Path | None, Option(help="Write an HTML report to this file.")] = None
     fresh: Annotated[bool, Option("--fresh", help="Ignore cached results (embeddings stay).")] = False
-    data_dir: DataDir = None
-    as_json: AsJson = False
 
 
-@command
 def evaluate(options: EvaluateOptions) -> None:
     """Measure retrieval and reranking on a set of questions with judgements."""
     from winnow.app.wiring import Wiring
     from winnow.lab.evaluation import evaluate as measure
-    from winnow.lab.reports.page import check_file
+    from winnow.lab.reports.evaluation import html
+    from winnow.lab.reports.page import check_file, write
 
     chosen = settings(options.data_dir, options.collection)
     _check_answerer(options)
@@ -74,17 +72,14 @@ def evaluate(options: EvaluateOptions) -> None:
     with Wiring(chosen) as wiring, progress_bars() as progress:
         found = measure(plan, wiring, progress)
     if options.report is not None:
-        from winnow.lab.reports.evaluation import write_report
-
-        write_report(found, options.report)
+        write(html(found), options.report)
     if options.as_json:
-        print_json(found.to_json())
+        print_json(found)
         return
     from winnow.cli.lab.rendering import evaluation
 
     out().print(evaluation(found))
-    for remark in found.notes:
-        note(remark)
+    note(*found.notes)
     if options.report is not None:
         note(f"report: {options.report}")
 
@@ -118,7 +113,5 @@ def _dataset(options: EvaluateOptions) -> Dataset:
 
 
 def _check_answerer(options: EvaluateOptions) -> None:
-    from storage.errors import BadInputError
-
     if options.answerer is not None and not options.answers:
         raise BadInputError("--answerer has no effect without --answers", way_out="Add --answers.")

@@ -8,13 +8,14 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from winnow.cli.command_options import build, command
-from winnow.cli.options import AsJson, Collection, DataDir, settings
-from winnow.cli.terminal import note, out, print_json, shortened
+from storage.errors import BadInputError
+from winnow.cli.command_options import build
+from winnow.cli.options import Collection, Options, settings
+from winnow.cli.terminal import note, out, print_json, progress_bars, shortened
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MineOptions:
+@dataclass(frozen=True, kw_only=True)
+class MineOptions(Options):
     """The options of `winnow mine`."""
 
     out: Annotated[Path, Option("--out", "-o", help="The JSONL file of records.")]
@@ -48,15 +49,11 @@ class MineOptions:
     ] = None
     sample: Annotated[int | None, Option(help="The number of questions to draw.", min=1)] = None
     seed: Annotated[int, Option(help="Draws the sample.", min=0)] = 0
-    data_dir: DataDir = None
-    as_json: AsJson = False
 
 
-@command
 def mine(options: MineOptions) -> None:
     """Find hard negatives: passages that retrieval ranks high and that do not answer."""
     from winnow.app.wiring import Wiring
-    from winnow.cli.bars import progress_bars
     from winnow.cli.lab import rendering
     from winnow.lab.synthesis.plans import MiningPlan
     from winnow.lab.training import mine as mined
@@ -68,17 +65,14 @@ def mine(options: MineOptions) -> None:
     with Wiring(chosen) as wiring, progress_bars() as progress:
         report = mined(plan, wiring, progress)
     if options.as_json:
-        print_json(report.to_json())
+        print_json(report)
         return
     out().print(rendering.mining(report))
-    for remark in report.notes:
-        note(remark)
+    note(*report.notes)
     note(shortened(str(report.out)))
 
 
 def _check(options: MineOptions) -> None:
-    from storage.errors import BadInputError
-
     if (options.source is None) != options.log:
         raise BadInputError(
             "name what to mine from, one thing",

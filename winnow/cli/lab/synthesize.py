@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
-from winnow.cli.command_options import build, command
-from winnow.cli.options import AsJson, Collection, DataDir, settings
-from winnow.cli.terminal import EXIT_FAILURE, note, out, print_json, shortened, warn
+from winnow.cli.command_options import CommandGroup, build
+from winnow.cli.options import Collection, Options, settings
+from winnow.cli.terminal import EXIT_FAILURE, note, out, print_json, progress_bars, shortened, warn
 
 if TYPE_CHECKING:
     from rerank.llm.budget import Budget
     from winnow.lab.training import SynthesisPlan
 
-app = typer.Typer(
+app = CommandGroup(
     help="Training data for rerankers, written by the chat model of the section `llm`, which costs money.",
     no_args_is_help=True,
 )
@@ -52,8 +52,8 @@ class CheckOptions:
     ] = 0.05
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Options):
     """The options that all three commands end with: sample, model, limits, output."""
 
     sample: Annotated[int | None, Option(help="The number of passages or questions to draw.", min=1)] = None
@@ -69,8 +69,6 @@ class RunOptions:
     in_flight: Annotated[int | None, Option(help="Calls at once (16).", min=1, max=1_000)] = None
     prompts: Annotated[Path | None, Option(help="A folder of templates that replace winnow's.")] = None
     dry_run: Annotated[bool, Option("--dry-run", help="Estimate calls and cost; ask nothing.")] = False
-    data_dir: DataDir = None
-    as_json: AsJson = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +112,6 @@ class LabelsOptions:
 
 
 @app.command()
-@command
 def queries(options: QueriesOptions) -> None:
     """Questions for the passages of a collection: few-shot, kept where retrieval finds the passage again."""
     from rerank.training.records import read_records
@@ -129,7 +126,6 @@ def queries(options: QueriesOptions) -> None:
 
 
 @app.command()
-@command
 def passages(options: PassagesOptions) -> None:
     """For given questions, a passage that answers and others that only look relevant."""
     from winnow.lab.synthesis.plans import Checks, PassagePlan
@@ -139,7 +135,6 @@ def passages(options: PassagesOptions) -> None:
 
 
 @app.command()
-@command
 def labels(options: LabelsOptions) -> None:
     """Grades from 0 to 3 for the passages that a collection's retrieval finds for given questions."""
     from winnow.lab.synthesis.plans import LabelPlan
@@ -156,7 +151,6 @@ def _budget(options: RunOptions) -> Budget:
 
 def _run(plan: SynthesisPlan, options: RunOptions) -> None:
     from winnow.app.wiring import Wiring
-    from winnow.cli.bars import progress_bars
     from winnow.cli.lab import rendering
     from winnow.lab.training import estimate, synthesize
 
@@ -170,16 +164,15 @@ def _run(plan: SynthesisPlan, options: RunOptions) -> None:
             report = synthesize(plan, wiring, progress, announce=note)
     if options.dry_run:
         if options.as_json:
-            print_json(estimated.to_json())
+            print_json(estimated)
         else:
             out().print(rendering.estimate(estimated))
         return
     if options.as_json:
-        print_json(report.to_json())
+        print_json(report)
     else:
         out().print(rendering.synthesis(report))
-        for remark in rendering.synthesis_remarks(report):
-            warn(remark)
+        warn(*rendering.synthesis_remarks(report))
         note(f"{shortened(str(report.out))}; journal of paid replies: {shortened(str(plan.journal))}")
     if report.failed:
         raise typer.Exit(EXIT_FAILURE)

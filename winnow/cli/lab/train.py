@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer import Argument, Option
 
-from winnow.cli.command_options import build, command
-from winnow.cli.options import AsJson, Collection, DataDir, settings
-from winnow.cli.terminal import EXIT_NOT_PROMOTED, note, out, print_json, shortened, warn
+from storage.errors import BadInputError
+from winnow.cli.command_options import build
+from winnow.cli.options import Collection, Options, settings
+from winnow.cli.terminal import EXIT_NOT_PROMOTED, note, out, print_json, progress_bars, shortened, warn
 
 if TYPE_CHECKING:
     from winnow.app.settings import Settings
     from winnow.lab.training import GatePlan, GateVerdict, Promotion, TrainPlan, TrainReport
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainOptions:
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(Options):
     """The options of `winnow train`."""
 
     out: Annotated[Path, Option("--out", "-o", help="The folder of the model.")]
@@ -84,11 +85,8 @@ class TrainOptions:
         bool, Option("--promote", help="Write the setting into winnow.toml if the gate lets it pass.")
     ] = False
     collection: Collection = None
-    data_dir: DataDir = None
-    as_json: AsJson = False
 
 
-@command
 def train(options: TrainOptions) -> None:
     """Train a cross-encoder; with --gate, compare it with the current reranker."""
     weighed = _gate_plan(options)
@@ -114,7 +112,6 @@ def _train_plan(options: TrainOptions) -> TrainPlan:
 
 
 def _gate_plan(options: TrainOptions) -> GatePlan | None:
-    from storage.errors import BadInputError
     from winnow.lab.training import GatePlan
     from winnow.lab.training.gate import ALONE
 
@@ -134,7 +131,6 @@ def _run(
     plan: TrainPlan | None, weighed: GatePlan | None, promote: bool, chosen: Settings, as_json: bool
 ) -> None:
     from winnow.app.wiring import Wiring
-    from winnow.cli.bars import progress_bars
     from winnow.lab.training import gate, train
 
     verdict: GateVerdict | None = None
@@ -170,8 +166,7 @@ def _tell_report(report: TrainReport, as_json: bool) -> None:
     if as_json:
         return
     out().print(rendering.training(report))
-    for remark in rendering.training_remarks(report):
-        warn(remark)
+    warn(*rendering.training_remarks(report))
     note(f"{shortened(str(report.out))}; model card: README.md")
 
 
@@ -180,8 +175,7 @@ def _tell_verdict(verdict: GateVerdict, promotion: Promotion | None) -> None:
     from winnow.lab.training.promote import setting_line
 
     out().print(rendering.weighed(verdict))
-    for remark in verdict.notes:
-        note(remark)
+    note(*verdict.notes)
     if promotion is not None:
         out().print(rendering.promoted(promotion))
         if promotion.overruled:
@@ -196,8 +190,8 @@ def _json(
     from winnow.lab.training.promote import setting_line
 
     return {
-        "training": None if report is None else report.to_json(),
-        "gate": None if verdict is None else verdict.to_json(),
+        "training": report,
+        "gate": verdict,
         "promoted": promotion is not None,
         "setting": setting_line(verdict.new) if verdict is not None and verdict.passed else None,
         "file": None if promotion is None else str(promotion.file),

@@ -2,51 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from typer import Argument, Option
 
-from winnow.cli.command_options import command
+from storage.errors import NotFoundError
+from storage.log.records import AnswerFilter
+from winnow.cli.command_options import CommandGroup
 from winnow.cli.log.options import InCollection, ListOptions, PickOptions, Since, grades, moment
 from winnow.cli.options import Options, Rerank
-from winnow.cli.terminal import EXIT_FAILURE, note, out, print_json, warn
+from winnow.cli.terminal import EXIT_FAILURE, note, out, print_json, progress_bars, warn
 
-app = typer.Typer(help="Look at logged answers, replay, compare and judge them.", no_args_is_help=True)
+app = CommandGroup(help="Look at logged answers, replay, compare and judge them.", no_args_is_help=True)
 
-Limit = Annotated[int, typer.Option("--limit", "-n", help="How many, newest first.", min=1)]
+Limit = Annotated[int, Option("--limit", "-n", help="How many, newest first.", min=1)]
 AnswerId = Annotated[
-    str, typer.Argument(metavar="ID", help="An answer's id, or its beginning.", show_default=False)
+    str, Argument(metavar="ID", help="An answer's id, or its beginning.", show_default=False)
 ]
-Prompt = Annotated[bool, typer.Option("--prompt", help="The prompt too.")]
-Calls = Annotated[bool, typer.Option("--calls", help="Every exchange with a model (log.llm_calls).")]
+Prompt = Annotated[bool, Option("--prompt", help="The prompt too.")]
+Calls = Annotated[bool, Option("--calls", help="Every exchange with a model (log.llm_calls).")]
 Answerer = Annotated[
     str | None,
-    typer.Option("--answerer", metavar="NAME", help="`extractive` or `openai` (default: the logged one)."),
+    Option("--answerer", metavar="NAME", help="`extractive` or `openai` (default: the logged one)."),
 ]
-TopK = Annotated[int | None, typer.Option("--top-k", "-k", help="Passages to keep.", min=1)]
-Save = Annotated[bool, typer.Option("--save/--no-save", help="Log the replay, linked to its original.")]
-Specs = Annotated[list[str], typer.Option("--rerank", "-r", help="A rerank spec to compare; repeatable.")]
-Last = Annotated[int, typer.Option("--last", help="How many of the newest answers.", min=1)]
-Page = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots, too.")]
-Floor = Annotated[float, typer.Option("--min-ndcg", help="Fail below this nDCG@5.", min=0, max=1)]
-Good = Annotated[bool | None, typer.Option("--good/--bad", help="What you think of the answer.")]
+TopK = Annotated[int | None, Option("--top-k", "-k", help="Passages to keep.", min=1)]
+Save = Annotated[bool, Option("--save/--no-save", help="Log the replay, linked to its original.")]
+Specs = Annotated[list[str], Option("--rerank", "-r", help="A rerank spec to compare; repeatable.")]
+Last = Annotated[int, Option("--last", help="How many of the newest answers.", min=1)]
+Page = Annotated[Path | None, Option("--html", metavar="FILE", help="Write a page with plots, too.")]
+Floor = Annotated[float, Option("--min-ndcg", help="Fail below this nDCG@5.", min=0, max=1)]
+Good = Annotated[bool | None, Option("--good/--bad", help="What you think of the answer.")]
 Grades = Annotated[
     list[str] | None,
-    typer.Option("--passage", metavar="N=GRADE", help="Grade passage N: 0 (no use) to 3 (answers it)."),
+    Option("--passage", metavar="N=GRADE", help="Grade passage N: 0 (no use) to 3 (answers it)."),
 ]
-Remark = Annotated[str, typer.Option("--note", help="Why.")]
-Target = Annotated[Path, typer.Argument(help="A file; a folder for beir.", show_default=False)]
-Form = Annotated[Literal["jsonl", "csv", "beir"], typer.Option("--format", "-f")]
+Remark = Annotated[str, Option("--note", help="Why.")]
+Target = Annotated[Path, Argument(help="A file; a folder for beir.", show_default=False)]
+Form = Annotated[Literal["jsonl", "csv", "beir"], Option("--format", "-f")]
 
-Age = Annotated[str, typer.Option("--older-than", help="A date, or an age: 90d, 12h.")]
-Judged = Annotated[bool, typer.Option("--judged", help="Forget judged answers too.")]
-Patterns = Annotated[list[str], typer.Argument(help="Regular expressions.", show_default=False)]
-File = Annotated[Path, typer.Argument(help="The file to write.", show_default=False)]
+Age = Annotated[str, Option("--older-than", help="A date, or an age: 90d, 12h.")]
+Judged = Annotated[bool, Option("--judged", help="Forget judged answers too.")]
+Patterns = Annotated[list[str], Argument(help="Regular expressions.", show_default=False)]
+File = Annotated[Path, Argument(help="The file to write.", show_default=False)]
 
 
 @app.command("list")
-@command
 def list_(options: ListOptions, limit: Limit = 20) -> None:
     """The newest answers that match."""
     with options.pipeline() as pipeline:
@@ -64,7 +67,6 @@ def list_(options: ListOptions, limit: Limit = 20) -> None:
 
 
 @app.command()
-@command
 def show(
     answer_id: AnswerId,
     options: Options,
@@ -73,8 +75,6 @@ def show(
     calls: Calls = False,
 ) -> None:
     """One answer: who rose and who fell from retrieval to the answer, where the time went, every rank."""
-    from storage.errors import NotFoundError
-
     with options.pipeline() as pipeline:
         answer = pipeline.log.get(answer_id)
     if collection is not None and answer.collection != collection:
@@ -94,12 +94,10 @@ def show(
         out().print(rendering.prompt(answer))
     if calls:
         out().print(rendering.exchanges(answer))
-    for warning in answer.warnings:
-        warn(warning)
+    warn(*answer.warnings)
 
 
 @app.command()
-@command
 def replay(
     answer_id: AnswerId,
     options: Options,
@@ -119,30 +117,24 @@ def replay(
     from winnow.cli.log import rendering
 
     out().print(rendering.replay(replayed))
-    for warning in replayed.answer.warnings:
-        warn(warning)
+    warn(*replayed.answer.warnings)
 
 
 @app.command()
-@command
 def compare(specs: Specs, options: PickOptions, last: Last = 100, html: Page = None) -> None:
     """Rerank specs over many logged answers: agreement, cost, latency, quality where passages were judged."""
-    from dataclasses import asdict
 
-    from winnow.cli.bars import progress_bars
+    from winnow.lab.reports import comparison
+    from winnow.lab.reports.page import check_file, write
 
     if html is not None:
-        from winnow.lab.reports.page import check_file
-
         check_file(html)
     with options.pipeline() as pipeline, progress_bars() as progress:
         rows = pipeline.log.compare(specs, options.where(), last=last, progress=progress)
     if html is not None:
-        from winnow.lab.reports.comparison import write_report
-
-        write_report(rows, html)
+        write(comparison.html(rows), html)
     if options.as_json:
-        print_json({"results": [asdict(row) for row in rows]})
+        print_json({"results": rows})
         return
     from winnow.cli.log import rendering
 
@@ -152,12 +144,8 @@ def compare(specs: Specs, options: PickOptions, last: Last = 100, html: Page = N
 
 
 @app.command()
-@command
 def regress(floor: Floor, options: Options) -> None:
     """Replay all judged answers under the current settings; exit code 1 below the floor."""
-    from dataclasses import asdict
-
-    from winnow.cli.bars import progress_bars
     from winnow.cli.log import rendering
 
     with options.pipeline() as pipeline, progress_bars() as progress:
@@ -173,7 +161,6 @@ def regress(floor: Floor, options: Options) -> None:
 
 
 @app.command()
-@command
 def feedback(
     answer_id: AnswerId, options: Options, good: Good = None, passage: Grades = None, remark: Remark = ""
 ) -> None:
@@ -186,24 +173,19 @@ def feedback(
 
 
 @app.command()
-@command
 def stats(options: Options, since: Since = None) -> None:
     """For each rerank spec: answers, times, cost, fallbacks, feedback."""
-    from dataclasses import asdict
-
-    from storage.log.records import AnswerFilter
     from winnow.cli.log import rendering
 
     with options.pipeline() as pipeline:
         rows = pipeline.log.stats(AnswerFilter(since=moment(since) if since else None))
     if options.as_json:
-        print_json([asdict(row) for row in rows])
+        print_json(rows)
     else:
         out().print(rendering.statistics(rows))
 
 
 @app.command()
-@command
 def export(target: Target, options: PickOptions, form: Form = "jsonl") -> None:
     """Write answers for other tools; `beir` writes the judged ones as queries, corpus and qrels."""
     with options.pipeline() as pipeline:
@@ -212,21 +194,17 @@ def export(target: Target, options: PickOptions, form: Form = "jsonl") -> None:
 
 
 @app.command()
-@command
 def prune(older_than: Age, options: Options, judged: Judged = False) -> None:
     """Forget old answers; those with feedback are kept."""
-    from dataclasses import asdict
-
     with options.pipeline() as pipeline:
         pruned = pipeline.log.prune(moment(older_than), judged=judged)
     options.done(
-        asdict(pruned),
+        pruned,
         f"{pruned.answers} answers, {pruned.passages} passages forgotten; {pruned.kept} judged kept",
     )
 
 
 @app.command()
-@command
 def redact(patterns: Patterns, options: Options) -> None:
     """Overwrite what matches, everywhere in the log. `log.redact` in the settings does it before writing."""
     with options.pipeline() as pipeline:
@@ -235,7 +213,6 @@ def redact(patterns: Patterns, options: Options) -> None:
 
 
 @app.command()
-@command
 def off(options: Options) -> None:
     """Log no more answers in this data folder; what is logged stays. (`log.enabled = false` is for good.)"""
     with options.pipeline() as pipeline:
@@ -244,7 +221,6 @@ def off(options: Options) -> None:
 
 
 @app.command()
-@command
 def on(options: Options) -> None:
     """Log answers again."""
     with options.pipeline() as pipeline:
@@ -253,7 +229,6 @@ def on(options: Options) -> None:
 
 
 @app.command()
-@command
 def vacuum(options: Options) -> None:
     """Give the space of forgotten answers back to the disk."""
     with options.pipeline() as pipeline:
@@ -262,7 +237,6 @@ def vacuum(options: Options) -> None:
 
 
 @app.command()
-@command
 def backup(target: File, options: Options) -> None:
     """Copy the log while others may be writing to it."""
     with options.pipeline() as pipeline:

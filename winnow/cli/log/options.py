@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
-import typer
+from typer import Option
 
+from storage.errors import BadInputError
+from storage.log.records import AnswerFilter
 from winnow.cli.options import Options
 
-if TYPE_CHECKING:
-    from storage.log.records import AnswerFilter
-
-Since = Annotated[str | None, typer.Option("--since", help="A date (2026-05-01), or an age: 7d, 12h, 30m.")]
-InCollection = Annotated[str | None, typer.Option("--collection", "-c", help="Only of this collection.")]
+Since = Annotated[str | None, Option("--since", help="A date (2026-05-01), or an age: 7d, 12h, 30m.")]
+InCollection = Annotated[str | None, Option("--collection", "-c", help="Only of this collection.")]
 
 _AGE = re.compile(r"(\d+)([dhm])")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
@@ -26,19 +25,17 @@ class PickOptions(Options):
     """The options that pick answers for a comparison or an export."""
 
     text: Annotated[
-        str, typer.Option("--text", "-t", help="Words of question or answer; Chinese needs no spaces.")
+        str, Option("--text", "-t", help="Words of question or answer; Chinese needs no spaces.")
     ] = ""
     collection: InCollection = None
     feedback: Annotated[
         Literal["good", "bad", "judged", "any", "none"] | None,
-        typer.Option("--feedback", help="What people thought of it."),
+        Option("--feedback", help="What people thought of it."),
     ] = None
     since: Since = None
 
     def where(self) -> AnswerFilter:
         """The filter that the options describe. Raises BadInputError."""
-        from storage.log.records import AnswerFilter
-
         return AnswerFilter(
             text=self.text,
             collection=self.collection,
@@ -51,25 +48,21 @@ class PickOptions(Options):
 class ListOptions(PickOptions):
     """All options that pick answers."""
 
-    strategy: Annotated[str | None, typer.Option("--strategy", help="The rerank spec, or a part of it.")] = (
-        None
-    )
+    strategy: Annotated[str | None, Option("--strategy", help="The rerank spec, or a part of it.")] = None
     status: Annotated[
         Literal["ok", "repaired", "partial", "fallback"] | None,
-        typer.Option("--status", help="The worst stage's status."),
+        Option("--status", help="The worst stage's status."),
     ] = None
-    until: Annotated[str | None, typer.Option("--until", help="A date, or an age.")] = None
+    until: Annotated[str | None, Option("--until", help="A date, or an age.")] = None
     slow: Annotated[
-        float | None, typer.Option("--slow", metavar="MS", help="Took at least this many milliseconds.")
+        float | None, Option("--slow", metavar="MS", help="Took at least this many milliseconds.")
     ] = None
-    costly: Annotated[
-        float | None, typer.Option("--costly", metavar="COST", help="Cost at least this much.")
-    ] = None
+    costly: Annotated[float | None, Option("--costly", metavar="COST", help="Cost at least this much.")] = (
+        None
+    )
 
     def where(self) -> AnswerFilter:
         """See `PickOptions.where`."""
-        from dataclasses import replace
-
         return replace(
             super().where(),
             strategy=self.strategy,
@@ -82,8 +75,6 @@ class ListOptions(PickOptions):
 
 def moment(text: str) -> datetime:
     """Parse a date in this machine's time zone, or an age counted back from now. Raises BadInputError."""
-    from storage.errors import BadInputError
-
     try:
         if age := _AGE.fullmatch(text):
             return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
@@ -97,8 +88,6 @@ def moment(text: str) -> datetime:
 
 def grades(given: list[str]) -> dict[int, int]:
     """Parse `["1=3", "4=0"]` as grades by place. Raises BadInputError."""
-    from storage.errors import BadInputError
-
     by_place: dict[int, int] = {}
     for item in given:
         place, _, grade = item.partition("=")

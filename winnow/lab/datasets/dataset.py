@@ -107,25 +107,15 @@ def load_dataset(
 
 def read_corpus(path: Path) -> Iterator[tuple[int, CorpusDocument]]:
     """The documents of a corpus with their lines. Raises LineError for a repeated id."""
-    seen: dict[str, int] = {}
-    for number, record in records(path):
-        name = text_field(path, number, record, "id", "_id")
-        if name in seen:
-            raise LineError(path, number, f"the document id {name!r} was given in line {seen[name]} already")
-        seen[name] = number
+    for number, name, record in _identified(path, "document"):
         title = text_field(path, number, record, "title") if record.get("title") is not None else ""
         yield number, CorpusDocument(name, title, text_field(path, number, record, "text"))
 
 
 def load_questions(path: Path) -> list[Question]:
     """The questions of a JSONL file. Raises LineError for a repeated id or an empty question."""
-    seen: dict[str, int] = {}
     found = []
-    for number, record in records(path):
-        name = text_field(path, number, record, "id", "_id")
-        if name in seen:
-            raise LineError(path, number, f"the question id {name!r} was given in line {seen[name]} already")
-        seen[name] = number
+    for number, name, record in _identified(path, "question"):
         text = text_field(path, number, record, "text")
         if not text.strip():
             raise LineError(path, number, f"the question {name!r} is empty")
@@ -133,6 +123,17 @@ def load_questions(path: Path) -> list[Question]:
     if not found:
         raise BadInputError(f"{path} holds no question")
     return found
+
+
+def _identified(path: Path, kind: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """The objects of a JSONL file with their lines and ids. Raises LineError for a repeated id."""
+    seen: dict[str, int] = {}
+    for number, record in records(path):
+        name = text_field(path, number, record, "id", "_id")
+        if name in seen:
+            raise LineError(path, number, f"the {kind} id {name!r} was given in line {seen[name]} already")
+        seen[name] = number
+        yield number, name, record
 
 
 def check_judged(qrels: Qrels, documents: Iterable[str], place: str) -> list[str]:

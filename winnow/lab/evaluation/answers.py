@@ -77,7 +77,6 @@ class AnswerEvaluation:
     kind: str
     wiring: Wiring
     progress: Progress
-    forgotten: set[str] = field(default_factory=set)
 
     @classmethod
     def load(cls, plan: Plan, wiring: Wiring, index: EvaluationIndex, progress: Progress) -> AnswerEvaluation:
@@ -92,8 +91,7 @@ class AnswerEvaluation:
     def key(self, ranking: str) -> str:
         """The cache's key of the answers from a ranking."""
         key = fingerprints.answers_key(ranking, self.kind, self.wiring.settings)
-        if self.plan.fresh and key not in self.forgotten:
-            self.forgotten.add(key)
+        if self.plan.fresh:
             self.answerer.cache.forget(key)
         return key
 

@@ -56,6 +56,7 @@ class EvaluationCache:
         self.path = path
         self.lock = RLock()
         self._connection = connection
+        self._forgotten: set[str] = set()
 
     @classmethod
     def open(cls, path: Path) -> EvaluationCache:
@@ -148,7 +149,10 @@ class EvaluationCache:
 
     @_translated
     def forget(self, key: str) -> None:
-        """Drop the results of a key."""
+        """Drop the results of a key, unless this run dropped them before."""
+        if key in self._forgotten:
+            return
+        self._forgotten.add(key)
         self._connection.execute("DELETE FROM results WHERE key = ?", (key,))
         self._connection.commit()
 

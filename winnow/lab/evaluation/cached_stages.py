@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from storage.reasons import Reason, storable
 from storage.records import Candidate, Outcome, Retrieval, Usage
 from winnow.app import portal
 from winnow.lab.datasets.dataset import Question
@@ -60,7 +61,7 @@ class CachedRetriever:
             {
                 "candidates": [[one.id, one.ranks, one.scores] for one in found.candidates],
                 "status": outcome.status,
-                "reason": outcome.reason,
+                "reason": storable(outcome.reason),
                 "ms": outcome.ms,
             },
         )
@@ -73,9 +74,8 @@ class CachedRetriever:
     def _restored(self, kept: dict[str, Any]) -> Retrieval:
         chunks = self.cache.passages(name for name, _, _ in kept["candidates"])
         candidates = (Candidate(chunks[name], ranks, scores) for name, ranks, scores in kept["candidates"])
-        return Retrieval(
-            tuple(candidates), Outcome("retrieval", kept["status"], kept["reason"], ms=kept["ms"])
-        )
+        outcome = Outcome("retrieval", kept["status"], Reason.from_json(kept["reason"]), ms=kept["ms"])
+        return Retrieval(tuple(candidates), outcome)
 
 
 @dataclass(slots=True)
@@ -159,9 +159,11 @@ class CachedReranker:
 def _stored(ranked: RankedCandidates, retrieval: Retrieval) -> dict[str, Any]:
     place = {candidate.id: index for index, candidate in enumerate(retrieval.candidates)}
     outcome = {name: value for name, value in asdict(ranked.outcome).items() if name != "exchanges"}
+    outcome["reason"] = storable(ranked.outcome.reason)
     return {"order": [place[candidate.id] for candidate in ranked.candidates], "outcome": outcome}
 
 
 def _restored(kept: dict[str, Any], retrieval: Retrieval) -> RankedCandidates:
-    outcome = Outcome(**{**kept["outcome"], "usage": Usage(**kept["outcome"]["usage"])})
+    usage, reason = Usage(**kept["outcome"]["usage"]), Reason.from_json(kept["outcome"]["reason"])
+    outcome = Outcome(**{**kept["outcome"], "usage": usage, "reason": reason})
     return RankedCandidates(tuple(retrieval.candidates[index] for index in kept["order"]), outcome)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,6 @@ class _Experiment:
     wiring: Wiring
     index: EvaluationIndex
     progress: Progress
-    forgotten: set[str] = field(default_factory=set)
 
     def rows(self, specs: Sequence[tuple[str, Spec]]) -> tuple[EvaluationRow, ...]:
         # every spec is loaded before the long work begins, so that a missing model is reported at once
@@ -66,9 +65,9 @@ class _Experiment:
         data: list[RowData] = []
         figures: list[AnswerFigures | None] = []
         for source in index.sources(plan.retrieve, plan.runs, plan.top_k, self.wiring, progress):
-            self._forget_once(source.key)
+            self._forget(source.key)
             for reranker in rerankers:
-                self._forget_once(reranker.key(source.key))
+                self._forget(reranker.key(source.key))
                 row = answers.row(source, reranker) if answers else None
                 measure = ranked_measure(source, reranker, index.name, row.add if row else None)
                 empty = RowData(source.label, reranker.label)
@@ -89,10 +88,8 @@ class _Experiment:
             encoding_s=self.index.encoding_s,
         )
 
-    def _forget_once(self, key: str) -> None:
-        """With `fresh`, forget what the cache has under a key, once."""
-        if self.plan.fresh and key not in self.forgotten:
-            self.forgotten.add(key)
+    def _forget(self, key: str) -> None:
+        if self.plan.fresh:
             self.index.cache.forget(key)
 
     def _passages(self, ids: AbstractSet[str]) -> dict[str, tuple[str, str]]:

@@ -91,7 +91,7 @@ class EvaluationRow:
     """One way of ranking: candidates from `retrieve`, ordered by `rerank` (both as the caller named them).
 
     `statuses` counts the outcomes of reranking over the questions, `retrieval_statuses` those of retrieval;
-    `reasons` are the commonest reasons, numbers in them replaced by N. `usage.cost` is None where unknown.
+    `reasons` are the commonest reasons, each kind in its first wording. `usage.cost` is None where unknown.
     `differences` against the first row are empty in the first.
     """
 

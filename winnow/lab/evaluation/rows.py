@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
 
+from storage.reasons import TEXT, Reason
 from storage.records import Candidate, Chunk, Outcome, Usage
 from winnow.lab.datasets.dataset import Dataset, Question
 from winnow.lab.evaluation.cached_stages import CachedReranker, CandidateSource
@@ -37,7 +37,10 @@ class QuestionResult:
 
 @dataclass(slots=True)
 class RowData:
-    """A row in memory: figures of every question, and the ids of its best passages (or documents)."""
+    """A row in memory: figures of every question, and the ids of its best passages (or documents).
+
+    `reasons` of one kind count together, under the text of the first of them, which `worded` keeps.
+    """
 
     retrieve: str
     rerank: str
@@ -48,6 +51,7 @@ class RowData:
     statuses: Counter[str] = field(default_factory=Counter)
     retrieval_statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    worded: dict[Hashable, str] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
 
     def add(self, one: QuestionResult, values: tuple[float, ...]) -> None:
@@ -59,7 +63,8 @@ class RowData:
         self.retrieval_statuses[one.retrieval.status] += 1
         for outcome in (one.retrieval, one.rerank):
             if outcome.status != "ok":
-                self.reasons[re.sub(r"\d+", "N", outcome.reason)] += 1
+                first = self.worded.setdefault(_kind(outcome.reason), outcome.reason)
+                self.reasons[first] += 1
         self.usage += one.rerank.usage
 
     def matrix(self) -> Matrix:
@@ -73,6 +78,15 @@ class RowData:
         """Both stages together, retrieval, rerank; None where nothing was timed."""
         both = [first + second for first, second in zip(self.retrieval_ms, self.rerank_ms, strict=True)]
         return percentiles(both), percentiles(self.retrieval_ms), percentiles(self.rerank_ms)
+
+
+def _kind(reason: str) -> Hashable:
+    """A reason's code and stage and those of the reasons within it; a text without a code itself."""
+    found = Reason.of(reason)
+    if found.code == TEXT:
+        return str(found)
+    within = (value for value in found.values.values() if isinstance(value, Reason))
+    return (found.code, found.values.get("stage"), *map(_kind, (*within, *found.values.get("parts", ()))))
 
 
 def metric_names(dataset: Dataset) -> tuple[str, ...]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from winnow.lab.comparing import SpecRow
-from winnow.lab.reports.page import render, write
+from winnow.lab.reports.page import render
 from winnow.lab.reports.plots import Dot, scatter
 from winnow.lab.significance import Interval
 
@@ -23,11 +22,6 @@ class Plot:
     x: Literal["latency", "cost"]
     y: str
     dots: tuple[Dot, ...]
-
-
-def write_report(rows: Sequence[SpecRow], path: Path) -> None:
-    """Write the page; an older one stays whole until the new one is complete. Raises BadInputError."""
-    write(html(rows), path)
 
 
 def html(rows: Sequence[SpecRow]) -> str:

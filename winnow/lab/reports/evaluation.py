@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from markupsafe import Markup
 
 from winnow.lab.evaluation.results import Evaluation, EvaluationRow, cost
-from winnow.lab.reports.page import render, write
+from winnow.lab.reports.page import render
 from winnow.lab.reports.plots import Dot, gains, scatter
 
 _QUALITY = "nDCG@10"
-
-
-def write_report(found: Evaluation, path: Path) -> None:
-    """Write the report; an older one stays whole until the new one is complete. Raises BadInputError."""
-    write(html(found), path)
 
 
 def html(found: Evaluation) -> str:

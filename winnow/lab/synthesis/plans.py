@@ -47,6 +47,8 @@ class SynthesisPlan:
 
     def __post_init__(self) -> None:
         _at_least_one(sample=self.sample, round_trip=self.checks.round_trip)
+        counts = ("per_passage", "negatives", "depth", "window")  # each plan has some of them
+        _at_least_one(**{name: getattr(self, name, None) for name in counts})
 
     @property
     def journal(self) -> Path:
@@ -67,10 +69,6 @@ class QueryPlan(SynthesisPlan):
     min_letters: int = 80
     examples: tuple[TrainingRecord, ...] = ()
 
-    def __post_init__(self) -> None:
-        SynthesisPlan.__post_init__(self)
-        _at_least_one(per_passage=self.per_passage, negatives=self.negatives)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassagePlan(SynthesisPlan):
@@ -78,10 +76,6 @@ class PassagePlan(SynthesisPlan):
 
     questions: Path
     negatives: int = 4
-
-    def __post_init__(self) -> None:
-        SynthesisPlan.__post_init__(self)
-        _at_least_one(negatives=self.negatives)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,10 +85,6 @@ class LabelPlan(SynthesisPlan):
     questions: Path
     depth: int = 20
     window: int = 10
-
-    def __post_init__(self) -> None:
-        SynthesisPlan.__post_init__(self)
-        _at_least_one(depth=self.depth, window=self.window)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,9 +170,6 @@ class SynthesisReport:
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
 
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "out": str(self.out)}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MiningReport:
@@ -201,9 +188,6 @@ class MiningReport:
     dropped: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "out": str(self.out)}
 
 
 def _at_least_one(**values: int | None) -> None:

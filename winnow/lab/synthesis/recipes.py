@@ -19,6 +19,7 @@ from rerank.training.records import TOP_GRADE, LabelledPassage, TrainingRecord
 from storage.records import Candidate, Chunk, Usage
 from winnow.lab.datasets.dataset import Question
 from winnow.lab.synthesis.context import LATER, Made, RunTools
+from winnow.lab.synthesis.false_negatives import Checked
 from winnow.lab.synthesis.plans import LabelPlan, PassagePlan, QueryPlan
 
 # Longer texts are not questions.
@@ -75,12 +76,8 @@ class QuestionRecipe:
         self, question: str, positive: Candidate, others: Sequence[Candidate], share: Usage
     ) -> Made:
         verdict = await self.tools.check(question, [positive, *others])
-        if verdict.lost:
-            return Made.lost(verdict.lost)
-        if verdict.trouble:
-            return Made.rejected_for(f"not checked: {verdict.trouble}")
-        if 0 not in verdict.fine:
-            return Made.rejected_for("its own passage does not answer it")
+        if rejected := _rejected(verdict, "its own passage does not answer it"):
+            return rejected
         passages = [positive, *others]
         kept = [i for i in range(1, len(passages)) if i in verdict.fine][: self.plan.negatives]
         scores = verdict.scores or [None] * len(passages)
@@ -123,13 +120,9 @@ class PassageRecipe:
         verdict = await self.tools.check(
             unit.text, [Candidate.from_text(text, id=f"written-{i}") for i, text in enumerate(written)]
         )
-        if verdict.lost:
-            return Made.lost(verdict.lost)
-        if verdict.trouble:
-            return Made.rejected_for(f"not checked: {verdict.trouble}")
+        if rejected := _rejected(verdict, "the passage that was to answer does not"):
+            return rejected
         dropped = _false_negatives(len(written) - len(verdict.fine)) + Counter({"says the same": repeated})
-        if 0 not in verdict.fine:
-            return Made.rejected_for("the passage that was to answer does not")
         if len(verdict.fine) == 1:
             return Made(rejected=Counter({"no negative is left": 1}), dropped=+dropped)
         scores = verdict.scores or [None] * len(written)
@@ -236,6 +229,15 @@ def _objection(question: str, passage: str) -> str:
     if len(question) > _LONGEST:
         return "too long for a question"
     return "copied from the passage" if letters in folded(passage) else ""
+
+
+def _rejected(verdict: Checked, unanswered: str) -> Made | None:
+    """The result without a record where the check gave no verdict, or the positive is none."""
+    if verdict.lost:
+        return Made.lost(verdict.lost)
+    if verdict.trouble:
+        return Made.rejected_for(f"not checked: {verdict.trouble}")
+    return None if 0 in verdict.fine else Made.rejected_for(unanswered)
 
 
 def _false_negatives(count: int) -> Counter[str]:

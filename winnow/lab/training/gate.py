@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rerank.spec import Spec, Stage
 from rerank.training.examples import question_digest
@@ -86,9 +86,6 @@ class GateVerdict:
     logged: tuple[float, float] | None = None
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def gate(plan: GatePlan, wiring: Wiring, progress: Progress = silent) -> GateVerdict:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rerank.training.hyperparameters import DevRow, Fitted, Hyperparameters
 from storage.errors import BadInputError
@@ -107,6 +106,3 @@ class TrainReport:
     def before(self) -> DevRow | None:
         """The base's metrics on the dev questions."""
         return next((row for row in self.fitted.dev if row.step == 0), None)
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "out": str(self.out)}

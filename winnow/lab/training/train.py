@@ -203,7 +203,7 @@ def _publish(plan: TrainPlan, base: TrainingBase, report: TrainReport, found: Tr
     seen = sorted({question_digest(record.query) for record in (*found.train, *found.dev)})
     files = {
         "README.md": card(plan, report),
-        REPORT: json.dumps(report.to_json(), ensure_ascii=False, indent=2) + "\n",
+        REPORT: json.dumps(asdict(report), ensure_ascii=False, indent=2, default=str) + "\n",
         SEEN: "".join(f"{digest}\n" for digest in seen),
     }
     for name, text in files.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path as FilePath
+from shutil import make_archive
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
@@ -22,7 +23,6 @@ from winnow.server.api.schemas import (
     ListQuery,
     ReplayRequest,
 )
-from winnow.server.archive import zipped
 from winnow.server.documented import ASKING, READING
 from winnow.server.shared_state import Served, State, in_thread
 
@@ -58,7 +58,9 @@ async def export(served: State, query: Annotated[ExportQuery, Query()]) -> FileR
         target = FilePath(folder.name) / f"answers.{form}"
         try:
             served.pipeline.log.export(form, target, query.where())
-            return (zipped(target) if form == "beir" else target), folder
+            if form == "beir":
+                target = FilePath(make_archive(str(target), "zip", target))
+            return target, folder
         except BaseException:
             folder.cleanup()
             raise
