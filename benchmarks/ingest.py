@@ -1,4 +1,4 @@
-"""How much of the encoder's own speed is left when everything around it works too, and how others do.
+"""Measure the speed of a whole ingest against that of the bare encoder, and against other libraries.
 
     python benchmarks/ingest.py CORPUS [--documents N] [--rounds R] [--peers PYTHON]
 
@@ -52,7 +52,7 @@ def write_tree(corpus: Path, folder: Path, documents: int) -> int:
 
 
 def passages(folder: Path, encoder: TextEncoder) -> list[str]:
-    """What the encoder sees of the tree."""
+    """Return the passages of the tree as the encoder reads them."""
     parser = Parser(Setup(tokenizer_json=encoder.tokenizer_json(), max_tokens=encoder.max_tokens))
     tasks = (Task(str(path), path.as_posix()) for path in sorted(folder.iterdir()))
     replies = itertools.chain.from_iterable(parser.parse(task) for task in tasks)

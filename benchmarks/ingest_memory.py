@@ -1,4 +1,4 @@
-"""How much memory an ingest takes beside the loaded model, how long it lasts, and how long a second one.
+"""Measure an ingest's memory on top of the loaded model, its duration, and that of a second run.
 
     python benchmarks/ingest_memory.py PATH... [--no-token-vectors]
         [--text-column T --id-column I --title-column H]

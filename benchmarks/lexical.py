@@ -57,7 +57,7 @@ class Way(Protocol):
 
 
 class Winnow:
-    """What ingestion and retrieval use."""
+    """The lexical encoder that ingestion and retrieval use."""
 
     def __init__(self) -> None:
         self._encoder = LexicalEncoder.load()

@@ -382,7 +382,7 @@ def table(reports: Mapping[str, Report | None]) -> None:
 
 
 def ratio(row: str, reports: Mapping[str, Report | None]) -> str:
-    """How many times better the embedded store does than the client's local mode."""
+    """Return how many times better the embedded store does than the client's local mode."""
     mine, theirs = ((reports.get(name) or {}).get(row) for name in ("edge", "local"))
     if not mine or not theirs:
         return ""

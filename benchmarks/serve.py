@@ -51,7 +51,7 @@ _HEAD = f"{'':<24}{'answers':>8}{'logged':>8}{'p50 s':>8}{'p95 s':>8}{'answers/s
 
 @dataclass(slots=True)
 class Load:
-    """What came of a round."""
+    """The results of one round."""
 
     ids: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -220,7 +220,7 @@ def asked_of(corpus: Path) -> list[str]:
 
 
 def logged(data: Path, ids: Sequence[str]) -> int:
-    """How many of these answers the log has."""
+    """Return how many of these answers the log holds."""
     with sqlite3.connect(data / "winnow.db") as database:
         kept = {row[0] for row in database.execute("SELECT id FROM answers")}
     return sum(one in kept for one in ids)

@@ -1,4 +1,4 @@
-"""What many tests share: a clean environment, and the packaged encoder loaded once."""
+"""Fixtures for all tests: a clean environment, and the packaged encoder, loaded once."""
 
 from __future__ import annotations
 

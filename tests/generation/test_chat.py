@@ -174,7 +174,7 @@ def test_a_stream_shows_exactly_the_answer(endpoint: Endpoint, reply: list[str],
 
 
 def test_a_stream_that_breaks_raises_after_its_pieces(endpoint: Endpoint) -> None:
-    """What came is shown, then the error; no half answer is given as a Generation."""
+    """The pieces received are yielded before the error; a half answer never becomes a Generation."""
     endpoint.enqueue(Response(lines=events(["Two ", "and a long piece "], finish_reason=None, done=False)))
     came: list[object] = []
 

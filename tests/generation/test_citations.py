@@ -82,7 +82,7 @@ def test_bad_citing_is_said(text: str, complaint: str | None) -> None:
 
 
 def test_a_passage_that_was_not_shown_cannot_be_cited() -> None:
-    """Where the model saw only some passages, the others do not count as given."""
+    """A marker for a passage that the model never saw counts as unknown."""
     resolved = resolve("See [1] and [3].", PASSAGES, given=(2, 1))
     assert [citation.marker for citation in resolved.citations] == [1]
     assert (resolved.unknown, resolved.given) == ((3,), 2)

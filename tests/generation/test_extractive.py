@@ -165,7 +165,7 @@ def test_passages_without_vectors_are_judged_by_words_and_counted(
 
 
 def test_vectors_of_another_tokenizer_are_not_guessed_at(encoder: Encoder, lexical: LexicalEncoder) -> None:
-    """Where the number of vectors does not fit the text's tokens, they count as missing."""
+    """Stored vectors whose number does not match the text's tokens count as missing."""
     candidates = [passage(OIL, 1)]
     vectors = Vectors(encoder, candidates)
     vectors.stored["c1"] = vectors.stored["c1"][:-3]
@@ -227,7 +227,7 @@ def test_shared_words_weigh_by_their_rarity() -> None:
 def test_a_chinese_question_about_something_else_is_not_answered_by_its_common_words(
     encoder: Encoder, lexical: LexicalEncoder
 ) -> None:
-    """What a question asks about decides, not the words that ask: 为什么, 是, 的 occur in every text."""
+    """The subject of a question decides, not its function words: 为什么, 是, 的 occur in every text."""
     candidates = [passage(RERANK, 1), passage("为什么说段落的长度是重要的？因为模型是有限的。", 2)]
     assert not answer(encoder, lexical, "高铁的时速是多少？为什么是有限的？", candidates).answered
     assert answer(encoder, lexical, "重排序把什么放在前面？", candidates).answered
@@ -267,7 +267,7 @@ class Unreachable:
 
 
 def test_an_encoder_that_fails_leaves_the_words(lexical: LexicalEncoder) -> None:
-    """Where the lexical leg still found passages they are quoted, and the outcome says what is missing."""
+    """Without dense vectors the lexical scores pick the quotes, and the outcome names the failure."""
     answerer = ExtractiveAnswerer(Unreachable(), Empty(), lexical)
     given = anyio.run(answerer.generate, "When did the Golden Gate Bridge open?", [passage(BRIDGE, 1)])
     assert "opened in 1937" in given.text

@@ -89,7 +89,7 @@ def test_headings_of_formats_without_marks_are_known_by_name() -> None:
 
 
 def test_a_table_alone_gives_its_rows() -> None:
-    """Where there is nothing else to quote, a row is better than nothing."""
+    """Table rows are quoted when a passage holds no prose."""
     table = "| term | meaning |\n|:--|--:|\n| RRF | rank fusion |"
     assert texts(table) == ["| term | meaning |", "| RRF | rank fusion |"]
 

@@ -39,7 +39,7 @@ async def open_chat(endpoint: Endpoint, **options: Any) -> AsyncIterator[OpenAIC
 
 
 def run(endpoint: Endpoint, action: Callable[[OpenAIChat], Awaitable[Any]], **options: Any) -> Any:
-    """What `action` gives for a chat model at the endpoint."""
+    """Return the result of `action` for a chat model at the endpoint."""
 
     async def running() -> Any:
         async with open_chat(endpoint, **options) as chat:
@@ -318,7 +318,7 @@ def test_the_first_tokens_candidates_come_with_their_probabilities(endpoint: End
     ],
 )
 def test_reasoning_traces_are_taken_out(endpoint: Endpoint, sent: str, kept: str) -> None:
-    """What a reasoning model thinks aloud is not part of its reply."""
+    """The reasoning of a model is not part of its reply."""
     endpoint.enqueue(said(sent, reasoning_content="also thinking"))
     assert ask(endpoint).text == kept
 

@@ -114,7 +114,7 @@ def test_the_best_passages_stand_at_both_ends_if_asked() -> None:
 
 
 def test_the_budget_leaves_out_the_worst_and_says_so() -> None:
-    """What does not fit is not sent; the complaint has the numbers and admits the estimate."""
+    """Passages that do not fit are not sent; the complaint gives the counts and says they are estimated."""
     whole = prompter().prompt("What?", PASSAGES)
     size = sum(EstimatedTokens().count(message.content) for message in whole.messages)
     prompt = prompter(tokens=size - 10).prompt("What?", PASSAGES)

@@ -77,7 +77,7 @@ def test_links_out_of_the_tree_are_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_named_file_is_taken_whatever_its_suffix(tmp_path: Path) -> None:
-    """Who names a file means it."""
+    """A file named explicitly is ingested whatever its suffix."""
     tree(tmp_path, "README", "log.txt")
     assert names(tmp_path / "README") == ["README"]
 
@@ -114,7 +114,7 @@ def test_the_source_is_the_absolute_path(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.skipif(os.name == "nt", reason="paths have no such end there")
 def test_a_folder_that_cannot_be_opened_is_counted_and_not_taken_for_empty(tmp_path: Path) -> None:
-    """What was ingested from it belongs to nobody's --prune. Here its path is too long for anybody."""
+    """An unreadable folder (here: a path that is too long) is counted, and --prune spares its documents."""
     root = tree(tmp_path / "docs", "a.md")
     deep = root
     inside = os.open(root, os.O_RDONLY)

@@ -121,7 +121,7 @@ def test_a_pool_is_closed_while_it_works(tmp_path: Path) -> None:
 
 
 def test_a_reply_holds_the_document_and_its_passages(tmp_path: Path) -> None:
-    """What crosses the process boundary is whole."""
+    """The document and its passages cross the process boundary intact."""
     path = tmp_path / "a.md"
     path.write_text("# Title\n\nText.", encoding="utf-8")
     with closing(ParserPool(Setup(tokenizer_json=words_tokenizer(), max_tokens=64), 1)) as pool:

@@ -58,7 +58,7 @@ def test_a_tree_goes_in_and_a_second_run_embeds_nothing(here: World) -> None:
 
 
 def test_a_changed_document_replaces_its_passages(here: World) -> None:
-    """What is no longer in the file is no longer in the store; what is, has its old id."""
+    """Passages that left the file leave the store; unchanged passages keep their ids."""
     path = here.write("long.md", LONG)
     here.ingest()
     before = here.stored()

@@ -84,7 +84,7 @@ def test_an_empty_file_is_refused_in_every_format(name: str) -> None:
     ("name", "data"), [("a.md", b" \n\t "), ("a.html", b"<script>x()</script>"), ("a.csv", b",,\n,,\n")]
 )
 def test_a_file_without_text_is_empty(name: str, data: bytes) -> None:
-    """What has no visible text is not ingested as nothing."""
+    """A file without visible text is refused as empty."""
     assert reason(name, data) == "empty"
 
 
@@ -232,6 +232,6 @@ def test_every_format_has_a_fingerprint_and_a_mime_type() -> None:
 
 
 def test_a_jsonl_line_survives_any_unicode() -> None:
-    """What json.dumps writes comes back, but for characters that mean nothing to a reader."""
+    """Text written by `json.dumps` is read back with every character intact."""
     text = "emoji 👩‍👩‍👧, ZWJ, عربى, हिन्दी"
     assert read("a.jsonl", json.dumps({"t": text})).text == f"t: {text}"

@@ -27,7 +27,7 @@ FINGERPRINT = Fingerprint("e", DIM, "c", "l", DIM)
 
 
 def parts(url: str) -> RayParts:
-    """What a worker builds for itself."""
+    """Return the parts that a worker builds for itself."""
     store = ServerStores.connect(url, prefer_grpc=False).open("c")
     return RayParts(CountingEncoder(), WordHashes(), store)
 
@@ -104,7 +104,7 @@ def test_ray_needs_a_server_and_says_so_before_anything_is_made(tmp_path: Path) 
 
 
 def test_no_key_travels_to_the_workers_but_that_of_the_store(tmp_path: Path) -> None:
-    """What a worker gets can be pickled, and holds no key of a chat model or a rerank API."""
+    """The settings sent to workers hold the store's key, but none of a chat model or rerank API."""
     chosen = Settings.load(
         data_dir=tmp_path,
         llm={"api_key": "chat-secret"},

@@ -49,7 +49,7 @@ class Failing:
 
 
 def test_the_scale_of_a_chain_is_that_of_its_last_stage_that_scores() -> None:
-    """Whether or not it falls back; an order without scores has none, and a user's reranker may say so."""
+    """A stage that fell back still sets the scale; a stage without scores (a user's own too) does not."""
     plain = Backwards("plain")
     plain.scores = False
     chains: list[list[Reranker]] = [

@@ -138,7 +138,7 @@ class TestEveryStrategy:
         assert first.outcome.usage == second.outcome.usage
 
     def test_it_describes_itself(self, name: str) -> None:
-        """What it needs and what it calls is known without loading anything."""
+        """A strategy's needs and number of calls are known before anything is loaded."""
         assert strategy(name).needs
         assert strategy(name).calls(50, 5) >= 0
 

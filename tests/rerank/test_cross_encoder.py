@@ -195,7 +195,7 @@ def test_what_is_not_read_is_flagged(folders: Mapping[str, Path]) -> None:
 
 
 def test_the_deadline_stops_between_batches(folders: Mapping[str, Path]) -> None:
-    """What was scored before the deadline counts; the rest follows, flagged."""
+    """Scores from before the deadline count; the other candidates follow, and the outcome is flagged."""
     ranking = ranked(folders["bert"], ["the fox " * 8] * 200, budget=Budget(deadline_ms=0))
     assert ranking.outcome.status in ("partial", "fallback")
     assert "deadline" in ranking.outcome.reason

@@ -176,7 +176,7 @@ def test_a_fault_that_passes_is_retried_by_the_client_and_counted(endpoint: Endp
 
 
 def test_one_lost_call_is_partial(endpoint: Endpoint) -> None:
-    """What one failed call leaves undone is said, and the others count."""
+    """One failed call makes the outcome partial; the other calls still count."""
     endpoint.enqueue(status(500))
     endpoint.reply = oracle()
     ranking = asked(endpoint, "pointwise")
@@ -336,7 +336,7 @@ def test_the_deadline_bounds_an_api_too(endpoint: Endpoint) -> None:
 
 
 def test_an_api_needs_its_key_and_an_address() -> None:
-    """What is missing is said when the chain is built."""
+    """A missing key or address is an error when the chain is built."""
     with pytest.raises(SettingsError, match="cohere needs a key"):
         Chain.load(Spec.parse("api"), RerankParts())
     with pytest.raises(SpecError, match="url is missing"):

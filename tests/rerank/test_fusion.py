@@ -85,7 +85,7 @@ def test_without_any_usable_score_the_ranks_decide() -> None:
 
 
 def test_a_member_that_falls_back_leaves_retrievals_order_with_its_reason() -> None:
-    """What the legs alone would say is retrieval's own order already."""
+    """A fallback of the only member keeps retrieval's order: fusing the legs alone would repeat it."""
     given = [candidate("a", dense=0.1, lexical=1), candidate("b", dense=0.9, lexical=9)]
     ranking = fused(given, None)
     assert [one.id for one in ranking.candidates] == ["a", "b"]

@@ -21,7 +21,7 @@ BUDGETS = {"pointwise": 50, "listwise": 4, "pairwise": 240, "setwise": 14, "tour
 
 @pytest.mark.parametrize("spec", BUDGETS)
 def test_max_calls_is_kept_and_the_best_so_far_given_back(spec: str) -> None:
-    """What would not fit is not started; the outcome is partial and says why."""
+    """A call beyond `max_calls` is not started; the outcome is partial and says why."""
     candidates, grades, _ = passages(50)
     oracle = Oracle(grades)
     ranking = run(spec, OracleChat(oracle), candidates, budget=Budget(max_calls=3))

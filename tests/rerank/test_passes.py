@@ -130,7 +130,7 @@ def test_a_question_alone_runs_at_once() -> None:
 
 
 def test_a_fault_is_one_questions_own(pool: ThreadPoolExecutor) -> None:
-    """Where a shared pass fails, the others' rows are read again without the one whose fault it is."""
+    """After a shared pass fails, the other questions' rows are scored again without the faulty one."""
     crowd = Crowd(pool)
     first, bad, good, other = (crowd.ask(n, 10, 20) for n in (1, 13, 3, 4))
     crowd.held.go.set()

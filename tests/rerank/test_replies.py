@@ -46,7 +46,7 @@ from storage.errors import SettingsError
     ],
 )
 def test_a_score_is_read_or_there_is_none(reply: str, score: float | None) -> None:
-    """What is no score from 0 to 10 is not turned into one, least of all into 0."""
+    """A reply without a score from 0 to 10 gives None, never 0."""
     assert read_number(reply, 10) == score
 
 
@@ -143,7 +143,7 @@ def test_expected_relevance_weighs_the_labels() -> None:
 
 
 def test_a_one_that_may_begin_a_ten_is_not_trusted() -> None:
-    """Where the tokenizer may split "10", its first digit says nothing; where it does not, it does."""
+    """The token "1" is not trusted when it may be the first digit of "10"."""
     assert expected_number(log(_1=0.9, _2=0.1), 10) is None
     assert expected_number(log(_1=0.5, _10=0.5), 10) == pytest.approx(5.5)
     assert expected_number(log(_1=0.9, _2=0.1), 4) == pytest.approx(1.1)

@@ -1,4 +1,4 @@
-"""What synthesizing needs of a model: forms, replies, the journal, duplicates."""
+"""Synthesizing with a model: forms, replies, the journal, duplicates."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_a_reply_is_known_whatever_room_it_was_given(tmp_path: Path, order: tupl
 
 
 def test_half_a_line_at_the_end_of_the_journal_is_cut_off(tmp_path: Path) -> None:
-    """What a kill leaves does no harm, and the next reply does not hang on to it."""
+    """A line left incomplete by a kill is dropped, and the next reply starts on a line of its own."""
     path = tmp_path / "j"
     with Journal(path, "m") as journal:
         journal.keep(REQUEST, reply("one"))

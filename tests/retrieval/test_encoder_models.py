@@ -92,7 +92,7 @@ def test_an_encoder_reads_as_much_as_its_positions_allow(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_prompts_stand_before_questions_and_passages(tmp_path: Path, kind: str) -> None:
-    """What the model's own files name is put before each side, counted, and invisible in the spans."""
+    """The model's own prompts are prepended, count towards the limit, and leave the spans unchanged."""
     folder = KINDS[kind](tmp_path / kind, prompts={"query": "Judge: ", "document": "passage "})
     encoder = load_encoder(str(folder), device="cpu")
     bare = load_encoder(str(folder), device="cpu", query_prompt="", passage_prompt="")
@@ -218,7 +218,7 @@ def test_another_pooling_goes_through_sentence_transformers(tmp_path: Path) -> N
     ],
 )
 def test_known_families_are_asked_the_way_they_were_trained(model: str, query: str, passage: str) -> None:
-    """Where a model's files name no prompts, its family's are used; unknown names get none."""
+    """A model without prompts in its files gets those of its family; an unknown name gets none."""
     found = family_prompts(model)
     assert found.query.startswith(query)
     assert bool(found.query) is bool(query)

@@ -112,7 +112,7 @@ def test_what_does_not_continue_the_text_is_left_out() -> None:
 
 
 def test_a_collection_without_an_order_is_flagged() -> None:
-    """Where several passages claim one place nothing is joined, and the outcome says why."""
+    """Passages that share an ordinal are not joined, and the outcome says why."""
     flat = [replace(chunk, ordinal=0) for chunk in DOCUMENT]
     expansion = _expanded([1, 2], 1, flat)
     assert [one.text for one in expansion.candidates] == [TEXT[30:70], TEXT[70:100]]
@@ -137,7 +137,7 @@ def test_a_store_that_fails_leaves_the_passages_as_they_are() -> None:
 
 
 def test_neighbours_never_push_a_passage_out_of_a_prompt() -> None:
-    """Where the budget is short the neighbours go first, and a citation is of what was sent."""
+    """A short budget drops neighbours first, and citations span only the text that was sent."""
     expansion = _expanded([0, 4], 1)
     full = Prompter(Templates.load(), tokens=2_000).prompt("what?", expansion.candidates)
     assert full.complaints == ()
@@ -155,7 +155,7 @@ def test_neighbours_never_push_a_passage_out_of_a_prompt() -> None:
 
 
 def test_a_passage_that_was_not_sent_is_not_said_to_have_been() -> None:
-    """What is said of neighbours counts the passages in the prompt."""
+    """The complaint about neighbours counts only the passages in the prompt."""
     candidates = _expanded([0, 4], 1).candidates
     prompts = (
         Prompter(Templates.load(), tokens=tokens).prompt("what?", candidates) for tokens in range(300, 900)

@@ -61,14 +61,14 @@ def winnow(environment: dict[str, str], *words: str) -> subprocess.CompletedProc
 
 
 def listed(environment: dict[str, str], name: str) -> dict[str, Any]:
-    """What `models list` says of a model, chosen as the encoder."""
+    """Return the entry of `models list` for a model that is set as the encoder."""
     words = ("models", "list", "--json")
     done = winnow({**environment, "WINNOW_ENCODER__MODEL": name}, *words)
     return next(one for one in json.loads(done.stdout) if one["name"] == name)
 
 
 def test_a_fetched_model_is_listed_and_encodes(hub: Hub, environment: dict[str, str], model: Path) -> None:
-    """What winnow has no use for is left on the hub; the id names the commit; offline it loads."""
+    """A fetch downloads only the files winnow uses; the id names the commit, and the model loads offline."""
     before = listed(environment, "tiny/encoder")
     assert before["here"] is False
     assert "winnow models fetch tiny/encoder" in before["place"]

@@ -139,7 +139,7 @@ def test_a_width_that_changes_between_replies_is_refused(
 def test_refusals_name_the_reason_and_the_way_out(
     api: EmbeddingApi, load: Callable[..., Encoder], fault: Response, said: str, way_out: str
 ) -> None:
-    """What asking again cannot mend is not asked again."""
+    """An error that a retry cannot fix is not retried."""
     api.faults.append(fault)
     with pytest.raises(ModelError, match=said) as caught:
         load().encode_query("What?")
@@ -258,7 +258,7 @@ def test_dimensions_are_asked_of_the_server(api: EmbeddingApi, load: Callable[..
 def test_a_server_that_does_not_know_dimensions_is_an_error(
     endpoint: Endpoint, api: EmbeddingApi, load: Callable[..., Encoder]
 ) -> None:
-    """Whether it refuses the parameter or ignores it: vectors of another width are never taken."""
+    """Vectors of another width are never accepted, whether the server refuses `dimensions` or ignores it."""
     api.knows_dimensions = False
     with pytest.raises(ModelError, match="specifying dimensions") as caught:
         load(dim=4).encode_query("What?")
@@ -402,7 +402,7 @@ def test_an_endpoint_that_fails_stops_an_ingest_which_then_goes_on(
 def test_a_passage_that_was_cut_is_in_the_reports_warnings(
     endpoint: Endpoint, api: EmbeddingApi, documents: Path, tmp_path: Path
 ) -> None:
-    """What the server did not read of a passage is said, document by document."""
+    """The report warns, per document, that the server truncated a passage."""
     api.most_tokens = 6
     with RAGPipeline.from_settings(settings(endpoint, tmp_path)) as pipeline:
         report = pipeline.ingest(documents)

@@ -237,7 +237,7 @@ def test_an_object_without_search_is_refused() -> None:
 def test_candidates_below_the_floor_are_cut_and_counted(
     collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder, mode: Mode, floor: float
 ) -> None:
-    """What stays reaches the cosine, is ranked from 1 without gaps, and the outcome says how many went."""
+    """The remaining candidates are ranked from 1 without gaps, and the outcome counts those cut."""
     question = "What does reranking do with candidates?"
     whole = anyio.run(HybridRetriever(collection, encoder, lexical, mode=mode).search, question, 50)
     cut = HybridRetriever(collection, encoder, lexical, mode=mode, min_score=floor)
@@ -284,7 +284,7 @@ def test_a_floor_without_a_dense_leg_is_refused(
 def test_an_overlong_question_is_searched_and_flagged(
     collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder
 ) -> None:
-    """What the encoder reads of it is searched for; the outcome says that its end was not."""
+    """The search uses the part that the encoder reads, and the outcome says that the rest was cut."""
     question = "What does reranking do with candidates? " * 100
     found = anyio.run(HybridRetriever(collection, encoder, lexical).search, question, 50)
     assert found.candidates[0].text == PASSAGES[0]

@@ -50,7 +50,7 @@ def manifest(database: Database) -> Manifest:
 
 
 def test_a_document_comes_back_equal(manifest: Manifest) -> None:
-    """What ingest noted is what it finds at the next run, passages in order."""
+    """A stored document is read back equal, with its passages in order."""
     for row in (INGESTED, REFUSED, DUPLICATE):
         manifest.put(row)
         assert manifest.get(row.id) == row
@@ -162,7 +162,7 @@ def test_a_failed_batch_writes_nothing(manifest: Manifest) -> None:
 
 
 def test_each_generation_has_documents_of_its_own(database: Database, manifest: Manifest) -> None:
-    """What a re-index writes is not seen by the one in use; forgetting the others leaves it alone."""
+    """A re-index writes to its own generation, unseen by the current one and kept by `forget_others`."""
     new, other = Manifest(database, "知识库", "0a1b"), Manifest(database, "知识库 2")
     manifest.put(INGESTED)
     other.put(INGESTED)

@@ -90,7 +90,7 @@ def test_a_code_that_this_version_lacks_gives_the_logged_sentence() -> None:
     ],
 )
 def test_secrets_in_outside_text_are_masked(said: str, kept: str) -> None:
-    """What a server quoted back of a credential is in no reason, in no language, in no value."""
+    """A credential that a server echoes is masked in the reason, its values and every language."""
     reason = Reason.of(said)
     assert reason == kept
     assert reason.values["text"] == kept

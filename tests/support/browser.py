@@ -90,12 +90,12 @@ def opened(
 
 
 def fits(page: Page) -> bool:
-    """Whether nothing makes the page wider than its window."""
+    """Return True if nothing makes the page wider than its window."""
     return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 
 
 def unharmed(page: Page) -> bool:
-    """Whether no text of a document was run: `HOSTILE` would have set a variable."""
+    """Return True if no text of a document was executed: `HOSTILE` would have set a variable."""
     return bool(page.evaluate("window.hacked === undefined && document.title !== 'hacked'"))
 
 

@@ -29,7 +29,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client sent. Header names are in lower case."""
+    """A client's request. Header names are in lower case."""
 
     method: str
     path: str
@@ -39,7 +39,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """What the server sends, and how badly.
+    """A response of the server, and the faults to send it with.
 
     `body` is sent as JSON unless it is bytes; `lines` are sent as a stream of events instead. `reset` cuts
     the connection before a byte, `cut` after that many bytes (or events) of the body. `delay` (seconds) comes

@@ -1,4 +1,4 @@
-"""What the ingestion tests share: a real store and manifest, and an encoder that counts what it is asked."""
+"""Helpers for ingestion tests: a real store and manifest, and an encoder that counts its calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of re-indexing share: a small pipeline, two tiny encoders, and a process that can be killed."""
+"""Helpers for tests of re-indexing: a small pipeline, two tiny encoders, a process that can be killed."""
 
 from __future__ import annotations
 

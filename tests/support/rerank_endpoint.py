@@ -1,4 +1,4 @@
-"""What stands for language models and rerank APIs in rerank tests and benchmarks.
+"""Stand-ins for language models and rerank APIs in rerank tests and benchmarks.
 
 An `Oracle` knows each passage's relevance and answers winnow's prompts like a model, with as much noise and
 preference for early places as it is told. It answers as a reply of `tests.endpoint.Endpoint`, or, without a

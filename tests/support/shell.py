@@ -1,4 +1,4 @@
-"""What the tests of the shell share: a command in this process, and a data folder to run it on."""
+"""Helpers for tests of the command line: a command in this process, and a data folder to run it on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run(*words: object) -> Result:
 
 
 def as_json(*words: object) -> Any:
-    """What a command prints under --json."""
+    """Run a command with --json and return its parsed output."""
     result = run(*words, "--json")
     return json.loads(result.stdout)
 

@@ -221,7 +221,7 @@ def test_a_replay_is_linked_to_its_original(log: AnswerLog) -> None:
 def test_the_slot_in_the_prompt_is_the_final_rank_unless_a_stage_says_otherwise(
     database: Database, log: AnswerLog
 ) -> None:
-    """Where the answerer orders its passages otherwise, that order is kept as the stage `prompt`."""
+    """The slot follows the stage `prompt` when the answerer reordered its passages, else the final rank."""
     first, second = a_candidate(0, final=True), a_candidate(1, final=True)
     log.save(a_plain_answer(1, candidates=(first, second, a_candidate(2, final=False))))
     log.save(a_plain_answer(2, candidates=(first.ranked("prompt", 2), second.ranked("prompt", 1))))

@@ -37,7 +37,7 @@ def test_feedback_comes_back_put_together(log: AnswerLog) -> None:
 
 
 def test_feedback_leaves_the_answer_as_it_is(log: AnswerLog) -> None:
-    """What people think is kept beside the answer."""
+    """Feedback is stored separately and does not change the answer."""
     log.save(a_full_answer())
     log.feedback(a_full_answer().id, good=True, grades={50: 1})
     assert log.get(a_full_answer().id) == a_full_answer()

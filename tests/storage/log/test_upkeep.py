@@ -78,7 +78,7 @@ def test_neighbours_are_kept_and_go_with_their_answer(database: Database, log: A
 
 
 def test_pruning_spares_answers_with_feedback_unless_told(database: Database, log: AnswerLog) -> None:
-    """What people judged is worth keeping: it is a test collection."""
+    """Pruning keeps answers with feedback, which form a test collection, unless `judged` is set."""
     for number in range(3):
         log.save(a_plain_answer(number))
     log.feedback("answer-000000", good=False, note="no")

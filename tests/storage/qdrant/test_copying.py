@@ -72,7 +72,7 @@ def test_there_and_back_again(source: EdgeCollection, tmp_path: Path) -> None:
 
 
 def test_a_second_copy_sends_nothing(source: EdgeCollection, stores: ServerStores) -> None:
-    """What is there already stays, and is not read from the source again."""
+    """A second copy sends nothing: passages already in the target are skipped."""
     target = stores.create("papers", FINGERPRINT)
     copy_passages(source, target)
     assert copy_passages(source, target) == Copied(sent=0, present=COUNT)
@@ -142,7 +142,7 @@ class Forgetful:
 
 
 def test_a_copy_that_differs_is_an_error(source: EdgeCollection) -> None:
-    """What was sent is read back: lost and changed passages are counted in the error."""
+    """A copy is read back, and the error counts the passages that are missing or changed."""
     with pytest.raises(StoreError, match="3 passages missing, 3 changed, 0 too many"):
         copy_passages(source, Forgetful())  # type: ignore[arg-type]  # it does what a copy needs
 

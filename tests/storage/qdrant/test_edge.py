@@ -98,7 +98,7 @@ def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_a_collection_that_was_never_finished_does_not_exist(tmp_path: Path) -> None:
-    """What a crash left half made is not opened, and making it again works."""
+    """A collection half made by a crash is not opened, and creating it again works."""
     (tmp_path / "half" / "shard").mkdir(parents=True)
     (tmp_path / "half" / "shard" / "rubbish").write_text("x")
     stores = EdgeStores(tmp_path)
@@ -219,7 +219,7 @@ def test_a_graph_that_cannot_be_built_leaves_everything_as_it_was(tmp_path: Path
 
 
 def test_no_graph_while_somebody_re_indexes(tmp_path: Path) -> None:
-    """What is built beside would take the copy for a leftover; what is being built may have a graph."""
+    """During a rebuild only the new index may build a graph, since a rebuild sweeps other copies."""
     stores = EdgeStores(tmp_path, patience_s=0.1, tuning=Tuning(indexing_threshold_kb=1))
     with closing(stores.create("a", PRINT)) as collection, stores.rebuild("a", PRINT) as rebuild:
         points = [_point(n) for n in range(1, 400)]

@@ -122,7 +122,7 @@ REFUSED: list[tuple[str, int, str]] = [
 
 @pytest.mark.parametrize(("text", "character", "words"), REFUSED, ids=[text[:30] for text, *_ in REFUSED])
 def test_a_wrong_filter_is_pointed_at(text: str, character: int, words: str) -> None:
-    """What does not parse is refused with the character (from 1), the reason, and a caret below it."""
+    """A filter that does not parse is refused with the character (from 1), a reason and a caret."""
     with pytest.raises(BadInputError) as caught:
         parse_filter(text)
     assert f"at character {character}: " in str(caught.value)

@@ -92,7 +92,7 @@ def test_the_swap_makes_the_new_one_the_collection(stores: CollectionStores) -> 
 
 
 def test_a_rebuild_that_stopped_is_gone_on_with(stores: CollectionStores) -> None:
-    """What it had stored is there; with other settings it is begun anew, and nothing of it stays."""
+    """A rebuild resumes with what it had stored; with other settings it starts again from nothing."""
     _made(stores)
     with stores.rebuild("论文", OTHER) as rebuild:
         assert not rebuild.resumed

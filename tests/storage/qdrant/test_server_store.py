@@ -1,4 +1,4 @@
-"""What a Qdrant server does wrong, and what winnow says about it."""
+"""Faults of a Qdrant server, and the errors that winnow raises for them."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _an_id() -> str:
 
 @pytest.mark.parametrize("call", STORES_CALLS.values(), ids=STORES_CALLS.keys())
 def test_a_server_that_is_down_is_named(call: Callable[[ServerStores], object]) -> None:
-    """Where nobody listens, the error gives the URL, the reason and the way out."""
+    """The error for a closed port gives the URL, the reason and the way out, but no password."""
     port = _nobody_listens()
     stores = ServerStores.connect(f"http://user:secret@127.0.0.1:{port}", prefer_grpc=False)
     with pytest.raises(StoreUnavailableError, match=f"{port} cannot be reached: .*refused") as caught:
@@ -118,7 +118,7 @@ def test_a_server_that_breaks_is_named(
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_a_busy_server_is_asked_again(wire: Wire, collection: ServerCollection, status: int) -> None:
-    """What a busy server or its proxy answers is tried again until it works."""
+    """A request that a busy server or its proxy rejects is retried until it succeeds."""
     before = len(wire.seen)
     wire.fail(Fault(status), Fault(status))
     assert collection.count() == 40
@@ -286,7 +286,7 @@ def test_points_travel_in_batches_by_bytes(wire: Wire, stores: ServerStores) -> 
 
 
 def test_the_layout_follows_the_tuning(wire: Wire) -> None:
-    """What the settings table says is what the server is asked for."""
+    """A collection is created with the layout given in the settings."""
     tuning = Tuning(
         hnsw_m=24, quantization="turbo", token_datatype="float16", shard_number=3, replication_factor=2
     )
@@ -348,7 +348,7 @@ def test_a_busy_grpc_server_is_asked_again(
 
 
 def test_a_closed_grpc_port_points_to_rest(wire: Wire) -> None:
-    """Where REST answers but the gRPC port does not, the way out is the setting that uses REST alone."""
+    """The way out for a closed gRPC port is the setting that uses REST alone."""
     stores = ServerStores.connect(wire.url, grpc_port=_nobody_listens())
     with pytest.raises(StoreUnavailableError, match="gRPC") as caught:
         stores.names()

@@ -191,7 +191,7 @@ def test_the_neighbours_of_passages_come_in_one_read(collection: CollectionStore
 
 
 def test_what_has_no_order_does_not_flood_its_neighbours(collection: CollectionStore) -> None:
-    """Where every passage of a document claims the same place, no more come than an order would have."""
+    """Passages that all share one ordinal give no more neighbours than an ordered document would."""
     flat = [Point(replace(p.chunk, ordinal=0), p.lexical, p.dense, p.tokens) for p in points()]
     collection.upsert(flat)
     assert 1 < len(collection.neighbours([flat[0].chunk], 1)) <= 3
@@ -221,13 +221,13 @@ def test_a_vector_of_another_dimension_is_refused(collection: CollectionStore) -
 
 
 def test_a_vector_that_holds_no_numbers_is_refused(collection: CollectionStore) -> None:
-    """What a broken encoder gives would rank passages at random."""
+    """A query vector with NaN is refused: it would rank passages at random."""
     with pytest.raises(BadInputError, match="not a number"):
         collection.search([Leg("dense", np.full(DIM, np.nan, dtype=np.float32))], 5)
 
 
 def test_a_collection_without_token_vectors_scores_none(stores: CollectionStores, name: str) -> None:
-    """Where the fingerprint says that there are no token vectors, MaxSim is empty and not an error."""
+    """MaxSim returns nothing, without an error, for a collection without token vectors."""
     bare = Fingerprint("test/encoder@1", DIM, "sections:256", "bm25", token_dim=None)
     with closing(stores.create(name, bare)) as collection:
         stored = [Point(p.chunk, p.lexical, p.dense) for p in points(6)]
@@ -238,7 +238,7 @@ def test_a_collection_without_token_vectors_scores_none(stores: CollectionStores
 
 
 def test_a_collection_is_found_again_with_its_fingerprint(stores: CollectionStores, name: str) -> None:
-    """What is closed can be opened again, with the passages and the fingerprint that it was made with."""
+    """A closed collection opens again with its passages and its fingerprint."""
     with closing(stores.create(name, FINGERPRINT)) as made:
         made.upsert(points())
     assert name in stores.names()

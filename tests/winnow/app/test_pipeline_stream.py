@@ -314,7 +314,7 @@ def test_ready_parts_take_a_history_too(tmp_path: Path) -> None:
 
 
 def test_the_last_answer_is_that_of_the_collection_asked(tmp_path: Path) -> None:
-    """What was asked of another collection meanwhile is no part of the conversation."""
+    """A question to another collection in between does not become part of the conversation."""
     from rerank.strategies.none import NoRerank
 
     class Echo:

@@ -1,4 +1,4 @@
-"""How alike two rankings are, against values worked out by hand."""
+"""The similarity of two rankings, against values worked out by hand."""
 
 from __future__ import annotations
 

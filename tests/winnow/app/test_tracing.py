@@ -296,7 +296,7 @@ with RAGPipeline(Parts(), Parts(), Parts(), settings=settings) as pipeline:
 
 
 def program(address: str, *, before: str = "", ask: str = "pipeline.ask('why?')", after: str = "") -> str:
-    """What a program of a user prints: a process of its own, since a process has one global provider."""
+    """Return the output of a user's program, run in its own process: the tracer provider is global."""
     code = _READY.format(before=before, ask=ask, after=after)
     done = subprocess.run([sys.executable, "-c", code, address], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -316,7 +316,7 @@ def test_without_a_provider_spans_go_to_the_endpoint() -> None:
 
 
 def test_the_programs_own_provider_is_used() -> None:
-    """Where a program has set a provider, spans go there, below the span that the caller has open."""
+    """Spans go to the program's own provider, as children of the caller's current span."""
     before = """
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider

@@ -322,7 +322,7 @@ def test_a_collection_whose_files_are_gone_is_ingested_anew(tmp_path: Path) -> N
 
 
 def test_a_dry_run_and_a_mistyped_path_leave_no_collection(tmp_path: Path) -> None:
-    """What writes nothing makes nothing."""
+    """A command that writes no passages creates no collection."""
     (tmp_path / "a.md").write_text("# A\n\nA sentence about reranking.\n")
     dry = run("ingest", tmp_path / "a.md", "--dry-run", "--data-dir", tmp_path / "d")
     assert "nothing was written" in dry.stdout
@@ -378,7 +378,7 @@ def test_what_was_typed_wrongly_is_json_under_json(words: tuple[str, ...], named
 
 
 def test_no_help_holds_markup() -> None:
-    """What stands in brackets would be taken for a style and vanish from the screen."""
+    """Help texts hold no square brackets: Rich would read them as markup and drop them."""
     from typer.main import get_command
 
     waiting: list[Any] = [get_command(app)]

@@ -20,7 +20,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_log_list_and_show_give_the_same_answer(data: Path) -> None:
-    """What `ask --json` printed is what `log show --json` prints later."""
+    """`log show --json` prints the same answer as `ask --json` did."""
     answer = as_json("ask", QUESTION, "--data-dir", data)
     listed = as_json("log", "list", "--data-dir", data)
     assert listed[0]["id"] == answer["id"]

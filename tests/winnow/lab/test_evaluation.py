@@ -103,7 +103,7 @@ class Echo:
 
 
 class Parts:
-    """What `evaluate` needs of the wiring, with the tiny encoder."""
+    """The parts of the wiring that `evaluate` needs, with the tiny encoder."""
 
     def __init__(self, folder: Path, reranker: Reranker | None = None) -> None:
         self.settings = Settings.load(data_dir=folder / "data")

@@ -96,7 +96,7 @@ def test_hard_negatives_of_a_set(home: Path, words: list[object], out: Path) -> 
 
 
 def test_chinese_is_mined_by_words(home: Path, words: list[object], out: Path) -> None:
-    """Where the encoder cannot read, BM25's scores tell the positive from the negatives."""
+    """BM25 scores separate the positive from the negatives in a language the encoder cannot read."""
     mined(home / "set 集", "--negatives", 1, *words)
     record = by_id(out)["zh"]
     assert record.language == "zh"

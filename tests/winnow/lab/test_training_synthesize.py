@@ -105,7 +105,7 @@ def endpoint() -> Iterator[Endpoint]:
 
 @pytest.fixture
 def words(data: Path, endpoint: Endpoint, tmp_path: Path) -> list[object]:
-    """What every command here ends with."""
+    """Return the options that every command in this file ends with."""
     return ["--out", tmp_path / "out.jsonl", "--data-dir", data, "--base-url", endpoint.url, "--json"]
 
 
@@ -189,7 +189,7 @@ def test_passages_for_questions(words: list[object], out: Path, asked: Path) -> 
 def test_negatives_that_answer_are_not_kept(
     words: list[object], out: Path, asked: Path, endpoint: Endpoint
 ) -> None:
-    """Where the model's own check says that its negatives answer, there is no record."""
+    """No record is written when the model's check finds that every negative answers the question."""
     endpoint.reply = Author(lambda question, text: 3, ask)
     found = report(run("passages", asked, *words))
     assert found["rejected"] == {"no negative is left": 2}
@@ -300,7 +300,7 @@ def test_prose_around_the_json_is_no_matter(
 def test_refusals_and_chatter_are_counted_and_paid_once(
     words: list[object], endpoint: Endpoint, asked: Path
 ) -> None:
-    """What cannot be used is rejected with its reason; asking again costs nothing."""
+    """Unusable replies are rejected with a reason, and a second run makes no calls for them."""
     endpoint.reply = lambda request: (
         said(None, refusal="I cannot help.") if "ferry" in str(request.body) else "That is hard to say."
     )
