@@ -33,7 +33,7 @@ MB = 1_000_000
 
 
 def rss_anon(process: str = "self") -> int:
-    """Private memory of a process in bytes; 0 where it is gone."""
+    """Return the private memory of a process in bytes; 0 if it has ended."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{process}/status").read_text().splitlines():
             if line.startswith("RssAnon:"):
@@ -42,7 +42,7 @@ def rss_anon(process: str = "self") -> int:
 
 
 def children() -> list[str]:
-    """The processes that any thread of this one started."""
+    """Return the child processes started by any thread of this process."""
     found: list[str] = []
     for thread in Path("/proc/self/task").iterdir():
         with contextlib.suppress(OSError):
@@ -51,7 +51,7 @@ def children() -> list[str]:
 
 
 class Watch:
-    """Samples memory in a thread of its own."""
+    """Samples memory in a separate thread."""
 
     def __init__(self) -> None:
         self.peak = self.peak_with_parsers = 0

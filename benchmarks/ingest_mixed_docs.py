@@ -109,7 +109,7 @@ def plain(text: str) -> str:
 
 
 def similarities(folder: Path, expected: list[Expectation]) -> list[tuple[str, float]]:
-    """Each parallel file's text beside its .txt; lines of CSV and JSONL by their column `text`."""
+    """Each parallel file's text compared with its .txt; CSV and JSONL lines by their column `text`."""
     found = []
     for item in expected:
         if item.kind == "parallel" and item.format != "txt":

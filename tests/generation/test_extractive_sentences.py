@@ -1,4 +1,4 @@
-"""Sentences that can be quoted: where they end, what is no prose, how they are shown."""
+"""Splitting text into quotable sentences: boundaries, non-prose, display."""
 
 from __future__ import annotations
 
@@ -95,14 +95,14 @@ def test_a_table_alone_gives_its_rows() -> None:
 
 
 def test_rows_of_a_csv_file_are_not_run_together() -> None:
-    """Each `column: value; …` line stands by itself."""
+    """Each `column: value; …` line is a sentence of its own."""
     rows = "term: pool; meaning: the candidates. Fifty\nterm: chunk; meaning: a piece"
     assert texts(rows) == rows.split("\n")
 
 
 @pytest.mark.parametrize("unit", ["甲方应当按时付款，", "one two three ", "x" * 50, "first clause here; "])
 def test_what_never_ends_is_cut(unit: str) -> None:
-    """A statute or a list without full stops comes in pieces that can be quoted."""
+    """Text without full stops is split into pieces short enough to quote."""
     pieces = texts(unit * 100)
     assert max(map(len, pieces)) <= LONGEST
     assert sum(map(len, pieces)) > 0.9 * len((unit * 100).strip())

@@ -99,7 +99,7 @@ def unharmed(page: Page) -> bool:
     return bool(page.evaluate("window.hacked === undefined && document.title !== 'hacked'"))
 
 
-# What a document may hold that wants to be more than text, on a page, in an attribute or in a script.
+# Text of a document that tries to be more than text: on a page, in an attribute or in a script.
 HOSTILE = (
     '<script>window.hacked=1</script><img src=x onerror="window.hacked=1"></script></textarea></title>'
     '<svg onload=window.hacked=1> " onmouseover="window.hacked=1" x=\' {{7*7}} ${7*7} '

@@ -15,7 +15,7 @@ QUESTION = "What does a reranker do?"
 
 
 def run(*words: object) -> Result:
-    """One command in this process."""
+    """Run one command in this process."""
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
@@ -26,7 +26,7 @@ def as_json(*words: object) -> Any:
 
 
 def ingested(root: Path) -> Path:
-    """A data folder below `root` with one ingested English and one Chinese document."""
+    """Return a data folder below `root` with one English and one Chinese document ingested."""
     docs = root / "docs 文档"
     docs.mkdir()
     (docs / "en.md").write_text(
