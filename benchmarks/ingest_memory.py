@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-# The benchmark ingest.py beside this file must not stand for the package that is measured.
+# The benchmark ingest.py in this folder would shadow the package that is measured.
 sys.path = [path for path in sys.path if Path(path).resolve() != Path(__file__).resolve().parent]
 
 from ingest.loaders import Columns  # noqa: E402

@@ -22,7 +22,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-# The benchmark ingest.py beside this file must not stand for the package that is measured.
+# The benchmark ingest.py in this folder would shadow the package that is measured.
 sys.path = [path for path in sys.path if Path(path).resolve() != Path(__file__).resolve().parent]
 
 from ingest.engines.tasks import Parsed, Setup, Task  # noqa: E402

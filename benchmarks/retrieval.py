@@ -48,7 +48,7 @@ WHERE = parse_filter('lang = "zh" and year >= 2020')
 FINGERPRINT = Fingerprint("benchmark", DIM, "none", "zipf", token_dim=None)
 ENGINES = ("edge", "local", "faiss", "milvus")
 
-# What the project promises at 100,000 points: the most it may be, or how many times the client's local mode.
+# The goals at 100,000 points: an upper bound, or a multiple of the client's local mode.
 GOALS = {
     "hybrid p50 ms": "≤ 25",
     "hybrid filtered p50 ms": "≤ 30, 50×",

@@ -36,7 +36,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# This file's own folder has names of packages that it measures.
+# Files of this folder would shadow the packages that are measured.
 sys.path = [path for path in sys.path if Path(path).resolve() != Path(__file__).resolve().parent]
 
 if TYPE_CHECKING:

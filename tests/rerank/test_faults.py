@@ -72,7 +72,7 @@ def full_width(reply: str) -> str:
     return reply.translate({ord(str(d)): 0xFF10 + d for d in range(10)})
 
 
-# What comes, and which outcomes are honest.
+# The replies, and the statuses allowed for each.
 SERVER_FAULTS: Mapping[str, Reply] = {
     "429, Retry-After": status(429, retry_after=0.01),
     "500": status(500),

@@ -166,7 +166,7 @@ def _scroll(client: QdrantClient, request: Any) -> Any:
 
 
 def _retrieved(record: Any) -> Any:
-    # the conversion knows no absent payload
+    # the conversion cannot represent an absent payload
     return RestToGrpc.convert_retrieved_point(record.model_copy(update={"payload": record.payload or {}}))
 
 

@@ -69,7 +69,7 @@ def test_a_page_leads_to_the_login_and_back(server: Server) -> None:
     assert onward == "/answers?text=%E9%87%8D+a&limit=2"
     form = server.get(asked.headers["location"], headers=HTML)
     assert 'value="/answers?text=%E9%87%8D+a&amp;limit=2"' in form.text
-    assert '<a href="/answers"' not in form.text  # no navigation for who may not go there
+    assert '<a href="/answers"' not in form.text  # no navigation before the login
     _, text = _token(server)
     reply = _login(server, text, onward=onward)
     assert (reply.status_code, reply.headers["location"]) == (303, onward)
