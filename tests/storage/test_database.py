@@ -86,7 +86,7 @@ def test_the_migrations_make_what_the_mappings_say(tmp_path: Path) -> None:
 
     with Database.open(tmp_path / "log.db") as database, database.reading() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), TableBase.metadata)
-    # The search index is not one of the mapped tables; a link that ALTER TABLE added is reflected without its options.
+    # The search index is not mapped; a link that ALTER TABLE added is reflected without its options.
     expected = [one for one in differences if "answers_fts" in str(one) or "replay_of" in str(one)]
     assert [one for one in differences if one not in expected] == []
 
