@@ -1,4 +1,4 @@
-"""Which fusion of the legs is never worse than the better leg?
+"""Compare fusions of the legs: which one is never worse than the better leg?
 
     python -P benchmarks/fusion.py DATA_FOLDER [--data-dir .winnow]
 
@@ -80,7 +80,7 @@ def min_max(hits: Scores) -> Scores:
 
 
 def by_max(hits: Scores) -> Scores:
-    """Divided by the best score: 0 stands for no similarity at all."""
+    """Divided by the best score: 0 means no similarity at all."""
     high = max(hits.values(), default=0.0)
     return {name: max(0.0, score) / high if high > 0 else 0.0 for name, score in hits.items()}
 
@@ -151,7 +151,7 @@ def figures(
 
 
 def two_legs() -> dict[str, Fusion]:
-    """The candidates for the default: dense first, lexical second."""
+    """The fusions considered for the default: dense first, lexical second."""
     found: dict[str, Fusion] = {f"rrf k={k}": rrf(k, 1, 1) for k in (10, 20, 60)}
     found["rrf k=60 dense 0.4"] = rrf(60, 0.4, 0.6)
     for name, normalise in (("min-max", min_max), ("by max", by_max), ("z", z_score)):

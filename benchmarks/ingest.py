@@ -1,4 +1,4 @@
-"""How much of the encoder's own speed is left when everything around it works too, and how others do.
+"""Measure the speed of a whole ingest against that of the bare encoder, and against other libraries.
 
     python benchmarks/ingest.py CORPUS [--documents N] [--rounds R] [--peers PYTHON]
 
@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# This file's own name must not stand for the package that it measures.
+# This file is called ingest.py: without this line it would shadow the package that it measures.
 sys.path = [path for path in sys.path if Path(path).resolve() != Path(__file__).resolve().parent]
 
 from ingest.engines.tasks import Parsed, Setup, Task  # noqa: E402
@@ -40,7 +40,7 @@ PEERS = ("langchain", "llamaindex", "haystack")
 
 
 def write_tree(corpus: Path, folder: Path, documents: int) -> int:
-    """One file a document; gives the characters written."""
+    """Write one file per document; return the number of characters written."""
     characters = 0
     with corpus.open(encoding="utf-8", newline="\n") as lines:
         for number, line in enumerate(itertools.islice(lines, documents)):
@@ -52,7 +52,7 @@ def write_tree(corpus: Path, folder: Path, documents: int) -> int:
 
 
 def passages(folder: Path, encoder: TextEncoder) -> list[str]:
-    """What the encoder sees of the tree."""
+    """Return the passages of the tree as the encoder reads them."""
     parser = Parser(Setup(tokenizer_json=encoder.tokenizer_json(), max_tokens=encoder.max_tokens))
     tasks = (Task(str(path), path.as_posix()) for path in sorted(folder.iterdir()))
     replies = itertools.chain.from_iterable(parser.parse(task) for task in tasks)
@@ -88,7 +88,7 @@ def pipeline(encoder: Encoder, lexical: LexicalEncoder, folder: Path, *, tokens:
 
 
 def peer(python: str, name: str, folder: Path, model: Path) -> tuple[float, int] | None:
-    """Seconds and passages of a peer, in a process of its own; None where it failed, which is printed."""
+    """Return a peer's seconds and passages, run in its own process; print a failure and return None."""
     script = Path(__file__).with_name("ingest_peers.py")
     done = subprocess.run(
         [python, str(script), name, str(folder), str(model)], capture_output=True, text=True, check=False
@@ -115,7 +115,7 @@ def main() -> int:
 
 
 def joined(folder: Path, target: Path) -> Path:
-    """A folder with one file that holds all texts of another."""
+    """Return a folder with one file that holds all the texts of another folder."""
     texts = [path.read_text(encoding="utf-8") for path in sorted(folder.iterdir())]
     (target / "all.txt").write_text("\n".join(texts), encoding="utf-8")
     return target

@@ -1,4 +1,4 @@
-"""How much memory an ingest takes beside the loaded model, how long it lasts, and how long a second one.
+"""Measure an ingest's memory on top of the loaded model, its duration, and that of a second run.
 
     python benchmarks/ingest_memory.py PATH... [--no-token-vectors]
         [--text-column T --id-column I --title-column H]
@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-# The benchmark ingest.py beside this file must not stand for the package that is measured.
+# The benchmark ingest.py in this folder would shadow the package that is measured.
 sys.path = [path for path in sys.path if Path(path).resolve() != Path(__file__).resolve().parent]
 
 from ingest.loaders import Columns  # noqa: E402
@@ -33,7 +33,7 @@ MB = 1_000_000
 
 
 def rss_anon(process: str = "self") -> int:
-    """Private memory of a process in bytes; 0 where it is gone."""
+    """Return the private memory of a process in bytes; 0 if it has ended."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{process}/status").read_text().splitlines():
             if line.startswith("RssAnon:"):
@@ -42,7 +42,7 @@ def rss_anon(process: str = "self") -> int:
 
 
 def children() -> list[str]:
-    """The processes that any thread of this one started."""
+    """Return the child processes started by any thread of this process."""
     found: list[str] = []
     for thread in Path("/proc/self/task").iterdir():
         with contextlib.suppress(OSError):
@@ -51,7 +51,7 @@ def children() -> list[str]:
 
 
 class Watch:
-    """Samples memory in a thread of its own."""
+    """Samples memory in a separate thread."""
 
     def __init__(self) -> None:
         self.peak = self.peak_with_parsers = 0

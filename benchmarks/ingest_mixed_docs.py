@@ -22,7 +22,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-# The benchmark ingest.py beside this file must not stand for the package that is measured.
+# The benchmark ingest.py in this folder would shadow the package that is measured.
 sys.path = [path for path in sys.path if Path(path).resolve() != Path(__file__).resolve().parent]
 
 from ingest.engines.tasks import Parsed, Setup, Task  # noqa: E402
@@ -53,7 +53,7 @@ def expectations(folder: Path) -> list[Expectation]:
 
 
 def meets(expect: str, result: DocumentResult | None) -> bool:
-    """Whether what became of a file is what its manifest allows."""
+    """Return True if a file's result is one that its manifest allows."""
     if result is None:
         return False
     taken = result.status in ("ingested", "unchanged", "replaced", "duplicate")
@@ -90,7 +90,7 @@ def ingest(folder: Path, *, dry_run: bool) -> IngestReport:
 
 
 def is_void(path: Path, item: Expectation) -> bool:
-    """Whether a PDF that should be text draws nothing but pictures and lines."""
+    """Return True for a PDF that should hold text but draws only pictures and lines."""
     if item.format != "pdf" or item.expect != "text":
         return False
     import pypdfium2
@@ -104,12 +104,12 @@ def is_void(path: Path, item: Expectation) -> bool:
 
 
 def plain(text: str) -> str:
-    """What is left of Markdown's marks and of white space when only the words count."""
+    """Return the text without Markdown marks and white space, to compare the words alone."""
     return "".join(_MARKS.sub("", text).split())
 
 
 def similarities(folder: Path, expected: list[Expectation]) -> list[tuple[str, float]]:
-    """Each parallel file's text beside its .txt; lines of CSV and JSONL by their column `text`."""
+    """Each parallel file's text compared with its .txt; CSV and JSONL lines by their column `text`."""
     found = []
     for item in expected:
         if item.kind == "parallel" and item.format != "txt":

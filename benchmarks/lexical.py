@@ -1,4 +1,4 @@
-"""Is the lexical leg right for Chinese and English?
+"""Compare ways of making lexical terms for Chinese and English.
 
     python -P benchmarks/lexical.py DATA_FOLDER [--only lecoqa …]
 
@@ -57,7 +57,7 @@ class Way(Protocol):
 
 
 class Winnow:
-    """What ingestion and retrieval use."""
+    """The lexical encoder that ingestion and retrieval use."""
 
     def __init__(self) -> None:
         self._encoder = LexicalEncoder.load()
@@ -173,7 +173,7 @@ def rankings(
 def supported(
     scores: Figures, weights: sp.csr_matrix, terms: npt.NDArray[np.int32], contexts: Sequence[str]
 ) -> Figures:
-    """Candidates' scores, best first, with what the other candidates say for them.
+    """Return candidates' scores, best first, with added evidence from the other candidates.
 
     Added to the score (divided by the best): BM25 with the terms' rarity among the candidates; the likeness
     to the best ten others (pseudo-relevance feedback, Rocchio 1971); and the support of candidates under the
@@ -195,7 +195,7 @@ def supported(
 
 
 def cut(dataset: Dataset, chunker: Chunker) -> Passages:
-    """The corpus as ingestion cuts it."""
+    """Return the corpus as ingestion splits it."""
     assert dataset.corpus is not None
     texts, documents, contexts = [], [], []
     for _, found in read_corpus(dataset.corpus):

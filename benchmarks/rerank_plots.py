@@ -1,9 +1,9 @@
-"""Draws docs/rerank-calls.svg and docs/rerank-bias.svg: what each LLM strategy makes of a model that errs.
+"""Draws docs/rerank-calls.svg and docs/rerank-bias.svg: the quality of LLM strategies with a model that errs.
 
     python benchmarks/rerank_plots.py
 
-A simulated model knows each passage's grade and errs by noise, anew for every prompt, and by a preference for
-early places. 50 candidates stand in the order of a retriever that errs too; the mean nDCG@5 over the
+A simulated model knows each passage's grade and errs by noise, drawn for every prompt, and by a preference
+for early places. The 50 candidates come in the order of a retriever that errs too; the mean nDCG@5 over the
 questions is drawn against the calls that a question takes, and against the strength of the preference.
 Seeded.
 """

@@ -3,10 +3,10 @@
     python benchmarks/retrieval.py                        # 20,000 points, realistic vectors
     python benchmarks/retrieval.py --points 20000 100000 --vectors real.npy --texts real.json
 
-Each engine runs in a process of its own over the same data, so that memory is its own too. `--vectors` is a
-float32 array of shape (n, dim), L2-normalised, `--texts` a JSON list of n passages; without them the vectors
-lie around topics in a space whose variance falls off as real embeddings' does. Times are medians over the
-queries; the query's own embedding is not in them. FAISS and Milvus Lite are used where they are installed
+Each engine runs in its own process over the same data, so that memory is measured per engine. `--vectors` is
+a float32 array of shape (n, dim), L2-normalised, `--texts` a JSON list of n passages; without them the
+vectors lie around topics in a space whose variance falls off as real embeddings' does. Times are medians
+over the queries, without the query's own embedding. FAISS and Milvus Lite are used if they are installed
 (`pip install faiss-cpu milvus-lite pymilvus`).
 """
 
@@ -48,7 +48,7 @@ WHERE = parse_filter('lang = "zh" and year >= 2020')
 FINGERPRINT = Fingerprint("benchmark", DIM, "none", "zipf", token_dim=None)
 ENGINES = ("edge", "local", "faiss", "milvus")
 
-# What the project promises at 100,000 points: the most it may be, or how many times the client's local mode.
+# The goals at 100,000 points: an upper bound, or a multiple of the client's local mode.
 GOALS = {
     "hybrid p50 ms": "≤ 25",
     "hybrid filtered p50 ms": "≤ 30, 50×",
@@ -242,7 +242,7 @@ def asked(collection: Any, data: Data) -> Report:
 
 
 def concurrent(collection: EdgeCollection, data: Data) -> Report:
-    """Sixteen threads ask at once; an error would end the run."""
+    """Search from sixteen threads at once; an error would end the run."""
     sparse = terms(np.random.default_rng(13), 12)
 
     def ask(query: Floats) -> int:
@@ -329,7 +329,7 @@ def median_ms(call: Callable[[Any], object], arguments: Iterable[Any]) -> float:
 
 
 def resident() -> int:
-    """Memory of this process in bytes (Linux); elsewhere 0, and the figure means nothing."""
+    """Return the memory of this process in bytes (Linux); 0 elsewhere."""
     statm = Path("/proc/self/statm")
     return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0
 
@@ -342,7 +342,7 @@ def size(folder: Path) -> int:
 
 
 def run_one(engine: str, count: int, arguments: argparse.Namespace) -> Report:
-    """One engine in this process."""
+    """Run one engine in this process."""
     with tempfile.TemporaryDirectory(prefix="winnow-bench-") as folder:
         if engine == "tokens":
             return late_interaction(Path(folder), count)
@@ -357,7 +357,7 @@ def run_one(engine: str, count: int, arguments: argparse.Namespace) -> Report:
 
 
 def run_apart(engine: str, count: int) -> Report | None:
-    """One engine in a process of its own; None where it is not installed."""
+    """Run one engine in its own process; return None if it is not installed."""
     command = [sys.executable, __file__, *sys.argv[1:], "--only", engine, "--count", str(count)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "ModuleNotFoundError" in done.stderr:
@@ -382,7 +382,7 @@ def table(reports: Mapping[str, Report | None]) -> None:
 
 
 def ratio(row: str, reports: Mapping[str, Report | None]) -> str:
-    """How many times better the embedded store does than the client's local mode."""
+    """Return how many times better the embedded store does than the client's local mode."""
     mine, theirs = ((reports.get(name) or {}).get(row) for name in ("edge", "local"))
     if not mine or not theirs:
         return ""

@@ -1,10 +1,10 @@
-"""The server under load, beside the same pipeline behind a plain FastAPI handler.
+"""Load-test the server against the same pipeline behind a plain FastAPI handler.
 
     python benchmarks/serve.py CORPUS [--askers 50] [--seconds 60] [--rounds 1] [--data-dir FOLDER]
                                [--cross-encoder]
 
 CORPUS is a BEIR folder (corpus.jsonl, queries.jsonl); --data-dir keeps its collection for a second run. In
-turn, so many rounds, each in a process of its own on the loopback: `winnow serve`, and a FastAPI application
+turn, `--rounds` times, each in its own process on the loopback: `winnow serve`, and a FastAPI application
 of one plain `def` handler around `pipeline.ask`, whose questions share no pass. Each asker sends its next
 question when its last was answered. No question comes twice, so that nothing is answered from memory.
 
@@ -36,7 +36,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# This file's own folder has names of packages that it measures.
+# Files of this folder would shadow the packages that are measured.
 sys.path = [path for path in sys.path if Path(path).resolve() != Path(__file__).resolve().parent]
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ _HEAD = f"{'':<24}{'answers':>8}{'logged':>8}{'p50 s':>8}{'p95 s':>8}{'answers/s
 
 @dataclass(slots=True)
 class Load:
-    """What came of a round."""
+    """The results of one round."""
 
     ids: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -78,7 +78,7 @@ class Load:
 
 
 async def asker(port: int, questions: Iterator[str], until: float, load: Load) -> None:
-    """A connection that is kept, a question at a time."""
+    """Ask one question at a time over a persistent connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while time.perf_counter() < until and (question := next(questions, None)) is not None:
         started = time.perf_counter()
@@ -109,7 +109,7 @@ async def posted(
 
 
 async def loaded(process: int, port: int, questions: Sequence[str], askers: int, seconds: float) -> Load:
-    """A round: a few questions to warm up, then all askers."""
+    """Run a round: a few questions to warm up, then all askers."""
     rest, load = iter(questions), Load()
     await asker(port, iter([next(rest) for _ in range(3)]), time.perf_counter() + PATIENCE_S, Load())
     started, before = time.perf_counter(), cpu_s(process)
@@ -134,7 +134,7 @@ def cpu_s(process: int) -> float:
 def running(
     command: Sequence[str], environment: Mapping[str, str], folder: Path
 ) -> Iterator[tuple[int, int]]:
-    """A server: its process and port. It says its address as JSON, and ends on SIGTERM."""
+    """Run a server and yield its process and port; it prints its address as JSON and ends on SIGTERM."""
     with subprocess.Popen(
         [sys.executable, *command],
         env={**os.environ, **environment},
@@ -152,7 +152,7 @@ def running(
 
 
 def serve_plainly(data: Path) -> None:
-    """The other side: what one writes first around a pipeline."""
+    """Serve the comparison: the simplest handler that one would write around a pipeline."""
     import uvicorn
     from fastapi import FastAPI
 
@@ -173,7 +173,7 @@ def serve_plainly(data: Path) -> None:
 
 
 def unshared(pipeline: RAGPipeline) -> Callable[[], CrossEncoder]:
-    """Makes cross-encoders of the same weights, each with passes of its own."""
+    """Builds cross-encoders of the same weights, each with its own passes."""
     from rerank.cross.loading import load_pair_model
     from rerank.strategies.cross_encoder import CrossEncoder
 
@@ -201,7 +201,7 @@ def cross_encoder(folder: Path) -> Path:
 
 
 def ingested(corpus: Path, data: Path) -> None:
-    """The collection `default` of the corpus, unless it is there already."""
+    """Ingest the corpus into the collection `default`, unless it exists already."""
     from ingest.loaders.base import Columns
     from winnow import RAGPipeline, Settings
 
@@ -212,7 +212,7 @@ def ingested(corpus: Path, data: Path) -> None:
 
 
 def asked_of(corpus: Path) -> list[str]:
-    """All questions, each once, in an order that is the same every time."""
+    """Return all questions, each once, always in the same order."""
     with (corpus / "queries.jsonl").open(encoding="utf-8", newline="\n") as lines:
         questions = sorted({json.loads(line)["text"] for line in lines})
     random.Random(0).shuffle(questions)
@@ -220,7 +220,7 @@ def asked_of(corpus: Path) -> list[str]:
 
 
 def logged(data: Path, ids: Sequence[str]) -> int:
-    """How many of these answers the log has."""
+    """Return how many of these answers the log holds."""
     with sqlite3.connect(data / "winnow.db") as database:
         kept = {row[0] for row in database.execute("SELECT id FROM answers")}
     return sum(one in kept for one in ids)

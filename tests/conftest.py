@@ -1,4 +1,4 @@
-"""What many tests share: a clean environment, and the packaged encoder loaded once."""
+"""Fixtures for all tests: a clean environment, and the packaged encoder, loaded once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SCRUBBED = ("WINNOW_", "OPENAI_", "ANTHROPIC_", "COHERE_", "JINA_", "VOYAGE_", 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No key or setting of the machine reaches a test, no hub is asked, nothing lands in the checkout."""
+    """Keep the machine's keys and settings, the model hub and the checkout out of every test."""
     for name in list(os.environ):
         if name.startswith(_SCRUBBED) and not name.startswith(_KEPT):
             monkeypatch.delenv(name)

@@ -1,4 +1,4 @@
-"""docker-compose.yml and Dockerfile, checked without an engine: none runs in CI."""
+"""docker-compose.yml and Dockerfile, checked without a container engine, which CI lacks."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_compose_file_is_valid() -> None:
 
 
 def test_the_check_can_fail(tmp_path: Path) -> None:
-    """The schema check refuses a file with an unknown key, so that passing it means something."""
+    """The schema check refuses a file with an unknown key."""
     broken = tmp_path / "docker-compose.yml"
     broken.write_text(COMPOSE.read_text(encoding="utf-8").replace("healthcheck:", "helthcheck:"), "utf-8")
     assert _schema_check(broken)[0] != 0
@@ -118,7 +118,7 @@ def test_the_image_holds_every_package_of_the_wheel() -> None:
 
 
 def test_the_server_asks_for_tokens_and_has_its_extra(compose: dict[str, Any]) -> None:
-    """Others reach it in its container, so it listens for others; the image has what it runs on."""
+    """In its container the server listens to others, so it requires tokens; the image has the extra."""
     serve = compose["services"]["serve"]
     host = serve["environment"]["WINNOW_SERVER__HOST"]
     assert Access.of(host, (), TokenBook(ROOT / "no tokens")).tokens is not None
@@ -136,7 +136,7 @@ def test_torch_in_the_image_has_the_projects_bounds() -> None:
 
 
 class _Ready(BaseHTTPRequestHandler):
-    """A server that is ready, or (`status`) is not yet."""
+    """A server that is ready or, by `status`, not yet."""
 
     status = 200
     protocol_version = "HTTP/1.1"

@@ -1,4 +1,4 @@
-"""The rules of who may import whom, and what stays out of a light import."""
+"""Import rules: which module may import which, and which libraries a light import leaves out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOLDERS = ("storage", "ingest", "retrieval", "rerank", "generation", "winnow")
 NOUNS = tuple(f"storage.{noun}" for noun in ("records", "errors", "vectors", "chat", "reasons", "secrets"))
 STAGES = ("storage", "ingest", "retrieval", "rerank", "generation")
 
-# Whose modules a module may import; the longest prefix of its name decides.
+# The packages that a module may import from; the longest prefix of its name decides.
 RINGS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(NOUNS, NOUNS),
     "storage": ("storage",),
@@ -41,7 +41,7 @@ RINGS: dict[str, tuple[str, ...]] = {
     "winnow.server": (*STAGES, "winnow"),
     "winnow.__main__": (*STAGES, "winnow"),
 }
-# Siblings within a ring of which the first must not know the second.
+# Siblings within a ring: the first must not import the second.
 APART = (
     ("storage.qdrant.edge", "storage.qdrant.server"),
     ("storage.qdrant.server", "storage.qdrant.edge"),
@@ -54,7 +54,7 @@ MOST_MODULES = 21
 
 
 def _modules() -> dict[str, Path]:
-    """Every module of ours by its dotted name."""
+    """Return every module of the project by its dotted name."""
     found = {}
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*.py")):
@@ -68,7 +68,7 @@ MODULES = _modules()
 
 
 def _imported(source: str) -> set[str]:
-    """Our modules that a source names: at the top, inside functions, and for type checkers alone."""
+    """Return the project's modules that a source imports: at the top, in functions, for type checkers."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -93,7 +93,7 @@ def _within(module: str, prefixes: tuple[str, ...]) -> bool:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_imports_only_what_its_ring_allows(module: str) -> None:
-    """Nouns ← stages ← app ← (upkeep, lab) ← (cli, server), by name, wherever the import stands."""
+    """Nouns ← stages ← app ← (upkeep, lab) ← (cli, server), wherever in a module the import is."""
     ring = max((prefix for prefix in RINGS if _within(module, (prefix,))), key=len)
     forbidden = {name for name in IMPORTS[module] if not _within(name, RINGS[ring])}
     assert not forbidden, f"{module} (ring {ring}) imports {forbidden}"
@@ -101,14 +101,14 @@ def test_a_module_imports_only_what_its_ring_allows(module: str) -> None:
 
 @pytest.mark.parametrize(("one", "other"), APART)
 def test_siblings_do_not_know_each_other(one: str, other: str) -> None:
-    """Adapters, and what serves strategies, stay replaceable: they do not know their neighbours."""
+    """Adapters and strategies stay replaceable: they do not import their siblings."""
     modules = [module for module in MODULES if _within(module, (one,))]
     assert modules
     assert not [(module, name) for module in modules for name in IMPORTS[module] if _within(name, (other,))]
 
 
 def test_no_module_imports_itself_in_a_circle() -> None:
-    """Reading can start at the bottom: no circle, counting lazy imports and those for type checkers."""
+    """There are no import cycles, lazy and type-checking imports included."""
     waiting = {name: set(names) & set(MODULES) for name, names in IMPORTS.items()}
     while free := [name for name, names in waiting.items() if not names]:
         for name in free:
@@ -119,7 +119,7 @@ def test_no_module_imports_itself_in_a_circle() -> None:
 
 
 def test_no_folder_is_too_full() -> None:
-    """No folder holds more modules than a reader takes in, nor a fifth of the code."""
+    """No folder exceeds the limit on modules, nor holds a fifth of the code."""
     sizes = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in MODULES.items()}
     folders = {path.parent for path in MODULES.values()}
     for folder in folders:
@@ -139,7 +139,7 @@ def test_a_class_name_means_one_thing() -> None:
 
 
 def test_the_rules_catch_a_breach() -> None:
-    """The checks above see imports inside functions, too."""
+    """The checks above also see imports inside functions."""
     assert _imported("def f():\n    from rerank.chain import Chain\n") == {"rerank.chain"}
 
 
@@ -147,7 +147,7 @@ def test_the_rules_catch_a_breach() -> None:
     "module", ["winnow", "rerank", "rerank.registry", "storage.records", "winnow.cli.app"]
 )
 def test_a_light_import_loads_neither_torch_nor_qdrant(module: str) -> None:
-    """`import winnow` and `winnow --help` must answer at once."""
+    """`import winnow` and `winnow --help` load neither torch nor Qdrant."""
     heavy = (
         "torch, transformers, sentence_transformers, qdrant_edge, qdrant_client, openai, sqlalchemy, numpy"
     )
@@ -158,14 +158,14 @@ def test_a_light_import_loads_neither_torch_nor_qdrant(module: str) -> None:
 
 
 def test_only_settings_reads_the_environment() -> None:
-    """A key in the environment can reach no other module."""
+    """No module but the settings reads the environment."""
     reading = re.compile(r"getenv|os\.environ\.(get|items)|os\.environ\[[^]]+\](?! *=)|in os\.environ")
     readers = [name for name, path in MODULES.items() if reading.search(path.read_text(encoding="utf-8"))]
     assert readers == ["winnow.app.settings"]
 
 
 def test_a_users_package_of_the_same_name_is_noticed(tmp_path: Path) -> None:
-    """A folder `storage` in front of ours on the path gives an error that names both."""
+    """A folder `storage` that shadows the project's gives an error that names both."""
     (tmp_path / "storage").mkdir()
     (tmp_path / "storage" / "__init__.py").touch()
     done = subprocess.run(

@@ -60,7 +60,7 @@ def pieces(
 
 
 def test_an_answer_has_citations_usage_and_its_prompt(endpoint: Endpoint) -> None:
-    """Everything the log needs is in the Generation, and the prompt is what was really sent."""
+    """A Generation holds everything the log needs, and its prompt is the one that was sent."""
     endpoint.enqueue("Two [1], and three [3].")
     generation = answer(endpoint)
     assert (generation.text, generation.answered) == ("Two [1], and three [3].", True)
@@ -91,7 +91,7 @@ def test_an_answer_with_something_wrong_is_flagged(
 
 
 def test_passages_left_out_for_the_budget_are_said_and_cannot_be_cited(endpoint: Endpoint) -> None:
-    """The model saw fewer passages than there are, and the outcome knows."""
+    """The outcome reports passages dropped for the budget, and citing one of them is flagged."""
     endpoint.enqueue("All of it [1][3].")
     long = [Candidate.from_text("word " * 300, id=f"c{n}") for n in (1, 2, 3)]
     generation = answer(endpoint, passages=long, prompter=Prompter(Templates.load(), tokens=1500))
@@ -109,20 +109,20 @@ def test_passages_left_out_for_the_budget_are_said_and_cannot_be_cited(endpoint:
     ],
 )
 def test_the_model_can_say_that_there_is_no_answer(endpoint: Endpoint, reply: str, text: str) -> None:
-    """Its word is taken out, `answered` is False, and nothing is wrong with that."""
+    """The marker NO_ANSWER is removed, `answered` is False, and the outcome is not degraded."""
     endpoint.enqueue(reply)
     generation = answer(endpoint)
     assert (generation.text, generation.answered, generation.outcome.status) == (text, False, "ok")
 
 
 def test_a_word_that_only_begins_like_it_is_an_answer(endpoint: Endpoint) -> None:
-    """NO_ANSWERS is something else."""
+    """A word such as NO_ANSWERS does not count as NO_ANSWER."""
     endpoint.enqueue("NO_ANSWERS is a constant [1].")
     assert answer(endpoint).answered is True
 
 
 def test_a_refusal_is_shown_and_flagged(endpoint: Endpoint) -> None:
-    """A structured refusal is the text of an answer that is none."""
+    """A structured refusal becomes the text of an unanswered Generation."""
     endpoint.enqueue(said(None, refusal="I cannot help."), said(None, finish_reason="content_filter"))
     refused, filtered = answer(endpoint), answer(endpoint, "这是什么？")
     assert (refused.text, refused.answered) == ("I cannot help.", False)
@@ -139,7 +139,7 @@ def test_an_empty_reply_is_an_error_with_a_hint(endpoint: Endpoint) -> None:
 
 
 def test_without_passages_no_model_is_asked(endpoint: Endpoint) -> None:
-    """Nothing to answer from, nothing to pay for; in the question's language."""
+    """Without passages no call is made, and the reply is in the question's language."""
     generation = answer(endpoint, "这是什么？", [])
     assert (generation.text, generation.answered) == ("没有检索到与这个问题有关的资料。", False)
     assert pieces(endpoint, passages=[])[1].answered is False
@@ -147,7 +147,7 @@ def test_without_passages_no_model_is_asked(endpoint: Endpoint) -> None:
 
 
 def test_exchanges_are_kept_where_asked_for(endpoint: Endpoint) -> None:
-    """Messages and reply are in the outcome, or nothing is."""
+    """The outcome holds messages and reply only when exchanges are to be kept."""
     endpoint.enqueue("Two [1].", "Two [1].")
     (exchange,) = answer(endpoint, keep_exchanges=True).outcome.exchanges
     assert (exchange.reply, exchange.messages[0][0], exchange.usage.calls) == ("Two [1].", "system", 1)
@@ -174,7 +174,7 @@ def test_a_stream_shows_exactly_the_answer(endpoint: Endpoint, reply: list[str],
 
 
 def test_a_stream_that_breaks_raises_after_its_pieces(endpoint: Endpoint) -> None:
-    """What came is shown, then the error; no half answer is given as a Generation."""
+    """The pieces received are yielded before the error; a half answer never becomes a Generation."""
     endpoint.enqueue(Response(lines=events(["Two ", "and a long piece "], finish_reason=None, done=False)))
     came: list[object] = []
 
@@ -188,7 +188,7 @@ def test_a_stream_that_breaks_raises_after_its_pieces(endpoint: Endpoint) -> Non
 
 
 class Whole:
-    """A Generator without a stream."""
+    """A Generator without streaming."""
 
     async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
         from storage.records import Outcome
@@ -204,14 +204,14 @@ def collected(items: AsyncIterator[str | Generation]) -> list[str | Generation]:
 
 
 def test_what_cannot_stream_gives_one_piece() -> None:
-    """Every answerer can be read as a stream."""
+    """An answerer without streaming gives its text as one piece."""
     text, generation = collected(streamed(Whole(), "?", PASSAGES))
     assert text == "whole"
     assert isinstance(generation, Generation)
 
 
 def test_what_streams_already_is_not_wrapped(endpoint: Endpoint) -> None:
-    """A user who hands in winnow's own answerer keeps its stream."""
+    """A streaming answerer that a user passes in is used as it is."""
 
     async def action(chat: OpenAIChat) -> bool:
         own = ChatAnswerer(chat)
@@ -241,8 +241,8 @@ def scored(*scores: float) -> list[Candidate]:
 def test_a_score_floor_abstains_below_it(
     candidates: list[Candidate], stage: str | None, passes: bool
 ) -> None:
-    """The last stage's best score decides, or that of a named stage; without scores nothing is held back,
-    and that is said."""
+    """The best score of the last stage, or of a named stage, decides; without scores nothing is withheld,
+    and the outcome says so."""
     floor = ScoreFloor(Whole(), at_least=0.5, stage=stage)
     generation = anyio.run(floor.generate, "这是什么？", candidates)
     assert (generation.text == "whole") is passes
@@ -266,7 +266,7 @@ def rewritten(endpoint: Endpoint, question: str, turns: Sequence[Turn]) -> Rewri
 
 
 def test_a_follow_up_is_rewritten_with_the_earlier_turns(endpoint: Endpoint) -> None:
-    """The model sees the turns, long answers cut, and its question is taken; prompt and usage are kept."""
+    """The model sees the turns with long answers cut; its question is used, prompt and usage are kept."""
     endpoint.enqueue('"When was MaxSim\nmade?"')
     rewrite = rewritten(endpoint, "When?", TURNS)
     assert rewrite.question == "When was MaxSim made?"
@@ -284,7 +284,7 @@ def test_a_chinese_follow_up_gets_a_chinese_prompt(endpoint: Endpoint) -> None:
 
 
 def test_a_first_question_is_left_alone(endpoint: Endpoint) -> None:
-    """Without turns there is nothing to rewrite and nobody to ask."""
+    """Without earlier turns no model is called and the question stays as it is."""
     assert rewritten(endpoint, "When?", []).question == "When?"
     assert endpoint.requests == []
     assert anyio.run(JoinedRewriter().rewrite, "When?", []).question == "When?"
@@ -302,7 +302,7 @@ def test_a_first_question_is_left_alone(endpoint: Endpoint) -> None:
 def test_a_rewrite_that_fails_is_a_flagged_join(
     endpoint: Endpoint, reply: str | Response, reason: str
 ) -> None:
-    """The question goes on with the one before it, and the outcome says why."""
+    """The question is joined to the one before it, and the outcome says why."""
     endpoint.enqueue(reply)
     rewrite = rewritten(endpoint, "When?", TURNS)
     assert rewrite.question == "What is MaxSim? Who made it? When?"
@@ -333,7 +333,7 @@ def test_a_rewrite_that_fails_is_a_flagged_join(
     ],
 )
 def test_without_a_model_only_a_question_that_points_back_is_joined(question: str, leans: bool) -> None:
-    """A question that stands by itself is not watered down with the one before."""
+    """A question that is complete on its own is not joined to the one before."""
     turns = [Turn("What is MaxSim?", "A score."), Turn("What is BM25 good for?", "Words.")]
     rewrite = anyio.run(JoinedRewriter().rewrite, question, turns)
     assert rewrite.question == (f"What is BM25 good for? {question}" if leans else question)
@@ -341,7 +341,7 @@ def test_without_a_model_only_a_question_that_points_back_is_joined(question: st
 
 
 def test_the_exchange_of_a_rewrite_is_kept_where_asked_for(endpoint: Endpoint) -> None:
-    """With `log.llm_calls` the rewrite is seen word for word, like any other call."""
+    """With `log.llm_calls` the rewrite's exchange is recorded like any other call."""
     endpoint.enqueue("When was MaxSim made?")
     rewrite = run(endpoint, lambda chat: ChatRewriter(chat, keep_exchanges=True).rewrite("When?", TURNS))
     [exchange] = rewrite.outcome.exchanges

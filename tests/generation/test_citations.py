@@ -54,7 +54,7 @@ def test_markers_are_found_in_every_form(text: str, found: list[int]) -> None:
 
 
 def test_a_marker_resolves_to_chunk_document_place_and_span() -> None:
-    """A citation says where the passage stands in the document, and on which page."""
+    """A citation gives the passage's place in the document and its page."""
     (citation,) = resolve("So it is [2].", PASSAGES).citations
     assert (citation.marker, citation.chunk_id, citation.document_id) == (2, "c2", "d2")
     assert (citation.source, citation.title, citation.page) == ("notes/2.md", "Title 2", 2)
@@ -63,7 +63,7 @@ def test_a_marker_resolves_to_chunk_document_place_and_span() -> None:
 
 
 def test_a_quoted_span_is_counted_in_the_document() -> None:
-    """A span within the passage is shifted to the document, and its words are in the quote."""
+    """A span within the passage is converted to document offsets, and the quote holds its words."""
     citation = cite(3, PASSAGES[2], (8, 16))
     assert (citation.start, citation.end, citation.quote) == (308, 316, "number 3")
 
@@ -77,19 +77,19 @@ def test_a_quoted_span_is_counted_in_the_document() -> None:
     ],
 )
 def test_bad_citing_is_said(text: str, complaint: str | None) -> None:
-    """An uncited answer, and one that cites what it was not given, are both complaints."""
+    """An answer without citations, or citing a passage it was not given, draws a complaint."""
     assert resolve(text, PASSAGES).complaint == complaint
 
 
 def test_a_passage_that_was_not_shown_cannot_be_cited() -> None:
-    """Where the model saw only some passages, the others do not count as given."""
+    """A marker for a passage that the model never saw counts as unknown."""
     resolved = resolve("See [1] and [3].", PASSAGES, given=(2, 1))
     assert [citation.marker for citation in resolved.citations] == [1]
     assert (resolved.unknown, resolved.given) == ((3,), 2)
 
 
 class TextGenerator:
-    """A user's plain object that gives back a text."""
+    """A user's plain object that returns a text."""
 
     name = "mine"
 
@@ -120,7 +120,7 @@ def test_a_users_text_gets_its_citations(kind: type[TextGenerator]) -> None:
 
 
 def test_a_users_text_without_citations_is_flagged() -> None:
-    """It is kept as it is, and the outcome says what is missing."""
+    """A user's text without citations is kept, and the outcome says what is missing."""
     generation = anyio.run(adapted(TextGenerator("So.")).generate, "?", PASSAGES)  # type: ignore[arg-type]
     assert (generation.outcome.status, generation.outcome.reason) == (
         "partial",
@@ -129,13 +129,13 @@ def test_a_users_text_without_citations_is_flagged() -> None:
 
 
 def test_a_users_generation_is_taken_as_it_is() -> None:
-    """A ready Generation passes unchanged."""
+    """A Generation from a user's object passes through unchanged."""
     ready = Generation(text="x", outcome=Outcome("generation"), answerer="mine")
     assert anyio.run(adapted(TextGenerator(ready)).generate, "?", PASSAGES) is ready  # type: ignore[arg-type]
 
 
 def test_what_is_no_generator_is_refused_by_name() -> None:
-    """Neither an object without `generate` nor a result of another type gets through."""
+    """An object without `generate`, or a result of another type, is refused by name."""
     with pytest.raises(BadInputError, match="int is no generator"):
         adapted(3)  # type: ignore[arg-type]
     with pytest.raises(StageError, match="mine gave back a int"):

@@ -100,7 +100,7 @@ def test_the_sentence_that_answers_is_quoted_with_its_exact_place(
 
 
 def test_meaning_finds_what_shares_no_word(encoder: Encoder, lexical: LexicalEncoder) -> None:
-    """Token vectors know that a physician is a doctor; words alone would find nothing."""
+    """Token vectors match a physician to a doctor, where words alone would find nothing."""
     candidates = [
         passage(OIL, 1),
         passage("The physician examined a sick child. Its towers are 227 metres tall.", 2),
@@ -123,7 +123,7 @@ def test_sentences_of_one_passage_stand_together_and_in_order(
 
 
 def test_what_is_said_twice_is_quoted_once(encoder: Encoder, lexical: LexicalEncoder) -> None:
-    """A copy, and a sentence that differs by a word, are left out."""
+    """A repeated sentence, or one that differs by a word, is quoted only once."""
     near = OIL.replace("nearly $12", "almost $12").replace("began", "had begun")
     candidates = [passage(OIL, 1), passage(OIL, 2), passage(near, 3)]
     generation = answer(encoder, lexical, "How much did oil cost in March 1974?", candidates)
@@ -165,7 +165,7 @@ def test_passages_without_vectors_are_judged_by_words_and_counted(
 
 
 def test_vectors_of_another_tokenizer_are_not_guessed_at(encoder: Encoder, lexical: LexicalEncoder) -> None:
-    """Where the number of vectors does not fit the text's tokens, they count as missing."""
+    """Stored vectors whose number does not match the text's tokens count as missing."""
     candidates = [passage(OIL, 1)]
     vectors = Vectors(encoder, candidates)
     vectors.stored["c1"] = vectors.stored["c1"][:-3]
@@ -190,14 +190,14 @@ def test_what_has_nothing_to_do_with_the_question_is_no_answer(
 
 
 def test_a_question_is_never_quoted_as_an_answer(encoder: Encoder, lexical: LexicalEncoder) -> None:
-    """A sentence that asks the same thing shares every word with the question, and answers nothing."""
+    """A sentence that repeats the question is not quoted, although it shares every word."""
     text = "When did the oil crisis begin? It began in October of that year, an oil crisis like no other."
     generation = answer(encoder, lexical, "When did the oil crisis begin?", [passage(text, 1)])
     assert quotes(generation) == ["It began in October of that year, an oil crisis like no other."]
 
 
 def test_without_a_floor_any_shared_word_will_do(encoder: Encoder, lexical: LexicalEncoder) -> None:
-    """The floor is what abstains: without it a weak answer is given."""
+    """Without a floor even a weak answer is given."""
     question = "Which painter painted the Mona Lisa?"
     candidates = [passage(BRIDGE, 1)]
     assert not answer(encoder, lexical, question, candidates).answered
@@ -208,7 +208,7 @@ def test_without_a_floor_any_shared_word_will_do(encoder: Encoder, lexical: Lexi
 def test_nothing_to_quote_is_no_answer(
     encoder: Encoder, lexical: LexicalEncoder, candidates: list[Candidate]
 ) -> None:
-    """No candidates, or none with a sentence, is no error."""
+    """Without candidates, or without a sentence in them, there is no answer and no error."""
     generation = answer(encoder, lexical, "When did the oil crisis begin?", candidates)
     assert (generation.answered, generation.citations) == (False, ())
     assert generation.text
@@ -227,7 +227,7 @@ def test_shared_words_weigh_by_their_rarity() -> None:
 def test_a_chinese_question_about_something_else_is_not_answered_by_its_common_words(
     encoder: Encoder, lexical: LexicalEncoder
 ) -> None:
-    """What a question asks about decides, not the words that ask: 为什么, 是, 的 occur in every text."""
+    """The subject of a question decides, not its function words: 为什么, 是, 的 occur in every text."""
     candidates = [passage(RERANK, 1), passage("为什么说段落的长度是重要的？因为模型是有限的。", 2)]
     assert not answer(encoder, lexical, "高铁的时速是多少？为什么是有限的？", candidates).answered
     assert answer(encoder, lexical, "重排序把什么放在前面？", candidates).answered
@@ -235,7 +235,7 @@ def test_a_chinese_question_about_something_else_is_not_answered_by_its_common_w
 
 
 def test_the_subject_of_a_chinese_question_is_what_it_does_not_ask_with(lexical: LexicalEncoder) -> None:
-    """Both scripts count alike; a question of nothing but words that ask has no subject."""
+    """Simplified and traditional characters match; a question of function words alone has no subject."""
     passages = ["BM25 很快。", "重排序更慢。"]
     assert subject_share("重排序哪里更慢？", passages, lexical) == 1
     assert subject_share("重排序為什麼更慢？", ["重排序更快。", "重排序更慢。"], lexical) == 1
@@ -267,7 +267,7 @@ class Unreachable:
 
 
 def test_an_encoder_that_fails_leaves_the_words(lexical: LexicalEncoder) -> None:
-    """Where the lexical leg still found passages they are quoted, and the outcome says what is missing."""
+    """Without dense vectors the lexical scores pick the quotes, and the outcome names the failure."""
     answerer = ExtractiveAnswerer(Unreachable(), Empty(), lexical)
     given = anyio.run(answerer.generate, "When did the Golden Gate Bridge open?", [passage(BRIDGE, 1)])
     assert "opened in 1937" in given.text

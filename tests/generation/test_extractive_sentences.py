@@ -1,4 +1,4 @@
-"""Sentences that can be quoted: where they end, what is no prose, how they are shown."""
+"""Splitting text into quotable sentences: boundaries, non-prose, display."""
 
 from __future__ import annotations
 
@@ -89,20 +89,20 @@ def test_headings_of_formats_without_marks_are_known_by_name() -> None:
 
 
 def test_a_table_alone_gives_its_rows() -> None:
-    """Where there is nothing else to quote, a row is better than nothing."""
+    """Table rows are quoted when a passage holds no prose."""
     table = "| term | meaning |\n|:--|--:|\n| RRF | rank fusion |"
     assert texts(table) == ["| term | meaning |", "| RRF | rank fusion |"]
 
 
 def test_rows_of_a_csv_file_are_not_run_together() -> None:
-    """Each `column: value; …` line stands by itself."""
+    """Each `column: value; …` line is a sentence of its own."""
     rows = "term: pool; meaning: the candidates. Fifty\nterm: chunk; meaning: a piece"
     assert texts(rows) == rows.split("\n")
 
 
 @pytest.mark.parametrize("unit", ["甲方应当按时付款，", "one two three ", "x" * 50, "first clause here; "])
 def test_what_never_ends_is_cut(unit: str) -> None:
-    """A statute or a list without full stops comes in pieces that can be quoted."""
+    """Text without full stops is split into pieces short enough to quote."""
     pieces = texts(unit * 100)
     assert max(map(len, pieces)) <= LONGEST
     assert sum(map(len, pieces)) > 0.9 * len((unit * 100).strip())

@@ -39,7 +39,7 @@ async def open_chat(endpoint: Endpoint, **options: Any) -> AsyncIterator[OpenAIC
 
 
 def run(endpoint: Endpoint, action: Callable[[OpenAIChat], Awaitable[Any]], **options: Any) -> Any:
-    """What `action` gives for a chat model at the endpoint."""
+    """Return the result of `action` for a chat model at the endpoint."""
 
     async def running() -> Any:
         async with open_chat(endpoint, **options) as chat:
@@ -78,7 +78,7 @@ def test_a_reply_comes_with_its_usage_cost_and_model(endpoint: Endpoint) -> None
 
 
 def test_the_request_says_what_was_asked_for(endpoint: Endpoint) -> None:
-    """Model, messages, temperature 0 and the limit are sent, wishes only where they are asked for."""
+    """Model, messages, temperature 0 and the limit are sent; optional parameters only on request."""
     ask(endpoint)
     body = endpoint.requests[0].body
     assert body["model"] == "m"
@@ -90,7 +90,7 @@ def test_the_request_says_what_was_asked_for(endpoint: Endpoint) -> None:
 def test_no_credential_of_the_environment_is_sent(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A key, organisation, header or address that lies in the environment goes nowhere."""
+    """A key, organisation, header or address from the environment is never sent."""
     for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.setenv(name, "leaked")
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Leak: leaked\nAuthorization: Bearer leaked")
@@ -110,7 +110,7 @@ def test_the_key_that_is_handed_in_is_sent(endpoint: Endpoint) -> None:
 
 
 def test_a_server_without_usage_gives_no_invented_numbers(endpoint: Endpoint) -> None:
-    """Tokens are 0 beside one call, and no cost is claimed."""
+    """Without usage data the call is counted with 0 tokens and no cost."""
     endpoint.enqueue(said("Yes.", usage=None))
     usage = ask(endpoint, prices={"m": Price(1.0, 1.0)}).usage
     assert (usage.calls, usage.prompt_tokens, usage.cost) == (1, 0, None)
@@ -118,7 +118,7 @@ def test_a_server_without_usage_gives_no_invented_numbers(endpoint: Endpoint) ->
 
 @pytest.mark.parametrize("code", [408, 409, 429, 500, 503])
 def test_passing_faults_are_retried_and_counted(endpoint: Endpoint, code: int) -> None:
-    """A fault that passes costs a retry, which the usage shows."""
+    """A transient fault costs a retry, which the usage shows."""
     endpoint.enqueue(status(code, retry_after=0.01), "Well.")
     reply = ask(endpoint, max_retries=1)
     assert reply.text == "Well."
@@ -189,7 +189,7 @@ def test_an_address_where_nobody_listens_is_a_chat_error() -> None:
 
 @pytest.mark.parametrize("base_url", ["not a url", "ftp://example.invalid/v1", "http://[::1"])
 def test_an_address_that_is_none_is_a_chat_error(base_url: str) -> None:
-    """A base_url that cannot be one is refused with the setting's name."""
+    """An invalid base_url is refused with the setting's name."""
 
     async def running() -> None:
         chat = OpenAIChat.load(model="m", base_url=base_url, max_retries=0)
@@ -213,7 +213,7 @@ def test_an_endpoints_own_words_cannot_reach_the_terminal_raw(endpoint: Endpoint
 
 
 def exception_classes() -> list[type[Exception]]:
-    """Every exception class that the openai package defines, exported or not."""
+    """Return every exception class that the openai package defines, exported or not."""
     from openai import _exceptions
 
     members = [*vars(openai).values(), *vars(_exceptions).values()]
@@ -224,7 +224,7 @@ def exception_classes() -> list[type[Exception]]:
 
 @pytest.mark.parametrize("kind", exception_classes(), ids=lambda kind: kind.__name__)
 def test_every_exception_of_the_package_is_mapped(kind: type[Exception]) -> None:
-    """A class that a new release adds fails here until it has a reason and a way out of its own."""
+    """Every exception of the package has a reason and a way out; one added by a new release fails here."""
     assert kind.__name__ in REASONS
     error = kind.__new__(kind)
     error.args = ("in its own words",)
@@ -264,7 +264,7 @@ def refuses(*words: str, message: str = "Unsupported parameter: {}") -> Callable
 def test_a_wish_that_is_refused_is_given_up_and_remembered(
     endpoint: Endpoint, words: tuple[str, ...]
 ) -> None:
-    """The endpoint is asked again without what it refuses, and not asked for it a second time."""
+    """A refused optional parameter is dropped, and not sent to that endpoint again."""
     endpoint.reply = refuses(*words)
     reply = ask(endpoint, schema=SCHEMA, top_logprobs=5, times=2)
     assert reply.text == "Fine."
@@ -283,7 +283,7 @@ def test_the_limit_goes_by_its_other_name_where_the_first_is_refused(endpoint: E
 
 
 def test_a_refusal_that_names_nothing_costs_all_wishes_but_only_if_that_helps(endpoint: Endpoint) -> None:
-    """A 400 for another reason is reported as it is, and no wish is unlearnt by it."""
+    """A 400 for another reason is reported as it is, and no optional parameter is given up for it."""
     endpoint.enqueue(status(400, "too long"), status(400, "too long"))
 
     async def action(chat: OpenAIChat) -> None:
@@ -318,7 +318,7 @@ def test_the_first_tokens_candidates_come_with_their_probabilities(endpoint: End
     ],
 )
 def test_reasoning_traces_are_taken_out(endpoint: Endpoint, sent: str, kept: str) -> None:
-    """What a reasoning model thinks aloud is not part of its reply."""
+    """The reasoning of a model is not part of its reply."""
     endpoint.enqueue(said(sent, reasoning_content="also thinking"))
     assert ask(endpoint).text == kept
 
@@ -337,7 +337,7 @@ def test_a_structured_refusal_is_kept_apart_from_the_text(endpoint: Endpoint) ->
 
 
 def test_content_in_parts_is_joined_without_its_thinking(endpoint: Endpoint) -> None:
-    """Servers that send a list of parts are understood."""
+    """Content sent as a list of parts is joined, without its reasoning."""
     parts = [{"type": "thinking", "thinking": [{"text": "no"}]}, {"type": "text", "text": "Four."}]
     endpoint.enqueue(Response(body=completion(None, content=parts)))
     assert ask(endpoint).text == "Four."
@@ -363,7 +363,7 @@ def test_a_stream_hides_a_reasoning_trace_however_it_is_cut(endpoint: Endpoint) 
 
 
 def test_a_server_without_usage_in_streams_is_asked_without(endpoint: Endpoint) -> None:
-    """`stream_options` is a wish like the others."""
+    """A server that refuses `stream_options` is asked again without it."""
     endpoint.enqueue(status(400, "Unknown parameter: stream_options"), "Fine.")
     *_, last = stream(endpoint)
     assert isinstance(last, Completion)

@@ -1,4 +1,4 @@
-"""Prompts: language, numbering, fences, budget, order, templates of one's own, token counting."""
+"""Prompts: language, numbering, fences, budget, order, users' own templates, token counting."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_templates_follow_the_question() -> None:
 
 
 def test_passages_are_numbered_with_title_heading_and_page() -> None:
-    """Each passage has its number and one line that says where it is from."""
+    """Each passage has its number and one line with its title, heading and page."""
     one = passage("Body.", title="Guide", headings=("Guide", "Setup"), page=4)
     user = prompter().prompt("What?", [PASSAGES[0], one]).messages[1].content
     assert "[1] A title\n" in user
@@ -82,7 +82,7 @@ def test_a_passage_cannot_close_its_fence() -> None:
 
 
 def test_the_same_question_and_passages_give_the_same_prompt() -> None:
-    """A prompt can be replayed: nothing in it is drawn by chance."""
+    """Prompts are deterministic, so that they can be replayed."""
     assert prompter().prompt("What?", PASSAGES) == prompter().prompt("What?", PASSAGES)
 
 
@@ -114,7 +114,7 @@ def test_the_best_passages_stand_at_both_ends_if_asked() -> None:
 
 
 def test_the_budget_leaves_out_the_worst_and_says_so() -> None:
-    """What does not fit is not sent; the complaint has the numbers and admits the estimate."""
+    """Passages that do not fit are not sent; the complaint gives the counts and says they are estimated."""
     whole = prompter().prompt("What?", PASSAGES)
     size = sum(EstimatedTokens().count(message.content) for message in whole.messages)
     prompt = prompter(tokens=size - 10).prompt("What?", PASSAGES)
@@ -145,7 +145,7 @@ def test_one_passage_that_is_too_long_is_cut() -> None:
 
 
 def test_a_question_that_fills_the_budget_is_refused() -> None:
-    """There is no prompt without room for a passage."""
+    """A question that leaves no room for a passage is refused."""
     with pytest.raises(BadInputError, match="no room for a passage in a prompt of 300 tokens"):
         prompter(tokens=300).prompt("why " * 1000, PASSAGES)
 
@@ -163,7 +163,7 @@ def test_tokens_are_counted_by_the_models_own_tokenizer(encoder: Encoder, tmp_pa
 
 
 def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
-    """The path is in the message."""
+    """A file that is not a tokenizer is refused, with its path in the message."""
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(SettingsError, match=r"tokenizer\.json is not a tokenizer"):
         TokenizerTokens.load(tmp_path / "tokenizer.json")
@@ -201,6 +201,6 @@ def test_a_broken_template_is_refused_by_name(
 
 
 def test_a_missing_folder_of_templates_is_refused(tmp_path: Path) -> None:
-    """A path that does not exist is no silent return to the built-in templates."""
+    """A missing template folder is an error, not a silent fallback to the built-in templates."""
     with pytest.raises(SettingsError, match="does not exist"):
         Templates.load(tmp_path / "nowhere")

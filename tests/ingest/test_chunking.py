@@ -86,7 +86,7 @@ def test_the_same_document_gives_the_same_passages(text: str) -> None:
 
 
 def test_the_heading_path_comes_with_the_passage() -> None:
-    """Outermost first; a deeper heading ends with the next one above it."""
+    """The heading path is outermost first, and a deeper heading ends at the next higher one."""
     text = (
         "# A\n\nintro\n\n## B\n\n"
         + "one two three. " * 15
@@ -110,7 +110,7 @@ def test_a_passage_that_ends_one_section_and_begins_another_has_the_path_of_its_
 
 
 def test_a_heading_stays_with_what_follows() -> None:
-    """No passage is a heading alone, where there is text under it."""
+    """A heading is never a passage alone when text follows it."""
     text = (
         "# Guide\n\n## Install\n\n"
         + "Run the installer now. " * 20
@@ -124,7 +124,7 @@ def test_a_heading_stays_with_what_follows() -> None:
 
 
 def test_a_cut_paragraph_overlaps_by_whole_sentences_and_paragraphs_do_not() -> None:
-    """The next passage begins with the last sentence of the one before, where a paragraph had to be cut."""
+    """Passages overlap by their last sentence only where a paragraph had to be cut."""
     cut = CHUNKER.chunks(document(" ".join(f"Sentence {i} here." for i in range(40)), structured=False))
     for before, after in pairwise(cut):
         assert after.start < before.end
@@ -143,7 +143,7 @@ def test_chinese_is_cut_behind_its_sentence_ends(mark: str) -> None:
 
 
 def test_a_text_without_spaces_does_not_become_one_passage() -> None:
-    """A tokenizer that sees one unknown word does not let 20,000 characters through."""
+    """Long text without spaces is split although its tokenizer sees one unknown word."""
     chunks = CHUNKER.chunks(document("x" * 20_000, structured=False))
     assert max(len(chunk.text) for chunk in chunks) <= LIMIT * 12
     assert "".join(chunk.text for chunk in chunks) == "x" * 20_000
@@ -159,7 +159,7 @@ def test_a_long_path_is_cut_before_it_eats_the_passage() -> None:
 
 
 def test_pages_and_rows_come_with_the_passage() -> None:
-    """The page on which it begins; the row in which it begins."""
+    """A passage carries the page and the row in which it begins."""
     text = "page one text. " * 20 + "\n\n" + "page two text. " * 20
     second = text.index("page two")
     chunks = CHUNKER.chunks(document(text, structured=False, pages=(PageStart(0, 1), PageStart(second, 2))))
@@ -174,7 +174,7 @@ def test_pages_and_rows_come_with_the_passage() -> None:
 
 
 def test_equal_passages_of_a_document_have_ids_of_their_own() -> None:
-    """The occurrence tells them apart."""
+    """Equal passages of a document differ in id by their occurrence."""
     chunks = CHUNKER.chunks(document("\n\n".join(["same words " * 15] * 4), structured=False))
     assert len({chunk.id for chunk in chunks}) == len(chunks) > 1
 
@@ -206,7 +206,7 @@ def test_the_fingerprint_names_splitter_sizes_and_version() -> None:
 
 
 def test_a_chunk_crosses_a_process_boundary(encoder: object) -> None:
-    """Passages can be pickled: parsers are processes of their own."""
+    """Passages can be pickled, since parsers run in separate processes."""
     import pickle
 
     loaded = load(Source("/x/a.csv", b"name,price\npear,3\napple,4\n"))

@@ -46,7 +46,7 @@ def _process(folder: Path) -> subprocess.Popen[str]:
 
 
 def _undisturbed(folder: Path) -> float:
-    """Run to the end; gives the seconds that it took."""
+    """Run to the end and return the seconds it took."""
     child = _process(folder)
     started = time.monotonic()
     with child:
@@ -55,7 +55,7 @@ def _undisturbed(folder: Path) -> float:
 
 
 def _killed(folder: Path, after: float) -> bool:
-    """Kill a run so many seconds after it began; False where it was over before."""
+    """Kill a run after some seconds; return False if it had ended before."""
     with _process(folder) as child:
         time.sleep(after)
         over = child.poll() is not None
@@ -64,7 +64,7 @@ def _killed(folder: Path, after: float) -> bool:
 
 
 def _content(folder: Path) -> tuple[list[str], dict[str, tuple[str, tuple[str, ...]]]]:
-    """Every point's id as often as it is there, and the manifest's rows."""
+    """Return every point's id, repeats included, and the manifest's rows."""
     with world(folder) as here:
         rows = {row.source: (row.status, row.chunk_ids) for row in here.manifest.rows()}
         assert here.store.count() == len(here.stored())

@@ -1,4 +1,4 @@
-"""Which files a run means."""
+"""File discovery: which files a run covers."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_winnowignore_has_the_rules_of_gitignore(tmp_path: Path) -> None:
 
 
 def test_links_out_of_the_tree_are_not_followed(tmp_path: Path) -> None:
-    """A link inside the tree is a file; one that leads out, nowhere, or in a circle is not."""
+    """Links within the tree count as files; links that lead out, nowhere or in a circle are skipped."""
     outside = tree(tmp_path / "outside", "secret.md")
     inside = tree(tmp_path / "inside", "real.md")
     (inside / "link.md").symlink_to(inside / "real.md")
@@ -77,13 +77,13 @@ def test_links_out_of_the_tree_are_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_named_file_is_taken_whatever_its_suffix(tmp_path: Path) -> None:
-    """Who names a file means it."""
+    """A file named explicitly is ingested whatever its suffix."""
     tree(tmp_path, "README", "log.txt")
     assert names(tmp_path / "README") == ["README"]
 
 
 def test_patterns_are_expanded(tmp_path: Path) -> None:
-    """A quoted pattern that the shell left alone; each file once."""
+    """A quoted glob pattern is expanded, and each file is taken once."""
     tree(tmp_path, "a.md", "b.md", "c.txt", "d/e.md")
     assert [file.path.name for file in discover([f"{tmp_path}/*.md", f"{tmp_path}/**/*.md"]).files] == [
         "a.md",
@@ -101,7 +101,7 @@ def test_a_path_with_brackets_is_a_path_first(tmp_path: Path) -> None:
 
 
 def test_the_source_is_the_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same document, however its path was written."""
+    """A document's source is its absolute path, however the path was given."""
     tree(tmp_path, "a/b.md")
     monkeypatch.chdir(tmp_path)
     sources = {
@@ -114,7 +114,7 @@ def test_the_source_is_the_absolute_path(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.skipif(os.name == "nt", reason="paths have no such end there")
 def test_a_folder_that_cannot_be_opened_is_counted_and_not_taken_for_empty(tmp_path: Path) -> None:
-    """What was ingested from it belongs to nobody's --prune. Here its path is too long for anybody."""
+    """An unreadable folder (here: a path that is too long) is counted, and --prune spares its documents."""
     root = tree(tmp_path / "docs", "a.md")
     deep = root
     inside = os.open(root, os.O_RDONLY)
@@ -132,7 +132,7 @@ def test_a_folder_that_cannot_be_opened_is_counted_and_not_taken_for_empty(tmp_p
 
 
 def test_what_belongs_to_the_asked_paths(tmp_path: Path) -> None:
-    """A sibling whose name begins alike does not."""
+    """A sibling whose name has the same prefix does not belong to a given path."""
     found = discover([tree(tmp_path / "docs", "a.md")])
     assert found.covers(f"{tmp_path.as_posix()}/docs/gone.md")
     assert not found.covers(f"{tmp_path.as_posix()}/docs-old/gone.md")

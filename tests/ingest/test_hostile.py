@@ -1,4 +1,4 @@
-"""Files that would break their parser break nothing else."""
+"""Hostile files: a file that breaks its parser breaks nothing else."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def here(tmp_path: Path) -> Iterator[World]:
 
 
 def test_a_file_that_takes_too_long_is_refused_and_the_run_goes_on(here: World) -> None:
-    """The process that parses it is ended; the reason is `timeout`; the next file has a new process."""
+    """A slow file's process is ended, its reason is `timeout`, and the next file gets a new process."""
     here.write("a-slow.md", "word " * 4_000_000)
     here.write("b-quick.md", "# Quick\n\nText.")
     options = IngestOptions(workers=1, limits=Limits(seconds=1.0))
@@ -52,7 +52,7 @@ def sparse_workbook() -> bytes:
 
 
 def test_a_file_that_needs_too_much_memory_is_refused(here: World) -> None:
-    """The parser's memory is bounded, whatever native code does about it."""
+    """The parser's memory is bounded, native code included."""
     here.write("a.xlsx", sparse_workbook())
     here.write("b.md", "# Fine\n\nText.")
     options = IngestOptions(workers=1, limits=Limits(worker_bytes=1024 * MIB))
@@ -92,7 +92,7 @@ def test_entities_of_xml_are_not_expanded(here: World) -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
 def test_strange_files_are_read_or_refused_with_a_reason(here: World, name: str, data: bytes) -> None:
-    """Depth, NULs, no spaces, open quotes, odd names: the run ends, and says what became of the file."""
+    """Deep nesting, NULs, open quotes and odd names end in a document or a reason, never in a crash."""
     here.write(name, data)
     result = by_name(here.ingest())[name]
     assert result.status == "ingested" or name in result.reason
@@ -112,7 +112,7 @@ def test_a_pool_gives_every_task_an_end(workers: int) -> None:
 
 
 def test_a_pool_is_closed_while_it_works(tmp_path: Path) -> None:
-    """Leaving early ends the processes at once."""
+    """Closing a busy pool ends its processes at once."""
     path = tmp_path / "long.txt"
     path.write_text("word " * 2_000_000, encoding="utf-8")
     with closing(ParserPool(Setup(tokenizer_json=words_tokenizer(), max_tokens=64), 1)) as pool:
@@ -121,7 +121,7 @@ def test_a_pool_is_closed_while_it_works(tmp_path: Path) -> None:
 
 
 def test_a_reply_holds_the_document_and_its_passages(tmp_path: Path) -> None:
-    """What crosses the process boundary is whole."""
+    """The document and its passages cross the process boundary intact."""
     path = tmp_path / "a.md"
     path.write_text("# Title\n\nText.", encoding="utf-8")
     with closing(ParserPool(Setup(tokenizer_json=words_tokenizer(), max_tokens=64), 1)) as pool:

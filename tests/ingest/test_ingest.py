@@ -1,4 +1,4 @@
-"""An ingest run: incremental, idempotent, honest about each file."""
+"""Ingest runs: incremental, idempotent, with a result for each file."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_tree_goes_in_and_a_second_run_embeds_nothing(here: World) -> None:
 
 
 def test_a_changed_document_replaces_its_passages(here: World) -> None:
-    """What is no longer in the file is no longer in the store; what is, has its old id."""
+    """Passages that left the file leave the store; unchanged passages keep their ids."""
     path = here.write("long.md", LONG)
     here.ingest()
     before = here.stored()
@@ -92,7 +92,7 @@ def test_two_files_with_one_name_are_two_documents(here: World) -> None:
 
 
 def test_an_exact_duplicate_is_stored_once_and_both_sources_are_kept(here: World) -> None:
-    """The second file is a row that points at the first; it takes over when the first changes."""
+    """A duplicate is a row that points to the original, and takes over when the original changes."""
     original = here.write("a.md", GUIDE)
     copy = here.write("b.md", GUIDE)
     report = by_name(here.ingest())
@@ -111,7 +111,7 @@ def test_an_exact_duplicate_is_stored_once_and_both_sources_are_kept(here: World
 
 
 def test_a_duplicate_outside_the_run_takes_over_when_its_original_goes(here: World) -> None:
-    """Content that is still on the disk does not leave the collection because its first copy did."""
+    """Content stays in the collection while any copy is on disk, even one outside the run."""
     here.write("one/a.md", GUIDE)
     here.write("two/b.md", GUIDE)
     here.ingest()
@@ -151,7 +151,7 @@ def test_a_refused_file_is_remembered_until_it_changes(here: World) -> None:
 
 
 def test_a_document_that_breaks_leaves_the_collection_and_says_so(here: World) -> None:
-    """Passages of a text that is no longer in the file would be quoted for nothing."""
+    """A document that no longer parses leaves the collection, so that stale text is never quoted."""
     path = here.write("a.json", '{"name": "whole"}')
     here.ingest()
     path.write_text('{"name": ', encoding="utf-8")
@@ -162,7 +162,7 @@ def test_a_document_that_breaks_leaves_the_collection_and_says_so(here: World) -
 
 
 def test_a_passage_that_the_encoder_cannot_read_is_lexical_only(here: World) -> None:
-    """It costs no encoding, is marked, and the document warns."""
+    """A passage the encoder cannot read is stored for lexical search only, and the document warns."""
     here.write("法律.md", "# 法律\n\n第一条 为了保护消费者的合法权益，制定本法。\n")
     report = here.ingest()
     assert report.illegible == 1
@@ -174,7 +174,7 @@ def test_a_passage_that_the_encoder_cannot_read_is_lexical_only(here: World) -> 
 
 
 def test_reindex_reads_and_encodes_again(here: World) -> None:
-    """Nothing counts as unchanged."""
+    """With --reindex no file counts as unchanged."""
     here.write("guide.md", GUIDE)
     here.ingest()
     asked = len(here.encoder.asked)
@@ -222,7 +222,7 @@ def test_lines_become_documents_when_columns_are_named(here: World) -> None:
 
 
 def test_a_file_of_records_that_breaks_takes_its_records_along(here: World) -> None:
-    """Old ones, and those that were read before the damage; the warning counts what went."""
+    """A damaged file of records loses all its records, old and new, and the warning counts them."""
     lines = [f'{{"_id": "q{number}", "text": "Row {number}."}}\n' for number in range(40)]
     options = IngestOptions(workers=1, batch=8, columns=Columns(text="text", id="_id"))
     here.write("rows.jsonl", "".join(lines))
@@ -237,7 +237,7 @@ def test_a_file_of_records_that_breaks_takes_its_records_along(here: World) -> N
 
 
 def test_an_unchanged_file_that_is_refused_keeps_what_it_had(here: World) -> None:
-    """A column that is mistyped costs nothing but the refusal."""
+    """A mistyped column refuses the file but leaves its passages in place."""
     here.write("rows.jsonl", '{"_id": "q1", "text": "Row one."}\n{"_id": "q2", "text": "Row two."}\n')
     right = IngestOptions(workers=1, columns=Columns(text="text", id="_id"))
     here.ingest(options=right)
@@ -250,7 +250,7 @@ def test_an_unchanged_file_that_is_refused_keeps_what_it_had(here: World) -> Non
 
 
 def test_a_dry_run_writes_nothing_and_estimates(here: World) -> None:
-    """Statuses as they would be, passages, seconds and bytes; no point, no row."""
+    """A dry run reports statuses, passages, seconds and bytes, and writes no point and no row."""
     here.write("guide.md", LONG)
     here.write("broken.json", "{")
     report = here.ingest(dry_run=True)
@@ -271,7 +271,7 @@ def test_a_dry_run_writes_nothing_and_estimates(here: World) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a file that not even root can read")
 @pytest.mark.parametrize("records", [False, True])
 def test_a_file_that_cannot_be_read_any_more_keeps_its_passages(here: World, records: bool) -> None:
-    """It is refused, in every run; nobody knows that it has changed. Once it can be read it is unchanged."""
+    """An unreadable file is refused in every run but keeps its passages; readable again, it is unchanged."""
     text = '{"text": "Rerank fifty."}\n{"text": "Keep five."}\n' if records else LONG
     options = IngestOptions(workers=1, columns=Columns(text="text") if records else None)
     path = here.write("guide.jsonl" if records else "guide.md", text)
@@ -293,7 +293,7 @@ def test_a_file_that_cannot_be_read_any_more_keeps_its_passages(here: World, rec
 
 
 def test_what_the_sample_of_a_dry_run_cost_is_said() -> None:
-    """An embeddings endpoint is paid for it, once."""
+    """A dry run counts the usage of its sample, encoded once."""
 
     class Paid:
         def encode(self, chunks: Sequence[Chunk]) -> Encoded:
@@ -306,7 +306,7 @@ def test_what_the_sample_of_a_dry_run_cost_is_said() -> None:
 
 
 def test_the_report_is_kept_and_has_the_agreed_form(here: World) -> None:
-    """`documents` and `totals`, as the shell prints them and the manifest keeps them."""
+    """The report has `documents` and `totals`, the same in the manifest as on the command line."""
     here.write("guide.md", GUIDE)
     here.write("photo.png", b"\x89PNG")
     report = here.ingest()
@@ -332,7 +332,7 @@ def test_a_kept_report_has_codes_and_a_printed_one_sentences(here: World) -> Non
 
 
 def test_a_file_of_records_that_an_older_version_read_is_unchanged(here: World) -> None:
-    """Its row says in a sentence how many passages its records have."""
+    """A row from an older version, with its passage count in a sentence, still counts as unchanged."""
     here.write("rows.jsonl", '{"text": "Row one."}\n{"text": "Row two."}\n')
     options = IngestOptions(workers=1, columns=Columns(text="text"))
     here.ingest(options=options)
@@ -344,7 +344,7 @@ def test_a_file_of_records_that_an_older_version_read_is_unchanged(here: World) 
 
 
 def test_progress_counts_to_the_end(here: World) -> None:
-    """The last report of progress covers every file."""
+    """The last progress report covers every file."""
     for i in range(5):
         here.write(f"{i}.md", f"# {i}\n\nText {i}.")
     seen: list[Progress] = []
@@ -354,7 +354,7 @@ def test_progress_counts_to_the_end(here: World) -> None:
 
 
 def test_a_large_document_is_written_in_batches(here: World) -> None:
-    """More passages than a batch holds: all of them arrive."""
+    """A document with more passages than a batch holds is stored whole."""
     here.write("long.md", LONG)
     here.ingest(options=IngestOptions(workers=1, batch=4))
     assert len(here.stored()) > 8
@@ -362,13 +362,13 @@ def test_a_large_document_is_written_in_batches(here: World) -> None:
 
 
 def test_a_path_that_does_not_exist_is_an_error(here: World) -> None:
-    """Nothing is ingested by a typing mistake."""
+    """A path that does not exist is an error, and nothing is ingested."""
     with pytest.raises(NotFoundError, match="nowhere"):
         here.ingest(here.docs / "nowhere")
 
 
 def test_files_that_are_too_large_are_refused_unread(here: World) -> None:
-    """The limit is named; the rest of the run goes on."""
+    """A file over the size limit is refused with the limit, and the run continues."""
     here.write("big.txt", "word " * 500)
     here.write("small.txt", "word")
     options = IngestOptions(workers=1, limits=Limits(file_bytes=1000))
@@ -378,7 +378,7 @@ def test_files_that_are_too_large_are_refused_unread(here: World) -> None:
 
 
 def test_a_new_document_that_was_cut_off_is_cleaned_up_even_if_its_file_is_gone(here: World) -> None:
-    """A pending row says that passages may lie in the store; prune finds them through it."""
+    """Prune removes a half-written document, found by its pending row, even if its file is gone."""
     path = here.write("guide.md", GUIDE)
     here.ingest()
     row = here.manifest.get(document_id(path.as_posix()))
@@ -391,7 +391,7 @@ def test_a_new_document_that_was_cut_off_is_cleaned_up_even_if_its_file_is_gone(
 
 
 class FullDisk:
-    """A store that fails after so many writes, as a full disk does."""
+    """A store that fails after a number of writes, as a full disk does."""
 
     def __init__(self, store: Writer, writes: int) -> None:
         self._store = store
@@ -412,7 +412,7 @@ class FullDisk:
 
 @pytest.mark.parametrize("writes", [0, 1, 3])
 def test_a_full_disk_stops_the_run_and_the_next_one_finishes_it(here: World, writes: int) -> None:
-    """The error is raised; nothing that was not stored counts as ingested; no document is lost or twice."""
+    """A full disk raises; only stored documents count as ingested, and the next run completes the rest."""
     for i in range(8):
         here.write(f"{i}.md", LONG.replace("Paragraph", f"Paragraph of {i}"))
     options = IngestOptions(workers=1, batch=16)
@@ -426,7 +426,7 @@ def test_a_full_disk_stops_the_run_and_the_next_one_finishes_it(here: World, wri
 
 
 def test_a_run_stops_in_good_order_before_the_disk_is_full(here: World) -> None:
-    """The error says how much is free and where; with room again, the next run finishes the work."""
+    """A run stops before the disk is full, naming the free space, and the next run finishes the work."""
     here.write("guide.md", GUIDE)
     here.store.disk = DiskSpace(here.docs, reserve=1 << 60)
     with pytest.raises(StoreError, match=r"nearly full: .* MB are free for") as raised:

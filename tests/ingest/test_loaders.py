@@ -1,4 +1,4 @@
-"""Text formats: what a reader of the file reads, with its landmarks."""
+"""Text formats: the visible text, with its landmarks."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_encodings_are_found_and_recorded(encoding: str, text: str) -> None:
 
 
 def test_a_flaw_in_utf8_is_replaced_and_said() -> None:
-    """One broken byte does not make a Chinese text Latin."""
+    """One broken byte is replaced and reported; the text is still read as UTF-8."""
     loaded = read("a.txt", (ZH * 3).encode()[:-1])
     assert loaded.text.endswith("\ufffd")
     assert "U+FFFD" in loaded.warnings[0]
@@ -66,7 +66,7 @@ def test_text_is_clean() -> None:
 
 
 def test_what_is_no_text_is_refused() -> None:
-    """Random bytes are not decoded into something."""
+    """Random bytes are refused, not decoded into garbage."""
     with pytest.raises(DocumentRefusedError) as refused:
         decode(bytes(range(128, 256)) * 40 + bytes(range(256)) * 3)
     assert refused.value.kind == "ingest.undecodable"
@@ -76,7 +76,7 @@ def test_what_is_no_text_is_refused() -> None:
     "name", ["a.txt", "a.md", "a.html", "a.csv", "a.json", "a.jsonl", "a.pdf", "a.docx", "a.pptx", "a.xlsx"]
 )
 def test_an_empty_file_is_refused_in_every_format(name: str) -> None:
-    """Zero bytes, or nothing but white space, have a reason of their own."""
+    """An empty or blank file is refused with its own reason, in every format."""
     assert reason(name, b"") == "empty"
 
 
@@ -84,13 +84,13 @@ def test_an_empty_file_is_refused_in_every_format(name: str) -> None:
     ("name", "data"), [("a.md", b" \n\t "), ("a.html", b"<script>x()</script>"), ("a.csv", b",,\n,,\n")]
 )
 def test_a_file_without_text_is_empty(name: str, data: bytes) -> None:
-    """What has no visible text is not ingested as nothing."""
+    """A file without visible text is refused as empty."""
     assert reason(name, data) == "empty"
 
 
 @pytest.mark.parametrize("data", [b"%PDF-1.7 ...", b"PK\x03\x04....", b"\x89PNG\r\n", b"\x1f\x8b\x08"])
 def test_a_binary_file_under_a_text_suffix_is_refused(data: bytes) -> None:
-    """The content decides, not the name."""
+    """A binary file with a text suffix is refused by its content."""
     assert reason("a.txt", data) == "unsupported"
 
 
@@ -141,17 +141,17 @@ def test_html_keeps_what_is_read_and_drops_what_is_around_it() -> None:
 
 
 def test_html_that_is_nothing_but_boilerplate_is_read() -> None:
-    """A page whose text stands in a footer still has that text."""
+    """A page whose only text is in a footer keeps that text."""
     assert read("a.html", "<footer>Only this.</footer>").text == "Only this."
 
 
 def test_html_of_any_depth_is_read() -> None:
-    """20,000 nested elements cost no stack."""
+    """HTML with 20,000 nested elements is read without recursion."""
     assert read("a.html", "<div>" * 20_000 + "deep" + "</div>" * 20_000).text == "deep"
 
 
 def test_html_declares_its_encoding() -> None:
-    """A meta tag is believed, and read as browsers read it."""
+    """A charset declared in a meta tag is used, with the meaning it has in browsers."""
     loaded = read(
         "a.html",
         f'<meta http-equiv=Content-Type content="text/html; charset=gb2312"><p>{ZH}</p>'.encode("gb18030"),
@@ -169,7 +169,7 @@ def test_each_row_of_a_table_can_be_read_by_itself() -> None:
 
 
 def test_a_ragged_table_is_read_and_said() -> None:
-    """Missing cells are left out, extra ones stand alone, and a warning counts the rows."""
+    """Missing cells are left out, extra ones have no column name, and a warning counts the rows."""
     loaded = read("a.csv", "a,b\n1\n1,2,3\n1,2\n")
     assert loaded.text == "a: 1\na: 1; b: 2; 3\na: 1; b: 2"
     assert "2 of 4 rows" in loaded.warnings[0]
@@ -187,7 +187,7 @@ def test_json_is_read_value_by_value() -> None:
 
 @pytest.mark.parametrize("depth", [500, 100_000])
 def test_json_that_is_nested_too_deeply_is_refused(depth: int) -> None:
-    """No recursion error reaches the run."""
+    """JSON nested too deeply is refused, without a recursion error."""
     assert reason("a.json", "[" * depth + '"x"' + "]" * depth) in ("too-deep", "damaged")
 
 
@@ -211,12 +211,12 @@ def test_gzip_of_text_is_unpacked_within_limits() -> None:
 
 
 def test_a_file_over_the_limit_is_refused() -> None:
-    """The message names size and limit."""
+    """A file over the limit is refused with its size and the limit."""
     assert reason("a.txt", "x" * 100, file_bytes=99) == "too-large"
 
 
 def test_every_format_has_a_fingerprint_and_a_mime_type() -> None:
-    """Both reach the manifest and the citation."""
+    """Every format has a fingerprint for the manifest and a MIME type for citations."""
     assert {kind.fingerprint.split("/")[0] for kind in FORMATS.values()} >= {
         "markdown",
         "html",
@@ -232,6 +232,6 @@ def test_every_format_has_a_fingerprint_and_a_mime_type() -> None:
 
 
 def test_a_jsonl_line_survives_any_unicode() -> None:
-    """What json.dumps writes comes back, but for characters that mean nothing to a reader."""
+    """Text written by `json.dumps` is read back with every character intact."""
     text = "emoji 👩‍👩‍👧, ZWJ, عربى, हिन्दी"
     assert read("a.jsonl", json.dumps({"t": text})).text == f"t: {text}"

@@ -56,7 +56,7 @@ def test_pdf_pages_title_and_text() -> None:
 
 
 def test_a_chinese_pdf_is_read() -> None:
-    """A font that is not embedded, as Chinese PDFs often have it."""
+    """A Chinese PDF whose font is not embedded is read."""
     pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
     assert read("a.pdf", pdf(["民法典调整民事关系。"], font="STSong-Light")).text == "民法典调整民事关系。"
 
@@ -76,19 +76,19 @@ def test_lines_that_the_page_broke_are_joined() -> None:
 
 
 def test_a_pdf_without_a_text_layer_is_refused_and_a_gap_is_said() -> None:
-    """A scan is not ingested as nothing; single silent pages are named."""
+    """A scan without a text layer is refused, and single pages without text are named."""
     assert reason("scan.pdf", pdf([], [])) == "no-text"
     loaded = read("a.pdf", pdf(["One page has text. " * 4] * 6, []))
     assert any("1 of 2 pages have no text layer: 2" in warning for warning in loaded.warnings)
 
 
 def test_little_text_is_said() -> None:
-    """A page number alone is hardly the content of a document."""
+    """A PDF with little more than page numbers draws a warning."""
     assert "little text" in read("a.pdf", pdf(["12"])).warnings[0]
 
 
 def test_bookmarks_of_a_pdf_are_headings_where_their_titles_stand() -> None:
-    """With or without the section's number; a title that is not on its page holds from the page's start."""
+    """Bookmarks become headings at their title, or at the page's start if the title is not found."""
     buffer = io.BytesIO()
     canvas = Canvas(buffer)
     entries = [("Foreword", 0, "Some words."), ("Results", 0, "2 Results"), ("Costs 费用", 1, "Costs")]
@@ -110,7 +110,7 @@ def test_bookmarks_of_a_pdf_are_headings_where_their_titles_stand() -> None:
 
 
 def test_filled_in_fields_and_notes_of_a_pdf_are_read() -> None:
-    """`name: value` behind the page's text; empty fields say nothing; a PDF of notes alone has text."""
+    """Filled-in fields and notes follow the page's text; empty fields are skipped; notes alone are text."""
     buffer = io.BytesIO()
     canvas = Canvas(buffer)
     canvas.drawString(72, 780, "Application")
@@ -137,7 +137,7 @@ def test_filled_in_fields_and_notes_of_a_pdf_are_read() -> None:
 
 
 def test_pdfs_that_cannot_be_read_have_reasons() -> None:
-    """Encrypted, cut in half, mislabelled, too many pages."""
+    """An encrypted, truncated, mislabelled or overlong PDF is refused with its reason."""
     whole = pdf(["text"] * 20)
     assert reason("locked.pdf", pdf(["secret"], encrypt="password")) == "encrypted"
     assert reason("half.pdf", whole[: len(whole) // 3]) == "damaged"
@@ -162,7 +162,7 @@ def word() -> bytes:
 
 
 def test_docx_keeps_headings_lists_and_tables_in_order() -> None:
-    """As Markdown; the first heading is the title; the author is metadata."""
+    """A DOCX becomes Markdown, with its first heading as title and its author as metadata."""
     loaded = read("a.docx", word())
     assert loaded.text == (
         "# Rerank 重排\n\nFirst paragraph.\n\n## Details\n- one\n- two\n\n"
@@ -174,7 +174,7 @@ def test_docx_keeps_headings_lists_and_tables_in_order() -> None:
 
 
 def test_an_empty_docx_is_refused() -> None:
-    """There is nothing in it."""
+    """A DOCX without text is refused as empty."""
     buffer = io.BytesIO()
     docx.Document().save(buffer)
     assert reason("a.docx", buffer.getvalue()) == "empty"
@@ -182,7 +182,7 @@ def test_an_empty_docx_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["a.docx", "a.pptx", "a.xlsx"])
 def test_office_files_that_cannot_be_read_have_reasons(name: str) -> None:
-    """Text under an office name, a truncated archive, another kind of archive, the old or encrypted form."""
+    """Unreadable office files (text, cut or foreign archives, old or encrypted formats) have reasons."""
     assert reason(name, b"just text") == "damaged"
     assert reason(name, word()[:2000]) == "damaged"
     buffer = io.BytesIO()
@@ -207,7 +207,7 @@ def test_a_part_that_only_fills_the_memory_is_left_out() -> None:
 
 
 def test_pptx_slides_are_pages_and_titles_headings() -> None:
-    """Boxes from top to bottom, tables, notes."""
+    """A slide is a page: its title is a heading, then boxes from top to bottom, tables and notes."""
     presentation = pptx.Presentation()
     slide = presentation.slides.add_slide(presentation.slide_layouts[1])
     slide.shapes.title.text = "Rerank 重排"
@@ -237,7 +237,7 @@ def workbook(path: Path) -> bytes:
 
 
 def test_xlsx_sheets_are_headings_and_rows_lines(tmp_path: Path) -> None:
-    """A title above the table stays apart; rows keep their numbers; hidden sheets are left out and said."""
+    """Sheets become headings, rows keep their numbers, and hidden sheets are skipped with a warning."""
     loaded = read("a.xlsx", workbook(tmp_path / "a.xlsx"))
     assert loaded.text == "# Prices 价格\n\nPrices of 2024\n\nfruit: pear; price: 3\nfruit: 梨; price: 2.5"
     assert [(loaded.text[row.offset :].split("\n")[0][:6], row.page) for row in loaded.rows] == [
@@ -249,7 +249,7 @@ def test_xlsx_sheets_are_headings_and_rows_lines(tmp_path: Path) -> None:
 
 
 def test_parsers_do_not_leak_documents() -> None:
-    """A PDF that was read can be read again, many times."""
+    """Reading a PDF many times leaks no documents."""
     data = pdf(["text"])
     assert {read("a.pdf", data).text for _ in range(50)} == {"text"}
     assert len(pypdfium2.PdfDocument(data)) == 1

@@ -27,7 +27,7 @@ FINGERPRINT = Fingerprint("e", DIM, "c", "l", DIM)
 
 
 def parts(url: str) -> RayParts:
-    """What a worker builds for itself."""
+    """Return the parts that a worker builds for itself."""
     store = ServerStores.connect(url, prefer_grpc=False).open("c")
     return RayParts(CountingEncoder(), WordHashes(), store)
 
@@ -43,7 +43,7 @@ def ray() -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_two_ray_workers_give_the_store_of_a_local_run(ray: None, tmp_path: Path) -> None:
-    """Into a Qdrant server; refusals, duplicates and a second run behave as they do locally."""
+    """Two Ray workers fill a Qdrant server as a local run does, refusals and duplicates included."""
     with world(tmp_path / "local") as local:
         for i in range(12):
             local.write(f"{i}.md", f"# Document {i}\n\n" + f"Sentence {i} of many. " * 60)
@@ -70,7 +70,7 @@ def test_two_ray_workers_give_the_store_of_a_local_run(ray: None, tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_pipeline_ingests_on_ray_what_it_ingests_here(ray: None, tmp_path: Path) -> None:
-    """Settings alone say so: each worker makes its own encoder and connection out of them."""
+    """With settings alone, each Ray worker builds its own encoder and connection, to the same result."""
     docs = tmp_path / "docs"
     docs.mkdir()
     for i in range(6):
@@ -94,7 +94,7 @@ def test_the_pipeline_ingests_on_ray_what_it_ingests_here(ray: None, tmp_path: P
 
 
 def test_ray_needs_a_server_and_says_so_before_anything_is_made(tmp_path: Path) -> None:
-    """An embedded collection lets in one process: the error names the setting; nothing is made."""
+    """Ray with an embedded store is refused with the setting's name before anything is created."""
     (tmp_path / "a.md").write_text("Text.")
     with RAGPipeline.from_settings(Settings.load(data_dir=tmp_path / "data")) as pipeline:
         with pytest.raises(SettingsError) as raised:
@@ -104,7 +104,7 @@ def test_ray_needs_a_server_and_says_so_before_anything_is_made(tmp_path: Path) 
 
 
 def test_no_key_travels_to_the_workers_but_that_of_the_store(tmp_path: Path) -> None:
-    """What a worker gets can be pickled, and holds no key of a chat model or a rerank API."""
+    """The settings sent to workers hold the store's key, but none of a chat model or rerank API."""
     chosen = Settings.load(
         data_dir=tmp_path,
         llm={"api_key": "chat-secret"},
@@ -124,7 +124,7 @@ def broken_parts() -> RayParts:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_what_a_ray_worker_raises_is_an_error_of_ours(ray: None, tmp_path: Path) -> None:
-    """Ray's own exceptions do not pass; the message says what happened; nothing counts as ingested."""
+    """A worker's exception becomes an error of winnow's, and nothing counts as ingested."""
     with world(tmp_path) as here:
         here.write("a.md", "# A\n\nText.")
         engine = RayEngine(here.manifest, broken_parts, tokens=True, workers=1)
@@ -137,7 +137,7 @@ def test_what_a_ray_worker_raises_is_an_error_of_ours(ray: None, tmp_path: Path)
 
 
 def test_without_ray_the_error_names_the_extra(tmp_path: Path) -> None:
-    """The way out is an install command."""
+    """Without Ray installed, the way out is the install command of the extra."""
     try:
         import ray  # noqa: F401
     except ImportError:

@@ -26,7 +26,7 @@ def ids(candidates: Sequence[Candidate]) -> list[str]:
 
 
 class Backwards:
-    """Turns the order round; `name` tells instances apart."""
+    """Reverses the order; `name` tells instances apart."""
 
     def __init__(self, name: str = "backwards") -> None:
         self.name = name
@@ -37,7 +37,7 @@ class Backwards:
 
 
 class Failing:
-    """Raises what it was told to raise."""
+    """Raises the given exception."""
 
     name = "failing"
 
@@ -49,7 +49,7 @@ class Failing:
 
 
 def test_the_scale_of_a_chain_is_that_of_its_last_stage_that_scores() -> None:
-    """Whether or not it falls back; an order without scores has none, and a user's reranker may say so."""
+    """A stage that fell back still sets the scale; a stage without scores (a user's own too) does not."""
     plain = Backwards("plain")
     plain.scores = False
     chains: list[list[Reranker]] = [
@@ -96,7 +96,7 @@ def test_a_cascade_keeps_and_drops_in_order() -> None:
 
 
 def test_a_middle_stage_without_keep_keeps_all() -> None:
-    """Only `:k` cuts, and the end of the chain."""
+    """Only `:k` and the end of the chain cut candidates."""
     chain = Chain([ChainStage(Backwards("a")), ChainStage(Backwards("b"))])
     ranking = anyio.run(chain.rerank, "q", some(6), 3)
     assert ids(ranking.candidates) == ["c0", "c1", "c2"]
@@ -104,7 +104,7 @@ def test_a_middle_stage_without_keep_keeps_all() -> None:
 
 @pytest.mark.parametrize("error", [ModelError("no weights"), ValueError("index 50")])
 def test_a_failing_stage_is_stepped_over_and_flagged(error: Exception) -> None:
-    """The chain goes on from the stage before, and the reason is kept."""
+    """The chain continues from the stage before, and the reason is kept."""
     chain = Chain([ChainStage(Backwards("a"), 4), ChainStage(Failing(error), 3), ChainStage(Backwards("b"))])
     ranking = anyio.run(chain.rerank, "q", some(6), 2)
     assert [outcome.status for outcome in ranking.outcomes] == ["ok", "fallback", "ok"]
@@ -116,7 +116,7 @@ def test_a_failing_stage_is_stepped_over_and_flagged(error: Exception) -> None:
 
 
 def test_on_failure_raise_raises() -> None:
-    """Told not to degrade, the chain raises winnow's own errors as they are and wraps the others."""
+    """With on_failure="raise" the chain raises winnow's errors as they are and wraps the others."""
     with pytest.raises(ModelError, match="no weights"):
         anyio.run(
             Chain([ChainStage(Failing(ModelError("no weights")))], on_failure="raise").rerank, "q", some(2), 1
@@ -126,7 +126,7 @@ def test_on_failure_raise_raises() -> None:
 
 
 def test_cancellation_is_no_failure() -> None:
-    """A cancelled chain is cancelled; it does not fall back and go on."""
+    """Cancelling a chain cancels it; it does not fall back and continue."""
 
     class Waiting:
         name = "waiting"
@@ -144,20 +144,20 @@ def test_cancellation_is_no_failure() -> None:
 
 
 def test_no_candidates_reach_no_stage() -> None:
-    """Nothing to rank is not a failure."""
+    """Without candidates no stage runs, and that is not a failure."""
     ranking = anyio.run(Chain([ChainStage(Failing(ValueError("asked")))]).rerank, "q", [], 5)
     assert ranking.everything == ()
     assert ranking.outcome.status == "ok"
 
 
 def test_top_k_below_one_is_refused() -> None:
-    """top_k = 0 is a mistake of the caller, said so at once."""
+    """top_k below 1 is refused at once."""
     with pytest.raises(BadInputError, match="top_k"):
         anyio.run(NoRerank().rerank, "q", some(2), 0)
 
 
 def test_unknown_names_and_options_name_the_nearest() -> None:
-    """A typing mistake in a spec is answered with what was probably meant."""
+    """An error for a mistyped strategy or option suggests the nearest name."""
     with pytest.raises(SpecError, match="did you mean 'late-interaction'") as error:
         Chain.load(Spec.parse("late-interactoin"), RerankParts())
     assert "none" in error.value.way_out
@@ -221,7 +221,7 @@ def test_a_plain_object_ranks_in_a_worker_thread() -> None:
 
 
 class Returning:
-    """A user's async reranker that gives back what it was told."""
+    """A user's async reranker that returns the given value."""
 
     def __init__(self, result: object) -> None:
         self.result = result
@@ -240,7 +240,7 @@ class Returning:
     ],
 )
 def test_what_is_no_ranking_is_refused(result: object, says: str) -> None:
-    """A user's reranker that returns something else is told what it returned and what is wanted."""
+    """The error for a wrong return value names what was returned and what is expected."""
     with pytest.raises(StageError, match=says):
         anyio.run(adapted(Returning(result)).rerank, "q", some(3), 2)  # type: ignore[arg-type]
 
@@ -256,6 +256,6 @@ def test_a_users_ranking_is_completed() -> None:
 
 
 def test_an_object_without_rerank_is_refused() -> None:
-    """A mistake in wiring is named where the wiring happens."""
+    """An object without `rerank` is refused when the chain is built."""
     with pytest.raises(BadInputError, match="no method rerank"):
         adapted(object())  # type: ignore[arg-type]

@@ -116,7 +116,7 @@ class TestEveryStrategy:
         assert len(rank(make(name), passages(3), 10).candidates) == 3
 
     def test_earlier_ranks_stay(self, make: Make, name: str) -> None:
-        """A stage adds its rank beside the earlier ones and overwrites none."""
+        """A stage adds its rank to the earlier ones and overwrites none."""
         given = [c.ranked("retrieval", i, 1.0 / i) for i, c in enumerate(passages(6), start=1)]
         for position, candidate in enumerate(rank(make(name), given, 6).candidates, start=1):
             assert candidate.ranks[name] == position
@@ -126,7 +126,7 @@ class TestEveryStrategy:
             )
 
     def test_passages_of_the_same_text_are_all_kept(self, make: Make, name: str) -> None:
-        """Equal texts are different passages: none stands for another."""
+        """Passages with equal texts are all kept."""
         given = [Candidate.from_text("the same text", id=f"c{i}") for i in range(6)]
         assert sorted(c.id for c in rank(make(name), given, 6).candidates) == [c.id for c in given]
 
@@ -138,18 +138,18 @@ class TestEveryStrategy:
         assert first.outcome.usage == second.outcome.usage
 
     def test_it_describes_itself(self, name: str) -> None:
-        """What it needs and what it calls is known without loading anything."""
+        """A strategy's needs and number of calls are known before anything is loaded."""
         assert strategy(name).needs
         assert strategy(name).calls(50, 5) >= 0
 
 
 def test_the_list_names_every_strategy() -> None:
-    """`winnow rerankers list` has a line for each."""
+    """`winnow rerankers list` has a line for each strategy."""
     assert [line.name for line in describe()][: len(STRATEGIES)] == list(STRATEGIES)
 
 
 def test_importing_rerank_loads_no_model_library() -> None:
-    """The registry, the chain and the descriptions are light."""
+    """Importing the registry and the chain, and describing the strategies, loads no model library."""
     code = (
         "import sys, rerank.chain, rerank.registry; rerank.registry.describe();"
         "heavy = {'torch', 'transformers', 'qdrant_client', 'qdrant_edge', 'openai'};"
@@ -161,7 +161,7 @@ def test_importing_rerank_loads_no_model_library() -> None:
 
 class TestLateInteraction:
     def test_stored_vectors_are_used_and_the_others_computed(self) -> None:
-        """Only passages without stored token vectors are encoded, and how many is said."""
+        """Only passages without stored token vectors are encoded, and the outcome counts them."""
         given, encoder = passages(6), LetterEncoder()
         stored = {c.id: encoder._encode(c.text).tokens for c in given[:4]}
         parts = RerankParts(encoder=encoder, scorer=StoredTokens(stored))  # type: ignore[arg-type]

@@ -70,7 +70,7 @@ def by_id(ranking: Ranking) -> dict[str, float]:
 
 @pytest.mark.parametrize("family", ["bert", "xlm-roberta"])
 def test_scores_equal_transformers_own(folders: Mapping[str, Path], family: str) -> None:
-    """Length-sorted, padded batches give what one pair at a time gives through transformers."""
+    """Sorted, padded batches give the same scores as transformers, one pair at a time."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     model = AutoModelForSequenceClassification.from_pretrained(folders[family]).eval()
@@ -104,7 +104,7 @@ def test_a_causal_model_says_yes_or_no_with_its_template(folders: Mapping[str, P
 
 
 def test_a_long_passage_never_cuts_the_template(folders: Mapping[str, Path], tmp_path: Path) -> None:
-    """However long the passage, the causal model's suffix is whole: only the passage is cut."""
+    """Only the passage is cut to fit; the causal model's suffix stays whole."""
     model = load_pair_model(tiny_models.qwen3(tmp_path / "short", places=192), device="cpu")
     assert model.template is not None
     for ids, _ in model._rows("q", ["fox " * 5000, "fox"]):
@@ -113,7 +113,7 @@ def test_a_long_passage_never_cuts_the_template(folders: Mapping[str, Path], tmp
 
 
 def test_a_converted_qwen_gets_the_template_too(folders: Mapping[str, Path]) -> None:
-    """A checkpoint converted to classification was trained with the same template."""
+    """A Qwen checkpoint converted to classification uses the same template."""
     model = load_pair_model(folders["qwen3-converted"], device="cpu")
     assert model.template is not None
     together = all_scores(model, QUESTION, TEXTS)
@@ -122,7 +122,7 @@ def test_a_converted_qwen_gets_the_template_too(folders: Mapping[str, Path]) -> 
 
 
 def test_half_precision_checkpoints_run_in_single_on_a_cpu(folders: Mapping[str, Path]) -> None:
-    """fp16 weights are widened: fp16 on a CPU is slow, and its scores saturate into ties."""
+    """fp16 weights are widened on a CPU, where fp16 is slow and its scores saturate into ties."""
     half, single = (
         load_pair_model(folders[name], device="cpu") for name in ("xlm-roberta-fp16", "xlm-roberta")
     )
@@ -169,7 +169,7 @@ def test_a_long_passage_scores_as_its_best_window(folders: Mapping[str, Path], f
 
 
 def test_evidence_points_into_the_passage_not_into_its_heading(folders: Mapping[str, Path]) -> None:
-    """The context line that the model sees before the passage is no part of the span."""
+    """The span excludes the context line that the model sees before the passage."""
     chunk = Chunk(
         id="c", document_id="d", source="s", title="The quick fox", text=long_text(), start=0, end=0
     )
@@ -181,7 +181,7 @@ def test_evidence_points_into_the_passage_not_into_its_heading(folders: Mapping[
 
 
 def test_what_is_not_read_is_flagged(folders: Mapping[str, Path]) -> None:
-    """More windows than allowed, or a question longer than the model's half: partial, with the reason."""
+    """Too many windows, or a question longer than half the model's limit, gives partial with a reason."""
     ranking = ranked(folders["bert"], [long_text(), "a"], "windows=2")
     assert ranking.outcome.status == "partial"
     assert "1 passage has more than 2 windows" in ranking.outcome.reason
@@ -195,7 +195,7 @@ def test_what_is_not_read_is_flagged(folders: Mapping[str, Path]) -> None:
 
 
 def test_the_deadline_stops_between_batches(folders: Mapping[str, Path]) -> None:
-    """What was scored before the deadline counts; the rest follows, flagged."""
+    """Scores from before the deadline count; the other candidates follow, and the outcome is flagged."""
     ranking = ranked(folders["bert"], ["the fox " * 8] * 200, budget=Budget(deadline_ms=0))
     assert ranking.outcome.status in ("partial", "fallback")
     assert "deadline" in ranking.outcome.reason
@@ -203,7 +203,7 @@ def test_the_deadline_stops_between_batches(folders: Mapping[str, Path]) -> None
 
 
 class MemoryCache:
-    """A ScoreCache in a dict that counts what is put."""
+    """A ScoreCache in a dict that counts the scores put into it."""
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str, str], float] = {}
@@ -220,7 +220,7 @@ class MemoryCache:
 
 
 def test_asking_again_reads_the_cache(folders: Mapping[str, Path]) -> None:
-    """The second time the model does not run, and the ranking, evidence included, is the same."""
+    """A repeated question does not run the model, and the ranking, evidence included, is the same."""
     cache, texts = MemoryCache(), [*TEXTS, long_text()]
     first = ranked(folders["bert"], texts, "windows=100", cache=cache)
     kept = dict(cache.kept)
@@ -232,7 +232,7 @@ def test_asking_again_reads_the_cache(folders: Mapping[str, Path]) -> None:
 
 
 def test_large_scores_do_not_saturate_into_ties(folders: Mapping[str, Path]) -> None:
-    """Log-odds far out keep their order as probabilities: nothing is rounded to 1 before it is sorted."""
+    """Extreme log-odds keep their order: no score is rounded to 1 before sorting."""
     import numpy as np
 
     model = load_pair_model(folders["bert"], device="cpu")
@@ -263,7 +263,7 @@ def test_the_model_never_sees_more_than_a_batch(folders: Mapping[str, Path]) -> 
 
 
 def test_a_late_interaction_model_of_its_own(tmp_path: Path) -> None:
-    """Any MultiVectorEncoder ranks on the fly, by the same MaxSim; what it cannot read is flagged."""
+    """Any MultiVectorEncoder ranks by the same MaxSim, and passages it cannot read are flagged."""
     from sentence_transformers import MultiVectorEncoder
 
     folder = tmp_path / "colbert"
@@ -283,7 +283,7 @@ def test_a_late_interaction_model_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_model_that_gives_nan_is_flagged(folders: Mapping[str, Path]) -> None:
-    """Scores that are no numbers never rank, and the outcome says so."""
+    """NaN scores never rank, and the outcome says so."""
     import numpy as np
 
     model = load_pair_model(folders["bert"], device="cpu")
@@ -320,7 +320,7 @@ def test_int8_through_onnx_is_near(folders: Mapping[str, Path], tmp_path: Path) 
 
 
 def test_an_export_of_an_earlier_scheme_is_not_reused(folders: Mapping[str, Path], tmp_path: Path) -> None:
-    """The model is exported again in place of the earlier file, and scores kept from that are not read."""
+    """An export of an earlier scheme is replaced, and its cached scores are not used."""
     pytest.importorskip("onnxruntime")
     cache = MemoryCache()
     ranked(folders["bert"], TEXTS, cache=cache)
@@ -348,7 +348,7 @@ def test_an_export_of_an_earlier_scheme_is_not_reused(folders: Mapping[str, Path
     ],
 )
 def test_what_is_no_reranker_is_refused(tmp_path: Path, config: str | None, says: str) -> None:
-    """A folder without weights, an encoder, an unknown causal model: each is named, with a way out."""
+    """A folder without weights, an encoder or an unknown causal model is refused, with a way out."""
     if config is not None:
         (tmp_path / "config.json").write_text(config, encoding="utf-8")
     with pytest.raises(ModelError, match=says):
@@ -356,7 +356,7 @@ def test_what_is_no_reranker_is_refused(tmp_path: Path, config: str | None, says
 
 
 def test_limits_come_from_the_model(folders: Mapping[str, Path]) -> None:
-    """RoBERTa loses places to its padding; more than the model has is refused; nonsense is refused."""
+    """Length limits follow the model (RoBERTa reserves padding positions); impossible ones are refused."""
     assert load_pair_model(folders["xlm-roberta"], device="cpu").max_tokens == 64
     assert load_pair_model(folders["bert"], device="cpu", max_length=40).max_tokens == 40
     with pytest.raises(ModelError, match="reads 64 tokens"):
@@ -383,7 +383,7 @@ def test_windows_cover_the_text(folders: Mapping[str, Path]) -> None:
 
 
 def test_a_folders_config_is_read_as_it_is(folders: Mapping[str, Path]) -> None:
-    """The tiny models are of the architectures that they claim."""
+    """The tiny models have the architectures that they claim."""
     names = {
         name: json.loads((f / "config.json").read_text())["architectures"][0] for name, f in folders.items()
     }

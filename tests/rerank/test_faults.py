@@ -1,4 +1,4 @@
-"""Every strategy that talks to a server, against every way in which servers fail: flagged, never silent.
+"""Every strategy that calls a server, against every kind of server fault: flagged, never silent.
 
 Real sockets, the real `openai` client, the real HTTP client of the rerank APIs.
 """
@@ -50,13 +50,13 @@ def oracle() -> Oracle:
 
 
 def talking(change: Callable[[str], Reply]) -> Callable[[Request], Reply]:
-    """An oracle whose replies are changed on their way."""
+    """An oracle whose replies are altered on the way."""
     knows = oracle()
     return lambda request: change(knows(request))
 
 
 def numbers_changed(change: Callable[[int], Any]) -> Callable[[str], str]:
-    """Changes every id of a ranking, every number alone; letters become one that nobody asked for."""
+    """Change every id of a ranking and every lone number; replace letters by one that was not offered."""
 
     def changed(reply: str) -> str:
         if reply.startswith("{"):
@@ -72,7 +72,7 @@ def full_width(reply: str) -> str:
     return reply.translate({ord(str(d)): 0xFF10 + d for d in range(10)})
 
 
-# What comes, and which outcomes are honest.
+# The replies, and the statuses allowed for each.
 SERVER_FAULTS: Mapping[str, Reply] = {
     "429, Retry-After": status(429, retry_after=0.01),
     "500": status(500),
@@ -102,7 +102,7 @@ REPLY_FAULTS: Mapping[str, tuple[Callable[[str], Reply], set[str]]] = {
 
 
 def asked(endpoint: Endpoint, spec: str, *, max_retries: int = 0, **parts: Any) -> Ranking:
-    """The ranking of the eight by a chain that talks to the endpoint."""
+    """Rank the eight passages by a chain that calls the endpoint."""
 
     return anyio.run(partial(asked_all, endpoint, [spec], max_retries=max_retries, **parts))[0]
 
@@ -110,7 +110,7 @@ def asked(endpoint: Endpoint, spec: str, *, max_retries: int = 0, **parts: Any) 
 async def asked_all(
     endpoint: Endpoint, specs: Sequence[str], *, timeout_s: float = 5.0, max_retries: int = 0, **parts: Any
 ) -> list[Ranking]:
-    """One ranking a spec, through one client."""
+    """Return one ranking per spec, through one client."""
     chat = OpenAIChat.load(model="m", base_url=endpoint.url, timeout_s=timeout_s, max_retries=max_retries)
     ready = RerankParts(chat=lambda _m: chat, limiter=anyio.CapacityLimiter(4), **parts)
     try:
@@ -121,7 +121,7 @@ async def asked_all(
 
 
 def check_whole(ranking: Ranking) -> str:
-    """Nothing is lost, whatever happened; the status."""
+    """Assert that no candidate is lost, and return the outcome's status."""
     assert sorted(c.id for c in ranking.everything) == sorted(BEST)
     assert len(ranking.candidates) == 5
     outcome = ranking.outcome
@@ -157,7 +157,7 @@ def test_every_llm_strategy_times_every_fault(endpoint: Endpoint, capsys: pytest
 
 
 def test_told_to_raise_every_failure_is_an_error(endpoint: Endpoint) -> None:
-    """With on_failure="raise" nothing degrades silently into the incoming order."""
+    """With on_failure="raise" every failure raises instead of keeping the incoming order."""
     endpoint.reply = status(500)
     for spec in LLM:
         with pytest.raises(StageError, match="fell back"):
@@ -165,7 +165,7 @@ def test_told_to_raise_every_failure_is_an_error(endpoint: Endpoint) -> None:
 
 
 def test_a_fault_that_passes_is_retried_by_the_client_and_counted(endpoint: Endpoint) -> None:
-    """429 with Retry-After is waited for by the openai client alone; the calls it took are in the usage."""
+    """Only the openai client waits for a 429 with Retry-After; the usage counts every call."""
     endpoint.enqueue(status(429, retry_after=0.01), status(429, retry_after=0.01))
     endpoint.reply = oracle()
     ranking = asked(endpoint, "listwise", max_retries=2)
@@ -176,7 +176,7 @@ def test_a_fault_that_passes_is_retried_by_the_client_and_counted(endpoint: Endp
 
 
 def test_one_lost_call_is_partial(endpoint: Endpoint) -> None:
-    """What one failed call leaves undone is said, and the others count."""
+    """One failed call makes the outcome partial; the other calls still count."""
     endpoint.enqueue(status(500))
     endpoint.reply = oracle()
     ranking = asked(endpoint, "pointwise")
@@ -214,7 +214,7 @@ def api(endpoint: Endpoint, profile: str, *, options: str = "", **parts: Any) ->
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_every_api_is_spoken_to_in_its_own_words(endpoint: Endpoint, name: str) -> None:
-    """Only fields that the server knows are sent, all scores come back, the key goes in the header."""
+    """Each API gets only the fields it knows and the key in the header, and all scores are read."""
     shape = SHAPES[name]
     endpoint.routes[shape.path] = rerank_route(shape, worth)
     ranking = api(endpoint, name)
@@ -298,14 +298,14 @@ def test_a_batch_above_the_servers_limit_is_split_and_merged(endpoint: Endpoint)
 
 
 def test_a_body_too_large_is_halved(endpoint: Endpoint) -> None:
-    """413 without a number: halves, until it fits."""
+    """A 413 without a stated limit halves the batch until it fits."""
     route = rerank_route(SHAPES["vllm"], worth)
     endpoint.routes["/v1/rerank"] = lambda r: status(413) if len(r.body["documents"]) > 3 else route(r)
     assert api(endpoint, "vllm").outcome.status == "ok"
 
 
 def test_a_passing_failure_is_retried_after_what_the_server_asked(endpoint: Endpoint) -> None:
-    """429 and a cut connection pass; retries are counted and limited."""
+    """A 429 or a cut connection is retried, as often as allowed, and the retries are counted."""
     route = rerank_route(SHAPES["jina"], worth)
     replies: list[Response] = [status(429, retry_after=0.01), Response(reset=True)]
     endpoint.routes["/v1/rerank"] = lambda r: replies.pop(0) if replies else route(r)
@@ -316,7 +316,7 @@ def test_a_passing_failure_is_retried_after_what_the_server_asked(endpoint: Endp
 
 
 def test_billed_searches_make_the_cost(endpoint: Endpoint) -> None:
-    """Cohere bills searches; the price table makes a cost of them, and a budget forbids the next call."""
+    """Cohere's billed searches are priced, and a cost budget stops the next call."""
     endpoint.routes["/v2/rerank"] = rerank_route(SHAPES["cohere"], worth)
     prices = {"rerank-v3.5": Price(call=0.002)}
     assert api(endpoint, "cohere", prices=prices).outcome.usage.cost == pytest.approx(0.002)
@@ -327,7 +327,7 @@ def test_billed_searches_make_the_cost(endpoint: Endpoint) -> None:
 
 
 def test_the_deadline_bounds_an_api_too(endpoint: Endpoint) -> None:
-    """A hanging server is left at the deadline."""
+    """The deadline ends a call to a hanging API."""
     endpoint.routes["/v2/rerank"] = lambda _r: Response(delay=5.0)
     ranking = api(endpoint, "cohere", budget=Budget(deadline_ms=60), options=",retries=5")
     assert ranking.outcome.status == "fallback"
@@ -336,7 +336,7 @@ def test_the_deadline_bounds_an_api_too(endpoint: Endpoint) -> None:
 
 
 def test_an_api_needs_its_key_and_an_address() -> None:
-    """What is missing is said when the chain is built."""
+    """A missing key or address is an error when the chain is built."""
     with pytest.raises(SettingsError, match="cohere needs a key"):
         Chain.load(Spec.parse("api"), RerankParts())
     with pytest.raises(SpecError, match="url is missing"):
@@ -347,7 +347,7 @@ def test_an_api_needs_its_key_and_an_address() -> None:
 
 @pytest.mark.parametrize("document", ["a text", {"text": "a text"}, None])
 def test_documents_that_come_back_are_no_matter(document: object) -> None:
-    """Some servers send the document as text, some as an object, some as null."""
+    """Documents in a reply are ignored, whether sent as text, as objects or as null."""
     reply = {"results": [{"index": 1, "relevance_score": 0.5, "document": document}]}
     assert read_scores(reply, 2) == [None, 0.5]
 
@@ -356,7 +356,7 @@ def test_documents_that_come_back_are_no_matter(document: object) -> None:
     "reply", [None, [], {}, {"results": {}}, "text", [[1]], [{"index": True, "score": 1}]]
 )
 def test_what_is_no_list_of_scores_is_refused(reply: object) -> None:
-    """A reply of another shape is an error of the server's, not an empty result."""
+    """A reply of another shape is an error, not an empty result."""
     if reply == []:
         assert read_scores(reply, 1) == [None]
         return
@@ -365,7 +365,7 @@ def test_what_is_no_list_of_scores_is_refused(reply: object) -> None:
 
 
 def test_every_exception_of_the_http_client_is_translated() -> None:
-    """Nothing of the HTTP library's passes the adapter; a new exception of its fails this test."""
+    """Every exception of the HTTP client is translated; one added by a new release fails here."""
 
     class Raising(httpx2.AsyncBaseTransport):
         def __init__(self, error: Exception) -> None:
@@ -388,7 +388,7 @@ def test_every_exception_of_the_http_client_is_translated() -> None:
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:
-    """Both forms of the header are understood; nonsense is none."""
+    """Retry-After is read as seconds or as a date, and ignored if it is neither."""
     assert retry_after("1.5") == 1.5
     assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
     assert retry_after("soon") is None
@@ -397,5 +397,5 @@ def test_retry_after_is_seconds_or_a_date() -> None:
 
 
 def test_profiles_and_shapes_name_the_same_apis() -> None:
-    """Every profile is tried against its shape."""
+    """Every API profile has a test shape, and every shape a profile."""
     assert set(PROFILES) == {*SHAPES, "custom"}

@@ -14,7 +14,7 @@ from storage.records import Candidate, Chunk, Outcome, Ranking
 
 
 class Fixed:
-    """A strategy whose scores are known; None stands for one that fails."""
+    """A strategy with known scores; None makes it fail."""
 
     def __init__(self, scores: Mapping[str, float] | None) -> None:
         self._scores = scores
@@ -26,7 +26,7 @@ class Fixed:
 
 
 def candidate(name: str, **scores: float) -> Candidate:
-    """A candidate with scores of stages; its rank there is made up, for only `rrf` reads it."""
+    """Return a candidate with stage scores; its ranks are arbitrary, as only `rrf` reads them."""
     chunk = Chunk(id=name, document_id="d", source="d.md", title="", text=name, start=0, end=1)
     return Candidate(chunk, dict.fromkeys(scores, 1), scores)
 
@@ -53,7 +53,7 @@ def test_each_list_is_divided_by_its_best_and_the_scale_is_the_first_members() -
 
 
 def test_a_leg_that_did_not_search_takes_no_part() -> None:
-    """Dense retrieval alone: the member and half of the dense leg decide, and nothing is amiss."""
+    """With dense retrieval alone, the member and half of the dense leg decide, and the outcome is ok."""
     given = [candidate("a", dense=0.2), candidate("b", dense=0.4)]
     ranking = fused(given, {"a": 0.9, "b": 0.8})
     by_hand = {"a": 1 + 0.25 * 0.5, "b": 0.8 / 0.9 + 0.25}
@@ -63,14 +63,14 @@ def test_a_leg_that_did_not_search_takes_no_part() -> None:
 
 
 def test_texts_of_somebody_elses_retrieval_have_no_list_to_fuse_with() -> None:
-    """The member decides alone, with its own scores, and the outcome says so."""
+    """Without leg scores the member decides alone, and the outcome says so."""
     ranking = fused([candidate("a"), candidate("b")], {"a": 0.1, "b": 0.7})
     assert scores(ranking) == pytest.approx({"a": 0.1, "b": 0.7})
     assert "without ranks" in ranking.outcomes[-1].reason
 
 
 def test_scores_below_zero_are_left_out_and_flagged() -> None:
-    """Log-odds have no zero that means `nothing`: by the best one they cannot be scaled."""
+    """Negative scores cannot be scaled by the best one; they are left out and flagged."""
     ranking = fused([candidate("a", dense=0.2), candidate("b", dense=0.4)], {"a": -1.0, "b": -2.0})
     assert [one.id for one in ranking.candidates] == ["b", "a"]
     assert ranking.outcomes[-1].status == "partial"
@@ -78,14 +78,14 @@ def test_scores_below_zero_are_left_out_and_flagged() -> None:
 
 
 def test_without_any_usable_score_the_ranks_decide() -> None:
-    """Nothing can be scaled, and the member's order is still kept."""
+    """Without usable scores the member's order is kept."""
     ranking = fused([candidate("a"), candidate("b")], {"a": -2.0, "b": -1.0})
     assert [one.id for one in ranking.candidates] == ["b", "a"]
     assert ranking.outcomes[-1].status == "partial"
 
 
 def test_a_member_that_falls_back_leaves_retrievals_order_with_its_reason() -> None:
-    """What the legs alone would say is retrieval's own order already."""
+    """A fallback of the only member keeps retrieval's order: fusing the legs alone would repeat it."""
     given = [candidate("a", dense=0.1, lexical=1), candidate("b", dense=0.9, lexical=9)]
     ranking = fused(given, None)
     assert [one.id for one in ranking.candidates] == ["a", "b"]
@@ -93,7 +93,7 @@ def test_a_member_that_falls_back_leaves_retrievals_order_with_its_reason() -> N
 
 
 def test_members_that_fall_back_for_one_cause_give_one_reason() -> None:
-    """A cause is given once, however many members it concerns."""
+    """A reason shared by several members is given once."""
     fusion = Fusion("fusion", [Fixed(None), Fixed(None)], FusionOptions())  # type: ignore[list-item]
     ranking = anyio.run(fusion.rerank, "q", [candidate("a", dense=0.1)], 1)
     assert ranking.outcomes[-1] == Outcome("fusion", "fallback", "out of order")
@@ -101,7 +101,7 @@ def test_members_that_fall_back_for_one_cause_give_one_reason() -> None:
 
 @pytest.mark.parametrize("method", ["max", "zscore", "rrf"])
 def test_every_method_weighs_what_it_is_told(method: str) -> None:
-    """A leg with weight 0 changes nothing; with a great weight it decides."""
+    """A leg with weight 0 changes nothing; one with a large weight decides."""
     given = [
         replace(candidate("a", dense=0.1), ranks={"dense": 2}),
         replace(candidate("b", dense=0.9), ranks={"dense": 1}),

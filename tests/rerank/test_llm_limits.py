@@ -1,4 +1,4 @@
-"""The strategies that ask a language model: budgets, deadlines, cancellation, what was paid already."""
+"""Strategies that call a language model: budgets, deadlines, cancellation, cached verdicts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BUDGETS = {"pointwise": 50, "listwise": 4, "pairwise": 240, "setwise": 14, "tour
 
 @pytest.mark.parametrize("spec", BUDGETS)
 def test_max_calls_is_kept_and_the_best_so_far_given_back(spec: str) -> None:
-    """What would not fit is not started; the outcome is partial and says why."""
+    """A call beyond `max_calls` is not started; the outcome is partial and says why."""
     candidates, grades, _ = passages(50)
     oracle = Oracle(grades)
     ranking = run(spec, OracleChat(oracle), candidates, budget=Budget(max_calls=3))
@@ -32,7 +32,7 @@ def test_max_calls_is_kept_and_the_best_so_far_given_back(spec: str) -> None:
 
 
 def test_a_budget_of_nothing_asks_nothing() -> None:
-    """max_calls=0 spends nothing and gives the incoming order back, flagged."""
+    """max_calls=0 makes no call and returns the incoming order, flagged."""
     candidates, grades, _ = passages(10)
     oracle = Oracle(grades)
     ranking = run("listwise(max_calls=0)", OracleChat(oracle), candidates)
@@ -42,7 +42,7 @@ def test_a_budget_of_nothing_asks_nothing() -> None:
 
 
 def test_a_budget_holds_for_all_stages_of_a_question_and_not_for_the_next() -> None:
-    """Stages share the question's budget; the next question has its own."""
+    """The stages of a question share one budget; the next question has its own."""
     candidates, grades, _ = passages(20)
     oracle = Oracle(grades)
     parts = RerankParts(chat=lambda _m: OracleChat(oracle), budget=Budget(max_calls=21))
@@ -55,7 +55,7 @@ def test_a_budget_holds_for_all_stages_of_a_question_and_not_for_the_next() -> N
 
 
 def test_tokens_and_cost_are_checked_before_they_are_spent() -> None:
-    """A call that might pass the limit is not made, though it might have been cheaper."""
+    """A call that could exceed the token or cost limit is not made."""
     candidates, grades, _ = passages(20)
     prices = {"oracle": Price(prompt=1000.0, completion=1000.0)}
     for budget, word in ((Budget(max_tokens=2000), "max_tokens"), (Budget(max_cost=2.0), "max_cost")):
@@ -109,7 +109,7 @@ def test_cancellation_leaves_no_stray_call_and_keeps_what_was_paid() -> None:
 
 @pytest.mark.parametrize("spec", LLM.values(), ids=str)
 def test_asking_again_costs_nothing_and_says_so(spec: str) -> None:
-    """Every verdict is kept; the second time no call is made and the ranking is the same."""
+    """A repeated question makes no call, says so, and gives the same ranking."""
     candidates, grades, _ = passages(25)
     cache = MemoryCache()
     first = run(spec, OracleChat(Oracle(grades)), candidates, cache=cache)
@@ -122,7 +122,7 @@ def test_asking_again_costs_nothing_and_says_so(spec: str) -> None:
 
 
 def test_a_changed_passage_is_asked_anew() -> None:
-    """The cache goes by content, not by id."""
+    """A passage with new content under the same id is judged again."""
     candidates, grades, _ = passages(5)
     cache = MemoryCache()
     run("pointwise", OracleChat(Oracle(grades)), candidates, cache=cache)

@@ -1,4 +1,4 @@
-"""The strategies that ask a language model: replies that are no answers, endpoints that are down."""
+"""Strategies that call a language model: unusable replies, endpoints that are down."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.llm_stages import LLM, Scripted, ids, passages, run
 
 
 def test_a_reply_that_cannot_be_read_is_asked_for_again() -> None:
-    """The model sees its reply and a word about it; the retry is counted, the result is whole."""
+    """After an unreadable reply the model is asked to correct it; the retry is counted."""
 
     def reply(messages: Sequence[Message]) -> str:
         return "3" if len(messages) == 4 else "Well, that depends."
@@ -44,7 +44,7 @@ def test_an_unreadable_verdict_is_no_zero() -> None:
 
 
 def test_a_reply_cut_off_gets_more_room_once_and_for_all() -> None:
-    """A model that reasons before it answers is asked again with more tokens, and later calls start there."""
+    """A cut-off reply is asked for again with more tokens, and later calls start with as many."""
     limits: list[int] = []
 
     def reply(messages: Sequence[Message]) -> Completion:
@@ -61,7 +61,7 @@ def test_a_reply_cut_off_gets_more_room_once_and_for_all() -> None:
 
 
 def test_a_mended_permutation_is_flagged() -> None:
-    """Repeated, foreign and missing ids are mended, counted and said."""
+    """Repeated, unknown and missing ids are repaired, and the outcome counts them."""
     ranking = run("listwise", Scripted(lambda _m: "[2] > [2] > [9]"), passages(3)[0])
     assert ranking.outcome.status == "repaired"
     assert "1 id repeated" in ranking.outcome.reason
@@ -76,7 +76,7 @@ def test_a_mended_permutation_is_flagged() -> None:
 
 @pytest.mark.parametrize("spec", LLM.values(), ids=str)
 def test_nothing_usable_is_a_flagged_fallback(spec: str) -> None:
-    """A model that only talks leaves the incoming order, with status and reason."""
+    """Without a usable reply the incoming order is kept, flagged as a fallback."""
     candidates, _, _ = passages(25)
     ranking = run(spec, Scripted(lambda _m: "I'd rather not say."), candidates)
     assert list(ranking.everything) == candidates
@@ -85,7 +85,7 @@ def test_nothing_usable_is_a_flagged_fallback(spec: str) -> None:
 
 
 def test_an_endpoint_that_is_down_is_not_asked_fifty_times() -> None:
-    """After a few failures in a row the others are not tried."""
+    """After a few failures in a row no further calls are made."""
 
     def fail(messages: Sequence[Message]) -> str:
         raise ChatError("the endpoint cannot be reached")
@@ -105,7 +105,7 @@ def test_an_endpoint_that_is_down_is_not_asked_fifty_times() -> None:
 
 
 def test_a_refusal_is_not_asked_again() -> None:
-    """A model that refuses is not pressed; the passage has no verdict."""
+    """A refusal is not retried; the passage has no verdict."""
     chat = Scripted(lambda _m: Completion("", Usage(1, 9, 1), "m", refusal="I cannot help with that."))
     ranking = run("pointwise", chat, passages(3)[0])
     assert len(chat.calls) == 3

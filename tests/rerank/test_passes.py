@@ -1,4 +1,4 @@
-"""Questions that come together share a cross-encoder's passes and nothing else: no score, fault or end."""
+"""Concurrent questions share a cross-encoder's passes, but neither scores, faults nor cancellation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from storage.records import Candidate
 from storage.vectors import Floats
 from tests.support import tiny_models
 
-# A row of so many tokens, all of them the number of its question.
+# A row of `length` tokens, all of them the number of its question.
 Rows = Sequence[Row]
 
 
@@ -36,7 +36,7 @@ def rows(question: int, *lengths: int) -> list[Row]:
 
 
 def sums(some: Rows) -> list[float]:
-    """The log-odds of a row: what its tokens come to."""
+    """Return the log-odds of each row: the sum of its tokens."""
     return [float(sum(ids)) for ids, _ in some]
 
 
@@ -65,7 +65,7 @@ class Held:
 
 
 class Crowd:
-    """Questions over one `Passes`, each in a thread of its own; the first is held inside its pass."""
+    """Questions over one `Passes`, each in its own thread; the first is held inside its pass."""
 
     def __init__(self, pool: ThreadPoolExecutor, budget: int = 100) -> None:
         self.passes, self.held = Passes(), Held()
@@ -74,7 +74,7 @@ class Crowd:
         self._count = 0
 
     def ask(self, question: int, *lengths: int) -> Future[list[float]]:
-        """Asked when this returns: it waits for its turn, or is inside its pass."""
+        """Ask, and return once the question waits for its turn or is inside its pass."""
         self._count += 1
         asked = self._pool.submit(all_of, self.passes, rows(question, *lengths), self.held, self._budget)
         while len(self.passes._requests) < self._count:
@@ -91,7 +91,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def test_questions_that_come_together_share_passes(pool: ThreadPoolExecutor) -> None:
-    """One pass takes what waits, as far as the budget goes; each gets its own scores."""
+    """One pass takes all waiting rows within the budget, and each question gets its own scores."""
     crowd = Crowd(pool)
     asked = [crowd.ask(n, 5, 7) for n in range(1, 7)]
     crowd.held.go.set()
@@ -117,7 +117,7 @@ def test_who_came_first_is_served_first(pool: ThreadPoolExecutor) -> None:
 
 
 def test_a_question_alone_runs_at_once() -> None:
-    """Nobody waits for company: a pass a batch, in the caller's own thread."""
+    """A lone question runs without waiting, one pass per batch, in the caller's thread."""
     passes, seen = Passes(), []
 
     def run(some: Rows) -> list[float]:
@@ -130,7 +130,7 @@ def test_a_question_alone_runs_at_once() -> None:
 
 
 def test_a_fault_is_one_questions_own(pool: ThreadPoolExecutor) -> None:
-    """Where a shared pass fails, the others' rows are read again without the one whose fault it is."""
+    """After a shared pass fails, the other questions' rows are scored again without the faulty one."""
     crowd = Crowd(pool)
     first, bad, good, other = (crowd.ask(n, 10, 20) for n in (1, 13, 3, 4))
     crowd.held.go.set()
@@ -143,7 +143,7 @@ def test_a_fault_is_one_questions_own(pool: ThreadPoolExecutor) -> None:
 
 
 def test_who_leaves_takes_nothing_from_the_others(pool: ThreadPoolExecutor) -> None:
-    """A question that ends early is not read any further; who came before and who comes after is."""
+    """The rows of a question that ends early are dropped; earlier and later questions are scored."""
     crowd = Crowd(pool, budget=20)
     before = crowd.ask(1, 10, 10)
     with closing(crowd.passes.scored(rows(2, 10, 10, 10), crowd.held, 20)) as leaving:
@@ -155,7 +155,7 @@ def test_who_leaves_takes_nothing_from_the_others(pool: ThreadPoolExecutor) -> N
 
 
 def test_an_interrupted_pass_is_run_again_by_the_next(pool: ThreadPoolExecutor) -> None:
-    """Ctrl-C in the thread that runs a pass leaves the rows of others to be read."""
+    """After Ctrl-C in the thread that runs a pass, the other questions' rows are still scored."""
     passes, entered = Passes(), threading.Event()
 
     def interrupted(some: Rows) -> list[float]:
@@ -173,7 +173,7 @@ def test_an_interrupted_pass_is_run_again_by_the_next(pool: ThreadPoolExecutor) 
 
 @given(st.lists(st.lists(st.integers(1, 300), max_size=20), max_size=5), st.integers(1, 1200))
 def test_passes_hold_everything_within_the_budget(questions: list[list[int]], budget: int) -> None:
-    """Every row is in one pass; a pass of more than one row is never beyond the budget, padding included."""
+    """Every row is in exactly one pass, and only a single row may exceed the budget, padding included."""
     passes, read = Passes(), []
 
     def run(some: Rows) -> list[float]:
@@ -225,19 +225,19 @@ def asked(model: PairModel, question: int) -> dict[str, float]:
 
 
 def test_scores_are_those_of_a_question_alone(model: PairModel, pool: ThreadPoolExecutor) -> None:
-    """Whatever company a pair was read in, its score is the same but for the last digits."""
+    """A pair's score is the same, up to rounding, whichever pairs share its pass."""
     alone = [asked(replace(model), question) for question in range(8)]
     for question, found in enumerate(pool.map(partial(asked, model), range(8))):
         assert found == pytest.approx(alone[question], abs=1e-4)
 
 
 def test_a_copy_of_a_model_has_passes_of_its_own(model: PairModel) -> None:
-    """Another forward pass is another queue: int8 and float32 of the same weights do not meet."""
+    """int8 and float32 copies of the same weights do not share passes."""
     assert replace(model).passes is not model.passes
 
 
 def test_a_cancelled_question_leaves_the_others_whole(model: PairModel) -> None:
-    """Cancelled while it waits for a pass or is in one, a question ends; the other is ranked in full."""
+    """A question cancelled while waiting or in a pass ends; the other is ranked in full."""
 
     async def scenario() -> tuple[int, str]:
         held, seen = threading.Event(), threading.Event()
@@ -275,7 +275,7 @@ async def _let_go(passes: Passes, cancelling: anyio.CancelScope, held: threading
 
 
 def test_a_deadline_holds_while_others_are_served(model: PairModel, pool: ThreadPoolExecutor) -> None:
-    """A question whose time is up while it waits falls back, flagged; nobody else notices."""
+    """A question past its deadline falls back, flagged, without affecting the others."""
     held, seen = threading.Event(), threading.Event()
 
     def forward(ids: Any, mask: Any, types: Any) -> Floats:

@@ -1,4 +1,4 @@
-"""The spec grammar: what it reads, what it prints, where its errors point."""
+"""The spec grammar: parsing, printing, positions of errors."""
 
 import pytest
 from hypothesis import given
@@ -24,7 +24,7 @@ stages = st.builds(
 
 @given(st.lists(st.tuples(stages, st.integers(0, 3)), min_size=1, max_size=4))
 def test_every_spec_reads_back_as_it_was_printed(parts: list[tuple[Stage, int]]) -> None:
-    """Printing and parsing are inverse, whatever the option values hold."""
+    """A printed spec parses back to itself, whatever the option values hold."""
     keeps = sorted((keep for _, keep in parts), reverse=True)
     spec = Spec(tuple(Stage(s.name, s.options, k or None) for (s, _), k in zip(parts, keeps, strict=True)))
     assert Spec.parse(str(spec)) == spec
@@ -71,7 +71,7 @@ def test_the_second_stage_of_a_strategy_has_its_own_name() -> None:
     ],
 )
 def test_an_error_points_at_the_character(text: str, at: int, says: str) -> None:
-    """The caret stands under the character where reading stopped."""
+    """The caret is below the character at which parsing stopped."""
     with pytest.raises(SpecError) as error:
         Spec.parse(text)
     complaint, shown, caret = str(error.value).split("\n")
@@ -91,7 +91,7 @@ def test_full_width_punctuation_is_named() -> None:
 
 
 def test_a_last_keep_that_contradicts_top_k_rerank_is_an_error() -> None:
-    """`:5` beside top_k_rerank=3 is a contradiction, and neither wins silently."""
+    """`:5` together with top_k_rerank=3 is an error; neither wins silently."""
     with pytest.raises(SpecError, match="top_k_rerank is 3") as error:
         Spec.parse("cross-encoder:20,listwise:5", top_k=3)
     assert str(error.value).split("\n")[2].index("^") == 2 + len("cross-encoder:20,listwise:")

@@ -33,7 +33,7 @@ def run(spec: str, ready: RerankParts, top_k: int | None = None, texts: Sequence
 
 
 def test_texts_come_back_by_their_place() -> None:
-    """Equal texts keep apart by their index; the score is the last stage's that gave one."""
+    """Equal texts are told apart by index, and the score is that of the last scoring stage."""
     found = run("pointwise,listwise", parts(OracleChat(Oracle(GRADES))))
     assert found.results == (
         RankedText(1, "two", 10.0),
@@ -45,7 +45,7 @@ def test_texts_come_back_by_their_place() -> None:
 
 
 def test_top_k_cuts_and_must_agree_with_the_spec() -> None:
-    """Two numbers that contradict each other are an error."""
+    """top_k cuts the ranking, and contradicting the spec's `:k` is an error."""
     ready = parts(OracleChat(Oracle(GRADES)))
     assert len(run("pointwise", ready, top_k=2).results) == 2
     with pytest.raises(SpecError, match="top_k_rerank is 2"):
@@ -54,7 +54,7 @@ def test_top_k_cuts_and_must_agree_with_the_spec() -> None:
 
 
 def test_verdicts_live_in_sqlite(tmp_path: Path) -> None:
-    """Asked again, in another process even, the chain pays nothing and ranks the same."""
+    """Cached verdicts survive the process: the chain ranks the same without a call."""
     url = f"sqlite:///{tmp_path / 'winnow.db'}"
     for spec in ("pointwise", "pairwise", "listwise(permutations=2)", "setwise(size=3)", "tournament"):
         with_calls, database = OracleChat(Oracle(GRADES)), Database.open(url)
@@ -70,7 +70,7 @@ def test_verdicts_live_in_sqlite(tmp_path: Path) -> None:
 
 
 class BrokenCache:
-    """A ScoreCache whose database is gone."""
+    """A ScoreCache whose database is missing."""
 
     def get_many(self, fingerprint: str, question: str, passage_hashes: Sequence[str]) -> dict[str, float]:
         raise LogError("the database is locked")
@@ -80,7 +80,7 @@ class BrokenCache:
 
 
 def test_a_broken_cache_costs_money_but_no_answer() -> None:
-    """Without its memory a stage works all the same, and says what is wrong."""
+    """With a broken cache a stage still ranks, and says what is wrong."""
     found = run("pointwise", parts(OracleChat(Oracle(GRADES)), cache=BrokenCache()))
     assert [result.index for result in found.results] == [1, 3, 2, 0]
     assert found.outcomes[0].status == "ok"

@@ -1,4 +1,4 @@
-"""What synthesizing needs of a model: forms, replies, the journal, duplicates."""
+"""Synthesizing with a model: forms, replies, the journal, duplicates."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def reply(text: str, **more: Any) -> Completion:
     ],
 )
 def test_written_questions_are_read(text: str, found: tuple[str, ...] | None) -> None:
-    """JSON alone, whatever stands around it; what is cut off or of another shape is nothing."""
+    """Questions are read from the JSON in a reply; cut-off or misshapen JSON gives none."""
     assert QUERIES.read(reply(text), 2) == found
 
 
@@ -66,12 +66,12 @@ def test_full_width_signs_stay_as_they_were_written() -> None:
     ],
 )
 def test_grades_are_read_or_not_believed(text: str, found: tuple[int, ...] | None) -> None:
-    """One whole grade from 0 to 3 a passage, or no verdict at all: never a guess, never 0."""
+    """Each passage needs a whole grade from 0 to 3; otherwise there is no verdict at all."""
     assert GRADES.read(reply(text), 3) == found
 
 
 def test_every_form_is_there_in_both_languages() -> None:
-    """Each template can be filled in, is chosen by language, and says that what it shows is data."""
+    """Every template exists in both languages, can be filled in, and declares passages to be data."""
     templates = SynthesisTemplates()
     for form in FORMS:
         en, zh = (
@@ -85,7 +85,7 @@ def test_every_form_is_there_in_both_languages() -> None:
 
 
 def test_own_examples_take_the_place_of_winnows_by_language() -> None:
-    """Few shots in the passage's language: the user's where there are some."""
+    """Few-shot examples are in the passage's language, and the user's replace the built-in ones."""
     mine = TrainingRecord(
         query="What is mine?", passages=(LabelledPassage(text="</passage> is mine.", label=1),)
     )
@@ -101,7 +101,7 @@ def test_own_examples_take_the_place_of_winnows_by_language() -> None:
 
 
 def test_a_folder_replaces_templates_file_by_file(tmp_path: Path) -> None:
-    """A template of one's own is used and changes the hash; an unusable one is named at once."""
+    """A user's template is used and changes the hash; an unusable one is refused at once."""
     (tmp_path / "en").mkdir()
     (tmp_path / "en" / "misleading.txt").write_text("S\n---\n$question $passages $count", encoding="utf-8")
     templates = SynthesisTemplates(tmp_path)
@@ -116,7 +116,7 @@ REQUEST = Request((Message("system", "s"), Message("user", "你好")), 100)
 
 
 def test_the_journal_gives_back_what_was_paid_for(tmp_path: Path) -> None:
-    """A reply is known again by the very same request, in another process too, with its cost."""
+    """A journaled reply is found by the same request, in another process too, with its cost."""
     path = tmp_path / "j"
     paid = reply("answer 回答", refusal="no", finish_reason="length")
     with Journal(path, "m") as journal:
@@ -132,7 +132,7 @@ def test_the_journal_gives_back_what_was_paid_for(tmp_path: Path) -> None:
 
 
 class Reasoner:
-    """A ChatModel that thinks too long about puzzles, where it is not given room; it counts its calls."""
+    """A ChatModel that needs more room for puzzles, and counts its calls."""
 
     model = "m"
 
@@ -152,7 +152,7 @@ class Reasoner:
 
 @pytest.mark.parametrize("order", [("easy", "puzzle"), ("puzzle", "easy")])
 def test_a_reply_is_known_whatever_room_it_was_given(tmp_path: Path, order: tuple[str, str]) -> None:
-    """Once a reply was cut off later calls get more room; in another order nothing is paid again."""
+    """A reply is found in the journal whatever token limit it was requested with."""
     chat = Reasoner()
 
     async def run(questions: Sequence[str]) -> list[str | None]:
@@ -175,7 +175,7 @@ def test_a_reply_is_known_whatever_room_it_was_given(tmp_path: Path, order: tupl
 
 
 def test_half_a_line_at_the_end_of_the_journal_is_cut_off(tmp_path: Path) -> None:
-    """What a kill leaves does no harm, and the next reply does not hang on to it."""
+    """A line left incomplete by a kill is dropped, and the next reply starts on a line of its own."""
     path = tmp_path / "j"
     with Journal(path, "m") as journal:
         journal.keep(REQUEST, reply("one"))
@@ -189,7 +189,7 @@ def test_half_a_line_at_the_end_of_the_journal_is_cut_off(tmp_path: Path) -> Non
 
 
 def test_a_file_that_is_no_journal_is_not_written_to(tmp_path: Path) -> None:
-    """The error names the line; the file stays as it is."""
+    """A file that is not a journal is left unchanged, and the error names the line."""
     path = tmp_path / "j"
     path.write_text('{"some": "thing"}\n')
     with pytest.raises(BadInputError, match="j:1 is no line of a journal"), Journal(path, "m"):
@@ -209,14 +209,14 @@ def test_a_file_that_is_no_journal_is_not_written_to(tmp_path: Path) -> None:
     ],
 )
 def test_near_copies_are_known(one: str, other: str, same: bool) -> None:
-    """Typography never matters; a letter more in a long question does not either."""
+    """Questions that differ in typography, or by a letter in a long text, are near copies."""
     known = Duplicates()
     assert not known.seen(one)
     assert known.seen(other) is same
 
 
 def test_no_near_copy_is_missed() -> None:
-    """Looking at prefixes alone finds the same as comparing all with all."""
+    """The prefix filter finds the same near copies as comparing all pairs."""
     texts = [f"question number {i % 7} about subject {'abcdefg'[i % 5] * (i % 11)}" for i in range(120)]
     known, kept = Duplicates(), list[str]()
     for text in texts:

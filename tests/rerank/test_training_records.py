@@ -39,7 +39,7 @@ def written(path: Path, *records: TrainingRecord) -> Path:
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    """Every field comes back, Chinese and line separators included, one record a line."""
+    """Records are written one per line and read back equal, Chinese and line separators included."""
     path = written(tmp_path / "new folder" / "训练.jsonl", GRADED, PLAIN)
     assert list(read_records(path)) == [GRADED, PLAIN]
     assert path.read_bytes().count(b"\n") == 2
@@ -88,7 +88,7 @@ def test_grades_and_binary_labels_are_one_scale() -> None:
     ],
 )  # fmt: skip
 def test_a_bad_line_is_named(tmp_path: Path, line: str, said: str) -> None:
-    """The error has file, line number and reason."""
+    """The error for a bad line has file, line number and reason."""
     path = tmp_path / "bad.jsonl"
     path.write_text(f'{{"query": "q", "positive": "p"}}\n\n{line}\n', encoding="utf-8")
     with pytest.raises(BadInputError, match=r"bad\.jsonl:3: ") as raised:
@@ -97,7 +97,7 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, said: str) -> None:
 
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
-    """No such file, no UTF-8, a cut archive: errors of ours."""
+    """A missing file, invalid UTF-8 or a cut archive raises an error of winnow's."""
     (tmp_path / "latin.jsonl").write_bytes('{"query": "é"}'.encode("latin-1"))
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b'{"query": "q", "positive": "p"}\n' * 50)[:-9])
     for name in ("none.jsonl", "latin.jsonl", "cut.jsonl.gz"):
@@ -106,7 +106,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
 
 
 def interrupted(path: Path, records: list[TrainingRecord], **options: Any) -> None:
-    """Writes the records; then somebody presses Ctrl-C."""
+    """Write the records, then raise KeyboardInterrupt."""
 
     def write() -> None:
         with RecordWriter(path, **options) as writer:
@@ -119,7 +119,7 @@ def interrupted(path: Path, records: list[TrainingRecord], **options: Any) -> No
 
 
 def test_an_interrupted_file_is_whole(tmp_path: Path) -> None:
-    """An interruption leaves the old file; where parts are wanted, the longer of the two."""
+    """An interruption leaves the old file or, where partial files are wanted, the longer of the two."""
     path = written(tmp_path / "out" / "r.jsonl", PLAIN, PLAIN)
     interrupted(path, [GRADED] * 3)
     assert list(read_records(path)) == [PLAIN, PLAIN]
@@ -131,6 +131,6 @@ def test_an_interrupted_file_is_whole(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    """A folder in the way is named before any work is done."""
+    """An output path that is a folder is refused before any work is done."""
     with pytest.raises(BadInputError, match="is a folder"):
         written(tmp_path)

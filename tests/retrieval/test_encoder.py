@@ -1,4 +1,4 @@
-"""The encoder: equal to sentence-transformers, honest about what it cannot read."""
+"""The encoder: equal to sentence-transformers; unreadable and cut texts are flagged."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_text_longer_than_the_encoder_reads_is_flagged(encoder: Encoder) -> No
 
 
 def test_token_spans_line_up_with_token_vectors(encoder: Encoder) -> None:
-    """Every token vector has the characters it came from."""
+    """Every token vector has a span: the characters it came from."""
     text = "Qdrant stores multivectors."
     spans = encoder.token_spans(text)
     vectors = encoder.encode_passages([text], tokens=True)[0].tokens

@@ -36,7 +36,7 @@ KINDS: dict[str, Callable[..., Path]] = {
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One tiny encoder a kind."""
+    """One tiny encoder per kind."""
     root = tmp_path_factory.mktemp("encoders")
     return {kind: build(root / kind) for kind, build in KINDS.items()}
 
@@ -61,7 +61,7 @@ def unit(vectors: Any) -> Any:
 def test_vectors_are_those_of_transformers_and_line_up_with_the_text(
     folders: dict[str, Path], kind: str
 ) -> None:
-    """Each architecture's pooling, padding side and limit: dense and token vectors as computed one by one."""
+    """Dense and token vectors of each architecture equal those of transformers, one text at a time."""
     encoder = load_encoder(str(folders[kind]), device="cpu")
     pooled: dict[str, Callable[[Any], Any]] = {
         "bert": lambda found: found.mean(axis=0),
@@ -82,7 +82,7 @@ def test_vectors_are_those_of_transformers_and_line_up_with_the_text(
 def test_an_encoder_reads_as_much_as_its_positions_allow(
     folders: dict[str, Path], kind: str, reads: int
 ) -> None:
-    """A tokenizer without a limit does not lead beyond the last position, where the model would crash."""
+    """The limit never exceeds the model's positions, even if the tokenizer states none."""
     encoder = load_encoder(str(folders[kind]), device="cpu")
     assert encoder.max_tokens == reads
     spans = encoder.token_spans("question " * 200)
@@ -92,7 +92,7 @@ def test_an_encoder_reads_as_much_as_its_positions_allow(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_prompts_stand_before_questions_and_passages(tmp_path: Path, kind: str) -> None:
-    """What the model's own files name is put before each side, counted, and invisible in the spans."""
+    """The model's own prompts are prepended, count towards the limit, and leave the spans unchanged."""
     folder = KINDS[kind](tmp_path / kind, prompts={"query": "Judge: ", "document": "passage "})
     encoder = load_encoder(str(folder), device="cpu")
     bare = load_encoder(str(folder), device="cpu", query_prompt="", passage_prompt="")
@@ -115,7 +115,7 @@ def test_prompts_stand_before_questions_and_passages(tmp_path: Path, kind: str) 
 
 
 def test_what_changes_vectors_is_in_the_id(tmp_path: Path) -> None:
-    """Prompts, a shorter width and other weights make another encoder; the same files elsewhere do not."""
+    """Prompts, width and weights change an encoder's id; moving its files does not."""
     folder = tiny_models.bert_encoder(tmp_path / "model")
     moved = tmp_path / "elsewhere" / "model"
     shutil.copytree(folder, moved)
@@ -132,7 +132,7 @@ def test_what_changes_vectors_is_in_the_id(tmp_path: Path) -> None:
 
 
 def test_a_published_model_has_one_id_wherever_it_lies(tmp_path: Path) -> None:
-    """The packaged default and the same weights in the hub's cache go by one name; other weights do not."""
+    """The packaged default has the same id as the same weights in the hub's cache."""
     packaged = locate(DEFAULT_MODEL)
     assert packaged.identity() == DEFAULT_MODEL
     assert LocatedModel(DEFAULT_MODEL, packaged.folder, "cache").identity() == DEFAULT_MODEL
@@ -179,7 +179,7 @@ def test_a_width_saved_with_the_model_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_in_half_precision_runs_exactly_on_a_cpu(tmp_path: Path) -> None:
-    """Float16 weights are widened: computing in them is slow and rounds."""
+    """A float16 checkpoint is widened on a CPU, where float16 is slow and rounds."""
     folder = tiny_models.xlm_roberta_encoder(tmp_path / "half", half=True)
     encoder = load_encoder(str(folder), device="cpu")
     expected = unit(states(folder, TEXTS[0], 64)[0])
@@ -187,7 +187,7 @@ def test_a_checkpoint_in_half_precision_runs_exactly_on_a_cpu(tmp_path: Path) ->
 
 
 def test_static_embeddings_have_no_token_vectors(tmp_path: Path) -> None:
-    """A model without token states says so, and encodes questions and passages all the same."""
+    """Static embeddings encode questions and passages, but report no token vectors."""
     encoder = load_encoder(str(tiny_models.static_encoder(tmp_path / "static")), device="cpu")
     assert (encoder.dim, encoder.token_dim) == (16, None)
     assert encoder.encode_query(TEXTS[0]).tokens is None
@@ -195,7 +195,7 @@ def test_static_embeddings_have_no_token_vectors(tmp_path: Path) -> None:
 
 
 def test_another_pooling_goes_through_sentence_transformers(tmp_path: Path) -> None:
-    """A BERT that is not pooled by the mean is not mistaken for one that is."""
+    """A BERT with other than mean pooling goes through sentence-transformers."""
     encoder = load_encoder(str(tiny_models.bert_encoder(tmp_path / "m", pooling="cls")), device="cpu")
     expected = unit(states(tmp_path / "m", TEXTS[0], 64)[0])
     np.testing.assert_allclose(encoder.encode_query(TEXTS[0]).dense, expected, atol=1e-5)
@@ -218,7 +218,7 @@ def test_another_pooling_goes_through_sentence_transformers(tmp_path: Path) -> N
     ],
 )
 def test_known_families_are_asked_the_way_they_were_trained(model: str, query: str, passage: str) -> None:
-    """Where a model's files name no prompts, its family's are used; unknown names get none."""
+    """A model without prompts in its files gets those of its family; an unknown name gets none."""
     found = family_prompts(model)
     assert found.query.startswith(query)
     assert bool(found.query) is bool(query)
@@ -226,7 +226,7 @@ def test_known_families_are_asked_the_way_they_were_trained(model: str, query: s
 
 
 def test_settings_go_before_files_and_files_before_the_family(tmp_path: Path) -> None:
-    """An empty prompt in the settings leaves out what the model names; a name in its files is believed."""
+    """Prompts come from the settings, even if empty, then the model's files, then its family."""
     config = tmp_path / "config_sentence_transformers.json"
     assert own_prompts(tmp_path) is None
     config.write_text(json.dumps({"prompts": {"query": "", "document": ""}}))
@@ -243,7 +243,7 @@ def test_settings_go_before_files_and_files_before_the_family(tmp_path: Path) ->
 
 
 def test_long_prompts_are_hashed_in_the_id() -> None:
-    """The id stays readable, and still tells two instructions apart."""
+    """A long prompt is hashed in the id, so that the id stays short and unique."""
     one, other = (Prompts(f"Instruct: {what}, retrieve the passages\nQuery: ") for what in ("web", "code"))
     assert str(one) != str(other)
     assert len(str(one)) < 50
@@ -251,7 +251,7 @@ def test_long_prompts_are_hashed_in_the_id() -> None:
 
 
 def test_remembered_questions_are_the_same_and_can_be_forgotten(folders: dict[str, Path]) -> None:
-    """Asked again, a question is not encoded again, until told otherwise."""
+    """A repeated question is not encoded again until the encoder forgets its queries."""
     encoder: Encoder = load_encoder(str(folders["xlm-roberta"]), device="cpu")
     first, second = encoder.encode_query("fox"), encoder.encode_query("fox")
     assert second.dense is first.dense
@@ -260,7 +260,7 @@ def test_remembered_questions_are_the_same_and_can_be_forgotten(folders: dict[st
 
 
 def test_auto_takes_the_best_device_and_a_missing_one_is_refused() -> None:
-    """cuda before mps before cpu; a device that is not there is a clear error, not a library's."""
+    """`auto` prefers cuda, then mps, then cpu; a missing device is a clear error."""
     assert device_among({"cuda": True, "mps": False, "cpu": True}, "auto") == "cuda"
     assert device_among({"cuda": False, "mps": True, "cpu": True}, "auto") == "mps"
     assert device_among({"cuda": True, "mps": False, "cpu": True}, "cpu") == "cpu"
@@ -285,7 +285,7 @@ def test_auto_takes_the_best_device_and_a_missing_one_is_refused() -> None:
 def test_half_precision_only_where_it_is_exact_enough(
     device: str, config: dict[str, str], bfloat16: bool, expected: str
 ) -> None:
-    """Half precision on NVIDIA's GPUs alone, and never a float16 for models that outgrow it."""
+    """Half precision is used on NVIDIA GPUs only, and float16 never for models that overflow it."""
     assert precision(device, config, bfloat16=bfloat16) == expected
 
 
@@ -300,7 +300,7 @@ def test_half_precision_only_where_it_is_exact_enough(
     ],
 )
 def test_vectors_that_cannot_be_right_go_nowhere(vectors: list[list[float]], said: str) -> None:
-    """Whatever model made them: a wrong width, a wrong count and what is no number are errors."""
+    """Vectors of a wrong width or count, or with NaN, are errors, whatever the model."""
     encoder = Encoder("fixed", FixedModel(3, *vectors), estimating_tokenizer())
     with pytest.raises(ModelError, match=said):
         encoder.encode_passages(["text"], tokens=False)

@@ -40,7 +40,7 @@ DOCUMENT = [_chunk(ordinal) for ordinal in range(len(SPANS))]
 
 
 class Held:
-    """Neighbours from a list, as a store gives them: in no order, the given ones among them."""
+    """Neighbours from a list, as a store gives them: unordered, the given passages included."""
 
     def __init__(self, chunks: Sequence[Chunk]) -> None:
         self._chunks = chunks
@@ -68,7 +68,7 @@ def _expanded(final: Sequence[int], reach: int, chunks: Sequence[Chunk] = DOCUME
 @pytest.mark.parametrize("reach", [1, 2, 10])
 @pytest.mark.parametrize("final", [[2], [0], [4], [2, 3], [3, 2], [1, 3], [0, 4], [4, 1, 0], [0, 1, 2, 3, 4]])
 def test_what_is_joined_is_the_document_and_stands_nowhere_twice(final: list[int], reach: int) -> None:
-    """Each text is the document's between its offsets, covers its own passage, and shares nothing."""
+    """Each joined text equals the document between its offsets, holds its passage, and overlaps no other."""
     expansion = _expanded(final, reach, DOCUMENT[:5])
     covered: set[int] = set()
     for one, n in zip(expansion.candidates, final, strict=True):
@@ -85,13 +85,13 @@ def test_what_is_joined_is_the_document_and_stands_nowhere_twice(final: list[int
 
 
 def test_ranks_and_order_are_not_touched() -> None:
-    """The candidates are the same ones with the same ranks and scores, wider."""
+    """Expansion widens texts and leaves candidates, ranks and scores as they are."""
     expansion = _expanded([3, 0], 1)
     assert [one.ranks for one in expansion.candidates] == [{"final": 1}, {"final": 2}]
 
 
 def test_a_gap_is_white_space_of_its_length_and_another_document_no_neighbour() -> None:
-    """Offsets stay right over what was not stored; a gap too long for white space ends the text."""
+    """A short gap becomes white space of its length; a longer gap or another document ends the text."""
     joined = _chunk(5, (362, 400)), _chunk(6, (403, 440))
     expansion = _expanded([0], 1, [*joined, _chunk(6, (0, 40), "other")])
     [one] = expansion.candidates
@@ -104,7 +104,7 @@ def test_a_gap_is_white_space_of_its_length_and_another_document_no_neighbour() 
 
 
 def test_what_does_not_continue_the_text_is_left_out() -> None:
-    """A passage of an older version of the document, whose shared text differs, is not joined."""
+    """A neighbour whose overlapping text differs, as in an older version, is not joined."""
     stale = [*DOCUMENT[:3], replace(DOCUMENT[3], text="x" * 40), *DOCUMENT[4:]]
     expansion = _expanded([2], 2, stale)
     assert [chunk.ordinal for chunk in expansion.neighbours] == [0, 1]
@@ -112,7 +112,7 @@ def test_what_does_not_continue_the_text_is_left_out() -> None:
 
 
 def test_a_collection_without_an_order_is_flagged() -> None:
-    """Where several passages claim one place nothing is joined, and the outcome says why."""
+    """Passages that share an ordinal are not joined, and the outcome says why."""
     flat = [replace(chunk, ordinal=0) for chunk in DOCUMENT]
     expansion = _expanded([1, 2], 1, flat)
     assert [one.text for one in expansion.candidates] == [TEXT[30:70], TEXT[70:100]]
@@ -129,7 +129,7 @@ class Down:
 
 
 def test_a_store_that_fails_leaves_the_passages_as_they_are() -> None:
-    """There is still an answer to be had; the outcome is a fallback that names the reason."""
+    """If the store fails, passages stay unexpanded and the outcome is a fallback with the reason."""
     expansion = anyio.run(Expander(Down(), 1).expand, [Candidate(DOCUMENT[2])])
     assert expansion.candidates == (Candidate(DOCUMENT[2]),)
     assert expansion.outcome.status == "fallback"
@@ -137,7 +137,7 @@ def test_a_store_that_fails_leaves_the_passages_as_they_are() -> None:
 
 
 def test_neighbours_never_push_a_passage_out_of_a_prompt() -> None:
-    """Where the budget is short the neighbours go first, and a citation is of what was sent."""
+    """A short budget drops neighbours first, and citations span only the text that was sent."""
     expansion = _expanded([0, 4], 1)
     full = Prompter(Templates.load(), tokens=2_000).prompt("what?", expansion.candidates)
     assert full.complaints == ()
@@ -155,7 +155,7 @@ def test_neighbours_never_push_a_passage_out_of_a_prompt() -> None:
 
 
 def test_a_passage_that_was_not_sent_is_not_said_to_have_been() -> None:
-    """What is said of neighbours counts the passages in the prompt."""
+    """The complaint about neighbours counts only the passages in the prompt."""
     candidates = _expanded([0, 4], 1).candidates
     prompts = (
         Prompter(Templates.load(), tokens=tokens).prompt("what?", candidates) for tokens in range(300, 900)
@@ -186,7 +186,7 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_answer_with_neighbours_is_logged_and_replayed_whole(ingested: Path) -> None:
-    """The ranks are those of the plain question; log and replay give the same passages and text."""
+    """Expansion leaves the ranks unchanged, and log and replay give the same passages and text."""
     text = (ingested / "keepers.md").read_text(encoding="utf-8")
     with RAGPipeline.from_settings(Settings.load(data_dir=ingested / "data")) as pipeline:
         question = "Who kept the tower of Rock 7?"

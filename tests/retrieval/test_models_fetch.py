@@ -1,4 +1,4 @@
-"""Fetching models: only when asked, only what is needed, and going on where an interruption left off."""
+"""Fetching models: only on request, only the files needed, and resumed after an interruption."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def hub(model: Path) -> Iterator[Hub]:
-    """A hub with one encoder, which has the same weights in other forms beside it."""
+    """A hub with one encoder, whose weights are also there in other formats."""
     with Hub() as running:
         other = {"pytorch_model.bin": b"old" * 1000, "onnx/model.onnx": b"other" * 1000, "a.png": b"picture"}
         running.add("tiny/encoder", model, **other)
@@ -39,7 +39,7 @@ def hub(model: Path) -> Iterator[Hub]:
 
 @pytest.fixture
 def environment(hub: Hub, tmp_path: Path) -> dict[str, str]:
-    """The machine's, with this hub and an empty cache."""
+    """Return the machine's environment with this hub and an empty cache."""
     own = {
         "HF_ENDPOINT": hub.url,
         "HF_HOME": str(tmp_path / "hf"),
@@ -61,14 +61,14 @@ def winnow(environment: dict[str, str], *words: str) -> subprocess.CompletedProc
 
 
 def listed(environment: dict[str, str], name: str) -> dict[str, Any]:
-    """What `models list` says of a model, chosen as the encoder."""
+    """Return the entry of `models list` for a model that is set as the encoder."""
     words = ("models", "list", "--json")
     done = winnow({**environment, "WINNOW_ENCODER__MODEL": name}, *words)
     return next(one for one in json.loads(done.stdout) if one["name"] == name)
 
 
 def test_a_fetched_model_is_listed_and_encodes(hub: Hub, environment: dict[str, str], model: Path) -> None:
-    """What winnow has no use for is left on the hub; the id names the commit; offline it loads."""
+    """A fetch downloads only the files winnow uses; the id names the commit, and the model loads offline."""
     before = listed(environment, "tiny/encoder")
     assert before["here"] is False
     assert "winnow models fetch tiny/encoder" in before["place"]
@@ -90,7 +90,7 @@ def test_a_fetched_model_is_listed_and_encodes(hub: Hub, environment: dict[str, 
 def test_an_interrupted_fetch_is_completed_by_the_next(
     hub: Hub, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Ctrl-C in the middle of a large file ends at once; half a model is none; what came whole stays."""
+    """Ctrl-C ends a fetch at once; complete files stay, and a partial model counts as missing."""
     hub.repositories["tiny/encoder"]["large.bin"] = large = os.urandom(2 * PIECE)
     hub.stalls["large.bin"] = PIECE + PIECE // 2
     words = [sys.executable, "-m", "winnow", "models", "fetch", "tiny/encoder"]
@@ -118,7 +118,7 @@ def test_an_interrupted_fetch_is_completed_by_the_next(
 def test_a_broken_connection_is_taken_up_where_it_broke(
     hub: Hub, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """One fetch survives a connection that ends early, and asks for the missing bytes alone."""
+    """A fetch survives a broken connection and requests only the missing bytes."""
     hub.repositories["tiny/encoder"]["large.bin"] = large = os.urandom(2 * PIECE)
     hub.breaks["large.bin"] = PIECE + PIECE // 2
     assert winnow(environment, "models", "fetch", "tiny/encoder").returncode == 0
@@ -130,7 +130,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(
 
 
 def test_nothing_is_fetched_unasked(hub: Hub, environment: dict[str, str], tmp_path: Path) -> None:
-    """Asking, ingesting and checking with a model that is not there name the command; no hub is asked."""
+    """A missing model is never fetched unasked: the error names the command."""
     (tmp_path / "a.md").write_text("# A\n\nA sentence about reranking.\n")
     chosen = {**environment, "WINNOW_ENCODER__MODEL": "tiny/encoder"}
     for words in (
@@ -153,7 +153,7 @@ def test_nothing_is_fetched_unasked(hub: Hub, environment: dict[str, str], tmp_p
     ],
 )
 def test_what_cannot_be_fetched_says_why(hub: Hub, environment: dict[str, str], name: str, said: str) -> None:
-    """A missing, a gated and a misspelt model are sentences with a way out."""
+    """A missing, gated or misspelt model gives an error with a way out."""
     hub.gated.add("shy/model")
     done = winnow(environment, "models", "fetch", name)
     assert done.returncode in (1, 2)
@@ -162,7 +162,7 @@ def test_what_cannot_be_fetched_says_why(hub: Hub, environment: dict[str, str], 
 
 
 def test_a_profile_that_has_everything_fetches_nothing(hub: Hub, environment: dict[str, str]) -> None:
-    """`--profile` fetches what is missing alone; an unknown one names those that there are."""
+    """`--profile` fetches only missing models, and an unknown profile lists those that exist."""
     done = winnow(environment, "models", "fetch", "--profile", "local")
     assert (done.returncode, hub.asked) == (0, [])
     assert "Nothing to fetch" in done.stderr

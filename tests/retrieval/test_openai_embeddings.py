@@ -1,4 +1,4 @@
-"""Embeddings of an OpenAI-compatible endpoint: limits, retries, and nothing believed that is not checked."""
+"""Embeddings of an OpenAI-compatible endpoint: limits, retries, validation of every reply."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def unit(vector: Any) -> Any:
 def test_vectors_are_the_endpoints_in_the_order_of_the_texts(
     api: EmbeddingApi, load: Callable[..., Encoder], formats: tuple[str, ...]
 ) -> None:
-    """Base64 is asked for; a server that knows only numbers is asked once more, and never again in vain."""
+    """Base64 is requested; a server that refuses it is asked for numbers from then on."""
     api.formats = formats
     encoder = load()
     for text, encoding in zip(TEXTS, encoder.encode_passages(TEXTS, tokens=True), strict=True):
@@ -68,7 +68,7 @@ def test_vectors_are_the_endpoints_in_the_order_of_the_texts(
 
 
 def test_vectors_in_another_order_are_put_in_theirs(api: EmbeddingApi, load: Callable[..., Encoder]) -> None:
-    """An item's index says which text it belongs to, wherever in the list it stands."""
+    """Vectors are matched to texts by the items' index, not by their order."""
     api.faults.append(lambda reply: reply | {"data": reply["data"][::-1]})
     for text, encoding in zip(TEXTS, load().encode_passages(TEXTS, tokens=False), strict=True):
         np.testing.assert_allclose(encoding.dense, unit(vector_of(text, 8)), atol=1e-6)
@@ -105,7 +105,7 @@ def items(
 def test_a_reply_that_cannot_be_right_is_refused(
     api: EmbeddingApi, load: Callable[..., Encoder], fault: Any, said: str
 ) -> None:
-    """Wrong counts, places, widths and numbers are errors that say what came; none becomes a vector."""
+    """A wrong count, index, width or number in a reply is an error that says what came."""
     api.faults.append(fault)
     with pytest.raises(ModelError, match=said) as caught:
         load().encode_passages(TEXTS, tokens=False)
@@ -116,7 +116,7 @@ def test_a_reply_that_cannot_be_right_is_refused(
 def test_a_width_that_changes_between_replies_is_refused(
     api: EmbeddingApi, load: Callable[..., Encoder]
 ) -> None:
-    """The first reply settles the width; a server that was given another model is noticed."""
+    """The first reply fixes the width; a later reply of another width is refused."""
     encoder = load()
     encoder.encode_query("What is reranking?")
     api.dim = 16
@@ -139,7 +139,7 @@ def test_a_width_that_changes_between_replies_is_refused(
 def test_refusals_name_the_reason_and_the_way_out(
     api: EmbeddingApi, load: Callable[..., Encoder], fault: Response, said: str, way_out: str
 ) -> None:
-    """What asking again cannot mend is not asked again."""
+    """An error that a retry cannot fix is not retried."""
     api.faults.append(fault)
     with pytest.raises(ModelError, match=said) as caught:
         load().encode_query("What?")
@@ -154,7 +154,7 @@ def test_refusals_name_the_reason_and_the_way_out(
 def test_what_may_pass_is_tried_again(
     api: EmbeddingApi, load: Callable[..., Encoder], fault: Response
 ) -> None:
-    """Busy servers and broken connections cost a retry, which the usage counts."""
+    """A busy server or broken connection is retried, and the usage counts the retry."""
     if fault.cut:
         fault = Response(body={"data": []}, cut=9)
     api.faults.append(fault)
@@ -164,7 +164,7 @@ def test_what_may_pass_is_tried_again(
 
 
 def test_what_does_not_pass_is_an_error_in_the_end(api: EmbeddingApi, load: Callable[..., Encoder]) -> None:
-    """After the retries that the settings allow, the endpoint's state is said."""
+    """A fault that outlasts the configured retries is an error."""
     api.faults.extend([status(429, "slow down", retry_after=0.01)] * 3)
     with pytest.raises(ModelError, match=r"rate limit.*slow down"):
         load(max_retries=2).encode_query("What?")
@@ -172,7 +172,7 @@ def test_what_does_not_pass_is_an_error_in_the_end(api: EmbeddingApi, load: Call
 
 
 def test_a_silent_or_missing_server_is_an_error(endpoint: Endpoint, load: Callable[..., Encoder]) -> None:
-    """Neither a server that never answers nor one that is not there keeps a question waiting."""
+    """A server that is silent or missing is an error and does not hang a question."""
     endpoint.routes["/v1/embeddings"] = lambda request: Response(body={}, delay=30)
     with pytest.raises(ModelError, match="in time"):
         load(timeout_s=0.2, max_retries=0).encode_query("What?")
@@ -185,7 +185,7 @@ def test_a_silent_or_missing_server_is_an_error(endpoint: Endpoint, load: Callab
 def test_too_many_texts_for_a_server_are_sent_in_portions(
     api: EmbeddingApi, load: Callable[..., Encoder]
 ) -> None:
-    """A server's limit on texts is found by its refusals, and kept to from then on."""
+    """A server's limit on texts is learned from its refusals and kept."""
     api.most_texts = 8
     encoder, texts = load(), [f"passage number {n}" for n in range(30)]
     for text, encoding in zip(texts, encoder.encode_passages(texts, tokens=False), strict=True):
@@ -199,7 +199,7 @@ def test_too_many_texts_for_a_server_are_sent_in_portions(
 def test_too_many_tokens_for_a_server_are_sent_in_portions(
     api: EmbeddingApi, load: Callable[..., Encoder]
 ) -> None:
-    """A request that is too large (413) is halved until it is not."""
+    """A request that is too large (413) is halved until it fits."""
     api.most_tokens_a_request = 10
     texts = [f"four words make {n}" for n in range(9)]
     assert len(load().encode_passages(texts, tokens=False)) == 9
@@ -213,7 +213,7 @@ def test_too_many_tokens_for_a_server_are_sent_in_portions(
 def test_a_text_that_is_too_long_is_cut_and_flagged(
     api: EmbeddingApi, load: Callable[..., Encoder], said: str
 ) -> None:
-    """The one long text among others is cut until the server takes it; the others are left alone."""
+    """A text that is too long is cut until the server accepts it; the others stay whole."""
     api.most_tokens, api.said_too_long = 50, said
     texts = ["short one", "word " * 400, "short two"]
     found = load().encode_passages(texts, tokens=False)
@@ -225,14 +225,14 @@ def test_a_text_that_is_too_long_is_cut_and_flagged(
 def test_a_text_beyond_the_stated_limit_is_cut_before_it_is_sent(
     api: EmbeddingApi, load: Callable[..., Encoder]
 ) -> None:
-    """`max_tokens` keeps a server that cuts silently from doing so: the cut is ours, and flagged."""
+    """A text beyond `max_tokens` is cut before it is sent, and flagged."""
     encoding = load(max_tokens=64).encode_query("word " * 100)
     assert encoding.truncated
     assert len(api.texts[0].split()) == 64
 
 
 def test_an_empty_text_is_refused_before_it_is_sent(api: EmbeddingApi, load: Callable[..., Encoder]) -> None:
-    """Nothing has no vector; the encoder says beforehand that it cannot read it."""
+    """An empty text counts as unreadable and is refused before it is sent."""
     encoder = load()
     assert not encoder.reads(" \n")
     with pytest.raises(ModelError, match="1 of 2 texts are empty"):
@@ -242,13 +242,13 @@ def test_an_empty_text_is_refused_before_it_is_sent(api: EmbeddingApi, load: Cal
 
 
 def test_half_a_surrogate_pair_does_no_harm(api: EmbeddingApi, load: Callable[..., Encoder]) -> None:
-    """Text that no JSON can carry is sent without its broken part."""
+    """A lone surrogate, which JSON cannot carry, is removed before sending."""
     load().encode_passages(["broken \ud800 text"], tokens=False)
     assert api.texts == ["broken ? text"]
 
 
 def test_dimensions_are_asked_of_the_server(api: EmbeddingApi, load: Callable[..., Encoder]) -> None:
-    """A width in the settings is sent as `dimensions`, and stands in the id."""
+    """A width in the settings is sent as `dimensions` and becomes part of the id."""
     encoder = load(dim=4)
     assert encoder.id == "openai:some-embedder dim=4"
     assert encoder.dim == 4
@@ -258,7 +258,7 @@ def test_dimensions_are_asked_of_the_server(api: EmbeddingApi, load: Callable[..
 def test_a_server_that_does_not_know_dimensions_is_an_error(
     endpoint: Endpoint, api: EmbeddingApi, load: Callable[..., Encoder]
 ) -> None:
-    """Whether it refuses the parameter or ignores it: vectors of another width are never taken."""
+    """Vectors of another width are never accepted, whether the server refuses `dimensions` or ignores it."""
     api.knows_dimensions = False
     with pytest.raises(ModelError, match="specifying dimensions") as caught:
         load(dim=4).encode_query("What?")
@@ -272,7 +272,7 @@ def test_a_server_that_does_not_know_dimensions_is_an_error(
 
 
 def test_prompts_of_the_family_are_sent(api: EmbeddingApi, load: Callable[..., Encoder]) -> None:
-    """No server adds what an E5 model wants before its texts; the settings may leave it out."""
+    """The prompts of a known family are sent, unless the settings leave them out."""
     encoder = load("intfloat/multilingual-e5-small")
     encoder.encode_query("What?")
     encoder.encode_passages(["A fox."], tokens=False)
@@ -281,7 +281,7 @@ def test_prompts_of_the_family_are_sent(api: EmbeddingApi, load: Callable[..., E
 
 
 def test_a_question_is_paid_once(api: EmbeddingApi, load: Callable[..., Encoder]) -> None:
-    """The second asking comes from memory and costs nothing; the first says what it cost."""
+    """A repeated question comes from memory and costs nothing."""
     encoder = load(price=Price(prompt=2.0))
     first, second = encoder.encode_query("What is reranking?"), encoder.encode_query("What is reranking?")
     assert (first.usage.calls, first.usage.prompt_tokens, first.usage.cost) == (1, 3, 6e-06)
@@ -292,7 +292,7 @@ def test_a_question_is_paid_once(api: EmbeddingApi, load: Callable[..., Encoder]
 def test_the_width_of_a_known_model_needs_no_call(
     endpoint: Endpoint, api: EmbeddingApi, load: Callable[..., Encoder]
 ) -> None:
-    """OpenAI's own models are known; of others the endpoint is asked once, when it matters."""
+    """The width of OpenAI's models is known; for others the endpoint is asked once, when needed."""
     assert load("text-embedding-3-small").dim == 1536
     assert api.asked == 0
     assert load("something-else").dim == 8
@@ -302,7 +302,7 @@ def test_the_width_of_a_known_model_needs_no_call(
 def test_no_key_of_the_environment_is_sent(
     endpoint: Endpoint, api: EmbeddingApi, load: Callable[..., Encoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The adapter sends the key that it is handed, or none at all."""
+    """The adapter sends only the key it is given, never one from the environment."""
     monkeypatch.setenv("OPENAI_API_KEY", "from-the-environment")
     monkeypatch.setenv("OPENAI_ORG_ID", "org")
     load().encode_query("What?")
@@ -314,7 +314,7 @@ def test_no_key_of_the_environment_is_sent(
 
 
 def test_openais_own_endpoint_needs_a_key() -> None:
-    """Without one the error comes before anything is sent."""
+    """OpenAI's endpoint without a key is an error before anything is sent."""
     with pytest.raises(SettingsError, match="API key"):
         load_openai_encoder("text-embedding-3-small")
 
@@ -338,7 +338,7 @@ def documents(tmp_path: Path) -> Path:
 def test_the_profile_openai_ingests_and_answers(
     endpoint: Endpoint, api: EmbeddingApi, documents: Path, tmp_path: Path
 ) -> None:
-    """API embeddings, one listwise call, an answer: nothing falls back, and every token is accounted for."""
+    """The profile `openai` ingests and answers without a fallback, with every token counted."""
     endpoint.enqueue('{"ranking": [1, 2]}', "Reranking puts the best passages first [1].")
     with RAGPipeline.from_settings(settings(endpoint, tmp_path)) as pipeline:
         report = pipeline.ingest(documents)
@@ -356,7 +356,7 @@ def test_the_profile_openai_ingests_and_answers(
 def test_late_interaction_without_token_vectors_is_a_flagged_fallback(
     endpoint: Endpoint, api: EmbeddingApi, documents: Path, tmp_path: Path
 ) -> None:
-    """An endpoint gives no token vectors: the retrieval order stands, and the answer says why."""
+    """Without token vectors late interaction keeps the retrieval order, flagged, and says why."""
     chosen = settings(
         endpoint, tmp_path, rerank={"spec": "late-interaction"}, answer={"answerer": "extractive"}
     )
@@ -375,7 +375,7 @@ def test_late_interaction_without_token_vectors_is_a_flagged_fallback(
 def test_an_endpoint_that_is_down_leaves_lexical_search_flagged(
     endpoint: Endpoint, api: EmbeddingApi, documents: Path, tmp_path: Path
 ) -> None:
-    """A question whose vector cannot be had is answered from the lexical leg, and the warning says so."""
+    """A question that cannot be embedded is answered from the lexical leg, with a warning."""
     chosen = settings(endpoint, tmp_path, encoder={"max_retries": 0}, answer={"answerer": "extractive"})
     with RAGPipeline.from_settings(chosen) as pipeline:
         pipeline.ingest(documents)
@@ -390,7 +390,7 @@ def test_an_endpoint_that_is_down_leaves_lexical_search_flagged(
 def test_an_endpoint_that_fails_stops_an_ingest_which_then_goes_on(
     endpoint: Endpoint, api: EmbeddingApi, documents: Path, tmp_path: Path
 ) -> None:
-    """The error names the endpoint; nothing half-written counts, and the next run brings all of it."""
+    """A failing endpoint stops an ingest; nothing half-written counts, and the next run completes it."""
     api.faults.append(status(401, "Incorrect API key"))
     chosen = settings(endpoint, tmp_path, encoder={"dim": 8})
     with RAGPipeline.from_settings(chosen) as pipeline:
@@ -402,7 +402,7 @@ def test_an_endpoint_that_fails_stops_an_ingest_which_then_goes_on(
 def test_a_passage_that_was_cut_is_in_the_reports_warnings(
     endpoint: Endpoint, api: EmbeddingApi, documents: Path, tmp_path: Path
 ) -> None:
-    """What the server did not read of a passage is said, document by document."""
+    """The report warns, per document, that the server truncated a passage."""
     api.most_tokens = 6
     with RAGPipeline.from_settings(settings(endpoint, tmp_path)) as pipeline:
         report = pipeline.ingest(documents)
@@ -414,7 +414,7 @@ def test_a_passage_that_was_cut_is_in_the_reports_warnings(
 def test_only_the_choice_of_the_provider_reads_the_key(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A key in the environment is read where the encoder is an endpoint's, and mentioned otherwise."""
+    """A key in the environment is read only with `provider = "openai"`, and mentioned otherwise."""
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     assert Settings.load().unused_keys() == ["OPENAI_API_KEY"]
     chosen = Settings.load(encoder={"provider": "openai", "model": "m", "base_url": endpoint.url})

@@ -38,7 +38,7 @@ def _chunk(text: str, legible: bool = True) -> Chunk:
 
 @pytest.fixture
 def collection(tmp_path: Path, encoder: Encoder, lexical: LexicalEncoder) -> Iterator[EdgeCollection]:
-    """A small bilingual collection."""
+    """A small collection in English and Chinese."""
     store = EdgeStores(tmp_path).create(
         "both", Fingerprint(encoder.id, encoder.dim, "none", lexical.id, encoder.token_dim)
     )
@@ -62,7 +62,7 @@ def collection(tmp_path: Path, encoder: Encoder, lexical: LexicalEncoder) -> Ite
 def test_both_legs_keep_their_ranks_and_scores(
     collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder
 ) -> None:
-    """A passage that both legs find carries both ranks and scores beside the fused ones."""
+    """A passage found by both legs keeps both ranks and scores next to the fused ones."""
     retriever = HybridRetriever(collection, encoder, lexical)
     found = anyio.run(retriever.search, "What does reranking do with candidates?", 50)
     best = found.candidates[0]
@@ -94,7 +94,7 @@ def test_a_question_without_a_searchable_word_is_flagged(
 
 
 def test_fusion_of_hand_made_legs() -> None:
-    """0.65·dense/best + 0.35·lexical/best; who is missing from a leg gets its lowest value there."""
+    """0.65·dense/best + 0.35·lexical/best; a passage missing from a leg gets the leg's lowest value."""
     a, b, c = (_chunk(text) for text in ("aaaa", "bbbb", "cccc"))
     fused = fuse({"dense": [Hit(a, 0.8), Hit(b, 0.4)], "lexical": [Hit(b, 10.0), Hit(c, 2.0)]}, limit=2)
     assert [candidate.text for candidate in fused] == ["aaaa", "bbbb"]
@@ -133,7 +133,7 @@ def test_lexical_terms_are_words_in_both_languages(lexical: LexicalEncoder) -> N
     ],
 )
 def test_ways_of_writing_make_no_difference(lexical: LexicalEncoder, one: str, other: str) -> None:
-    """Question and passage meet, whichever of the two is written in which way."""
+    """Spelling variants of the same text match, in question and passage alike."""
     assert lexical.encode_query(one) == lexical.encode_query(other)
     assert lexical.encode_passage(one) == lexical.encode_passage(other)
 
@@ -152,7 +152,7 @@ def test_traditional_and_simplified_characters_find_each_other(
 
 
 def test_a_part_of_a_chinese_word_is_found(lexical: LexicalEncoder) -> None:
-    """No dictionary decides where a word ends: 诉讼时效期间 holds 时效, and one character finds a passage."""
+    """Any part of a Chinese word finds it (诉讼时效期间 holds 时效), down to one character."""
     passage = set(lexical.encode_passage("诉讼时效期间为三年").indices)
     assert set(lexical.encode_query("时效").indices) <= passage
     assert set(lexical.encode_query("年").indices) <= passage
@@ -175,7 +175,7 @@ class Plain:
 
 
 class Wrapped:
-    """A user's retriever whose method is not async itself: it hands on what an async one gives."""
+    """A user's retriever with a plain method that returns an awaitable."""
 
     def search(self, query: str, top_k: int) -> Coroutine[object, object, list[str]]:
         return self._found(query)
@@ -185,7 +185,7 @@ class Wrapped:
 
 
 def test_a_retriever_that_hands_on_an_awaitable_is_awaited() -> None:
-    """As rerankers and answerers are."""
+    """A retriever that returns an awaitable is awaited, like rerankers and answerers."""
     found = anyio.run(adapted(Wrapped()).search, "owls", 5)
     assert [candidate.text for candidate in found.candidates] == ["about owls"]
 
@@ -203,7 +203,7 @@ _TWICE = [Candidate.from_text("x", id="1"), Candidate.from_text("y", id="1")]
 
 
 def test_a_users_own_retrieval_is_checked_and_ranked() -> None:
-    """Its order is its rank, its scores and its outcome stay, and no more than asked for comes."""
+    """A user's order becomes the ranks, scores and outcome stay, and the list is cut to top_k."""
     mine = [Candidate.from_text(text, id=text, source="/x").ranked("bm25", 9, 2.5) for text in "abc"]
     outcome = Outcome("my engine", "partial", "one shard was down", ms=7)
     found: Retrieval = anyio.run(adapted(Plain(Retrieval(tuple(mine), outcome))).search, "q", 2)
@@ -222,13 +222,13 @@ def test_a_users_own_retrieval_is_checked_and_ranked() -> None:
     ids=repr,
 )
 def test_what_is_no_list_of_candidates_is_refused(found: object) -> None:
-    """A retriever that gives something else, or one candidate twice, is a clear error."""
+    """A retriever that returns something else, or one candidate twice, is a clear error."""
     with pytest.raises(BadInputError):
         anyio.run(adapted(Plain(found)).search, "q", 5)
 
 
 def test_an_object_without_search_is_refused() -> None:
-    """The error names the missing method."""
+    """An object without `search` is refused, and the error names the method."""
     with pytest.raises(BadInputError, match="search"):
         adapted(object())
 
@@ -237,7 +237,7 @@ def test_an_object_without_search_is_refused() -> None:
 def test_candidates_below_the_floor_are_cut_and_counted(
     collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder, mode: Mode, floor: float
 ) -> None:
-    """What stays reaches the cosine, is ranked from 1 without gaps, and the outcome says how many went."""
+    """The remaining candidates are ranked from 1 without gaps, and the outcome counts those cut."""
     question = "What does reranking do with candidates?"
     whole = anyio.run(HybridRetriever(collection, encoder, lexical, mode=mode).search, question, 50)
     cut = HybridRetriever(collection, encoder, lexical, mode=mode, min_score=floor)
@@ -253,7 +253,7 @@ def test_candidates_below_the_floor_are_cut_and_counted(
 def test_what_has_no_cosine_stays_above_any_floor_and_is_mentioned(
     collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder
 ) -> None:
-    """A Chinese passage that only its words found is not judged; a Chinese question has no floor at all."""
+    """Passages without a cosine stay above any floor, and the outcome mentions them."""
     floored = HybridRetriever(collection, encoder, lexical, min_score=0.999)
     mixed = anyio.run(floored.search, "In short, what does 重排序 do with the candidates of retrieval?", 50)
     assert [c.text for c in mixed.candidates] == [PASSAGES[3]]
@@ -265,7 +265,7 @@ def test_what_has_no_cosine_stays_above_any_floor_and_is_mentioned(
 
 
 def test_a_passage_beyond_the_dense_leg_goes_where_its_last_hit_goes() -> None:
-    """It cannot be nearer than the last that was found: below the floor with it, above the floor with it."""
+    """A passage beyond the dense leg's last hit is kept or cut with that hit."""
     a, b, c = (_chunk(text) for text in ("aaaa", "bbbb", "cccc"))
     dense = [Hit(a, 0.8), Hit(b, 0.4)]
     candidates = fuse({"dense": dense, "lexical": [Hit(c, 9.0)]}, limit=9)
@@ -276,7 +276,7 @@ def test_a_passage_beyond_the_dense_leg_goes_where_its_last_hit_goes() -> None:
 def test_a_floor_without_a_dense_leg_is_refused(
     collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder
 ) -> None:
-    """min_score is a cosine: lexical search alone has none."""
+    """min_score is a cosine, so lexical search alone refuses it."""
     with pytest.raises(BadInputError, match="cosine"):
         HybridRetriever(collection, encoder, lexical, mode="lexical", min_score=0.3)
 
@@ -284,7 +284,7 @@ def test_a_floor_without_a_dense_leg_is_refused(
 def test_an_overlong_question_is_searched_and_flagged(
     collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder
 ) -> None:
-    """What the encoder reads of it is searched for; the outcome says that its end was not."""
+    """The search uses the part that the encoder reads, and the outcome says that the rest was cut."""
     question = "What does reranking do with candidates? " * 100
     found = anyio.run(HybridRetriever(collection, encoder, lexical).search, question, 50)
     assert found.candidates[0].text == PASSAGES[0]

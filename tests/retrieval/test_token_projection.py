@@ -44,7 +44,7 @@ def test_only_token_vectors_become_shorter(whole: Encoder, short: Encoder) -> No
 
 
 def test_max_sim_says_nearly_the_same(whole: Encoder, short: Encoder) -> None:
-    """Questions and passages are projected alike: the order is kept, and the best stays far ahead."""
+    """MaxSim over projected vectors keeps the order, and the best stays far ahead."""
     for encoder in (whole, short):
         query = encoder.encode_query(QUESTION).tokens
         assert query is not None
@@ -54,13 +54,13 @@ def test_max_sim_says_nearly_the_same(whole: Encoder, short: Encoder) -> None:
 
 
 def test_the_width_is_in_the_name(whole: Encoder, short: Encoder) -> None:
-    """A collection of other token vectors is another one; the model's own width goes without saying."""
+    """The encoder's name states a reduced token width, but not the model's own."""
     assert short.id == f"{whole.id} token_dim=128"
     assert short.id == load_encoder(device="cpu", token_dim=128).id
 
 
 def test_what_has_no_projection_is_said(tmp_path: Path) -> None:
-    """Another width, or another model: an error of the settings, with the way out."""
+    """A width or model without a projection is a settings error with a way out."""
     with pytest.raises(SettingsError, match="to 96 dimensions") as error:
         load_encoder(device="cpu", token_dim=96)
     assert "384, its own or 128 for sentence-transformers/all-MiniLM-L6-v2" in str(error.value.way_out)
@@ -69,7 +69,7 @@ def test_what_has_no_projection_is_said(tmp_path: Path) -> None:
 
 
 def test_a_collection_with_short_token_vectors_is_asked_as_any_other(tmp_path: Path) -> None:
-    """Stored, reranked inside the engine, and refused under another width."""
+    """A collection with short token vectors is reranked in the engine, and refused under another width."""
     (tmp_path / "notes").mkdir()
     for number, text in enumerate(PASSAGES):
         (tmp_path / "notes" / f"{number}.txt").write_text(text)

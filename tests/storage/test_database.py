@@ -1,4 +1,4 @@
-"""The database: its schema, its migrations, and every way in which a file can fail."""
+"""The database: schema, migrations, and every fault of a file."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def columns_of(path: Path) -> dict[str, str]:
 
 
 def test_the_schema_has_exactly_these_tables_and_columns(tmp_path: Path) -> None:
-    """People write SQL against the log, so that a column that moves or goes away must be noticed."""
+    """The schema has exactly these columns, since users write SQL against the log."""
     Database.open(tmp_path / "log.db").close()
     found = columns_of(tmp_path / "log.db")
     assert found.pop("alembic_version") == "version_num"
@@ -80,20 +80,20 @@ def test_the_schema_has_exactly_these_tables_and_columns(tmp_path: Path) -> None
 
 
 def test_the_migrations_make_what_the_mappings_say(tmp_path: Path) -> None:
-    """A database that was migrated has the columns, keys and indexes that the program reads and writes."""
+    """A migrated database has the columns, keys and indexes of the mappings."""
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
     with Database.open(tmp_path / "log.db") as database, database.reading() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), TableBase.metadata)
-    # The search index is no table of ours; a link that ALTER TABLE added is reflected without its options.
+    # The search index is not mapped; a link that ALTER TABLE added is reflected without its options.
     expected = [one for one in differences if "answers_fts" in str(one) or "replay_of" in str(one)]
     assert [one for one in differences if one not in expected] == []
 
 
 @pytest.mark.parametrize("revision", known_revisions()[:-1])
 def test_an_answer_survives_the_upgrade_from_every_schema(tmp_path: Path, revision: str) -> None:
-    """A log that an earlier winnow wrote opens, keeps its answers and takes new ones."""
+    """A log of any earlier schema opens, keeps its answers and takes new ones."""
     path = tmp_path / "log.db"
     earlier_schema(path, revision)
     with Database.open(path) as database:
@@ -152,7 +152,7 @@ def earlier_schema(path: Path, revision: str) -> None:
 
 
 def test_processes_that_open_a_fresh_database_at_once_do_not_collide(tmp_path: Path) -> None:
-    """The migration is locked: each of several processes finds a whole schema and writes."""
+    """Migrations are locked: several processes opening a fresh file each find a complete schema."""
     path = tmp_path / "log.db"
     script = (
         "import sys; from pathlib import Path; from storage.database import Database;"
@@ -172,7 +172,7 @@ def test_processes_that_open_a_fresh_database_at_once_do_not_collide(tmp_path: P
 
 
 def test_a_database_that_is_up_to_date_opens_without_alembic(tmp_path: Path) -> None:
-    """A cold start of the shell does not pay for the migration tool."""
+    """Opening an up-to-date database does not import alembic."""
     path = tmp_path / "log.db"
     Database.open(path).close()
     script = (
@@ -187,7 +187,7 @@ def test_a_database_that_is_up_to_date_opens_without_alembic(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["a b/日志/log.db", "100%/it's #1?.db"])
 def test_a_path_may_hold_spaces_chinese_and_signs(tmp_path: Path, name: str) -> None:
-    """Any folder that the file system takes will do; missing ones are made."""
+    """A path may hold spaces, Chinese and punctuation, and missing folders are created."""
     with Database.open(tmp_path / name) as database:
         AnswerLog(database).save(a_plain_answer())
     assert (tmp_path / name).is_file()
@@ -204,7 +204,7 @@ def test_a_url_opens_the_same_file_as_its_path(tmp_path: Path) -> None:
 
 
 def test_what_is_not_committed_is_rolled_back(tmp_path: Path) -> None:
-    """Leaving a writing block without a commit, or by an error, leaves nothing behind."""
+    """A writing block left without a commit, or by an error, is rolled back."""
     with Database.open(tmp_path / "log.db") as database:
         row = {"collection": "c", "created_at": "now", "report": "{}"}
         with database.writing() as connection:
@@ -216,7 +216,7 @@ def test_what_is_not_committed_is_rolled_back(tmp_path: Path) -> None:
 
 
 def test_a_newer_schema_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    """A program that does not know the schema touches nothing and says to upgrade."""
+    """A newer schema is refused untouched, with the advice to upgrade."""
     path = tmp_path / "log.db"
     Database.open(path).close()
     with sqlite3.connect(path) as connection:
@@ -230,7 +230,7 @@ def test_a_newer_schema_is_refused_with_the_way_out(tmp_path: Path) -> None:
 
 
 def test_a_locked_database_is_named_as_such(tmp_path: Path) -> None:
-    """A writer that another process keeps out for too long says so, and so does opening a fresh file."""
+    """A database locked by another process for too long gives an error that says so."""
     path = tmp_path / "log.db"
     with Database.open(path, patience_s=0.05) as database:
         other = sqlite3.connect(path, isolation_level=None)
@@ -245,7 +245,7 @@ def test_a_locked_database_is_named_as_such(tmp_path: Path) -> None:
 
 
 def test_a_fresh_file_that_is_locked_is_named_as_such(tmp_path: Path) -> None:
-    """The migration waits no longer than it was told to."""
+    """A migration waits for a lock no longer than its timeout."""
     other = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(LogError, match="locked by another process"):
@@ -254,7 +254,7 @@ def test_a_fresh_file_that_is_locked_is_named_as_such(tmp_path: Path) -> None:
 
 
 def test_a_read_only_database_can_be_read_and_says_why_it_cannot_be_written(tmp_path: Path) -> None:
-    """Somebody else's log may be looked at."""
+    """A read-only database can be read, and a write says why it fails."""
     path = tmp_path / "log.db"
     with Database.open(path) as database:
         AnswerLog(database).save(a_plain_answer())
@@ -267,7 +267,7 @@ def test_a_read_only_database_can_be_read_and_says_why_it_cannot_be_written(tmp_
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
-    """A file of another kind is left as it is."""
+    """A file that is not a database is refused and left as it is."""
     path = tmp_path / "log.db"
     path.write_text("这不是数据库 " * 1000, encoding="utf-8")
     before = path.read_bytes()
@@ -313,7 +313,7 @@ def _every(root: type[Exception]) -> list[type[Exception]]:
 
 @pytest.mark.parametrize("kind", [OverflowError, *_every(sqlite3.Error)])
 def test_no_error_of_the_driver_passes(kind: type[Exception]) -> None:
-    """Whatever SQLite's driver raises arrives as a LogError that names the database and a way out."""
+    """Every error of SQLite's driver becomes a LogError with the database and a way out."""
     with pytest.raises(LogError, match=r"some\.db") as caught, translated("some.db"):
         raise kind("why")
     assert caught.value.way_out
@@ -321,13 +321,13 @@ def test_no_error_of_the_driver_passes(kind: type[Exception]) -> None:
 
 
 def test_an_error_of_the_application_passes_as_it_is() -> None:
-    """Only the database's own errors are told anew."""
+    """Errors of the application pass through untranslated."""
     with pytest.raises(KeyError), translated("some.db"):
         raise KeyError
 
 
 def test_datasette_finds_the_search_index(tmp_path: Path) -> None:
-    """It shows a search box over the answers where the index names its table in double quotes."""
+    """Datasette recognises the search index, since its table name is in double quotes."""
     with Database.open(tmp_path / "log.db") as database, database.reading() as connection:
         made = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'answers_fts'").scalar()
     assert 'content="answers"' in str(made)
@@ -341,14 +341,14 @@ def test_a_driver_that_is_not_installed_is_named(tmp_path: Path) -> None:
 
 
 def test_a_password_in_a_url_is_not_shown() -> None:
-    """Errors end up in logs and on screens."""
+    """A password in a URL is masked in errors."""
     with pytest.raises((LogError, MissingDependencyError)) as caught:
         Database.open("firebird://user:geheim@localhost/log")
     assert "geheim" not in str(caught.value)
 
 
 def test_threads_that_write_wait_for_each_other(tmp_path: Path) -> None:
-    """However little patience the file is opened with, no thread of one process is sent away by another."""
+    """Threads of one process wait for each other's writes, however short the lock timeout."""
     with Database.open(tmp_path / "log.db", patience_s=0) as database, ThreadPoolExecutor(16) as pool:
         log = AnswerLog(database)
         answers = [replace(a_plain_answer(), id=f"{number:016x}") for number in range(64)]

@@ -1,4 +1,4 @@
-"""The manifest: what became of each source of a collection."""
+"""The manifest: the state of each source of a collection."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def manifest(database: Database) -> Manifest:
 
 
 def test_a_document_comes_back_equal(manifest: Manifest) -> None:
-    """What ingest noted is what it finds at the next run, passages in order."""
+    """A stored document is read back equal, with its passages in order."""
     for row in (INGESTED, REFUSED, DUPLICATE):
         manifest.put(row)
         assert manifest.get(row.id) == row
@@ -58,7 +58,7 @@ def test_a_document_comes_back_equal(manifest: Manifest) -> None:
 
 
 def test_reasons_come_back_with_their_codes_and_values(manifest: Manifest) -> None:
-    """The refusal and the warnings of a document read in any language."""
+    """Refusals and warnings keep their codes and values in the manifest."""
     reason = Reason("storage.of-stage", stage="pdf", reason=Reason("storage.unreadable-question"))
     manifest.put(replace(REFUSED, reason=reason, warnings=("plain", reason)))
     row = manifest.get(REFUSED.id)
@@ -70,7 +70,7 @@ def test_reasons_come_back_with_their_codes_and_values(manifest: Manifest) -> No
 
 
 def test_rows_are_all_documents_of_this_collection_alone(database: Database, manifest: Manifest) -> None:
-    """Collections share a database, not their documents."""
+    """A manifest lists only its own collection's documents."""
     manifest.put_many([REFUSED, INGESTED])
     Manifest(database, "other").put(replace(INGESTED, title="other", chunk_ids=("x",)))
     assert list(manifest.rows()) == [INGESTED, REFUSED]
@@ -78,7 +78,7 @@ def test_rows_are_all_documents_of_this_collection_alone(database: Database, man
 
 
 def test_many_rows_come_page_by_page_while_others_are_removed(manifest: Manifest) -> None:
-    """More documents than one query takes are read, and may go while they are read."""
+    """Rows are read page by page, and may be removed meanwhile."""
     many = [replace(INGESTED, id=f"{number:05d}", chunk_ids=(f"c{number}",)) for number in range(2500)]
     manifest.put_many(many)
     seen = []
@@ -103,7 +103,7 @@ def test_putting_again_replaces_the_document_and_its_passages(database: Database
 
 
 def test_the_last_of_two_rows_with_one_id_holds(manifest: Manifest) -> None:
-    """A run that meets a source twice writes what it saw last."""
+    """Of two rows with one id, the last is stored."""
     manifest.put_many([INGESTED, replace(INGESTED, title="later")])
     row = manifest.get("d1")
     assert row is not None
@@ -111,7 +111,7 @@ def test_the_last_of_two_rows_with_one_id_holds(manifest: Manifest) -> None:
 
 
 def test_only_an_ingested_document_is_found_by_its_content(manifest: Manifest) -> None:
-    """A refused or duplicate document is no original."""
+    """Only an ingested document, not a refused one or a duplicate, is found by its content."""
     manifest.put_many([DUPLICATE, REFUSED])
     assert manifest.by_hash("aa") is None
     assert manifest.by_hash("bb") is None
@@ -120,7 +120,7 @@ def test_only_an_ingested_document_is_found_by_its_content(manifest: Manifest) -
 
 
 def test_removing_takes_the_passages_along(database: Database, manifest: Manifest) -> None:
-    """A document that is gone leaves nothing; one that was never there is no error."""
+    """Removing a document removes its passages; removing an unknown one is no error."""
     manifest.put_many([INGESTED, REFUSED])
     manifest.remove("d1")
     manifest.remove("nothing")
@@ -130,7 +130,7 @@ def test_removing_takes_the_passages_along(database: Database, manifest: Manifes
 
 
 def test_clearing_forgets_this_collection_alone(database: Database, manifest: Manifest) -> None:
-    """A collection that is dropped leaves the others as they are."""
+    """Clearing one collection leaves the others as they are."""
     other = Manifest(database, "other")
     for one in (manifest, other):
         one.put(INGESTED)
@@ -143,7 +143,7 @@ def test_clearing_forgets_this_collection_alone(database: Database, manifest: Ma
 
 
 def test_the_last_run_is_kept_for_each_collection(database: Database, manifest: Manifest) -> None:
-    """A report of an ingest run can be read again, with its number."""
+    """The last report of each collection can be read again, with its number."""
     assert manifest.last_run() is None
     first = manifest.save_run('{"ingested": 1}')
     second = manifest.save_run('{"ingested": 2, "坏": "文件"}')
@@ -153,7 +153,7 @@ def test_the_last_run_is_kept_for_each_collection(database: Database, manifest: 
 
 
 def test_a_failed_batch_writes_nothing(manifest: Manifest) -> None:
-    """Documents are written in one transaction: all of them, or none."""
+    """A batch is one transaction: all its documents are written, or none."""
     manifest.put(INGESTED)
     broken = replace(REFUSED, title=None)  # type: ignore[arg-type]
     with pytest.raises(LogError, match=r"(?i)not.null"):
@@ -162,7 +162,7 @@ def test_a_failed_batch_writes_nothing(manifest: Manifest) -> None:
 
 
 def test_each_generation_has_documents_of_its_own(database: Database, manifest: Manifest) -> None:
-    """What a re-index writes is not seen by the one in use; forgetting the others leaves it alone."""
+    """A re-index writes to its own generation, unseen by the current one and kept by `forget_others`."""
     new, other = Manifest(database, "知识库", "0a1b"), Manifest(database, "知识库 2")
     manifest.put(INGESTED)
     other.put(INGESTED)
@@ -177,7 +177,7 @@ def test_each_generation_has_documents_of_its_own(database: Database, manifest: 
 
 
 def test_runs_and_clearing_belong_to_all_generations(database: Database, manifest: Manifest) -> None:
-    """The last run is found after a swap; a collection that is dropped leaves no generation behind."""
+    """The last run is found after a swap, and clearing removes every generation."""
     new = Manifest(database, "知识库", "0a1b")
     manifest.put(INGESTED)
     new.put(INGESTED)
@@ -189,7 +189,7 @@ def test_runs_and_clearing_belong_to_all_generations(database: Database, manifes
 
 
 def test_a_name_in_other_letters_is_another_collection(database: Database) -> None:
-    """`docs` forgets nothing of `Docs`, nor of a name for which its own would be a pattern."""
+    """Clearing `docs` affects neither `Docs` nor a name that it would match as a pattern."""
     others = [Manifest(database, name, "0a1b") for name in ("Docs", "docs_", "docsX")]
     for other in others:
         other.put(INGESTED)
@@ -204,7 +204,7 @@ def _sources(manifest: Manifest, where: DocumentFilter, limit: int = 10, offset:
 
 
 def test_documents_are_listed_by_path_a_page_at_a_time(manifest: Manifest) -> None:
-    """Whole rows, with their passages; what a run is just writing is no document yet."""
+    """Documents are listed by path in pages, with their passages; pending ones are left out."""
     manifest.put_many([replace(INGESTED, id=f"{9 - n}", source=f"{n}.md") for n in range(5)])
     manifest.put(replace(REFUSED, id="p", source="0 pending.md", status=PENDING))
     assert _sources(manifest, DocumentFilter(), limit=2, offset=1) == ["1.md", "2.md"]
@@ -230,7 +230,7 @@ def test_documents_are_listed_by_path_a_page_at_a_time(manifest: Manifest) -> No
 def test_documents_are_found_by_words_status_and_warnings(
     manifest: Manifest, where: DocumentFilter, found: list[str]
 ) -> None:
-    """All words, in path or title, whatever their case; what is a wildcard in SQL is a letter here."""
+    """Documents match all words in path or title, ignoring case, with SQL wildcards taken literally."""
     manifest.put_many([INGESTED, REFUSED, DUPLICATE])
     assert _sources(manifest, where) == found
     assert manifest.count(where) == len(found)
@@ -239,7 +239,7 @@ def test_documents_are_found_by_words_status_and_warnings(
 def test_a_collection_is_counted_without_reading_its_documents(
     database: Database, manifest: Manifest
 ) -> None:
-    """Documents by status, those with warnings, passages; of this collection alone."""
+    """The counts are documents by status, documents with warnings, and passages, of this collection."""
     manifest.put_many([INGESTED, REFUSED, DUPLICATE, replace(REFUSED, id="p", status=PENDING)])
     Manifest(database, "other").put(INGESTED)
     counts = manifest.counts()
@@ -250,7 +250,7 @@ def test_a_collection_is_counted_without_reading_its_documents(
 
 
 def test_when_the_last_run_ended_is_known(database: Database, manifest: Manifest) -> None:
-    """A time with its zone; none before the first run."""
+    """The end of the last run is a time with its zone; None before the first run."""
     assert manifest.last_run_at() is None
     manifest.save_run("{}")
     Manifest(database, "other").save_run("{}")

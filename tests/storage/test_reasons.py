@@ -1,4 +1,4 @@
-"""Reasons: every code of every catalogue reads in both languages, and every code in use has a text."""
+"""Reasons: every code in use has a text, in both languages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_code_reads_in_both_languages(code: str) -> None:
 
 
 def test_codes_in_use_and_codes_with_a_text_are_the_same() -> None:
-    """No reason lacks its text, and no text is left of a reason that is gone."""
+    """Every code in use has a text, and every text a code in use."""
     used = {
         code
         for folder in {name.partition(".")[0] for name in FOLDERS}
@@ -47,7 +47,7 @@ def test_codes_in_use_and_codes_with_a_text_are_the_same() -> None:
 
 
 def test_a_reason_is_its_sentence_and_its_data() -> None:
-    """It compares and prints as text; code and values survive copies, pickles and JSON."""
+    """A reason compares and prints as text; code and values survive copies, pickles and JSON."""
     inner = Reason("storage.unreadable-question")
     reason = Reason("storage.of-stage", stage="retrieval", reason=inner)
     assert reason == f"retrieval: {inner}"
@@ -90,7 +90,7 @@ def test_a_code_that_this_version_lacks_gives_the_logged_sentence() -> None:
     ],
 )
 def test_secrets_in_outside_text_are_masked(said: str, kept: str) -> None:
-    """What a server quoted back of a credential is in no reason, in no language, in no value."""
+    """A credential that a server echoes is masked in the reason, its values and every language."""
     reason = Reason.of(said)
     assert reason == kept
     assert reason.values["text"] == kept

@@ -90,16 +90,16 @@ def opened(
 
 
 def fits(page: Page) -> bool:
-    """Whether nothing makes the page wider than its window."""
+    """Return True if nothing makes the page wider than its window."""
     return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 
 
 def unharmed(page: Page) -> bool:
-    """Whether no text of a document was run: `HOSTILE` would have set a variable."""
+    """Return True if no text of a document was executed: `HOSTILE` would have set a variable."""
     return bool(page.evaluate("window.hacked === undefined && document.title !== 'hacked'"))
 
 
-# What a document may hold that wants to be more than text, on a page, in an attribute or in a script.
+# Text of a document that tries to be more than text: on a page, in an attribute or in a script.
 HOSTILE = (
     '<script>window.hacked=1</script><img src=x onerror="window.hacked=1"></script></textarea></title>'
     '<svg onload=window.hacked=1> " onmouseover="window.hacked=1" x=\' {{7*7}} ${7*7} '

@@ -23,7 +23,7 @@ Mangled = Callable[[dict[str, Any]], dict[str, Any]]
 
 @dataclass
 class EmbeddingApi:
-    """Vectors that depend on the text's words; a token is a word. `texts` holds what was embedded."""
+    """Vectors that depend on the text's words; a token is a word. `texts` holds every embedded text."""
 
     dim: int = 8
     most_texts: int = 2_048

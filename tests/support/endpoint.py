@@ -1,4 +1,4 @@
-"""A real HTTP server on the loopback that speaks as much of OpenAI's API as winnow asks for.
+"""A real HTTP server on the loopback with the part of OpenAI's API that winnow uses.
 
     with Endpoint() as endpoint:
         endpoint.enqueue("Forty-two [1].")                  # the next reply
@@ -29,7 +29,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client sent. Header names are in lower case."""
+    """A client's request. Header names are in lower case."""
 
     method: str
     path: str
@@ -39,7 +39,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """What the server sends, and how badly.
+    """A response of the server, and the faults to send it with.
 
     `body` is sent as JSON unless it is bytes; `lines` are sent as a stream of events instead. `reset` cuts
     the connection before a byte, `cut` after that many bytes (or events) of the body. `delay` (seconds) comes
@@ -135,7 +135,7 @@ def _logprobs(probabilities: Mapping[str, float]) -> dict[str, Any]:
 
 
 class Endpoint:
-    """The server, in a thread. `requests` holds what was asked, in order; `url` ends in /v1."""
+    """The server, in a thread. `requests` holds the requests in order; `url` ends in /v1."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
@@ -165,7 +165,7 @@ class Endpoint:
         return f"{self.root}/v1"
 
     def enqueue(self, *replies: Replies) -> None:
-        """The next chat replies, in this order; once they are used up, `reply` answers."""
+        """Queue the next chat replies, in this order; once they are used up, `reply` answers."""
         with self._lock:
             self._queue.extend(replies)
 
@@ -210,7 +210,7 @@ class Endpoint:
         return Response(body={"object": "list", "data": data})
 
     def _embeddings(self, request: Request) -> Reply:
-        """Vectors that depend on the text alone."""
+        """Return vectors that depend only on the text."""
         texts = request.body["input"] if isinstance(request.body["input"], list) else [request.body["input"]]
         data = [
             {
@@ -251,7 +251,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def log_message(self, *args: Any) -> None:
-        """Nothing: requests are in `Endpoint.requests`."""
+        """Print nothing: requests are in `Endpoint.requests`."""
 
     def _serve(self) -> None:
         raw = self.rfile.read(int(self.headers.get("content-length") or 0))
@@ -295,6 +295,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _wait(self, seconds: float) -> None:
-        """Sleeps, but never beyond the end of the test."""
+        """Sleep, but never beyond the end of the test."""
         if seconds:
             self.server.endpoint.closing.wait(seconds)

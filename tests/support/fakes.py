@@ -1,4 +1,4 @@
-"""Small real stand-ins that tests hand in: state, no mocks."""
+"""Small real implementations for tests to pass in: state, no mocks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from storage.vectors import Encoding
 
 
 class FixedModel:
-    """A forward model that gives these vectors, whatever it is asked; `dim` is what it says of itself."""
+    """A forward model that returns these vectors for any input; `dim` is the width it reports."""
 
     token_dim = None
     max_tokens = 16

@@ -1,9 +1,9 @@
-"""A model hub on the loopback: as much of its protocol as `huggingface_hub` asks for, resuming included.
+"""A model hub on the loopback: the part of its protocol that `huggingface_hub` uses, resuming included.
 
 with Hub() as hub:
     hub.repositories["tiny/encoder"] = {"config.json": b"…"}
-    hub.stalls["model.safetensors"] = 1000      # sends so many bytes of it, then nothing more
-        hub.breaks["model.safetensors"] = 1000      # closes the connection after so many, once
+    hub.stalls["model.safetensors"] = 1000      # sends 1,000 bytes of it, then hangs
+        hub.breaks["model.safetensors"] = 1000      # closes the connection after 1,000, once
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @dataclass
 class Hub:
-    """The server, in a thread. `asked` holds method, path and the range that was asked for."""
+    """The server, in a thread. `asked` holds method, path and range of each request."""
 
     repositories: dict[str, dict[str, bytes]] = field(default_factory=dict)
     gated: set[str] = field(default_factory=set)
@@ -41,7 +41,7 @@ class Hub:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def add(self, name: str, folder: Path, **more: bytes) -> None:
-        """A repository of a folder's files, and `more` by name."""
+        """Add a repository of a folder's files, and `more` by name."""
         files = {
             path.relative_to(folder).as_posix(): path.read_bytes()
             for path in folder.rglob("*")
@@ -50,7 +50,7 @@ class Hub:
         self.repositories[name] = files | more
 
     def fetched(self, name: str) -> list[str | None]:
-        """The ranges with which a file's content was asked for."""
+        """Return the ranges requested of a file's content."""
         return [
             range_ for method, path, range_ in self.asked if method == "GET" and path.endswith(f"/{name}")
         ]
@@ -91,7 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve(with_body=True)
 
     def log_message(self, *args: Any) -> None:
-        """Nothing: requests are in `Hub.asked`."""
+        """Print nothing: requests are in `Hub.asked`."""
 
     def _serve(self, *, with_body: bool) -> None:
         path = self.path.partition("?")[0]

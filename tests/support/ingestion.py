@@ -1,4 +1,4 @@
-"""What the ingestion tests share: a real store and manifest, and an encoder that counts what it is asked."""
+"""Helpers for ingestion tests: a real store and manifest, and an encoder that counts its calls."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class World:
 
 @contextmanager
 def world(folder: Path) -> Iterator[World]:
-    """Open the collection under a folder, or make it."""
+    """Open the collection under a folder, or create it."""
     docs, data = folder / "docs 文档", folder / "data"
     docs.mkdir(parents=True, exist_ok=True)
     data.mkdir(exist_ok=True)
@@ -124,7 +124,7 @@ def by_name(report: IngestReport) -> dict[str, DocumentResult]:
 
 
 def main(folder: str) -> None:
-    """A real process that ingests, for tests that kill it: says `ready`, then runs."""
+    """Ingest in a real process, for tests that kill it: print `ready`, then run."""
     with world(Path(folder)) as here:
         print("ready", flush=True)  # noqa: T201 - the parent waits for it
         here.ingest(options=IngestOptions(workers=1, batch=8), prune=True)

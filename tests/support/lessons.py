@@ -1,4 +1,4 @@
-"""Training records with a rule that a tiny model learns in a few steps: the fox answers, vectors do not."""
+"""Training records with a rule that a tiny model learns in a few steps: texts with a fox are relevant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of strategies that ask a language model share: passages of known worth, models, a run."""
+"""Helpers for tests of strategies that call a language model: graded passages, models, a run."""
 
 from __future__ import annotations
 

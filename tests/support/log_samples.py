@@ -23,7 +23,7 @@ NOON = datetime(2026, 3, 14, 12, 0, 0, 123, tzinfo=UTC)
 
 @contextmanager
 def a_database(kind: str, folder: Path) -> Iterator[Database]:
-    """A fresh database of that kind; one that is named by its URL is emptied first."""
+    """Yield a fresh database of that kind; one given by URL is emptied first."""
     if kind != "sqlite":
         engine = create_engine(kind)
         with engine.begin() as connection:
@@ -54,7 +54,7 @@ def a_chunk(number: int, text: str = "") -> Chunk:
 
 
 def a_candidate(position: int, *, final: bool) -> Candidate:
-    """Seen by the lexical leg only where `position` is odd; a stage that did not see it has no entry."""
+    """Return a candidate that the lexical leg saw only at odd positions; unseen stages have no entry."""
     candidate = Candidate(a_chunk(position))
     if position % 2 == 0:
         candidate = candidate.ranked("dense", position + 1, 1 / (position + 1))

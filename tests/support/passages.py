@@ -61,7 +61,7 @@ def graded_query() -> npt.NDArray[np.float32]:
 
 
 def graded_points() -> list[Point]:
-    """Passages whose tokens lie ever nearer to the graded query: an order beyond storage error."""
+    """Return passages with tokens ever nearer to the graded query: an order beyond storage error."""
     noise = np.random.default_rng(29).normal(size=(8, 5, DIM)).astype(np.float32)
     tokens = [normalised(graded_query() + 0.25 * (8 - i) * normalised(noise[i])) for i in range(8)]
     return [

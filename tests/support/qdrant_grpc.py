@@ -1,4 +1,4 @@
-"""The gRPC face of `qdrant_wire`: the same local mode behind the protocol's own messages."""
+"""The gRPC side of `qdrant_wire`: the same local mode behind the protocol's own messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 
 
 class GrpcWire:
-    """State of the server: what it holds, the codes it shall abort with next, and what it was asked."""
+    """The server's state: its data, the codes to abort with next, and the requests it received."""
 
     def __init__(self) -> None:
         self.client = QdrantClient(":memory:")
@@ -166,7 +166,7 @@ def _scroll(client: QdrantClient, request: Any) -> Any:
 
 
 def _retrieved(record: Any) -> Any:
-    # the conversion knows no absent payload
+    # the conversion cannot represent an absent payload
     return RestToGrpc.convert_retrieved_point(record.model_copy(update={"payload": record.payload or {}}))
 
 

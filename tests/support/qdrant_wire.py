@@ -1,6 +1,6 @@
-"""A Qdrant server for tests: REST on 127.0.0.1 over the client's own local mode, which can be told to fail.
+"""A Qdrant server for tests: REST on 127.0.0.1 over the client's own local mode, with faults on request.
 
-It speaks as much of the protocol as winnow uses, so that what is sent and read back really travels as JSON.
+It implements the part of the protocol that winnow uses, so that data really travels as JSON.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from qdrant_client import QdrantClient, models
 
 @dataclass
 class Fault:
-    """An answer in place of the real one; `delay_s` only answers late. An empty `body` is Qdrant's form."""
+    """A reply instead of the real one; `delay_s` alone only delays it. An empty `body` is Qdrant's form."""
 
     status: int = 200
     body: bytes = b""
@@ -31,7 +31,7 @@ class Fault:
 
 
 class Wire:
-    """State of the server: what it holds, what it shall do wrong next, and what it was asked."""
+    """The server's state: its data, the faults to produce next, and the requests it received."""
 
     def __init__(self) -> None:
         self.client = QdrantClient(":memory:")
@@ -63,7 +63,7 @@ class Wire:
 
 @contextmanager
 def serving() -> Iterator[Wire]:
-    """A running server; it stops, and lets go of delayed answers, at the end."""
+    """Run a server; at the end, stop it and release delayed replies."""
     wire = Wire()
     handler = type("Handler", (_Handler,), {"wire": wire})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

@@ -1,4 +1,4 @@
-"""What tests of re-indexing share: a small pipeline, two tiny encoders, and a process that can be killed."""
+"""Helpers for tests of re-indexing: a small pipeline, two tiny encoders, a process that can be killed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.tiny_models import bert_encoder
 from winnow.app.settings import Settings
 from winnow.pipeline import RAGPipeline
 
-# What the tiny encoders' vocabulary was made from: they read nothing else.
+# The texts that the tiny encoders' vocabulary was made from: they read nothing else.
 _WORDS = (
     *("reranker", "reads", "question", "passage", "together", "Late"),
     *("interaction", "compares", "token", "vectors", "Judge", "whether"),
@@ -18,7 +18,7 @@ _WORDS = (
 
 
 def encoders(folder: Path) -> tuple[Path, Path]:
-    """Two encoders that differ in nothing but their way of pooling, which gives other vectors."""
+    """Return two encoders that differ only in pooling, and so in their vectors."""
     return bert_encoder(folder / "mean"), bert_encoder(folder / "cls", pooling="cls")
 
 
@@ -53,7 +53,7 @@ def content(data: Path, encoder: Path) -> tuple[set[str], dict[str, tuple[str, t
 
 
 def main(data: str, encoder: str) -> None:
-    """A real process that re-indexes, for tests that kill it: says `ready`, then runs."""
+    """Re-index in a real process, for tests that kill it: print `ready`, then run."""
     with pipeline(Path(data), Path(encoder)) as rag:
         _ = rag.wiring.encoder
         print("ready", flush=True)  # noqa: T201 - the parent waits for it

@@ -1,7 +1,7 @@
-"""What stands for language models and rerank APIs in rerank tests and benchmarks.
+"""Stand-ins for language models and rerank APIs in rerank tests and benchmarks.
 
-An `Oracle` knows each passage's relevance and answers winnow's prompts like a model, with as much noise and
-preference for early places as it is told. It answers as a reply of `tests.endpoint.Endpoint`, or, without a
+An `Oracle` knows each passage's relevance and answers winnow's prompts like a model, with a given amount of
+noise and of preference for early places. It answers as a reply of `tests.endpoint.Endpoint`, or, without a
 socket, as an `OracleChat`. `rerank_route` speaks the rerank APIs' shapes.
 """
 
@@ -27,7 +27,7 @@ _PASSAGE = re.compile(r'<passage id="(\w+)">\n(.*?)\n</passage>', re.DOTALL)
 class Oracle:
     """Answers by `grades` (passage text → relevance), as a model that errs.
 
-    `noise` is the standard deviation of what is added to a grade, anew for every prompt but the same for the
+    `noise` is the standard deviation of the noise added to a grade, drawn per prompt but the same for the
     same prompt; `bias` is added to the first place, less and less to the others.
     """
 
@@ -75,7 +75,7 @@ class Oracle:
 
 
 class OracleChat:
-    """A ChatModel that asks an Oracle, without a socket."""
+    """A ChatModel over an Oracle, without a socket."""
 
     model = "oracle"
 
@@ -164,7 +164,7 @@ SHAPES: Mapping[str, Shape] = {
 
 
 def rerank_route(shape: Shape, scorer: Callable[[str, str], float | None]) -> Callable[[Request], Response]:
-    """A route of that shape: strict about its fields and its limit; results best first, cut to `top_n`."""
+    """Return a route of that shape: strict about fields and limit; results best first, cut to `top_n`."""
 
     def route(request: Request) -> Response:
         body = request.body
@@ -182,7 +182,7 @@ def rerank_route(shape: Shape, scorer: Callable[[str, str], float | None]) -> Ca
     return route
 
 
-# What tells which form of `rerank/training/prompts` a prompt is.
+# The text that tells which form of `rerank/training/prompts` a prompt is.
 _HOW_MANY = re.compile(r"(?:Write|撰写|请写) (\d+)")
 _ASKED = re.compile(r"(?:Question: |问题：)(.*)")
 
@@ -200,7 +200,7 @@ class Author(Oracle):
         self._ask = ask
 
     def __call__(self, request: Request) -> str:
-        """The reply to a request, or to a word about an earlier reply to it."""
+        """Return the reply to a request, or to a correction of an earlier reply."""
         return self.reply(request.body["messages"][1]["content"])
 
     def reply(self, prompt: str) -> str:

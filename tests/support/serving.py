@@ -1,4 +1,4 @@
-"""A winnow server that really runs: uvicorn on the loopback, in a thread of its own.
+"""A real winnow server: uvicorn on the loopback, in its own thread.
 
 with serving(settings) as server:
     server.post("/v1/ask", json={"question": "…"})      # an httpx2 client's methods, at this server
@@ -39,7 +39,7 @@ class Server(httpx2.Client):
 
 
 def ingested(folder: Path) -> Path:
-    """A data folder, below `folder`, with the documents in the collection `default`."""
+    """Ingest the documents into the collection `default` of a data folder below `folder`."""
     docs = folder / "docs 文档"
     docs.mkdir(parents=True)
     for name, text in DOCUMENTS.items():
@@ -52,7 +52,7 @@ def ingested(folder: Path) -> Path:
 
 @contextmanager
 def serving(settings: Settings, pipeline: RAGPipeline | None = None) -> Iterator[Server]:
-    """Serve on a free port, until the block ends; `settings` say the rest."""
+    """Serve on a free port until the block ends; `settings` configure the rest."""
     own = pipeline or RAGPipeline.from_settings(settings)
     with own, bound("127.0.0.1", 0) as listener:
         application = create_app(own)

@@ -1,4 +1,4 @@
-"""What the tests of the shell share: a command in this process, and a data folder to run it on."""
+"""Helpers for tests of the command line: a command in this process, and a data folder to run it on."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ QUESTION = "What does a reranker do?"
 
 
 def run(*words: object) -> Result:
-    """One command in this process."""
+    """Run one command in this process."""
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
 def as_json(*words: object) -> Any:
-    """What a command prints under --json."""
+    """Run a command with --json and return its parsed output."""
     result = run(*words, "--json")
     return json.loads(result.stdout)
 
 
 def ingested(root: Path) -> Path:
-    """A data folder below `root` with one ingested English and one Chinese document."""
+    """Return a data folder below `root` with one English and one Chinese document ingested."""
     docs = root / "docs 文档"
     docs.mkdir()
     (docs / "en.md").write_text(

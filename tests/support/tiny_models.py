@@ -1,4 +1,4 @@
-"""Rerankers and encoders of real architectures: few, random weights, real tokenizers of a few sentences."""
+"""Rerankers and encoders of real architectures: tiny, random weights, real tokenizers of few sentences."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def qwen3(folder: Path, *, converted: bool = False, places: int = 512) -> Path:
 
 
 def _words(tokenizer: Tokenizer) -> list[str]:
-    """The words of the sentences, in one order: the library's trainers give another vocabulary each time."""
+    """Return the sentences' words in a fixed order: the library's trainers vary the vocabulary."""
     normalizer, splitter = tokenizer.normalizer, tokenizer.pre_tokenizer
     texts = [normalizer.normalize_str(text) if normalizer else text for text in SENTENCES]
     return sorted({word for text in texts for word, _ in splitter.pre_tokenize_str(text)})
@@ -162,7 +162,7 @@ def bert_encoder(folder: Path, *, pooling: str = "mean", **saved: Any) -> Path:
 def xlm_roberta_encoder(folder: Path, *, half: bool = False, **saved: Any) -> Path:
     """An XLM-RoBERTa encoder, as BGE-M3 and multilingual E5 are; its first token speaks for the sentence.
 
-    Its tokenizer says nothing of a limit: 64 of its 66 places can be used. `half` saves it in float16.
+    Its tokenizer states no limit: 64 of its 66 positions can be used. `half` saves it in float16.
     """
     from transformers import XLMRobertaConfig, XLMRobertaModel
 

@@ -1,4 +1,4 @@
-"""The log of answers: what goes in comes back, under any number of writers."""
+"""The log of answers: stored and read back equal, with any number of writers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def count(database: Database, table: str) -> int:
 
 
 def test_an_answer_comes_back_equal_in_every_field(log: AnswerLog) -> None:
-    """The log gives back what happened: Chinese, missing ranks, a stage that occurs twice, all of it."""
+    """A logged answer is read back equal in every field: Chinese, missing ranks, repeated stages."""
     answer = a_full_answer()
     log.save(answer)
     logged = log.get(answer.id)
@@ -51,7 +51,7 @@ def test_an_answer_comes_back_equal_in_every_field(log: AnswerLog) -> None:
 
 
 def test_reasons_come_back_with_their_codes_and_values(log: AnswerLog) -> None:
-    """A reason reads in any language after a visit to the log, whatever its values hold."""
+    """A logged reason keeps its code and values, and renders in any language."""
     inner = Reason("storage.unreadable-question")
     reasons = (
         inner,
@@ -79,7 +79,7 @@ def test_a_value_of_another_type_costs_no_answer(log: AnswerLog) -> None:
 
 
 def test_a_full_answer_differs_from_every_default() -> None:
-    """The round trip above proves something for each field only while its value is not the default."""
+    """The full answer differs from every default, so that the round trip above tests each field."""
     plain = Answer(
         id="", question="", text="", collection="", created_at=NOON, rerank="", answerer="",
         top_k_retrieve=0, top_k_rerank=0,
@@ -93,14 +93,14 @@ def test_a_full_answer_differs_from_every_default() -> None:
 
 
 def test_the_order_of_stages_is_kept_within_a_candidate(log: AnswerLog) -> None:
-    """The way of a candidate is told in the order in which it went."""
+    """A candidate's ranks are read back in the order of the stages."""
     log.save(a_full_answer())
     first = log.get(a_full_answer().id).candidates[0]
     assert list(first.ranks) == ["dense", "lexical", "retrieval", "listwise", "listwise#2", "final"]
 
 
 def test_an_empty_answer_comes_back(log: AnswerLog) -> None:
-    """Nothing found, nothing answered: that too is logged."""
+    """An answer without text or candidates is logged, too."""
     answer = a_plain_answer(answered=False, text="", candidates=(), stages=(), question="")
     log.save(answer)
     assert log.get(answer.id) == answer
@@ -109,7 +109,7 @@ def test_an_empty_answer_comes_back(log: AnswerLog) -> None:
 def test_equal_passages_are_kept_once_and_changed_ones_beside_them(
     database: Database, log: AnswerLog
 ) -> None:
-    """A passage is addressed by all that it holds, so that the log stays small and true."""
+    """Equal passages are stored once; a changed one gets a row of its own."""
     log.save(a_full_answer("one"))
     log.save(a_full_answer("two"))
     assert count(database, "passages") == 50
@@ -129,7 +129,7 @@ def test_a_passage_may_occur_twice_in_an_answer(log: AnswerLog) -> None:
 
 
 def test_saving_again_changes_nothing(database: Database, log: AnswerLog) -> None:
-    """A save that is tried again after a crash does not write the answer twice."""
+    """Saving an answer twice stores it once."""
     log.save(a_full_answer())
     log.save(replace(a_full_answer(), text="another text"))
     assert log.get(a_full_answer().id) == a_full_answer()
@@ -138,7 +138,7 @@ def test_saving_again_changes_nothing(database: Database, log: AnswerLog) -> Non
 
 
 def test_a_score_that_is_no_python_number_is_kept(log: AnswerLog) -> None:
-    """Rerankers hand in what their libraries make, such as 32-bit floats."""
+    """Scores of other number types, such as 32-bit floats, are stored."""
     import numpy as np
 
     chunk = a_candidate(0, final=True).chunk
@@ -150,7 +150,7 @@ def test_a_score_that_is_no_python_number_is_kept(log: AnswerLog) -> None:
 
 
 def test_a_score_without_a_rank_and_a_score_beyond_numbers(log: AnswerLog) -> None:
-    """Infinity survives; not-a-number, which no database keeps, is no score."""
+    """A score without a rank is kept, infinity survives, and NaN becomes no score."""
     chunk = a_candidate(0, final=True).chunk
     answer = a_plain_answer(candidates=(Candidate(chunk, {"b": 1}, {"a": float("inf"), "b": float("nan")}),))
     log.save(answer)
@@ -160,7 +160,7 @@ def test_a_score_without_a_rank_and_a_score_beyond_numbers(log: AnswerLog) -> No
 
 
 def test_text_that_no_database_takes_is_mended_not_lost(log: AnswerLog) -> None:
-    """Half a surrogate pair in a question or passage costs one character, not the answer."""
+    """A lone surrogate in a question or passage costs one character, not the answer."""
     chunk = Chunk(id="c", document_id="d", source="s\ud800", title="", text="a\udfffb", start=0, end=3)
     log.save(a_plain_answer(question="why\ud83d?", candidates=(Candidate(chunk),), warnings=("w\ud800",)))
     logged = log.get(a_plain_answer().id)
@@ -170,7 +170,7 @@ def test_text_that_no_database_takes_is_mended_not_lost(log: AnswerLog) -> None:
 
 
 def test_times_are_kept_as_instants(log: AnswerLog) -> None:
-    """A time of another zone comes back as the same instant, and sorts by it."""
+    """A time in another zone is read back as the same instant, and sorts by it."""
     beijing = timezone(timedelta(hours=8))
     early = a_plain_answer(1, created_at=NOON.astimezone(beijing))
     late = a_plain_answer(2, minutes=1)
@@ -181,21 +181,21 @@ def test_times_are_kept_as_instants(log: AnswerLog) -> None:
 
 
 def test_an_answer_is_found_by_the_beginning_of_its_id(log: AnswerLog) -> None:
-    """People type the first letters of an id."""
+    """An answer is found by the first characters of its id."""
     log.save(a_plain_answer(123))
     log.save(a_plain_answer(456))
     assert log.get("answer-0001").id == "answer-000123"
 
 
 def test_a_whole_id_wins_over_longer_ones(log: AnswerLog) -> None:
-    """An id that begins another one can still be named."""
+    """A complete id wins over a longer id that begins with it."""
     log.save(replace(a_plain_answer(), id="abc"))
     log.save(replace(a_plain_answer(), id="abcd"))
     assert log.get("abc").id == "abc"
 
 
 def test_a_beginning_that_fits_several_lists_them(log: AnswerLog) -> None:
-    """The error shows which answers are meant, so that the next try succeeds."""
+    """An ambiguous prefix is an error that lists the matching answers."""
     log.save(a_plain_answer(1))
     log.save(a_plain_answer(2))
     with pytest.raises(NotFoundError) as caught:
@@ -221,7 +221,7 @@ def test_a_replay_is_linked_to_its_original(log: AnswerLog) -> None:
 def test_the_slot_in_the_prompt_is_the_final_rank_unless_a_stage_says_otherwise(
     database: Database, log: AnswerLog
 ) -> None:
-    """Where the answerer orders its passages otherwise, that order is kept as the stage `prompt`."""
+    """The slot follows the stage `prompt` when the answerer reordered its passages, else the final rank."""
     first, second = a_candidate(0, final=True), a_candidate(1, final=True)
     log.save(a_plain_answer(1, candidates=(first, second, a_candidate(2, final=False))))
     log.save(a_plain_answer(2, candidates=(first.ranked("prompt", 2), second.ranked("prompt", 1))))
@@ -232,7 +232,7 @@ def test_the_slot_in_the_prompt_is_the_final_rank_unless_a_stage_says_otherwise(
 
 @pytest.mark.parametrize("wanted", ["answer-00012x", "nothing like it", "", "%", "answer_000123"])
 def test_an_unknown_id_shows_what_is_near(log: AnswerLog, wanted: str) -> None:
-    """A mistyped id is answered with ids that exist; signs of SQL mean nothing."""
+    """The error for an unknown id suggests existing ones; SQL wildcards are literal."""
     log.save(a_plain_answer(123))
     with pytest.raises(NotFoundError) as caught:
         log.get(wanted)
@@ -240,14 +240,14 @@ def test_an_unknown_id_shows_what_is_near(log: AnswerLog, wanted: str) -> None:
 
 
 def test_an_unknown_id_in_an_empty_log(log: AnswerLog) -> None:
-    """Nothing is near in an empty log, and the error says so."""
+    """The error for an unknown id in an empty log says that the log is empty."""
     with pytest.raises(NotFoundError) as caught:
         log.get("abc")
     assert "empty" in caught.value.way_out
 
 
 def test_the_list_is_newest_first_and_bounded(log: AnswerLog) -> None:
-    """A list shows the latest answers, each with its worst status and whole time."""
+    """The list shows the latest answers first, each with its worst status and total time."""
     for number in range(5):
         log.save(a_plain_answer(number, minutes=number))
     log.save(a_full_answer())
@@ -261,7 +261,7 @@ def test_the_list_is_newest_first_and_bounded(log: AnswerLog) -> None:
 
 
 def test_an_answer_without_a_total_takes_as_long_as_its_stages(log: AnswerLog) -> None:
-    """The time in a list is never empty."""
+    """An answer without a total time takes the sum of its stages."""
     log.save(a_plain_answer(stages=(Outcome("retrieval", ms=2.0), Outcome("maxsim", ms=3.5))))
     assert log.list()[0].ms == 5.5
 
@@ -279,7 +279,7 @@ def test_an_answer_that_cannot_be_written_whole_is_not_written_at_all(
 
 
 def test_eight_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
-    """Each of eight writers on one fresh file finds all of its answers there, whole."""
+    """Eight processes writing to one fresh file lose no answer."""
     path = tmp_path / "log.db"
     script = (
         "import sys; from pathlib import Path; from storage.database import Database;"
@@ -307,7 +307,7 @@ def test_eight_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None
 def test_a_follow_up_is_linked_to_the_answer_before_while_the_log_has_it(
     database: Database, log: AnswerLog
 ) -> None:
-    """The link is an id; it goes when that answer is forgotten, what was understood stays."""
+    """The link to the answer before ends when that answer is pruned; the understood question stays."""
     first = a_plain_answer(1)
     second = a_plain_answer(2, follow_up=FollowUp("question 1 question 2", "prompt", first.id))
     log.save(first)
@@ -325,6 +325,6 @@ def test_a_follow_up_is_linked_to_the_answer_before_while_the_log_has_it(
 
 
 def test_a_follow_up_of_an_answer_that_is_not_in_the_log_is_kept_without_the_link(log: AnswerLog) -> None:
-    """The answer before may have been asked while the log was off."""
+    """A follow-up of an answer that was never logged is kept without the link."""
     log.save(a_plain_answer(2, follow_up=FollowUp("whole", "", "nowhere")))
     assert log.get(a_plain_answer(2).id).follow_up == FollowUp("whole")

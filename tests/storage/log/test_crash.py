@@ -1,4 +1,4 @@
-"""The log under misfortune: killed processes and full disks."""
+"""The log after killed processes and on full disks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_an_answer_that_was_saved_survives_a_kill(tmp_path: Path) -> None:
 
 
 def test_a_kill_in_the_middle_of_a_save_leaves_nothing_half_written(tmp_path: Path) -> None:
-    """The answer is there whole or not at all, and the next process writes on."""
+    """After a kill during a save, the answer is there whole or not at all."""
     script = START + (
         "from storage.log.redaction import Redactor\n"
         "from storage.log.write import insert_answer, passage_rows\n"
@@ -98,7 +98,7 @@ def test_a_disk_that_fills_up_is_named_and_costs_nothing_that_was_written(tmp_pa
 
 
 def test_a_database_that_may_not_grow_says_that_the_disk_is_full(tmp_path: Path) -> None:
-    """SQLite's own word for a full disk is translated."""
+    """SQLite's error for a full disk becomes winnow's."""
     script = START + (
         "from storage.errors import LogError\n"
         "from sqlalchemy import event\n"

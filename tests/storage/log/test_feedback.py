@@ -24,7 +24,7 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnswerLog]:
 
 
 def test_feedback_comes_back_put_together(log: AnswerLog) -> None:
-    """The latest verdict and grade hold, every note is kept, and the list shows it."""
+    """The latest verdict and grade count, every note is kept, and the list shows them."""
     log.save(a_plain_answer(1))
     assert log.feedback_of("answer-000001") == Feedback()
     log.feedback("answer-000001", good=True, note="很好", grades={1: 2})
@@ -37,7 +37,7 @@ def test_feedback_comes_back_put_together(log: AnswerLog) -> None:
 
 
 def test_feedback_leaves_the_answer_as_it_is(log: AnswerLog) -> None:
-    """What people think is kept beside the answer."""
+    """Feedback is stored separately and does not change the answer."""
     log.save(a_full_answer())
     log.feedback(a_full_answer().id, good=True, grades={50: 1})
     assert log.get(a_full_answer().id) == a_full_answer()
@@ -56,7 +56,7 @@ def test_feedback_leaves_the_answer_as_it_is(log: AnswerLog) -> None:
 def test_feedback_that_means_nothing_is_refused_whole(
     log: AnswerLog, given: dict[str, object], message: str
 ) -> None:
-    """Neither an empty word, nor a grade or passage that does not exist; nothing of it is kept."""
+    """Empty feedback, or an invalid grade or passage, is refused and nothing is stored."""
     log.save(a_plain_answer(1))
     with pytest.raises(BadInputError, match=message) as caught:
         log.feedback("answer-000001", **given)  # type: ignore[arg-type]
@@ -65,7 +65,7 @@ def test_feedback_that_means_nothing_is_refused_whole(
 
 
 def test_feedback_on_an_unknown_answer_shows_what_is_near(log: AnswerLog) -> None:
-    """The same help as for every id."""
+    """Feedback on an unknown answer suggests ids that exist."""
     log.save(a_plain_answer(1))
     with pytest.raises(NotFoundError) as caught:
         log.feedback("answer-9", good=True)
@@ -99,14 +99,14 @@ def test_stats_tell_each_strategy_apart(log: AnswerLog) -> None:
 
 
 def test_percentiles_are_values_that_occurred() -> None:
-    """Nearest rank: no time is shown that nothing took."""
+    """Percentiles are nearest-rank: always a time that occurred."""
     values = [float(value) for value in range(1, 101)]
     assert (percentile(values, 0.5), percentile(values, 0.95), percentile(values, 1.0)) == (50.0, 95.0, 100.0)
     assert (percentile([7.0], 0.95), percentile([], 0.5)) == (7.0, 0.0)
 
 
 def shaped(answer: Answer, feedback: Feedback, summary: AnswerSummary) -> dict[str, object]:
-    """The little of an entry that these tests look at."""
+    """Return the fields of an entry that these tests compare."""
     return {
         "id": answer.id,
         "question": answer.question,
@@ -116,7 +116,7 @@ def shaped(answer: Answer, feedback: Feedback, summary: AnswerSummary) -> dict[s
 
 
 def test_json_lines_hold_everything(log: AnswerLog, tmp_path: Path) -> None:
-    """One object per line, as it is shaped, newest first; Chinese is not escaped."""
+    """JSON Lines hold one object per line, newest first, with Chinese unescaped."""
     log.save(a_full_answer())
     log.save(a_plain_answer(1), replay_of=a_full_answer().id)
     log.feedback(a_full_answer().id, good=True, grades={1: 3})
@@ -131,7 +131,7 @@ def test_json_lines_hold_everything(log: AnswerLog, tmp_path: Path) -> None:
 
 
 def test_csv_is_for_spreadsheets(log: AnswerLog, tmp_path: Path) -> None:
-    """One row an answer; what looks like a formula is one no longer, and line ends stay in their cell."""
+    """CSV has one row per answer, neutralises formulas, and keeps line breaks within their cell."""
     log.save(a_full_answer())
     log.save(a_plain_answer(1, minutes=1, question='=HYPERLINK("http://x")', text="-1+1"))
     assert log.export("csv", tmp_path / "log.csv", shape=shaped) == 2
@@ -173,14 +173,14 @@ def test_judged_answers_become_a_test_collection(log: AnswerLog, tmp_path: Path)
 
 
 def test_an_export_takes_the_answers_that_are_meant(log: AnswerLog, tmp_path: Path) -> None:
-    """Filters of a list are filters of an export."""
+    """An export takes the same filters as a list."""
     log.save(a_plain_answer(1))
     log.save(a_plain_answer(2, collection="other"))
     assert log.export("csv", tmp_path / "log.csv", AnswerFilter(collection="other"), shape=shaped) == 1
 
 
 def test_an_export_that_cannot_be_written_says_so(log: AnswerLog, tmp_path: Path) -> None:
-    """A file in the way of a folder is an error that names the target."""
+    """An export that cannot be written is an error that names the target."""
     log.save(a_plain_answer(1))
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInputError, match=r"log\.csv"):

@@ -1,4 +1,4 @@
-"""The score cache: what was paid for once is not paid for again, within bounds."""
+"""The score cache: no verdict is paid for twice, and its size is bounded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 
 def test_scores_come_back_by_strategy_question_and_passage(database: Database) -> None:
-    """Another strategy or another question has scores of its own."""
+    """Scores are keyed by strategy, question and passage."""
     cache = SqlScoreCache(database)
     cache.put_many("listwise:m1", "为什么？", {"a": 1.5, "b": -2})
     cache.put_many("listwise:m2", "为什么？", {"a": 9.0})
@@ -30,7 +30,7 @@ def test_scores_come_back_by_strategy_question_and_passage(database: Database) -
 
 
 def test_a_known_score_stays(database: Database) -> None:
-    """Two processes that paid for the same verdict agree on the first."""
+    """The first score stored for a verdict stays."""
     cache = SqlScoreCache(database)
     cache.put_many("f", "q", {"a": 1.0})
     cache.put_many("f", "q", {"a": 2.0, "b": 3.0})
@@ -38,7 +38,7 @@ def test_a_known_score_stays(database: Database) -> None:
 
 
 def test_what_is_no_number_is_not_kept(database: Database) -> None:
-    """A reply that could not be read is asked for again."""
+    """NaN is not cached, so that an unreadable reply is asked for again."""
     cache = SqlScoreCache(database)
     cache.put_many("f", "q", {"a": float("nan"), "b": 0.0})
     cache.put_many("f", "q", {})
@@ -46,14 +46,14 @@ def test_what_is_no_number_is_not_kept(database: Database) -> None:
 
 
 def test_a_question_that_no_database_takes_is_cached_too(database: Database) -> None:
-    """Half a surrogate pair is hashed like any character."""
+    """A question with a lone surrogate is cached like any other."""
     cache = SqlScoreCache(database)
     cache.put_many("f", "q\ud83d", {"a": 1.0})
     assert cache.get_many("f", "q\ud83d", ["a"]) == {"a": 1.0}
 
 
 def test_more_passages_than_one_query_takes(database: Database) -> None:
-    """Verdicts of pairs are many."""
+    """More verdicts than fit one SQL query are read and written."""
     cache = SqlScoreCache(database)
     scores = {f"pair-{number}": float(number) for number in range(2450)}
     cache.put_many("f", "q", scores)
@@ -61,7 +61,7 @@ def test_more_passages_than_one_query_takes(database: Database) -> None:
 
 
 def test_the_cache_is_bounded_and_forgets_the_oldest(database: Database) -> None:
-    """It never holds more than it may, and can be made smaller."""
+    """The cache never exceeds its limit, drops the oldest scores, and can be shrunk."""
     cache = SqlScoreCache(database, max_rows=10)
     for number in range(25):
         cache.put_many("f", "q", {f"{number}": float(number)})

@@ -1,4 +1,4 @@
-"""Lists and searches of the log: what is found, in English and Chinese, and in which order."""
+"""Listing and searching the log, in English and Chinese, and the order of the results."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_words_are_found_in_question_and_answer(tmp_path: Path, words: str, expe
     "words", ['"', "AND", "NOT now", "*", "a* OR", "(", "question:x", "-", '""', "NEAR(", "^left"]
 )
 def test_signs_of_the_query_language_mean_nothing(log: AnswerLog, words: str) -> None:
-    """Whatever people type is looked for, never an error."""
+    """Any input is searched for literally and never an error."""
     for number, (question, text) in QUESTIONS.items():
         log.save(a_plain_answer(number, question=question, text=text))
     assert {"AND": ["4"], "NOT now": ["4"]}.get(words, []) == [
@@ -85,7 +85,7 @@ def test_signs_of_the_query_language_mean_nothing(log: AnswerLog, words: str) ->
 
 
 def test_a_search_for_nothing_but_signs_finds_nothing(tmp_path: Path) -> None:
-    """There is no word in it."""
+    """A search of punctuation alone finds nothing."""
     with a_database("sqlite", tmp_path) as database:
         log = AnswerLog(database)
         log.save(a_plain_answer(1, question="??? !"))
@@ -93,13 +93,13 @@ def test_a_search_for_nothing_but_signs_finds_nothing(tmp_path: Path) -> None:
 
 
 def test_an_empty_search_is_the_list(log: AnswerLog) -> None:
-    """An empty search box shows everything."""
+    """An empty search lists everything."""
     log.save(a_plain_answer(1))
     assert [row.id for row in log.search("  ")] == ["answer-000001"]
 
 
 def test_chinese_is_indexed_as_pairs_and_the_last_character() -> None:
-    """So every word of two characters, and every single one, is found."""
+    """Chinese is indexed so that every word of two characters, and every single one, is found."""
     assert indexed("重排序RAG").split() == ["重排", "排序", "序", "RAG"]
     assert query("重排序") == '"重排 排序"'
     assert query("序") == '"序"*'
@@ -153,14 +153,14 @@ def test_every_filter_finds_its_answers(log: AnswerLog, where: AnswerFilter, exp
 
 
 def test_a_list_goes_on_where_the_page_before_ended(log: AnswerLog) -> None:
-    """Pages of a list show every answer once."""
+    """The pages of a list show every answer once."""
     filled(log)
     pages = [log.list(2, offset=offset) for offset in (0, 2, 4)]
     assert [[row.id[-1] for row in page] for page in pages] == [["4", "3"], ["2", "1"], []]
 
 
 def test_lists_read_an_index_and_not_the_answers(tmp_path: Path) -> None:
-    """Filters other than the text are answered from one index, in the order of the list."""
+    """Filters other than text search read a single index, in list order."""
     from storage.log.query import numbers
 
     where = AnswerFilter(

@@ -53,7 +53,7 @@ def counts(database: Database) -> dict[str, int]:
 
 
 def test_pruning_forgets_old_answers_and_all_that_hangs_on_them(database: Database, log: AnswerLog) -> None:
-    """Nothing of an old answer stays, but what a newer one holds too; it is found no more."""
+    """Pruning removes an old answer and all its data, except passages that newer answers share."""
     log.save(a_full_answer())
     log.save(a_plain_answer(2, minutes=5), replay_of=a_full_answer().id)
     assert log.prune(NOON + timedelta(minutes=1)) == Pruned(answers=1, passages=48, kept=0)
@@ -65,7 +65,7 @@ def test_pruning_forgets_old_answers_and_all_that_hangs_on_them(database: Databa
 
 
 def test_neighbours_are_kept_and_go_with_their_answer(database: Database, log: AnswerLog) -> None:
-    """A passage that was only joined to another is held by its answer, and redacted like any other."""
+    """Neighbours are stored with their answer, redacted like any passage, and pruned with it."""
     neighbour = a_chunk(77, text=f"beside {SECRET}")
     answer = a_plain_answer(1, neighbours=(neighbour, a_chunk(78)))
     log.save(answer)
@@ -78,7 +78,7 @@ def test_neighbours_are_kept_and_go_with_their_answer(database: Database, log: A
 
 
 def test_pruning_spares_answers_with_feedback_unless_told(database: Database, log: AnswerLog) -> None:
-    """What people judged is worth keeping: it is a test collection."""
+    """Pruning keeps answers with feedback, which form a test collection, unless `judged` is set."""
     for number in range(3):
         log.save(a_plain_answer(number))
     log.feedback("answer-000000", good=False, note="no")
@@ -89,7 +89,7 @@ def test_pruning_spares_answers_with_feedback_unless_told(database: Database, lo
 
 
 def test_more_answers_than_one_transaction_takes_are_pruned(log: AnswerLog) -> None:
-    """A large log is pruned in parts, all of it."""
+    """A log larger than one transaction is pruned completely, in parts."""
     for number in range(205):
         log.save(a_plain_answer(number, candidates=()))
     assert log.prune(NOON + timedelta(days=1)).answers == 205
@@ -100,7 +100,7 @@ SECRET = "13800138000"
 
 
 def test_what_matches_is_never_written(database: Database, tmp_path: Path) -> None:
-    """A phone number in a question, a passage, a prompt or a reply does not reach the database."""
+    """Text matching a redaction pattern never reaches the database."""
     log = AnswerLog(database, redact=[r"1[3-9]\d{9}"])
     chunk = Chunk(id="c", document_id="d", source="s", title="", text=f"call {SECRET}!", start=0, end=9,
                   metadata={"phone": SECRET, "pages": 3})  # fmt: skip
@@ -154,7 +154,7 @@ def test_what_matches_is_in_no_value_of_a_reason(
 
 
 def test_a_number_among_the_values_of_a_reason_is_redacted(database: Database) -> None:
-    """Only the sentence stays of a reason whose number matches."""
+    """A reason with a redacted number keeps only its sentence."""
     reason = Reason("storage.of-stage", stage="listwise", reason=int(SECRET))
     log = AnswerLog(database, redact=[SECRET])
     log.save(a_plain_answer(1, warnings=(reason,)))
@@ -164,7 +164,7 @@ def test_a_number_among_the_values_of_a_reason_is_redacted(database: Database) -
 
 
 def test_what_was_written_is_redacted_later(database: Database, log: AnswerLog, tmp_path: Path) -> None:
-    """Every place is gone over, the search index follows, and after a vacuum the file holds no trace."""
+    """Redacting later reaches every table and the search index; after a vacuum the file holds no trace."""
     log.save(a_full_answer())
     log.save(a_plain_answer(1, question=f"问 {SECRET}", text=f"答 {SECRET} zebra"))
     log.save(a_plain_answer(2, minutes=1))
@@ -187,7 +187,7 @@ def test_what_was_written_is_redacted_later(database: Database, log: AnswerLog, 
 
 
 def test_passages_that_become_equal_become_one(database: Database, log: AnswerLog) -> None:
-    """Two passages that differ in the secret alone are the same passage without it."""
+    """Passages that become equal through redaction are merged."""
     one, two = (
         Candidate(Chunk(id="c", document_id="d", source="s", title="", text=f"call {name}", start=0, end=9))
         for name in ("Alice", "Bob")
@@ -202,7 +202,7 @@ def test_passages_that_become_equal_become_one(database: Database, log: AnswerLo
 
 @pytest.mark.parametrize("pattern", ["(", "a*"])
 def test_a_pattern_that_is_no_pattern_is_refused(log: AnswerLog, pattern: str) -> None:
-    """Neither broken ones nor those that match everywhere."""
+    """A broken pattern, or one that matches the empty string, is refused."""
     log.save(a_plain_answer(1))
     with pytest.raises(SettingsError) as caught:
         log.redact([pattern])
@@ -211,7 +211,7 @@ def test_a_pattern_that_is_no_pattern_is_refused(log: AnswerLog, pattern: str) -
 
 
 def test_vacuum_gives_space_back(tmp_path: Path) -> None:
-    """After a prune the file shrinks, and the log works on."""
+    """After a prune a vacuum shrinks the file, and the log keeps working."""
     with a_database("sqlite", tmp_path) as database:
         log = AnswerLog(database)
         for number in range(20):
@@ -226,7 +226,7 @@ def test_vacuum_gives_space_back(tmp_path: Path) -> None:
 
 
 def test_a_backup_is_a_whole_log(tmp_path: Path) -> None:
-    """The copy opens as a log of its own, with all that was there, while the original is in use."""
+    """A backup taken from a log in use opens as a complete log."""
     with a_database("sqlite", tmp_path) as database:
         log = AnswerLog(database)
         log.save(a_full_answer())
@@ -241,7 +241,7 @@ def test_a_backup_is_a_whole_log(tmp_path: Path) -> None:
 
 
 def test_a_backup_overwrites_nothing(tmp_path: Path) -> None:
-    """A file that is there already is somebody's."""
+    """A backup never overwrites an existing file."""
     (tmp_path / "precious").write_text("precious")
     with a_database("sqlite", tmp_path) as database:
         with pytest.raises(BadInputError, match="exists already"):
@@ -253,7 +253,7 @@ def test_a_backup_overwrites_nothing(tmp_path: Path) -> None:
 
 
 def test_views_answer_people_with_sql(database: Database, log: AnswerLog) -> None:
-    """Answers with their feedback, who rose and fell at each stage, and what a day cost."""
+    """SQL views give answers with feedback, rank changes per stage, and cost per day."""
     rising = a_candidate(0, final=False).ranked("listwise", 9).ranked("final", 2)
     log.save(a_full_answer())
     log.save(a_plain_answer(1, candidates=(rising,)), replay_of=a_full_answer().id)
@@ -292,7 +292,7 @@ def test_views_answer_people_with_sql(database: Database, log: AnswerLog) -> Non
 
 
 def test_the_search_index_stays_in_step_with_the_answers(tmp_path: Path) -> None:
-    """After saves, redactions and prunes SQLite finds its index whole, and it holds what the answers hold."""
+    """After saves, redactions and prunes the search index is intact and matches the answers."""
     with a_database("sqlite", tmp_path) as database:
         log = AnswerLog(database)
         for number in range(30):

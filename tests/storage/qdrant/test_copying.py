@@ -1,4 +1,4 @@
-"""Copies between stores: complete, taken up where they broke off, and verified."""
+"""Copies between stores: complete, resumable and verified."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_copy_answers_like_the_original(source: EdgeCollection, stores: Server
 
 
 def test_there_and_back_again(source: EdgeCollection, tmp_path: Path) -> None:
-    """Over gRPC and back into another folder: payloads whole, and MaxSim ranks as before."""
+    """A copy over gRPC and back keeps payloads whole and MaxSim ranks unchanged."""
     source.upsert(graded_points())
     with ExitStack() as stack:
         wire = stack.enter_context(serving_grpc())
@@ -72,14 +72,14 @@ def test_there_and_back_again(source: EdgeCollection, tmp_path: Path) -> None:
 
 
 def test_a_second_copy_sends_nothing(source: EdgeCollection, stores: ServerStores) -> None:
-    """What is there already stays, and is not read from the source again."""
+    """A second copy sends nothing: passages already in the target are skipped."""
     target = stores.create("papers", FINGERPRINT)
     copy_passages(source, target)
     assert copy_passages(source, target) == Copied(sent=0, present=COUNT)
 
 
 def test_a_broken_copy_is_taken_up(source: EdgeCollection, stores: ServerStores, wire: Wire) -> None:
-    """After a failure in the middle the next copy sends the rest alone."""
+    """After a failure the next copy sends only the rest."""
     target = stores.create("papers", FINGERPRINT)
     heard: list[tuple[int, int]] = []
 
@@ -95,7 +95,7 @@ def test_a_broken_copy_is_taken_up(source: EdgeCollection, stores: ServerStores,
 
 
 def test_a_changed_passage_is_sent_again(source: EdgeCollection, stores: ServerStores) -> None:
-    """A passage whose payload differs there is replaced."""
+    """A passage whose payload differs in the target is replaced."""
     target = stores.create("papers", FINGERPRINT)
     copy_passages(source, target)
     first = points(1)[0]
@@ -105,7 +105,7 @@ def test_a_changed_passage_is_sent_again(source: EdgeCollection, stores: ServerS
 
 
 def test_collections_built_differently_do_not_mix(source: EdgeCollection, stores: ServerStores) -> None:
-    """Another encoder there is an error that names the difference, and nothing is written."""
+    """A target built with another encoder is an error that names the difference; nothing is written."""
     target = stores.create("papers", replace(FINGERPRINT, encoder="other/encoder"))
     with pytest.raises(FingerprintMismatchError, match="encoder: 'test/encoder@1', not 'other/encoder'"):
         copy_passages(source, target)
@@ -113,7 +113,7 @@ def test_collections_built_differently_do_not_mix(source: EdgeCollection, stores
 
 
 def test_passages_of_others_are_not_buried(source: EdgeCollection, stores: ServerStores) -> None:
-    """A target with passages of its own is left as it is."""
+    """A target that already holds other passages is refused and left as it is."""
     target = stores.create("papers", FINGERPRINT)
     target.upsert(points(COUNT + 3)[COUNT:])
     with pytest.raises(StoreError, match="3 passages that this one does not"):
@@ -142,12 +142,12 @@ class Forgetful:
 
 
 def test_a_copy_that_differs_is_an_error(source: EdgeCollection) -> None:
-    """What was sent is read back: lost and changed passages are counted in the error."""
+    """A copy is read back, and the error counts the passages that are missing or changed."""
     with pytest.raises(StoreError, match="3 passages missing, 3 changed, 0 too many"):
         copy_passages(source, Forgetful())  # type: ignore[arg-type]  # it does what a copy needs
 
 
 def test_an_empty_collection_is_copied(tmp_path: Path, stores: ServerStores) -> None:
-    """Nothing to copy is no error."""
+    """An empty collection is copied without an error."""
     with closing(EdgeStores(tmp_path).create("empty", FINGERPRINT)) as empty:
         assert copy_passages(empty, stores.create("empty", FINGERPRINT)).total == 0

@@ -1,4 +1,4 @@
-"""Qdrant Edge as winnow keeps it: locked by name, durable, never half made."""
+"""The Qdrant Edge store: locked with its holder's name, durable, never half made."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _point(n: int) -> Point:
 
 
 def _found(collection: EdgeCollection) -> list[str]:
-    """Three passages that a word each finds."""
+    """Search for three words, each of which finds one passage."""
     words = SparseVector((17, 300, 5), (3.0, 2.0, 1.0))
     [hits] = collection.search([Leg(LEXICAL, words)], limit=5)
     assert len(hits) == 3
@@ -62,7 +62,7 @@ def test_a_second_opener_is_told_who_holds_the_collection(tmp_path: Path) -> Non
 
 
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
-    """A process that is killed leaves no lock behind, and another then says who holds it."""
+    """A killed process leaves no lock behind, and the next holder is named in its place."""
     code = (
         "import sys, time; from pathlib import Path; from storage.locks import CollectionLock\n"
         f"lock = CollectionLock(Path({str(tmp_path)!r})); lock.acquire()\n"
@@ -98,7 +98,7 @@ def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_a_collection_that_was_never_finished_does_not_exist(tmp_path: Path) -> None:
-    """What a crash left half made is not opened, and making it again works."""
+    """A collection half made by a crash is not opened, and creating it again works."""
     (tmp_path / "half" / "shard").mkdir(parents=True)
     (tmp_path / "half" / "shard" / "rubbish").write_text("x")
     stores = EdgeStores(tmp_path)
@@ -140,7 +140,7 @@ def test_a_name_that_could_leave_the_folder_is_refused(tmp_path: Path, name: str
 
 
 def test_a_dropped_collection_is_gone(tmp_path: Path) -> None:
-    """Nothing of it stays on disk; dropping it again says what there is."""
+    """A dropped collection leaves nothing on disk; dropping it again lists those that exist."""
     stores = EdgeStores(tmp_path)
     stores.create("文档", PRINT).close()
     stores.drop("文档")
@@ -150,7 +150,7 @@ def test_a_dropped_collection_is_gone(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_not_called_damage() -> None:
-    """Nobody is told to build a collection anew for want of room, whichever file the engine names."""
+    """A full disk is reported as such, not as damage that needs a rebuild."""
     words = "failed to flush segment 7: No space left on device (os error 28)"
     with pytest.raises(StoreError, match="No space left") as caught, translated("papers"):
         raise RuntimeError(words)
@@ -160,7 +160,7 @@ def test_a_full_disk_is_not_called_damage() -> None:
 
 
 def test_nobody_writes_to_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
-    """An ingest, what a re-index carries over, a copy: the engine would end the process in the middle."""
+    """Writing to a nearly full disk is refused, since the engine would abort the process."""
     with closing(EdgeStores(tmp_path).create("a", PRINT)) as collection:
         collection.disk = replace(collection.disk, reserve=1 << 60)
         with pytest.raises(StoreError, match="nearly full"):
@@ -171,7 +171,7 @@ def test_nobody_writes_to_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
 def test_without_room_to_write_it_anew_a_collection_stays_as_it_is(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """To build the graph is to write the segments once more; what is stored can be searched without."""
+    """The graph is not built without room for a second copy of the segments."""
     stores = EdgeStores(tmp_path, tuning=Tuning(indexing_threshold_kb=1))
     with closing(stores.create("a", PRINT)) as collection:
         collection.upsert([_point(n) for n in range(1, 400)])
@@ -188,7 +188,7 @@ def test_without_room_to_write_it_anew_a_collection_stays_as_it_is(
 
 
 def test_searches_go_on_while_the_graph_is_built(tmp_path: Path) -> None:
-    """It is built in a copy by another process, which then takes the place of the old one."""
+    """Searches continue while another process builds the graph in a copy, which then replaces the old."""
     stores = EdgeStores(tmp_path, tuning=Tuning(indexing_threshold_kb=1))
     with closing(stores.create("a", PRINT)) as collection, ThreadPoolExecutor(1) as aside:
         collection.upsert([_point(n) for n in range(1, 400)])
@@ -209,7 +209,7 @@ def test_searches_go_on_while_the_graph_is_built(tmp_path: Path) -> None:
 
 
 def test_a_graph_that_cannot_be_built_leaves_everything_as_it_was(tmp_path: Path) -> None:
-    """A process that dies is said to have died, and its copy is gone."""
+    """If the building process dies, the error says so, its copy is removed, and the collection is intact."""
     (tmp_path / "no shard").mkdir()
     with pytest.raises(StoreError, match="ended with code 1"):
         built_in_copy(tmp_path / "no shard", tmp_path / "copy")
@@ -219,7 +219,7 @@ def test_a_graph_that_cannot_be_built_leaves_everything_as_it_was(tmp_path: Path
 
 
 def test_no_graph_while_somebody_re_indexes(tmp_path: Path) -> None:
-    """What is built beside would take the copy for a leftover; what is being built may have a graph."""
+    """During a rebuild only the new index may build a graph: the old one's copy would be swept away."""
     stores = EdgeStores(tmp_path, patience_s=0.1, tuning=Tuning(indexing_threshold_kb=1))
     with closing(stores.create("a", PRINT)) as collection, stores.rebuild("a", PRINT) as rebuild:
         points = [_point(n) for n in range(1, 400)]
@@ -241,7 +241,7 @@ def test_no_graph_while_somebody_re_indexes(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_many_terms_do_not_stay_in_memory(tmp_path: Path) -> None:
-    """Once more terms were stored than memory shall hold, they are moved to disk, and are found there."""
+    """Terms beyond the memory limit are moved to disk, and are found there."""
     terms = SparseVector(tuple(range(1, 60_001)), (1.0,) * 60_000)
     with_terms = [Point(_point(n).chunk, terms, None) for n in range(1, 102)]
     with closing(EdgeStores(tmp_path).create("a", PRINT)) as collection:

@@ -1,4 +1,4 @@
-"""The filter language: what it reads, what it refuses, and that every store finds the same with it."""
+"""The filter language: parsing, errors, and the same results from every store."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ READ: list[tuple[str, Condition]] = [
 
 @pytest.mark.parametrize(("text", "condition"), READ, ids=[text for text, _ in READ])
 def test_a_filter_is_read(text: str, condition: Condition) -> None:
-    """Each form of the grammar gives the tree that it states."""
+    """Each form of the grammar parses to its tree."""
     assert parse_filter(text) == condition
 
 
@@ -122,7 +122,7 @@ REFUSED: list[tuple[str, int, str]] = [
 
 @pytest.mark.parametrize(("text", "character", "words"), REFUSED, ids=[text[:30] for text, *_ in REFUSED])
 def test_a_wrong_filter_is_pointed_at(text: str, character: int, words: str) -> None:
-    """What does not parse is refused with the character (from 1), the reason, and a caret below it."""
+    """A filter that does not parse is refused with the character (from 1), a reason and a caret."""
     with pytest.raises(BadInputError) as caught:
         parse_filter(text)
     assert f"at character {character}: " in str(caught.value)
@@ -140,7 +140,7 @@ def test_the_caret_stands_below_wide_letters() -> None:
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
-    """The excerpt of a filter shows no control character of it."""
+    """The excerpt in an error shows no control characters of the filter."""
     with pytest.raises(BadInputError) as caught:
         parse_filter("lang = \x1b[31m")
     assert "\x1b" not in str(caught.value) + caught.value.way_out
@@ -148,7 +148,7 @@ def test_control_characters_do_not_reach_the_terminal() -> None:
 
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
-    """No text makes the parser fail otherwise than by its own error."""
+    """Any text is parsed or refused with the parser's own error."""
     with suppress(BadInputError):
         parse_filter(text)
 
@@ -165,7 +165,7 @@ def test_a_field_of_ours_and_one_of_the_documents_stand_apart() -> None:
 
 
 def holds(condition: Condition, chunk: Chunk) -> bool:
-    """The language's meaning, written once more and plainly."""
+    """Evaluate a condition in plain Python: the reference for the stores."""
     match condition:
         case All(parts):
             return all(holds(part, chunk) for part in parts)
@@ -295,7 +295,7 @@ ASKED = [
 def test_every_store_finds_what_the_filter_says(
     collections: dict[str, CollectionStore], kind: str, text: str
 ) -> None:
-    """A filter means the same on every store: what the language's plain reading says."""
+    """Every store finds the passages that the plain Python reading of the filter finds."""
     condition = parse_filter(text)
     assert _found(collections[kind], condition) == _expected(condition)
 
@@ -351,5 +351,5 @@ def test_a_condition_written_out_is_read_back(condition: Condition) -> None:
 def test_any_condition_finds_what_it_says(
     collections: dict[str, CollectionStore], condition: Condition
 ) -> None:
-    """The embedded engine agrees with the plain reading on conditions nobody thought of."""
+    """The embedded engine agrees with the plain reading on generated conditions."""
     assert _found(collections["edge"], condition) == _expected(condition)

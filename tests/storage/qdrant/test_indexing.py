@@ -1,4 +1,4 @@
-"""Which metadata gets an index, and of which kind."""
+"""Payload indexes: which metadata gets one, and of which kind."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _with(metadata: Mapping[str, Scalar]) -> Point:
     [("zh", "keyword"), (3, "number"), (2.5, "number"), (True, "flag"), ("2024-01-31", "date")],
 )
 def test_the_kind_follows_the_value(value: Scalar, kind: str) -> None:
-    """Text, numbers, flags and dates have an index each; numbers one that holds fractions."""
+    """Text, numbers, flags and dates each get their kind of index; numbers one for fractions."""
     assert Indexed(OWN).missing([_with({"key": value})]) == {'metadata."key"': kind}
 
 
@@ -40,13 +40,13 @@ def test_the_first_value_decides_and_null_says_nothing() -> None:
 
 
 def test_what_is_indexed_is_not_indexed_again() -> None:
-    """Paths are recognised however the engine writes them."""
+    """An indexed path is not indexed again, however the engine spells it."""
     indexed = Indexed({**OWN, "metadata.lang": "keyword", 'metadata."a b"': "number"})
     assert indexed.missing([_with({"lang": "zh", "a b": 1})]) == {}
 
 
 def test_indexes_are_not_made_without_end() -> None:
-    """Documents with a thousand keys get MOST indexes, no more."""
+    """Documents with a thousand keys get at most MOST indexes."""
     indexed = Indexed(OWN)
     found = indexed.missing([_with({f"key{i}": i for i in range(1_000)})])
     assert len(found) == MOST
@@ -57,7 +57,7 @@ def test_indexes_are_not_made_without_end() -> None:
 
 @pytest.mark.parametrize("values", [(2020, "2021-05-01"), ("2021-05-01", 2020)])
 def test_numbers_and_dates_under_one_key_have_no_index_that_misleads(values: tuple[Scalar, Scalar]) -> None:
-    """An index of numbers would hide the dates and the other way round: keywords take its place, for good."""
+    """A key with numbers and dates gets a keyword index, since either typed index would hide the other."""
     together = Indexed(OWN).missing([_with({"date": value}) for value in values])
     assert together == {'metadata."date"': "keyword"}
     indexed = Indexed(OWN)
@@ -68,7 +68,7 @@ def test_numbers_and_dates_under_one_key_have_no_index_that_misleads(values: tup
 
 
 def test_a_key_that_no_path_can_say_is_kept_without_an_index(tmp_path: Path) -> None:
-    """A quote or a backslash in a document's own key costs the filter on it, not the document."""
+    """A key that no path can express is stored without an index."""
     odd = [_with({'a"b': "x", "c\\d": 1})]
     assert Indexed({}).missing(odd) == {}
     store = EdgeStores(tmp_path).create("c", FINGERPRINT)
@@ -78,7 +78,7 @@ def test_a_key_that_no_path_can_say_is_kept_without_an_index(tmp_path: Path) -> 
 
 
 def test_a_date_is_not_looked_for_among_numbers() -> None:
-    """Years that are numbers are not moments: a date's bound finds none of them, indexed or not."""
+    """A date bound finds no numbers, such as years, indexed or not."""
     condition = parse_filter('year <= "2024-01-01" or not year > "2024-01-01"')
     assert Indexed({}).fitted(condition) == condition
     fitted = Indexed({"metadata.year": "number"}).fitted(condition)
@@ -86,7 +86,7 @@ def test_a_date_is_not_looked_for_among_numbers() -> None:
 
 
 def test_indexes_outlive_the_process(tmp_path: Path) -> None:
-    """A collection that is opened again knows its indexes."""
+    """A reopened collection knows its indexes."""
     stores = EdgeStores(tmp_path)
     collection = stores.create("papers", FINGERPRINT)
     collection.upsert(points())

@@ -1,4 +1,4 @@
-"""Building a collection beside the one in use, and swapping: one contract over every store."""
+"""Rebuilding a collection next to the one in use, and swapping: one contract over every store."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _ids(stores: CollectionStores) -> set[str]:
 
 
 def test_what_is_built_beside_is_not_seen_before_the_swap(stores: CollectionStores) -> None:
-    """The old one answers, is listed once and has its own fingerprint while the new one is filled."""
+    """During a rebuild the old collection answers, is listed once and keeps its fingerprint."""
     _made(stores)
     with closing(stores.open("论文")) as old, stores.rebuild("论文", OTHER) as rebuild:
         rebuild.store.upsert(points(20))
@@ -74,7 +74,7 @@ def test_what_is_built_beside_is_not_seen_before_the_swap(stores: CollectionStor
 
 
 def test_the_swap_makes_the_new_one_the_collection(stores: CollectionStores) -> None:
-    """Afterwards a new opener gets the new one; the old one is a leftover, and swept away."""
+    """After the swap the collection opens as the new one, and the old one is swept away as a leftover."""
     _made(stores)
     with closing(stores.open("论文")) as old, stores.rebuild("论文", OTHER) as rebuild:
         rebuild.store.upsert(points(20))
@@ -92,7 +92,7 @@ def test_the_swap_makes_the_new_one_the_collection(stores: CollectionStores) -> 
 
 
 def test_a_rebuild_that_stopped_is_gone_on_with(stores: CollectionStores) -> None:
-    """What it had stored is there; with other settings it is begun anew, and nothing of it stays."""
+    """A rebuild resumes with what it had stored; with other settings it starts again from nothing."""
     _made(stores)
     with stores.rebuild("论文", OTHER) as rebuild:
         assert not rebuild.resumed
@@ -110,7 +110,7 @@ def test_a_rebuild_that_stopped_is_gone_on_with(stores: CollectionStores) -> Non
 
 
 def test_one_swap_after_another(stores: CollectionStores) -> None:
-    """A collection may be rebuilt as often as anybody likes."""
+    """A collection can be rebuilt repeatedly."""
     _made(stores)
     for count in (3, 6, 9):
         with stores.rebuild("论文", FINGERPRINT) as rebuild:
@@ -123,7 +123,7 @@ def test_one_swap_after_another(stores: CollectionStores) -> None:
 
 
 def test_dropping_takes_every_generation(stores: CollectionStores) -> None:
-    """No older one takes the place of one that was deleted."""
+    """Dropping a collection removes every generation of it."""
     _made(stores)
     with stores.rebuild("论文", OTHER) as rebuild:
         rebuild.finish(None).close()
@@ -138,7 +138,7 @@ def test_dropping_takes_every_generation(stores: CollectionStores) -> None:
 
 
 def test_a_collection_that_was_lost_is_rebuilt_from_nothing(stores: CollectionStores) -> None:
-    """There need not be an old one."""
+    """A lost collection can be rebuilt without an old one."""
     with stores.rebuild("论文", FINGERPRINT) as rebuild:
         rebuild.store.upsert(points(4))
         rebuild.finish(None).close()
@@ -147,7 +147,7 @@ def test_a_collection_that_was_lost_is_rebuilt_from_nothing(stores: CollectionSt
 
 
 def test_two_at_once_are_refused(stores: CollectionStores) -> None:
-    """The second is told who is at it; when the first has stopped it goes on."""
+    """A second rebuild is refused with the name of the first, and resumes it once that has stopped."""
     _made(stores)
     refused = pytest.raises(StoreLockedError, match=f"is being re-indexed by process {os.getpid()}")
     with stores.rebuild("论文", OTHER), refused:

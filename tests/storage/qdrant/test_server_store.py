@@ -1,4 +1,4 @@
-"""What a Qdrant server does wrong, and what winnow says about it."""
+"""Faults of a Qdrant server, and the errors that winnow raises for them."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _an_id() -> str:
 
 @pytest.mark.parametrize("call", STORES_CALLS.values(), ids=STORES_CALLS.keys())
 def test_a_server_that_is_down_is_named(call: Callable[[ServerStores], object]) -> None:
-    """Where nobody listens, the error gives the URL, the reason and the way out."""
+    """The error for a closed port gives the URL, the reason and the way out, but no password."""
     port = _nobody_listens()
     stores = ServerStores.connect(f"http://user:secret@127.0.0.1:{port}", prefer_grpc=False)
     with pytest.raises(StoreUnavailableError, match=f"{port} cannot be reached: .*refused") as caught:
@@ -110,7 +110,7 @@ def test_a_server_that_is_down_is_named(call: Callable[[ServerStores], object]) 
 def test_a_server_that_breaks_is_named(
     wire: Wire, collection: ServerCollection, call: Callable[[ServerCollection], object]
 ) -> None:
-    """A 500 in any call is our error, and carries the server's own words."""
+    """A 500 in any call becomes an error of winnow's that quotes the server."""
     wire.fail(Fault(500))
     with pytest.raises(StoreUnavailableError, match=r"127\.0\.0\.1.*'papers'.*told to fail \(500\)"):
         call(collection)
@@ -118,7 +118,7 @@ def test_a_server_that_breaks_is_named(
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_a_busy_server_is_asked_again(wire: Wire, collection: ServerCollection, status: int) -> None:
-    """What a busy server or its proxy answers is tried again until it works."""
+    """A request that a busy server or its proxy rejects is retried until it succeeds."""
     before = len(wire.seen)
     wire.fail(Fault(status), Fault(status))
     assert collection.count() == 40
@@ -135,7 +135,7 @@ def test_patience_has_an_end(wire: Wire, collection: ServerCollection) -> None:
 
 
 def test_a_server_may_say_when_to_come_back(wire: Wire, collection: ServerCollection) -> None:
-    """A rate limit with Retry-After is waited for and tried again."""
+    """A rate limit with Retry-After is waited for and retried."""
     wire.fail(Fault(429, headers={"Retry-After": "0"}), Fault(429, headers={"Retry-After": "1"}))
     assert collection.count() == 40
 
@@ -144,7 +144,7 @@ def test_a_server_may_say_when_to_come_back(wire: Wire, collection: ServerCollec
 def test_what_is_no_passing_trouble_is_not_tried_again(
     wire: Wire, collection: ServerCollection, status: int
 ) -> None:
-    """A refusal stands: the same request is not sent twice."""
+    """A refused request is not sent again."""
     before = len(wire.seen)
     wire.fail(Fault(status))
     with pytest.raises(WinnowError):
@@ -167,7 +167,7 @@ def test_a_slow_server_is_not_waited_for_twice(wire: Wire) -> None:
 
 @pytest.mark.parametrize("given", [None, "wrong"])
 def test_a_wrong_key_is_refused_in_words(wire: Wire, given: str | None) -> None:
-    """Without the key, or with a wrong one, the error says so and names the setting."""
+    """A missing or wrong key gives an error that names the setting."""
     wire.api_key = "right"
     stores = ServerStores.connect(wire.url, api_key=given, prefer_grpc=False)
     with pytest.raises(StoreUnavailableError, match="refused the API key") as caught:
@@ -177,7 +177,7 @@ def test_a_wrong_key_is_refused_in_words(wire: Wire, given: str | None) -> None:
 
 
 def test_the_right_key_opens(wire: Wire) -> None:
-    """The key travels with each request."""
+    """The key is sent with each request."""
     wire.api_key = "right"
     stores = ServerStores.connect(wire.url, api_key="right", prefer_grpc=False)
     assert stores.names() == []
@@ -185,7 +185,7 @@ def test_the_right_key_opens(wire: Wire) -> None:
 
 
 def test_a_key_in_the_clear_is_mentioned(caplog: pytest.LogCaptureFixture) -> None:
-    """A key on its way to another machine without TLS leaves a warning in the log, and only then."""
+    """A key sent to another machine without TLS logs a warning."""
     with caplog.at_level(logging.WARNING):
         ServerStores.connect("http://localhost:6333", api_key="key").close()
         ServerStores.connect("https://qdrant.example", api_key="key").close()
@@ -197,14 +197,14 @@ def test_a_key_in_the_clear_is_mentioned(caplog: pytest.LogCaptureFixture) -> No
 
 @pytest.mark.parametrize("url", ["", "localhost:6333", "ftp://localhost", "http://", "qdrant"])
 def test_what_is_no_url_is_refused_at_once(url: str) -> None:
-    """A URL that cannot be Qdrant's is an error before anything is asked."""
+    """An invalid URL is an error before anything is sent."""
     with pytest.raises(BadInputError, match="not the URL"):
         ServerStores.connect(url)
 
 
 @pytest.mark.parametrize("body", [b"<html>welcome to nginx</html>", b'{"hello": 1}', b""])
 def test_another_program_on_the_port_is_noticed(wire: Wire, stores: ServerStores, body: bytes) -> None:
-    """A success in words that are not Qdrant's is an error that points at the URL."""
+    """A successful reply that is not Qdrant's is an error that names the URL."""
     wire.fail(Fault(200, body=body or b" "))
     with pytest.raises(StoreError, match="no Qdrant server says") as caught:
         stores.names()
@@ -212,7 +212,7 @@ def test_another_program_on_the_port_is_noticed(wire: Wire, stores: ServerStores
 
 
 def test_a_broken_connection_is_tried_again(wire: Wire, collection: ServerCollection) -> None:
-    """A connection cut in the middle of an answer is a passing trouble."""
+    """A connection cut in the middle of a reply is retried."""
     wire.fail(Fault(200, headers={"Content-Length": "100"}, body=b"{"))
     assert collection.count() == 40
 
@@ -250,7 +250,7 @@ def test_other_peoples_collections_are_left_alone(wire: Wire, stores: ServerStor
 
 
 def test_a_collection_of_another_version_says_so(wire: Wire, stores: ServerStores) -> None:
-    """A fingerprint with fields that this version does not know is not guessed at."""
+    """A fingerprint with unknown fields is refused as that of another version."""
     future = {**FINGERPRINT.to_dict(), "shape": "round"}
     wire.client.create_collection("future", vectors_config={}, metadata={"winnow": future})
     with pytest.raises(StoreCorruptError, match="another version of winnow"):
@@ -258,14 +258,14 @@ def test_a_collection_of_another_version_says_so(wire: Wire, stores: ServerStore
 
 
 def test_a_collection_that_vanished_is_not_found(wire: Wire, collection: ServerCollection) -> None:
-    """Somebody else's delete turns up as NotFoundError in the next call."""
+    """A collection deleted by another program raises NotFoundError in the next call."""
     wire.client.delete_collection("papers")
     with pytest.raises(NotFoundError, match="'papers'"):
         collection.search(legs(), 5)
 
 
 def test_a_passage_too_large_says_what_to_raise(wire: Wire, collection: ServerCollection) -> None:
-    """The server's limit on a request is named."""
+    """A passage too large for the server gives an error that names the limit to raise."""
     wire.fail(Fault(413, body=b"Payload too large"))
     with pytest.raises(StoreError, match="too large") as caught:
         collection.upsert(points(1))
@@ -286,7 +286,7 @@ def test_points_travel_in_batches_by_bytes(wire: Wire, stores: ServerStores) -> 
 
 
 def test_the_layout_follows_the_tuning(wire: Wire) -> None:
-    """What the settings table says is what the server is asked for."""
+    """A collection is created with the layout given in the settings."""
     tuning = Tuning(
         hnsw_m=24, quantization="turbo", token_datatype="float16", shard_number=3, replication_factor=2
     )
@@ -324,7 +324,7 @@ def test_every_grpc_code_has_its_error(
     error: type[WinnowError],
     words: str,
 ) -> None:
-    """gRPC's codes mean what HTTP's mean, and are tried once."""
+    """Every gRPC code maps to its error, without a retry."""
     collection = grpc_stores.create("papers", FINGERPRINT)
     del grpc_wire.seen[:]
     grpc_wire.aborts.append(code)
@@ -339,7 +339,7 @@ def test_every_grpc_code_has_its_error(
 def test_a_busy_grpc_server_is_asked_again(
     grpc_wire: GrpcWire, grpc_stores: ServerStores, code: grpc.StatusCode
 ) -> None:
-    """The passing troubles of gRPC are tried again."""
+    """Transient gRPC errors are retried."""
     collection = grpc_stores.create("papers", FINGERPRINT)
     del grpc_wire.seen[:]
     grpc_wire.aborts.extend([code, code])
@@ -348,7 +348,7 @@ def test_a_busy_grpc_server_is_asked_again(
 
 
 def test_a_closed_grpc_port_points_to_rest(wire: Wire) -> None:
-    """Where REST answers but the gRPC port does not, the way out is the setting that uses REST alone."""
+    """The way out for a closed gRPC port is the setting that uses REST alone."""
     stores = ServerStores.connect(wire.url, grpc_port=_nobody_listens())
     with pytest.raises(StoreUnavailableError, match="gRPC") as caught:
         stores.names()

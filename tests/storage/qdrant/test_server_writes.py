@@ -1,4 +1,4 @@
-"""Several processes write to one collection on a server while it is re-indexed: no write is lost unsaid."""
+"""Concurrent writes to a server's collection during a re-index: none is lost silently."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def opened(wire: Wire, tmp_path: Path, encoder: Path) -> Callable[[str], RAGPipe
 
 
 def _claim(wire: Wire, **changed: object) -> str:
-    """Change the note on what is being built; its name on the server."""
+    """Change the note about the rebuild in progress; return its name on the server."""
     [physical] = [one.name for one in wire.client.get_collections().collections if "@" in one.name]
     claim = _metadata(wire, physical)["winnow_building"]
     wire.client.update_collection(physical, metadata={"winnow_building": {**claim, **changed}})
@@ -74,7 +74,7 @@ def _sources(rag: RAGPipeline) -> set[str]:
 def test_an_ingest_that_a_swap_overtakes_stops_and_says_so(
     opened: Callable[[str], RAGPipeline], tmp_path: Path
 ) -> None:
-    """It wrote to the old generation; run again it goes to the new one, and nothing is missing."""
+    """An ingest overtaken by a swap stops with an error; run again, it writes to the new generation."""
     write(tmp_path / "docs", *range(3))
     write(tmp_path / "more", *range(3, 30))
     swapped: list[str] = []
@@ -97,7 +97,7 @@ def test_an_ingest_that_a_swap_overtakes_stops_and_says_so(
 
 
 def test_a_deletion_that_a_swap_overtakes_is_said(stores: ServerStores) -> None:
-    """The passages went from the old generation alone."""
+    """A deletion overtaken by a swap is reported, since it reached only the old generation."""
     with closing(stores.create("papers", FINGERPRINT)) as mine:
         mine.upsert(points(8))
         with stores.rebuild("papers", OTHER) as rebuild:
@@ -115,7 +115,7 @@ def test_a_deletion_that_a_swap_overtakes_is_said(stores: ServerStores) -> None:
 def test_what_is_written_between_reading_and_swap_is_carried_over(
     opened: Callable[[str], RAGPipeline], wire: Wire, tmp_path: Path, data: str
 ) -> None:
-    """A document that was added, one that changed, one that went: each is what the other process made it."""
+    """Documents added, changed or removed between reading and swap are carried over."""
     write(tmp_path / "docs", *range(4))
     with opened("data") as rag, opened(data) as other:
         rag.ingest(tmp_path / "docs")
@@ -144,7 +144,7 @@ def test_what_is_written_between_reading_and_swap_is_carried_over(
 
 
 def test_what_is_carried_over_late_is_read_by_the_new_encoder(stores: ServerStores, tmp_path: Path) -> None:
-    """Also what the old one could not read: it has dense vectors from then on."""
+    """Passages carried over late are encoded by the new encoder, even if the old one could not read them."""
     encoder = CountingEncoder()
     embedder = Embedder(encoder, WordHashes(), tokens=True)
     with (
@@ -166,7 +166,7 @@ def test_what_is_carried_over_late_is_read_by_the_new_encoder(stores: ServerStor
 
 
 def test_a_second_reindex_is_refused_and_the_first_named(stores: ServerStores) -> None:
-    """Neither the same settings nor others get in; what is built is neither swept nor dropped."""
+    """A second re-index is refused, and the one in progress is neither swept nor dropped."""
     stores.create("papers", FINGERPRINT).close()
     with stores.rebuild("papers", OTHER) as rebuild:
         rebuild.store.upsert(points(5))
@@ -185,7 +185,7 @@ def test_a_second_reindex_is_refused_and_the_first_named(stores: ServerStores) -
 
 
 def test_a_killed_reindex_is_gone_on_with(wire: Wire, stores: ServerStores) -> None:
-    """On this machine at once, since its process is gone; from another, once it has been silent for long."""
+    """A killed re-index is resumed at once on the same machine, and after a silence from another."""
     stores.create("papers", FINGERPRINT).close()
     stores.rebuild("papers", OTHER).store.upsert(points(5))
     _claim(wire, pid=2**22 + 1)  # above what a system gives
@@ -201,7 +201,7 @@ def test_a_killed_reindex_is_gone_on_with(wire: Wire, stores: ServerStores) -> N
 
 
 def test_who_was_taken_for_dead_and_is_not_stops(wire: Wire, stores: ServerStores) -> None:
-    """Its next write tells it, and it does not swap."""
+    """A re-index wrongly taken for dead stops at its next write, without a swap."""
     stores.create("papers", FINGERPRINT).close()
     with stores.rebuild("papers", OTHER) as slow:
         _claim(wire, beat=0.0)
@@ -228,7 +228,7 @@ def test_who_says_nothing_for_a_while_says_so_again(wire: Wire, stores: ServerSt
 def test_of_two_reindexes_that_began_at_once_the_later_swap_is_refused(
     wire: Wire, stores: ServerStores
 ) -> None:
-    """It would put its own in the place of what it has not read."""
+    """Of two simultaneous re-indexes the later swap is refused, as it has not read the other's result."""
     stores.create("papers", FINGERPRINT).close()
     old = stores.open("papers")
     with stores.rebuild("papers", OTHER) as first:

@@ -26,7 +26,7 @@ from tests.support.passages import DIM, FINGERPRINT, graded_points, graded_query
 from tests.support.qdrant_grpc import serving_grpc
 from tests.support.qdrant_wire import serving
 
-# the client's local mode says of what makes servers fast that it has no use for it
+# the client's local mode warns that it ignores indexes and search parameters
 pytestmark = [
     pytest.mark.heavy,
     pytest.mark.filterwarnings("ignore:Local mode performs exact:UserWarning"),
@@ -35,8 +35,8 @@ pytestmark = [
 
 URL = os.environ.get("WINNOW_TEST_QDRANT_URL")
 
-# What two stores may differ by. Legs are exact scans of float32 on each; token vectors are stored in 4 bits
-# a dimension by the engines and in float32 by the client's local mode.
+# The tolerated differences of scores. Legs are exact float32 scans on each; token vectors are stored in
+# 4 bits a dimension by the engines and in float32 by the client's local mode.
 LEG_TOLERANCE = 1e-4
 TOKEN_TOLERANCE = 0.05
 
@@ -88,7 +88,7 @@ def collection(stores: CollectionStores, name: str) -> Iterator[CollectionStore]
 
 
 def test_a_passage_comes_back_as_it_was_stored(collection: CollectionStore) -> None:
-    """Every field of a passage survives the store: text of any script, None, numbers, flags, metadata."""
+    """Every field of a passage is read back: text of any script, None, numbers, flags, metadata."""
     stored = points()
     collection.upsert(stored)
     expected = {point.chunk.id: point.chunk for point in stored}
@@ -110,7 +110,7 @@ def test_the_legs_of_a_query_are_answered_in_their_order(collection: CollectionS
 
 
 def test_no_leg_and_an_empty_collection_find_nothing(collection: CollectionStore) -> None:
-    """Nothing asked or nothing stored is no error."""
+    """A search without legs, or of an empty collection, finds nothing and is no error."""
     assert collection.search([], limit=5) == []
     assert collection.search(legs(), limit=5) == [[], []]
     assert collection.count() == 0
@@ -120,14 +120,14 @@ def test_no_leg_and_an_empty_collection_find_nothing(collection: CollectionStore
 
 
 def test_an_upsert_replaces_the_passage_with_the_same_id(collection: CollectionStore) -> None:
-    """Storing a passage twice leaves one, as it was stored last."""
+    """Upserting an id again replaces the passage."""
     collection.upsert(points())
     collection.upsert(points()[:5])
     assert collection.count() == 40
 
 
 def test_a_document_is_deleted_but_for_what_is_kept(collection: CollectionStore) -> None:
-    """delete_document takes the document's passages alone, and spares those in `keep`."""
+    """delete_document removes only the document's passages, except those in `keep`."""
     stored = points()
     collection.upsert(stored)
     own = [point.chunk.id for point in stored if point.chunk.document_id == "doc-1"]
@@ -152,7 +152,7 @@ def test_max_sim_scores_the_given_passages_alone(collection: CollectionStore) ->
 
 
 def test_token_vectors_come_back(collection: CollectionStore) -> None:
-    """The stored token vectors of a passage have their shape, and point where they pointed."""
+    """Stored token vectors keep their shape and direction."""
     stored = points(10)
     collection.upsert(stored)
     vectors = collection.token_vectors([point.chunk.id for point in stored])
@@ -165,7 +165,7 @@ def test_token_vectors_come_back(collection: CollectionStore) -> None:
 
 
 def _beside(points: Sequence[Point], reach: int) -> tuple[list[Chunk], set[str]]:
-    """Two passages of two documents, and the ids of all that stand beside them, four ordinals apart."""
+    """Return two passages of two documents, and the ids of all passages within reach of them."""
     chunks = [point.chunk for point in points]
     asked = [chunks[12], chunks[21]]
     beside = {
@@ -179,7 +179,7 @@ def _beside(points: Sequence[Point], reach: int) -> tuple[list[Chunk], set[str]]
 
 @pytest.mark.parametrize("reach", [3, 4, 8])
 def test_the_neighbours_of_passages_come_in_one_read(collection: CollectionStore, reach: int) -> None:
-    """Those of the same document within reach by ordinal, the given ones among them, as they were stored."""
+    """Neighbours are the passages of the document within reach by ordinal, the given ones included."""
     collection.upsert(points())
     asked, beside = _beside(points(), reach)
     found = collection.neighbours(asked, reach)
@@ -191,14 +191,14 @@ def test_the_neighbours_of_passages_come_in_one_read(collection: CollectionStore
 
 
 def test_what_has_no_order_does_not_flood_its_neighbours(collection: CollectionStore) -> None:
-    """Where every passage of a document claims the same place, no more come than an order would have."""
+    """Passages that all share one ordinal give no more neighbours than an ordered document would."""
     flat = [Point(replace(p.chunk, ordinal=0), p.lexical, p.dense, p.tokens) for p in points()]
     collection.upsert(flat)
     assert 1 < len(collection.neighbours([flat[0].chunk], 1)) <= 3
 
 
 def test_an_exact_leg_finds_what_the_other_finds(collection: CollectionStore) -> None:
-    """A leg may ask for a scan; over a collection without a graph it changes nothing."""
+    """An exact leg finds the same as an ordinary one in a collection without a graph."""
     collection.upsert(points())
     scanned = collection.search([replace(leg, exact=True) for leg in legs()], 10)
     for exact, usual in zip(scanned, collection.search(legs(), 10), strict=True):
@@ -206,7 +206,7 @@ def test_an_exact_leg_finds_what_the_other_finds(collection: CollectionStore) ->
 
 
 def test_sixteen_threads_ask_at_once(collection: CollectionStore) -> None:
-    """One open collection, many threads: each gets what it would get alone."""
+    """Sixteen threads on one open collection each get the same hits as alone."""
     collection.upsert(points())
     alone = [collection.search(legs()[:1], limit) for limit in range(1, 17)]
     with ThreadPoolExecutor(16) as pool:
@@ -221,13 +221,13 @@ def test_a_vector_of_another_dimension_is_refused(collection: CollectionStore) -
 
 
 def test_a_vector_that_holds_no_numbers_is_refused(collection: CollectionStore) -> None:
-    """What a broken encoder gives would rank passages at random."""
+    """A query vector with NaN is refused: it would rank passages at random."""
     with pytest.raises(BadInputError, match="not a number"):
         collection.search([Leg("dense", np.full(DIM, np.nan, dtype=np.float32))], 5)
 
 
 def test_a_collection_without_token_vectors_scores_none(stores: CollectionStores, name: str) -> None:
-    """Where the fingerprint says that there are no token vectors, MaxSim is empty and not an error."""
+    """MaxSim returns nothing, without an error, for a collection without token vectors."""
     bare = Fingerprint("test/encoder@1", DIM, "sections:256", "bm25", token_dim=None)
     with closing(stores.create(name, bare)) as collection:
         stored = [Point(p.chunk, p.lexical, p.dense) for p in points(6)]
@@ -238,7 +238,7 @@ def test_a_collection_without_token_vectors_scores_none(stores: CollectionStores
 
 
 def test_a_collection_is_found_again_with_its_fingerprint(stores: CollectionStores, name: str) -> None:
-    """What is closed can be opened again, with the passages and the fingerprint that it was made with."""
+    """A closed collection opens again with its passages and its fingerprint."""
     with closing(stores.create(name, FINGERPRINT)) as made:
         made.upsert(points())
     assert name in stores.names()
@@ -249,7 +249,7 @@ def test_a_collection_is_found_again_with_its_fingerprint(stores: CollectionStor
 
 
 def test_a_closed_collection_says_so(stores: CollectionStores, name: str) -> None:
-    """A call after close is an error of ours."""
+    """A call after close is an error of winnow's."""
     collection = stores.create(name, FINGERPRINT)
     collection.close()
     with pytest.raises(StoreError):
@@ -283,7 +283,7 @@ def test_all_passages_can_be_read_back(collection: EdgeCollection | ServerCollec
 
 
 def test_what_is_not_there_is_not_found(stores: CollectionStores) -> None:
-    """Opening or dropping an unknown collection names it; an impossible name is refused."""
+    """An unknown collection cannot be opened or dropped, and an invalid name is refused."""
     for use in (stores.open, stores.drop):
         with pytest.raises(NotFoundError, match="absent"):
             use("absent")
@@ -301,7 +301,7 @@ def test_a_dropped_collection_is_gone(stores: CollectionStores, name: str) -> No
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "edge"])
 def test_every_store_ranks_alike(kind: str, tmp_path: Path) -> None:
-    """Same passages, same query: the same ids in the same order, and scores within the stated tolerance."""
+    """Every store gives the same ids in the same order, and scores within the stated tolerance."""
     name = f"alike-{uuid4().hex[:8]}"
     with (
         _stores("edge", tmp_path) as one,

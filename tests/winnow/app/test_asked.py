@@ -1,4 +1,4 @@
-"""A question with its wishes: one object for every door."""
+"""`Asked`, a question with its options: the same from Python, the command line and HTTP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OF_ANSWERS = {"answerer", "history", "follow_up"}
 
 
 class Parts:
-    """A pipeline's parts that give back what they are asked for."""
+    """A pipeline's parts that return what they are asked for."""
 
     name = "parts"
 
@@ -39,7 +39,7 @@ def pipeline() -> RAGPipeline:
 
 
 def test_every_door_offers_every_wish() -> None:
-    """A wish that was forgotten at some door is found here; a shell has no earlier turns to hand in."""
+    """Every interface offers every option, except that the command line takes no earlier turns."""
     assert AskWishes.__annotations__.keys() == WISHES
     assert SearchWishes.__annotations__.keys() == WISHES - OF_ANSWERS
     asked = {field.name for field in fields(Asked)}
@@ -51,7 +51,7 @@ def test_every_door_offers_every_wish() -> None:
 
 
 def test_a_ready_question_is_asked_whole(pipeline: RAGPipeline) -> None:
-    """`Asked` in place of the question; what is given besides wins."""
+    """An `Asked` can be passed as the question, and explicit arguments override it."""
     answer = pipeline.ask(Asked("Why?", top_k_retrieve=7, top_k_rerank=2))
     assert (answer.question, len(answer.candidates), len(answer.final)) == ("Why?", 7, 2)
     assert len(pipeline.search(Asked("Why?", 7), top_k_rerank=3).final) == 3
@@ -59,7 +59,7 @@ def test_a_ready_question_is_asked_whole(pipeline: RAGPipeline) -> None:
 
 
 def test_limits_are_the_settings_or_50_and_5(pipeline: RAGPipeline) -> None:
-    """Nothing given leaves the limits to the settings; less than one is refused."""
+    """Limits default to the settings', or to 50 and 5; less than one is refused."""
     answer = pipeline.ask("Why?")
     assert (answer.top_k_retrieve, answer.top_k_rerank) == Asked("Why?").limits == (50, 5)
     with pytest.raises(BadInputError, match="1 or more"):
@@ -67,6 +67,6 @@ def test_limits_are_the_settings_or_50_and_5(pipeline: RAGPipeline) -> None:
 
 
 def test_a_search_takes_no_wish_of_an_answer(pipeline: RAGPipeline) -> None:
-    """An answerer or a history would be ignored, so they are refused."""
+    """A search refuses an answerer or a history instead of ignoring them."""
     with pytest.raises(BadInputError, match="answerer and no follow_up"):
         pipeline.search(Asked("Why?", answerer="openai", follow_up="last"))

@@ -1,4 +1,4 @@
-"""`winnow log off` and `on`: nothing is logged in between, what is there stays and can be read."""
+"""`winnow log off` and `on`: nothing is logged in between, and older answers can be read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from winnow.cli.app import app
 
 
 class Parts:
-    """A retriever, a reranker and an answerer of a user's own."""
+    """A user's own retriever, reranker and answerer."""
 
     def search(self, query: str, top_k: int) -> Sequence[str]:
         return ["one passage", "另一段"]
@@ -40,7 +40,7 @@ def run(*words: object) -> object:
 
 
 def test_no_answer_is_logged_while_the_log_is_off(pipeline: RAGPipeline, tmp_path: Path) -> None:
-    """Off by the shell, seen by a pipeline that runs; older answers can still be read; on logs again."""
+    """Switching the log off and on reaches a running pipeline, and older answers can still be read."""
     with pipeline:
         first = pipeline.ask("why?")
         assert run("log", "off", "--data-dir", tmp_path / "data") == {"logging": False}
@@ -52,7 +52,7 @@ def test_no_answer_is_logged_while_the_log_is_off(pipeline: RAGPipeline, tmp_pat
 
 
 def test_switching_twice_is_no_error(pipeline: RAGPipeline) -> None:
-    """Off when it is off, on when it is on."""
+    """Switching off twice, or on twice, is no error."""
     with pipeline:
         pipeline.log.off()
         pipeline.log.off()
@@ -63,7 +63,7 @@ def test_switching_twice_is_no_error(pipeline: RAGPipeline) -> None:
 
 
 def test_every_command_of_the_shell_has_its_method(pipeline: RAGPipeline) -> None:
-    """The shell is a thin face: what it can do, Python can."""
+    """Every command of the shell has a method in Python."""
     from winnow.cli.log.commands import app as log_app
 
     commands = {command.name or command.callback.__name__ for command in log_app.registered_commands}  # type: ignore[union-attr]

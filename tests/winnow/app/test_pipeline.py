@@ -1,4 +1,4 @@
-"""The main job from Python: ingest, ask, look at the log; ready parts, both languages, notebooks."""
+"""The pipeline from Python: ingest, ask, read the log; users' parts, both languages, notebooks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DOCUMENTS = {
 
 @pytest.fixture(scope="module")
 def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with the three documents, below a path with a space and Chinese letters."""
+    """A data folder with the three documents, below a path with a space and Chinese characters."""
     root = tmp_path_factory.mktemp("数据 data")
     (root / "docs").mkdir()
     for name, text in DOCUMENTS.items():
@@ -68,7 +68,7 @@ def test_an_english_question_is_answered_with_an_exact_citation(pipeline: RAGPip
 
 
 def test_a_chinese_question_is_answered_and_the_degradation_is_said(pipeline: RAGPipeline) -> None:
-    """The lexical leg carries Chinese; every stage says what it could not do, in one warning."""
+    """Chinese is answered from the lexical leg, and one warning says what every stage could not do."""
     answer = pipeline.ask("重排序能找回召回阶段漏掉的段落吗？")
     assert answer.citations[0].source.endswith("重排.md")
     assert "重排序无法找回" in answer.text
@@ -83,9 +83,9 @@ def test_a_chinese_question_is_answered_and_the_degradation_is_said(pipeline: RA
 
 
 def test_a_floor_of_one_scale_is_not_held_against_another(ingested: Path) -> None:
-    """Retrieval's score lies below 1, and decides nothing where the reranker fell back, in a replay neither.
+    """Retrieval's score is not held against the reranker's floor after a fallback, nor in a replay.
 
-    What the reranker did score is held against the floor.
+    A score of the reranker is.
     """
     chosen = {
         "rerank": {"spec": "late-interaction,setwise", "on_failure": "fallback"},
@@ -107,7 +107,7 @@ def test_a_floor_of_one_scale_is_not_held_against_another(ingested: Path) -> Non
 
 
 def test_a_logged_answer_comes_back_equal(pipeline: RAGPipeline) -> None:
-    """The log gives back the same Answer, whole, and lists the newest first."""
+    """A logged Answer is read back equal, and the list has the newest first."""
     first, second = pipeline.ask("What is reranking?"), pipeline.ask("什么是重排序？")
     assert pipeline.log.get(first.id) == first
     assert pipeline.log.get(second.id[:9]) == second
@@ -129,7 +129,7 @@ def test_a_second_ingest_embeds_nothing(ingested: Path, pipeline: RAGPipeline) -
 
 
 def test_both_forms_work_from_a_running_loop(pipeline: RAGPipeline) -> None:
-    """As in a notebook: `aask` is awaited, `ask` blocks, both give an answer; many at once do not mix."""
+    """In a running loop both `await aask` and a blocking `ask` work, and concurrent answers do not mix."""
 
     async def notebook() -> list[str]:
         inside = pipeline.ask("What is rich in potassium?")
@@ -193,20 +193,20 @@ def test_the_spec_none_keeps_the_retrieval_order(pipeline: RAGPipeline) -> None:
 
 @pytest.mark.parametrize("question", ["", "   ", "\n"])
 def test_an_empty_question_is_refused(pipeline: RAGPipeline, question: str) -> None:
-    """Nothing is retrieved for nothing."""
+    """An empty question is refused."""
     with pytest.raises(BadInputError, match="empty"):
         pipeline.ask(question)
 
 
 def test_an_unknown_collection_names_what_there_is(pipeline: RAGPipeline) -> None:
-    """The way out lists the collections."""
+    """The error for an unknown collection lists those that exist."""
     with pytest.raises(NotFoundError, match="nothere") as caught:
         pipeline.ask("What?", collection="nothere")
     assert "default" in caught.value.way_out
 
 
 def test_a_collection_of_another_encoder_is_refused(ingested: Path) -> None:
-    """Vectors of one encoder are never searched with another's; the collection is free again afterwards."""
+    """A collection built with another encoder is refused, and its lock is released."""
     from retrieval.models.hub import DEFAULT_MODEL
     from retrieval.models.locate import locate
 
@@ -220,7 +220,7 @@ def test_a_collection_of_another_encoder_is_refused(ingested: Path) -> None:
 
 
 def test_a_log_that_cannot_be_written_is_a_warning_on_the_answer(ingested: Path, tmp_path: Path) -> None:
-    """The answer is given all the same, and says that it is not in the log."""
+    """An answer that cannot be logged is returned with a warning."""
     blocked = tmp_path / "not a database"
     blocked.write_text("this file is no SQLite database, and has never been one" * 40)
     settings = Settings.load(data_dir=ingested / "data", log={"url": f"sqlite:///{blocked}"})
@@ -231,7 +231,7 @@ def test_a_log_that_cannot_be_written_is_a_warning_on_the_answer(ingested: Path,
 
 
 def test_a_log_switched_off_keeps_nothing(ingested: Path) -> None:
-    """`log.enabled = false` writes nothing, and looking says why."""
+    """`log.enabled = false` writes nothing, and reading the log says why."""
     settings = Settings.load(data_dir=ingested / "data", log={"enabled": False})
     with RAGPipeline.from_settings(settings) as pipeline:
         pipeline.ask("What is reranking?")
@@ -240,7 +240,7 @@ def test_a_log_switched_off_keeps_nothing(ingested: Path) -> None:
 
 
 def test_a_closed_pipeline_says_so(ingested: Path) -> None:
-    """Closing twice is fine; asking afterwards is a clear error."""
+    """A pipeline can be closed twice; asking afterwards is a clear error."""
     pipeline = RAGPipeline.from_settings(Settings.load(data_dir=ingested / "data"))
     pipeline.close()
     pipeline.close()
@@ -288,7 +288,7 @@ class Echo:
 
 
 def test_ready_plain_parts_make_a_pipeline_that_logs(tmp_path: Path) -> None:
-    """Three synchronous objects of a user's own: asked, cited, logged, without a store or a model."""
+    """A user's three synchronous parts answer, cite and log, without a store or a model."""
     with RAGPipeline(Shelf(), Longest(), Echo(), settings=Settings.load(data_dir=tmp_path)) as pipeline:
         answer = pipeline.ask("Why?", top_k_rerank=1)
         assert answer.text == "Why? Bananas are yellow. [1]"
@@ -300,7 +300,7 @@ def test_ready_plain_parts_make_a_pipeline_that_logs(tmp_path: Path) -> None:
 
 
 def test_ready_parts_have_nothing_to_choose_by_name(tmp_path: Path) -> None:
-    """A spec or collection makes no sense there, and is refused rather than ignored."""
+    """With users' parts a spec or collection is refused rather than ignored."""
     with RAGPipeline(Shelf(), Longest(), Echo(), settings=Settings.load(data_dir=tmp_path)) as pipeline:
         with pytest.raises(BadInputError, match="ready parts"):
             pipeline.ask("Why?", rerank="none")
@@ -309,7 +309,7 @@ def test_ready_parts_have_nothing_to_choose_by_name(tmp_path: Path) -> None:
 
 
 def test_a_chat_model_answers_only_when_chosen(ingested: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key in the environment sends nothing; `--answerer openai` asks the endpoint, with the passages."""
+    """A chat model is called only with `--answerer openai`, not because a key is in the environment."""
     with Endpoint() as endpoint:
         monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
         monkeypatch.setenv("OPENAI_BASE_URL", endpoint.url)
@@ -327,7 +327,7 @@ def test_a_chat_model_answers_only_when_chosen(ingested: Path, monkeypatch: pyte
 
 
 def test_an_endpoint_that_is_down_is_a_clear_error(ingested: Path) -> None:
-    """No traceback of a vendor: the error names the endpoint."""
+    """An endpoint that is down gives an error with its address, without a vendor's traceback."""
     chosen = Settings.load(
         data_dir=ingested / "data", answer={"answerer": "openai"},
         llm={"base_url": "http://127.0.0.1:9/v1", "api_key": "x", "max_retries": 0},
@@ -337,7 +337,7 @@ def test_an_endpoint_that_is_down_is_a_clear_error(ingested: Path) -> None:
 
 
 def test_without_token_vectors_late_interaction_computes_them(ingested: Path, tmp_path: Path) -> None:
-    """Stored or not, the order is that of stored vectors, but for their 4 bits."""
+    """Computed token vectors rank like stored ones, up to their 4-bit rounding."""
     stored = Settings.load(data_dir=ingested / "data")
     without = Settings.load(data_dir=tmp_path / "bare", ingest={"token_vectors": False})
     question = "Can a reranker bring back a passage?"
@@ -364,7 +364,7 @@ class Broken:
 
 
 def test_a_users_reranker_that_fails_is_a_flagged_fallback(tmp_path: Path) -> None:
-    """The question is answered in retrieval order, and the answer says why; `raise` turns that off."""
+    """A user's failing reranker keeps the retrieval order, flagged, or raises with `raise`."""
     with RAGPipeline(Shelf(), Broken(), Echo(), settings=Settings.load(data_dir=tmp_path)) as pipeline:
         answer = pipeline.ask("Why?")
     assert answer.stages[1].status == "fallback"
@@ -379,7 +379,7 @@ def test_a_users_reranker_that_fails_is_a_flagged_fallback(tmp_path: Path) -> No
 
 
 def test_the_answer_of_a_users_generator_is_sent_to_no_chat_model(tmp_path: Path) -> None:
-    """Replaying it asks who shall answer instead of asking a model unasked."""
+    """Replaying a user's generator's answer requires an answerer to be named, and calls no model."""
     with RAGPipeline(Shelf(), Longest(), Echo(), settings=Settings.load(data_dir=tmp_path)) as pipeline:
         answer = pipeline.ask("Why?")
         with pytest.raises(BadInputError, match="Echo"):
@@ -388,7 +388,7 @@ def test_the_answer_of_a_users_generator_is_sent_to_no_chat_model(tmp_path: Path
 
 
 def test_a_missing_model_leaves_the_collection_free(ingested: Path) -> None:
-    """The second attempt fails for the same reason, not because this process locked itself out."""
+    """A missing model releases the collection's lock: a second attempt fails for the same reason."""
     settings = Settings.load(data_dir=ingested / "data", encoder={"model": "nobody/nothing"})
     with RAGPipeline.from_settings(settings) as pipeline:
         kept = []

@@ -1,4 +1,4 @@
-"""Answers in pieces, answers cut short, and questions that follow others; over a real endpoint."""
+"""Streaming, cancellation and follow-up questions, over a real endpoint."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def chatting(data: Path, endpoint: Endpoint, folder: Path, **more: object) -> Se
 
 
 class Slow:
-    """A reply that never ends by itself, and knows when its reader has gone."""
+    """A reply that never ends by itself, and notices when its reader has gone."""
 
     def __init__(self) -> None:
         self.sent = 0
@@ -105,7 +105,7 @@ def test_a_streamed_answer_comes_in_pieces_then_whole_and_logged(
 
 
 def test_an_awaited_stream_gives_the_same(data: Path, endpoint: Endpoint, tmp_path: Path) -> None:
-    """Several at once, in a loop of the caller's own, do not mix."""
+    """Concurrent awaited streams in the caller's loop do not mix."""
     endpoint.reply = lambda request: "Bananas [1]." if "potassium" in str(request.body) else "Apples [1]."
 
     async def several(pipeline: RAGPipeline) -> list[list[str | Answer]]:
@@ -122,7 +122,7 @@ def test_an_awaited_stream_gives_the_same(data: Path, endpoint: Endpoint, tmp_pa
 
 
 def test_an_answerer_that_cannot_stream_gives_one_piece(data: Path, tmp_path: Path) -> None:
-    """The extractive answer comes whole; no model is asked."""
+    """The extractive answer comes as one piece, and no model is called."""
     with RAGPipeline.from_settings(Settings.load(data_dir=data)) as pipeline:
         text, answer = pipeline.stream(QUESTION)
         assert isinstance(answer, Answer)
@@ -133,7 +133,7 @@ def test_an_answerer_that_cannot_stream_gives_one_piece(data: Path, tmp_path: Pa
 def test_leaving_a_stream_stops_the_model_and_logs_nothing(
     data: Path, endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    """The server sees the connection closed, no second call is made, and the pipeline goes on working."""
+    """Leaving a stream closes the connection and logs nothing, and the pipeline stays usable."""
     slow = Slow()
     endpoint.enqueue(slow, "Next [1].")
     with RAGPipeline.from_settings(chatting(data, endpoint, tmp_path)) as pipeline:
@@ -149,7 +149,7 @@ def test_leaving_a_stream_stops_the_model_and_logs_nothing(
 def test_breaking_out_of_an_awaited_stream_stops_the_model(
     data: Path, endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    """`aclosing` ends it at once; so does cancelling the task that reads."""
+    """`aclosing`, or cancelling the reading task, stops the model at once."""
     slow, cancelled = Slow(), Slow()
     endpoint.enqueue(slow, cancelled)
 
@@ -180,7 +180,7 @@ def test_breaking_out_of_an_awaited_stream_stops_the_model(
 def test_cancelling_an_awaited_question_stops_the_model(
     data: Path, endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    """`aask` under a time limit: when it raises, nothing of it is under way any more; nothing is logged."""
+    """When a time limit around `aask` raises, its work has stopped and nothing is logged."""
     asked = threading.Event()
 
     def never(request: Request) -> Response:
@@ -233,7 +233,7 @@ class Shelf:
 
 
 def test_a_users_stream_without_an_end_is_a_clear_error(tmp_path: Path) -> None:
-    """The contract is named, not a missing answer."""
+    """A user's stream without a final Generation gives an error that states the contract."""
     from rerank.strategies.none import NoRerank
 
     with RAGPipeline(Shelf(), NoRerank(), Endless(), settings=Settings.load(data_dir=tmp_path)) as pipeline:
@@ -244,7 +244,7 @@ def test_a_users_stream_without_an_end_is_a_clear_error(tmp_path: Path) -> None:
 
 
 def test_a_follow_up_is_searched_with_the_question_before(data: Path, tmp_path: Path) -> None:
-    """Without a model the questions are joined; the log knows what was understood, and what it follows."""
+    """Without a model a follow-up is joined to the question before; the log keeps both."""
     settings = Settings.load(data_dir=data, log={"url": f"sqlite:///{tmp_path}/log.db"})
     with RAGPipeline.from_settings(settings) as pipeline:
         first = pipeline.ask("Who wrote Hamlet?")
@@ -264,7 +264,7 @@ def test_a_follow_up_is_searched_with_the_question_before(data: Path, tmp_path: 
 def test_a_chat_model_rewrites_a_follow_up_and_answers_the_rewrite(
     data: Path, endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    """Two calls: the first sees the earlier turns, the second the rewritten question; both are counted."""
+    """A follow-up takes two calls, both counted: the rewrite, then the answer to it."""
     endpoint.enqueue("When was Hamlet written?", "Around 1600 [1].")
     with RAGPipeline.from_settings(chatting(data, endpoint, tmp_path, llm_calls=True)) as pipeline:
         turns = [Turn("Who wrote Hamlet?", "Shakespeare [1].")]
@@ -284,7 +284,7 @@ def test_a_chat_model_rewrites_a_follow_up_and_answers_the_rewrite(
 def test_a_replay_takes_the_rewritten_question_without_asking_again(
     data: Path, endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    """The replay's one call answers what was understood then; it still follows the same answer."""
+    """A replay answers the logged rewrite with one call, and keeps the link to the answer before."""
     endpoint.enqueue("Shakespeare [1].", "When was Hamlet written?", "Around 1600 [1].")
     with RAGPipeline.from_settings(chatting(data, endpoint, tmp_path)) as pipeline:
         first = pipeline.ask("Who wrote Hamlet?")
@@ -301,7 +301,7 @@ def test_a_replay_takes_the_rewritten_question_without_asking_again(
 
 
 def test_ready_parts_take_a_history_too(tmp_path: Path) -> None:
-    """A user's own retriever is searched with the whole question."""
+    """With a history, a user's own retriever gets the complete question."""
     from rerank.strategies.none import NoRerank
 
     class Echo:
@@ -314,7 +314,7 @@ def test_ready_parts_take_a_history_too(tmp_path: Path) -> None:
 
 
 def test_the_last_answer_is_that_of_the_collection_asked(tmp_path: Path) -> None:
-    """What was asked of another collection meanwhile is no part of the conversation."""
+    """A question to another collection in between does not become part of the conversation."""
     from rerank.strategies.none import NoRerank
 
     class Echo:
@@ -333,7 +333,7 @@ def test_the_last_answer_is_that_of_the_collection_asked(tmp_path: Path) -> None
 
 
 def test_what_cannot_be_followed_is_said(data: Path, tmp_path: Path) -> None:
-    """An empty log, an unknown id, both ways at once, and a log that is off."""
+    """Following an empty log, an unknown id, two histories at once or a switched-off log is an error."""
     settings = Settings.load(data_dir=data, log={"url": f"sqlite:///{tmp_path}/log.db"})
     with RAGPipeline.from_settings(settings) as pipeline:
         with pytest.raises(NotFoundError, match="none from the collection 'default'"):
@@ -350,7 +350,7 @@ def test_what_cannot_be_followed_is_said(data: Path, tmp_path: Path) -> None:
 def test_ctrl_c_in_the_shell_stops_the_model_and_exits_130_with_one_line(
     data: Path, endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    """Interrupted while the answer streams: the connection is closed, the log is whole, no traceback."""
+    """Ctrl-C during a stream closes the connection and exits with 130, one line and no traceback."""
     slow = Slow()
     endpoint.enqueue(slow)
     environment = {
@@ -378,7 +378,7 @@ def test_ctrl_c_in_the_shell_stops_the_model_and_exits_130_with_one_line(
 def test_a_chat_in_the_shell_keeps_its_history_and_survives_ctrl_c(
     data: Path, endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    """On a terminal: Ctrl-C stops an answer and not the chat, a follow-up is rewritten, Ctrl-D leaves."""
+    """In a chat Ctrl-C stops only the answer, follow-ups are rewritten, and Ctrl-D leaves."""
     slow = Slow()
     endpoint.enqueue("Shake\x1b[2Jspeare [1].", "When was Hamlet written?", slow, "Goodbye [1].")
     environment = {
@@ -419,7 +419,7 @@ class _Terminal:
         self._read_to = 0
 
     def until(self, text: str) -> _Terminal:
-        """Read until `text` has come after what was waited for before."""
+        """Read until `text` appears after the text that was waited for before."""
         while (found := self.seen.find(text, self._read_to)) < 0:
             try:
                 self.seen += os.read(self._handle, 4096).decode(errors="replace")

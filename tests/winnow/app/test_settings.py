@@ -1,4 +1,4 @@
-"""Settings: who wins over whom, and errors that name the key."""
+"""Settings: precedence of the sources, and errors that name the key."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_flags_win_over_environment_over_file_over_profile(monkeypatch: pytest.M
 
 
 def test_without_anything_the_default_is_local() -> None:
-    """Nothing is sent anywhere, and the embedded reranker is used."""
+    """Without settings everything is local, and the default reranker is used."""
     settings = Settings.load()
     assert settings.answer.answerer == "extractive"
     assert settings.rerank.spec == "fusion"
@@ -43,14 +43,14 @@ def test_without_anything_the_default_is_local() -> None:
     ],
 )
 def test_a_mistake_in_the_file_is_named(text: str, named: str) -> None:
-    """The error says which key, so that a typo is found at once."""
+    """A mistake in the file is an error that names the key."""
     Path("winnow.toml").write_text(text)
     with pytest.raises(SettingsError, match=named.replace(".", r"\.")):
         Settings.load()
 
 
 def test_a_key_never_appears_in_an_error_or_a_dump(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Secrets stay secret, even when something about them is wrong."""
+    """A key never appears in an error or a dump, even if it is invalid."""
     monkeypatch.setenv("WINNOW_LLM__API_KEY", "sk-secret")
     settings = Settings.load()
     assert "sk-secret" not in repr(settings)
@@ -71,7 +71,7 @@ def test_a_key_in_the_environment_alone_changes_nothing(monkeypatch: pytest.Monk
 
 
 def test_a_data_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
-    """A file in the way is named, with the flag that helps."""
+    """A data folder that cannot be created is an error with the path and the flag that helps."""
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match="data folder") as caught:
         Settings.load(data_dir=tmp_path / "file" / "below").make_data_dir()
@@ -79,7 +79,7 @@ def test_a_data_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> N
 
 
 def test_where_a_value_came_from_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The strongest source that names it, when the settings were loaded; a section counts for its parts."""
+    """A value's origin is the strongest source that set it; a section counts for its parts."""
     Path("winnow.toml").write_text(
         'profile = "openai"\n[rerank]\ntop_k = 7\n[rerank.budget]\nmax_calls = 3\n[server]\nport = 1\n'
     )

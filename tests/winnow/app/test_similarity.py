@@ -1,4 +1,4 @@
-"""How alike two rankings are, against values worked out by hand."""
+"""The similarity of two rankings, against values worked out by hand."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ def test_rbo_against_hand_computed_values() -> None:
     ],
 )
 def test_the_ends_of_the_scale(one: list[str], other: list[str], rbo: float, shared: float) -> None:
-    """The same ranking is 1, nothing in common is 0, two empty ones are the same."""
+    """Equal rankings give 1, disjoint ones 0, and two empty ones count as equal."""
     assert rank_biased_overlap(one, other) == pytest.approx(rbo)
     assert overlap(one, other) == shared

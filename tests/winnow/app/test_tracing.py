@@ -1,4 +1,4 @@
-"""Spans of questions: what is watched, under which names, and that nothing people wrote leaks unasked."""
+"""Tracing: the spans of a question, their names, and no content unless it is asked for."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Found:
 
 
 class Reversed:
-    """A reranker that turns the order round."""
+    """A reranker that reverses the order."""
 
     name = "reversed"
 
@@ -96,7 +96,7 @@ def spans(*, content: bool) -> Iterator[tuple[Tracing, InMemorySpanExporter]]:
 
 
 def asked(traced: Tracing, *rerankers: object) -> None:
-    """One question on its whole way."""
+    """Ask one question through all stages."""
     stages = Stages(
         Found(),
         Chain([ChainStage(reranker) for reranker in rerankers or [Reversed()]]),  # type: ignore[arg-type]
@@ -121,7 +121,7 @@ def attributes(span: ReadableSpan) -> Mapping[str, object]:
 
 
 def test_every_stage_and_call_is_a_span_below_its_caller() -> None:
-    """The tree is that of the question: the stages below it, the call below generation."""
+    """The stages are spans below the question's, and the model call is below generation."""
     with spans(content=False) as (traced, exporter):
         asked(traced)
         found = by_name(exporter)
@@ -135,7 +135,7 @@ def test_every_stage_and_call_is_a_span_below_its_caller() -> None:
 
 
 def test_spans_bear_the_names_that_tools_know() -> None:
-    """OpenInference kinds and GenAI operations, ids with scores, models, tokens and cost."""
+    """Spans carry OpenInference kinds, GenAI operations, ids with scores, models, tokens and cost."""
     with spans(content=False) as (traced, exporter):
         asked(traced)
         found = {name: attributes(span) for name, span in by_name(exporter).items()}
@@ -167,7 +167,7 @@ def test_spans_bear_the_names_that_tools_know() -> None:
 
 
 def test_nothing_that_people_wrote_is_sent_unasked() -> None:
-    """Questions, passages, prompts, answers and messages of errors stay at home."""
+    """By default questions, passages, prompts, answers and error messages are not sent."""
     with spans(content=False) as (traced, exporter):
         asked(traced, Broken(), Reversed())
         sent = "".join(span.to_json() for span in exporter.get_finished_spans())
@@ -190,7 +190,7 @@ def test_content_is_sent_where_it_is_asked_for() -> None:
 
 
 def test_a_stage_that_fails_is_an_error_in_the_trace() -> None:
-    """The chain steps over a failing stage; its span shows the failure, the others are well."""
+    """A failing stage's span has an error status; those of the other stages do not."""
     with spans(content=True) as (traced, exporter):
         asked(traced, Broken(), Reversed())
         found = by_name(exporter)
@@ -202,7 +202,7 @@ def test_a_stage_that_fails_is_an_error_in_the_trace() -> None:
 
 
 def test_a_full_span_forgets_the_last_passages_first() -> None:
-    """Two hundred passages are more than a span holds by default: what matters is still there."""
+    """A span over the attribute limit drops the last passages first and keeps the other attributes."""
 
     class Many(Found):
         async def search(self, query: str, top_k: int) -> Retrieval:
@@ -227,7 +227,7 @@ def test_a_full_span_forgets_the_last_passages_first() -> None:
 
 
 def test_a_stream_is_one_span_and_leaves_its_reader_alone() -> None:
-    """The call of a streaming answer is a span below generation, ended when the stream ends."""
+    """A streamed call is one span below generation, which ends with the stream."""
     from opentelemetry import trace
 
     with spans(content=False) as (traced, exporter):
@@ -266,7 +266,7 @@ class Collector(BaseHTTPRequestHandler):
 
 @contextmanager
 def collecting() -> Iterator[tuple[str, list[tuple[str, ExportTraceServiceRequest]]]]:
-    """A collector's address, and what it received."""
+    """Yield a collector's address and the spans it received."""
     handler = type("OneCollector", (Collector,), {"received": []})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever).start()
@@ -296,7 +296,7 @@ with RAGPipeline(Parts(), Parts(), Parts(), settings=settings) as pipeline:
 
 
 def program(address: str, *, before: str = "", ask: str = "pipeline.ask('why?')", after: str = "") -> str:
-    """What a program of a user prints: a process of its own, since a process has one global provider."""
+    """Return the output of a user's program, run in its own process: the tracer provider is global."""
     code = _READY.format(before=before, ask=ask, after=after)
     done = subprocess.run([sys.executable, "-c", code, address], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -304,7 +304,7 @@ def program(address: str, *, before: str = "", ask: str = "pipeline.ask('why?')"
 
 
 def test_without_a_provider_spans_go_to_the_endpoint() -> None:
-    """A program, or the shell, that has set up nothing exports OTLP over HTTP, all of it before it ends."""
+    """Without a provider, spans are exported as OTLP over HTTP, all of them before the process ends."""
     with collecting() as (address, received):
         program(address)
     [(path, request)] = received
@@ -316,7 +316,7 @@ def test_without_a_provider_spans_go_to_the_endpoint() -> None:
 
 
 def test_the_programs_own_provider_is_used() -> None:
-    """Where a program has set a provider, spans go there, below the span that the caller has open."""
+    """Spans go to the program's own provider, as children of the caller's current span."""
     before = """
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -340,13 +340,13 @@ print(sorted(spans), spans['ask'].parent.span_id == mine.get_span_context().span
 
 
 def test_a_collector_that_is_not_there_costs_no_answer() -> None:
-    """The question is answered; what could not be sent is told on standard error by the SDK."""
+    """An unreachable collector costs no answer; the SDK reports it on standard error."""
     printed = program("http://127.0.0.1:9", ask="print(pipeline.ask('why?').text)")
     assert printed.strip() == "an answer [1]"
 
 
 def test_tracing_is_off_by_default() -> None:
-    """Without the setting nothing of OpenTelemetry is imported."""
+    """Tracing is off by default, and OpenTelemetry is not imported."""
     after = "print([name for name in sys.modules if name.startswith('opentelemetry')])"
     code = _READY.format(before="", ask="pipeline.ask('why?')", after=after).replace('"enabled": True, ', "")
     done = subprocess.run(
@@ -357,7 +357,7 @@ def test_tracing_is_off_by_default() -> None:
 
 @pytest.mark.parametrize("hidden", ["opentelemetry", "opentelemetry.exporter"])
 def test_a_missing_extra_is_named(hidden: str) -> None:
-    """Tracing that is asked for and not installed is an error with the command that mends it."""
+    """Tracing without its extra installed is an error with the install command."""
     before = f"sys.modules[{hidden!r}] = None"
     ask = "\n    ".join(
         ["try: pipeline.ask('why?')", "except Exception as error: print(type(error).__name__, error.way_out)"]

@@ -1,4 +1,4 @@
-"""The JSON of answers, searches and the log: documented, the same at every door, old names included."""
+"""The JSON of answers, searches and the log: documented, the same everywhere, old names included."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ SCHEMA = json.loads(wire_schema.FILE.read_text(encoding="utf-8"))
 
 
 def valid(value: Any, shape: str) -> None:
-    """Raise ValidationError where a value is not of the documented shape."""
+    """Raise ValidationError if a value does not have the documented shape."""
     Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{shape}"}).validate(value)
 
 
 def test_the_schema_is_that_of_the_models() -> None:
-    """`python -m tests.support.wire_schema` writes the file again after a change."""
+    """docs/answer.schema.json matches the models; `python -m tests.support.wire_schema` rewrites it."""
     Draft202012Validator.check_schema(SCHEMA)
     assert wire_schema.FILE.read_text(encoding="utf-8") == wire_schema.written(wire_schema.schema())
 
 
 def test_what_the_shell_and_the_server_print_is_documented(tmp_path: Path) -> None:
-    """Answers, searches, replays, documents, lists and exports, from the shell and over HTTP."""
+    """Everything that the shell and the server print as JSON is valid under the documented schema."""
     data = ingested(tmp_path)
     there = ("--data-dir", data)
     answer = as_json("ask", QUESTION, *there)
@@ -77,7 +77,7 @@ def test_old_names_are_printed_next_to_the_new_ones() -> None:
 
 
 def test_a_candidate_names_every_stage() -> None:
-    """Null where a stage did not see it; a stage that a user's own part added is kept as well."""
+    """A candidate has an entry for every stage, null if unseen, including stages of a user's parts."""
     seen = a_plain_answer().candidates[0].ranked("mine", 3, 0.5)
     value = AnswerJson.of(
         a_plain_answer(candidates=(seen,), stages=(Outcome("retrieval"), Outcome("none")))
@@ -88,7 +88,7 @@ def test_a_candidate_names_every_stage() -> None:
 
 
 def test_reasons_are_sentences_and_data() -> None:
-    """A stage's reason and a warning come with a code and values; a user's own text has the code `text`."""
+    """Reasons and warnings carry a code and values; a user's own text has the code `text`."""
     reason = Reason("storage.of-stage", stage="retrieval", reason=Reason("storage.unreadable-question"))
     stage = StageJson.of(Outcome("mine", "partial", reason, usage=Usage(2, 10, 5, 0.5)))
     assert (stage.reason, stage.reason_code) == (str(reason), "storage.of-stage")
@@ -103,7 +103,7 @@ def test_reasons_are_sentences_and_data() -> None:
 
 @pytest.mark.parametrize("broken", ["caf\ud800", "重\udfff"])
 def test_half_a_surrogate_pair_is_replaced(broken: str) -> None:
-    """Bytes from a shell or escapes from a model that are not text still give valid JSON."""
+    """Lone surrogates from a shell or a model are replaced, so that the JSON stays valid."""
     texts = dict.fromkeys(("source", "title", "text"), broken)
     chunk = Chunk(id="c", document_id="d", start=0, end=3, metadata={"m": broken}, **texts)
     found = SearchResult(broken, "default", (Candidate(chunk),), (Outcome("mine", "partial", broken),))
@@ -112,7 +112,7 @@ def test_half_a_surrogate_pair_is_replaced(broken: str) -> None:
 
 
 def test_an_exported_answer_has_its_feedback() -> None:
-    """The answer as everywhere, with what people thought of it and what it replays."""
+    """An exported answer has its feedback and the id of the answer that it replays."""
     answer = a_full_answer()
     summary = AnswerSummary(
         id=answer.id, created_at=answer.created_at, question="q", collection="c", rerank="none",

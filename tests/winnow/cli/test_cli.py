@@ -1,4 +1,4 @@
-"""The shell: JSON that programs can rely on, exit codes, errors without tracebacks, harmless terminals."""
+"""The command line: stable JSON, exit codes, errors without tracebacks, safe terminal output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_ask_json_has_what_programs_need(data: Path) -> None:
-    """Every documented key is there, with ranks from 1 and null where a stage saw nothing."""
+    """`ask --json` has every documented key, ranks from 1, and null for a stage that saw nothing."""
     answer = as_json("ask", QUESTION, "--data-dir", data)
     keys = "id question text collection citations candidates stages timings_ms usage warnings"
     assert set(keys.split()) <= set(answer)
@@ -52,7 +52,7 @@ def test_a_stage_that_occurs_twice_is_numbered(data: Path) -> None:
 
 
 def test_ask_prints_answer_citation_table_and_the_way_to_the_log(data: Path) -> None:
-    """A person sees the answer, where it stands, who moved, and how to look closer."""
+    """`ask` prints the answer, its citations, the rank changes, and the command that shows more."""
     result = run("ask", QUESTION, "--data-dir", data)
     assert result.exit_code == 0
     assert "A reranker reorders candidates by relevance. [1]" in " ".join(result.stdout.split())
@@ -65,7 +65,7 @@ def test_ask_prints_answer_citation_table_and_the_way_to_the_log(data: Path) -> 
 
 
 def test_a_chinese_question_warns_on_standard_error_only(data: Path) -> None:
-    """The result stays clean for a pipe; what degraded is said beside it, once."""
+    """A degradation is reported once, on standard error; standard output holds only the result."""
     result = run("ask", "重排序做什么？", "--data-dir", data)
     assert "按相关性重新排列候选段落。" in result.stdout
     assert "warning" not in result.stdout
@@ -73,7 +73,7 @@ def test_a_chinese_question_warns_on_standard_error_only(data: Path) -> None:
 
 
 def test_collections_can_be_listed_shown_and_deleted(tmp_path: Path) -> None:
-    """The whole life of a collection from the shell."""
+    """A collection can be listed, shown and deleted from the shell."""
     (tmp_path / "a.txt").write_text("One sentence about reranking.")
     run("ingest", tmp_path / "a.txt", "--data-dir", tmp_path / "d", "--collection", "文集")
     assert as_json("collections", "list", "--data-dir", tmp_path / "d") == [{"name": "文集"}]
@@ -87,7 +87,7 @@ def test_collections_can_be_listed_shown_and_deleted(tmp_path: Path) -> None:
 
 
 def test_deleting_and_ingesting_again_brings_everything_back(tmp_path: Path) -> None:
-    """The manifest forgets a deleted collection, so that nothing is wrongly called unchanged."""
+    """A deleted collection leaves the manifest, so that ingesting again restores everything."""
     (tmp_path / "a.txt").write_text("One sentence about reranking.")
     words = ("ingest", tmp_path / "a.txt", "--data-dir", tmp_path / "d")
     run(*words)
@@ -96,7 +96,7 @@ def test_deleting_and_ingesting_again_brings_everything_back(tmp_path: Path) -> 
 
 
 def test_a_refused_document_gives_exit_code_3_and_its_reason(tmp_path: Path) -> None:
-    """The good document goes in, the bad one is named with a reason."""
+    """A good document is ingested; a refused one is listed with its reason, and the exit code is 3."""
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "good.txt").write_text("A sentence.")
     (tmp_path / "docs" / "bad.pdf").write_bytes(b"%PDF-1.7 and then nothing")
@@ -124,7 +124,7 @@ def test_a_refused_document_gives_exit_code_3_and_its_reason(tmp_path: Path) -> 
 def test_errors_are_json_under_json_and_sentences_otherwise(
     data: Path, words: tuple[str, ...], code: int, named: str
 ) -> None:
-    """Both forms name the thing, neither shows a traceback, the exit code is the documented one."""
+    """Errors are JSON under --json, else a sentence; no traceback, and the documented exit code."""
     spoken = run(*words, "--data-dir", data)
     assert spoken.exit_code == code
     assert named in " ".join(spoken.stderr.split())
@@ -139,7 +139,7 @@ def test_errors_are_json_under_json_and_sentences_otherwise(
 def test_a_stray_key_is_mentioned_once_and_used_for_nothing(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OPENAI_API_KEY in the environment: one remark, the answer is still quoted."""
+    """OPENAI_API_KEY in the environment is mentioned once, and the answer stays extractive."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
     result = run("ask", QUESTION, "--data-dir", data)
     assert result.stderr.count("OPENAI_API_KEY") == 1
@@ -148,7 +148,7 @@ def test_a_stray_key_is_mentioned_once_and_used_for_nothing(
 
 
 def test_doctor_says_what_is_there_and_what_is_not(data: Path) -> None:
-    """Every check has a finding; with a working default none is bad."""
+    """Doctor has a finding for every check, and none is bad with a working default."""
     checks = {check["name"]: check for check in as_json("doctor", "--data-dir", data)}
     assert {"versions", "encoder", "store", "log", "chat model", "disk"} <= set(checks)
     assert "default" in checks["store"]["finding"]
@@ -157,7 +157,7 @@ def test_doctor_says_what_is_there_and_what_is_not(data: Path) -> None:
 
 
 def test_doctor_fails_where_the_encoder_is_missing(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missing model is one bad line with its advice, and exit code 1."""
+    """A missing encoder is one bad line with advice, and exit code 1."""
     monkeypatch.setenv("WINNOW_ENCODER__MODEL", "nobody/nothing")
     result = run("doctor", "--data-dir", data)
     assert result.exit_code == 1
@@ -165,7 +165,7 @@ def test_doctor_fails_where_the_encoder_is_missing(data: Path, monkeypatch: pyte
 
 
 def test_a_broken_settings_file_is_a_sentence(data: Path) -> None:
-    """A typo in winnow.toml is named, with exit code 2."""
+    """A typo in winnow.toml gives an error that names it, with exit code 2."""
     Path("winnow.toml").write_text("[rerank]\nspek = 'x'\n")
     result = run("ask", QUESTION, "--data-dir", data)
     assert result.exit_code == 2
@@ -173,7 +173,7 @@ def test_a_broken_settings_file_is_a_sentence(data: Path) -> None:
 
 
 def test_a_document_cannot_steer_the_terminal(tmp_path: Path) -> None:
-    """Escape sequences, markup and direction marks in a document arrive as harmless text."""
+    """Escape sequences, markup and direction marks in a document are printed as harmless text."""
     hostile = "Reranking \x1b]0;owned\x07\x1b[31mred\x1b[0m [bold]markup[/bold] \u202eesrever is a title."
     (tmp_path / "hostile.txt").write_text(hostile)
     run("ingest", tmp_path / "hostile.txt", "--data-dir", tmp_path / "d")
@@ -185,7 +185,7 @@ def test_a_document_cannot_steer_the_terminal(tmp_path: Path) -> None:
 
 
 def test_plain_keeps_what_people_read() -> None:
-    """Chinese, wide spaces, emoji and line breaks stay; control characters go."""
+    """`plain` keeps Chinese, wide spaces, emoji and line breaks, and removes control characters."""
     assert plain("中文　全角 é 🙂\n\t") == "中文　全角 é 🙂\n\t"
     assert plain("\x1b[0m\x9b\u200b\ud800") == "�[0m��"
 
@@ -207,7 +207,7 @@ def test_kill_between_ingest_and_ask_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_with_130_and_without_a_traceback(tmp_path: Path) -> None:
-    """An interrupted ingest says so; running again finishes the work."""
+    """Ctrl-C during an ingest exits with 130 and no traceback; running again finishes the work."""
     docs = tmp_path / "docs"
     docs.mkdir()
     for n in range(300):
@@ -229,7 +229,7 @@ def test_ctrl_c_ends_with_130_and_without_a_traceback(tmp_path: Path) -> None:
 
 
 def test_a_filter_narrows_what_is_found(data: Path) -> None:
-    """`--where` reaches both legs; a filter that does not parse points at the character."""
+    """`--where` filters both legs, and the error for an invalid filter points at the character."""
     found = as_json("search", QUESTION, "--data-dir", data, "--where", 'title = "Rerankers"')
     assert [candidate["title"] for candidate in found["candidates"]] == ["Rerankers"]
     wrong = run("search", QUESTION, "--data-dir", data, "--where", "page >> 1")
@@ -238,7 +238,7 @@ def test_a_filter_narrows_what_is_found(data: Path) -> None:
 
 
 def test_documents_can_be_listed_shown_and_deleted(tmp_path: Path) -> None:
-    """A document is known by its path; deleting it takes its passages out and leaves the file."""
+    """Documents are addressed by path; deleting one removes its passages and leaves the file."""
     for name in ("a.md", "b.md"):
         (tmp_path / name).write_text(f"# Title of {name}\n\nA sentence about reranking in {name}.\n")
     where = ("--data-dir", tmp_path / "d")
@@ -263,7 +263,7 @@ def test_documents_can_be_listed_shown_and_deleted(tmp_path: Path) -> None:
 
 
 def test_the_last_report_can_be_seen_again(tmp_path: Path) -> None:
-    """`ingest --last` gives the report of the last run, the same as it was printed."""
+    """`ingest --last` prints the report of the last run again."""
     (tmp_path / "a.md").write_text("# A\n\nA sentence.\n")
     report = as_json("ingest", tmp_path / "a.md", "--data-dir", tmp_path / "d")
     assert as_json("ingest", "--last", "--data-dir", tmp_path / "d") == report
@@ -271,7 +271,7 @@ def test_the_last_report_can_be_seen_again(tmp_path: Path) -> None:
 
 
 def test_texts_are_reranked_without_a_store(tmp_path: Path) -> None:
-    """`winnow rerank` takes lines; equal lines stay apart, the best come first."""
+    """`winnow rerank` ranks lines without a store, best first, equal lines kept apart."""
     (tmp_path / "lines.txt").write_text("Bananas are yellow.\nA reranker reorders.\nBananas are yellow.\n")
     ranked = as_json("rerank", QUESTION, tmp_path / "lines.txt", "-k", 3)
     assert [result["index"] for result in ranked["results"]] == [1, 0, 2]
@@ -289,7 +289,7 @@ def test_a_collection_copies_to_a_server(data: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_models_are_listed_without_a_network_and_a_failed_fetch_is_a_sentence(data: Path) -> None:
-    """The packaged encoder is here, the others say how to get them; offline a fetch fails clearly."""
+    """Models are listed offline, missing ones with their command; an offline fetch fails clearly."""
     models = {model["name"]: model for model in as_json("models", "list", "--data-dir", data)}
     assert models["sentence-transformers/all-MiniLM-L6-v2"]["here"] is True
     assert "winnow models fetch BAAI/bge-m3" in models["BAAI/bge-m3"]["place"]
@@ -300,9 +300,9 @@ def test_models_are_listed_without_a_network_and_a_failed_fetch_is_a_sentence(da
 
 
 def test_two_first_ingests_at_once_lose_nothing(tmp_path: Path) -> None:
-    """Two processes make the same collection at the same moment: both documents are in it.
+    """Two processes that create the same collection at once lose neither document.
 
-    On a busy machine the second may wait longer than it is patient; it then says so, and comes again.
+    On a busy machine the second may give up waiting for the lock; it says so, and is started again.
     """
     for name in ("a.md", "b.md"):
         (tmp_path / name).write_text(f"# {name}\n\nA sentence about reranking in {name}.\n")
@@ -322,7 +322,7 @@ def test_two_first_ingests_at_once_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_a_collection_whose_files_are_gone_is_ingested_anew(tmp_path: Path) -> None:
-    """The manifest of a collection that vanished is not believed."""
+    """A collection whose files are gone is ingested in full, whatever its manifest says."""
     (tmp_path / "a.md").write_text("# A\n\nA sentence about reranking.\n")
     words = ("ingest", tmp_path / "a.md", "--data-dir", tmp_path / "d")
     run(*words)
@@ -331,7 +331,7 @@ def test_a_collection_whose_files_are_gone_is_ingested_anew(tmp_path: Path) -> N
 
 
 def test_a_dry_run_and_a_mistyped_path_leave_no_collection(tmp_path: Path) -> None:
-    """What writes nothing makes nothing."""
+    """A command that writes no passages creates no collection."""
     (tmp_path / "a.md").write_text("# A\n\nA sentence about reranking.\n")
     dry = run("ingest", tmp_path / "a.md", "--dry-run", "--data-dir", tmp_path / "d")
     assert "nothing was written" in dry.stdout
@@ -350,7 +350,7 @@ def test_a_dry_run_and_a_mistyped_path_leave_no_collection(tmp_path: Path) -> No
     ],
 )
 def test_bad_values_are_usage_errors_without_a_traceback(data: Path, words: tuple[str, ...]) -> None:
-    """Exit code 2 and a sentence, whatever was typed."""
+    """A bad value is a usage error with exit code 2 and no traceback."""
     result = run(*words) if words[0] == "rerank" else run(*words, "--data-dir", data)
     assert result.exit_code == 2
     assert "Traceback" not in result.output
@@ -375,7 +375,7 @@ def test_a_pipe_that_is_not_utf8_gets_valid_json(data: Path) -> None:
     ],
 )
 def test_what_was_typed_wrongly_is_json_under_json(words: tuple[str, ...], named: str) -> None:
-    """An unknown option, a bad value, an unknown command: the same object as every error, exit code 2."""
+    """Usage errors have the same JSON shape as any other error, with exit code 2."""
     result = run(*words, "--json")
     assert result.exit_code == 2
     error = json.loads(result.stdout)["error"]
@@ -387,7 +387,7 @@ def test_what_was_typed_wrongly_is_json_under_json(words: tuple[str, ...], named
 
 
 def test_no_help_holds_markup() -> None:
-    """What stands in brackets would be taken for a style and vanish from the screen."""
+    """Help texts hold no square brackets: Rich would read them as markup and drop them."""
     from typer.main import get_command
 
     waiting: list[Any] = [get_command(app)]

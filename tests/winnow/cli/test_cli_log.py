@@ -1,4 +1,4 @@
-"""The log from the shell: shown, replayed, compared, guarded."""
+"""The log from the command line: showing, replaying, comparing, regression checks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_log_list_and_show_give_the_same_answer(data: Path) -> None:
-    """What `ask --json` printed is what `log show --json` prints later."""
+    """`log show --json` prints the same answer as `ask --json` did."""
     answer = as_json("ask", QUESTION, "--data-dir", data)
     listed = as_json("log", "list", "--data-dir", data)
     assert listed[0]["id"] == answer["id"]
@@ -28,7 +28,7 @@ def test_log_list_and_show_give_the_same_answer(data: Path) -> None:
 
 
 def test_a_replay_is_linked_and_unchanged_stages_are_not_computed(data: Path) -> None:
-    """The same chain gives the same ranking from the log alone; another chain says what it computed."""
+    """A replay is linked to its original, and recomputes only the stages that differ."""
     answer = as_json("ask", QUESTION, "--data-dir", data)
     same = as_json("log", "replay", answer["id"], "--data-dir", data)
     assert same["recomputed"] == {}
@@ -45,7 +45,7 @@ def test_a_replay_is_linked_and_unchanged_stages_are_not_computed(data: Path) ->
 
 
 def test_a_replay_needs_no_vector_store(data: Path, tmp_path: Path) -> None:
-    """With the collection gone the log alone replays, late interaction included."""
+    """A replay works from the log alone, late interaction included, with the collection gone."""
     (tmp_path / "a.md").write_text(
         "# Rerankers\n\nA reranker reorders candidates.\n\n## Else\n\nBananas are yellow.\n"
     )
@@ -60,7 +60,7 @@ def test_a_replay_needs_no_vector_store(data: Path, tmp_path: Path) -> None:
 
 
 def test_judged_answers_are_compared_and_guarded(data: Path) -> None:
-    """Feedback reaches comparison and regress, whose floor decides the exit code."""
+    """Feedback is used by `compare` and `regress`, whose floor decides the exit code."""
     answer = as_json("ask", QUESTION, "--data-dir", data)
     kept = as_json("log", "feedback", answer["id"], "--good", "--passage", "1=3", "--data-dir", data)
     assert kept["grades"] == {"1": 3}
@@ -74,7 +74,7 @@ def test_judged_answers_are_compared_and_guarded(data: Path) -> None:
 
 
 def test_comparing_counts_what_a_logged_stage_took(data: Path) -> None:
-    """A stage that the log gives again is not called free."""
+    """A comparison counts the logged time of a stage that is not recomputed."""
     answer = as_json("ask", QUESTION, "--data-dir", data)
     took = sum(stage["ms"] for stage in answer["stages"] if stage["name"].startswith("fusion"))
     [row] = as_json("log", "compare", "-r", "fusion", "--last", 1, "--data-dir", data)["results"]
@@ -82,7 +82,7 @@ def test_comparing_counts_what_a_logged_stage_took(data: Path) -> None:
 
 
 def test_nobody_is_sent_to_a_log_that_is_off(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`ask` and `chat` name `winnow log show` only for an answer that is there to be shown."""
+    """`ask` and `chat` mention `winnow log show` only for answers that were logged."""
     asked = ("ask", QUESTION, "--data-dir", data)
     assert "winnow log show" in run(*asked).stdout
     monkeypatch.setenv("WINNOW_LOG__ENABLED", "false")
@@ -115,7 +115,7 @@ def test_joined_neighbours_are_listed_with_the_answer(tmp_path: Path) -> None:
 
 
 def test_comparing_counts_the_members_of_a_fusion(data: Path) -> None:
-    """Under a chain that was not logged, and under the logged one, which took the time of its members."""
+    """The time of a fusion includes its members', whether its chain was logged or not."""
     as_json("ask", QUESTION, "--rerank", "none", "--data-dir", data)
     [anew] = as_json("log", "compare", "-r", "fusion", "--last", 1, "--data-dir", data)["results"]
     assert anew["overlap"] == 1
@@ -127,7 +127,7 @@ def test_comparing_counts_the_members_of_a_fusion(data: Path) -> None:
 
 
 def test_a_page_that_cannot_be_written_is_said_before_the_work(data: Path, tmp_path: Path) -> None:
-    """`log compare --html` into a folder that is not there fails before anything is replayed."""
+    """`log compare --html` into a missing folder fails before anything is replayed."""
     nowhere = tmp_path / "no" / "page.html"
     result = run("log", "compare", "-r", "no-such-strategy", "--html", nowhere, "--data-dir", data)
     assert result.exit_code == 2
@@ -135,6 +135,6 @@ def test_a_page_that_cannot_be_written_is_said_before_the_work(data: Path, tmp_p
 
 
 def test_an_answerer_without_answers_is_an_error(data: Path) -> None:
-    """`evaluate --answerer` alone would measure nothing of it."""
+    """`evaluate --answerer` without `--answers` is an error."""
     error = as_json("evaluate", "--answerer", "openai", "--data-dir", data)["error"]
     assert "--answers" in error["way_out"]

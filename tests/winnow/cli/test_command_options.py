@@ -1,4 +1,4 @@
-"""Options of a command are one dataclass, and agree with the plans that they fill."""
+"""Command options as one dataclass, in agreement with the plans that they fill."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_fields_become_arguments_and_options_those_of_groups_too() -> None:
 
 
 def test_a_plan_is_filled_from_the_options_of_its_fields_names() -> None:
-    """Options of groups count, unknown ones do not, what is given wins, defaults stay."""
+    """A plan takes options by field name, from groups too; unknown ones are ignored, defaults stay."""
     options = Options(name="Ada", limits=Limits())
     assert build(Greeting, options) == Greeting("Ada", 3)
     assert build(Greeting, options, mark="!") == Greeting("Ada", 3, "!")
@@ -77,7 +77,7 @@ def test_a_plan_is_filled_from_the_options_of_its_fields_names() -> None:
     ],
 )
 def test_options_and_plans_have_the_same_defaults(run: Callable[..., None], plan: type) -> None:
-    """A default written in both places is the same; None leaves it to the plan."""
+    """An option's default equals the plan's, or is None and leaves it to the plan."""
     options = inspect.signature(command(run)).parameters
     shared = [field for field in fields(plan) if field.name in options and field.default is not MISSING]
     assert shared

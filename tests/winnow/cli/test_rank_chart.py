@@ -1,4 +1,4 @@
-"""The rank-movement chart and the bars of `winnow log show`: true, aligned, harmless."""
+"""The rank chart and the time bars of `winnow log show`: correct, aligned, safe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from winnow.cli.rendering import logged_answer
 
 
 def drawn(value: object, width: int) -> list[str]:
-    """The lines that a terminal without colours shows."""
+    """Return the lines as a terminal without colours shows them."""
     console = Console(file=io.StringIO(), width=width, highlight=False)
     console.print(value)
     assert isinstance(console.file, io.StringIO)
@@ -25,7 +25,7 @@ def drawn(value: object, width: int) -> list[str]:
 
 
 def an_answer(title: str = "重排序 Rerank") -> Answer:
-    """Fifty candidates: a stage turns their order round and keeps the last two."""
+    """Return an answer in which a stage reverses fifty candidates and keeps the last two."""
     found = []
     for rank in range(1, 51):
         chunk = replace(a_chunk(rank - 1), title=title, headings=())
@@ -45,7 +45,7 @@ def an_answer(title: str = "重排序 Rerank") -> Answer:
 
 
 def test_the_chart_tells_who_rose_who_fell_and_who_was_cited() -> None:
-    """The last of retrieval is the first of the answer; the first two of retrieval were left out."""
+    """The chart shows which passages rose, which fell or were dropped, and which were cited."""
     lines = drawn(RankChart(an_answer()), 80)
     assert lines[0] == "50 retrieved → turn ranked 50 → 2 kept"
     first, second, lost, lost_too = lines[2:6]
@@ -63,7 +63,7 @@ def test_the_chart_tells_who_rose_who_fell_and_who_was_cited() -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_columns_stand_below_each_other_in_chinese_too(width: int) -> None:
-    """Wide characters count as two cells: no line is longer than the terminal, the bars begin together."""
+    """Wide characters count as two cells, so that columns align and no line exceeds the terminal."""
     lines = drawn(logged_answer(an_answer("重排序把五十个候选段落缩到五个" * 5)), width)
     assert max(map(cell_len, lines)) <= width
     starts = {line.index("█") for line in lines if "█" in line}
@@ -71,7 +71,7 @@ def test_the_columns_stand_below_each_other_in_chinese_too(width: int) -> None:
 
 
 def test_a_long_title_is_cut_and_takes_no_room_from_the_chart() -> None:
-    """At 80 columns every row keeps its place, its track and its move."""
+    """At 80 columns a long title is cut, and every row keeps its rank, track and move."""
     long, short = (drawn(RankChart(an_answer(title)), 80)[1:6] for title in ("重排序 rerank " * 20, "a"))
     before_the_title = len("# ") + 22 + len(" moved ✓ ")
     assert [line[:before_the_title] for line in long] == [line[:before_the_title] for line in short]
@@ -79,7 +79,7 @@ def test_a_long_title_is_cut_and_takes_no_room_from_the_chart() -> None:
 
 
 def test_the_bars_are_as_long_as_the_times() -> None:
-    """Eight tenths of the time is a bar eight times as long as one tenth; what it spent stands beside it."""
+    """A bar's length is proportional to its time; status, calls and cost are next to it."""
     bars = {line.split()[0]: line.count("█") for line in drawn(timings(an_answer()), 100) if "█" in line}
     assert bars == {"retrieval": 2, "turn": 19, "generation": 2}
     [line] = [line for line in drawn(timings(an_answer()), 100) if line.startswith("turn")]
@@ -87,7 +87,7 @@ def test_the_bars_are_as_long_as_the_times() -> None:
 
 
 def test_titles_cannot_steer_the_terminal() -> None:
-    """Escape sequences and markup of a document's title are shown as they are, without effect."""
+    """Escape sequences and markup in a title are shown without effect."""
     shown = "\n".join(drawn(RankChart(an_answer("\x1b[31mred[/bold]\u202e")), 120))
     assert "\x1b" not in shown
     assert "\u202e" not in shown
@@ -95,14 +95,14 @@ def test_titles_cannot_steer_the_terminal() -> None:
 
 
 def test_an_answer_without_candidates_has_no_chart() -> None:
-    """Nothing retrieved, nothing to draw, and no error."""
+    """An answer without candidates has no chart and is no error."""
     empty = a_plain_answer(candidates=(), stages=(), timings_ms={})
     assert drawn(RankChart(empty), 80) == []
     assert "total 0 ms" in "\n".join(drawn(logged_answer(empty), 80))
 
 
 def test_json_holds_the_calls_that_are_asked_for() -> None:
-    """`log show --calls --json` gives every exchange; without `--calls` there is none."""
+    """`log show --calls --json` includes every exchange; without `--calls` there are none."""
     answer = a_full_answer()
     assert AnswerJson.of(answer).stages[1].exchanges is None
     [first, second] = AnswerJson.of(answer, exchanges=True).to_json()["stages"][1]["exchanges"]

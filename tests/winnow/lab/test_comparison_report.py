@@ -1,4 +1,4 @@
-"""The page of `winnow log compare --html`: whole, harmless, and true."""
+"""The page of `winnow log compare --html`: self-contained, safe, correct."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def a_row(spec: str, *rbos: float) -> SpecRow:
 
 
 def test_a_page_fetches_nothing_and_runs_nothing() -> None:
-    """No script, no address, and what documents and questions say is text."""
+    """The page has no script and no address, and shows documents and questions as text."""
     page = html([a_row("none", 0.4), a_row('cross-encoder(model="<i>")', 0.9)])
     assert "<script" not in page
     assert not re.search(r"(?:src|href|url)\s*[=(]", page.replace("&#34;", "").replace("src=http", ""))
@@ -69,7 +69,7 @@ def test_a_page_fetches_nothing_and_runs_nothing() -> None:
 
 
 def test_figures_stand_with_their_intervals() -> None:
-    """Quality, agreement, latency and cost of each spec; a sure difference to the first is marked."""
+    """Each spec has quality, agreement, latency and cost; significant differences are marked."""
     page = html([a_row("none", 0.4), a_row("listwise:5", 0.9)])
     for figure in ("0.750", "[0.600, 0.800]", "0.800", "[0.700, 0.900]", "12.5", "40.0", "0.2500", "-0.125*"):
         assert figure in page
@@ -79,14 +79,14 @@ def test_figures_stand_with_their_intervals() -> None:
 
 
 def test_the_largest_disagreements_come_first_and_agreement_is_left_out() -> None:
-    """Questions in the order of the least RBO; a question on which all agree is not there."""
+    """Disagreements are sorted by lowest RBO, and questions without any are left out."""
     page = html([a_row("none", 0.9, 0.2, 1.0), a_row("listwise:5", 0.95, 0.7, 1.0)])
     assert re.findall(r"<summary>RBO ([0-9.]+) question (\d)", page) == [("0.200", "1"), ("0.900", "0")]
     assert '<span class="won">new</span>' in page
 
 
 def test_a_log_without_judgements_has_agreement_alone() -> None:
-    """Nothing judged: no column, no plot of quality, and the page says so."""
+    """Without judgements there is no quality column or plot, and the page says so."""
     row = replace(
         a_row("none", 0.4), judged=0, ndcg=None, ndcg_interval=None, mrr=None, mrr_interval=None,
         against_first=None, cost=None,
@@ -99,13 +99,13 @@ def test_a_log_without_judgements_has_agreement_alone() -> None:
 
 
 def test_a_page_that_cannot_be_written_says_so(tmp_path: Path) -> None:
-    """A folder that is not there is an error that names the file."""
+    """A page that cannot be written is an error that names the file."""
     with pytest.raises(BadInputError, match="cannot be written"):
         write(html([a_row("none", 0.4)]), tmp_path / "no folder" / "page.html")
 
 
 def test_a_spec_keeps_its_number_where_another_has_no_place() -> None:
-    """A cost that is not known has no dot; what calls nobody costs nothing."""
+    """A spec of unknown cost has no dot, others keep their numbers, and no calls means no cost."""
     unknown = replace(a_row("api", 0.4), cost=None)
     free = replace(a_row("none", 0.4), cost=None, calls=0)
     found = [plot for plot in plots([unknown, free, a_row("listwise", 0.9)]) if plot.x == "cost"]

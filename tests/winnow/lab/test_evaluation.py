@@ -29,7 +29,7 @@ WORDS = ["flood", "fire", "storm", "quake", "drought", "frost"]
 
 
 class WordEncoder:
-    """One dimension a word of the list; counts what it encodes."""
+    """One dimension per word of the list; counts the texts it encodes."""
 
     id = "words"
     dim = token_dim = len(WORDS) + 1
@@ -68,7 +68,7 @@ class WordEncoder:
 
 
 class ById:
-    """Ranks passages by their document's name; counts its questions and says what they cost."""
+    """Ranks passages by their document's name; counts its questions and reports a cost."""
 
     name = "by-id"
 
@@ -90,7 +90,7 @@ class ById:
 
 
 class Echo:
-    """Answers with its first passage and cites it; nothing where that says `unknown`."""
+    """Answers with its first passage and cites it, or with nothing if that says `unknown`."""
 
     async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
         first = candidates[0].chunk
@@ -105,7 +105,7 @@ class Echo:
 
 
 class Parts:
-    """What `evaluate` needs of the wiring, with the tiny encoder."""
+    """The parts of the wiring that `evaluate` needs, with the tiny encoder."""
 
     def __init__(self, folder: Path, reranker: Reranker | None = None) -> None:
         self.settings = Settings.load(data_dir=folder / "data")
@@ -147,7 +147,7 @@ def measure(folder: Path, parts: Parts, **plan: object) -> Evaluation:
 
 
 def test_every_way_of_retrieving_meets_every_way_of_reranking(folder: Path, tmp_path: Path) -> None:
-    """Rows come in the order asked for, each spec as it was given; the first is compared with nothing."""
+    """Rows are in the requested order, specs as given, and the first has no comparison."""
     found = measure(
         folder, Parts(tmp_path), retrieve=["lexical", "dense"], rerank=["none", "late-interaction:5"]
     )
@@ -163,7 +163,7 @@ def test_every_way_of_retrieving_meets_every_way_of_reranking(folder: Path, tmp_
 
 
 def test_the_whole_list_is_reranked_and_counted(folder: Path, tmp_path: Path) -> None:
-    """A strategy is asked for all candidates; its calls, cost and order show in the row."""
+    """A strategy ranks all candidates; its calls, cost and order appear in the row."""
     by_id = ById()
     found = measure(folder, Parts(tmp_path, by_id), retrieve=["dense"], rerank=["late-interaction"])
     assert by_id.given == [4, 4, 4]
@@ -174,7 +174,7 @@ def test_the_whole_list_is_reranked_and_counted(folder: Path, tmp_path: Path) ->
 
 
 def test_a_row_costs_what_it_would_cost_alone(folder: Path, tmp_path: Path) -> None:
-    """Verdicts that another row paid for are paid again: a cascade would look free beside its part."""
+    """Each row pays for its own verdicts; otherwise a cascade would look free next to its parts."""
     with Endpoint() as endpoint:
         endpoint.reply = "5"
         settings = Settings.load(data_dir=tmp_path / "data", llm={"base_url": endpoint.url})
@@ -186,7 +186,7 @@ def test_a_row_costs_what_it_would_cost_alone(folder: Path, tmp_path: Path) -> N
 
 
 def test_a_second_strategy_costs_only_itself(folder: Path, tmp_path: Path) -> None:
-    """Embeddings and rankings are kept: asked again, nothing is encoded and nothing is reranked anew."""
+    """Embeddings and rankings are cached: a second strategy costs only its own work."""
     first = Parts(tmp_path)
     before = measure(folder, first, retrieve=["hybrid"], rerank=["late-interaction"])
     assert len(first.encoder.encoded) == len(DOCUMENTS)
@@ -202,7 +202,7 @@ def test_a_second_strategy_costs_only_itself(folder: Path, tmp_path: Path) -> No
 
 
 def test_what_fell_back_is_asked_again(folder: Path, tmp_path: Path) -> None:
-    """A fallback is counted with its reason, and not kept: the endpoint may be up the next time."""
+    """A fallback is counted with its reason but not cached, as the endpoint may be up next time."""
     down = Parts(tmp_path, ById(status="fallback"))
     found = measure(folder, down, retrieve=["lexical"], rerank=["late-interaction"])
     assert found.to_json()["results"][0]["fallbacks"] == len(down.by_id.asked) > 0
@@ -214,7 +214,7 @@ def test_what_fell_back_is_asked_again(folder: Path, tmp_path: Path) -> None:
 
 
 def test_an_interrupted_measurement_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
-    """Ctrl-C after the first question leaves its ranking; the next run asks only the others."""
+    """After Ctrl-C the next run asks only the questions that are missing."""
     dataset = load_dataset(folder)
     plan = Plan(dataset=dataset, retrieve=["lexical"], rerank=["late-interaction"])
 
@@ -232,14 +232,14 @@ def test_an_interrupted_measurement_goes_on_where_it_stopped(folder: Path, tmp_p
 
 
 def test_lexical_retrieval_encodes_nothing(folder: Path, tmp_path: Path) -> None:
-    """A row that needs no vectors makes none."""
+    """Lexical retrieval encodes nothing."""
     parts = Parts(tmp_path)
     measure(folder, parts, retrieve=["lexical"])
     assert parts.encoder.encoded == []
 
 
 def test_a_run_is_measured_as_it_stands(folder: Path, tmp_path: Path) -> None:
-    """Without a reranker a run needs no passages; a question that it lacks counts as 0."""
+    """A run without a reranker needs no passages, and a question that it lacks counts as 0."""
     parts = Parts(tmp_path)
     run = read_run(folder / "run.trec")
     found = measure(folder, parts, runs=[("run.trec", run)])
@@ -250,7 +250,7 @@ def test_a_run_is_measured_as_it_stands(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_is_reranked_over_its_own_documents(folder: Path, tmp_path: Path) -> None:
-    """Only the run's documents are cut into passages and ranked anew; none goes back in as the run has it."""
+    """Only the run's documents are split into passages and reranked; none keeps its rank from the run."""
     parts = Parts(tmp_path)
     run = read_run(folder / "run.trec")
     rows = measure(folder, parts, runs=[("r", run)], rerank=["none", "late-interaction"]).rows
@@ -262,14 +262,14 @@ def test_a_run_is_reranked_over_its_own_documents(folder: Path, tmp_path: Path) 
 
 
 def test_a_run_of_another_set_is_refused(folder: Path, tmp_path: Path) -> None:
-    """No question in common is a mistake, not a row of zeros."""
+    """A run that shares no question with the set is an error, not a row of zeros."""
     (folder / "run.trec").write_text("elsewhere Q0 a 1 1.0 x\n", encoding="utf-8")
     with pytest.raises(BadInputError, match="no candidate for any question"):
         measure(folder, Parts(tmp_path), runs=[("r", read_run(folder / "run.trec"))])
 
 
 def test_a_long_document_counts_once(folder: Path, tmp_path: Path) -> None:
-    """A document of several passages is folded into one before it is measured."""
+    """A document of several passages counts once in the metrics."""
     long = " ".join(["storm flood."] * 200)
     with (folder / "corpus.jsonl").open("a", encoding="utf-8") as corpus:
         corpus.write("\n" + json.dumps({"id": "e", "title": "", "text": long}))
@@ -278,7 +278,7 @@ def test_a_long_document_counts_once(folder: Path, tmp_path: Path) -> None:
 
 
 def test_answers_are_measured_with_their_citations_and_abstentions(folder: Path, tmp_path: Path) -> None:
-    """Containment, exact match and citations over what can be answered; abstention where nothing answers."""
+    """Answerable questions give containment, exact match and citations; the others abstention."""
     with (folder / "queries.jsonl").open("a", encoding="utf-8") as questions:
         questions.write("\n" + json.dumps({"id": "4", "text": "quake"}))
     found = measure(folder, Parts(tmp_path), retrieve=["lexical"], answers=True).rows[0].answers
@@ -293,13 +293,13 @@ def test_answers_are_measured_with_their_citations_and_abstentions(folder: Path,
 
 
 def test_a_way_of_retrieving_that_does_not_exist_is_refused(folder: Path, tmp_path: Path) -> None:
-    """The message names those that exist."""
+    """An unknown way of retrieving is refused, and the message lists those that exist."""
     with pytest.raises(BadInputError, match="magic"):
         measure(folder, Parts(tmp_path), retrieve=["magic"])
 
 
 def test_a_model_trained_anew_in_its_folder_is_measured_anew(tmp_path: Path) -> None:
-    """The key of a ranking follows the files that a spec names, within a fusion too; and the settings."""
+    """A ranking's cache key covers the settings and the files that a spec names, within fusions too."""
     model = tmp_path / "model"
     model.mkdir()
     (model / "weights").write_text("one", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`winnow evaluate` in the shell: the JSON that programs rely on, exit codes, what a bad set says."""
+"""`winnow evaluate` on the command line: JSON, exit codes, errors of bad sets."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_json_has_a_result_for_every_row(home: Path) -> None:
-    """`results` in the order asked for, specs as given; a question the encoder cannot read falls back."""
+    """`results` has a row per spec, in the requested order and as given, with its fallbacks."""
     arguments = ["--retrieve", "hybrid", "--rerank", "none", "--rerank", "late-interaction"]
     result = run(home, *arguments, "--data-dir", home / "data", "--json")
     assert result.exit_code == 0, result.output
@@ -53,7 +53,7 @@ def test_json_has_a_result_for_every_row(home: Path) -> None:
 
 
 def test_a_table_and_a_report_are_made(home: Path, tmp_path: Path) -> None:
-    """Without --json there is a table; the report lies where it was asked for."""
+    """Without --json a table is printed, and the report is written to the requested path."""
     report = tmp_path / "report.html"
     result = run(home, "--retrieve", "lexical", "--answers", "--data-dir", home / "data", "--report", report)
     assert result.exit_code == 0, result.output
@@ -62,7 +62,7 @@ def test_a_table_and_a_report_are_made(home: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_is_measured_without_models(home: Path, tmp_path: Path) -> None:
-    """A plain run makes no index; its name is printed as it was given."""
+    """A plain run loads no models and builds no index; its name is printed as given."""
     result = run(home, "--run", home / "run.trec", "--data-dir", tmp_path / "data", "--json")
     (row,) = json.loads(result.stdout)["results"]
     assert row["retrieve"] == str(home / "run.trec")
@@ -71,7 +71,7 @@ def test_a_run_is_measured_without_models(home: Path, tmp_path: Path) -> None:
 
 
 def test_a_collection_is_measured_by_its_documents_names(home: Path, tmp_path: Path) -> None:
-    """Judgements name files as people do; a judged file that is not there is an error with its line."""
+    """Judgements may name files by the end of their path; a missing file is an error with its line."""
     docs, data = tmp_path / "docs", tmp_path / "data"
     docs.mkdir()
     for name, text in DOCUMENTS.items():
@@ -101,14 +101,14 @@ def test_a_collection_is_measured_by_its_documents_names(home: Path, tmp_path: P
     ],
 )
 def test_what_cannot_be_done_is_said_before_the_work(home: Path, arguments: list[str], said: str) -> None:
-    """Exit code 2 and a message that names the thing, as JSON where JSON was asked for."""
+    """Impossible requests exit with 2 before any work, with a message, as JSON under --json."""
     result = run(home, *arguments, "--data-dir", home / "data", "--json")
     assert result.exit_code == 2, result.output
     assert said in json.loads(result.stdout)["error"]["message"]
 
 
 def test_an_empty_run_is_named(home: Path, tmp_path: Path) -> None:
-    """Nothing to measure is an error, not a row of zeros."""
+    """An empty run is an error, not a row of zeros."""
     (tmp_path / "run.trec").write_text("\n", encoding="utf-8")
     result = run(home, "--run", tmp_path / "run.trec")
     assert result.exit_code == 2

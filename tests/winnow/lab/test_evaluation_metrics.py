@@ -50,12 +50,12 @@ def test_a_question_without_candidates_counts_as_zero() -> None:
 
 
 def test_our_order_is_kept_where_ids_would_break_ties_otherwise() -> None:
-    """trec_eval would order equal scores by id backwards; ranks decide here."""
+    """Ranks decide, where trec_eval would break ties by descending id."""
     assert measured({"q": {"a": 1}}, {"q": ["a", "z"]})["q"][1] == 1.0
 
 
 def test_documents_stand_where_their_best_passage_does() -> None:
-    """MaxP: the first passage of a document decides, the others fall away."""
+    """MaxP: a document has the rank of its best passage."""
     ranked = [passage("1", "long"), passage("2", "other"), passage("3", "long")]
     assert max_p(ranked) == ["long", "other"]
     assert max_p(ranked, lambda chunk: chunk.source.upper()) == ["LONG", "OTHER"]
@@ -79,13 +79,13 @@ def test_containment_looks_at_five_passages() -> None:
 
 
 def test_an_exact_match_leaves_articles_and_markers_aside() -> None:
-    """SQuAD's normalisation, and a citation is not part of the answer."""
+    """Exact match uses SQuAD's normalisation and ignores citation markers."""
     assert exact_match("The Broncos. [1]", ["broncos"])
     assert not exact_match("The Denver Broncos", ["broncos"])
 
 
 def test_the_bootstrap_is_paired_and_repeatable() -> None:
-    """A constant gain has an interval of one point, whatever is drawn; the same seed gives the same means."""
+    """A constant gain gives an interval of one point, and the same seed the same means."""
     base = np.random.default_rng(7).random(40)
     values = np.stack([base, base + 0.1], axis=1)
     means = resampled_means(values, seed=3, resamples=500)

@@ -1,4 +1,4 @@
-"""Reading sets, judgements and runs: right ones whole, wrong ones named with file and line."""
+"""Reading sets, judgements and runs: complete, with errors that name file and line."""
 
 import gzip
 import json
@@ -40,7 +40,7 @@ def test_a_beir_folder_is_read_plain_and_compressed(tmp_path: Path, suffix: str)
 
 
 def test_a_split_reads_its_own_questions_and_judgements(tmp_path: Path) -> None:
-    """With a split the files that carry its name are read."""
+    """With a split, the question and judgement files of that name are read."""
     beir(tmp_path)
     jsonl(tmp_path / "queries.train.jsonl.gz", [{"id": "t", "text": "where?"}])
     (tmp_path / "qrels.train.tsv").write_text("t\tb\t1\n", encoding="utf-8")
@@ -98,7 +98,7 @@ def test_a_sample_is_drawn_by_its_seed(tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_is_named_with_file_and_line(tmp_path: Path, name: str, text: str, said: str) -> None:
-    """Whatever is wrong in a set, the message says where."""
+    """Every error in a set names file and line."""
     beir(tmp_path)
     (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(BadInputError) as error:
@@ -119,7 +119,7 @@ def test_bytes_that_are_not_utf8_and_damaged_archives_are_named(tmp_path: Path) 
 
 
 def test_a_trec_file_may_judge_a_larger_collection(tmp_path: Path) -> None:
-    """Judged documents outside the corpus are noted, because ideal gains need them."""
+    """Judged documents outside the corpus are kept, because ideal gains need them."""
     beir(tmp_path)
     full = tmp_path / "full.trec"
     full.write_text("1 0 a 2\n1 0 elsewhere 3\n7 0 a 1\n", encoding="utf-8")
@@ -147,7 +147,7 @@ def test_a_run_is_ordered_as_trec_eval_orders_it(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_run_is_named_with_its_line(tmp_path: Path, text: str, said: str) -> None:
-    """An empty run, a document twice, a score that is none: each says where."""
+    """An empty run, a repeated document or an invalid score is an error with its line."""
     path = tmp_path / "run.trec"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(BadInputError) as error:
@@ -156,7 +156,7 @@ def test_a_bad_run_is_named_with_its_line(tmp_path: Path, text: str, said: str) 
 
 
 def test_ids_with_spaces_survive_in_a_tsv(tmp_path: Path) -> None:
-    """Only tabs part the columns of a TSV."""
+    """Only tabs separate the columns of a TSV, so ids may hold spaces."""
     path = tmp_path / "qrels.tsv"
     path.write_text("q 1\tdoc 1.pdf\t1\n", encoding="utf-8")
     assert read_qrels(path).grades == {"q 1": {"doc 1.pdf": 1}}

@@ -1,4 +1,4 @@
-"""The report is one file that fetches nothing, and no text in it is taken for markup."""
+"""The HTML report: one file that fetches nothing, with all texts escaped."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +59,7 @@ FOUND = Evaluation(EVIL, 3, 0, (FIRST, SECOND), (EVIL,))
 
 
 def test_texts_are_escaped_everywhere() -> None:
-    """Names, questions, answers, passages and notes never become markup, nor turn the line around."""
+    """Names, questions, answers, passages and notes are escaped, direction marks included."""
     page = html(FOUND)
     assert "<script" not in page
     assert "&lt;script&gt;" in page
@@ -67,7 +67,7 @@ def test_texts_are_escaped_everywhere() -> None:
 
 
 def test_the_page_fetches_nothing() -> None:
-    """No address, no script, no style sheet from elsewhere; and a policy that forbids them."""
+    """The page has no address, script or external style sheet, and a policy that forbids them."""
     page = html(FOUND)
     assert "http" not in page.replace("http-equiv", "")
     assert "src=" not in page
@@ -76,7 +76,7 @@ def test_the_page_fetches_nothing() -> None:
 
 
 def test_quality_is_drawn_against_latency_and_cost() -> None:
-    """Two scatter plots with a dot a row; wins and losses of the second row, with a question to open."""
+    """Two scatter plots have a dot per row, and the second row's wins and losses can be opened."""
     page = html(FOUND)
     assert page.count("<circle") == 4
     assert page.count('class="bars"') == 2
@@ -87,21 +87,21 @@ def test_quality_is_drawn_against_latency_and_cost() -> None:
 
 
 def test_a_row_whose_cost_is_unknown_is_not_drawn_as_free() -> None:
-    """Calls without a price leave the cost plot, and the page says so."""
+    """A row with unpriced calls is left out of the cost plot, and the page says so."""
     page = html(replace(FOUND, rows=(FIRST, replace(SECOND, usage=Usage(calls=30)))))
     assert page.count("<circle") == 2
     assert "The cost of 1 rows is not known" in page
 
 
 def test_nothing_is_drawn_where_nothing_was_timed() -> None:
-    """A run as it stands has no latency."""
+    """A plain run has no latency, so no latency plot is drawn."""
     page = html(replace(FOUND, rows=(replace(FIRST, times=None),)))
     assert "<circle" not in page
     assert "Nothing was timed" in page
 
 
 def test_a_report_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    """The message names the file; nothing half-written stays."""
+    """A report that cannot be written is an error with its path, and leaves no partial file."""
     write(html(FOUND), tmp_path / "report.html")
     assert [path.name for path in tmp_path.glob("report*")] == ["report.html"]
     with pytest.raises(BadInputError, match=r"nowhere.report\.html"):

@@ -1,4 +1,4 @@
-"""`winnow train`: what is learned from, what comes out, and who can load it."""
+"""`winnow train`: training data, the saved model, and loading it in a chain."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def trained(*words: object) -> dict[str, Any]:
 
 
 def best(model: Path, question: str, *texts: str) -> str:
-    """The text that a chain with the model puts first."""
+    """Return the text that a chain with the model ranks first."""
     found = rerank(question, texts, f'cross-encoder(model="{model}")')
     assert [(stage.status, stage.reason) for stage in found.outcomes] == [("ok", "")]
     return found.results[0].text
@@ -65,7 +65,7 @@ def test_a_trained_cross_encoder_reranks_in_a_chain(tmp_path: Path, data: Path, 
 
 @pytest.mark.parametrize("objective", ["margin-mse", "lambda"])
 def test_other_objectives_learn_the_same_order(tmp_path: Path, base: Path, objective: str) -> None:
-    """Margins of a teacher, and whole lists, teach as labels do."""
+    """Margins of a teacher and listwise losses teach the same order as labels."""
     data = lessons.write(tmp_path / "data.jsonl", range(40), scores=True)
     report = trained(
         data, "--base", base, "-o", tmp_path / "m", "--objective", objective, "--epochs", 3, *QUICK
@@ -88,7 +88,7 @@ def test_a_multilingual_base_learns_chinese(tmp_path: Path) -> None:
 def test_a_language_model_learns_through_adapters_and_is_loaded_as_a_plain_model(
     tmp_path: Path, data: Path
 ) -> None:
-    """A causal Qwen3 gets a head and LoRA; what is saved reads pairs as it was trained to, without peft."""
+    """A causal Qwen3 is trained with a head and LoRA, and saved as a model that loads without peft."""
     base = tiny_models.qwen3(tmp_path / "base")
     report = trained(data, "--base", base, "-o", tmp_path / "m", "--epochs", 3, *QUICK)
     assert report["kind"] == "language model"
@@ -100,7 +100,7 @@ def test_a_language_model_learns_through_adapters_and_is_loaded_as_a_plain_model
 
 
 def test_frozen_layers_stay_as_they_are(tmp_path: Path, data: Path) -> None:
-    """Embeddings and the lowest layers are the base's to the bit, the others learn, and the card says so."""
+    """Frozen embeddings and layers equal the base's bit for bit, and the card names them."""
     base = tiny_models.bert(tmp_path / "base")
     report = trained(data, "--base", base, "-o", tmp_path / "m", "--freeze", 1, *QUICK)
     before, after = (load_file(folder / "model.safetensors") for folder in (base, tmp_path / "m"))
@@ -120,7 +120,7 @@ def test_frozen_layers_stay_as_they_are(tmp_path: Path, data: Path) -> None:
 def test_what_cannot_be_frozen_is_said(
     tmp_path: Path, data: Path, base: Path, options: tuple[object, ...], said: str
 ) -> None:
-    """Before anything is trained."""
+    """A model that cannot be frozen as asked is refused before training."""
     result = train(data, "--base", base, "-o", tmp_path / "m", *options, *QUICK)
     assert result.exit_code == 2
     assert said in result.output
@@ -128,7 +128,7 @@ def test_what_cannot_be_frozen_is_said(
 
 
 def test_the_card_says_what_was_learned_from_and_how(tmp_path: Path, data: Path, base: Path) -> None:
-    """Files, how they were made, licence, seed and the dev figures of every epoch stand in README.md."""
+    """README.md lists the files, their origin, the licence, the seed and each epoch's dev figures."""
     trained(
         data, "--base", base, "-o", tmp_path / "m", "--licence", "cc-by-sa-4.0", "--seed", 7,
         "--epochs", 2, *QUICK,
@@ -140,13 +140,13 @@ def test_the_card_says_what_was_learned_from_and_how(tmp_path: Path, data: Path,
 
 
 def test_without_a_licence_the_card_says_so(tmp_path: Path, data: Path, base: Path) -> None:
-    """An unknown licence is no licence."""
+    """Without a licence for the data the card says that it is unknown."""
     trained(data, "--base", base, "-o", tmp_path / "m", "--max-steps", 1)
     assert "**not stated**" in (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path, data: Path, base: Path) -> None:
-    """Two runs differ in nothing; another seed gives another model."""
+    """The same seed gives identical weights, another seed others."""
     for name, seed in (("one", 3), ("two", 3), ("three", 4)):
         trained(data, "--base", base, "-o", tmp_path / name, "--max-steps", 3, "--seed", seed, *QUICK)
     one, two, three = (
@@ -157,7 +157,7 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path, data: Path, base: 
 
 
 def test_training_ends_when_nothing_gets_better(tmp_path: Path, data: Path, base: Path) -> None:
-    """Measurements in a row without a better one end it, and the best weights are the model's."""
+    """Training stops after several measurements without a gain, and keeps the best weights."""
     report = trained(
         data, "--base", base, "-o", tmp_path / "m", "--epochs", 50, "--eval-steps", 2, "--patience", 2, *QUICK
     )
@@ -168,7 +168,7 @@ def test_training_ends_when_nothing_gets_better(tmp_path: Path, data: Path, base
 
 
 def test_an_output_that_is_there_is_never_overwritten(tmp_path: Path, data: Path, base: Path) -> None:
-    """A folder with something in it is an error before anything is read."""
+    """A non-empty output folder is an error before anything is read."""
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "precious").touch()
     result = train(data, "--base", base, "-o", tmp_path / "m")
@@ -180,7 +180,7 @@ def test_an_output_that_is_there_is_never_overwritten(tmp_path: Path, data: Path
 def test_an_unfinished_training_is_gone_on_with_by_its_own_command_only(
     tmp_path: Path, data: Path, base: Path
 ) -> None:
-    """Other options beside checkpoints are an error that says what to do; --restart throws them away."""
+    """Checkpoints resume only with the same options; else an error advises, and --restart drops them."""
     workshop = tmp_path / "m.training"
     workshop.mkdir()
     (workshop / "plan.sha256").write_text("another", encoding="utf-8")
@@ -191,7 +191,7 @@ def test_an_unfinished_training_is_gone_on_with_by_its_own_command_only(
 
 
 def test_data_without_negatives_is_no_data(tmp_path: Path, base: Path) -> None:
-    """Nothing can be learned from answers alone, and the error names `winnow mine`."""
+    """Records without negatives are refused, and the error names `winnow mine`."""
     file = tmp_path / "data.jsonl"
     file.write_text('{"query": "q", "positive": "p"}\n', encoding="utf-8")
     result = train(file, "--base", base, "-o", tmp_path / "m")
@@ -217,7 +217,7 @@ def test_judgements_of_a_beir_folder_train(tmp_path: Path, base: Path) -> None:
 
 
 def test_a_missing_extra_gives_the_install_command(tmp_path: Path, data: Path) -> None:
-    """Without accelerate and datasets the command says what to install, and leaves nothing behind."""
+    """Without accelerate and datasets the command says what to install, and creates nothing."""
     script = (
         "import sys\n"
         "sys.modules['accelerate'] = sys.modules['datasets'] = None  # as if not installed\n"
@@ -233,7 +233,7 @@ def test_a_missing_extra_gives_the_install_command(tmp_path: Path, data: Path) -
 
 
 def test_margins_are_a_teachers_and_of_one_size(tmp_path: Path) -> None:
-    """Whatever the teacher's scale, the margins have the same size; records without scores are left out."""
+    """Margins are scaled to one size, whatever the teacher; records without scores are left out."""
     records = list(read_records(lessons.write(tmp_path / "a.jsonl", range(4), scores=True)))
     bare = list(read_records(lessons.write(tmp_path / "b.jsonl", range(4, 6))))
     found = examples([*records, *bare], "margin-mse")
@@ -251,7 +251,7 @@ def test_grades_are_soft_labels() -> None:
 
 
 def test_a_passage_counts_once_a_question_and_contradictions_are_counted() -> None:
-    """The first label holds; typography makes no other text of it."""
+    """A passage counts once per question with its first label, ignoring typography."""
     one = TrainingRecord(query="What?", passages=(LabelledPassage(text="It is.", label=1),))
     again = TrainingRecord(query="what", passages=(LabelledPassage(text="it is", label=0),))
     kept, dropped = deduplicated(iter([one, one, again]))
@@ -271,7 +271,7 @@ def test_a_question_is_never_on_both_sides(tmp_path: Path) -> None:
 
 
 def test_labels_of_one_kind_are_refused() -> None:
-    """Only negatives teach nothing either."""
+    """Records with only negatives are refused."""
     record = TrainingRecord(query="q", passages=(LabelledPassage(text="p", label=0),))
     with pytest.raises(BadInputError, match="none answers"):
         examples([record], "bce")

@@ -1,4 +1,4 @@
-"""`winnow train --gate`: what may take the current reranker's place, and what writing the setting does."""
+"""`winnow train --gate`: which model may replace the current reranker, and writing the setting."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def use(spec: str) -> None:
 def test_what_orders_held_out_questions_better_passes(
     tmp_path: Path, model: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond chance, against no reranking at all; the setting's line is told, and nothing is written."""
+    """A significantly better model passes; the setting's line is printed and nothing is written."""
     monkeypatch.chdir(tmp_path)
     use("none")
     before = Path("winnow.toml").read_text(encoding="utf-8")
@@ -72,7 +72,7 @@ def test_what_orders_held_out_questions_better_passes(
 def test_what_is_no_better_does_not_pass(
     tmp_path: Path, model: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same model against itself gains nothing: exit code 4, the reason is said, no setting is written."""
+    """A model that gains nothing fails with exit code 4 and a reason, and no setting is written."""
     monkeypatch.chdir(tmp_path)
     use(f'cross-encoder(model="{model}")')
     result = gate(model, held_out, "--promote")
@@ -85,7 +85,7 @@ def test_what_is_no_better_does_not_pass(
 def test_promoting_writes_the_setting_and_keeps_the_file(
     tmp_path: Path, model: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """File and line are told; comments and other settings stay, and the chain before is kept as a comment."""
+    """Promoting writes the setting, keeps the rest of the file, and leaves the old chain as a comment."""
     monkeypatch.chdir(tmp_path)
     use("none")
     code, found = weigh(model, held_out, "--promote", "--spec", "none:3,cross-encoder(model={model})")
@@ -101,7 +101,7 @@ def test_promoting_writes_the_setting_and_keeps_the_file(
 def test_questions_that_were_learned_from_are_left_out(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A question of the training data tells nothing; where there is no other, the gate refuses to weigh."""
+    """Questions of the training data are left out; without any other the gate refuses to judge."""
     monkeypatch.chdir(tmp_path)
     use("none")
     mixed = lessons.write(tmp_path / "mixed.jsonl", range(30, 70))
@@ -114,7 +114,7 @@ def test_questions_that_were_learned_from_are_left_out(
 
 
 def judged(data_dir: Path, count: int, better: str, worse: str) -> None:
-    """Logged answers whose people preferred the first text to the second."""
+    """Log answers whose feedback prefers the first text to the second."""
     from storage.database import Database
     from storage.log.answer_log import AnswerLog
     from tests.support.log_samples import a_plain_answer
@@ -139,7 +139,7 @@ def judged(data_dir: Path, count: int, better: str, worse: str) -> None:
 def test_what_loses_on_judged_answers_does_not_pass(
     tmp_path: Path, model: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the held-out questions say: people preferred what the model puts last."""
+    """A model that loses on judged answers fails, even if it wins on the held-out questions."""
     monkeypatch.chdir(tmp_path)
     use("none")
     judged(tmp_path / "log", 3, better=lessons.BAD[0], worse=lessons.GOOD[0])
@@ -151,7 +151,7 @@ def test_what_loses_on_judged_answers_does_not_pass(
 
 
 def test_judged_answers_are_learned_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--log` alone is enough to train on; the card says that people graded."""
+    """`--log` alone is enough training data, and the card says that people graded it."""
     monkeypatch.chdir(tmp_path)
     judged(tmp_path / "log", 12, better=lessons.GOOD[0], worse=lessons.BAD[0])
     base = tiny_models.bert(tmp_path / "base")
@@ -164,7 +164,7 @@ def test_judged_answers_are_learned_from(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_gate_needs_questions(model: Path) -> None:
-    """Without --held-out there is nothing to weigh on."""
+    """The gate without --held-out is an error."""
     result = CliRunner().invoke(app, ["train", "-o", str(model), "--gate"])
     assert result.exit_code == 2
     assert "--held-out" in result.output
@@ -180,7 +180,7 @@ def test_the_gate_needs_questions(model: Path) -> None:
     ],
 )
 def test_the_setting_finds_its_place(tmp_path: Path, before: str, line: int) -> None:
-    """Whatever the file holds already, it then says the same and the new spec."""
+    """The setting is written into any valid file without changing the rest of it."""
     file = tmp_path / "winnow.toml"
     file.write_text(before, encoding="utf-8")
     done = promote('cross-encoder(model="/模型/a b")', "none", file)
@@ -195,7 +195,7 @@ def test_the_setting_finds_its_place(tmp_path: Path, before: str, line: int) -> 
 
 @pytest.mark.parametrize("text", ["rerank = {spec = 'none'}\n", "rerank.spec = 'none'\n", "not toml"])
 def test_a_file_that_is_not_understood_stays(tmp_path: Path, text: str) -> None:
-    """The error gives the line to write by hand."""
+    """A file that cannot be parsed stays unchanged, and the error gives the line to add by hand."""
     file = tmp_path / "winnow.toml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(SettingsError) as raised:

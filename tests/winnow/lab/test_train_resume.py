@@ -1,4 +1,4 @@
-"""Training that is killed goes on where it was, and ends in the same weights."""
+"""Killed trainings resume and end in the same weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def command(data: Path, base: Path, out: Path) -> list[str]:
 
 
 def run(words: list[str], how: int = 0, after: int = 60) -> int:
-    """The exit code; with a signal, it is sent once a checkpoint after so many steps is there."""
+    """Run a training and return its exit code; a signal is sent once the given checkpoint exists."""
     workshop = Path(words[words.index("-o") + 1] + ".training")
     root = Path(__file__).parents[3]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -43,7 +43,7 @@ def run(words: list[str], how: int = 0, after: int = 60) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("language_model", [False, True])
 def test_a_killed_training_ends_in_the_same_weights(tmp_path: Path, language_model: bool) -> None:
-    """Killed in its second epoch and interrupted in its third, it is bit for bit the undisturbed one."""
+    """A training killed and later interrupted ends in the same weights, bit for bit."""
     data = lessons.write(tmp_path / "data.jsonl", range(60))
     base = (tiny_models.qwen3 if language_model else tiny_models.bert)(tmp_path / "base")
     assert run(command(data, base, tmp_path / "calm")) == 0

@@ -50,7 +50,7 @@ def by_id(path: Path) -> dict[str, TrainingRecord]:
 
 
 def sources(record: TrainingRecord) -> list[str]:
-    """The names of the negatives' documents, the hardest first."""
+    """Return the names of the negatives' documents, hardest first."""
     return [Path(passage.source).stem for passage in record.negatives]
 
 
@@ -83,7 +83,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def test_hard_negatives_of_a_set(home: Path, words: list[object], out: Path) -> None:
-    """The relevant document is the positive; what holds the answer or scores like it is no negative."""
+    """Passages that hold the answer, or score like the positive, are not taken as negatives."""
     found = mined(home / "set 集", "--negatives", 2, *words)
     records = by_id(out)
     assert found["records"] == 2
@@ -96,7 +96,7 @@ def test_hard_negatives_of_a_set(home: Path, words: list[object], out: Path) -> 
 
 
 def test_chinese_is_mined_by_words(home: Path, words: list[object], out: Path) -> None:
-    """Where the encoder cannot read, BM25's scores tell the positive from the negatives."""
+    """BM25 scores separate the positive from the negatives in a language the encoder cannot read."""
     mined(home / "set 集", "--negatives", 1, *words)
     record = by_id(out)["zh"]
     assert record.language == "zh"
@@ -104,7 +104,7 @@ def test_chinese_is_mined_by_words(home: Path, words: list[object], out: Path) -
 
 
 def test_the_same_input_gives_the_same_file(home: Path, words: list[object], out: Path) -> None:
-    """Byte for byte: nothing random, no time of day."""
+    """The same input gives the same file, byte for byte."""
     mined(home / "set 集", *words)
     first = out.read_bytes()
     mined(home / "set 集", *words)
@@ -124,7 +124,7 @@ def test_a_collection_gives_the_same_negatives(home: Path, words: list[object], 
 
 
 def test_range_margin_and_highest_score(home: Path, words: list[object], out: Path) -> None:
-    """Each of the three moves the line between negatives and what is left out."""
+    """Range, margin and maximum score each limit which passages become negatives."""
     folder = home / "set 集"
     mined(folder, "--negatives", 9, *words)
     usual = sources(by_id(out)["en"])
@@ -139,7 +139,7 @@ def test_range_margin_and_highest_score(home: Path, words: list[object], out: Pa
 
 
 def test_a_reranker_rescores(home: Path, words: list[object], out: Path) -> None:
-    """Its scores decide and stay in the record as a teacher's; what it cannot read is said."""
+    """A reranker's scores decide and stay in the record as a teacher's; unreadable texts are reported."""
     found = mined(home / "set 集", "--rerank", "late-interaction", "--negatives", 3, *words)
     record = by_id(out)["en"]
     best = record.positives[0].score
@@ -153,7 +153,7 @@ def test_a_reranker_rescores(home: Path, words: list[object], out: Path) -> None
 def test_records_with_positives_are_filled_up(
     home: Path, words: list[object], out: Path, tmp_path: Path
 ) -> None:
-    """A positive is known in the collection by containment; the record keeps its own text and negatives."""
+    """A positive is matched to the collection by containment, and its record's negatives are kept."""
     given = tmp_path / "given.jsonl"
     whole = f"From a guide. {DOCUMENTS['ferry']} So it has been for years."
     lines = [
@@ -173,7 +173,7 @@ def test_records_with_positives_are_filled_up(
 def test_a_positive_that_was_not_found_gives_no_negatives(
     home: Path, words: list[object], out: Path, tmp_path: Path
 ) -> None:
-    """Without the positive's score nothing is known to score below it; without a margin all may be taken."""
+    """A positive that was not found gives no negatives, unless no margin is set."""
     given = tmp_path / "given.jsonl"
     line = {"query": QUESTIONS[0]["text"], "positive": "It leaves when the tide allows, says the captain."}
     given.write_text(json.dumps(line), encoding="utf-8")
@@ -183,7 +183,7 @@ def test_a_positive_that_was_not_found_gives_no_negatives(
 
 
 def test_judged_answers_become_records(home: Path, words: list[object], out: Path, tmp_path: Path) -> None:
-    """Grades of people are labels as they are; ungraded candidates below the margin fill up."""
+    """People's grades become labels, and ungraded candidates below the margin fill up the negatives."""
     data = ["--data-dir", str(home / "data")]
     asked = CliRunner().invoke(app, ["ask", str(QUESTIONS[0]["text"]), *data, "--json"])
     answer = json.loads(asked.stdout)
@@ -204,7 +204,7 @@ def test_judged_answers_become_records(home: Path, words: list[object], out: Pat
 
 
 def test_a_person_sees_what_was_left_out(home: Path, words: list[object]) -> None:
-    """Records, negatives, and each reason with its count."""
+    """Without --json the report lists records, negatives, and each reason for leaving out, with counts."""
     result = mine(home / "set 集", *words)
     assert result.exit_code == 0
     assert "2 records from 2 questions" in result.stdout
@@ -229,7 +229,7 @@ def test_a_person_sees_what_was_left_out(home: Path, words: list[object]) -> Non
 def test_what_cannot_be_mined_is_said(
     words: list[object], out: Path, arguments: list[object], said: str
 ) -> None:
-    """Exit code 2, a message that names the thing, no file."""
+    """Impossible requests exit with 2 and a message, and write no file."""
     Path("bad.jsonl").write_text('{"query": ""}\n')
     Path("empty.jsonl").touch()
     Path("good.jsonl").write_text(json.dumps({"query": "q", "positive": DOCUMENTS["bread"]}))
@@ -241,7 +241,7 @@ def test_what_cannot_be_mined_is_said(
 
 
 def test_what_the_encoder_cannot_read_is_no_safe_negative(tmp_path: Path) -> None:
-    """A passage in Chinese that shares words with an English question may answer it: no cosine says."""
+    """A passage that the encoder cannot read is no negative, as no cosine says it does not answer."""
     docs, records, out = tmp_path / "docs", tmp_path / "records.jsonl", tmp_path / "out.jsonl"
     docs.mkdir()
     texts = {name: DOCUMENTS[name] for name in ("ferry", "bread", "pier")}
@@ -263,5 +263,5 @@ def test_what_the_encoder_cannot_read_is_no_safe_negative(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(("positive", "limit"), [(1.0, 0.95), (-2.0, -2.1), (0.0, 0.0)])
 def test_the_margin_is_a_share_of_the_positives_size(positive: float, limit: float) -> None:
-    """Log-odds below zero have a margin too."""
+    """The margin is relative to the positive's score, negative log-odds included."""
     assert below(positive, 0.05) == pytest.approx(limit)

@@ -1,4 +1,4 @@
-"""`winnow synthesize` against a real endpoint: what is kept and why, what is paid, what a fault leaves."""
+"""`winnow synthesize` against a real endpoint: filtering, costs, faults."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def endpoint() -> Iterator[Endpoint]:
 
 @pytest.fixture
 def words(data: Path, endpoint: Endpoint, tmp_path: Path) -> list[object]:
-    """What every command here ends with."""
+    """Return the options that every command in this file ends with."""
     return ["--out", tmp_path / "out.jsonl", "--data-dir", data, "--base-url", endpoint.url, "--json"]
 
 
@@ -125,7 +125,7 @@ def asked(tmp_path: Path) -> Path:
 
 
 def test_questions_are_kept_where_their_passage_is_found_and_answers(words: list[object], out: Path) -> None:
-    """Copied, repeated and misplaced questions go, each with its reason; false negatives go too."""
+    """Copied, repeated and misplaced questions are rejected with a reason; false negatives are dropped."""
     found = report(run("queries", "--round-trip", 1, "--negatives", 2, *words))
     records = list(read_records(out))
     assert found["rejected"] == {
@@ -149,7 +149,7 @@ def test_questions_are_kept_where_their_passage_is_found_and_answers(words: list
 def test_a_record_says_where_it_comes_from(
     words: list[object], out: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Model, templates, collection, source, time and cost stand in every record, where there are prices."""
+    """Every record names model, templates, collection, source and time, and its cost if priced."""
     endpoint.reply = _priced
     monkeypatch.setenv("WINNOW_LLM__PRICES", '{"m": {"prompt": 10, "completion": 20}}')
     found = report(run("queries", "--model", "m", "--sample", 1, *words))
@@ -168,7 +168,7 @@ def _priced(request: Request) -> Reply:
 
 
 def test_prompts_are_in_the_passages_language(words: list[object], endpoint: Endpoint) -> None:
-    """A Chinese passage is asked about in Chinese, an English one in English."""
+    """Prompts are in the passage's language."""
     report(run("queries", *words))
     sent = [request.body["messages"][-1]["content"] for request in endpoint.requests]
     assert all(("图书馆每天" in prompt) == ("撰写" in prompt) for prompt in sent if '"questions"' in prompt)
@@ -176,7 +176,7 @@ def test_prompts_are_in_the_passages_language(words: list[object], endpoint: End
 
 
 def test_passages_for_questions(words: list[object], out: Path, asked: Path) -> None:
-    """One passage that answers and hard negatives that do not, for each question once."""
+    """Each question gets one passage that answers it and hard negatives that do not."""
     found = report(run("passages", asked, "--negatives", 3, *words))
     assert counts(list(read_records(out))) == {
         "When does the ferry leave for the outer islands?": (1, 3),
@@ -189,7 +189,7 @@ def test_passages_for_questions(words: list[object], out: Path, asked: Path) -> 
 def test_negatives_that_answer_are_not_kept(
     words: list[object], out: Path, asked: Path, endpoint: Endpoint
 ) -> None:
-    """Where the model's own check says that its negatives answer, there is no record."""
+    """No record is written when the model's check finds that every negative answers the question."""
     endpoint.reply = Author(lambda question, text: 3, ask)
     found = report(run("passages", asked, *words))
     assert found["rejected"] == {"no negative is left": 2}
@@ -211,7 +211,7 @@ def test_labels_for_retrieved_passages(words: list[object], out: Path, asked: Pa
 
 
 def test_a_reranker_can_check(words: list[object], out: Path) -> None:
-    """Scores take the place of grades and are kept; what the reranker cannot read is rejected and counted."""
+    """A reranker's scores replace grades and are kept; unreadable passages are rejected and counted."""
     found = report(run("queries", "--check", "late-interaction", *words))
     assert found["usage"]["calls"] == 4
     assert [reason for reason in found["rejected"] if "cannot read the question" in reason]
@@ -222,7 +222,7 @@ def test_a_reranker_can_check(words: list[object], out: Path) -> None:
 
 
 def test_nothing_is_paid_twice(words: list[object], out: Path, endpoint: Endpoint) -> None:
-    """A run that stopped at its budget is run again: it asks only for what is missing."""
+    """Running again after the budget ended a run makes only the missing calls."""
     first = report(run("queries", "--max-calls", 5, *words))
     assert (first["stopped"], first["usage"]["calls"]) == ("max_calls=5 is reached", 5)
     assert first["left"] > 0
@@ -240,7 +240,7 @@ def test_nothing_is_paid_twice(words: list[object], out: Path, endpoint: Endpoin
 def test_a_dry_run_asks_nothing(
     words: list[object], out: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says at most how many calls there will be and about what they cost, and leaves no file."""
+    """A dry run estimates the calls (at most) and their cost, makes none, and writes no file."""
     monkeypatch.setenv("WINNOW_LLM__PRICES", '{"gpt-4o-mini": {"prompt": 10, "completion": 20}}')
     planned = json.loads(run("queries", "--dry-run", *words).stdout)
     assert planned["dry_run"]
@@ -260,7 +260,7 @@ def _cut(reply: str) -> str:
 
 
 def _once(fault: Reply) -> Callable[[Request], Reply]:
-    """The first try of every prompt meets the fault."""
+    """Make the first try of every prompt meet the fault."""
     met: set[str] = set()
     knows = author()
 
@@ -282,7 +282,7 @@ def _once(fault: Reply) -> Callable[[Request], Reply]:
 def test_a_passing_fault_loses_nothing(
     words: list[object], out: Path, endpoint: Endpoint, asked: Path, fault: Reply
 ) -> None:
-    """Rate limits, errors, cut connections and cut replies: asked again, everything is there."""
+    """After rate limits, errors and cut connections or replies, retries complete the output."""
     endpoint.reply = _once(fault)
     found = report(run("passages", asked, *words))
     assert found["kept"] == len(list(read_records(out))) == 2
@@ -292,7 +292,7 @@ def test_a_passing_fault_loses_nothing(
 def test_prose_around_the_json_is_no_matter(
     words: list[object], out: Path, endpoint: Endpoint, asked: Path
 ) -> None:
-    """Models talk; the JSON counts."""
+    """Prose around the JSON of a reply is ignored."""
     endpoint.reply = lambda request: f"Of course!\n```json\n{author()(request)}\n```\nAnything else?"
     assert report(run("passages", asked, *words))["kept"] == 2
 
@@ -300,7 +300,7 @@ def test_prose_around_the_json_is_no_matter(
 def test_refusals_and_chatter_are_counted_and_paid_once(
     words: list[object], endpoint: Endpoint, asked: Path
 ) -> None:
-    """What cannot be used is rejected with its reason; asking again costs nothing."""
+    """Unusable replies are rejected with a reason, and a second run makes no calls for them."""
     endpoint.reply = lambda request: (
         said(None, refusal="I cannot help.") if "ferry" in str(request.body) else "That is hard to say."
     )
@@ -313,7 +313,7 @@ def test_refusals_and_chatter_are_counted_and_paid_once(
 def test_an_endpoint_that_is_down_is_said_and_asked_again_later(
     words: list[object], out: Path, endpoint: Endpoint, asked: Path
 ) -> None:
-    """Exit code 1 with the endpoint's words; what failed is not taken for an answer."""
+    """An endpoint that is down gives exit code 1, and the next run asks again."""
     endpoint.reply = status(401, "no such key")
     result = run("passages", asked, *words)
     found = json.loads(result.stdout)
@@ -325,14 +325,14 @@ def test_an_endpoint_that_is_down_is_said_and_asked_again_later(
 
 
 def test_whom_it_asks_is_said_first(words: list[object], endpoint: Endpoint, asked: Path) -> None:
-    """The endpoint and the model stand on standard error, the report alone on standard output."""
+    """Endpoint and model are printed first, on standard error; standard output holds the report alone."""
     result = run("passages", asked, "--model", "some-model", *words)
     assert f"asking some-model at {endpoint.url}" in " ".join(result.stderr.split())
     assert json.loads(result.stdout)["model"] == "some-model"
 
 
 def test_a_persons_report(words: list[object], asked: Path) -> None:
-    """Without --json: what was kept, what it cost, where it is."""
+    """Without --json the report gives the records kept, the cost and the file."""
     result = run("passages", asked, *words[:-1])
     assert result.exit_code == 0
     assert "2 records kept from 2 questions" in result.stdout
@@ -355,7 +355,7 @@ def test_a_persons_report(words: list[object], asked: Path) -> None:
 def test_what_cannot_be_done_is_said_before_anything_is_asked(
     words: list[object], out: Path, endpoint: Endpoint, arguments: list[str], said_so: str
 ) -> None:
-    """Exit code 2 (JSON under --json), no call, no file."""
+    """Impossible requests exit with 2 (JSON under --json), without a call or a file."""
     Path("bad.jsonl").write_text('{"text": "fine"}\n{"txt": "not"}\n')
     Path("prompts/en").mkdir(parents=True)
     Path("prompts/en/queries.txt").write_text("no line of dashes")
@@ -368,7 +368,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_asked(
 
 
 def test_a_file_of_somebody_elses_is_not_replaced(words: list[object], out: Path, asked: Path) -> None:
-    """Output goes only where there is nothing, or where the journal says that it is ours."""
+    """An existing file is replaced only if the journal shows that winnow wrote it."""
     out.write_text("precious\n")
     result = run("passages", asked, *words)
     assert result.exit_code == 2
@@ -380,7 +380,7 @@ def test_a_file_of_somebody_elses_is_not_replaced(words: list[object], out: Path
 def test_a_run_that_is_stopped_goes_on_where_it_was(
     words: list[object], out: Path, endpoint: Endpoint, how: signal.Signals
 ) -> None:
-    """Killed or interrupted in the middle: no half line, and only the calls under way are asked again."""
+    """A killed or interrupted run leaves no half line, and repeats only the calls in progress."""
     endpoint.reply = lambda request: HttpResponse(body=completion(author()(request)), delay=0.4)
     command = [sys.executable, "-m", "winnow", "synthesize", "queries", "--in-flight", "2", *map(str, words)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -1,4 +1,4 @@
-"""The pages of the log: search, filters, one answer in full, judgements, replays side by side."""
+"""The pages of the log: search, filters, one answer in full, judgements, side-by-side replays."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def hostile_answer() -> Answer:
-    """Every text of this answer wants to be more than text."""
+    """Return an answer whose every text tries to be more than text."""
     chunk = replace(a_chunk(1, HOSTILE), title=HOSTILE, source=HOSTILE, headings=(HOSTILE,), page=None)
     candidate = Candidate(chunk).ranked("retrieval", 1, 0.5).ranked("listwise", 1).ranked("final", 1)
     exchange = Exchange("m" + HOSTILE, ((HOSTILE, HOSTILE),), HOSTILE, Usage(1), 1.0, HOSTILE)
@@ -71,7 +71,7 @@ def questions(reply: httpx2.Response) -> list[str]:
 
 
 def harmless(reply: httpx2.Response) -> None:
-    """No element, attribute or address of a page came out of a text."""
+    """Assert that no element, attribute or address of a page came from a text."""
     tree = HTMLParser(reply.text)
     assert "window.hacked=1" in tree.text(), "the hostile text is not even shown"
     assert all(node.attributes.get("src", "").startswith("/static/") for node in tree.css("script"))
@@ -86,7 +86,7 @@ def harmless(reply: httpx2.Response) -> None:
 
 
 def test_the_list_is_newest_first_and_paged_by_links(server: Server) -> None:
-    """Each page leads on with the same filter; one beyond the last is the last."""
+    """Page links keep the filter, and a page beyond the last shows the last."""
     query = {"collection": "default", "until": "2026-06-01"}  # before whatever other tests ask
     first = server.get("/answers", params=query)
     assert questions(first)[0] == f"question {PER_PAGE + 2}"
@@ -116,7 +116,7 @@ def test_the_list_is_newest_first_and_paged_by_links(server: Server) -> None:
     ],
 )
 def test_the_filters_mean_what_they_mean_to_the_api(server: Server, query: dict[str, str]) -> None:
-    """Empty fields of the form say nothing."""
+    """The filters mean the same as in the API, and empty fields are ignored."""
     page = server.get("/answers", params={"text": "", "status": "", "min_ms": "", "since": "", **query})
     assert page.status_code == 200
     found = server.get("/v1/answers", params={**query, "limit": PER_PAGE}).json()["answers"]
@@ -137,7 +137,7 @@ def test_the_filters_mean_what_they_mean_to_the_api(server: Server, query: dict[
 def test_a_field_that_cannot_be_used_is_named_where_it_was_typed(
     server: Server, name: str, value: str
 ) -> None:
-    """The form stays as it was filled in."""
+    """An invalid field is marked in place, and the form keeps its input."""
     reply = server.get("/answers", params={name: value})
     assert reply.status_code == 400
     assert HTMLParser(reply.text).css_first("[role=alert]")
@@ -145,7 +145,7 @@ def test_a_field_that_cannot_be_used_is_named_where_it_was_typed(
 
 
 def test_an_empty_list_says_what_to_do(server: Server, tmp_path: Path) -> None:
-    """Nothing asked yet: ask. Nothing meant: take the filters away."""
+    """An empty log suggests asking; an empty search suggests removing filters."""
     assert HTMLParser(server.get("/answers?text=nowhere").text).css_first('.empty a[href="/answers"]')
     with serving(Settings.load(data_dir=tmp_path / "data")) as fresh:
         fresh.headers.update(HTML)
@@ -155,7 +155,7 @@ def test_an_empty_list_says_what_to_do(server: Server, tmp_path: Path) -> None:
 
 
 def test_an_answer_is_shown_with_all_that_happened(server: Server) -> None:
-    """Stages with reason, calls, retries, cost; every candidate's ranks; what was sent; the answer before."""
+    """An answer shows stages with reasons and costs, all ranks, the prompt, and the answer before it."""
     reply = server.get("/answers/0198a-full")
     tree, text = HTMLParser(reply.text), reply.text
     assert reply.status_code == 200
@@ -172,7 +172,7 @@ def test_an_answer_is_shown_with_all_that_happened(server: Server) -> None:
 
 
 def test_a_judgement_is_noted_by_forms_alone(server: Server) -> None:
-    """Verdict, note and grades; grades that stay as they were are not noted again."""
+    """Forms alone store verdict, note and grades; unchanged grades are not stored again."""
     answer = server.post("/v1/ask", json={"question": "Which fruit has potassium?"}).json()["id"]
     path = f"/answers/{answer}/feedback"
     reply = server.post(path, data={"good": "bad", "note": "没有说清楚"})
@@ -201,7 +201,7 @@ def test_a_judgement_is_noted_by_forms_alone(server: Server) -> None:
 def test_a_judgement_that_is_none_is_refused_in_place(
     server: Server, form: dict[str, str], said: str
 ) -> None:
-    """On the answer's own page, with the reason."""
+    """An invalid judgement is refused on the answer's own page, with the reason."""
     reply = server.post("/answers/answer-000001/feedback", data=form)
     assert reply.status_code == 400
     assert said in HTMLParser(reply.text).css_first("[role=alert]").text()
@@ -209,7 +209,7 @@ def test_a_judgement_that_is_none_is_refused_in_place(
 
 
 def test_a_replay_stands_beside_its_original(server: Server) -> None:
-    """The form leads to an address that shows both: passages, what moved, the texts, outcomes, agreement."""
+    """A replay leads to a page with both answers: passages, moves, texts, outcomes, agreement."""
     answer = server.post("/v1/ask", json={"question": QUESTION}).json()["id"]
     reply = server.post(f"/answers/{answer}/replay", data={"rerank": "late-interaction", "other": "none"})
     assert reply.status_code == 303, reply.text
@@ -240,7 +240,7 @@ def test_a_replay_stands_beside_its_original(server: Server) -> None:
 def test_a_replay_that_is_refused_says_why_in_place(
     server: Server, form: dict[str, str], status: int, said: str
 ) -> None:
-    """The form keeps its input, and nothing is logged."""
+    """A refused replay says why in place, keeps the input, and logs nothing."""
     before = server.pipeline.log.count()
     reply = server.post("/answers/answer-000001/replay", data=form)
     assert reply.status_code == status
@@ -263,7 +263,7 @@ def test_a_replay_that_is_refused_says_why_in_place(
     ],
 )
 def test_what_is_not_there_is_an_error_page(server: Server, path: str, status: int) -> None:
-    """Never an error of the server's."""
+    """A missing answer or page is an error page, never a server error."""
     reply = server.get(path)
     assert reply.status_code == status
     assert reply.headers["content-type"].startswith("text/html")
@@ -272,7 +272,7 @@ def test_what_is_not_there_is_an_error_page(server: Server, path: str, status: i
 
 
 def test_no_text_of_an_answer_acts_on_a_page(server: Server) -> None:
-    """Question, text, titles, paths, notes, reasons, prompts and exchanges that would be markup stay text."""
+    """Markup in questions, texts, titles, paths, notes, reasons, prompts and exchanges stays text."""
     log = server.pipeline.log
     log.feedback("hostile", note=HOSTILE)
     log.save(replace(hostile_answer(), id="hostile-again", text=f"{HOSTILE} other [1]"), replay_of="hostile")
@@ -285,7 +285,7 @@ def test_no_text_of_an_answer_acts_on_a_page(server: Server) -> None:
 
 
 def test_the_pages_speak_chinese(server: Server) -> None:
-    """The words of the pages, not those of the log."""
+    """In Chinese the pages' own texts are translated; the log's stay as logged."""
     headers = {"accept-language": "zh-CN"}
     assert "搜索" in server.get("/answers", headers=headers).text
     one = server.get("/answers/0198a-full", headers=headers).text
@@ -294,7 +294,7 @@ def test_the_pages_speak_chinese(server: Server) -> None:
 
 
 def test_who_may_only_read_is_offered_no_forms(tmp_path: Path) -> None:
-    """Sending one anyway is refused; another site's page is refused whatever it sends."""
+    """A read-only reader gets no forms, and sending one is refused, as is any from another site."""
     settings = Settings.load(data_dir=tmp_path / "data", server={"host": "0.0.0.0"})
     book = TokenBook(settings.tokens_file)
     read, full = (book.create("somebody", scope)[1] for scope in ("read", "full"))
@@ -315,7 +315,7 @@ def test_who_may_only_read_is_offered_no_forms(tmp_path: Path) -> None:
 
 
 def test_a_fallback_is_seen_in_the_list(server: Server) -> None:
-    """Status, no answer, judged passages and the verdict are marks of a line."""
+    """A list entry shows status, missing answer, judged passages and verdict."""
     log = server.pipeline.log
     stages = (Outcome("retrieval"), Outcome("listwise", "fallback", "down"))
     log.save(a_plain_answer(7_000, id="fell", question="marked?", stages=stages, answered=False))
@@ -346,7 +346,7 @@ def test_a_fallback_is_seen_in_the_list(server: Server) -> None:
 def test_a_difference_is_told_by_words_and_chinese_by_characters(
     old: str, new: str, gone: list[str], came: list[str]
 ) -> None:
-    """Text that only one side has is marked there."""
+    """Text on one side only is marked, by words in English and by characters in Chinese."""
     found = difference(old, new)
     assert [piece.text for piece in found.old if piece.marked] == gone
     assert [piece.text for piece in found.new if piece.marked] == came
@@ -354,7 +354,7 @@ def test_a_difference_is_told_by_words_and_chinese_by_characters(
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_the_pieces_of_a_difference_are_the_texts(old: str, new: str) -> None:
-    """Nothing is lost, whatever the characters; equal texts are the same."""
+    """The pieces of a difference add up to both texts."""
     found = difference(old, new)
     assert ("".join(one.text for one in found.old), "".join(one.text for one in found.new)) == (old, new)
     assert found.same == (old == new)
@@ -362,13 +362,13 @@ def test_the_pieces_of_a_difference_are_the_texts(old: str, new: str) -> None:
 
 
 def test_very_long_texts_are_shown_unmarked() -> None:
-    """Comparing them would hold the reader up, and the page says so."""
+    """Very long texts are shown without marks, and the page says so."""
     found = difference("a " * 5_000, "b " * 5_000)
     assert (found.compared, found.same, len(found.old)) == (False, False, 1)
 
 
 def test_ranks_that_a_candidate_has_not_are_blank(server: Server) -> None:
-    """A stage that did not see it has a dash, not a zero."""
+    """A stage that did not see a candidate shows a dash, not a zero."""
     candidates = (a_candidate(0, final=True), a_candidate(1, final=False))
     server.pipeline.log.save(a_plain_answer(8_000, id="gaps", collection="gaps", candidates=candidates))
     rows = HTMLParser(server.get("/answers/gaps").text).css("table.candidates tbody tr")
@@ -376,7 +376,7 @@ def test_ranks_that_a_candidate_has_not_are_blank(server: Server) -> None:
 
 
 def test_a_replay_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
-    """The model's call ends with it, the page says so, and nothing is logged; in the API it is a 504."""
+    """A replay over its time limit is cancelled, says so, and is not logged; the API returns 504."""
     with Endpoint() as endpoint:
         settings = Settings.load(
             data_dir=tmp_path / "data",

@@ -1,4 +1,4 @@
-"""The first page over HTTP: whole answers without scripts, events with them, nothing run, nothing silent."""
+"""The start page over HTTP: whole answers without scripts, events with them, no text executed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def _asked(server: Server, **form: str) -> str:
-    """The page that a browser without scripts ends on."""
+    """Return the page that a browser without scripts ends on."""
     reply = server.post("/ask", data=form, headers={**HTML, "origin": server.url}, follow_redirects=True)
     assert reply.status_code == 200, reply.text
     return reply.text
@@ -49,7 +49,7 @@ def _text(html: str) -> str:
 
 
 def test_a_form_is_answered_by_a_page_with_an_address(server: Server) -> None:
-    """303 to the logged answer: a reload asks nothing again."""
+    """A form is answered with a 303 to the logged answer, so that a reload asks nothing."""
     reply = server.post("/ask", data={"question": QUESTION, "rerank": ""}, headers=HTML)
     assert reply.status_code == 303
     address = reply.headers["location"]
@@ -63,7 +63,7 @@ def test_a_form_is_answered_by_a_page_with_an_address(server: Server) -> None:
 
 
 def test_events_end_with_the_same_html(server: Server) -> None:
-    """A script inserts the same HTML that the page shows after a reload."""
+    """The last event carries the same HTML as the page after a reload."""
     reply = server.post("/ask", data={"question": QUESTION}, headers=EVENTS)
     assert reply.headers["content-type"].startswith("text/event-stream")
     found = events(reply.text)
@@ -80,7 +80,7 @@ def test_events_end_with_the_same_html(server: Server) -> None:
     ],
 )
 def test_the_empty_page_speaks_the_readers_language(server: Server, language: str, words: list[str]) -> None:
-    """And lists what was asked before."""
+    """The empty page is in the reader's language and lists earlier questions."""
     _asked(server, question=QUESTION)
     page = server.get("/", headers={**HTML, "accept-language": language}).text
     for word in words:
@@ -89,7 +89,7 @@ def test_the_empty_page_speaks_the_readers_language(server: Server, language: st
 
 
 def test_nothing_is_silent(server: Server) -> None:
-    """Every stage has its badge; what degraded is said above the answer, in Chinese to a Chinese reader."""
+    """Every stage has a badge, and degradations are shown above the answer, in the reader's language."""
     address = server.post(
         "/ask", data={"question": CHINESE, "rerank": "late-interaction"}, headers=HTML
     ).headers["location"]
@@ -104,7 +104,7 @@ def test_nothing_is_silent(server: Server) -> None:
 
 
 def test_hostile_text_stays_text(server: Server) -> None:
-    """In a question, a title, a file's name, a passage; whole and as an event, in text and in attributes."""
+    """Hostile questions, titles, file names and passages stay text, in pages and in events."""
     for question in ("What is the password of the kraken?", HOSTILE):
         page = _asked(server, question=question)
         [answer] = [
@@ -126,7 +126,7 @@ def test_hostile_text_stays_text(server: Server) -> None:
 
 
 def test_a_mistake_is_a_problem_with_its_way_out(server: Server) -> None:
-    """As a page to a browser, as JSON to the page's script; an unknown field is refused, a file too."""
+    """An error is a page for a browser and JSON for a script; unknown fields and files are refused."""
     form = {"question": QUESTION, "rerank": "late-interacton"}
     page = server.post("/ask", data=form, headers=HTML)
     assert page.status_code == 400
@@ -148,7 +148,7 @@ def test_a_mistake_is_a_problem_with_its_way_out(server: Server) -> None:
 
 
 def test_another_sites_form_is_refused(server: Server) -> None:
-    """Nobody's page makes this browser ask."""
+    """A form of another site is refused."""
     reply = server.post(
         "/ask", data={"question": QUESTION}, headers={**HTML, "origin": "http://evil.example"}
     )
@@ -156,7 +156,7 @@ def test_another_sites_form_is_refused(server: Server) -> None:
 
 
 def test_choices_of_the_form_reach_the_answer(server: Server) -> None:
-    """Spec, filter, how many; an empty field leaves the choice to the settings."""
+    """Spec, filter and limits of the form apply; empty fields leave them to the settings."""
     page = _asked(
         server,
         question=QUESTION,
@@ -171,7 +171,7 @@ def test_choices_of_the_form_reach_the_answer(server: Server) -> None:
 
 
 def test_a_follow_up_leads_on(server: Server) -> None:
-    """The form below an answer asks with it."""
+    """The form below an answer asks a follow-up to it."""
     page = _asked(server, question=QUESTION)
     [identifier] = set(re.findall(r'name="follow_up" value="([^"]+)"', page))
     again = _asked(server, question="Why not?", follow_up=identifier)
@@ -179,7 +179,7 @@ def test_a_follow_up_leads_on(server: Server) -> None:
 
 
 def test_an_empty_collection_says_how_documents_come_in(tmp_path: Path) -> None:
-    """Instead of an answer that cannot be."""
+    """An empty collection says how to add documents."""
     with serving(Settings.load(data_dir=tmp_path / "data", collection="papers")) as server:
         page = server.get("/", headers=HTML).text
         assert "The collection papers has no documents yet" in page
@@ -188,7 +188,7 @@ def test_an_empty_collection_says_how_documents_come_in(tmp_path: Path) -> None:
 
 
 def test_a_collection_that_cannot_be_used_says_why_and_another_can_be_chosen(tmp_path: Path) -> None:
-    """The page stays: its form names the other collections."""
+    """An unusable collection gives a reason, and the form still offers the others."""
     data = ingested(tmp_path / "own")
     (data / "collections" / "broken").mkdir()
     shutil.copy(data / "collections" / "default" / "fingerprint.json", data / "collections" / "broken")
@@ -200,13 +200,13 @@ def test_a_collection_that_cannot_be_used_says_why_and_another_can_be_chosen(tmp
 
 
 def test_marks_that_turn_text_and_control_characters_are_taken_out(server: Server) -> None:
-    """Spaces and line breaks stay, in every script."""
+    """Direction marks and control characters are removed; spaces and line breaks stay."""
     page = server.get("/", params={"question": "a\x00b\u202ec\u2066d\r\ne\u200df重"}, headers=HTML).text
     assert "a\ufffdbcd\r\ne\u200df重" in page
 
 
 def test_without_a_log_the_answer_is_shown_all_the_same(tmp_path: Path) -> None:
-    """It has no address, no thumbs and no replay, and says why."""
+    """With the log off an answer has no address, feedback or replay, and says why."""
     with serving(Settings.load(data_dir=ingested(tmp_path / "own"), log={"enabled": False})) as server:
         reply = server.post("/ask", data={"question": QUESTION}, headers=HTML)
         assert reply.status_code == 200
@@ -218,7 +218,7 @@ def test_without_a_log_the_answer_is_shown_all_the_same(tmp_path: Path) -> None:
 
 
 def test_a_chat_models_answer_says_what_it_cost_and_points_at_its_sources(tmp_path: Path) -> None:
-    """Calls, tokens, cost, who wrote it; what it cites whole has the likeliest sentence underlined."""
+    """A chat model's answer shows model, calls, tokens and cost, and underlines the likeliest source."""
     with Endpoint() as endpoint:
         said = "**No**: a reranker cannot bring back what retrieval missed [1]. Nobody said this [9]."
         endpoint.reply = lambda request: Response(lines=events_of([said], usage=(40, 20)))
@@ -247,7 +247,7 @@ def test_a_chat_models_answer_says_what_it_cost_and_points_at_its_sources(tmp_pa
 
 
 def test_a_read_only_reader_asks_and_is_offered_no_thumbs(tmp_path: Path) -> None:
-    """Actions that would be refused are not offered."""
+    """A read-only reader can ask, but is offered no feedback buttons."""
     settings = Settings.load(data_dir=ingested(tmp_path / "own"), server={"names": ["winnow.example"]})
     with serving(settings) as server:
         _, text = TokenBook(server.pipeline.settings.tokens_file).create("reader", "read")

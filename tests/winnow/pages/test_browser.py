@@ -1,4 +1,4 @@
-"""The first page in a real Chromium: asking, the rank movement, citations, keys, dark, phone, hostility."""
+"""The start page in Chromium: asking, rank chart, citations, keyboard, dark mode, phone, hostile text."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def browser() -> Iterator[Browser]:
 
 
 def test_a_question_shows_its_answer_and_what_reranking_did(browser: Browser, server: Server) -> None:
-    """Enter sends; the address is the answer's own, which a reload and another reader see too."""
+    """Enter sends the question, and the answer has an address that works after a reload."""
     with opened(browser, server.url) as page:
         page.get_by_label("Question").fill(ENGLISH)
         page.keyboard.press("Enter")
@@ -83,7 +83,7 @@ def test_a_question_shows_its_answer_and_what_reranking_did(browser: Browser, se
 
 
 def test_a_chinese_reader_sees_chinese(browser: Browser, server: Server) -> None:
-    """The browser's language; what the encoder could not read is said in it, at each stage that met it."""
+    """A Chinese browser gets Chinese pages, including the reasons of degraded stages."""
     with opened(browser, server.url, language="zh-CN") as page:
         page.get_by_label("问题").fill(CHINESE)
         page.get_by_label("重排序方式").fill("late-interaction")
@@ -98,7 +98,7 @@ def test_a_chinese_reader_sees_chinese(browser: Browser, server: Server) -> None
 
 
 def test_a_line_is_pointed_at_and_its_passage_read(browser: Browser, server: Server) -> None:
-    """With the pointer, and with the keys alone: Tab reaches the picture, arrows step through the lines."""
+    """Chart lines can be inspected by pointer or keyboard: Tab reaches the chart, arrows step."""
     with opened(browser, server.url) as page:
         page.get_by_label("Question").fill(ENGLISH)
         page.keyboard.press("Enter")
@@ -123,7 +123,7 @@ def test_a_line_is_pointed_at_and_its_passage_read(browser: Browser, server: Ser
 
 
 def test_a_citation_opens_its_passage_with_the_sentence_marked(browser: Browser, server: Server) -> None:
-    """In place, with the keyboard too."""
+    """A citation opens its passage in place with the sentence marked, by keyboard too."""
     with opened(browser, server.url) as page:
         page.get_by_label("Question").fill(ENGLISH)
         page.keyboard.press("Enter")
@@ -138,7 +138,7 @@ def test_a_citation_opens_its_passage_with_the_sentence_marked(browser: Browser,
 
 
 def test_the_keyboard_alone_is_enough(browser: Browser, server: Server) -> None:
-    """Skip link, question, Shift+Enter, Enter, thumbs; what has the focus is seen."""
+    """Everything works by keyboard alone, with a visible focus."""
     with opened(browser, server.url, "/answers") as page:
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
@@ -164,7 +164,7 @@ def test_the_keyboard_alone_is_enough(browser: Browser, server: Server) -> None:
 
 
 def test_a_follow_up_says_how_it_was_understood(browser: Browser, server: Server) -> None:
-    """It leans on the answer above it."""
+    """A follow-up shows how it was understood, from the answer above it."""
     with opened(browser, server.url) as page:
         page.get_by_label("Question").fill(ENGLISH)
         page.keyboard.press("Enter")
@@ -181,7 +181,7 @@ def test_a_follow_up_says_how_it_was_understood(browser: Browser, server: Server
 def test_a_phone_needs_no_sideways_scrolling(
     browser: Browser, server: Server, dark: bool, language: str
 ) -> None:
-    """Neither empty nor with an answer; only the picture scrolls in itself. The system's dark is dark."""
+    """On a phone only the chart scrolls sideways, and the system's dark mode is followed."""
     with opened(browser, server.url, phone=True, dark=dark, language=language) as page:
         assert fits(page)
         page.locator("#question").fill(ENGLISH)
@@ -198,7 +198,7 @@ def test_a_phone_needs_no_sideways_scrolling(
 
 
 def test_the_switch_is_remembered(browser: Browser, server: Server) -> None:
-    """Dark stays dark on the next page, drawn so by the server: nothing flashes."""
+    """The chosen theme is rendered by the server on the next page, without a flash."""
     with opened(browser, server.url) as page:
         page.get_by_role("link", name="Dark").click()
         page.get_by_role("link", name="Light").wait_for()
@@ -207,7 +207,7 @@ def test_the_switch_is_remembered(browser: Browser, server: Server) -> None:
 
 
 def test_hostile_text_is_shown_and_not_run(browser: Browser, server: Server) -> None:
-    """From a document's title, text and file name, and from a question, whole or streamed."""
+    """Hostile titles, texts, file names and questions are shown and not run, whole or streamed."""
     for question in ("What is the password of the kraken?", HOSTILE):
         with opened(browser, server.url) as page:
             page.get_by_label("Question").fill(question)
@@ -229,7 +229,7 @@ def test_hostile_text_is_shown_and_not_run(browser: Browser, server: Server) -> 
 
 
 def test_it_works_without_scripts(browser: Browser, server: Server) -> None:
-    """The form posts, the answer is a page with an address, a line leads to its passage, a thumb is noted."""
+    """Without scripts asking, chart links to passages and feedback still work."""
     with opened(browser, server.url, scripts=False) as page:
         page.get_by_label("Question").fill(ENGLISH)
         page.get_by_role("button", name="Ask", exact=True).click()
@@ -243,7 +243,7 @@ def test_it_works_without_scripts(browser: Browser, server: Server) -> None:
 
 
 def test_a_mistake_is_said_with_its_way_out(browser: Browser, server: Server) -> None:
-    """A spec that does not exist; the question stays in its field."""
+    """An unknown spec gives an error with a way out, and the question stays in its field."""
     with opened(browser, server.url, expecting=("400",)) as page:
         page.get_by_label("Question").fill(ENGLISH)
         page.get_by_label("Reranking").fill("late-interacton")
@@ -256,7 +256,7 @@ def test_a_mistake_is_said_with_its_way_out(browser: Browser, server: Server) ->
 
 
 class Telling:
-    """Parts of which the last tells its answer in two pieces, the second when it is let."""
+    """Parts whose answerer streams two pieces, the second only when released."""
 
     name = "telling"
 
@@ -296,7 +296,7 @@ def telling(tmp_path: Path) -> Iterator[tuple[Server, Telling]]:
 
 
 def test_the_text_appears_while_it_comes(browser: Browser, telling: tuple[Server, Telling]) -> None:
-    """The first piece is read before the second is written."""
+    """The first piece is shown before the second is written."""
     server, parts = telling
     with opened(browser, server.url) as page:
         page.get_by_label("Question").fill("What?")
@@ -311,7 +311,7 @@ def test_the_text_appears_while_it_comes(browser: Browser, telling: tuple[Server
 
 
 def test_stop_ends_the_work_on_the_server(browser: Browser, telling: tuple[Server, Telling]) -> None:
-    """The page says so, and another question can be asked at once."""
+    """Stop cancels the work on the server, and another question can be asked at once."""
     server, parts = telling
     with opened(browser, server.url) as page:
         page.get_by_label("Question").fill("What?")

@@ -43,7 +43,7 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def _drop(page: Page, **files: str) -> None:
-    """Drag files over the page and let them go, as a hand does: name and text of each."""
+    """Drop files (name → text) on the page, with the events of a real drag."""
     held = page.evaluate_handle(
         """files => { const held = new DataTransfer();
         for (const [name, text] of Object.entries(files)) held.items.add(new File([text], name));
@@ -64,7 +64,7 @@ def _names(page: Page) -> list[str]:
 def test_dropped_files_are_uploaded_and_watched(
     browser: Browser, server: Server, dark: bool, phone: bool, language: str
 ) -> None:
-    """Into a new collection, several at once, each with what became of it; the list is there afterwards."""
+    """Dropped files go into a new collection, each with its result, and are listed afterwards."""
     name = "新的" if phone else "dropped"
     with opened(browser, server.url, "/collections", dark=dark, phone=phone, language=language) as page:
         page.fill("#into", name)
@@ -94,7 +94,7 @@ def _quoted(name: str) -> str:
 
 
 def test_a_collections_own_page_shows_what_came(browser: Browser, server: Server) -> None:
-    """The list of documents is the new one when the job has ended, without a reload."""
+    """The list of documents is updated when the job ends, without a reload."""
     with opened(browser, server.url, "/collections/default") as page:
         assert len(_names(page)) == len(DOCUMENTS)
         page.set_input_files(
@@ -106,7 +106,7 @@ def test_a_collections_own_page_shows_what_came(browser: Browser, server: Server
 
 
 def test_limits_are_shown_before_they_are_hit(browser: Browser, server: Server) -> None:
-    """Nothing is sent that would be refused as a whole; what may be refused is marked."""
+    """An upload that would be refused is not sent, and files that may be refused are marked."""
     with opened(browser, server.url, "/collections") as page:
         button, problem = page.locator("form.upload button.main"), page.locator("form.upload .problem")
         _drop(page, **{"large.txt": "x" * 60_000})
@@ -124,7 +124,7 @@ def test_limits_are_shown_before_they_are_hit(browser: Browser, server: Server) 
 
 
 def test_uploading_and_deleting_work_without_scripts(browser: Browser, server: Server) -> None:
-    """The form's own way, a page that looks again by itself, a question before anything is gone."""
+    """Without scripts uploads refresh their job's page, and deletions ask for confirmation."""
     with opened(browser, server.url, "/collections", scripts=False) as page:
         page.fill("#into", "plain")
         page.set_input_files(
@@ -142,7 +142,7 @@ def test_uploading_and_deleting_work_without_scripts(browser: Browser, server: S
 
 
 def test_a_login_opens_every_page_until_the_logout(browser: Browser, public: Server) -> None:
-    """Back to the page that was asked for; uploads and deletions work with the cookie alone."""
+    """A login leads back to the requested page, and its cookie allows uploads and deletions."""
     _, text = TokenBook(public.pipeline.settings.tokens_file).create("a browser", "full")
     with opened(browser, public.url, "/collections/default?text=fruit", expecting=("401",)) as page:
         assert page.locator("#token").is_visible()
@@ -169,7 +169,7 @@ def test_a_login_opens_every_page_until_the_logout(browser: Browser, public: Ser
 
 
 def test_a_read_only_login_is_offered_no_change(browser: Browser, public: Server) -> None:
-    """It looks and asks."""
+    """A read-only login can look and ask, and is offered no change."""
     _, text = TokenBook(public.pipeline.settings.tokens_file).create("a reader", "read")
     with opened(browser, public.url, "/collections", phone=True) as page:
         page.fill("#token", text)

@@ -33,7 +33,7 @@ def an_answer(
     status: Status = "ok",
     cited_numbers: tuple[int, ...] = (),
 ) -> Answer:
-    """Candidates by their retrieval ranks in `order`, which the stage gave them; the first `kept` are final.
+    """Return an answer whose stage ordered the retrieval ranks as in `order`; the first `kept` are final.
 
     A stage that fell back gives no ranks.
     """
@@ -68,7 +68,7 @@ def _citation(chunk: Chunk, marker: int = 1, quote: str = "") -> Citation:
 
 
 def test_lifted_passages_are_counted_and_the_furthest_climb_is_named() -> None:
-    """Ninth and fourth came into the first three; the answer cites the ninth."""
+    """The sentence counts the passages lifted into the first three and names the furthest climb."""
     moved = movement(an_answer([4, 1, 9, 2, 3, 5, 6, 7, 8], 3, cited_numbers=(9,)))
     assert (moved.kind, moved.lifted, moved.kept, moved.retrieved) == ("lifted", 2, 3, 9)
     assert (moved.was, moved.place, moved.cited) == (9, 3, 1)
@@ -86,13 +86,13 @@ def test_lifted_passages_are_counted_and_the_furthest_climb_is_named() -> None:
     ],
 )
 def test_what_did_not_move_is_said_as_it_is(answer: Answer, kind: str) -> None:
-    """Nothing is claimed for a reranker that changed nothing, was not asked, or fell back."""
+    """The sentence claims nothing for a reranker that changed nothing, did not run, or fell back."""
     moved = movement(answer)
     assert (moved.kind, moved.lifted, moved.was) == (kind, 0, 0)
 
 
 def test_lines_run_from_rank_to_rank_and_end_where_they_were_dropped() -> None:
-    """Better ranks are higher; a dropped candidate has no last column; the columns count theirs."""
+    """Lines run from rank to rank, better ranks higher, and end where a candidate was dropped."""
     chart = rank_chart(an_answer([3, 1, 2, 4], 2))
     assert [column.name for column in chart.columns] == ["retrieval", "turn", "final"]
     assert [(column.ranked, column.dropped) for column in chart.columns] == [(4, 0), (4, 2), (2, 0)]
@@ -107,7 +107,7 @@ def test_lines_run_from_rank_to_rank_and_end_where_they_were_dropped() -> None:
 
 
 def test_the_scale_spares_the_last_of_fifty_and_names_the_final_five() -> None:
-    """All fifty are drawn, the names do not touch, the first places have the room."""
+    """All fifty candidates are drawn, the final five are named, and top ranks get the most room."""
     chart = rank_chart(an_answer([*range(46, 51), *range(1, 46)], 5))
     assert len(chart.lines) == len(chart.candidates) == 50
     heights = [line.label_y for line in chart.lines[:5]]
@@ -119,7 +119,7 @@ def test_the_scale_spares_the_last_of_fifty_and_names_the_final_five() -> None:
 
 
 def test_a_stage_that_did_not_see_a_candidate_is_passed_over() -> None:
-    """The line goes on to the next column that did; a fallback's column is empty."""
+    """A line skips a stage that did not see its candidate, and a fallback's column is empty."""
     answer = an_answer([1, 2, 3], 2, status="fallback")
     chart = rank_chart(answer)
     assert chart.columns[1].ranked == 0
@@ -128,7 +128,7 @@ def test_a_stage_that_did_not_see_a_candidate_is_passed_over() -> None:
 
 
 def test_what_was_fused_inside_a_stage_is_told_and_no_column() -> None:
-    """Members ran side by side: a line through them would say that one came after the other."""
+    """Members of a fusion have no column, since they did not run one after the other."""
     answer = an_answer([2, 1], 1, stage="fusion")
     outcomes = (Outcome("retrieval"), Outcome("fusion.late"), Outcome("fusion"), Outcome("generation"))
     first, second = answer.candidates
@@ -139,7 +139,7 @@ def test_what_was_fused_inside_a_stage_is_told_and_no_column() -> None:
 
 
 def test_names_of_many_stages_are_cut_to_their_room() -> None:
-    """Nine of them fit next to each other; a leg's last ranks do not stretch the scale."""
+    """The names of nine stages are cut to fit, and a leg's last ranks do not stretch the scale."""
     answer = an_answer([2, 1], 1)
     long = [Outcome(f"late-interaction#{number}") for number in range(8)]
     candidates = tuple(one.ranked("dense", 700) for one in answer.candidates)
@@ -149,7 +149,7 @@ def test_names_of_many_stages_are_cut_to_their_room() -> None:
 
 
 def test_a_thousand_candidates_are_a_hundred_lines_and_a_whole_table() -> None:
-    """The final ones are among them, and the rest is counted."""
+    """Of a thousand candidates a hundred lines are drawn, the final ones included; the table has all."""
     chart = rank_chart(an_answer([*range(996, 1001), *range(1, 996)], 5))
     assert (len(chart.lines), chart.undrawn, len(chart.candidates)) == (100, 900, 1000)
     assert [line.view.place for line in chart.lines[:5]] == [1, 2, 3, 4, 5]
@@ -157,14 +157,14 @@ def test_a_thousand_candidates_are_a_hundred_lines_and_a_whole_table() -> None:
 
 @pytest.mark.parametrize("kept", [0, 1])
 def test_odd_charts_are_charts(kept: int) -> None:
-    """One candidate, and none that is kept."""
+    """A chart of one candidate, or with none kept, can be drawn."""
     chart = rank_chart(an_answer([1], kept), prefix="old-")
     assert chart.height > 0
     assert chart.lines[0].path.startswith("M")
 
 
 def test_quoted_sentences_are_marked_where_they_stand() -> None:
-    """Spans count the document's characters; those that overlap are one, those outside are none."""
+    """Quoted spans are marked by document offsets, merged if they overlap, ignored if outside."""
     chunk = replace(a_chunk(1), text="One. Two. Three.", start=100, end=116)
     runs = marked(chunk, [(105, 109), (107, 110), (300, 310), (0, 50)])
     assert [(run.text, run.marked) for run in runs] == [
@@ -176,7 +176,7 @@ def test_quoted_sentences_are_marked_where_they_stand() -> None:
 
 
 def test_an_answers_markers_lead_to_their_passages() -> None:
-    """Several at once too; a marker that points nowhere stays text, one in code is none."""
+    """Markers link to their passages; unknown markers, and markers in code, stay text."""
     answer = an_answer([1, 2, 3], 3)
     first, second = (one.chunk for one in answer.candidates[:2])
     text = "A [1]. **B** [1, 2]. C [9]. `x[1]` <b>"
@@ -206,7 +206,7 @@ def test_an_answers_markers_lead_to_their_passages() -> None:
     ],
 )
 def test_the_sentence_most_like_a_claim_is_found(claim: str, passage: str, sentence: int | None) -> None:
-    """By shared words, or pairs of characters; where too little is shared, none."""
+    """The sentence that shares most words or character pairs is found; below a minimum, none."""
     found = likely(claim, passage)
     if sentence is None:
         assert found is None
@@ -218,7 +218,7 @@ def test_the_sentence_most_like_a_claim_is_found(claim: str, passage: str, sente
 
 
 def test_a_citation_without_a_quotation_marks_what_is_most_like_it() -> None:
-    """The claim is the sentence before the marker, not the whole answer."""
+    """A citation without a quote marks the sentence most like the claim before the marker."""
     answer = an_answer([1], 1)
     text = "Apples are red. Rerankers cannot bring back what was missed."
     chunk = replace(answer.candidates[0].chunk, text=text, end=answer.candidates[0].chunk.start + len(text))
@@ -234,7 +234,7 @@ def test_a_citation_without_a_quotation_marks_what_is_most_like_it() -> None:
 
 
 def test_a_quotation_from_a_neighbour_is_marked_there() -> None:
-    """Passages that were joined for the answerer are shown beside the cited one, where they are quoted."""
+    """A quotation from a joined neighbour is marked in the neighbour, shown with the cited passage."""
     answer = an_answer([1], 1)
     own = answer.candidates[0].chunk
     after = own.start + len(own.text)
@@ -247,7 +247,7 @@ def test_a_quotation_from_a_neighbour_is_marked_there() -> None:
 
 
 def test_names_are_cut_by_the_room_that_they_take() -> None:
-    """A Chinese character takes two cells; the innermost heading tells passages of a document apart."""
+    """Names are cut by display width, and the innermost heading tells passages apart."""
     assert cut("abcdef", 6) == "abcdef"
     assert cut("abcdefg", 6) == "abcde…"
     assert cut("重排序做了什么", 6) == "重排…"
@@ -256,7 +256,7 @@ def test_names_are_cut_by_the_room_that_they_take() -> None:
 
 
 def test_a_reason_that_several_stages_give_is_one_complaint() -> None:
-    """With its stages; a warning that repeats it is not shown again, any other warning is."""
+    """A reason shared by stages is shown once with their names; warnings that repeat it are dropped."""
     stages = (
         Outcome("retrieval", "partial", UNREADABLE_QUESTION),
         Outcome("turn", "fallback", UNREADABLE_QUESTION),

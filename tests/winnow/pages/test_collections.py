@@ -1,4 +1,4 @@
-"""The pages over collections: what there is, documents and passages, uploads, jobs, deletions."""
+"""The pages of collections: lists, documents and passages, uploads, jobs, deletions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HOSTILE_DOCUMENT = (
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server over three documents, and a collection of sixty with some that are hostile or refused."""
+    """A server over three documents and a collection of sixty, some hostile or refused."""
     folder = tmp_path_factory.mktemp("collections 文档库")
     data = ingested(folder)
     many = folder / "many"
@@ -52,7 +52,7 @@ def _page(server: Server, path: str, **query: str) -> str:
 
 
 class _Hostile(HTMLParser):
-    """Finds what a browser would run or fetch beside the server's own static files."""
+    """Finds anything a browser would run or fetch, except the server's own static files."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class _Hostile(HTMLParser):
 
 
 def _check_escaped(text: str) -> None:
-    """No element and no attribute of a document's, no template that was run, no mark that turns text."""
+    """Assert that documents added no element or attribute, ran no template, and turned no text."""
     parser = _Hostile()
     parser.feed(text)
     assert not parser.found
@@ -76,12 +76,12 @@ def _check_escaped(text: str) -> None:
 
 
 def _names(text: str) -> list[str]:
-    """The documents of a list, in its order."""
+    """Return the documents of a list, in order."""
     return re.findall(r'<th scope="row">\s*<a href="[^"]*">([^<]*)</a>', text)
 
 
 def _document(server: Server, collection: str, words: str) -> str:
-    """The id of the document that the words find."""
+    """Return the id of the document that the words find."""
     query = {"collection": collection, "text": words}
     [row] = server.get("/v1/documents", params=query).json()["documents"]
     return str(row["id"])
@@ -93,7 +93,7 @@ def _upload(server: Server, *files: tuple[str, bytes], collection: str) -> httpx
 
 
 def _ended(server: Server, started: httpx2.Response) -> str:
-    """The part of the page of a job that has ended."""
+    """Wait until a job has ended, and return that part of its page."""
     assert started.status_code == 303, started.text
     while "data-ended" not in (text := server.get(f"{started.headers['location']}?part=true").text):
         time.sleep(0.05)
@@ -102,7 +102,7 @@ def _ended(server: Server, started: httpx2.Response) -> str:
 
 
 def test_collections_are_listed_with_size_encoder_and_problems(server: Server) -> None:
-    """Facts to know before asking, and the languages that the encoder cannot read."""
+    """The list shows each collection's size, encoder, problems and unreadable languages."""
     text = _page(server, "/collections")
     assert 'href="/collections/default"' in text
     assert f"{len(DOCUMENTS)} documents" in text
@@ -115,7 +115,7 @@ def test_collections_are_listed_with_size_encoder_and_problems(server: Server) -
 
 
 def test_documents_come_a_page_at_a_time(server: Server) -> None:
-    """Ordered by path; a page beyond the last is the last; neighbours are links."""
+    """Documents are listed by path in pages; a page beyond the last shows the last."""
     pages = [_page(server, "/collections/many", page=str(n)) for n in (1, 2, 3, 99)]
     found = [name for text in pages[:3] for name in _names(text)]
     assert len(found) == 60
@@ -139,7 +139,7 @@ def test_documents_come_a_page_at_a_time(server: Server) -> None:
 def test_documents_are_found_by_words_and_status(
     server: Server, query: dict[str, str], found: list[str]
 ) -> None:
-    """In path or title; nothing found is said, not shown as an empty table."""
+    """Documents are found by path, title and status, and an empty result says so."""
     text = _page(server, "/collections/many", **query)
     assert set(found) <= set(_names(text))
     assert found or "No document matches." in text
@@ -147,7 +147,7 @@ def test_documents_are_found_by_words_and_status(
 
 
 def test_a_refused_document_says_why(server: Server) -> None:
-    """In the list, on its own page, and in the report of the run."""
+    """A refusal's reason is in the list, on the document's page and in the run's report."""
     listed = _page(server, "/collections/many", show="refused")
     assert "its suffix says PDF" in listed
     assert listed.count("its suffix says PDF") >= 2  # the last run's report, too
@@ -161,7 +161,7 @@ def test_a_refused_document_says_why(server: Server) -> None:
 
 
 def test_a_document_shows_its_passages(server: Server) -> None:
-    """Text, span, headings, token and term counts; a hostile one is only text."""
+    """A document shows its passages with span, headings and counts; hostile text stays text."""
     own = _page(server, f"/collections/many/documents/{_document(server, 'many', 'onerror title')}")
     shown = html.unescape(own)
     assert "Text </p><script>alert(1)</script> gnp.exe" in shown
@@ -187,7 +187,7 @@ def test_a_document_shows_its_passages(server: Server) -> None:
     ],
 )
 def test_what_is_not_there_is_a_page_that_says_so(server: Server, path: str) -> None:
-    """404, for people, and without markup of whoever made up the address."""
+    """A missing page is a readable 404 that shows no markup from the address."""
     reply = server.get(path, headers=HTML)
     assert reply.status_code == 404
     assert reply.headers["content-type"].startswith("text/html")
@@ -195,7 +195,7 @@ def test_what_is_not_there_is_a_page_that_says_so(server: Server, path: str) -> 
 
 
 def test_an_upload_without_scripts_leads_to_its_job(server: Server) -> None:
-    """The form's own way: a redirect to a page that shows what became of every file."""
+    """An upload without scripts redirects to its job's page, with a result for every file."""
     started = _upload(
         server, ("kiwis.md", b"# Kiwis\n\nThey are green.\n"), ("bad.pdf", b"no"), collection="水果"
     )
@@ -211,7 +211,7 @@ def test_an_upload_without_scripts_leads_to_its_job(server: Server) -> None:
 
 
 def test_hostile_file_names_are_only_text(server: Server) -> None:
-    """In the job, the list and the document's page, whatever the name tries."""
+    """Hostile file names stay text in the job, the list and the document's page."""
     name = "<svg onload=alert(1)> \u202egnp &amp; 'x'.md"
     ended = _ended(server, _upload(server, (name, HOSTILE_DOCUMENT.encode()), collection="hostile"))
     assert "onload=alert(1)" in html.unescape(ended)
@@ -220,7 +220,7 @@ def test_hostile_file_names_are_only_text(server: Server) -> None:
 
 
 def test_a_limit_that_is_hit_is_a_page_that_says_so(server: Server) -> None:
-    """Too many bytes, no file, a name that is none."""
+    """Too many bytes, no file or an invalid name gives a page that says so."""
     large = _upload(server, ("large.txt", b"x" * 200_000), collection="many")
     assert large.status_code == 413
     assert "Too large" in large.text
@@ -230,7 +230,7 @@ def test_a_limit_that_is_hit_is_a_page_that_says_so(server: Server) -> None:
 
 
 def test_deleting_asks_first(server: Server) -> None:
-    """A page with a form, and only its POST deletes: document, passages, and the uploaded file."""
+    """Deleting takes a confirmation; its POST removes document, passages and uploaded file."""
     _ended(server, _upload(server, ("gone.md", b"# Gone\n\nSoon.\n"), collection="bin"))
     identifier = _document(server, "bin", "gone")
     path = f"/collections/bin/documents/{identifier}"
@@ -246,7 +246,7 @@ def test_deleting_asks_first(server: Server) -> None:
 
 
 def test_a_collection_that_cannot_be_asked_hides_no_other(tmp_path: Path) -> None:
-    """Built with another encoder, or damaged: said on its card; its documents are listed."""
+    """An unusable or damaged collection says so on its card, and the others stay usable."""
     data = ingested(tmp_path)
     settings = Settings.load(data_dir=data)
     with RAGPipeline.from_settings(settings) as pipeline:
@@ -265,7 +265,7 @@ def test_a_collection_that_cannot_be_asked_hides_no_other(tmp_path: Path) -> Non
 
 
 def test_a_page_without_collections_says_what_to_do(tmp_path: Path) -> None:
-    """The first thing a newcomer sees there."""
+    """Without collections the page says how to make one."""
     with serving(Settings.load(data_dir=tmp_path / "data")) as server:
         text = _page(server, "/collections")
         assert "There are no collections yet." in text
@@ -274,7 +274,7 @@ def test_a_page_without_collections_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_reader_is_offered_nothing_that_changes_things(tmp_path: Path) -> None:
-    """No upload, no deletion for a read-only token; and the server refuses them all the same."""
+    """A read-only token is offered no upload or deletion, and the server refuses both."""
     from winnow.server.tokens import TokenBook
 
     data = ingested(tmp_path)

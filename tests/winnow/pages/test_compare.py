@@ -1,4 +1,4 @@
-"""The pages that compare rerank specs over the log: as logged, and replayed as a job."""
+"""The pages that compare rerank specs: the summary of the log, and replays as a job."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def _turned(candidates: Sequence[object]) -> tuple:  # type: ignore[type-arg]
-    """The candidates in the opposite final order, hostile in text and title."""
+    """Return the candidates in reverse final order, with hostile texts and titles."""
     bad = [
         replace(one, chunk=replace(one.chunk, text=HOSTILE + one.text, title=HOSTILE))  # type: ignore[attr-defined,type-var]
         for one in reversed(candidates)
@@ -49,7 +49,7 @@ def _turned(candidates: Sequence[object]) -> tuple:  # type: ignore[type-arg]
 
 
 def _ended(server: Server, started: httpx2.Response) -> HTMLParser:
-    """The page of a comparison that has ended."""
+    """Wait until a comparison has ended, and return its page."""
     assert started.status_code == 303, started.text
     while True:
         reply = server.get(started.headers["location"])
@@ -60,7 +60,7 @@ def _ended(server: Server, started: httpx2.Response) -> HTMLParser:
 
 
 def test_the_log_is_summed_up_by_spec(server: Server) -> None:
-    """Answers, times, cost each, fallbacks, verdicts; replays count for nothing."""
+    """The summary has answers, times, cost, fallbacks and verdicts by spec, without replays."""
     log = server.pipeline.log
     paid = Outcome("listwise", ms=5, usage=Usage(1, cost=0.5))
     log.save(a_plain_answer(1, rerank="listwise", stages=(paid,)))
@@ -76,7 +76,7 @@ def test_the_log_is_summed_up_by_spec(server: Server) -> None:
 
 
 def test_specs_are_compared_as_a_job(server: Server) -> None:
-    """The table with intervals, plots that keep to the policy, and where the specs disagree."""
+    """A comparison runs as a job and gives a table with intervals, plots and disagreements."""
     form = {"spec": ["none", "late-interaction"], "others": "none:2,none\n\n none ", "last": "10"}
     tree = _ended(server, server.post("/compare", data={**form, "text": "reranker"}))
     specs = [node.text() for node in tree.css("table.specs th code")]
@@ -91,7 +91,7 @@ def test_specs_are_compared_as_a_job(server: Server) -> None:
 
 
 def test_no_text_acts_on_the_page(server: Server) -> None:
-    """Questions, titles and passages of the disagreements, and specs, stay text."""
+    """Hostile questions, titles, passages and specs stay text."""
     found = _ended(server, server.post("/compare", data={"spec": "none", "last": "50"}))
     refused = HTMLParser(server.post("/compare", data={"others": HOSTILE, "last": "5"}).text)
     for tree in (found, refused):
@@ -119,7 +119,7 @@ def test_no_text_acts_on_the_page(server: Server) -> None:
 def test_a_comparison_that_is_refused_says_why_in_place(
     server: Server, form: dict[str, str], status: int, said: str
 ) -> None:
-    """The form keeps its input; no job is started."""
+    """A refused comparison says why in place, keeps the input, and starts no job."""
     before = len(HTMLParser(server.get("/compare").text).css(".earlier li"))
     reply = server.post("/compare", data=form)
     assert reply.status_code == status
@@ -132,7 +132,7 @@ def test_a_comparison_that_is_refused_says_why_in_place(
 
 
 def test_a_spec_that_is_not_allowed_cannot_be_ticked(server: Server) -> None:
-    """It is shown, with the reason, because it occurs in the log or is a preset."""
+    """A spec that is not allowed is listed with the reason but cannot be chosen."""
     tree = HTMLParser(server.get("/compare").text)
     box = tree.css_first('input[value="cross-encoder:20,listwise"]')
     assert "disabled" in box.attributes
@@ -140,7 +140,7 @@ def test_a_spec_that_is_not_allowed_cannot_be_ticked(server: Server) -> None:
 
 
 def test_a_comparison_is_cancelled(server: Server) -> None:
-    """It says so, and can be run again; one that is not there is an error page."""
+    """A cancelled comparison says so and can be run again; an unknown one is an error page."""
     started = server.post("/compare", data={"spec": ["none", "late-interaction"], "last": "50"})
     path = started.headers["location"]
     assert server.post(f"{path}/cancel").headers["location"] == path
@@ -152,7 +152,7 @@ def test_a_comparison_is_cancelled(server: Server) -> None:
 
 
 def test_with_an_empty_log_the_page_says_what_to_do(tmp_path: Path) -> None:
-    """Ask first."""
+    """With an empty log the page says to ask a question first."""
     with serving(Settings.load(data_dir=tmp_path / "data")) as fresh:
         tree = HTMLParser(fresh.get("/compare", headers=HTML).text)
         assert tree.css_first('.empty a[href="/"]')
@@ -161,7 +161,7 @@ def test_with_an_empty_log_the_page_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_who_may_only_read_sees_and_does_not_start(tmp_path: Path) -> None:
-    """The summary is there; a comparison takes the server's time."""
+    """A read-only reader sees the summary and cannot start a comparison."""
     settings = Settings.load(data_dir=tmp_path / "data", server={"host": "0.0.0.0"})
     _, text = TokenBook(settings.tokens_file).create("somebody", "read")
     with serving(settings) as guarded:

@@ -1,4 +1,4 @@
-"""The pages of the log in a real Chromium: judging, replaying, comparing; phone, dark, hostility."""
+"""The pages of the log in Chromium: judging, replaying, comparing; phone, dark mode, hostile text."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without"])
 def test_an_answer_is_found_judged_and_replayed(browser: Browser, server: Server, scripts: bool) -> None:
-    """From the search to old and new side by side, all by forms and links, whatever the browser runs."""
+    """Search, judgement and replay work by forms and links, with scripts and without."""
     with opened(browser, server.url, "/answers", scripts=scripts) as page:
         page.get_by_role("searchbox").fill("missed")
         page.get_by_role("button", name="Search").click()
@@ -86,7 +86,7 @@ def test_an_answer_is_found_judged_and_replayed(browser: Browser, server: Server
 
 
 def test_a_refused_replay_says_why_beside_the_form(browser: Browser, server: Server) -> None:
-    """The status is an error's, the page is the answer's."""
+    """A refused replay shows the answer's page with the reason, under an error status."""
     path = f"/answers/{a_full_answer().id}"
     with opened(browser, server.url, path, expecting=("403",)) as page:
         page.get_by_label("or another one").fill("listwise")
@@ -98,7 +98,7 @@ def test_a_refused_replay_says_why_beside_the_form(browser: Browser, server: Ser
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without"])
 def test_specs_are_compared_while_one_looks_on(browser: Browser, server: Server, scripts: bool) -> None:
-    """The page follows the job by itself, and ends with the table and the plots."""
+    """The page follows the job by itself and ends with the table and the plots."""
     with opened(browser, server.url, "/compare", scripts=scripts) as page:
         page.locator('input[value="none"]').check()
         page.locator('input[value="late-interaction"]').check()
@@ -115,7 +115,7 @@ def test_specs_are_compared_while_one_looks_on(browser: Browser, server: Server,
 def test_every_page_of_the_log_fits_and_is_not_harmed(
     browser: Browser, server: Server, look: dict[str, bool | str]
 ) -> None:
-    """At the width of a phone, dark and in Chinese; with a hostile text in every place that shows one."""
+    """Every page fits a phone, dark and in Chinese, with hostile text wherever text is shown."""
     replay = server.pipeline.log.replay("hostile", "none").answer.id
     paths = ("/answers?status=ok", "/answers/hostile", f"/answers/{replay}/beside", "/answers/0198a-full")
     for path in (*paths, "/compare"):
@@ -127,7 +127,7 @@ def test_every_page_of_the_log_fits_and_is_not_harmed(
 
 
 def test_on_a_phone_old_and_new_are_stacked(browser: Browser, server: Server) -> None:
-    """One below the other, each as wide as the page."""
+    """On a phone old and new answers are stacked, each as wide as the page."""
     replay = server.pipeline.log.replay("hostile", "none").answer.id
     with opened(browser, server.url, f"/answers/{replay}/beside", phone=True) as page:
         old, new = (page.locator(".side").nth(n).bounding_box() for n in (0, 1))

@@ -1,4 +1,4 @@
-"""The frame of the web pages: languages, themes, policy, static files, errors; every text is there."""
+"""The frame of the web pages: languages, themes, policy, static files, errors, complete texts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_page_is_html_under_a_strict_policy(server: Server, path: str) -> None
 
 @pytest.mark.parametrize("path", PAGES)
 def test_the_navigation_says_where_one_is(server: Server, path: str) -> None:
-    """Exactly one entry is the current page."""
+    """Exactly one entry of the navigation is marked as the current page."""
     text = server.get(path, headers=HTML).text
     assert re.findall(r'<a href="([^"]*)" aria-current="page"', text) == [path]
 
@@ -68,7 +68,7 @@ def test_the_navigation_says_where_one_is(server: Server, path: str) -> None:
 def test_the_language_is_the_browsers_until_one_is_chosen(
     server: Server, accepted: str, language: str
 ) -> None:
-    """By Accept-Language; a choice wins, and is remembered."""
+    """The language follows Accept-Language until one is chosen, which is remembered."""
     headers = {**HTML, "accept-language": accepted}
     assert f'<html lang="{language}"' in server.get("/", headers=headers).text
     other = "en" if language == "zh-CN" else "zh"
@@ -80,7 +80,7 @@ def test_the_language_is_the_browsers_until_one_is_chosen(
 
 
 def test_light_and_dark_are_remembered_and_nothing_else_is(server: Server) -> None:
-    """The system decides until one is chosen; an unknown choice is ignored."""
+    """The theme follows the system until one is chosen; unknown values are ignored."""
     assert "data-theme=" not in server.get("/?theme=blue", headers=HTML).text
     try:
         assert '<html lang="en" data-theme="dark">' in server.get("/?theme=dark", headers=HTML).text
@@ -90,7 +90,7 @@ def test_light_and_dark_are_remembered_and_nothing_else_is(server: Server) -> No
 
 
 def test_a_switch_keeps_the_rest_of_the_address(server: Server) -> None:
-    """Whoever changes the language stays where he is."""
+    """Changing language or theme keeps the rest of the address."""
     text = server.get("/answers?text=%22%3E%3Cb%3E&lang=en", headers=HTML).text
     server.cookies.clear()
     assert 'href="?text=%22%3E%3Cb%3E&amp;lang=zh"' in text
@@ -98,7 +98,7 @@ def test_a_switch_keeps_the_rest_of_the_address(server: Server) -> None:
 
 
 def test_static_files_are_asked_for_again_and_not_sent_again(server: Server) -> None:
-    """An ETag; what is not listed is not there, however it is spelled."""
+    """Static files have an ETag, and no other path is served, however it is spelled."""
     first = server.get("/static/winnow.css")
     assert first.headers["content-type"] == "text/css; charset=utf-8"
     again = server.get("/static/winnow.css", headers={"if-none-match": first.headers["etag"]})
@@ -108,7 +108,7 @@ def test_static_files_are_asked_for_again_and_not_sent_again(server: Server) -> 
 
 
 def test_every_script_and_sheet_that_a_page_names_is_there(server: Server) -> None:
-    """Templates and modules name static files; each is served."""
+    """Every static file named in a template or a script is served."""
     named = set()
     for path in [*PACKAGE.glob("templates/*.html"), *PACKAGE.glob("static/*.js")]:
         text = path.read_text(encoding="utf-8")
@@ -119,7 +119,7 @@ def test_every_script_and_sheet_that_a_page_names_is_there(server: Server) -> No
 
 
 def test_who_asks_with_a_browser_gets_errors_as_pages(server: Server) -> None:
-    """The same text and status as the problem; a program gets JSON, and so does everybody below /v1."""
+    """Browsers get errors as pages; programs, and everything below /v1, get JSON."""
     page = server.get("/nothing", headers={**HTML, "accept-language": "zh"})
     assert page.status_code == 404
     assert "未找到" in page.text
@@ -132,13 +132,13 @@ def test_who_asks_with_a_browser_gets_errors_as_pages(server: Server) -> None:
 
 
 def test_pages_are_no_part_of_the_api(server: Server) -> None:
-    """The OpenAPI document describes programs' routes alone."""
+    """The OpenAPI document has no routes of pages."""
     paths = server.get("/openapi.json").json()["paths"]
     assert not [path for path in paths if path in PAGES or path.startswith("/static")]
 
 
 def test_every_text_is_there_in_both_languages() -> None:
-    """No key lacks a language, both texts take the same values, and no two files share a key."""
+    """Every text exists in both languages with the same values, and no two files share a key."""
     files = catalogues()
     assert len(WORDS) == sum(len(texts) for texts in files.values())
     for key, texts in WORDS.items():
@@ -152,7 +152,7 @@ def test_every_text_is_there_in_both_languages() -> None:
 
 
 def test_every_text_is_used_and_every_text_in_use_is_there() -> None:
-    """Each key is named in a template or in code, and each key that is named exists."""
+    """Every text is used in a template or in code, and every text in use exists."""
     sources = [*PACKAGE.glob("templates/*.html"), *PACKAGE.rglob("*.py")]
     said = "".join(path.read_text(encoding="utf-8") for path in sources)
     made = tuple(re.findall(r'["\']([a-z.-]+\.)["\'] ~', said)) + tuple(re.findall(r'f"([a-z]+\.)\{', said))
@@ -173,7 +173,7 @@ def test_every_text_is_used_and_every_text_in_use_is_there() -> None:
 
 
 def test_words_of_a_number_a_stage_and_a_reason() -> None:
-    """In the reader's language; a user's own stage and plain reasons are shown as they are."""
+    """Numbers, stages and reasons are in the reader's language; users' own are shown as they are."""
     english, chinese = Words("en"), Words("zh")
     assert [english.ordinal(n) for n in (1, 2, 3, 11, 22)] == ["1st", "2nd", "3rd", "11th", "22nd"]
     assert chinese.ordinal(3) == "第 3"

@@ -1,4 +1,4 @@
-"""The page of the settings: what is in effect and where it came from, health, and no secret."""
+"""The settings page: values in effect with their origin, health, and no secrets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECRETS = ("sk-very-secret", "co-very-secret", "hunter2")
 
 
 def _row(text: str, key: str) -> str:
-    """The row of a setting in the table of its section, without markup."""
+    """Return a setting's row in the table of its section, without markup."""
     rows = re.findall(r"<tr><th scope=\"row\".*?</tr>", text, re.DOTALL)
     [last] = [row for row in rows if f"<code>{key}</code>" in row][-1:]
     return " ".join(re.sub(r"<[^>]+>", " ", last).split())
@@ -33,7 +33,7 @@ def _page(server: Server, **query: str) -> str:
 
 
 def test_every_setting_is_there_with_its_origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Value, and file, environment, flag or profile; those that are not default come first."""
+    """Every setting has its value and origin, with changed ones first."""
     Path("winnow.toml").write_text('profile = "local"\n[server]\nqueue = 7\n', "utf-8")
     monkeypatch.setenv("WINNOW_RETRIEVAL__TOP_K", "40")
     with serving(Settings.load(data_dir=tmp_path / "data", collection="论文")) as server:
@@ -51,7 +51,7 @@ def test_every_setting_is_there_with_its_origin(tmp_path: Path, monkeypatch: pyt
 
 
 def test_no_secret_is_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys are set or not; a password inside an address is blotted out, also where a check repeats it."""
+    """Keys show only whether they are set, and passwords in addresses are masked everywhere."""
     monkeypatch.setenv("WINNOW_LLM__API_KEY", SECRETS[0])
     sections = {
         "rerank": {"api_keys": {"cohere": SECRETS[1]}, "spec": f"none(x='{SECRETS[1]}')"},
@@ -87,12 +87,12 @@ def test_no_secret_is_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_addresses_lose_who_asks(text: str, shown: str) -> None:
-    """And nothing else."""
+    """Addresses lose their credentials and nothing else."""
     assert without_password(text) == shown
 
 
 def test_health_says_what_would_not_work(tmp_path: Path) -> None:
-    """Doctor's quick findings, work in progress, paths and models; all of it only text."""
+    """Health shows doctor's quick findings, work in progress, paths and models, all as text."""
     data = ingested(tmp_path / "<b>folder")
     with serving(Settings.load(data_dir=data, collection="absent")) as server:
         text = _page(server)
@@ -109,7 +109,7 @@ def test_health_says_what_would_not_work(tmp_path: Path) -> None:
 
 
 def test_memory_is_the_systems_own_figure(tmp_path: Path) -> None:
-    """In bytes; where the system says nothing, nothing is made up."""
+    """Memory is the system's figure in bytes, or absent if the system gives none."""
     status = tmp_path / "status"
     assert memory(status) is None
     status.write_text("Name:\twinnow\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n", "utf-8")

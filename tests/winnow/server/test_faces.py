@@ -1,4 +1,4 @@
-"""The drop-in faces, through the vendors' own clients and winnow's own `api` strategy."""
+"""The compatible APIs, through the vendors' own clients and winnow's `api` strategy."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def reranks(server: Server, connections: httpx.Client) -> cohere.ClientV2:
 
 
 def test_openais_client_sees_the_collections_first(client: openai.OpenAI) -> None:
-    """Models are collections, then collections with the server's further specs."""
+    """The models are the collections, then collections with the server's further specs."""
     assert [model.id for model in client.models.list()] == ["winnow/default", "winnow/default@none"]
     assert client.models.retrieve("winnow/default").owned_by == "winnow"
     with pytest.raises(openai.NotFoundError):
@@ -54,7 +54,7 @@ def test_openais_client_sees_the_collections_first(client: openai.OpenAI) -> Non
 
 
 def test_openais_client_gets_an_answer_with_citations(server: Server, client: openai.OpenAI) -> None:
-    """Citations are in the text, below it, and in annotations that lead to the passage."""
+    """Citations are in the text, listed below it, and in annotations that link to the passage."""
     said = client.chat.completions.create(
         model="winnow/default", messages=[{"role": "user", "content": QUESTION}], temperature=0.2
     )
@@ -72,7 +72,7 @@ def test_openais_client_gets_an_answer_with_citations(server: Server, client: op
 
 
 def test_openais_client_streams(client: openai.OpenAI) -> None:
-    """Deltas are the text and its sources; the end says what was spent, where that is asked."""
+    """Deltas carry the text and its sources, and the last chunk the usage, if requested."""
     parts = list(
         client.chat.completions.create(
             model="winnow/default@none",
@@ -89,7 +89,7 @@ def test_openais_client_streams(client: openai.OpenAI) -> None:
 
 
 def test_a_conversation_is_followed(server: Server, client: openai.OpenAI) -> None:
-    """Earlier turns help to understand the question; the sources below an answer are no part of it."""
+    """Earlier turns are used to understand the question, without the source lists below answers."""
     first = client.chat.completions.create(
         model="winnow/default", messages=[{"role": "user", "content": QUESTION}]
     )
@@ -109,7 +109,7 @@ def test_a_conversation_is_followed(server: Server, client: openai.OpenAI) -> No
 
 
 def test_a_chinese_question_gets_chinese_sources(client: openai.OpenAI) -> None:
-    """The head above the sources is in the question's language."""
+    """The heading above the sources is in the question's language."""
     said = client.chat.completions.create(
         model="winnow/default",
         messages=[{"role": "user", "content": "重排序能找回召回阶段漏掉的段落吗？"}],
@@ -118,7 +118,7 @@ def test_a_chinese_question_gets_chinese_sources(client: openai.OpenAI) -> None:
 
 
 def test_openais_client_reads_our_errors(client: openai.OpenAI) -> None:
-    """Its own exceptions, with our message."""
+    """OpenAI's client raises its own exceptions with winnow's message."""
     with pytest.raises(openai.NotFoundError, match="nothing"):
         client.chat.completions.create(
             model="winnow/nothing", messages=[{"role": "user", "content": "q"}], stream=True
@@ -134,7 +134,7 @@ def test_openais_client_reads_our_errors(client: openai.OpenAI) -> None:
 
 
 def test_coheres_client_reranks(reranks: cohere.ClientV2) -> None:
-    """Indices point into what was sent, best first, no more than asked for."""
+    """Indices refer to the documents sent, best first, at most `top_n`."""
     found = reranks.rerank(model="late-interaction", query=FRUIT, documents=TEXTS, top_n=2)
     assert found.results[0].index == 2
     assert len(found.results) == 2
@@ -142,7 +142,7 @@ def test_coheres_client_reranks(reranks: cohere.ClientV2) -> None:
 
 
 def test_coheres_first_api_gives_documents_back(server: Server, connections: httpx.Client) -> None:
-    """`/v1/rerank` through the older client; documents may be objects."""
+    """`/v1/rerank` works with the older client and returns documents, which may be objects."""
     client = cohere.Client("none", base_url=server.url, httpx_client=connections)
     found = client.rerank(
         model="winnow", query=FRUIT, documents=[{"text": text} for text in TEXTS], return_documents=True
@@ -152,7 +152,7 @@ def test_coheres_first_api_gives_documents_back(server: Server, connections: htt
 
 
 def test_what_degraded_is_said_to_coheres_client(reranks: cohere.ClientV2) -> None:
-    """A question that the encoder cannot read: the order stays, a warning says why."""
+    """A question that the encoder cannot read keeps the order, with a warning that says why."""
     found = reranks.rerank(model="late-interaction", query="香蕉富含什么？", documents=TEXTS)
     assert [one.index for one in found.results] == [0, 1, 2]
     scores = [one.relevance_score for one in found.results]
@@ -163,14 +163,14 @@ def test_what_degraded_is_said_to_coheres_client(reranks: cohere.ClientV2) -> No
 
 
 def test_a_chain_that_keeps_fewer_is_obeyed(server: Server) -> None:
-    """The spec's own last number and top_n together: the smaller holds."""
+    """The smaller of the spec's own `:k` and top_n applies."""
     body = {"model": "none:3,late-interaction:1", "query": FRUIT, "documents": TEXTS, "top_n": 2}
     assert [one["index"] for one in server.post("/v2/rerank", json=body).json()["results"]] == [2]
 
 
 @pytest.mark.parametrize("profile", ["cohere", "jina", "vllm", "custom"])
 def test_winnows_own_api_strategy_reranks_here(server: Server, profile: str) -> None:
-    """The circle closes: winnow asks winnow, in the shape of any of these APIs."""
+    """winnow's `api` strategy can rerank at a winnow server, in the shape of each API."""
     settings = Settings.load(rerank={"api_keys": {profile: "any"}})
     spec = f'api(profile={profile},url="{server.url}",model="late-interaction")'
     found = rerank(FRUIT, TEXTS, spec, settings=settings)
@@ -179,6 +179,6 @@ def test_winnows_own_api_strategy_reranks_here(server: Server, profile: str) -> 
 
 
 def test_a_rerank_request_names_no_address(server: Server) -> None:
-    """The policy holds for the rerank face, too."""
+    """A rerank request cannot name an address in its spec."""
     body = {"model": 'api(url="http://169.254.169.254")', "query": "q", "documents": ["a"]}
     assert server.post("/v1/rerank", json=body).status_code == 403

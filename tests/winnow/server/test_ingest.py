@@ -1,4 +1,4 @@
-"""Uploads and ingest jobs over HTTP; metrics; what concurrent questions share; how a server ends."""
+"""Uploads and ingest jobs over HTTP, metrics, shared passes, shutdown."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _ended(server: Server, started: httpx2.Response) -> dict[str, Any]:
 
 
 def test_an_upload_is_ingested_and_can_be_asked(server: Server) -> None:
-    """A job with progress and the run's report; the same file again is `unchanged`, another replaces it."""
+    """An upload is a job with progress and a report; the same file again is `unchanged`."""
     job = _ended(server, _upload(server, ("kiwis 奇异果.md", NOTES), collection="fruit"))
     assert (job["status"], job["files"]) == ("done", ["kiwis 奇异果.md"])
     assert job["report"]["totals"]["ingested"] == 1
@@ -70,7 +70,7 @@ def test_an_upload_is_ingested_and_can_be_asked(server: Server) -> None:
 
 
 def test_a_deleted_upload_leaves_neither_document_nor_file(server: Server) -> None:
-    """Nobody else would delete the file."""
+    """Deleting an uploaded document deletes its file, too."""
     _ended(server, _upload(server, ("gone.md", NOTES), collection="bin"))
     [row] = server.get("/v1/documents", params={"collection": "bin"}).json()["documents"]
     assert Path(row["source"]).exists()
@@ -81,7 +81,7 @@ def test_a_deleted_upload_leaves_neither_document_nor_file(server: Server) -> No
 
 
 def test_an_archive_is_refused_and_nothing_of_it_written(server: Server) -> None:
-    """Zip-slip: entries that lead out of the area are never even read."""
+    """An archive is refused without reading its entries (zip-slip)."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("../../escaped.md", "out of the area")
@@ -108,19 +108,19 @@ def test_an_archive_is_refused_and_nothing_of_it_written(server: Server) -> None
     ],
 )
 def test_a_name_leads_nowhere(given: str, kept: str) -> None:
-    """The last part of a path, without control characters, odd ones and leading dots; at most 200 bytes."""
+    """A file name keeps only the last part of a path, cleaned, in at most 200 bytes."""
     assert safe_name(given) == kept
 
 
 @pytest.mark.parametrize("given", ["", "..", "/", "\\", " . ", "\u200b", "../"])
 def test_a_name_of_nothing_is_refused(given: str) -> None:
-    """An error, not a name that was made up."""
+    """A file name of which nothing is left is an error."""
     with pytest.raises(BadInputError):
         safe_name(given)
 
 
 def test_a_link_in_the_upload_area_is_replaced_not_followed(tmp_path: Path) -> None:
-    """Its target stays unchanged."""
+    """An upload replaces a link and leaves its target unchanged."""
     area, victim = UploadArea(tmp_path / "uploads"), tmp_path / "victim.md"
     victim.write_text("mine", encoding="utf-8")
     (tmp_path / "uploads" / "c").mkdir(parents=True)
@@ -132,14 +132,14 @@ def test_a_link_in_the_upload_area_is_replaced_not_followed(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("collection", ["../outside", "a/b", "..", "", "a\x00"])
 def test_no_collection_leads_out_of_the_area(tmp_path: Path, collection: str) -> None:
-    """A name that no store would bear makes no folder."""
+    """An invalid collection name creates no folder."""
     with pytest.raises(BadInputError):
         UploadArea(tmp_path / "uploads").keep(collection, [Upload("a.md", io.BytesIO(NOTES))])
     assert not (tmp_path / "outside").exists()
 
 
 def test_uploads_have_limits(server: Server) -> None:
-    """Too many bytes, two files of one name, no file, no form, a collection that is none."""
+    """Too many bytes, two files of one name, no file, no form or an invalid collection is refused."""
     assert _upload(server, ("large.txt", b"x" * 200_000)).status_code == 413
     assert _upload(server, ("a/x.md", NOTES), ("b/x.md", NOTES)).status_code == 400
     assert server.post("/v1/ingest", data={"collection": "c"}).status_code == 400
@@ -149,7 +149,7 @@ def test_uploads_have_limits(server: Server) -> None:
 
 
 def test_metrics_count_requests_stages_and_places(server: Server) -> None:
-    """By route, never by what somebody asked."""
+    """Metrics are labelled by route, never by content."""
     server.post("/v1/ask", json={"question": "a secret question about potassium"})
     server.get("/v1/answers/no-such-answer")
     text = server.get("/metrics").text
@@ -162,7 +162,7 @@ def test_metrics_count_requests_stages_and_places(server: Server) -> None:
 
 
 class Held:
-    """A forward model that waits for `go` at its first pass; `asked` holds the texts of every pass."""
+    """A forward model that waits for `go` in its first pass; `asked` holds the texts of every pass."""
 
     dim, token_dim, max_tokens = 2, None, 16
 
@@ -184,7 +184,7 @@ class Held:
 
 
 def test_questions_that_come_together_share_a_pass() -> None:
-    """Whoever comes while a pass runs is in the next one, and gets its own vectors."""
+    """Questions that arrive during a pass share the next one, and each gets its own vectors."""
     held = Held()
     model = SharedForward(held)
     assert shared(model) is model
@@ -204,7 +204,7 @@ def test_questions_that_come_together_share_a_pass() -> None:
 
 
 def test_a_pass_that_fails_fails_for_nobody_but_whose_fault_it_is() -> None:
-    """Everybody's texts are then encoded by themselves; afterwards all is as before."""
+    """After a failed pass each text is encoded alone, so that only the faulty question fails."""
     held = Held()
     model = SharedForward(held)
     with ThreadPoolExecutor(8) as pool:
@@ -227,7 +227,7 @@ async def _taken(gate: Gate) -> None:
 
 
 def test_a_place_is_given_back_whatever_happens() -> None:
-    """An error or a cancellation inside leaves the gate as it was."""
+    """An error or a cancellation inside the gate gives the place back."""
     import asyncio
 
     async def scenario() -> Gate:
@@ -249,7 +249,7 @@ def test_a_place_is_given_back_whatever_happens() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_shells_server_cleanly(tmp_path: Path, number: signal.Signals) -> None:
-    """`winnow serve --port 0 --json` says where it is, answers, and exits with 0; the job is finished."""
+    """`winnow serve` prints its address, answers, and on a signal finishes its job and exits with 0."""
     data = tmp_path / "data"
     words = ["serve", "--port", "0", "--data-dir", str(data), "--json"]
     with subprocess.Popen(
@@ -272,7 +272,7 @@ def test_a_signal_ends_the_shells_server_cleanly(tmp_path: Path, number: signal.
 
 
 def test_many_at_once_all_get_an_answer_that_is_logged(server: Server) -> None:
-    """Back-pressure holds them back, nothing is lost: every reply is an answer, and each is in the log."""
+    """Under load every request gets an answer, and each is in the log."""
     with ThreadPoolExecutor(16) as pool:
         asked = [{"question": f"{QUESTION} ({n})"} for n in range(32)]
         replies = list(pool.map(lambda body: server.post("/v1/ask", json=body), asked))

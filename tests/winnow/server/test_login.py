@@ -1,4 +1,4 @@
-"""Logging in with a token where tokens are asked for: sessions, cookies, and what they may not do."""
+"""Logging in with a token: sessions, cookies and their limits."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def running(data: Path) -> Iterator[Server]:
-    """A server that says it listens for everybody (the tests reach it on the loopback)."""
+    """A server set up as public (the tests reach it on the loopback)."""
     with serving(Settings.load(data_dir=data, server={"host": "0.0.0.0"})) as server:
         yield server
 
 
 @pytest.fixture
 def server(running: Server) -> Server:
-    """That server, with a client that has no cookies."""
+    """The public server, with a client that has no cookies."""
     running.cookies.clear()
     return running
 
 
 def _token(server: Server, *, full: bool = False) -> tuple[str, str]:
-    """The id and the text of a new token."""
+    """Return the id and the text of a new token."""
     book = TokenBook(server.pipeline.settings.tokens_file)
     token, text = book.create("a laptop 笔记本", "full" if full else "read")
     return token.id, text
@@ -51,7 +51,7 @@ def _login(server: Server, text: str, *, origin: str | None = None, onward: str 
 
 
 def _cookie(reply: httpx2.Response) -> tuple[str, dict[str, str]]:
-    """The session cookie that a reply sets: its name and attributes."""
+    """Return the session cookie that a reply sets: its name and attributes."""
     jar: SimpleCookie = SimpleCookie()
     for header in reply.headers.get_list("set-cookie"):
         jar.load(header)
@@ -60,7 +60,7 @@ def _cookie(reply: httpx2.Response) -> tuple[str, dict[str, str]]:
 
 
 def test_a_page_leads_to_the_login_and_back(server: Server) -> None:
-    """Only pages, and only when they are looked at: the API says 401 as ever. Static files need nothing."""
+    """GET requests for pages lead to the login; the API returns 401, and static files are open."""
     asked = server.get("/answers?text=%E9%87%8D+a&limit=2", headers=HTML)
     assert asked.status_code == 303
     where = urlsplit(asked.headers["location"])
@@ -69,7 +69,7 @@ def test_a_page_leads_to_the_login_and_back(server: Server) -> None:
     assert onward == "/answers?text=%E9%87%8D+a&limit=2"
     form = server.get(asked.headers["location"], headers=HTML)
     assert 'value="/answers?text=%E9%87%8D+a&amp;limit=2"' in form.text
-    assert '<a href="/answers"' not in form.text  # no navigation for who may not go there
+    assert '<a href="/answers"' not in form.text  # no navigation before the login
     _, text = _token(server)
     reply = _login(server, text, onward=onward)
     assert (reply.status_code, reply.headers["location"]) == (303, onward)
@@ -83,7 +83,7 @@ def test_a_page_leads_to_the_login_and_back(server: Server) -> None:
 
 
 def test_a_session_may_what_its_token_may(server: Server) -> None:
-    """The API takes the cookie as it takes the token; a read-only one changes nothing, and pages say so."""
+    """A session has its token's rights, in the API too; a read-only one can change nothing."""
     own = {"origin": server.url}
     _login(server, _token(server)[1])
     assert server.get("/v1/collections").status_code == 200
@@ -98,7 +98,7 @@ def test_a_session_may_what_its_token_may(server: Server) -> None:
 
 
 def test_the_cookie_is_out_of_reach(server: Server) -> None:
-    """HttpOnly, SameSite=Strict, of bounded life, and it holds nothing of the token."""
+    """The cookie is HttpOnly and SameSite=Strict, expires, and does not contain the token."""
     identifier, text = _token(server)
     name, cookie = _cookie(reply := _login(server, text))
     assert cookie["httponly"] is True
@@ -115,14 +115,14 @@ def test_the_cookie_is_out_of_reach(server: Server) -> None:
 
 
 def test_over_tls_the_cookie_never_leaves_it(server: Server) -> None:
-    """A browser whose page came over TLS, through a proxy, keeps a cookie that no other host can plant."""
+    """Over TLS, through a proxy too, the cookie is Secure and cannot be set by another host."""
     text = _token(server)[1]
     name, cookie = _cookie(_login(server, text, origin=server.url.replace("http:", "https:")))
     assert (name, cookie["secure"]) == ("__Host-winnow", True)
 
 
 def test_a_sealed_cookie_wins_over_a_planted_one(server: Server) -> None:
-    """A cookie that a neighbouring host planted under the plain name is ignored next to the sealed one."""
+    """A cookie planted by a sibling host under the plain name is ignored next to the `__Host-` one."""
     _login(server, _token(server)[1])
     planted = server.cookies["winnow"]
     server.cookies.clear()
@@ -144,7 +144,7 @@ def test_a_sealed_cookie_wins_over_a_planted_one(server: Server) -> None:
     ],
 )
 def test_another_sites_form_does_nothing(server: Server, headers: dict[str, str], status: int) -> None:
-    """Even if a browser sent the cookie: what changes things needs the server's own page behind it."""
+    """A form of another site changes nothing, even with the cookie."""
     _login(server, _token(server, full=True)[1])
     assert server.delete("/v1/documents/x", headers=headers).status_code == status
     assert server.post("/v1/answers/x/replay", json={}, headers=headers).status_code == status
@@ -152,13 +152,13 @@ def test_another_sites_form_does_nothing(server: Server, headers: dict[str, str]
 
 @pytest.mark.parametrize("headers", [{}, {"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}])
 def test_another_sites_form_logs_nobody_in(server: Server, headers: dict[str, str]) -> None:
-    """Otherwise somebody would write into an account that its owner reads."""
+    """A form of another site cannot log a browser in (login CSRF)."""
     reply = server.post("/login", data={"token": _token(server)[1]}, headers=headers)
     assert (reply.status_code, "set-cookie" in reply.headers) == (403, False)
 
 
 def test_a_bearer_token_needs_no_page(server: Server) -> None:
-    """Programs have no Origin; where both are sent, the token speaks, and the cookie is not looked at."""
+    """A bearer token works without an Origin and takes precedence over a cookie."""
     _login(server, _token(server, full=True)[1])
     full = {"authorization": f"Bearer {_token(server, full=True)[1]}"}
     assert server.delete("/v1/documents/x", headers=full).status_code == 404
@@ -171,7 +171,7 @@ def test_a_bearer_token_needs_no_page(server: Server) -> None:
 
 
 def test_a_wrong_token_begins_nothing(server: Server) -> None:
-    """The form again, with 401; what was typed does not come back."""
+    """A wrong token gives the form again with 401, without the typed text."""
     text = _token(server)[1]
     for wrong in ("", "nothing", text[:-1], text + "x", "<script>alert(1)</script>"):
         reply = _login(server, wrong)
@@ -181,7 +181,7 @@ def test_a_wrong_token_begins_nothing(server: Server) -> None:
 
 
 def test_a_logout_ends_the_session_on_the_server(server: Server) -> None:
-    """A kept cookie is worthless; read-only tokens may log out, other sites' pages log nobody out."""
+    """A logout ends the session on the server; other sites cannot cause one."""
     _login(server, _token(server)[1])
     kept = server.cookies["winnow"]
     assert server.post("/logout").status_code == 403
@@ -192,7 +192,7 @@ def test_a_logout_ends_the_session_on_the_server(server: Server) -> None:
 
 
 def test_a_new_login_ends_the_old_session(server: Server) -> None:
-    """A browser has one session; a planted one (fixation) is worth nothing after a login."""
+    """A new login ends the browser's old session, so that session fixation fails."""
     _login(server, _token(server)[1])
     first = server.cookies["winnow"]
     _login(server, _token(server)[1])
@@ -201,7 +201,7 @@ def test_a_new_login_ends_the_old_session(server: Server) -> None:
 
 
 def test_a_revoked_token_ends_its_sessions_at_once(server: Server) -> None:
-    """Also those of a browser that is logged in; other tokens' go on."""
+    """Revoking a token ends its sessions at once, and no others."""
     identifier, text = _token(server)
     _login(server, text)
     mine = server.cookies["winnow"]
@@ -228,7 +228,7 @@ def test_a_revoked_token_ends_its_sessions_at_once(server: Server) -> None:
     ],
 )
 def test_a_login_leads_to_no_other_site(server: Server, wanted: str, where: str) -> None:
-    """An address that somebody put into a link to the login stays on this server."""
+    """The login redirects only to addresses on this server."""
     text = _token(server)[1]
     assert _login(server, text, onward=wanted).headers["location"] == where
     again = server.get("/login", params={"next": wanted})
@@ -236,7 +236,7 @@ def test_a_login_leads_to_no_other_site(server: Server, wanted: str, where: str)
 
 
 def test_guesses_at_the_form_are_slowed_down(tmp_path: Path) -> None:
-    """By the same limit as wrong bearer tokens, and together with them."""
+    """Wrong tokens in the form count towards the same limit as wrong bearer tokens."""
     settings = Settings.load(data_dir=tmp_path, server={"host": "0.0.0.0", "per_minute": 6})
     with serving(settings) as server:
         guesses: Sequence[int] = [_login(server, f"{n}").status_code for n in range(4)]
@@ -249,7 +249,7 @@ def test_guesses_at_the_form_are_slowed_down(tmp_path: Path) -> None:
 
 
 def test_where_no_tokens_are_asked_for_there_is_nothing_to_log_in_to(data: Path) -> None:
-    """On the loopback: no form, no cookie, no button."""
+    """On the loopback, where tokens are not required, there is no login form, cookie or button."""
     with serving(Settings.load(data_dir=data, collection="other")) as server:
         assert server.get("/login?next=/settings").headers["location"] == "/settings"
         reply = server.post("/login", data={"token": "x", "next": "/settings"})
@@ -258,7 +258,7 @@ def test_where_no_tokens_are_asked_for_there_is_nothing_to_log_in_to(data: Path)
 
 
 def test_a_session_ends_however_much_it_is_used(tmp_path: Path) -> None:
-    """After its life; before that it is found each time."""
+    """A session ends after its lifetime, however often it is used."""
     book = TokenBook(tmp_path / "tokens.json")
     token, text = book.create("a test", "read")
     long, over = Sessions(book), Sessions(book, life_s=0)
@@ -271,7 +271,7 @@ def test_a_session_ends_however_much_it_is_used(tmp_path: Path) -> None:
 
 
 def test_a_token_has_so_many_sessions_and_no_more(tmp_path: Path) -> None:
-    """Its oldest goes; those of another token stay."""
+    """A token at its limit of sessions loses the oldest; other tokens' sessions stay."""
     book = TokenBook(tmp_path / "tokens.json")
     mine, text = book.create("mine", "read")
     other, others_text = book.create("other", "read")

@@ -30,14 +30,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def local(data: Path) -> Iterator[Server]:
-    """A server as it is by default: for this machine alone."""
+    """A server with default settings: on the loopback only."""
     with serving(Settings.load(data_dir=data, server={"body_bytes": 2_048})) as running:
         yield running
 
 
 @pytest.fixture
 def public(tmp_path: Path) -> Iterator[Server]:
-    """A server that says it listens for everybody (the test reaches it on the loopback)."""
+    """A server set up as public (the tests reach it on the loopback)."""
     settings = Settings.load(data_dir=tmp_path / "data", server={"host": "0.0.0.0", "per_minute": 8})
     with serving(settings) as running:
         yield running
@@ -51,13 +51,13 @@ def _token(server: Server, *, full: bool = False) -> tuple[str, dict[str, str]]:
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.", "[::1].evil"])
 def test_a_rebound_name_is_refused_on_the_loopback(local: Server, host: str) -> None:
-    """DNS rebinding: the browser says the name that its page has, which is none of this machine's."""
+    """An unknown Host is refused on the loopback (DNS rebinding)."""
     assert local.get("/v1/collections", headers={"host": host}).status_code == 403
 
 
 @pytest.mark.parametrize("host", ["localhost:1", "LOCALHOST", "127.0.0.1", "[::1]:8765"])
 def test_this_machines_own_names_are_known(local: Server, host: str) -> None:
-    """With any port: a tunnel has another one."""
+    """This machine's own names are accepted with any port, as a tunnel may use another."""
     assert local.get("/v1/collections", headers={"host": host}).status_code == 200
 
 
@@ -72,21 +72,21 @@ def test_this_machines_own_names_are_known(local: Server, host: str) -> None:
     ],
 )
 def test_another_sites_page_cannot_call(local: Server, headers: dict[str, str]) -> None:
-    """Not even a simple request, which needs no preflight; and no CORS header invites one."""
+    """A page of another site cannot call the API, even without a preflight; no CORS header is sent."""
     reply = local.post("/v1/ask", json={"question": QUESTION}, headers=headers)
     assert (reply.status_code, reply.json()["code"]) == (403, "not-allowed")
     assert not [name for name in reply.headers if name.startswith("access-control")]
 
 
 def test_the_servers_own_page_can_call(local: Server) -> None:
-    """An Origin that is the Host."""
+    """A request whose Origin equals its Host is accepted."""
     reply = local.get("/v1/collections", headers={"origin": local.url, "sec-fetch-site": "same-origin"})
     assert reply.status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/v1/collections", "/nothing", "/healthz", "/v1/answers?limit=x"])
 def test_every_reply_has_the_security_headers(local: Server, path: str) -> None:
-    """Also errors; and no word of the software behind."""
+    """Every reply, errors included, has the security headers and does not name the server software."""
     headers = local.get(path).headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["content-security-policy"].startswith("default-src 'none'")
@@ -97,7 +97,7 @@ def test_every_reply_has_the_security_headers(local: Server, path: str) -> None:
 
 
 def test_a_body_that_is_too_large_is_refused(local: Server) -> None:
-    """By its declared length, and by counting where none is declared."""
+    """A body over the limit is refused, by its declared length or by counting."""
     large = json.dumps({"question": "x" * 4_000}).encode()
     for content in (large, iter([large[:2_000], large[2_000:]])):
         reply = local.post("/v1/ask", content=content)
@@ -106,12 +106,12 @@ def test_a_body_that_is_too_large_is_refused(local: Server) -> None:
 
 
 def test_tokens_are_ignored_on_the_loopback(local: Server) -> None:
-    """A wrong one does no harm."""
+    """On the loopback tokens are ignored, wrong ones too."""
     assert local.get("/v1/collections", headers={"authorization": "Bearer no"}).status_code == 200
 
 
 def test_elsewhere_a_token_is_needed(public: Server) -> None:
-    """401 without, with a wrong, a cut or a revoked one; health is open to all."""
+    """A missing, wrong, truncated or revoked token gives 401; health needs none."""
     identifier, good = _token(public)
     for headers in ({}, {"authorization": "Bearer nothing"}, {"authorization": good["authorization"][:-1]}):
         reply = public.get("/v1/collections", headers=headers)
@@ -124,7 +124,7 @@ def test_elsewhere_a_token_is_needed(public: Server) -> None:
 
 
 def test_a_read_only_token_changes_nothing(public: Server) -> None:
-    """It asks and looks; feedback, replays and deletions need a full one."""
+    """A read-only token can ask and look, but not give feedback, replay or delete."""
     _, read = _token(public)
     _, full = _token(public, full=True)
     assert public.post("/v1/search", json={"question": "q"}, headers=read).status_code == 404  # let in
@@ -140,7 +140,7 @@ def test_a_read_only_token_changes_nothing(public: Server) -> None:
 
 
 def test_a_client_may_ask_so_often_a_minute(public: Server) -> None:
-    """429 with Retry-After; guessing tokens is slowed down the same way."""
+    """A client over its rate gets 429 with Retry-After, for token guesses too."""
     replies = [public.get("/v1/collections", headers={"authorization": f"Bearer {n}"}) for n in range(9)]
     assert {reply.status_code for reply in replies[:8]} == {401}
     assert replies[8].status_code == 429
@@ -148,7 +148,7 @@ def test_a_client_may_ask_so_often_a_minute(public: Server) -> None:
 
 
 def test_a_server_for_others_does_not_start_without_a_token(tmp_path: Path) -> None:
-    """Neither on another address, nor on the loopback under a further name."""
+    """A server for other hosts, or with a further name, does not start without a token."""
     for server in ({"host": "0.0.0.0"}, {"names": ["winnow.example"]}):
         settings = Settings.load(data_dir=tmp_path, server=server)
         with (
@@ -159,7 +159,7 @@ def test_a_server_for_others_does_not_start_without_a_token(tmp_path: Path) -> N
 
 
 def test_a_port_that_is_taken_is_an_error_with_a_way_out(tmp_path: Path) -> None:
-    """And no traceback of the server's."""
+    """A port in use is an error with a way out, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = Settings.load(data_dir=tmp_path, server={"port": taken.getsockname()[1]})
         with RAGPipeline.from_settings(settings) as pipeline, pytest.raises(SettingsError, match="listen"):
@@ -167,7 +167,7 @@ def test_a_port_that_is_taken_is_an_error_with_a_way_out(tmp_path: Path) -> None
 
 
 def test_a_token_is_kept_as_a_hash_alone(tmp_path: Path) -> None:
-    """The file, which only its owner reads, does not hold the text; the shell shows it once."""
+    """Only a token's hash is stored, in a file that only its owner can read; it is printed once."""
     run = CliRunner()
     made = json.loads(
         run.invoke(app, ["token", "create", "电脑", "--data-dir", str(tmp_path), "--json"]).stdout
@@ -187,7 +187,7 @@ def test_a_token_is_kept_as_a_hash_alone(tmp_path: Path) -> None:
 
 
 def test_a_damaged_token_file_lets_nobody_in(public: Server) -> None:
-    """An error of the server's, not an open door."""
+    """A damaged token file is a server error and grants no access."""
     _, good = _token(public)
     public.pipeline.settings.tokens_file.write_text("[", encoding="utf-8")
     assert public.get("/v1/collections", headers=good).status_code == 500
@@ -209,7 +209,7 @@ def test_a_damaged_token_file_lets_nobody_in(public: Server) -> None:
 )
 @pytest.mark.parametrize("path", ["/v1/ask", "/v1/search"])
 def test_a_request_names_no_address_model_or_file(local: Server, path: str, spec: str) -> None:
-    """Nothing is fetched, loaded or paid because a request says so."""
+    """A request's spec cannot name an address, a model or a file."""
     reply = local.post(path, json={"question": "q", "rerank": spec})
     assert (reply.status_code, reply.json()["code"]) == (403, "not-allowed")
 
@@ -228,12 +228,12 @@ def test_a_request_names_no_address_model_or_file(local: Server, path: str, spec
     ],
 )
 def test_what_the_settings_name_a_request_may_name(sections: dict[str, Any], spec: str) -> None:
-    """Local strategies always, the settings' own specs, and chat models where the settings ask one."""
+    """A request may use local strategies, the settings' specs, and chat models if configured."""
     Policy(Settings.load(**sections)).check_rerank(spec)
 
 
 def test_a_replay_spends_nothing_that_the_settings_do_not(local: Server) -> None:
-    """An answer that the shell made with a chat model is not made with it again by a request."""
+    """A replay over HTTP does not call a chat model that the settings do not use."""
     from dataclasses import replace
 
     log = local.pipeline.log
@@ -252,6 +252,6 @@ def test_a_replay_spends_nothing_that_the_settings_do_not(local: Server) -> None
 
 
 def test_only_the_loopback_is_the_loopback() -> None:
-    """Names that merely look like it are not."""
+    """Only loopback addresses count as such, not names that look like them."""
     assert all(map(is_loopback, ("127.0.0.1", "127.1.2.3", "::1", "localhost")))
     assert not any(map(is_loopback, ("0.0.0.0", "::", "192.168.1.2", "localhost.example", "")))

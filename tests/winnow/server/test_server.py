@@ -1,4 +1,4 @@
-"""The HTTP API against a server that really runs: asking, searching, collections, the log, errors."""
+"""The HTTP API of a running server: asking, searching, collections, the log, errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def test_a_question_is_answered_with_ranks_and_citations(server: Server) -> None:
-    """The reply is the same value that the shell prints, and what the log keeps."""
+    """The reply is the same value that the shell prints and the log keeps."""
     answer = server.post("/v1/ask", json={"question": QUESTION}).json()
     assert "cannot bring back a passage that retrieval missed. [1]" in answer["text"]
     assert answer["citations"][0]["source"].endswith("rerank.md")
@@ -37,7 +37,7 @@ def test_a_question_is_answered_with_ranks_and_citations(server: Server) -> None
 
 
 def test_a_chinese_question_keeps_its_warnings(server: Server) -> None:
-    """A degradation is in the reply, with the stage's own reason."""
+    """The reply to a Chinese question has the degradation and the stage's reason."""
     answer = server.post("/v1/ask", json={"question": "重排序能找回召回阶段漏掉的段落吗？"}).json()
     assert "重排序无法找回" in answer["text"]
     assert "cannot read the question" in answer["warnings"][0]
@@ -55,7 +55,7 @@ def test_a_streamed_answer_is_pieces_and_then_the_whole(server: Server) -> None:
 
 
 def test_a_search_answers_nothing_and_logs_nothing(server: Server) -> None:
-    """Candidates with their ranks; the log has no more entries than before."""
+    """A search gives candidates with ranks and adds nothing to the log."""
     before = server.get("/v1/answers").json()["total"]
     found = server.post("/v1/search", json={"question": "potassium", "top_k_rerank": 1}).json()
     assert found["candidates"][0]["source"].endswith("fruit.txt")
@@ -75,7 +75,7 @@ def test_a_follow_up_is_understood_with_the_answer_before(server: Server) -> Non
 
 
 def test_collections_and_documents_are_listed_with_their_passages(server: Server) -> None:
-    """Names, sizes, documents by path, and one document's passages in its order."""
+    """Collections have sizes, documents are listed by path, and passages in document order."""
     [only] = server.get("/v1/collections").json()["collections"]
     assert (only["name"], only["default"]) == ("default", True)
     facts = server.get("/v1/collections/default").json()
@@ -90,7 +90,7 @@ def test_collections_and_documents_are_listed_with_their_passages(server: Server
 
 
 def test_answers_are_searched_replayed_judged_and_exported(server: Server) -> None:
-    """The log over HTTP: text search, a replay beside its original, feedback, three export formats."""
+    """The log over HTTP offers text search, linked replays, feedback and three export formats."""
     answer = server.post("/v1/ask", json={"question": "Which fruit has potassium?"}).json()
     path = f"/v1/answers/{answer['id']}"
     found = server.get("/v1/answers", params={"text": "potassium", "replays": False}).json()
@@ -131,7 +131,7 @@ def test_answers_are_searched_replayed_judged_and_exported(server: Server) -> No
 def test_an_error_is_a_problem_with_a_way_out(
     server: Server, method: str, path: str, body: object, status: int, code: str
 ) -> None:
-    """RFC 9457, with the project's own code, and OpenAI's shape beside it."""
+    """An error is an RFC 9457 problem with winnow's code, and also has OpenAI's shape."""
     content = None if body is None else json.dumps(body).encode()
     reply = server.request(method, path, content=content, headers={"content-type": "application/json"})
     assert (reply.status_code, reply.headers["content-type"]) == (status, "application/problem+json")
@@ -157,7 +157,7 @@ def test_an_error_is_a_problem_with_a_way_out(
     ],
 )
 def test_odd_queries_are_never_an_error_of_the_servers(server: Server, path: str) -> None:
-    """Dates at the ends of time, zero bytes, quotes, dots: an answer or a problem of the asker's."""
+    """Extreme dates, zero bytes, quotes and dots never cause a server error."""
     assert server.get(path).status_code < 500
 
 
@@ -176,12 +176,12 @@ def test_odd_queries_are_never_an_error_of_the_servers(server: Server, path: str
     ],
 )
 def test_odd_questions_are_never_an_error_of_the_servers(server: Server, odd: dict[str, object]) -> None:
-    """Deep nesting, zero bytes, the largest of everything."""
+    """Deeply nested, zero-byte or huge questions never cause a server error."""
     assert server.post("/v1/ask", json={"question": "q", **odd}).status_code < 500
 
 
 def test_every_error_of_the_tree_has_a_status() -> None:
-    """An error that is added to winnow later falls under its parent's, never out of the mapping."""
+    """Every error class maps to a status, new ones through their parent."""
     from storage import errors
     from winnow.server.errors import STATUSES, status_of
 
@@ -204,7 +204,7 @@ def test_the_openapi_names_every_route_error_and_example(server: Server) -> None
 
 
 class Slow:
-    """A part that waits to be cancelled, and says that it was."""
+    """A part that waits to be cancelled, and records that it was."""
 
     name = "slow"
 
@@ -229,14 +229,14 @@ class Slow:
 
 
 class Broken(Slow):
-    """A part of a user's own with a mistake in it."""
+    """A user's part with a bug."""
 
     async def search(self, query: str, top_k: int) -> Retrieval:
         raise ZeroDivisionError("the password is hunter2")
 
 
 def test_a_mistake_shows_a_number_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The log has the rest under that number; the reply is a problem with all headers."""
+    """An unexpected exception shows only a number, under which the server's log has the details."""
     broken = Broken()
     settings = Settings.load(data_dir=tmp_path / "data")
     with serving(settings, RAGPipeline(broken, broken, broken, settings=settings)) as running:
@@ -264,7 +264,7 @@ def test_a_client_that_leaves_cancels_the_work(tmp_path: Path, stream: bool) -> 
 
 
 def test_a_question_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
-    """504, a problem, and the stage is cancelled."""
+    """A question over its time limit gives 504, and its stage is cancelled."""
     slow = Slow()
     settings = Settings.load(data_dir=tmp_path / "data", server={"timeout_s": 0.2})
     with serving(settings, RAGPipeline(slow, slow, slow, settings=settings)) as running:
@@ -274,7 +274,7 @@ def test_a_question_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
 
 
 def test_who_comes_when_the_queue_is_full_is_told_when_to_return(tmp_path: Path) -> None:
-    """429 with Retry-After, at once, while the others go on."""
+    """A request to a full queue gets 429 with Retry-After at once, and the others continue."""
     slow = Slow()
     settings = Settings.load(
         data_dir=tmp_path / "data", server={"concurrency": 1, "queue": 0, "timeout_s": 3}
@@ -290,7 +290,7 @@ def test_who_comes_when_the_queue_is_full_is_told_when_to_return(tmp_path: Path)
 
 
 def test_a_message_never_shows_a_secret(tmp_path: Path) -> None:
-    """A key of the settings that an error repeats is blotted out."""
+    """A key repeated by an error is masked in the reply."""
     from storage.errors import ChatError
     from winnow.server.errors import Problems
 

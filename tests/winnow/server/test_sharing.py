@@ -1,4 +1,4 @@
-"""Questions over HTTP that share a cross-encoder's passes: their scores, and what the end of one does."""
+"""Questions over HTTP that share a cross-encoder's passes: scores, cancellation, deadlines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COUNT = 12
 
 
 class Passages:
-    """A retriever and an answerer: passages of several lengths for every question, one word about them."""
+    """A retriever of passages of several lengths, and an answerer of one word."""
 
     async def search(self, query: str, top_k: int) -> Retrieval:
         words = " ".join(tiny_models.SENTENCES).split()
@@ -58,7 +58,7 @@ class Held:
 
 @dataclass
 class Shared:
-    """A server over a model whose first pass is held, with questions under way."""
+    """A server over a model whose first pass is held, with questions in progress."""
 
     server: Server
     model: PairModel
@@ -66,7 +66,7 @@ class Shared:
     pool: ThreadPoolExecutor
 
     def ask(self, question: str, **choices: Any) -> Future[httpx2.Response]:
-        """Asked: when this returns the question is in a pass, or waits for one."""
+        """Ask, and return once the question is in a pass or waits for one."""
         before = len(self.model.passes._requests)
         url, body = f"{self.server.url}/v1/ask", {"question": question}
         asked = self.pool.submit(httpx2.post, url, json=body, **{"timeout": 60, **choices})
@@ -100,7 +100,7 @@ def scores(reply: httpx2.Response) -> dict[str, float]:
 
 
 def test_questions_together_get_the_scores_of_questions_alone(model: PairModel, tmp_path: Path) -> None:
-    """Eight at once: fewer passes than eight alone take, the same scores, and each answer in the log."""
+    """Eight concurrent questions take fewer passes than alone, with the same scores, all logged."""
     questions = ["what reads the passage" + "?" * n for n in range(8)]
     with sharing(model, tmp_path) as shared:
         waiting = [shared.ask(question) for question in questions]
@@ -116,7 +116,7 @@ def test_questions_together_get_the_scores_of_questions_alone(model: PairModel, 
 
 
 def test_who_leaves_takes_nobody_along(model: PairModel, tmp_path: Path) -> None:
-    """A client that closes its connection while its question waits for a pass; the others are answered."""
+    """A client that leaves while its question waits for a pass does not affect the others."""
     with sharing(model, tmp_path) as shared:
         first = shared.ask("what is read first")
         leave(shared, "what nobody waits for")
@@ -129,7 +129,7 @@ def test_who_leaves_takes_nobody_along(model: PairModel, tmp_path: Path) -> None
 
 
 def leave(shared: Shared, question: str) -> None:
-    """Ask, and close the connection when the question waits for a pass."""
+    """Ask, and close the connection once the question waits for a pass."""
     before = len(shared.model.passes._requests)
     url, body = httpx2.URL(shared.server.url), json.dumps({"question": question})
     head = "POST /v1/ask HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: "
@@ -140,7 +140,7 @@ def leave(shared: Shared, question: str) -> None:
 
 
 def test_who_is_out_of_time_takes_nobody_along(model: PairModel, tmp_path: Path) -> None:
-    """504 for those whose time went by in a slow pass; the model is free for the next question."""
+    """Questions that time out in a slow pass get 504, and the model serves the next one."""
     with sharing(model, tmp_path, timeout_s=1) as shared:
         late = [shared.ask("what is slow"), shared.ask("what waits behind it")]
         time.sleep(1.2)
@@ -150,7 +150,7 @@ def test_who_is_out_of_time_takes_nobody_along(model: PairModel, tmp_path: Path)
 
 
 def test_an_end_finishes_what_shares_a_pass(model: PairModel, tmp_path: Path) -> None:
-    """A server that gets a signal finishes the questions in progress."""
+    """On a signal the server finishes the questions that share a pass."""
     with sharing(model, tmp_path) as shared:
         begun = [shared.ask("what is read"), shared.ask("what is read beside it")]
         threading.Timer(0.5, shared.held.go.set).start()

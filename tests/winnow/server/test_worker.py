@@ -17,14 +17,14 @@ from winnow.server.worker import Tell, Worker
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counting(worker.Job):
-    """Counts; `wrong` is what goes wrong instead."""
+    """Counts its steps, or raises `wrong`."""
 
     count: int = 0
     wrong: Exception | None = None
 
 
 class Counter:
-    """Work that tells its second step when it may go on."""
+    """Work whose second step waits to be released."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -67,7 +67,7 @@ def ended(worker: Worker[Counting], job: Counting) -> Counting:
 def test_jobs_run_one_after_the_other_and_tell_how_far_they_are(
     worker: Worker[Counting], counter: Counter
 ) -> None:
-    """The second waits while the first runs."""
+    """Jobs run one at a time and report their progress."""
     first, second = worker.submit(Counting()), worker.submit(Counting())
     assert counter.begun.wait(10)
     assert (worker.get(first.id).count, worker.get(first.id).status) == (1, "running")
@@ -80,7 +80,7 @@ def test_jobs_run_one_after_the_other_and_tell_how_far_they_are(
 
 
 def test_so_many_wait_and_so_many_are_remembered(worker: Worker[Counting], counter: Counter) -> None:
-    """A job beyond the limit is refused with a time to retry; the oldest ended job is forgotten."""
+    """A job beyond the queue's limit is refused with a retry time; the oldest ended job is forgotten."""
     jobs = [worker.submit(Counting())]
     assert counter.begun.wait(10)
     jobs += [worker.submit(Counting()) for _ in range(2)]
@@ -96,7 +96,7 @@ def test_so_many_wait_and_so_many_are_remembered(worker: Worker[Counting], count
 
 
 def test_a_job_is_cancelled_whether_it_waits_or_runs(worker: Worker[Counting], counter: Counter) -> None:
-    """One that waits at once, one that runs at its next step; one that has ended stays as it is."""
+    """A waiting job is cancelled at once, a running one at its next step, an ended one not at all."""
     first, second, third = (worker.submit(Counting()) for _ in range(3))
     assert counter.begun.wait(10)
     assert worker.cancel(second.id).status == "cancelled"
@@ -110,7 +110,7 @@ def test_a_job_is_cancelled_whether_it_waits_or_runs(worker: Worker[Counting], c
 
 
 def test_what_goes_wrong_is_a_problem_of_that_job_alone(worker: Worker[Counting], counter: Counter) -> None:
-    """An error of ours as itself, without secrets; a mistake as a number; the next job runs."""
+    """A job's error is its own: winnow's without secrets, any other as a number; the next job runs."""
     counter.go.set()
     ours = ended(worker, worker.submit(Counting(wrong=BadInputError("the secret is out"))))
     assert ours.error is not None
@@ -123,7 +123,7 @@ def test_what_goes_wrong_is_a_problem_of_that_job_alone(worker: Worker[Counting]
 
 
 def test_the_end_finishes_what_runs_and_cancels_what_waits(counter: Counter) -> None:
-    """`finish` comes back when the job that ran has ended."""
+    """`finish` waits for the running job and cancels those in the queue."""
     worker = Worker(counter, Problems([]), kind="counting", waiting=2, remembered=3)
     first, second = worker.submit(Counting()), worker.submit(Counting())
     assert counter.begun.wait(10)

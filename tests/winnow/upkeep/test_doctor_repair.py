@@ -1,4 +1,4 @@
-"""`winnow doctor` finds what is damaged, half made, lost or left behind; `--repair` mends it."""
+"""`winnow doctor` finds damaged, incomplete, lost and leftover data; `--repair` fixes it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Place:
         return CliRunner().invoke(app, list(words), env={"WINNOW_ENCODER__MODEL": str(self.encoder)})
 
     def findings(self) -> dict[str, str]:
-        """State and finding of what the doctor says of the collection."""
+        """Return state and finding of the doctor's lines about the collection."""
         checks = json.loads(self.doctor("--json").stdout)
         return {
             check["finding"]: check["state"] for check in checks if check["name"].startswith("collection")
@@ -78,7 +78,7 @@ def _overwrite(path: Path) -> None:
     path.write_bytes(b"\xa5" * path.stat().st_size)
 
 
-# What is done to which files of the shard. Each was seen to do harm; many others do none.
+# The damage, and the shard's files that it is done to. Each is harmful; much other damage is not.
 DAMAGE: list[tuple[str, Callable[[Path], None]]] = [
     ("shard/edge_config.json", _truncate),
     ("shard/wal/first-index", _truncate),
@@ -97,7 +97,7 @@ DAMAGE: list[tuple[str, Callable[[Path], None]]] = [
 def test_damaged_files_are_found_and_rebuilt(
     place: Place, pattern: str, harm: Callable[[Path], None]
 ) -> None:
-    """Whatever is damaged, the doctor says so, without a traceback; after --repair all is as it was."""
+    """Any damage is reported without a traceback, and --repair restores the collection."""
     before = place.content()
     for path in place.files(pattern):
         harm(path)
@@ -112,7 +112,7 @@ def test_damaged_files_are_found_and_rebuilt(
 
 
 def test_a_lost_folder_is_rebuilt_from_the_manifest(place: Place) -> None:
-    """The manifest says what there was; the files still are."""
+    """A lost folder is rebuilt from the manifest and the files."""
     before = place.content()
     shutil.rmtree(place.folder)
     assert "bad" in place.findings().values()
@@ -121,7 +121,7 @@ def test_a_lost_folder_is_rebuilt_from_the_manifest(place: Place) -> None:
 
 
 def test_a_half_made_collection_is_named_and_removed(place: Place) -> None:
-    """One that a crash left without a fingerprint, and of which no document is known, leaves no trace."""
+    """A collection without a fingerprint or documents is named, and removed by --repair."""
     half = place.data / "collections" / "half"
     (half / "shard" / "segments").mkdir(parents=True)
     assert any("never finished" in finding for finding in place.findings())
@@ -131,7 +131,7 @@ def test_a_half_made_collection_is_named_and_removed(place: Place) -> None:
 
 
 def test_what_winnow_did_not_make_stays(place: Place) -> None:
-    """A folder of somebody's own beside the collections is neither named nor removed."""
+    """A foreign folder among the collections is neither reported nor removed."""
     own = place.data / "collections" / "mine" / "thesis.txt"
     own.parent.mkdir()
     own.write_text("years of work")
@@ -143,7 +143,7 @@ def test_what_winnow_did_not_make_stays(place: Place) -> None:
 
 
 def test_the_reading_says_how_far_it_is(place: Place) -> None:
-    """A large collection takes minutes to read: the bar begins at nothing and ends at all of it."""
+    """Reading a collection reports progress from zero to all of it."""
     told: list[tuple[str, int, int]] = []
     with pipeline(place.data, place.encoder) as rag:
         found = examine(rag.wiring, "default", lambda what, done, of: told.append((what, done, of)))
@@ -152,7 +152,7 @@ def test_the_reading_says_how_far_it_is(place: Place) -> None:
 
 
 def test_leftovers_of_a_reindex_are_a_note_and_removed(place: Place) -> None:
-    """An older shard, and a re-index that was cut off, harm nobody."""
+    """An older shard and an unfinished re-index are a note, and --repair removes them."""
     (place.folder / "shard-0a1b2c3d").mkdir()
     with (
         pipeline(place.data, place.encoder) as rag,
@@ -168,7 +168,7 @@ def test_leftovers_of_a_reindex_are_a_note_and_removed(place: Place) -> None:
 
 
 def test_documents_that_lack_passages_are_read_again(place: Place) -> None:
-    """Rows without points: the files give them back."""
+    """Documents that lack passages are read again from their files."""
     before = place.content()
     with pipeline(place.data, place.encoder) as rag:
         row = next(iter(rag.wiring.manifest().rows()))
@@ -180,7 +180,7 @@ def test_documents_that_lack_passages_are_read_again(place: Place) -> None:
 
 
 def test_passages_without_a_row_are_entered_or_removed(place: Place) -> None:
-    """Points without rows: of a document that nobody knows they are kept, of a known one they go."""
+    """Points without rows are entered if their document is unknown, and removed if it is known."""
     before = place.content()
     with pipeline(place.data, place.encoder) as rag:
         manifest = rag.wiring.manifest()
@@ -198,7 +198,7 @@ def test_passages_without_a_row_are_entered_or_removed(place: Place) -> None:
 
 
 def test_what_others_ingest_between_look_and_repair_stays(place: Place) -> None:
-    """A passage that was stale when it was looked for is one of the document's by now."""
+    """A passage that another process ingests between check and repair is kept."""
     before = place.content()
     with pipeline(place.data, place.encoder) as rag:
         manifest = rag.wiring.manifest()
@@ -213,7 +213,7 @@ def test_what_others_ingest_between_look_and_repair_stays(place: Place) -> None:
 
 
 def test_what_cannot_be_rebuilt_is_named_and_gives_exit_code_3(place: Place) -> None:
-    """A file that is gone and passages that cannot be read: lost, and said so."""
+    """A document without file or readable passages is reported as lost, with exit code 3."""
     _truncate(place.folder / "fingerprint.json")
     gone = place.docs / "2.md"
     kept = gone.read_bytes()
@@ -230,7 +230,7 @@ def test_what_cannot_be_rebuilt_is_named_and_gives_exit_code_3(place: Place) -> 
 
 
 def test_a_healthy_collection_needs_nothing(place: Place) -> None:
-    """--repair says so, and touches nothing."""
+    """--repair of a healthy collection changes nothing and says so."""
     before = sorted(path.name for path in place.folder.iterdir())
     code, said = place.repaired()
     assert (code, said["repaired"], said["report"]) == (0, [], None)

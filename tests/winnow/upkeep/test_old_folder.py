@@ -1,4 +1,4 @@
-"""A data folder that an earlier release made opens, answers, replays and is found whole.
+"""A data folder of an earlier release opens, answers, replays and passes the doctor.
 
 `winnow-785a145.tar.xz` was made by the release of that commit: docs/tides.md and docs/茶.md, ingested into
 the collection `default`, and five logged answers, one of them a replay, one with a graded passage.
@@ -30,7 +30,7 @@ GRADED, REPLAY = "265f6a00b92b3af2", "a3b41f38947ca4e1"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Unpack the archive; what one test adds to the folder no other test minds."""
+    """Unpack the archive, once for all tests: additions by one do not affect another."""
     folder = tmp_path_factory.mktemp("old 旧")
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(folder, filter="data")
@@ -51,7 +51,7 @@ def revision(folder: Path) -> str:
 
 
 def test_the_log_is_listed_and_shown(folder: Path) -> None:
-    """Opening upgrades the schema; every answer is there, with its replay, its grade and its reasons."""
+    """Opening upgrades the schema and keeps every answer with its replay, grade and reasons."""
     listed = {row["id"]: row for row in as_json("log", "list", "--data-dir", folder / ".winnow")}
     assert {ENGLISH, CHINESE, GRADED, REPLAY, "58939e701c0851e0"} <= set(listed)
     assert revision(folder) == known_revisions()[-1]
@@ -64,7 +64,7 @@ def test_the_log_is_listed_and_shown(folder: Path) -> None:
 
 
 def test_reasons_and_warnings_of_old_rows_read_as_plain_text(rag: RAGPipeline) -> None:
-    """They have no code; the sentence is what was logged."""
+    """Reasons and warnings of old rows are plain text without a code."""
     answer = rag.log.get(CHINESE)
     for sentence in (answer.stages[0].reason, answer.warnings[0]):
         reason = Reason.of(sentence)
@@ -81,7 +81,7 @@ def test_reasons_and_warnings_of_old_rows_read_as_plain_text(rag: RAGPipeline) -
     ],
 )
 def test_a_question_gets_a_cited_answer(rag: RAGPipeline, question: str, text: str, source: str) -> None:
-    """The collection answers as it is, without another ingest."""
+    """An old collection gives a cited answer without another ingest."""
     answer = rag.ask(question)
     assert answer.answered
     assert answer.text.endswith(text)
@@ -90,7 +90,7 @@ def test_a_question_gets_a_cited_answer(rag: RAGPipeline, question: str, text: s
 
 @pytest.mark.parametrize("id_", [ENGLISH, CHINESE, GRADED])
 def test_a_logged_answer_is_replayed(rag: RAGPipeline, id_: str) -> None:
-    """Its own candidates go through another chain and end in the same answer; both stages are logged."""
+    """A logged answer replayed under another chain gives the same answer, and both stages are logged."""
     replay = rag.log.replay(id_, "none")
     assert replay.answer.text == rag.log.get(id_).text
     assert replay.answer.answered
@@ -98,7 +98,7 @@ def test_a_logged_answer_is_replayed(rag: RAGPipeline, id_: str) -> None:
 
 
 def test_the_doctor_finds_nothing_broken(folder: Path) -> None:
-    """Both documents and both passages are read and are what was stored."""
+    """The doctor reads both documents and passages, and finds them intact."""
     checks = json.loads(run("doctor", "--json", "--data-dir", folder / ".winnow").stdout)
     assert [check for check in checks if check["state"] == "bad"] == []
     [collection] = [check for check in checks if check["name"] == "collection default"]
@@ -106,7 +106,7 @@ def test_the_doctor_finds_nothing_broken(folder: Path) -> None:
 
 
 def test_ingesting_the_same_files_from_another_folder_embeds_nothing(folder: Path, rag: RAGPipeline) -> None:
-    """A document's id derives from its absolute path, so these are others; their content is known."""
+    """The same files in another folder are new documents whose known content is not embedded again."""
     for _ in range(2):
         report = rag.ingest(folder / "docs")
         assert report.embedded == 0

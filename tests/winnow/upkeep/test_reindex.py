@@ -1,4 +1,4 @@
-"""Re-indexing: noticed, named, built beside the old collection, swapped at the end, nothing lost."""
+"""Re-indexing: detected, built next to the old collection, swapped at the end, nothing lost."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture
 def place(made: Place, tmp_path: Path) -> Place:
-    """A copy of the data, over the same documents; what a test does to those it undoes."""
+    """A copy of the data over the same documents, which a test must restore if it changes them."""
     shutil.copytree(made.data, tmp_path / "data")
     return Place(made.docs, tmp_path / "data", made.one, made.other)
 
 
 def test_another_encoder_is_named_and_refused_until_reindex(place: Place) -> None:
-    """Plain ingest and search say what differs and how to go on; --reindex makes it fit."""
+    """Another encoder is refused by ingest and search with the difference, until --reindex."""
     with pipeline(place.data, place.other) as rag:
         for act in (lambda: rag.ingest(place.docs), lambda: rag.search("dog")):
             with pytest.raises(FingerprintMismatchError, match="encoder") as caught:
@@ -70,7 +70,7 @@ def test_another_encoder_is_named_and_refused_until_reindex(place: Place) -> Non
 
 
 def test_another_chunker_is_named_by_ingest_and_does_not_hinder_asking(place: Place) -> None:
-    """New documents would be cut otherwise than the old ones: that is refused; questions go on."""
+    """Another chunker is refused by ingest and does not affect asking."""
     path = place.data / "collections" / "default" / "fingerprint.json"
     path.write_text(path.read_text().replace("winnow-", "winnow-0.", 1))
     with pipeline(place.data, place.one) as rag:
@@ -82,7 +82,7 @@ def test_another_chunker_is_named_by_ingest_and_does_not_hinder_asking(place: Pl
 
 
 def test_the_result_is_that_of_a_first_ingest(place: Place, tmp_path: Path) -> None:
-    """Same ids, same manifest, same vectors as ingesting everything anew; nothing of the old one stays."""
+    """A re-index gives the ids, manifest and vectors of a first ingest, and leaves nothing old behind."""
     with pipeline(place.data, place.other) as rag:
         rag.ingest(reindex=True)
         assert rag.wiring.stores.leftovers() == {}
@@ -93,7 +93,7 @@ def test_the_result_is_that_of_a_first_ingest(place: Place, tmp_path: Path) -> N
 
 
 def test_questions_are_answered_while_it_is_built_and_after_the_swap(place: Place) -> None:
-    """The pipeline that re-indexes asks the old one until the end; the next question asks the new one."""
+    """The re-indexing pipeline answers from the old collection until the swap, then from the new one."""
     asked: list[int] = []
     with pipeline(place.data, place.one) as rag:
         rag.search("dog")
@@ -107,7 +107,7 @@ def test_questions_are_answered_while_it_is_built_and_after_the_swap(place: Plac
 
 
 class _AskedWhileItSwaps:
-    """A rebuild in the middle of whose swap a question comes, from another thread."""
+    """A rebuild with a question from another thread in the middle of its swap."""
 
     def __init__(self, rebuild: Rebuild, ask: Callable[[], object]) -> None:
         self.store, self.resumed = rebuild.store, rebuild.resumed
@@ -128,7 +128,7 @@ class _AskedWhileItSwaps:
 
 
 def test_a_question_in_the_middle_of_the_swap_gets_the_new_one(place: Place) -> None:
-    """It finds the one swapped and the other not open yet: it waits for both."""
+    """A question in the middle of the swap waits, and is answered from the new collection."""
     given: list[str] = []
     with pipeline(place.data, place.one) as rag:
         rag.wiring._parts["stores"] = EdgeStores(place.data / "collections", patience_s=0.1)
@@ -141,7 +141,7 @@ def test_a_question_in_the_middle_of_the_swap_gets_the_new_one(place: Place) -> 
 
 
 def test_other_processes_ask_the_old_one_meanwhile(place: Place) -> None:
-    """The lock is held for the swap alone; where another holds it, what was built waits for the next call."""
+    """Other processes can ask the old collection; if one holds the lock, the swap waits for the next call."""
     stores = EdgeStores(place.data / "collections", patience_s=0.1)
     with pipeline(place.data, place.other) as rag:
         rag.wiring._parts["stores"] = stores
@@ -157,7 +157,7 @@ def test_other_processes_ask_the_old_one_meanwhile(place: Place) -> None:
 
 
 def test_a_document_whose_file_is_gone_is_encoded_from_its_passages(place: Place) -> None:
-    """It is kept, and said so; with --prune it goes, and that is said too."""
+    """A document without its file is kept with a warning, or with --prune reported as removed."""
     before = content(place.data, place.one)
     (place.docs / "3.md").rename(place.docs.parent / "3.md")
     try:
@@ -176,7 +176,7 @@ def test_a_document_whose_file_is_gone_is_encoded_from_its_passages(place: Place
 
 
 def test_passages_that_no_manifest_knows_are_kept(place: Place) -> None:
-    """A lost winnow.db, or another machine's documents: nothing that is stored is thrown away unasked."""
+    """Passages missing from the manifest, as after losing winnow.db, are kept."""
     before = content(place.data, place.one)
     (place.data / "winnow.db").unlink()
     with pipeline(place.data, place.other) as rag:
@@ -188,7 +188,7 @@ def test_passages_that_no_manifest_knows_are_kept(place: Place) -> None:
 
 
 def test_a_part_is_read_again_in_place_and_costs_only_itself(place: Place) -> None:
-    """With the same settings and paths that mean a part, the others are not encoded again."""
+    """Re-indexing some paths under the same settings encodes only those."""
     with pipeline(place.data, place.one) as rag:
         report = rag.ingest(place.docs / "2.md", reindex=True)
         assert [one.status for one in report.documents] == ["replaced"]
@@ -199,7 +199,7 @@ def test_a_part_is_read_again_in_place_and_costs_only_itself(place: Place) -> No
 
 
 def test_what_is_ingested_meanwhile_is_not_lost(place: Place, tmp_path: Path) -> None:
-    """Another process adds a document while the new collection is built: it is in the new one."""
+    """A document that another process adds during a re-index is in the new collection."""
     late = tmp_path / "late"
     write(late, 77)
     added: list[str] = []
@@ -217,7 +217,7 @@ def test_what_is_ingested_meanwhile_is_not_lost(place: Place, tmp_path: Path) ->
 
 
 def test_what_was_deleted_between_two_attempts_does_not_come_back(place: Place) -> None:
-    """A re-index that could not swap had read a document that has been deleted since, file and all."""
+    """A document deleted after an attempt that could not swap does not come back."""
     write(place.docs, 9)
     with pipeline(place.data, place.one) as rag:
         rag.ingest(place.docs)
@@ -236,7 +236,7 @@ def test_what_was_deleted_between_two_attempts_does_not_come_back(place: Place) 
 
 
 def test_records_are_read_by_their_columns_again(tmp_path: Path, place: Place) -> None:
-    """The columns are in the manifest: nobody has to name them a second time."""
+    """A re-index reads records by the columns stored in the manifest."""
     records = tmp_path / "records.jsonl"
     records.write_text('{"key": "a", "words": "the dog"}\n{"key": "b", "words": "the fox"}\n')
     with pipeline(place.data, place.one) as rag:
@@ -263,7 +263,7 @@ ODD = [
 def test_records_are_read_by_columns_with_odd_names_again(
     tmp_path: Path, place: Place, columns: Columns
 ) -> None:
-    """Whatever stands in a column's name, the manifest gives the same columns back."""
+    """Column names with any characters are read back from the manifest."""
     records = tmp_path / "records.jsonl"
     names = (columns.text, columns.id, columns.title, *columns.metadata)
     lines = [{str(name): f"the dog {line}" for name in names} for line in range(3)]
@@ -281,14 +281,14 @@ def test_records_are_read_by_columns_with_odd_names_again(
 
 
 def test_columns_that_an_earlier_version_noted_are_read() -> None:
-    """Plain names stand in the manifest as they always did, and those with commas nearly so."""
+    """Columns noted in the format of an earlier version are read."""
     assert str(Columns(text="words", id="key")) == " by line: words, key, None, ()"
     assert Columns.read("csv/1 by line: a, b, None, None, (); winnow-1") == Columns(text="a, b")
     assert Columns.read("csv/1; winnow-1") is None
 
 
 def test_records_of_a_file_that_is_refused_now_are_kept(tmp_path: Path, place: Place) -> None:
-    """A column that is mistyped, or a parser out of time: an unchanged file loses nothing by it."""
+    """Records of an unchanged file are kept if a re-index refuses it (mistyped column, timeout)."""
     records = tmp_path / "lines" / "records.jsonl"
     records.parent.mkdir()
     records.write_text('{"key": "a", "words": "the dog"}\n{"key": "b", "words": "the fox"}\n')
@@ -305,7 +305,7 @@ def test_records_of_a_file_that_is_refused_now_are_kept(tmp_path: Path, place: P
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a file that not even root can read")
 def test_a_file_that_cannot_be_read_now_keeps_its_passages(tmp_path: Path, place: Place) -> None:
-    """A re-index without the permission to read a file loses nothing by it."""
+    """A file that a re-index may not read keeps its passages."""
     docs, data = tmp_path / "docs", tmp_path / "data 2"
     write(docs, 1, 2)
     with pipeline(data, place.one) as rag:
@@ -322,7 +322,7 @@ def test_a_file_that_cannot_be_read_now_keeps_its_passages(tmp_path: Path, place
 
 
 def test_a_choice_of_token_vectors_stays_unless_another_is_made(place: Place) -> None:
-    """A collection without them is built anew without them; a flag or setting changes that."""
+    """A re-index keeps the choice about token vectors, unless a flag or setting changes it."""
     from winnow.app.settings import Settings
     from winnow.pipeline import RAGPipeline
 
@@ -336,7 +336,7 @@ def test_a_choice_of_token_vectors_stays_unless_another_is_made(place: Place) ->
 
 
 def test_nothing_to_build_from_is_an_error(tmp_path: Path, place: Place) -> None:
-    """Without a collection, a manifest or paths there is nothing to do."""
+    """A re-index without a collection, a manifest or paths is an error."""
     with (
         pipeline(tmp_path / "empty", place.one) as rag,
         pytest.raises(NotFoundError, match="nothing to build"),
@@ -345,7 +345,7 @@ def test_nothing_to_build_from_is_an_error(tmp_path: Path, place: Place) -> None
 
 
 def test_a_dry_run_of_a_reindex_estimates_and_changes_nothing(place: Place) -> None:
-    """Also with another encoder, for which the collection could not be asked."""
+    """A dry run of a re-index estimates and changes nothing, even with another encoder."""
     with pipeline(place.data, place.other) as rag:
         report = rag.ingest(reindex=True, dry_run=True)
         assert report.dry_run
@@ -356,7 +356,7 @@ def test_a_dry_run_of_a_reindex_estimates_and_changes_nothing(place: Place) -> N
 
 
 def test_a_dry_run_into_no_collection_makes_none(place: Place) -> None:
-    """The manifest of one that was lost stays, for --repair; one that somebody makes meanwhile stays, too."""
+    """A dry run creates no collection, and keeps a lost one's manifest and one made meanwhile."""
     shutil.rmtree(place.data / "collections" / "default")
     made: list[str] = []
 
@@ -375,13 +375,13 @@ def test_a_dry_run_into_no_collection_makes_none(place: Place) -> None:
 
 
 def test_a_dry_run_says_that_ray_needs_a_server(tmp_path: Path, place: Place) -> None:
-    """Not that there is no collection."""
+    """A dry run with Ray and no server says that Ray needs one."""
     with pipeline(tmp_path / "none", place.one) as rag, pytest.raises(SettingsError, match="Qdrant server"):
         rag.ingest(place.docs, dry_run=True, engine="ray")
 
 
 def test_the_graph_is_built_when_it_pays(tmp_path: Path, place: Place) -> None:
-    """Below the threshold nothing is built; above it the end of a run builds it, and says so."""
+    """A run builds the graph, and says so, only above the threshold."""
     from winnow.upkeep.graph import build_where_it_pays
 
     said: list[str] = []
@@ -396,7 +396,7 @@ def test_the_graph_is_built_when_it_pays(tmp_path: Path, place: Place) -> None:
 
 
 def test_the_fingerprint_names_the_lexical_settings_with_their_average_length() -> None:
-    """Another average length makes other weights, hence another collection."""
+    """The fingerprint names the lexical settings, average length included, as it changes the weights."""
     from retrieval.lexical import AVERAGE_LENGTH, LexicalEncoder
 
     assert f"{AVERAGE_LENGTH:g}" in LexicalEncoder.id
@@ -404,7 +404,7 @@ def test_the_fingerprint_names_the_lexical_settings_with_their_average_length() 
 
 @pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
 def test_on_a_server_a_long_lived_pipeline_follows_the_swap(place: Place) -> None:
-    """Another process that has the collection open asks the new one, or says what differs."""
+    """On a server, an open pipeline of another process follows the swap, or says what differs."""
     docs = place.data.parent / "papers"
     write(docs, 1, 2)
     with serving() as wire:
@@ -424,7 +424,7 @@ def test_on_a_server_a_long_lived_pipeline_follows_the_swap(place: Place) -> Non
 
 @pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
 def test_on_a_server_an_older_generation_gives_nothing_back(place: Place) -> None:
-    """A crash left it, built with the same settings: what was deleted since does not come back out of it."""
+    """A leftover generation with the same settings does not bring deleted documents back."""
     docs = place.data.parent / "papers"
     write(docs, 1, 2)
     with serving() as wire:

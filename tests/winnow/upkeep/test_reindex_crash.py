@@ -1,4 +1,4 @@
-"""kill -9 during a re-index: the old collection or the new one is in use, whole; running again finishes."""
+"""kill -9 during a re-index: the old or the new collection is in use, whole; a second run finishes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _undisturbed(data: Path, encoder: Path) -> float:
 
 
 def _killed(data: Path, encoder: Path, after: float) -> bool:
-    """Kill a run so many seconds after it began; False where it was over before."""
+    """Kill a run after some seconds; return False if it had ended before."""
     with _process(data, encoder) as child:
         time.sleep(after)
         over = child.poll() is not None
@@ -49,7 +49,7 @@ def _killed(data: Path, encoder: Path, after: float) -> bool:
 
 @pytest.mark.slow
 def test_a_reindex_that_is_killed_leaves_the_old_or_the_new_and_can_be_run_again(tmp_path: Path) -> None:
-    """Ten kills at random moments; one document's file is gone, so that the carrying over is met too."""
+    """Ten kills at random moments leave the old or new collection; one file is gone, to be carried over."""
     one, other = encoders(tmp_path)
     docs, start, here = tmp_path / "docs", tmp_path / "start", tmp_path / "here"
     write(docs, *range(20))
