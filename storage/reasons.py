@@ -7,7 +7,6 @@ the catalogue `reasons.toml` of the folder that the code names: `rerank.budget-s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
@@ -75,19 +74,18 @@ class Reason(str):
         return {"code": self.code, "values": {name: _to_json(value) for name, value in self.values.items()}}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any] | str, text: str = "") -> Reason:
-        """The reason that `to_json` described; a sentence (an old row's) is one as it is.
+    def from_json(cls, value: Mapping[str, Any] | str | None, text: str = "") -> Reason:
+        """Return the reason that `to_json` described; a sentence (an old row's) is one as it is.
 
-        A code or value that this version no longer has gives `text`, the sentence logged with it.
+        `text` is the sentence logged with it, which is all there is where `value` is None. It also replaces
+        a reason that has, or holds in its values, a code or value that this version no longer has.
         """
-        if isinstance(value, str):
-            return cls.of(value)
-        text = text or value.get("text", "")
+        if value is None or isinstance(value, str):
+            return cls.of(value or text)
         try:
-            values = {name: _from_json(given) for name, given in value["values"].items()}
-            return cls(value["code"], values)
+            return _reason_from(value)
         except (KeyError, ValueError):
-            return cls.of(text)
+            return cls.of(text or value.get("text", ""))
 
 
 @lru_cache
@@ -150,21 +148,27 @@ def _to_json(value: Any) -> Any:
     )
 
 
-def _from_json(value: Any) -> Any:
+def _reason_from(data: Mapping[str, Any]) -> Reason:
+    """Return a reason, with those in its values. Raises KeyError or ValueError where one is not known."""
+    return Reason(data["code"], {name: _value_from(value) for name, value in data["values"].items()})
+
+
+def _value_from(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return Reason.from_json(value)
-    return [_from_json(one) for one in value] if isinstance(value, list) else value
+        return _reason_from(value)
+    return [_value_from(one) for one in value] if isinstance(value, list) else value
+
+
+def coded(reason: str) -> dict[str, Any] | None:
+    """Return a reason as `Reason.to_json` does; None for plain text, which its sentence gives in full."""
+    reason = Reason.of(reason)
+    return None if reason.code == TEXT else reason.to_json()
 
 
 def storable(reason: str) -> dict[str, Any] | str:
-    """A reason as JSON with its English sentence, for a version that lacks its code; text stays text.
+    """Return a reason as JSON with its English sentence, for a version that lacks its code; text stays text.
 
     `Reason.from_json` reads both.
     """
-    reason = Reason.of(reason)
-    return str(reason) if reason.code == TEXT else {**reason.to_json(), "text": str(reason)}
-
-
-def dumped(reasons: Iterable[str]) -> str:
-    """Reasons as one JSON text."""
-    return json.dumps([Reason.of(reason).to_json() for reason in reasons], ensure_ascii=False)
+    data = coded(reason)
+    return str(reason) if data is None else {**data, "text": str(reason)}

@@ -6,8 +6,8 @@ import re
 
 MASK = "***"
 
-# Shorter ones would mask ordinary words.
-_SHORTEST = 6
+# Shorter ones would mask ordinary words, and `ollama`, the usual dummy key of a local server.
+_SHORTEST = 8
 _known: set[str] = set()
 
 # Credentials by their form: keys of the usual vendors, authorization headers, passwords within URLs.

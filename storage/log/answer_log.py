@@ -164,7 +164,8 @@ class AnswerLog:
     def list(self, limit: int = 20, where: AnswerFilter = EVERY, *, offset: int = 0) -> Summaries:
         """List the selected answers, newest first, at most `limit` after the first `offset`."""
         with self._database.reading() as connection:
-            return log_query.summaries(connection, where, limit=limit, offset=offset)
+            page = log_query.numbers(connection, where).limit(limit).offset(offset)
+            return log_query.summaries_of(connection, connection.execute(page).scalars().all())
 
     def _entries(self, where: AnswerFilter) -> Iterator[log_export.Entry]:
         with self._database.reading() as connection:

@@ -6,11 +6,13 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
 from storage.errors import BadInputError
 from storage.log.records import AnswerSummary, Feedback
+from storage.log.rows import to_json
 from storage.records import Answer
 
 Entry = tuple[Answer, Feedback, AnswerSummary]
@@ -18,26 +20,20 @@ Entry = tuple[Answer, Feedback, AnswerSummary]
 Shape = Callable[[Answer, Feedback, AnswerSummary], Mapping[str, object]]
 
 # The columns of a CSV file.
-_CSV: Mapping[str, Callable[[Answer, AnswerSummary], object]] = {
-    "id": lambda answer, _: answer.id,
-    "created_at": lambda answer, _: answer.created_at.isoformat(),
-    "question": lambda answer, _: answer.question,
-    "answer": lambda answer, _: answer.text,
-    "answered": lambda answer, _: answer.answered,
-    "collection": lambda answer, _: answer.collection,
-    "rerank": lambda answer, _: answer.rerank,
-    "answerer": lambda answer, _: answer.answerer,
-    "status": lambda _, summary: summary.status,
-    "ms": lambda _, summary: summary.ms,
-    "calls": lambda answer, _: answer.usage.calls,
-    "prompt_tokens": lambda answer, _: answer.usage.prompt_tokens,
-    "completion_tokens": lambda answer, _: answer.usage.completion_tokens,
-    "cost": lambda answer, _: answer.usage.cost,
-    "feedback": lambda _, summary: summary.feedback,
-    "judged": lambda _, summary: summary.judged,
-    "replay_of": lambda _, summary: summary.replay_of,
-    "cited": lambda answer, _: "; ".join(dict.fromkeys(one.source for one in answer.citations)),
-}
+_CSV = (
+    *("id", "created_at", "question", "answer", "answered", "collection", "rerank", "answerer", "status"),
+    *(
+        "ms",
+        "calls",
+        "prompt_tokens",
+        "completion_tokens",
+        "cost",
+        "feedback",
+        "judged",
+        "replay_of",
+        "cited",
+    ),
+)
 # A cell that begins so is a formula to a spreadsheet (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -56,16 +52,26 @@ def write_csv(entries: Iterable[Entry], target: Path) -> int:
     """Write one row per answer, for spreadsheets; return how many were written."""
     count = 0
     with _written(target, encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(_CSV)
+        writer = csv.DictWriter(file, _CSV, extrasaction="ignore")
+        writer.writeheader()
         for answer, _, summary in entries:
-            writer.writerow(_cell(column(answer, summary)) for column in _CSV.values())
+            writer.writerow(_csv_row(answer, summary))
             count += 1
     return count
 
 
-def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+def _csv_row(answer: Answer, summary: AnswerSummary) -> dict[str, object]:
+    values = {
+        **asdict(summary),
+        **asdict(answer.usage),
+        "created_at": answer.created_at.isoformat(),
+        "answer": answer.text,
+        "cited": "; ".join(dict.fromkeys(one.source for one in answer.citations)),
+    }
+    return {
+        name: f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+        for name, value in values.items()
+    }
 
 
 def write_beir(entries: Iterable[Entry], folder: Path) -> int:
@@ -86,9 +92,9 @@ def write_beir(entries: Iterable[Entry], folder: Path) -> int:
             corpus.setdefault(candidate.id, {"_id": candidate.id, "title": title, "text": candidate.text})
             if place in feedback.grades:
                 grades.setdefault((query, candidate.id), feedback.grades[place])
-    _write_lines(folder / "corpus.jsonl", (json.dumps(one, ensure_ascii=False) for one in corpus.values()))
     asked = ({"_id": id_, "text": question} for question, id_ in queries.items())
-    _write_lines(folder / "queries.jsonl", (json.dumps(one, ensure_ascii=False) for one in asked))
+    _write_lines(folder / "corpus.jsonl", map(to_json, corpus.values()))
+    _write_lines(folder / "queries.jsonl", map(to_json, asked))
     judged = (f"{query}\t{passage}\t{grade}" for (query, passage), grade in grades.items())
     _write_lines(folder / "qrels" / "test.tsv", ("query-id\tcorpus-id\tscore", *judged))
     return len(queries)

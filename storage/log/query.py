@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
-from datetime import datetime
-from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Integer,
-    Select,
-    Text,
-    and_,
-    column,
-    false,
-    func,
-    or_,
-    select,
-    table,
-)
+import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
 from storage.log import full_text
 from storage.log.records import AnswerFilter, AnswerSummary
-from storage.log.rows import iso
+from storage.log.rows import RecordColumns, iso
 from storage.log.tables import AnswerRow
 
+_SUMMARY = RecordColumns(AnswerSummary, renamed={"replay_of": "original"})
 # The search index. The column of its own name means all of its columns.
-_FTS = table("answers_fts", column("rowid", Integer), column("answers_fts", Text))
+_FTS = sa.table("answers_fts", sa.column("rowid", sa.Integer), sa.column("answers_fts", sa.Text))
 
 
-def numbers(connection: Connection, where: AnswerFilter) -> Select[int]:
+def numbers(connection: sa.Connection, where: AnswerFilter) -> sa.Select[int]:
     """Return the query for the numbers of the selected answers, newest first.
 
     All columns but the text are in one index, which is read in the order of the list. Where only the text
@@ -41,38 +26,33 @@ def numbers(connection: Connection, where: AnswerFilter) -> Select[int]:
     if where == AnswerFilter(text=where.text) and (matching := _matching(connection, where.text)) is not None:
         return matching
     newest = (AnswerRow.created_at.desc(), AnswerRow.number.desc())
-    return select(AnswerRow.number).where(*conditions(connection, where)).order_by(*newest)
+    return sa.select(AnswerRow.number).where(*conditions(connection, where)).order_by(*newest)
 
 
-def summaries(connection: Connection, where: AnswerFilter, *, limit: int, offset: int) -> list[AnswerSummary]:
-    page = connection.execute(numbers(connection, where).limit(limit).offset(offset)).scalars().all()
-    return summaries_of(connection, page)
-
-
-def summaries_of(connection: Connection, page: Sequence[int]) -> list[AnswerSummary]:
+def summaries_of(connection: sa.Connection, page: Sequence[int]) -> list[AnswerSummary]:
     """Return the summaries of the answers of these numbers, in their order."""
     return [summary for _, summary in existing(connection, page)]
 
 
-def existing(connection: Connection, page: Sequence[int]) -> list[tuple[int, AnswerSummary]]:
+def existing(connection: sa.Connection, page: Sequence[int]) -> list[tuple[int, AnswerSummary]]:
     """Return those of these numbers that are still in the log, in order, each with its summary."""
     original = aliased(AnswerRow)
     query = (
-        select(AnswerRow, original.id.label("original"))
+        sa.select(AnswerRow, original.id.label("original"))
         .outerjoin(original, original.number == AnswerRow.replay_of)
         .where(AnswerRow.number.in_(page))
     )
-    found = {row.number: _summary(row) for row in connection.execute(query)}
+    found = {row.number: AnswerSummary(**_SUMMARY.fields(row)) for row in connection.execute(query)}
     return [(number, found[number]) for number in page if number in found]
 
 
-def count(connection: Connection, where: AnswerFilter) -> int:
+def count(connection: sa.Connection, where: AnswerFilter) -> int:
     return connection.execute(
-        select(func.count()).select_from(AnswerRow).where(*conditions(connection, where))
+        sa.select(sa.func.count()).select_from(AnswerRow).where(*conditions(connection, where))
     ).scalar_one()
 
 
-def conditions(connection: Connection, where: AnswerFilter) -> list[ColumnElement[bool]]:
+def conditions(connection: sa.Connection, where: AnswerFilter) -> list[sa.ColumnElement[bool]]:
     """Return the conditions on a row of `answers`."""
     row = AnswerRow
     plain = ("collection", "answerer", "status", "answered")
@@ -93,29 +73,29 @@ def conditions(connection: Connection, where: AnswerFilter) -> list[ColumnElemen
         found.append(row.cost >= where.min_cost)
     if where.replays is not None:
         # Wrapped, so that SQLite does not take the index of this column alone: most answers are no replays.
-        original = func.coalesce(row.replay_of, 0)
+        original = sa.func.coalesce(row.replay_of, 0)
         found.append(original > 0 if where.replays else original == 0)
     return found
 
 
-def _feedback(wanted: str) -> ColumnElement[bool]:
-    given = or_(AnswerRow.feedback.is_not(None), AnswerRow.judged > 0)
+def _feedback(wanted: str) -> sa.ColumnElement[bool]:
+    given = sa.or_(AnswerRow.feedback.is_not(None), AnswerRow.judged > 0)
     match wanted:
         case "judged":
             return AnswerRow.judged > 0
         case "any":
             return given
         case "none":
-            return and_(AnswerRow.feedback.is_(None), AnswerRow.judged == 0)
+            return sa.and_(AnswerRow.feedback.is_(None), AnswerRow.judged == 0)
     return AnswerRow.feedback == wanted
 
 
-def _contains(connection: Connection, words: str) -> ColumnElement[bool]:
+def _contains(connection: sa.Connection, words: str) -> sa.ColumnElement[bool]:
     """Match all words in question or answer: by the index of SQLite, elsewhere by reading the texts."""
     if connection.dialect.name != "sqlite":
-        return and_(
+        return sa.and_(
             *(
-                or_(
+                sa.or_(
                     AnswerRow.question.icontains(word, autoescape=True),
                     AnswerRow.text.icontains(word, autoescape=True),
                 )
@@ -123,18 +103,12 @@ def _contains(connection: Connection, words: str) -> ColumnElement[bool]:
             )
         )
     matching = _matching(connection, words)
-    return false() if matching is None else AnswerRow.number.in_(matching.order_by(None))
+    return sa.false() if matching is None else AnswerRow.number.in_(matching.order_by(None))
 
 
-def _matching(connection: Connection, words: str) -> Select[int] | None:
+def _matching(connection: sa.Connection, words: str) -> sa.Select[int] | None:
     """Return the query of the search index, latest answers first; None where the index cannot be used."""
     query = full_text.query(words)
     if not query or connection.dialect.name != "sqlite":
         return None
-    return select(_FTS.c.rowid).where(_FTS.c.answers_fts.match(query)).order_by(_FTS.c.rowid.desc())
-
-
-def _summary(row: Any) -> AnswerSummary:
-    plain = {field.name: getattr(row, field.name) for field in fields(AnswerSummary)}
-    plain |= {"created_at": datetime.fromisoformat(row.created_at), "replay_of": row.original}
-    return AnswerSummary(**plain)
+    return sa.select(_FTS.c.rowid).where(_FTS.c.answers_fts.match(query)).order_by(_FTS.c.rowid.desc())

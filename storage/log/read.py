@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, inspect, select
 
 from storage.errors import NotFoundError
-from storage.log.rows import (
-    read_answer_row,
-    read_citation,
-    read_exchange,
-    read_passage,
-    read_stage,
-)
-from storage.log.tables import (
-    AnswerRow,
-    CallRow,
-    CandidateRow,
-    CitationRow,
-    FollowUpRow,
-    NeighbourRow,
-    PassageRow,
-    PromptRow,
-    RankRow,
-    StageRow,
-)
-from storage.records import Answer, Candidate, Chunk, Exchange, FollowUp, Outcome
+from storage.log import tables
+from storage.log.rows import ANSWER, CITATION, EXCHANGE, PASSAGE, STAGE
+from storage.records import Answer, Candidate, Chunk, Citation, Exchange, FollowUp, Outcome
+from storage.tables import TableBase
 
 
 def number_of(connection: Connection, id_or_prefix: str) -> int:
@@ -36,7 +21,8 @@ def number_of(connection: Connection, id_or_prefix: str) -> int:
 
     Raises NotFoundError, which lists what is near.
     """
-    exact = connection.execute(select(AnswerRow.number).where(AnswerRow.id == id_or_prefix)).scalar()
+    same = select(tables.AnswerRow.number).where(tables.AnswerRow.id == id_or_prefix)
+    exact = connection.execute(same).scalar()
     if exact is not None:
         return exact
     found = _beginning_with(connection, id_or_prefix) if id_or_prefix else []
@@ -55,11 +41,12 @@ def number_of(connection: Connection, id_or_prefix: str) -> int:
 
 def _beginning_with(connection: Connection, prefix: str, limit: int = 5) -> Sequence[Row[str, int]]:
     """Return answers whose ids begin so, newest first."""
-    query = select(AnswerRow.id, AnswerRow.number).where(AnswerRow.id.startswith(prefix, autoescape=True))
+    row = tables.AnswerRow
+    query = select(row.id, row.number).where(row.id.startswith(prefix, autoescape=True))
     if connection.dialect.name == "sqlite":
         # SQLite's LIKE reads every id; this lets it go to the first one that fits.
-        query = query.where(AnswerRow.id >= prefix, AnswerRow.id < f"{prefix}\U0010ffff")
-    return connection.execute(query.order_by(AnswerRow.number.desc()).limit(limit)).all()
+        query = query.where(row.id >= prefix, row.id < f"{prefix}\U0010ffff")
+    return connection.execute(query.order_by(row.number.desc()).limit(limit)).all()
 
 
 def _near(connection: Connection, wanted: str) -> str:
@@ -79,70 +66,67 @@ def _ids(rows: Sequence[Row[str, int]]) -> str:
 
 def read_answer(connection: Connection, number: int) -> Answer:
     """Return the answer of that number, equal to what was saved."""
-    row = connection.execute(select(AnswerRow).where(AnswerRow.number == number)).one()
-    prompt = connection.execute(select(PromptRow.text).where(PromptRow.answer_number == number)).scalar()
-    passages = (
-        select(CandidateRow.position, PassageRow)
-        .join(PassageRow, PassageRow.number == CandidateRow.passage_number)
-        .where(CandidateRow.answer_number == number)
-        .order_by(CandidateRow.position)
-    )
-    calls = (
-        select(CallRow)
-        .where(CallRow.answer_number == number)
-        .order_by(CallRow.stage_position, CallRow.position)
-    )
-    ranks = select(RankRow).where(RankRow.answer_number == number).order_by(RankRow.position, RankRow.step)
+    row = connection.execute(select(tables.AnswerRow).where(tables.AnswerRow.number == number)).one()
+    prompt = connection.execute(
+        select(tables.PromptRow.text).where(tables.PromptRow.answer_number == number)
+    ).scalar()
     return Answer(
-        **read_answer_row(row),
+        **ANSWER.fields(row),
         prompt=prompt or "",
         follow_up=_follow_up_of(connection, number),
-        stages=_stages_of(_in_order(connection, StageRow, number), connection.execute(calls)),
-        citations=tuple(map(read_citation, _in_order(connection, CitationRow, number))),
-        candidates=_candidates_of(connection.execute(passages), connection.execute(ranks)),
-        neighbours=_neighbours_of(connection, number),
+        stages=_stages_of(connection, number),
+        citations=tuple(
+            Citation(**CITATION.fields(row)) for row in _rows(connection, tables.CitationRow, number)
+        ),
+        candidates=_candidates_of(connection, number),
+        neighbours=tuple(_passages_of(connection, tables.NeighbourRow, number).values()),
     )
 
 
-def _neighbours_of(connection: Connection, number: int) -> tuple[Chunk, ...]:
-    passages = (
-        select(PassageRow)
-        .join(NeighbourRow, PassageRow.number == NeighbourRow.passage_number)
-        .where(NeighbourRow.answer_number == number)
-        .order_by(NeighbourRow.position)
+def _rows(connection: Connection, table: type[TableBase], number: int) -> Iterable[Any]:
+    """Return the rows of a table that belong to an answer, in the order of the table's key."""
+    query = select(table).filter_by(answer_number=number).order_by(*inspect(table).primary_key)
+    return connection.execute(query)
+
+
+def _passages_of(
+    connection: Connection, table: type[tables.CandidateRow | tables.NeighbourRow], number: int
+) -> dict[int, Chunk]:
+    """Return the passages that an answer holds by this table: position → passage, in order."""
+    query = (
+        select(table.position, tables.PassageRow)
+        .join(tables.PassageRow, tables.PassageRow.number == table.passage_number)
+        .where(table.answer_number == number)
+        .order_by(table.position)
     )
-    return tuple(map(read_passage, connection.execute(passages)))
+    return {row.position: Chunk(**PASSAGE.fields(row)) for row in connection.execute(query)}
 
 
 def _follow_up_of(connection: Connection, number: int) -> FollowUp | None:
     query = (
-        select(FollowUpRow.question, FollowUpRow.prompt, AnswerRow.id)
-        .join(AnswerRow, AnswerRow.number == FollowUpRow.follows, isouter=True)
-        .where(FollowUpRow.answer_number == number)
+        select(tables.FollowUpRow.question, tables.FollowUpRow.prompt, tables.AnswerRow.id)
+        .join(tables.AnswerRow, tables.AnswerRow.number == tables.FollowUpRow.follows, isouter=True)
+        .where(tables.FollowUpRow.answer_number == number)
     )
     row = connection.execute(query).one_or_none()
     return None if row is None else FollowUp(row.question, row.prompt, row.id or "")
 
 
-def _in_order(connection: Connection, table: type[StageRow | CitationRow], number: int) -> Sequence[Any]:
-    query = select(table).where(table.answer_number == number).order_by(table.position)
-    return connection.execute(query).all()
+def _stages_of(connection: Connection, number: int) -> tuple[Outcome, ...]:
+    exchanges: dict[int, list[Exchange]] = defaultdict(list)
+    for row in _rows(connection, tables.CallRow, number):
+        exchanges[row.stage_position].append(Exchange(**EXCHANGE.fields(row)))
+    return tuple(
+        Outcome(**STAGE.fields(row), exchanges=tuple(exchanges[row.position]))
+        for row in _rows(connection, tables.StageRow, number)
+    )
 
 
-def _stages_of(stages: Iterable[Any], calls: Iterable[Any]) -> tuple[Outcome, ...]:
-    """Return outcomes from rows of stages and of their calls, both in order."""
-    exchanges: dict[int, list[Exchange]] = {}
-    for row in calls:
-        exchanges.setdefault(row.stage_position, []).append(read_exchange(row))
-    return tuple(read_stage(row, exchanges.get(row.position, ())) for row in stages)
-
-
-def _candidates_of(passages: Iterable[Any], ranks: Iterable[Any]) -> tuple[Candidate, ...]:
-    """Return candidates from rows of passages (with their candidates' `position`) and of ranks, in order."""
-    chunks = {row.position: read_passage(row) for row in passages}
+def _candidates_of(connection: Connection, number: int) -> tuple[Candidate, ...]:
+    chunks = _passages_of(connection, tables.CandidateRow, number)
     seen: dict[int, tuple[dict[str, int], dict[str, float], dict[str, tuple[int, int]]]]
     seen = {position: ({}, {}, {}) for position in chunks}
-    for row in ranks:
+    for row in _rows(connection, tables.RankRow, number):
         by_rank, scores, evidence = seen[row.position]
         if row.rank is not None:
             by_rank[row.stage] = row.rank

@@ -9,17 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from storage.errors import SettingsError
+from storage.log import tables
 from storage.log.rows import Row, to_json
-from storage.log.tables import (
-    AnswerRow,
-    CallRow,
-    CitationRow,
-    FeedbackRow,
-    FollowUpRow,
-    PassageRow,
-    PromptRow,
-    StageRow,
-)
 from storage.reasons import LANGUAGES, Reason
 from storage.tables import TableBase
 
@@ -37,14 +28,14 @@ class PrivateColumns:
 
 # Ids, hashes and names hold no words of people.
 COLUMNS: Mapping[type[TableBase], PrivateColumns] = {
-    AnswerRow: PrivateColumns(("question", "text"), ("warnings",), ("warnings_data",)),
-    PromptRow: PrivateColumns(("text",)),
-    FollowUpRow: PrivateColumns(("question", "prompt")),
-    StageRow: PrivateColumns(("reason",), (), ("reason_data",)),
-    CallRow: PrivateColumns(("reply", "error"), ("messages",)),
-    CitationRow: PrivateColumns(("source", "title", "quote"), ("headings",)),
-    PassageRow: PrivateColumns(("source", "title", "text"), ("headings", "metadata")),
-    FeedbackRow: PrivateColumns(("note",)),
+    tables.AnswerRow: PrivateColumns(("question", "text"), ("warnings",), ("warnings_data",)),
+    tables.PromptRow: PrivateColumns(("text",)),
+    tables.FollowUpRow: PrivateColumns(("question", "prompt")),
+    tables.StageRow: PrivateColumns(("reason",), (), ("reason_data",)),
+    tables.CallRow: PrivateColumns(("reply", "error"), ("messages",)),
+    tables.CitationRow: PrivateColumns(("source", "title", "quote"), ("headings",)),
+    tables.PassageRow: PrivateColumns(("source", "title", "text"), ("headings", "metadata")),
+    tables.FeedbackRow: PrivateColumns(("note",)),
 }
 
 

@@ -40,7 +40,10 @@ def stats(connection: Connection, where: AnswerFilter) -> list[StrategyStats]:
     found = connection.execute(sums.where(*meant).group_by(row.rerank)).all()
     times = _times(connection.execute(select(row.rerank, literal(""), row.ms).where(*meant)).all())
     stages = _stages(connection, meant)
-    entries = [_strategy(one, times[one.rerank, ""], stages.get(one.rerank, [])) for one in found]
+    entries = [
+        StrategyStats(**_percentiles(times[one.rerank, ""]), stages=tuple(stages[one.rerank]), **one._mapping)
+        for one in found
+    ]
     return sorted(entries, key=lambda one: (-one.answers, one.rerank))
 
 
@@ -64,10 +67,8 @@ def _times(rows: Iterable[Any]) -> _Times:
     return times
 
 
-def _strategy(row: Any, times: Sequence[float], stages: Sequence[StageStats]) -> StrategyStats:
-    return StrategyStats(
-        ms_p50=percentile(times, 0.5), ms_p95=percentile(times, 0.95), stages=tuple(stages), **row._mapping
-    )
+def _percentiles(times: Sequence[float]) -> dict[str, Any]:
+    return {"ms_p50": percentile(times, 0.5), "ms_p95": percentile(times, 0.95)}
 
 
 def _stages(connection: Connection, meant: Sequence[ColumnElement[bool]]) -> dict[str, list[StageStats]]:
@@ -90,7 +91,5 @@ def _stages(connection: Connection, meant: Sequence[ColumnElement[bool]]) -> dic
     for stage in connection.execute(in_order):
         counts = dict(stage._mapping)
         spent = times[counts.pop("rerank"), stage.name]
-        found[stage.rerank].append(
-            StageStats(ms_p50=percentile(spent, 0.5), ms_p95=percentile(spent, 0.95), **counts)
-        )
+        found[stage.rerank].append(StageStats(**_percentiles(spent), **counts))
     return found

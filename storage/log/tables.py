@@ -37,6 +37,26 @@ class _UsageColumns:
     cached: Mapped[int]
 
 
+class _PartOfAnswer:
+    """The key of rows that belong to an answer; `position` counts from 0."""
+
+    answer_number: Mapped[AnswerKey]
+    position: Mapped[Key]
+
+
+class _SourceColumns:
+    """The source of a passage; `headings` is JSON, the others are as in `storage.records`."""
+
+    chunk_id: Mapped[str]
+    document_id: Mapped[str]
+    source: Mapped[str]
+    title: Mapped[str]
+    start_char: Mapped[int]
+    end_char: Mapped[int]
+    headings: Mapped[str]
+    page: Mapped[int | None]
+
+
 class AnswerRow(_UsageColumns, TableBase):
     """One answer. `number` is for joins; `status` is that of the worst stage.
 
@@ -101,7 +121,7 @@ class PromptRow(TableBase):
     text: Mapped[str]
 
 
-class StageRow(_UsageColumns, TableBase):
+class StageRow(_PartOfAnswer, _UsageColumns, TableBase):
     """The outcome of one stage of an answer; `position` counts from 0 in the order of the stages.
 
     `reason_data` is JSON: the code and values of the `reason`, null for plain text.
@@ -110,8 +130,6 @@ class StageRow(_UsageColumns, TableBase):
     __tablename__ = "stages"
     __table_args__ = KEY_ONLY
 
-    answer_number: Mapped[AnswerKey]
-    position: Mapped[Key]
     name: Mapped[str]
     status: Mapped[str]
     reason: Mapped[str]
@@ -135,7 +153,7 @@ class CallRow(_UsageColumns, TableBase):
     ms: Mapped[float]
 
 
-class PassageRow(TableBase):
+class PassageRow(_SourceColumns, TableBase):
     """A passage as an answer saw it. `hash` is over all other columns, so that equal ones are kept once."""
 
     __tablename__ = "passages"
@@ -143,21 +161,13 @@ class PassageRow(TableBase):
 
     number: Mapped[int] = mapped_column(primary_key=True)
     hash: Mapped[str] = mapped_column(unique=True)
-    chunk_id: Mapped[str]
-    document_id: Mapped[str]
-    source: Mapped[str]
-    title: Mapped[str]
     text: Mapped[str]
-    start_char: Mapped[int]
-    end_char: Mapped[int]
     ordinal: Mapped[int]
-    headings: Mapped[str]
-    page: Mapped[int | None]
     legible: Mapped[bool]
     metadata_: Mapped[str] = mapped_column("metadata")
 
 
-class CandidateRow(TableBase):
+class CandidateRow(_PartOfAnswer, TableBase):
     """One of the passages that retrieval found; `position` counts from 0, the final ones first.
 
     `slot` is its number in the prompt (from 1; null where the answerer did not get it).
@@ -166,21 +176,17 @@ class CandidateRow(TableBase):
     __tablename__ = "candidates"
     __table_args__ = (Index("ix_candidates_passage", "passage_number"), KEY_ONLY)
 
-    answer_number: Mapped[AnswerKey]
-    position: Mapped[Key]
     passage_number: Mapped[int] = mapped_column(ForeignKey("passages.number"))
     slot: Mapped[int | None]
     cited: Mapped[bool]
 
 
-class NeighbourRow(TableBase):
+class NeighbourRow(_PartOfAnswer, TableBase):
     """A passage that was joined to a final one for the answerer, in the order of `Answer.neighbours`."""
 
     __tablename__ = "neighbours"
     __table_args__ = (Index("ix_neighbours_passage", "passage_number"), KEY_ONLY)
 
-    answer_number: Mapped[AnswerKey]
-    position: Mapped[Key]
     passage_number: Mapped[int] = mapped_column(ForeignKey("passages.number"))
 
 
@@ -203,23 +209,13 @@ class RankRow(TableBase):
     evidence_end: Mapped[int | None]
 
 
-class CitationRow(TableBase):
+class CitationRow(_PartOfAnswer, _SourceColumns, TableBase):
     """A citation in an answer's text, in the order of `Answer.citations`."""
 
     __tablename__ = "citations"
     __table_args__ = KEY_ONLY
 
-    answer_number: Mapped[AnswerKey]
-    position: Mapped[Key]
     marker: Mapped[int]
-    chunk_id: Mapped[str]
-    document_id: Mapped[str]
-    source: Mapped[str]
-    title: Mapped[str]
-    start_char: Mapped[int]
-    end_char: Mapped[int]
-    headings: Mapped[str]
-    page: Mapped[int | None]
     quote: Mapped[str]
 
 

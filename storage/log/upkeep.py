@@ -9,20 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Table,
-    and_,
-    delete,
-    exists,
-    func,
-    inspect,
-    or_,
-    select,
-    tuple_,
-    union,
-    update,
-)
+import sqlalchemy as sa
 
 from storage.database import Database, make_folder, translated
 from storage.errors import BadInputError
@@ -45,12 +32,12 @@ def prune(database: Database, older_than: datetime, *, judged: bool) -> Pruned:
     Their calls, feedback and links go too, and passages that no other answer holds.
     """
     old = AnswerRow.created_at < iso(older_than)
-    wanted = or_(AnswerRow.feedback.is_not(None), AnswerRow.judged > 0)
-    going = old if judged else and_(old, ~wanted)
+    wanted = sa.or_(AnswerRow.feedback.is_not(None), AnswerRow.judged > 0)
+    going = old if judged else sa.and_(old, ~wanted)
     answers = passages = 0
     while True:
         with database.writing() as connection:
-            batch = select(AnswerRow.number, AnswerRow.question, AnswerRow.text).where(going).limit(_BATCH)
+            batch = sa.select(AnswerRow.number, AnswerRow.question, AnswerRow.text).where(going).limit(_BATCH)
             rows = connection.execute(batch).all()
             passages += _forget(connection, rows)
             connection.commit()
@@ -58,22 +45,22 @@ def prune(database: Database, older_than: datetime, *, judged: bool) -> Pruned:
         if len(rows) < _BATCH:
             break
     with database.reading() as connection:
-        kept = connection.execute(select(func.count()).select_from(AnswerRow).where(old)).scalar_one()
+        kept = connection.execute(sa.select(sa.func.count()).select_from(AnswerRow).where(old)).scalar_one()
     return Pruned(answers=answers, passages=passages, kept=kept)
 
 
-def _forget(connection: Connection, rows: Sequence[Any]) -> int:
+def _forget(connection: sa.Connection, rows: Sequence[Any]) -> int:
     """Delete answers; return the number of passages that went with them."""
     numbers = [row.number for row in rows]
-    theirs = (select(table.passage_number).where(table.answer_number.in_(numbers)) for table in _HOLDING)
-    passages = connection.execute(union(*theirs)).scalars().all()
+    theirs = (sa.select(table.passage_number).where(table.answer_number.in_(numbers)) for table in _HOLDING)
+    passages = connection.execute(sa.union(*theirs)).scalars().all()
     unindex(connection, [(row.number, row.question, row.text) for row in rows])
-    connection.execute(delete(AnswerRow).where(AnswerRow.number.in_(numbers)))
-    free = [~exists().where(table.passage_number == PassageRow.number) for table in _HOLDING]
+    connection.execute(sa.delete(AnswerRow).where(AnswerRow.number.in_(numbers)))
+    free = [~sa.exists().where(table.passage_number == PassageRow.number) for table in _HOLDING]
     gone = 0
     for start in range(0, len(passages), 1000):
         some = PassageRow.number.in_(passages[start : start + 1000])
-        gone += connection.execute(delete(PassageRow).where(some, *free)).rowcount
+        gone += connection.execute(sa.delete(PassageRow).where(some, *free)).rowcount
     return gone
 
 
@@ -89,19 +76,19 @@ def redact(database: Database, redactor: Redactor) -> int:
                 connection.commit()
             if not rows:
                 break
-            last = tuple(rows[-1]._mapping[column.name] for column in inspect(table).primary_key)
+            last = tuple(rows[-1]._mapping[column.name] for column in sa.inspect(table).primary_key)
     return changed
 
 
-def _page(connection: Connection, table: type[TableBase], after: tuple[Any, ...] | None) -> Sequence[Any]:
+def _page(connection: sa.Connection, table: type[TableBase], after: tuple[Any, ...] | None) -> Sequence[Any]:
     """Return the rows of a table that follow `after` in the order of its key."""
-    key = inspect(table).primary_key
-    query = select(table).order_by(*key).limit(_BATCH)
-    return connection.execute(query if after is None else query.where(tuple_(*key) > after)).all()
+    key = sa.inspect(table).primary_key
+    query = sa.select(table).order_by(*key).limit(_BATCH)
+    return connection.execute(query if after is None else query.where(sa.tuple_(*key) > after)).all()
 
 
 def _redacted(
-    connection: Connection, table: type[TableBase], row: dict[str, Any], redactor: Redactor
+    connection: sa.Connection, table: type[TableBase], row: dict[str, Any], redactor: Redactor
 ) -> bool:
     """Redact a row in place; return whether anything changed."""
     new = redactor.row(table, row)
@@ -117,25 +104,25 @@ def _redacted(
     return True
 
 
-def _move_passage(connection: Connection, number: int, new: dict[str, Any]) -> None:
+def _move_passage(connection: sa.Connection, number: int, new: dict[str, Any]) -> None:
     """Give a passage its new content and address, or replace it by the passage that has them already."""
-    same = connection.execute(select(PassageRow.number).where(PassageRow.hash == new["hash"])).scalar()
+    same = connection.execute(sa.select(PassageRow.number).where(PassageRow.hash == new["hash"])).scalar()
     if same is None:
         _update(connection, PassageRow, new)
         return
     for table in _HOLDING:
-        moved = update(table).where(table.passage_number == number)
+        moved = sa.update(table).where(table.passage_number == number)
         connection.execute(moved.values(passage_number=same))
-    connection.execute(delete(PassageRow).where(PassageRow.number == number))
+    connection.execute(sa.delete(PassageRow).where(PassageRow.number == number))
 
 
-def _update(connection: Connection, table: type[TableBase], row: dict[str, Any]) -> None:
+def _update(connection: sa.Connection, table: type[TableBase], row: dict[str, Any]) -> None:
     plain = table.__table__
-    assert isinstance(plain, Table)
+    assert isinstance(plain, sa.Table)
     names = {column.name for column in plain.primary_key}
     same_key = (column == row[column.name] for column in plain.primary_key)
     values = {name: value for name, value in row.items() if name not in names}
-    connection.execute(update(plain).where(*same_key).values(values))
+    connection.execute(sa.update(plain).where(*same_key).values(values))
 
 
 def vacuum(database: Database) -> int:

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Delete, Select, case, delete, func, insert, or_, select
 
 from storage.database import Database
-from storage.log.rows import (
-    clean,
-    iso,
-    read_reason,
-    read_warnings,
-    reason_data,
-    to_json,
-    warnings_data,
-)
+from storage.log.rows import RecordColumns, clean, iso, to_json
 from storage.manifest.tables import ChunkEntry, DocumentEntry, RunRow
 
 # The status of a document that a run is writing, or was writing when it was killed: no document yet.
 PENDING = "pending"
 # Documents named in one query: databases bound the number of parameters.
 _BATCH = 1000
-# Fields that are columns as they are.
-_PLAIN = ("id", "source", "content_hash", "title", "mime", "status", "duplicate_of", "parser")
 # No warnings, as JSON.
 _NONE = to_json(())
 
@@ -49,6 +40,9 @@ class DocumentRow:
     chunk_ids: tuple[str, ...] = ()
     duplicate_of: str | None = None
     parser: str = ""
+
+
+_DOCUMENT = RecordColumns(DocumentRow, without=("chunk_ids",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,22 +147,16 @@ class Manifest:
 
     def remove(self, document_id: str) -> None:
         """Forget a document and its passages; nothing happens where it is not known."""
-        with self._database.writing() as connection:
-            connection.execute(delete(DocumentEntry).where(self._mine, DocumentEntry.id == document_id))
-            connection.commit()
+        self._delete(delete(DocumentEntry).where(self._mine, DocumentEntry.id == document_id))
 
     def clear(self) -> None:
         """Forget the whole collection: documents, passages and runs, of every generation."""
-        with self._database.writing() as connection:
-            connection.execute(delete(DocumentEntry).where(self._any_generation))
-            connection.execute(delete(RunRow).where(RunRow.collection == self._name))
-            connection.commit()
+        documents = delete(DocumentEntry).where(self._any_generation)
+        self._delete(documents, delete(RunRow).where(RunRow.collection == self._name))
 
     def forget_others(self) -> None:
         """Forget the documents of every other generation."""
-        with self._database.writing() as connection:
-            connection.execute(delete(DocumentEntry).where(self._any_generation, ~self._mine))
-            connection.commit()
+        self._delete(delete(DocumentEntry).where(self._any_generation, ~self._mine))
 
     def generations(self) -> list[str]:
         """Return the generations of this collection that have documents, sorted."""
@@ -186,14 +174,9 @@ class Manifest:
 
     def last_run(self) -> str | None:
         """Return the report of the latest run; None before the first."""
-        latest = (
-            select(RunRow.report)
-            .where(RunRow.collection == self._name)
-            .order_by(RunRow.number.desc())
-            .limit(1)
-        )
+        runs = select(RunRow.report).where(RunRow.collection == self._name)
         with self._database.reading() as connection:
-            return connection.execute(latest).scalar()
+            return connection.execute(runs.order_by(RunRow.number.desc()).limit(1)).scalar()
 
     def last_run_at(self) -> datetime | None:
         """Return the time at which the latest run ended."""
@@ -201,6 +184,12 @@ class Manifest:
         with self._database.reading() as connection:
             found = connection.execute(latest).scalar()
         return None if found is None else datetime.fromisoformat(found)
+
+    def _delete(self, *statements: Delete) -> None:
+        with self._database.writing() as connection:
+            for statement in statements:
+                connection.execute(statement)
+            connection.commit()
 
     @property
     def _mine(self) -> ColumnElement[bool]:
@@ -233,14 +222,15 @@ class Manifest:
         if not found:  # most files of a first run are new
             return []
         chunks = _chunk_ids(connection, self._collection, [row.id for row in found])
-        return [_document(row, tuple(chunks.get(row.id, ()))) for row in found]
+        return [DocumentRow(**_DOCUMENT.fields(row), chunk_ids=tuple(chunks[row.id])) for row in found]
 
     def _put(self, connection: Connection, rows: Sequence[DocumentRow]) -> None:
         # What was known goes first, and its passages with it.
         connection.execute(
             delete(DocumentEntry).where(self._mine, DocumentEntry.id.in_([row.id for row in rows]))
         )
-        connection.execute(insert(DocumentEntry), [self._entry(row) for row in rows])
+        documents = [{"collection": self._collection, **_DOCUMENT.row(row)} for row in rows]
+        connection.execute(insert(DocumentEntry), documents)
         chunks = [
             {"collection": self._collection, "document_id": row.id, "position": position, "chunk_id": chunk}
             for row in rows
@@ -248,18 +238,6 @@ class Manifest:
         ]
         if chunks:
             connection.execute(insert(ChunkEntry), chunks)
-
-    def _entry(self, row: DocumentRow) -> dict[str, Any]:
-        return clean(
-            {
-                "collection": self._collection,
-                **{name: getattr(row, name) for name in _PLAIN},
-                "reason": row.reason,
-                "reason_data": reason_data(row.reason),
-                "warnings": to_json(row.warnings),
-                "warnings_data": warnings_data(row.warnings),
-            }
-        )
 
 
 def _conditions(where: DocumentFilter) -> list[ColumnElement[bool]]:
@@ -281,16 +259,7 @@ def _chunk_ids(connection: Connection, collection: str, documents: Sequence[str]
         .where(ChunkEntry.collection == collection, ChunkEntry.document_id.in_(documents))
         .order_by(ChunkEntry.document_id, ChunkEntry.position)
     )
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = defaultdict(list)
     for document, chunk in connection.execute(query):
-        found.setdefault(document, []).append(chunk)
+        found[document].append(chunk)
     return found
-
-
-def _document(row: Any, chunk_ids: tuple[str, ...]) -> DocumentRow:
-    return DocumentRow(
-        **{name: getattr(row, name) for name in _PLAIN},
-        reason=read_reason(row.reason, row.reason_data),
-        warnings=read_warnings(row.warnings, row.warnings_data),
-        chunk_ids=chunk_ids,
-    )

@@ -21,6 +21,7 @@ from storage.migrations.upgrade import known_revisions, upgrade
 from storage.reasons import Reason
 from storage.tables import TableBase
 from tests.support.log_samples import a_full_answer, a_plain_answer
+from winnow.app.logged import LoggedStage
 
 COLUMNS = {
     "answers": "number id created_at collection rerank answerer status answered ms calls prompt_tokens"
@@ -115,6 +116,31 @@ def test_an_answer_survives_the_upgrade_from_every_schema(tmp_path: Path, revisi
         ("old-1", None),
     ]
     assert columns_of(path) == columns_of_a_new_one(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "code"),
+    [
+        ("skipped: cross-encoder#2 is sure, margin 0.253 ≥ 0.2", "rerank.skipped"),
+        ("skipped: 检索 is sure, margin 1.23e+06 ≥ 5", "rerank.skipped"),
+        ("skipped: a user's own stage had no time", "text"),
+        ("skipped: maxsim is sure, margin wide ≥ 0.2", "text"),
+        ("nothing to rank", "text"),
+    ],
+)
+def test_a_stage_that_was_skipped_has_its_code_after_the_upgrade(
+    tmp_path: Path, sentence: str, code: str
+) -> None:
+    """A replay asks for that code; the sentence stays as it was logged."""
+    earlier_schema(tmp_path / "log.db", "0004")
+    with sqlite3.connect(tmp_path / "log.db") as connection:
+        connection.execute("UPDATE stages SET name = 'listwise', status = 'ok', reason = ?", [sentence])
+    connection.close()
+    with Database.open(tmp_path / "log.db") as database:
+        answer = AnswerLog(database).get("old-1")
+    [stage] = answer.stages
+    assert (stage.reason, Reason.of(stage.reason).code) == (sentence, code)
+    assert LoggedStage("listwise", answer).scores == (code == "rerank.skipped")
 
 
 def columns_of_a_new_one(folder: Path) -> dict[str, str]:

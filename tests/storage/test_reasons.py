@@ -78,6 +78,19 @@ def test_a_code_that_this_version_lacks_gives_the_logged_sentence() -> None:
     )
 
 
+def test_an_unknown_code_within_a_reason_gives_the_outer_sentence() -> None:
+    """The sentence that was logged is whole; the outer reason around an empty text would not be."""
+    unknown = {"code": "rerank.from-the-future", "values": {}}
+    for inner in (
+        unknown,
+        [unknown],
+        {"code": "storage.of-stage", "values": {"stage": "a", "reason": unknown}},
+    ):
+        data = {"code": "storage.of-stage", "values": {"stage": "retrieval", "reason": inner}}
+        for reason in (Reason.from_json(data, "as logged"), Reason.from_json({**data, "text": "as logged"})):
+            assert (reason, reason.code) == ("as logged", "text")
+
+
 @pytest.mark.parametrize(
     ("said", "kept"),
     [
@@ -101,3 +114,10 @@ def test_a_known_secret_is_masked_whatever_its_form() -> None:
     """A key that looks like a word is masked once the settings have named it."""
     secrets.remember("correct-horse-battery")
     assert Reason.of("refused: correct-horse-battery") == "refused: ***"
+
+
+def test_a_short_key_masks_no_ordinary_word() -> None:
+    """The usual dummy key of a local server is also its name, and part of its URLs."""
+    secrets.remember("ollama", "eightkey")
+    assert Reason.of("http://ollama:11434 has no ollama/llama3") == "http://ollama:11434 has no ollama/llama3"
+    assert Reason.of("refused: eightkey") == "refused: ***"

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from storage.database import Database
 from storage.errors import LogError, NotFoundError
 from storage.log.answer_log import AnswerLog
+from storage.log.rows import PASSAGE, with_address
 from storage.reasons import Reason
 from storage.records import Answer, Candidate, Chunk, FollowUp, Outcome
 from tests.support.log_samples import DATABASES, NOON, a_candidate, a_database, a_full_answer, a_plain_answer
@@ -119,6 +120,25 @@ def test_equal_passages_are_kept_once_and_changed_ones_beside_them(
     assert count(database, "passages") == 51
     assert log.get(a_plain_answer().id).candidates[0].chunk.start == moved.chunk.start
     assert log.get("one") == a_full_answer("one")
+
+
+def test_the_address_of_a_passage_stays_the_same() -> None:
+    """Another one would keep every passage of older answers a second time."""
+    chunk = Chunk(
+        id="c",
+        document_id="d",
+        source="s.md",
+        title="题",
+        text="text",
+        start=1,
+        end=5,
+        ordinal=2,
+        headings=("甲", "b"),
+        page=3,
+        metadata={"k": "v"},
+    )
+    address = with_address(PASSAGE.row(chunk))["hash"]
+    assert address == "abc77a8fde492309eae3998e4b3717af74f518e09d941177e9b3ec8f1dfa3d60"
 
 
 def test_a_passage_may_occur_twice_in_an_answer(log: AnswerLog) -> None:
