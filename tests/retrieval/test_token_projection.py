@@ -14,6 +14,8 @@ from tests.support import tiny_models
 from winnow import RAGPipeline
 from winnow.app.settings import Settings
 
+pytestmark = pytest.mark.heavy
+
 QUESTION = "What can a reranker not do?"
 PASSAGES = [
     "A reranker cannot bring back a passage that retrieval did not find.",

@@ -23,6 +23,8 @@ from storage.tables import TableBase
 from tests.support.log_samples import a_full_answer, a_plain_answer
 from winnow.app.logged import LoggedStage
 
+pytestmark = pytest.mark.heavy
+
 COLUMNS = {
     "answers": "number id created_at collection rerank answerer status answered ms calls prompt_tokens"
     " completion_tokens cost top_k_retrieve top_k_rerank question text timings_ms warnings fingerprints"

@@ -25,6 +25,8 @@ from winnow.lab.evaluation import Evaluation, Plan, evaluate, load_dataset, read
 from winnow.lab.evaluation.fingerprints import rerank_key
 from winnow.lab.evaluation.rows import QuestionResult, RowData
 
+pytestmark = pytest.mark.heavy
+
 WORDS = ["flood", "fire", "storm", "quake", "drought", "frost"]
 
 

@@ -13,6 +13,8 @@ from tests.support.serving import QUESTION, Server, ingested, serving
 from winnow import Settings
 from winnow.app.reranking import rerank
 
+pytestmark = pytest.mark.heavy
+
 TEXTS = ["Apples keep well in a cool cellar.", "Paris is in France.", "Bananas are rich in potassium."]
 FRUIT = "Which fruit is rich in potassium?"
 

@@ -15,6 +15,8 @@ from winnow import Settings
 from winnow.server.sessions import Sessions
 from winnow.server.tokens import TokenBook
 
+pytestmark = pytest.mark.heavy
+
 HTML = {"accept": "text/html"}
 
 

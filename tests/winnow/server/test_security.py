@@ -21,6 +21,8 @@ from winnow.server.run import serve
 from winnow.server.security import is_loopback
 from winnow.server.tokens import TokenBook
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
