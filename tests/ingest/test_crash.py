@@ -100,6 +100,7 @@ def test_a_killed_run_that_is_run_again_gives_the_store_of_an_undisturbed_one(tm
         trial += 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_things_whole(tmp_path: Path) -> None:
     """The run ends at once, with its parsers; running again gives the store of an undisturbed run."""
     here, calm = tmp_path / "here", tmp_path / "calm"

@@ -272,6 +272,7 @@ def test_a_passage_too_large_says_what_to_raise(wire: Wire, collection: ServerCo
     assert "max_request_size_mb" in caught.value.way_out
 
 
+@pytest.mark.slow
 def test_points_travel_in_batches_by_bytes(wire: Wire, stores: ServerStores) -> None:
     """No request holds more than BATCH_BYTES of vectors, and every point arrives."""
     collection = stores.create("papers", FINGERPRINT)

@@ -347,6 +347,7 @@ def test_what_cannot_be_followed_is_said(data: Path, tmp_path: Path) -> None:
         pipeline.ask("And when?", follow_up="last")
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_shell_stops_the_model_and_exits_130_with_one_line(
     data: Path, endpoint: Endpoint, tmp_path: Path
 ) -> None:
@@ -375,6 +376,7 @@ def test_ctrl_c_in_the_shell_stops_the_model_and_exits_130_with_one_line(
         assert pipeline.log.list() == []
 
 
+@pytest.mark.slow
 def test_a_chat_in_the_shell_keeps_its_history_and_survives_ctrl_c(
     data: Path, endpoint: Endpoint, tmp_path: Path
 ) -> None:

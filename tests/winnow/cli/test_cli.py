@@ -190,6 +190,7 @@ def test_plain_keeps_what_people_read() -> None:
     assert plain("\x1b[0m\x9b\u200b\ud800") == "�[0m��"
 
 
+@pytest.mark.slow
 def test_kill_between_ingest_and_ask_loses_nothing(tmp_path: Path) -> None:
     """A process killed right after its ingest returned leaves a collection that answers."""
     (tmp_path / "a.md").write_text("# Notes\n\nLate interaction keeps one vector for every token.\n")
@@ -206,6 +207,7 @@ def test_kill_between_ingest_and_ask_loses_nothing(tmp_path: Path) -> None:
     assert "one vector for every token" in answer["text"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_without_a_traceback(tmp_path: Path) -> None:
     """Ctrl-C during an ingest exits with 130 and no traceback; running again finishes the work."""
     docs = tmp_path / "docs"

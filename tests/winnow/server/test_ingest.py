@@ -247,6 +247,7 @@ def test_a_place_is_given_back_whatever_happens() -> None:
     assert (gate.inside, gate.waiting) == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_shells_server_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     """`winnow serve` prints its address, answers, and on a signal finishes its job and exits with 0."""

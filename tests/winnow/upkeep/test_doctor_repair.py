@@ -93,6 +93,7 @@ DAMAGE: list[tuple[str, Callable[[Path], None]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pattern", "harm"), DAMAGE, ids=[pattern for pattern, _ in DAMAGE])
 def test_damaged_files_are_found_and_rebuilt(
     place: Place, pattern: str, harm: Callable[[Path], None]
