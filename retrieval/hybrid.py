@@ -14,7 +14,7 @@ from storage.errors import BadInputError, ModelError
 from storage.qdrant.conditions import Condition
 from storage.qdrant.contract import DENSE, LEXICAL, Searcher
 from storage.reasons import Reason
-from storage.records import UNREADABLE_QUESTION, Candidate, Outcome, Retrieval, Usage
+from storage.records import Candidate, Outcome, Retrieval, Usage, unreadable_question
 from storage.vectors import Hit, Leg, TermEncoder, TextEncoder
 
 Mode = Literal["hybrid", "dense", "lexical"]
@@ -82,7 +82,7 @@ class HybridRetriever:
         if self.mode == "lexical":
             return [], [], Usage()
         if not self.encoder.reads(query):
-            return [], [UNREADABLE_QUESTION], Usage()
+            return [], [unreadable_question()], Usage()
         try:
             encoding = self.encoder.encode_query(query)
         except ModelError as error:  # an endpoint may be down while the words can still be looked up

@@ -22,8 +22,10 @@ STATUS_ORDER: tuple[Status, ...] = ("ok", "repaired", "partial", "fallback")
 # The stages of an answer other than rerank stages, by name.
 AROUND_RERANK = ("rewrite", "retrieval", "expand", "generation")
 
-# One cause in three stages: each gives this same reason, so that a person reads it once.
-UNREADABLE_QUESTION = Reason("storage.unreadable-question")
+
+def unreadable_question() -> Reason:
+    """Return the reason that several stages share, so that a person reads it once."""
+    return Reason("storage.unreadable-question")
 
 
 @dataclass(frozen=True, slots=True)

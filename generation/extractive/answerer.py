@@ -24,7 +24,7 @@ from generation.language import language_of
 from storage.errors import ModelError
 from storage.qdrant.contract import TokenScorer
 from storage.reasons import Reason
-from storage.records import UNREADABLE_QUESTION, Candidate, Generation, Outcome
+from storage.records import Candidate, Generation, Outcome, unreadable_question
 from storage.vectors import TermEncoder, TextEncoder
 
 NAME = "extractive"
@@ -154,7 +154,7 @@ class ExtractiveAnswerer:
     ) -> tuple[list[float | None], Reason | None]:
         """Scores by token vectors, and the reason why some are missing."""
         if not self.encoder.reads(question):
-            return [None] * len(found), UNREADABLE_QUESTION
+            return [None] * len(found), unreadable_question()
         try:
             scores = neural_scores(question, candidates, found, self.encoder, self.vectors)
         except ModelError as error:  # an endpoint may be down: words can still be compared

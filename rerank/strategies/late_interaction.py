@@ -18,7 +18,7 @@ from rerank.spec import Value
 from storage.errors import ModelError
 from storage.qdrant.contract import TokenScorer
 from storage.reasons import Reason
-from storage.records import UNREADABLE_QUESTION, Candidate, Outcome, Ranking
+from storage.records import Candidate, Outcome, Ranking, unreadable_question
 from storage.vectors import Floats, max_sim
 
 
@@ -66,7 +66,7 @@ class LateInteraction:
             return Ranking((), (Outcome(self.name),))
         scored = await to_thread.run_sync(self._scored, query, candidates)
         if scored is None:
-            return unchanged(candidates, top_k, Outcome(self.name, "fallback", UNREADABLE_QUESTION))
+            return unchanged(candidates, top_k, Outcome(self.name, "fallback", unreadable_question()))
         scores, outcome = scored
         return by_score(self.name, candidates, scores, top_k, outcome)
 

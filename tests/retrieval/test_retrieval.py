@@ -16,7 +16,7 @@ from retrieval.lexical import LexicalEncoder
 from storage.errors import BadInputError
 from storage.qdrant.contract import LEXICAL, Fingerprint, chunk_id, document_id
 from storage.qdrant.edge.stores import EdgeCollection, EdgeStores
-from storage.records import UNREADABLE_QUESTION, Candidate, Chunk, Outcome, Retrieval
+from storage.records import Candidate, Chunk, Outcome, Retrieval, unreadable_question
 from storage.vectors import Hit, Leg, Point
 
 PASSAGES = [
@@ -81,7 +81,7 @@ def test_a_chinese_question_is_carried_by_the_lexical_leg_and_says_so(
     assert found.candidates[0].text == PASSAGES[3]
     assert "dense" not in found.candidates[0].ranks
     assert found.outcome.status == "partial"
-    assert found.outcome.reason == UNREADABLE_QUESTION
+    assert found.outcome.reason == unreadable_question()
 
 
 def test_a_question_without_a_searchable_word_is_flagged(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.records import UNREADABLE_QUESTION
+from storage.records import unreadable_question
 from tests.support.browser import HOSTILE
 from tests.support.endpoint import Endpoint, Response
 from tests.support.endpoint import events as events_of
@@ -94,13 +94,13 @@ def test_nothing_is_silent(server: Server) -> None:
         "/ask", data={"question": CHINESE, "rerank": "late-interaction"}, headers=HTML
     ).headers["location"]
     english = server.get(address, headers=HTML).text
-    assert UNREADABLE_QUESTION in _text(english).replace("&#39;", "'")
+    assert unreadable_question() in _text(english).replace("&#39;", "'")
     assert english.count('class="badge fallback"') == 2
     assert "The reranker failed" in english
     chinese = server.get(address, headers={**HTML, "accept-language": "zh"}).text
     assert "编码器读不懂这个问题" in chinese
     assert "重排序失败" in chinese
-    assert UNREADABLE_QUESTION not in chinese
+    assert unreadable_question() not in chinese
 
 
 def test_hostile_text_stays_text(server: Server) -> None:

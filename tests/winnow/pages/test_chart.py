@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from generation.extractive.sentences import sentences
-from storage.records import UNREADABLE_QUESTION, Answer, Candidate, Chunk, Citation, Outcome, Status
+from storage.records import Answer, Candidate, Chunk, Citation, Outcome, Status, unreadable_question
 from tests.support.log_samples import a_chunk, a_plain_answer
 from winnow.app.stages import warnings_of
 from winnow.server.pages.views.answer import AnswerView
@@ -258,13 +258,13 @@ def test_names_are_cut_by_the_room_that_they_take() -> None:
 def test_a_reason_that_several_stages_give_is_one_complaint() -> None:
     """A reason shared by stages is shown once with their names; warnings that repeat it are dropped."""
     stages = (
-        Outcome("retrieval", "partial", UNREADABLE_QUESTION),
-        Outcome("turn", "fallback", UNREADABLE_QUESTION),
+        Outcome("retrieval", "partial", unreadable_question()),
+        Outcome("turn", "fallback", unreadable_question()),
         Outcome("generation"),
     )
     warnings = (*warnings_of(stages), "the log is full")
     found = AnswerView(replace(an_answer([1], 1), stages=stages, warnings=warnings)).complaints
     assert [(one.reason, [stage.name for stage in one.stages]) for one in found] == [
-        (UNREADABLE_QUESTION, ["retrieval", "turn"]),
+        (unreadable_question(), ["retrieval", "turn"]),
         ("the log is full", []),
     ]

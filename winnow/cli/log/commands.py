@@ -10,7 +10,6 @@ import typer
 from typer import Argument, Option
 
 from storage.errors import NotFoundError
-from storage.log.records import AnswerFilter
 from winnow.cli.command_options import CommandGroup
 from winnow.cli.log.options import InCollection, ListOptions, PickOptions, Since, grades, moment
 from winnow.cli.options import Options, Rerank
@@ -175,6 +174,7 @@ def feedback(
 @app.command()
 def stats(options: Options, since: Since = None) -> None:
     """For each rerank spec: answers, times, cost, fallbacks, feedback."""
+    from storage.log.records import AnswerFilter
     from winnow.cli.log import rendering
 
     with options.pipeline() as pipeline:

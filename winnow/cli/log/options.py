@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Option
 
 from storage.errors import BadInputError
-from storage.log.records import AnswerFilter
 from winnow.cli.options import Options
+
+if TYPE_CHECKING:
+    from storage.log.records import AnswerFilter
 
 Since = Annotated[str | None, Option("--since", help="A date (2026-05-01), or an age: 7d, 12h, 30m.")]
 InCollection = Annotated[str | None, Option("--collection", "-c", help="Only of this collection.")]
@@ -36,6 +38,8 @@ class PickOptions(Options):
 
     def where(self) -> AnswerFilter:
         """The filter that the options describe. Raises BadInputError."""
+        from storage.log.records import AnswerFilter
+
         return AnswerFilter(
             text=self.text,
             collection=self.collection,
