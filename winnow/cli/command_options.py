@@ -15,9 +15,9 @@ options.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from functools import update_wrapper
+from functools import cache, update_wrapper
 from inspect import Parameter, Signature, signature
 from typing import Any, TypeVar, get_type_hints
 
@@ -34,7 +34,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     Errors are reported as `--json` asks, where the command has that option.
     """
     hints = get_type_hints(function, include_extras=True)
-    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)}
     parameters: dict[str, Parameter] = {}
     for name, parameter in signature(function).parameters.items():
         if name in groups:
@@ -75,15 +75,17 @@ def build(cls: type[T], options: object, **others: Any) -> T:
     return cls(**{field.name: given[field.name] for field in fields(cls) if field.name in given})  # type: ignore[arg-type]
 
 
-def _parameters(cls: Any) -> Iterator[Parameter]:
-    hints = get_type_hints(cls, include_extras=True)
+@cache  # commands share groups, and resolving their annotations costs `--help` milliseconds
+def _parameters(cls: Any) -> list[Parameter]:
+    hints, found = get_type_hints(cls, include_extras=True), list[Parameter]()
     for field in fields(cls):
         hint = hints[field.name]
-        if is_dataclass(hint):
-            yield from _parameters(hint)
+        if isinstance(hint, type) and is_dataclass(hint):
+            found += _parameters(hint)
         else:
             default = Parameter.empty if field.default is MISSING else field.default
-            yield Parameter(field.name, Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+            found.append(Parameter(field.name, Parameter.KEYWORD_ONLY, default=default, annotation=hint))
+    return found
 
 
 def _filled(cls: Any, given: Mapping[str, Any]) -> Any:

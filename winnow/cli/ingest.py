@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from winnow.pipeline import RAGPipeline
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class IngestFlags(CollectionOptions):
     """The options of `winnow ingest`."""
 

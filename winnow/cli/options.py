@@ -34,7 +34,7 @@ TopKRetrieve = Annotated[
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Options:
     """The options of every command."""
 
@@ -65,7 +65,7 @@ class Options:
             note(sentence)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CollectionOptions(Options):
     """The options of a command that works on one collection."""
 
@@ -76,7 +76,7 @@ class CollectionOptions(Options):
         return settings(self.data_dir, self.collection, **sections)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SearchOptions(CollectionOptions):
     """The wishes for a search; see `winnow.app.asked.Asked`."""
 
@@ -111,7 +111,7 @@ class SearchOptions(CollectionOptions):
         return Asked(question, **wishes)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class AskOptions(SearchOptions):
     """The wishes for an answer; see `winnow.app.asked.Asked`."""
 

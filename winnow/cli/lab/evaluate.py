@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from winnow.lab.evaluation import Dataset, Plan
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class EvaluateOptions(Options):
     """The options of `winnow evaluate`."""
 

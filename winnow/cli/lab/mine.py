@@ -14,7 +14,7 @@ from winnow.cli.options import Collection, Options, settings
 from winnow.cli.terminal import note, out, print_json, progress_bars, shortened
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class MineOptions(Options):
     """The options of `winnow mine`."""
 

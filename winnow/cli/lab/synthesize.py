@@ -52,7 +52,7 @@ class CheckOptions:
     ] = 0.05
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class RunOptions(Options):
     """The options that all three commands end with: sample, model, limits, output."""
 

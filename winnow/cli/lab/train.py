@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from winnow.lab.training import GatePlan, GateVerdict, Promotion, TrainPlan, TrainReport
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TrainOptions(Options):
     """The options of `winnow train`."""
 

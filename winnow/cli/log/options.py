@@ -22,7 +22,7 @@ _AGE = re.compile(r"(\d+)([dhm])")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PickOptions(Options):
     """The options that pick answers for a comparison or an export."""
 
@@ -48,7 +48,7 @@ class PickOptions(Options):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ListOptions(PickOptions):
     """All options that pick answers."""
 
