@@ -72,7 +72,7 @@ def properties(core: Any) -> tuple[str, dict[str, Scalar]]:
 def damaged(library: str, error: Exception) -> DocumentRefusedError:
     """The refusal of a file over which a library raised an error."""
     return DocumentRefusedError(
-        "ingest.damaged", Reason("ingest.library-failed", library=library, error=str(error))
+        "ingest.damaged", Reason("ingest.reader-failed", library=library, error=str(error))
     )
 
 

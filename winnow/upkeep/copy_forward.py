@@ -32,7 +32,7 @@ _DUPLICATE: Final = "duplicate"
 
 @dataclass(slots=True)
 class CopiedForward:
-    """What became of documents whose files were not read; `embedded` and `illegible` count passages."""
+    """The fate of documents whose files were not read; `embedded` and `illegible` count passages."""
 
     results: list[DocumentResult] = field(default_factory=list)
     embedded: int = 0
