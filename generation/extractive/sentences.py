@@ -89,7 +89,8 @@ def _in_block(text: str, block: Span) -> Iterator[Span]:
     if _RECORD.match(part):  # its columns belong together
         yield from _pieces(text, start, end)
         return
-    for found in get_sentence_boundaries("zh" if HAN.search(part) else "en", part):
+    plain = re.sub(r"[^\S\n]", " ", part)  # the segmenter panics on "U\u3000.𝕏" and other wide white space
+    for found in get_sentence_boundaries("zh" if HAN.search(part) else "en", plain):
         for span in _pieces(text, start + found["start_index"], start + found["end_index"]):
             if len(_WORD.findall(text[slice(*span)])) >= _SHORTEST:
                 yield span
