@@ -23,6 +23,8 @@ from tests.support import tiny_models
 from tests.support.endpoint import Endpoint
 from tests.support.rerank_endpoint import SHAPES, Oracle, OracleChat, rerank_route
 
+pytestmark = pytest.mark.heavy
+
 
 class LetterEncoder:
     """One vector a word, from its letters; it reads no Chinese. Counts what it encodes."""

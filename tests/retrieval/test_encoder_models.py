@@ -21,6 +21,8 @@ from storage.errors import ModelError, SettingsError
 from tests.support import tiny_models
 from tests.support.fakes import FixedModel
 
+pytestmark = pytest.mark.heavy
+
 TEXTS = [
     "Late interaction compares token vectors with MaxSim.",
     "重排序模型同时阅读问题和文档。",

@@ -18,6 +18,8 @@ from tests.support.embedding_api import EmbeddingApi, vector_of
 from tests.support.endpoint import Endpoint, Response, status
 from winnow import RAGPipeline, Settings
 
+pytestmark = pytest.mark.heavy
+
 TEXTS = ["Late interaction compares token vectors.", "重排序让最相关的段落排在最前面。", "A fox jumps."]
 
 

@@ -14,6 +14,8 @@ from storage.log.records import AnswerFilter
 from storage.records import Outcome, Usage
 from tests.support.log_samples import DATABASES, NOON, a_database, a_plain_answer
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(params=DATABASES)
 def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnswerLog]:
