@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -54,30 +55,29 @@ class RecordColumns:
     ) -> None:
         renamed = {"start": "start_char", "end": "end_char", **(renamed or {})}
         names = [field.name for field in fields(record) if field.name not in without]
-        self.names = [renamed.get(name, name) for name in names if name not in _WIDE]
-        self._plain = [
-            (name, renamed.get(name, name), *_CONVERTED.get(name, (None, None)))
-            for name in names
-            if name not in _WIDE
+        plain = [name for name in names if name not in _WIDE]
+        self.names = [renamed.get(name, name) for name in plain]
+        self._fields = plain
+        self._of_record, self._of_row = attrgetter(*plain), attrgetter(*self.names)
+        self._converted = [
+            (name, renamed.get(name, name), *_CONVERTED[name]) for name in plain if name in _CONVERTED
         ]
         self._wide = [(name, *_WIDE[name]) for name in names if name in _WIDE]
 
     def row(self, record: object) -> Row:
         """Return a record as a row that every database takes."""
-        row = {}
-        for name, column, write, _ in self._plain:
-            value = getattr(record, name)
-            row[column] = value if write is None else write(value)
+        row = dict(zip(self.names, self._of_record(record), strict=True))
+        for _, column, write, _ in self._converted:
+            row[column] = write(row[column])
         for name, write_all, _ in self._wide:
             row |= write_all(getattr(record, name))
         return clean(row)
 
     def fields(self, row: Any) -> dict[str, Any]:
         """Return a row of the database as fields of a record."""
-        values = {}
-        for name, column, _, read in self._plain:
-            value = getattr(row, column)
-            values[name] = value if read is None else read(value)
+        values = dict(zip(self._fields, self._of_row(row), strict=True))
+        for name, _, _, read in self._converted:
+            values[name] = read(values[name])
         for name, _, read_all in self._wide:
             values[name] = read_all(row)
         return values
