@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, Row, inspect, select
+from sqlalchemy import Connection, Row, Select, bindparam, inspect, select
 
 from storage.errors import NotFoundError
 from storage.log import tables
@@ -85,21 +86,28 @@ def read_answer(connection: Connection, number: int) -> Answer:
 
 def _rows(connection: Connection, table: type[TableBase], number: int) -> Iterable[Any]:
     """Return the rows of a table that belong to an answer, in the order of the table's key."""
-    query = select(table).filter_by(answer_number=number).order_by(*inspect(table).primary_key)
-    return connection.execute(query)
+    return connection.execute(_query(table), {"number": number})
+
+
+@cache  # building a query takes longer than running it
+def _query(table: type[TableBase]) -> Select[Any]:
+    return select(table).filter_by(answer_number=bindparam("number")).order_by(*inspect(table).primary_key)
 
 
 def _passages_of(
     connection: Connection, table: type[tables.CandidateRow | tables.NeighbourRow], number: int
 ) -> dict[int, Chunk]:
     """Return the passages that an answer holds by this table: position → passage, in order."""
-    query = (
-        select(table.position, tables.PassageRow)
-        .join(tables.PassageRow, tables.PassageRow.number == table.passage_number)
-        .where(table.answer_number == number)
-        .order_by(table.position)
+    rows = connection.execute(_passages(table), {"number": number})
+    return {row.position: Chunk(**PASSAGE.fields(row)) for row in rows}
+
+
+@cache
+def _passages(table: type[tables.CandidateRow | tables.NeighbourRow]) -> Select[int, tables.PassageRow]:
+    query = select(table.position, tables.PassageRow).where(table.answer_number == bindparam("number"))
+    return query.join(tables.PassageRow, tables.PassageRow.number == table.passage_number).order_by(
+        table.position
     )
-    return {row.position: Chunk(**PASSAGE.fields(row)) for row in connection.execute(query)}
 
 
 def _follow_up_of(connection: Connection, number: int) -> FollowUp | None:

@@ -55,9 +55,8 @@ class RecordColumns:
     ) -> None:
         renamed = {"start": "start_char", "end": "end_char", **(renamed or {})}
         names = [field.name for field in fields(record) if field.name not in without]
-        plain = [name for name in names if name not in _WIDE]
+        self._fields = plain = [name for name in names if name not in _WIDE]
         self.names = [renamed.get(name, name) for name in plain]
-        self._fields = plain
         self._of_record, self._of_row = attrgetter(*plain), attrgetter(*self.names)
         self._converted = [
             (name, renamed.get(name, name), *_CONVERTED[name]) for name in plain if name in _CONVERTED

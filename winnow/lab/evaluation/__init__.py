@@ -9,14 +9,13 @@ for row in evaluate(plan, Wiring(Settings.load())).rows:
     print(row.rerank, row.metrics["nDCG@10"])
 """
 
-from winnow.lab.datasets.dataset import Dataset, Question, load_dataset, read_corpus
+from winnow.lab.datasets.dataset import Dataset, load_dataset, read_corpus
 from winnow.lab.datasets.matching import contains, exact_match
-from winnow.lab.datasets.trec import Qrels, TrecRun, read_qrels, read_run
+from winnow.lab.datasets.trec import read_qrels, read_run
 from winnow.lab.evaluation.corpus_index import CorpusIndex
 from winnow.lab.evaluation.experiment import evaluate
 from winnow.lab.evaluation.metrics import max_p, measured
 from winnow.lab.evaluation.results import (
-    AnswerFigures,
     Contrast,
     ContrastPassage,
     Evaluation,
@@ -24,11 +23,9 @@ from winnow.lab.evaluation.results import (
     Plan,
     Times,
 )
-from winnow.lab.progress import Progress
 from winnow.lab.significance import Difference, Interval, difference, interval, resampled_means
 
 __all__ = [
-    "AnswerFigures",
     "Contrast",
     "ContrastPassage",
     "CorpusIndex",
@@ -38,11 +35,7 @@ __all__ = [
     "EvaluationRow",
     "Interval",
     "Plan",
-    "Progress",
-    "Qrels",
-    "Question",
     "Times",
-    "TrecRun",
     "contains",
     "difference",
     "evaluate",
