@@ -53,7 +53,7 @@ def write_tree(corpus: Path, folder: Path, documents: int) -> int:
 
 def passages(folder: Path, encoder: TextEncoder) -> list[str]:
     """Return the passages of the tree as the encoder reads them."""
-    parser = Parser(Setup(tokenizer_json=encoder.tokenizer_json(), max_tokens=encoder.max_tokens))
+    parser = Parser(Setup(counter=encoder.counter, max_tokens=encoder.max_tokens))
     tasks = (Task(str(path), path.as_posix()) for path in sorted(folder.iterdir()))
     replies = itertools.chain.from_iterable(parser.parse(task) for task in tasks)
     return [chunk.encoded_text for reply in replies if isinstance(reply, Parsed) for chunk in reply.chunks]

@@ -128,8 +128,10 @@ def _column(path: Path) -> str:
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
 
-    counting = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]")).to_str()
-    parser = Parser(Setup(tokenizer_json=counting, max_tokens=512, columns=Columns(text="text")))
+    from retrieval.encoders.tokenizer import WholeTokenizer
+
+    counter = WholeTokenizer(Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]")))
+    parser = Parser(Setup(counter=counter, max_tokens=512, columns=Columns(text="text")))
     replies = parser.parse(Task(str(path), path.as_posix()))
     return "\n".join(chunk.text for reply in replies if isinstance(reply, Parsed) for chunk in reply.chunks)
 

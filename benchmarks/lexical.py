@@ -229,7 +229,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=SETS, choices=SETS)
     chosen = parser.parse_args()
     encoder = Wiring(Settings.load()).encoder
-    chunker = Chunker(encoder.tokenizer_json(), encoder.max_tokens)
+    chunker = Chunker(encoder.counter, encoder.max_tokens)
     for name in chosen.only:
         full = chosen.data / name / "qrels.full.trec"
         dataset = load_dataset(

@@ -21,7 +21,7 @@ class Parser:
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self._chunker = Chunker(setup.tokenizer_json, setup.max_tokens, setup.sizes)
+        self._chunker = Chunker(setup.counter, setup.max_tokens, setup.sizes)
 
     def parse(self, task: Task) -> Iterator[Reply]:
         """The documents of a file, then Done; or Refused."""

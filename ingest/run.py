@@ -91,7 +91,7 @@ class Ingestor:
 
     def _setup(self) -> Setup:
         return Setup(
-            tokenizer_json=self._encoder.tokenizer_json(),
+            counter=self._encoder.counter,
             max_tokens=self._encoder.max_tokens,
             sizes=self._options.sizes,
             limits=self._options.limits,

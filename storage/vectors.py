@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -95,14 +95,26 @@ def payload_bytes(points: Sequence[Point]) -> int:
     )
 
 
+class TokenCounter(Protocol):
+    """Counts the tokens of texts. `special` is the number of tokens that the model adds to a text."""
+
+    @property
+    def special(self) -> int: ...
+
+    def counting(self, text: str) -> Callable[[str], int]:
+        """A function that counts the tokens of parts of this text, without special tokens."""
+        ...
+
+
 class TextEncoder(Protocol):
     """A dense encoder with its tokenizer. It reads `max_tokens` of a text, special tokens included."""
 
     @property
     def max_tokens(self) -> int: ...
 
-    def tokenizer_json(self) -> str:
-        """The tokenizer as Hugging Face `tokenizers` JSON, with truncation and padding off."""
+    @property
+    def counter(self) -> TokenCounter:
+        """What counts its tokens; it can be pickled."""
         ...
 
     def reads(self, text: str) -> bool:

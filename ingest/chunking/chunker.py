@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -20,9 +19,9 @@ from ingest.chunking.context import Contexts, Path
 from ingest.chunking.outline import Outline, RowCounter, Span, with_headings
 from storage.qdrant.contract import chunk_id
 from storage.records import Chunk, Document, PageStart
+from storage.vectors import TokenCounter
 
 VERSION = 2
-_SPLITTERS = 32
 # Bounds text that a tokenizer takes as one unknown word (200,000 letters without a space, say).
 _CHARACTERS_PER_TOKEN = 12
 _SENTENCE_START = re.compile(r"(?:[。！？；…][”’」』）]*|[.!?][\"'”’)]*\s+|\n)(?=\S)")
@@ -42,24 +41,23 @@ class ChunkSizes:
 class Chunker:
     """Cuts documents into passages for one encoder."""
 
-    def __init__(self, tokenizer_json: str, max_tokens: int, sizes: ChunkSizes | None = None) -> None:
+    def __init__(self, counter: TokenCounter, max_tokens: int, sizes: ChunkSizes | None = None) -> None:
         from semantic_text_splitter import TextSplitter
-        from tokenizers import Tokenizer
 
         sizes = sizes or ChunkSizes()
-        self._tokenizer = Tokenizer.from_str(tokenizer_json)
-        special = self._tokenizer.num_special_tokens_to_add(False)
+        self._counter = counter
         # One token of slack: joined texts may tokenize into one more than their parts.
-        self._limit = min(sizes.total, max_tokens) - special - 1
+        self._limit = min(sizes.total, max_tokens) - counter.special - 1
         self._context = min(sizes.context, self._limit // 4)
         self._overlap = min(sizes.overlap, self._limit // 8)
         self._characters = self._limit * _CHARACTERS_PER_TOKEN
         self._by_characters: Any = TextSplitter(self._characters)
-        self._splitter = lru_cache(_SPLITTERS)(partial(_splitter, tokenizer_json))
+        self._length = counter.counting("")
 
     def chunks(self, document: Document, rows: Sequence[PageStart] = ()) -> list[Chunk]:
         """The passages of a document, in order; `rows` as in `ingest.loaders.base.Loaded`."""
         outline = Outline(document)
+        self._length = self._counter.counting("\n".join((document.title, document.text)))
         contexts = Contexts(document.title, self._length, self._context, _CHARACTERS_PER_TOKEN)
         room = self._limit - max(contexts.path(headings).tokens for headings in outline.paths())
         whole = self._whole(document.text, room)
@@ -73,7 +71,7 @@ class Chunker:
         """The splitter's spans; those that are too long (joined, or with a long context) are halved."""
         text = document.text
         spans = list(self._spans(document, room))
-        lengths = dict(zip(spans, self._lengths(text, spans), strict=True))
+        lengths = {span: self._length(text[slice(*span)]) for span in spans}
         stack = spans[::-1]
         while stack:
             span = stack.pop()
@@ -93,9 +91,8 @@ class Chunker:
 
     def _spans(self, document: Document, room: int) -> Iterator[Span]:
         text = document.text
-        # In steps of eight: each size has a splitter of its own.
         size = max(8, (room - self._overlap) // 8 * 8)
-        splitter = self._splitter(document.structured, size)
+        splitter = _splitter(self._length, document.structured, size)
         # A copy of the same offsets, in which semicolons are full stops, where the splitter may cut.
         pieces = [
             (start, start + len(piece)) for start, piece in splitter.chunk_indices(text.translate(_SEMICOLON))
@@ -126,15 +123,6 @@ class Chunker:
                 return match.end()
         return start
 
-    def _length(self, text: str) -> int:
-        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
-
-    def _lengths(self, text: str, spans: Sequence[Span]) -> list[int]:
-        texts = [text[start:end] for start, end in spans]
-        return [
-            len(found.ids) for found in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        ]
-
     def _halves(self, text: str, span: Span) -> list[Span]:
         """A passage that is too long as two or more; empty if it is one grapheme."""
         size = (span[1] - span[0]) // 2
@@ -163,11 +151,11 @@ def _with_base(text: str, span: Span) -> Span:
     return start, span[1]
 
 
-def _splitter(tokenizer_json: str, structured: bool, size: int) -> Any:
+def _splitter(length: Callable[[str], int], structured: bool, size: int) -> Any:
     from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
     kind = MarkdownSplitter if structured else TextSplitter
-    return kind.from_huggingface_tokenizer_str(tokenizer_json, size)
+    return kind.from_callback(length, size)
 
 
 def _numbered(

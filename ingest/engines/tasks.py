@@ -11,6 +11,7 @@ from ingest.chunking.chunker import ChunkSizes
 from ingest.loaders.base import Columns, Limits
 from storage.reasons import Reason
 from storage.records import Chunk, Document
+from storage.vectors import TokenCounter
 
 if TYPE_CHECKING:  # parser processes need neither the store nor the manifest
     from ingest.batches import Encoded
@@ -20,7 +21,7 @@ if TYPE_CHECKING:  # parser processes need neither the store nor the manifest
 class Setup:
     """Settings of a parser: the encoder's tokenizer and length, sizes of passages, limits."""
 
-    tokenizer_json: str
+    counter: TokenCounter
     max_tokens: int
     sizes: ChunkSizes = field(default_factory=ChunkSizes)
     limits: Limits = field(default_factory=Limits)

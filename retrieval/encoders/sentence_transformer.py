@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from retrieval.encoders.tokenizer import WholeTokenizer
 from retrieval.models.devices import chosen_device, torch_dtype
 from retrieval.models.locate import model_json
 from storage.errors import ModelError
@@ -26,7 +27,7 @@ class SentenceTransformerModel:
         self.dim = int(model.get_embedding_dimension())
         self.token_dim = _token_dim(model)
         self.max_tokens = _max_tokens(model)
-        self.tokenizer: Tokenizer = _fast_tokenizer(model)
+        self.tokenizer = WholeTokenizer(_fast_tokenizer(model))
         self._model = model
         self._batch_size = _CPU_BATCH if model.device.type == "cpu" else _GPU_BATCH
 
@@ -54,7 +55,7 @@ class SentenceTransformerModel:
 
     def encode(self, texts: Sequence[str], *, tokens: bool, prompt: str = "") -> list[Encoding]:
         """See `retrieval.encoders.encoder.ForwardModel.encode`."""
-        read = self.tokenizer.encode_batch_fast([prompt + text for text in texts])
+        read = self.tokenizer.encode_ids([prompt + text for text in texts])
         outputs = self._model.encode(
             list(texts),
             prompt=prompt,
@@ -63,7 +64,7 @@ class SentenceTransformerModel:
             show_progress_bar=False,
         )
         return [
-            self._encoding(output, tokens, len(one.ids) > self.max_tokens)
+            self._encoding(output, tokens, len(one) > self.max_tokens)
             for output, one in zip(outputs, read, strict=True)
         ]
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import os
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Literal
 
 from storage.errors import ModelError
@@ -11,6 +16,20 @@ Precision = Literal["float32", "float16", "bfloat16"]
 
 # Their activations exceed the range of float16; vectors would be infinite or NaN.
 _WIDE_RANGE = ("t5", "gemma")
+
+
+def cores() -> int:
+    """The cores that this process may use: of its affinity, within the quota of its control group."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        found = min(found, math.ceil(int(quota) / int(period)))
+    return max(1, found)
+
+
+def has_gpu() -> bool:
+    """True where torch may find a GPU of NVIDIA's; asking torch itself would mean to load it."""
+    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
 
 
 def chosen_device(wanted: str) -> str:

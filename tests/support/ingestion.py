@@ -14,6 +14,7 @@ import numpy as np
 from ingest.options import IngestOptions
 from ingest.report import DocumentResult, IngestReport
 from ingest.run import Ingestor
+from retrieval.encoders.tokenizer import WholeTokenizer
 from storage.database import Database
 from storage.manifest.manifest import Manifest
 from storage.qdrant.contract import Fingerprint
@@ -23,7 +24,7 @@ from storage.vectors import Encoding, SparseVector, normalised
 DIM = 8
 
 
-def words_tokenizer() -> str:
+def words_tokenizer() -> WholeTokenizer:
     """A tokenizer for which every word, punctuation mark and Chinese character is one token."""
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
@@ -33,7 +34,7 @@ def words_tokenizer() -> str:
     tokenizer = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
     tokenizer.normalizer = BertNormalizer(lowercase=False)
     tokenizer.pre_tokenizer = BertPreTokenizer()
-    return str(tokenizer.to_str())
+    return WholeTokenizer(tokenizer)
 
 
 @dataclass(slots=True)
@@ -43,7 +44,8 @@ class CountingEncoder:
     max_tokens: int = 64
     asked: list[str] = field(default_factory=list)
 
-    def tokenizer_json(self) -> str:
+    @property
+    def counter(self) -> WholeTokenizer:
         return words_tokenizer()
 
     def reads(self, text: str) -> bool:

@@ -12,6 +12,7 @@ from tokenizers.pre_tokenizers import Whitespace
 
 from rerank.base import Reranker, by_score
 from rerank.spec import Spec
+from retrieval.encoders.tokenizer import WholeTokenizer
 from retrieval.lexical import LexicalEncoder
 from storage.errors import BadInputError
 from storage.qdrant.contract import TokenScorer
@@ -40,10 +41,11 @@ class WordEncoder:
     def __init__(self) -> None:
         self.encoded: list[str] = []
 
-    def tokenizer_json(self) -> str:
+    @property
+    def counter(self) -> WholeTokenizer:
         tokenizer = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
         tokenizer.pre_tokenizer = Whitespace()
-        return tokenizer.to_str()
+        return WholeTokenizer(tokenizer)
 
     def legibility(self, text: str) -> float:
         return float(text.isascii())

@@ -59,7 +59,7 @@ class CorpusIndex:
         from ingest.chunking.chunker import Chunker, chunker_fingerprint
         from storage.qdrant.edge.stores import EdgeStores
 
-        chunker = Chunker(encoder.tokenizer_json(), encoder.max_tokens)
+        chunker = Chunker(encoder.counter, encoder.max_tokens)
         fingerprint = Fingerprint(
             encoder=encoder.id,
             dim=encoder.dim,
