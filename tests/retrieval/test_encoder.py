@@ -10,7 +10,7 @@ import pytest
 
 from retrieval.encoders.encoder import Encoder, load_encoder
 from retrieval.models import locate as models
-from retrieval.models.hub import DEFAULT_MODEL, PackagedModel
+from retrieval.models.hub import DEFAULT_MODEL, MINILM, PackagedModel
 from retrieval.models.locate import locate
 from storage.errors import ModelError
 
@@ -28,43 +28,45 @@ def test_vectors_equal_those_of_sentence_transformers() -> None:
     """The light forward pass computes what sentence-transformers computes, dense and token vectors alike."""
     from retrieval.encoders.sentence_transformer import SentenceTransformerModel
 
-    reference = SentenceTransformerModel.load(locate(DEFAULT_MODEL).folder, device="cpu")
-    encoder = load_encoder(device="cpu", token_dim=reference.token_dim)
+    reference = SentenceTransformerModel.load(locate(MINILM).folder, device="cpu")
+    encoder = load_encoder(MINILM, device="cpu", token_dim=reference.token_dim)
     ours, theirs = encoder.encode_passages(TEXTS, tokens=True), reference.encode(TEXTS, tokens=True)
     for mine, other in zip(ours, theirs, strict=True):
         assert mine.truncated == other.truncated
         assert mine.tokens is not None
         assert other.tokens is not None
         assert mine.tokens.shape == other.tokens.shape
-        np.testing.assert_allclose(mine.dense, other.dense, atol=2e-6)
+        np.testing.assert_allclose(mine.dense, other.dense, atol=5e-6)
         np.testing.assert_allclose(mine.tokens, other.tokens, atol=2e-5)
 
 
 def test_batching_changes_no_vector(encoder: Encoder) -> None:
-    """A text has the same vector alone and among longer and shorter ones: padding is invisible."""
+    """A text has the same vector alone and among longer and shorter ones."""
     together = encoder.encode_passages(TEXTS, tokens=False)
     alone = [encoder.encode_passages([text], tokens=False)[0] for text in TEXTS]
     for one, other in zip(together, alone, strict=True):
-        np.testing.assert_allclose(one.dense, other.dense, atol=2e-6)
+        assert (one.dense == other.dense).all()
 
 
-def test_a_text_longer_than_the_encoder_reads_is_flagged(encoder: Encoder) -> None:
+def test_a_text_longer_than_the_encoder_reads_is_flagged(minilm: Encoder) -> None:
     """Truncation is never silent, and exactly the limit is not truncated."""
-    tokens = encoder.max_tokens - 2
-    fits, too_long = encoder.encode_passages(["word " * tokens, "word " * (tokens + 1)], tokens=True)
+    tokens = minilm.max_tokens - 2
+    fits, too_long = minilm.encode_passages(["word " * tokens, "word " * (tokens + 1)], tokens=True)
     assert (fits.truncated, too_long.truncated) == (False, True)
     assert too_long.tokens is not None
-    assert too_long.tokens.shape == (encoder.max_tokens, encoder.token_dim)
+    assert too_long.tokens.shape == (minilm.max_tokens, minilm.token_dim)
 
 
-def test_token_spans_line_up_with_token_vectors(encoder: Encoder) -> None:
+@pytest.mark.parametrize("model", [MINILM, DEFAULT_MODEL])
+def test_token_spans_line_up_with_token_vectors(model: str) -> None:
     """Every token vector has a span: the characters it came from."""
+    encoder = load_encoder(model, device="cpu")
     text = "Qdrant stores multivectors."
     spans = encoder.token_spans(text)
     vectors = encoder.encode_passages([text], tokens=True)[0].tokens
     assert vectors is not None
     assert len(spans) == len(vectors)
-    assert text[slice(*spans[1])] == "Q"
+    assert "".join(text[slice(*span)] for span in spans).replace(" ", "") == text.replace(" ", "")
     assert spans[0] == spans[-1] == (0, 0)
 
 
@@ -79,9 +81,9 @@ def test_token_spans_line_up_with_token_vectors(encoder: Encoder) -> None:
         (" \n\t　", False),
     ],
 )
-def test_legibility_tells_what_the_encoder_can_read(encoder: Encoder, text: str, readable: bool) -> None:
+def test_legibility_tells_what_the_encoder_can_read(minilm: Encoder, text: str, readable: bool) -> None:
     """English is legible to MiniLM, Chinese and nothing at all are not; one Chinese word does no harm."""
-    assert encoder.reads(text) is readable
+    assert minilm.reads(text) is readable
 
 
 def test_a_missing_model_says_what_to_do() -> None:
@@ -108,16 +110,18 @@ def test_damaged_weights_of_the_packaged_model_are_refused(
     (package / "model" / "model.safetensors").write_bytes(b"not the weights")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(
-        models.PACKAGED, "somebody/model", PackagedModel("fake", "fake_packaged_model", "model", "0" * 64)
+        models.PACKAGED,
+        "somebody/model",
+        PackagedModel("fake", "fake_packaged_model", "model", {"model.safetensors": "0" * 64}),
     )
     with pytest.raises(ModelError, match="SHA-256"):
-        locate("somebody/model")
+        load_encoder("somebody/model")
 
 
 def test_a_truncated_weights_file_is_a_clear_error(tmp_path: Path) -> None:
     """A local folder with half a weights file names the folder, without a vendor's traceback."""
     folder = tmp_path / "half a model"
-    shutil.copytree(locate(DEFAULT_MODEL).folder, folder)
+    shutil.copytree(locate(MINILM).folder, folder)
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ModelError, match="half a model"):

@@ -15,7 +15,7 @@ from retrieval.encoders.encoder import Encoder, load_encoder
 from retrieval.encoders.endpoint import estimating_tokenizer
 from retrieval.encoders.prompts import Prompts, chosen_prompts, family_prompts, own_prompts
 from retrieval.models.devices import chosen_device, device_among, precision
-from retrieval.models.hub import DEFAULT_MODEL
+from retrieval.models.hub import MINILM
 from retrieval.models.locate import LocatedModel, locate
 from storage.errors import ModelError, SettingsError
 from tests.support import tiny_models
@@ -135,11 +135,11 @@ def test_what_changes_vectors_is_in_the_id(tmp_path: Path) -> None:
 
 def test_a_published_model_has_one_id_wherever_it_lies(tmp_path: Path) -> None:
     """The packaged default has the same id as the same weights in the hub's cache."""
-    packaged = locate(DEFAULT_MODEL)
-    assert packaged.identity() == DEFAULT_MODEL
-    assert LocatedModel(DEFAULT_MODEL, packaged.folder, "cache").identity() == DEFAULT_MODEL
+    packaged = locate(MINILM)
+    assert packaged.identity() == MINILM
+    assert LocatedModel(MINILM, packaged.folder, "cache").identity() == MINILM
     (tmp_path / "c0ffee").mkdir()
-    assert LocatedModel(DEFAULT_MODEL, tmp_path / "c0ffee", "cache").identity() == f"{DEFAULT_MODEL}@c0ffee"
+    assert LocatedModel(MINILM, tmp_path / "c0ffee", "cache").identity() == f"{MINILM}@c0ffee"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -215,7 +215,7 @@ def test_another_pooling_goes_through_sentence_transformers(tmp_path: Path) -> N
         ("nomic-ai/nomic-embed-text-v1.5", "search_query: ", "search_document: "),
         ("Snowflake/snowflake-arctic-embed-m-v2.0", "query: ", ""),
         ("BAAI/bge-m3", "", ""),
-        (DEFAULT_MODEL, "", ""),
+        (MINILM, "", ""),
         ("text-embedding-3-small", "", ""),
     ],
 )

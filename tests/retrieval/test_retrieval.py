@@ -37,6 +37,12 @@ def _chunk(text: str, legible: bool = True) -> Chunk:
 
 
 @pytest.fixture
+def encoder(minilm: Encoder) -> Encoder:
+    """One that reads no Chinese."""
+    return minilm
+
+
+@pytest.fixture
 def collection(tmp_path: Path, encoder: Encoder, lexical: LexicalEncoder) -> Iterator[EdgeCollection]:
     """A small collection in English and Chinese."""
     store = EdgeStores(tmp_path).create(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from retrieval.encoders.encoder import Encoder, load_encoder
+from retrieval.models.hub import MINILM
 from storage.errors import SettingsError, WinnowError
 from storage.vectors import max_sim
 from tests.support import tiny_models
@@ -26,12 +27,12 @@ PASSAGES = [
 
 @pytest.fixture(scope="module")
 def whole() -> Encoder:
-    return load_encoder(device="cpu", token_dim=384)
+    return load_encoder(MINILM, device="cpu", token_dim=384)
 
 
 @pytest.fixture(scope="module")
 def short() -> Encoder:
-    return load_encoder(device="cpu")
+    return load_encoder(MINILM, device="cpu")
 
 
 def test_only_token_vectors_become_shorter(whole: Encoder, short: Encoder) -> None:
@@ -58,13 +59,13 @@ def test_max_sim_says_nearly_the_same(whole: Encoder, short: Encoder) -> None:
 def test_the_width_is_in_the_name(whole: Encoder, short: Encoder) -> None:
     """The encoder's name states a reduced token width, but not the model's own."""
     assert short.id == f"{whole.id} token_dim=128"
-    assert short.id == load_encoder(device="cpu", token_dim=128).id
+    assert short.id == load_encoder(MINILM, device="cpu", token_dim=128).id
 
 
 def test_what_has_no_projection_is_said(tmp_path: Path) -> None:
     """A width or model without a projection is a settings error with a way out."""
     with pytest.raises(SettingsError, match="to 96 dimensions") as error:
-        load_encoder(device="cpu", token_dim=96)
+        load_encoder(MINILM, device="cpu", token_dim=96)
     assert "384, its own or 128 for sentence-transformers/all-MiniLM-L6-v2" in str(error.value.way_out)
     with pytest.raises(SettingsError, match="no projection of"):
         load_encoder(str(tiny_models.bert_encoder(tmp_path / "m")), device="cpu", token_dim=128)
