@@ -24,7 +24,7 @@ COPY ingest/ ingest/
 COPY retrieval/ retrieval/
 COPY rerank/ rerank/
 COPY generation/ generation/
-RUN pip install ".[offline,server]"
+RUN pip install ".[server]"
 
 USER winnow
 WORKDIR /data

@@ -124,7 +124,7 @@ def test_the_server_asks_for_tokens_and_has_its_extra(compose: dict[str, Any]) -
     assert Access.of(host, (), TokenBook(ROOT / "no tokens")).tokens is not None
     assert serve["command"] == ["serve"]
     assert serve["ports"][0].endswith(f":{ServerSettings().port}")
-    assert '".[offline,server]"' in DOCKERFILE.read_text(encoding="utf-8")
+    assert '".[server]"' in DOCKERFILE.read_text(encoding="utf-8")
 
 
 def test_torch_in_the_image_has_the_projects_bounds() -> None:

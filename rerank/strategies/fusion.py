@@ -1,9 +1,16 @@
 """Fusion: combines the legs of retrieval and other rerankers, so that no single one decides.
 
-By default late interaction with half of each leg, every list divided by its best score (a convex
-combination: Bruch, Gai & Ingber 2023): better than late interaction alone in nDCG@10 and MRR@10 on seven sets
-(docs/evaluation.md). `rrf` is reciprocal rank fusion (Cormack et al. 2009), which needs only ranks; `zscore`
-adds standardised scores. Raw scales are never mixed.
+By default late interaction with half of each leg, as standardised scores (`zscore`; docs/evaluation.md has
+the figures). `max` divides every list by its best score instead (a convex combination: Bruch, Gai & Ingber
+2023); `rrf` is reciprocal rank fusion (Cormack et al. 2009), which needs only ranks. Raw scales are never
+mixed.
+
+A passage that alone holds a code or name of the question comes first (`rerank.identifiers`).
+
+With `read`, the cross-encoder then reads that many of the best, as far as it can read them, and orders them.
+It is the better judge of what it reads, so that mixing the others in would cost. What it cannot read, such as
+Chinese with an English model, keeps its place among those that it read. Where it cannot read the question,
+the others decide alone: that is how such a question is judged, and no failure.
 """
 
 from __future__ import annotations
@@ -12,17 +19,21 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from rerank.base import Reranker, by_score, check_top_k, flagged, gathered, unchanged
+from rerank.base import Reranker, by_score, check_top_k, flagged, gathered, in_order, unchanged
+from rerank.identifiers import only_holders
 from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Spec, Value
 from storage.errors import SpecError
 from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking
+
+if TYPE_CHECKING:
+    from rerank.strategies.cross_encoder import CrossEncoder
 
 _LEGS = ("dense", "lexical")
 
@@ -33,11 +44,12 @@ class FusionOptions:
     that searched alone counts half.
 
     `retrieval`: the weight of the incoming order (`rrf`), or of retrieval's scores (`max`, `zscore`).
-    `k`: the constant of `rrf`.
+    `k`: the constant of `rrf`. `read`: how many of the best the cross-encoder reads.
     """
 
     of: str = "late-interaction"
-    method: Literal["max", "rrf", "zscore"] = "max"
+    read: Annotated[int, Field(ge=0)] = 0
+    method: Literal["max", "rrf", "zscore"] = "zscore"
     dense: Annotated[float, Field(ge=0)] = 0.5
     lexical: Annotated[float, Field(ge=0)] = 0.5
     retrieval: Annotated[float, Field(ge=0)] = 0.0
@@ -59,10 +71,17 @@ class Fusion:
 
     needs = "what its members need"
 
-    def __init__(self, name: str, members: Sequence[Reranker], options: FusionOptions) -> None:
+    def __init__(
+        self,
+        name: str,
+        members: Sequence[Reranker],
+        options: FusionOptions,
+        reader: CrossEncoder | None = None,
+    ) -> None:
         self.name = name
         self._members = members
         self._options = options
+        self._reader = reader
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Fusion:
@@ -72,7 +91,12 @@ class Fusion:
         specs = [Spec.parse(text) for text in chosen.of.split(";")]
         if len({spec.stages[-1].name for spec in specs}) < len(specs):
             raise SpecError(f"{name}: two members of `of` end in the same strategy")
-        return cls(name, [Chain.load(spec, parts, prefix=f"{name}.") for spec in specs], chosen)
+        members = [Chain.load(spec, parts, prefix=f"{name}.") for spec in specs]
+        if not chosen.read:
+            return cls(name, members, chosen)
+        from rerank.strategies.cross_encoder import CrossEncoder
+
+        return cls(name, members, chosen, CrossEncoder.load(parts, f"{name}.cross-encoder"))
 
     @staticmethod
     def calls(n: int, k: int) -> int:  # noqa: ARG004 - its default member asks nothing over the network
@@ -82,6 +106,16 @@ class Fusion:
         check_top_k(top_k)
         if not candidates:
             return Ranking((), (Outcome(self.name),))
+        ranking = await self._by_members(query, candidates)
+        if self._reader is not None and self._reader.model.reads(query):
+            ranking = await self._read(self._reader, query, ranking)
+        first = set(only_holders(query, [candidate.text for candidate in ranking.candidates]))
+        if first:
+            ranking = _with_first(self.name, ranking, first)
+        return Ranking(ranking.candidates[:top_k], ranking.outcomes, ranking.candidates[top_k:])
+
+    async def _by_members(self, query: str, candidates: Sequence[Candidate]) -> Ranking:
+        """All candidates, ranked by the members and the legs."""
         n = len(candidates)
         rankings = await gathered([partial(one.rerank, query, candidates, n) for one in self._members])
         useful = [ranking for ranking in rankings if ranking.outcome.status != "fallback"]
@@ -89,13 +123,32 @@ class Fusion:
         members = tuple(o for ranking in rankings for o in ranking.outcomes)
         if not useful:
             reasons = Reason.all(ranking.outcomes[-1].reason for ranking in rankings)
-            ranking = unchanged(candidates, top_k, Outcome(self.name, "fallback", reasons))
+            ranking = unchanged(candidates, n, Outcome(self.name, "fallback", reasons))
         else:
             if lost := len(rankings) - len(useful):
                 outcome = flagged(outcome, "partial", Reason("rerank.members-fell-back", count=lost))
             scores, outcome = self._fused(candidates, useful, outcome)
-            ranking = by_score(self.name, _merged(candidates, useful), scores, top_k, outcome)
-        return Ranking(ranking.candidates, (*members, *ranking.outcomes), ranking.dropped)
+            ranking = by_score(self.name, _merged(candidates, useful), scores, n, outcome)
+        return Ranking(ranking.candidates, (*members, *ranking.outcomes))
+
+    async def _read(self, reader: CrossEncoder, query: str, ranking: Ranking) -> Ranking:
+        """Put the first candidates that the cross-encoder can read into its order."""
+        best = ranking.candidates[: self._options.read]
+        places = [i for i, one in enumerate(best) if reader.model.reads(one.chunk.encoded_text)]
+        if not places:
+            return ranking
+        read = await reader.rerank(query, [best[i] for i in places], len(places))
+        *others, own = ranking.outcomes
+        if read.outcome.status == "fallback":
+            own = flagged(own, "partial", Reason("rerank.members-fell-back", count=1))
+            return Ranking(ranking.candidates, (*others, *read.outcomes, own))
+        if own.status == "fallback":  # the cross-encoder judged alone
+            own = replace(own, status="partial")
+        order = dict(zip(places, read.candidates, strict=True))
+        scores = {one.id: one.scores.get(reader.name) for one in read.candidates}
+        ordered = [order.get(i, one) for i, one in enumerate(ranking.candidates)]
+        ranked = in_order(self.name, [(one, scores.get(one.id)) for one in ordered], len(ordered), own)
+        return Ranking(ranked.candidates, (*others, *read.outcomes, own))
 
     def _fused(
         self, candidates: Sequence[Candidate], rankings: Sequence[Ranking], outcome: Outcome
@@ -113,11 +166,16 @@ class Fusion:
                 outcome = flagged(outcome, "partial", reason)
         if not usable:
             return _by_rank(candidates, lists, self._options.k), outcome
-        if self._options.method == "zscore":
-            return _summed(candidates, usable, _standardised), outcome
+        weights = sum(one.weight for one in usable)
         # back on the first list's scale, so that a threshold for its scores holds for these
-        scale = _best(usable[0]) / sum(one.weight for one in usable)
-        return [scale * score for score in _summed(candidates, usable, _by_best)], outcome
+        first = usable[0].scores.values()
+        if self._options.method == "zscore":
+            start, unit = statistics.fmean(first), statistics.pstdev(first) / weights
+            sums = _summed(candidates, usable, _standardised)
+        else:
+            start, unit = 0.0, max(first) / weights
+            sums = _summed(candidates, usable, _by_best)
+        return [start + unit * score for score in sums], outcome
 
     def _incoming(self, candidates: Sequence[Candidate]) -> list[_List]:
         """The candidates' own lists. Where only one leg searched, that one counts half."""
@@ -129,6 +187,15 @@ class Fusion:
         scores = _list_of(candidates, "retrieval", 1).scores
         found.append(_List("retrieval", self._options.retrieval, places, scores))
         return [one for one in found if one.weight and one.ranks]
+
+
+def _with_first(name: str, ranking: Ranking, first: set[int]) -> Ranking:
+    """The candidates at these places before the others, with their scores."""
+    order = sorted(range(len(ranking.candidates)), key=lambda place: place not in first)
+    ordered = [(one, one.scores.get(name)) for one in map(ranking.candidates.__getitem__, order)]
+    *others, own = ranking.outcomes
+    ranked = in_order(name, ordered, len(ordered), own)
+    return Ranking(ranked.candidates, (*others, own))
 
 
 def _list_of(candidates: Sequence[Candidate], stage: str, weight: float) -> _List:
