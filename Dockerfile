@@ -29,7 +29,8 @@ RUN pip install ".[server]"
 USER winnow
 WORKDIR /data
 ENV WINNOW_DATA_DIR=/data \
-    HF_HOME=/data/models
+    HF_HOME=/data/models \
+    XDG_CACHE_HOME=/data/cache
 VOLUME /data
 # `winnow serve`
 EXPOSE 8765
