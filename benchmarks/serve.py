@@ -177,7 +177,7 @@ def unshared(pipeline: RAGPipeline) -> Callable[[], CrossEncoder]:
     from rerank.cross.loading import load_pair_model
     from rerank.strategies.cross_encoder import CrossEncoder
 
-    parts = pipeline.wiring.rerank_parts(None)
+    parts = pipeline.wiring.rerank_parts(None, pipeline.wiring.encoder)
     model = load_pair_model(Path(parts.cross_encoder), device=parts.device)
     return lambda: CrossEncoder("cross-encoder", replace(model), cache=parts.cache, fingerprint="plain")
 

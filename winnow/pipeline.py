@@ -205,7 +205,7 @@ class RAGPipeline:
         A collection that does not exist yet is no error. Raises ModelError, StoreError.
         """
         if self._ready is None:
-            self._wiring.encoder.encode_query("warm")
+            self._wiring.present_encoders(self.settings.collection).dense.encode_query("warm")
             with suppress(NotFoundError):
                 self._wiring.stages(Asked("warm"))
 

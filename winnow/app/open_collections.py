@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from storage.errors import BadInputError, FingerprintMismatchError, NotFoundError, WinnowError
-from storage.qdrant.contract import CollectionStore, Fingerprint, Rebuild
+from storage.qdrant.contract import SCHEMA_VERSION, CollectionStore, Fingerprint, Rebuild
 
 if TYPE_CHECKING:
     from winnow.app.parts import Parts
@@ -26,7 +26,7 @@ class OpenCollections:
         self._retired: list[CollectionStore] = []
 
     def open(self, name: str) -> CollectionStore:
-        """Open a collection that fits the encoder. Raises NotFoundError, FingerprintMismatchError …"""
+        """Open a collection that fits its encoders. Raises NotFoundError, FingerprintMismatchError …"""
         with self._lock:
             held = self._open.get(name)
             if held is not None and held.generation != self._parts.stores.generation(name):
@@ -99,7 +99,7 @@ class OpenCollections:
 
         A rebuild keeps the old choice of token vectors unless the settings name one.
         """
-        from ingest.chunking.chunker import ChunkSizes, chunker_fingerprint
+        from ingest.chunking.chunker import chunker_fingerprint
 
         encoder, chosen = self._parts.encoder, self._parts.settings.ingest
         keeps = built is not None and "token_vectors" not in chosen.model_fields_set
@@ -107,24 +107,31 @@ class OpenCollections:
         return Fingerprint(
             encoder=encoder.id,
             dim=encoder.dim,
-            chunker=chunker_fingerprint(encoder.max_tokens, ChunkSizes()),
+            chunker=chunker_fingerprint(encoder.max_tokens),
             lexical=self._parts.lexical.id,
             token_dim=encoder.token_dim if tokens else None,
         )
 
-    def misfits(self, built: Fingerprint) -> list[str]:
+    def misfits(self, name: str, built: Fingerprint) -> list[str]:
         """List the reasons why these settings cannot use a collection with that fingerprint.
 
-        Each collection makes its own choice of token vectors; its chunker matters only to ingestion.
+        Each collection makes its own choice of token vectors; its chunker matters only to ingestion. Raises
+        ModelError.
         """
-        wanted = self.fingerprint(built)
-        return built.differences(replace(wanted, chunker=built.chunker, token_dim=built.token_dim))
+        encoders = self._parts.encoders_of(name, built)
+        dense, lexical = encoders.dense, encoders.lexical
+        return built.differences(
+            replace(built, encoder=dense.id, dim=dense.dim, lexical=lexical.id, schema=SCHEMA_VERSION)
+        )
 
     def check_chunker(self, name: str) -> None:
         """Raise FingerprintMismatchError if new documents would be chunked differently from the old ones."""
+        from ingest.chunking.chunker import chunker_fingerprint
+
         store = self.open(name)
-        wanted = replace(store.fingerprint, chunker=self.fingerprint().chunker)
-        _refuse(store, store.fingerprint.differences(wanted))
+        encoder = self._parts.encoders_of(name, store.fingerprint).dense
+        wanted = chunker_fingerprint(encoder.max_tokens)
+        _refuse(store, store.fingerprint.differences(replace(store.fingerprint, chunker=wanted)))
 
     def _create(self, name: str) -> CollectionStore:
         self._parts.settings.make_data_dir()
@@ -141,7 +148,7 @@ class OpenCollections:
             self._retired.append(store)
 
     def _check(self, store: CollectionStore) -> None:
-        _refuse(store, self.misfits(store.fingerprint))
+        _refuse(store, self.misfits(store.name, store.fingerprint))
 
 
 def _refuse(store: CollectionStore, differences: Sequence[str]) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
+from storage.errors import ModelError, WinnowError
 from storage.qdrant.contract import CollectionStore, CollectionStores, Fingerprint
 from winnow.app import portal
+from winnow.app.encoders import Encoders, former_default, way_on
 from winnow.app.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class Parts:
         self.settings = settings
         self.lock = threading.RLock()
         self._parts: dict[str, object] = {}
+        self._encoders: dict[str, Encoder] = {}
         self._chats: dict[str, OpenAIChat] = {}
         self._keys_used: set[str] = set()
         self._database: Database | None = None
@@ -41,7 +44,43 @@ class Parts:
 
     @property
     def encoder(self) -> Encoder:
-        return self.kept("encoder", self._made_encoder)
+        """The dense encoder of the settings."""
+        return self._kept_encoder("", self.settings)
+
+    @property
+    def encoders(self) -> Encoders:
+        """The encoders of the settings."""
+        return Encoders(self.encoder, self.lexical)
+
+    def encoders_of(self, name: str, built: Fingerprint | None) -> Encoders:
+        """Return the encoders for a collection with that fingerprint; None: for one that does not exist.
+
+        They are those of the settings, which then may not fit, unless a former default made it. Raises
+        ModelError where that is not on this machine any more.
+        """
+        former = former_default(self.settings, built)
+        if built is None or former is None:
+            return self.encoders
+        try:
+            dense = self._kept_encoder(built.encoder, self.settings.model_copy(update={"encoder": former}))
+        except ModelError as error:
+            raise ModelError(
+                f"the collection {name!r} was made with a former default encoder: {error}",
+                way_out=f"{error.way_out} Or move it to the present default: "
+                f"winnow ingest --reindex -c {name}",
+            ) from error
+        return Encoders(dense, self.lexical, way_on(self.settings, name, built))
+
+    def present_encoders(self, name: str) -> Encoders:
+        """Return the encoders that a collection is searched with now, without opening it.
+
+        They are those of the settings where it is gone or cannot be read.
+        """
+        try:
+            built = self.stores.fingerprint(name)
+        except WinnowError:
+            built = None
+        return self.encoders_of(name, built)
 
     @property
     def lexical(self) -> LexicalEncoder:
@@ -107,13 +146,14 @@ class Parts:
         return self.settings.rerank_api_key(profile)
 
     def close(self) -> None:
-        """Close the encoder, the connections and the database."""
+        """Close the encoders, the connections and the database."""
         with self.lock:
             for chat in self._chats.values():
                 portal.call(chat.aclose)  # its connections belong to the portal's loop
             self._chats.clear()
-            if encoder := self._parts.pop("encoder", None):
-                cast("Encoder", encoder).close()
+            for encoder in self._encoders.values():
+                encoder.close()
+            self._encoders.clear()
             if tracing := self._parts.pop("tracing", None):
                 cast("Tracing", tracing).close()
             if self._database is not None:
@@ -134,19 +174,22 @@ class Parts:
             return cast("T", self._parts[name])
 
     def wrap_encoder(self, wrap: Callable[[ForwardModel], ForwardModel]) -> None:
-        """Run the encoder's forward passes through what `wrap` makes of its model; loads nothing."""
+        """Run each encoder's forward passes through what `wrap` makes of its model; loads nothing."""
         with self.lock:
             self._wrap = wrap
-            if encoder := self._parts.get("encoder"):
-                cast("Encoder", encoder).through(wrap)
+            for encoder in self._encoders.values():
+                encoder.through(wrap)
 
-    def _made_encoder(self) -> Encoder:
-        if self.settings.encoder.provider != "local":
-            self._keys_used.add("OPENAI_API_KEY")
-        encoder = make_encoder(self.settings)
-        if self._wrap is not None:
-            encoder.through(self._wrap)
-        return encoder
+    def _kept_encoder(self, key: str, settings: Settings) -> Encoder:
+        with self.lock:
+            if key not in self._encoders:
+                if settings.encoder.provider != "local":
+                    self._keys_used.add("OPENAI_API_KEY")
+                encoder = make_encoder(settings)
+                if self._wrap is not None:
+                    encoder.through(self._wrap)
+                self._encoders[key] = encoder
+            return self._encoders[key]
 
 
 def make_encoder(settings: Settings) -> Encoder:

@@ -89,16 +89,19 @@ async def replay(
     """
     keep = top_k or original.top_k_rerank
     spec = _spec(rerank or original.rerank, keep)
-    conditions = wiring.conditions()
+    encoders = wiring.present_encoders(original.collection)
+    conditions = wiring.conditions(encoders.dense)
     recomputed, logged = _split(original, spec, conditions)
     candidates = retrieved(original)
-    vectors = EncodedPassages(wiring.encoder, [*candidates, *map(Candidate, original.neighbours)])
+    vectors = EncodedPassages(encoders.dense, [*candidates, *map(Candidate, original.neighbours)])
     reach = int(original.fingerprints.get("expand", 0))
-    chain = wiring.chain(spec, vectors, ready=logged)
+    chain = wiring.chain(spec, vectors, encoders.dense, ready=logged)
     stages = Stages(
         retriever=LoggedRetriever(candidates),
         reranker=chain,
-        generator=wiring.generator(vectors, answerer or _answerer(original), scored_by=chain.scored_by),
+        generator=wiring.generator(
+            vectors, encoders, answerer or _answerer(original), scored_by=chain.scored_by
+        ),
         collection=original.collection,
         rerank=rerank or original.rerank,
         fingerprints={**original.fingerprints, **conditions},

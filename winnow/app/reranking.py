@@ -30,7 +30,7 @@ def rerank(
 
     chosen = settings or Settings.load()
     with Wiring(chosen) as wiring:
-        parts = wiring.rerank_parts(None)
+        parts = wiring.rerank_parts(None, wiring.encoder)
         return portal.call(
             lambda: rerank_texts(question, texts, spec or chosen.rerank.spec, parts, top_k=top_k)
         )

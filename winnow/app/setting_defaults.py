@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from rerank.llm.budget import Budget
+from retrieval.models.hub import DEFAULT_MODEL
 from storage.chat import Price
 from storage.errors import BadInputError
 from storage.qdrant.tuning import Tuning
@@ -39,13 +40,13 @@ class EncoderSettings(_Section):
     """The dense encoder: a hub id (`NAME@COMMIT` pins a revision) or a local folder, run on `device`.
 
     `provider = "openai"` sends all texts to the embeddings endpoint at `base_url` instead, whose `model`
-    reads `max_tokens`. `dim` shortens the vectors, for models trained for that. The default model's token
-    vectors are projected to 128 dimensions; `token_dim = 384` leaves them as they are. A prompt replaces the
-    model's own before a question or a passage; an empty one leaves it out.
+    reads `max_tokens`. `dim` shortens the vectors, for models trained for that. `token_dim` is the width of
+    the token vectors, where a projection to it is known (MiniLM: 128). A prompt replaces the model's own
+    before a question or a passage; an empty one leaves it out.
     """
 
     provider: Literal["local", "openai"] = "local"
-    model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    model: str = DEFAULT_MODEL
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dim: int | None = Field(default=None, ge=1, le=65_536)
     token_dim: int | None = Field(default=None, ge=8, le=65_536)

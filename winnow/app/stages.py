@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from generation.base import Generator
 from generation.followup import JoinedRewriter, Rewriter
@@ -11,7 +11,7 @@ from rerank.base import Reranker
 from retrieval.base import Retriever
 from retrieval.expansion import Expands
 from storage.reasons import Reason
-from storage.records import Candidate, Chunk, Outcome
+from storage.records import Candidate, Chunk, Outcome, Retrieval
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,20 @@ class Stages:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     rewriter: Rewriter = field(default_factory=JoinedRewriter)
     expander: Expands | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotedRetriever:
+    """A retriever with one more remark on each outcome, whose status stays what it is."""
+
+    retriever: Retriever
+    note: Reason
+
+    async def search(self, query: str, top_k: int) -> Retrieval:
+        """See `retrieval.base.Retriever`."""
+        found = await self.retriever.search(query, top_k)
+        reason = Reason.all([found.outcome.reason, self.note])
+        return replace(found, outcome=replace(found.outcome, reason=reason))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Joins the parts that settings describe: models, stores, stages, the log.
 
-Everything is made on first use and kept; a second collection or rerank spec shares the encoder.
+Everything is made on first use and kept; collections made with the same encoders share them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from storage.errors import BadInputError, LogError
 from storage.qdrant.contract import CollectionStore, Searcher, TokenScorer
 from winnow.app import distributed
 from winnow.app.asked import Asked
+from winnow.app.encoders import Encoders
 from winnow.app.open_collections import OpenCollections
 from winnow.app.parts import Parts, make_prompter
 from winnow.app.setting_defaults import EngineName, RetrievalSettings
 from winnow.app.settings import Settings
-from winnow.app.stages import Stages
+from winnow.app.stages import NotedRetriever, Stages
 
 if TYPE_CHECKING:
     from generation.base import Generator
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from rerank.parts import RerankParts
     from rerank.spec import Spec
     from retrieval.base import Retriever
+    from retrieval.encoders.encoder import Encoder
     from storage.log.score_cache import SqlScoreCache
     from storage.manifest.manifest import Manifest
 
@@ -56,7 +58,7 @@ class Wiring(Parts):
         self.collections = OpenCollections(self)
 
     def collection(self, name: str | None = None) -> CollectionStore:
-        """Open a collection that fits the encoder. Raises NotFoundError, FingerprintMismatchError …"""
+        """Open a collection that fits its encoders. Raises NotFoundError, FingerprintMismatchError …"""
         return self.collections.open(name or self.settings.collection)
 
     def stages(self, asked: Asked) -> Stages:
@@ -65,8 +67,9 @@ class Wiring(Parts):
 
         chosen = self.settings.retrieval.chosen(min_score=asked.min_score, expand=asked.expand)
         store = self.collection(asked.collection)
+        encoders = self.encoders_of(store.name, store.fingerprint)
         spec = self.settings.rerank.spec if asked.rerank is None else asked.rerank
-        reranker = self.reranker(store, spec, top_k=asked.top_k_rerank)
+        reranker = self.reranker(store, encoders.dense, spec, top_k=asked.top_k_rerank)
         searched_with = {
             "where": asked.where or None,
             "min_score": chosen.min_score,
@@ -74,9 +77,9 @@ class Wiring(Parts):
             "expand": chosen.expand or None,
         }
         return Stages(
-            retriever=self._retriever(store, chosen, asked),
+            retriever=self._retriever(store, encoders, chosen, asked),
             reranker=reranker,
-            generator=self.generator(store, asked.answerer, scored_by=reranker.scored_by),
+            generator=self.generator(store, encoders, asked.answerer, scored_by=reranker.scored_by),
             collection=store.name,
             rerank=spec if isinstance(spec, str) else reranker.name,
             rewriter=self._rewriter(asked.answerer),
@@ -84,34 +87,38 @@ class Wiring(Parts):
             fingerprints={
                 "collection": str(store.fingerprint),
                 "settings": self._settings_fingerprint(),
-                **self.conditions(),
+                **self.conditions(encoders.dense),
                 **{name: str(value) for name, value in searched_with.items() if value is not None},
             },
         )
 
-    def _retriever(self, store: Searcher, chosen: RetrievalSettings, asked: Asked) -> Retriever:
+    def _retriever(
+        self, store: Searcher, encoders: Encoders, chosen: RetrievalSettings, asked: Asked
+    ) -> Retriever:
         from retrieval.hybrid import HybridRetriever
         from storage.qdrant.filters import parse_filter
 
-        return HybridRetriever(
+        retriever = HybridRetriever(
             store,
-            self.encoder,
-            self.lexical,
+            encoders.dense,
+            encoders.lexical,
             mode=chosen.mode,
             where=parse_filter(asked.where) if asked.where else None,
             min_score=chosen.min_score,
             exact=bool(asked.exact),
         )
+        return NotedRetriever(retriever, encoders.note) if encoders.note else retriever
 
     def reranker(
         self,
         store: TokenScorer,
+        encoder: Encoder,
         rerank: str | Reranker,
         *,
         top_k: int | None = None,
         remembering: bool = True,
     ) -> Chain:
-        """Make the chain of a spec over a collection's token vectors, or of a ready reranker.
+        """Make the chain of a spec over a collection's token vectors and encoder, or of a ready reranker.
 
         Without `remembering` the score cache is neither read nor written.
         """
@@ -119,12 +126,13 @@ class Wiring(Parts):
 
         if not isinstance(rerank, str):
             return ready_chain(rerank, self.settings)
-        return self.chain(Spec.parse(rerank, top_k=top_k), store, remembering=remembering)
+        return self.chain(Spec.parse(rerank, top_k=top_k), store, encoder, remembering=remembering)
 
     def chain(
         self,
         spec: Spec,
         store: TokenScorer,
+        encoder: Encoder,
         *,
         ready: Mapping[str, Reranker] | None = None,
         remembering: bool = True,
@@ -132,27 +140,27 @@ class Wiring(Parts):
         """Make the chain of a spec; `ready` stages, by name, are used as they are."""
         from rerank.chain import Chain
 
-        parts = self.rerank_parts(store)
+        parts = self.rerank_parts(store, encoder)
         return Chain.load(spec, parts if remembering else replace(parts, cache=None), ready=ready)
 
-    def conditions(self) -> dict[str, str]:
+    def conditions(self, encoder: Encoder) -> dict[str, str]:
         """Return what a rerank stage's result depends on besides its options: models, endpoint, templates."""
         llm, chosen = self.settings.llm, self.settings.rerank
         return {
-            "encoder": self.encoder.id,
+            "encoder": encoder.id,
             "llm": f"{llm.model} at {llm.base_url}",
             "cross_encoder": chosen.cross_encoder,
             "prompts": str(chosen.prompts or "winnow's"),
         }
 
-    def rerank_parts(self, store: TokenScorer | None) -> RerankParts:
-        """Return the parts of rerank strategies; `store` has the stored token vectors, if any."""
+    def rerank_parts(self, store: TokenScorer | None, encoder: Encoder) -> RerankParts:
+        """Return the parts of rerank strategies; `store` has token vectors that `encoder` made, if any."""
         from rerank.parts import RerankParts
         from retrieval.models.locate import locate
 
         chosen = self.settings.rerank
         return RerankParts(
-            encoder=self.encoder,
+            encoder=encoder,
             scorer=store,
             chat=self.traced_chat,
             limiter=self.kept("limiter", lambda: anyio.CapacityLimiter(chosen.in_flight)),
@@ -180,7 +188,12 @@ class Wiring(Parts):
             return None  # the same database then fails to log the answer, which says so
 
     def generator(
-        self, store: TokenScorer, answerer: str | None = None, *, scored_by: str | None = None
+        self,
+        store: TokenScorer,
+        encoders: Encoders,
+        answerer: str | None = None,
+        *,
+        scored_by: str | None = None,
     ) -> Generator:
         """Make the answerer that the settings or the caller name.
 
@@ -190,17 +203,17 @@ class Wiring(Parts):
         from generation.abstention import ScoreFloor
 
         chosen = self.settings.answer
-        generator = self._answerer(store, answerer or chosen.answerer)
+        generator = self._answerer(store, encoders, answerer or chosen.answerer)
         if chosen.min_score is None:
             return generator
         return ScoreFloor(generator, at_least=chosen.min_score, stage=scored_by)
 
-    def _answerer(self, store: TokenScorer, name: str) -> Generator:
+    def _answerer(self, store: TokenScorer, encoders: Encoders, name: str) -> Generator:
         if name == "extractive":
             from generation.extractive.answerer import PROJECTED_FLOOR, SIMILARITY_FLOOR, ExtractiveAnswerer
 
-            floor = PROJECTED_FLOOR if self.encoder.projects_tokens else SIMILARITY_FLOOR
-            return ExtractiveAnswerer(self.encoder, store, self.lexical, floor=floor)
+            floor = PROJECTED_FLOOR if encoders.dense.projects_tokens else SIMILARITY_FLOOR
+            return ExtractiveAnswerer(encoders.dense, store, encoders.lexical, floor=floor)
         if name != "openai":
             raise BadInputError(f"there is no answerer {name!r}", way_out="There are: extractive, openai.")
         from generation.chat.answerer import ChatAnswerer
@@ -238,13 +251,14 @@ class Wiring(Parts):
         from ingest.run import Ingestor
         from storage.manifest.manifest import Manifest
 
+        encoders = self.encoders_of(store.name, store.fingerprint)
         manifest = Manifest(self.database, store.name, store.generation)
         tokens, workers = store.fingerprint.token_dim is not None, self.settings.ingest.workers
         options = IngestOptions(tokens=tokens, columns=columns)
         if workers is not None:
             options = replace(options, workers=workers)
         ray = self._ray(store.name, manifest, options) if on_ray else None
-        return Ingestor(store, self.encoder, self.lexical, manifest, options, ray)
+        return Ingestor(store, encoders.dense, encoders.lexical, manifest, options, ray)
 
     def _ray(self, name: str, manifest: Manifest, options: IngestOptions) -> RayEngine:
         from ingest.engines.ray import RayEngine
@@ -269,4 +283,6 @@ def worker_parts(settings: Settings, name: str) -> RayParts:
     from ingest.engines.ray import RayParts
 
     wiring = Wiring(settings)
-    return RayParts(wiring.encoder, wiring.lexical, wiring.collection(name))
+    store = wiring.collection(name)
+    encoders = wiring.encoders_of(name, store.fingerprint)
+    return RayParts(encoders.dense, encoders.lexical, store)

@@ -38,12 +38,17 @@ def list_(options: Options) -> None:
 @app.command()
 def show(name: Name, options: Options) -> None:
     """A collection's size, and what it was built with."""
+    from winnow.app.encoders import way_on
+
     with options.wiring() as wiring, closing(wiring.stores.open(name)) as store:
         facts = {"name": store.name, "passages": store.count(), **store.fingerprint.to_dict()}
+        remark = way_on(wiring.settings, name, store.fingerprint)
     if options.as_json:
-        print_json(facts)
-    else:
-        print_table(facts.items())
+        print_json({**facts, "note": remark} if remark else facts)
+        return
+    print_table(facts.items())
+    if remark:
+        note(remark)
 
 
 @app.command()

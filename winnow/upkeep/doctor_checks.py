@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 from storage.errors import WinnowError
+from winnow.app.encoders import way_on
 from winnow.app.settings import Settings
 from winnow.app.wiring import Wiring
 from winnow.upkeep.integrity import ExaminedCollection, Progress, examine
@@ -129,9 +130,11 @@ def _collections(wiring: Wiring, progress: Progress | None) -> Iterator[Check]:
 
 def _fits(wiring: Wiring, found: ExaminedCollection) -> Iterator[Check]:
     """Open the collection as a question does, which fails where other settings built it."""
-    wiring.collection(found.name)
+    store = wiring.collection(found.name)
     finding = f"{found.stored.passages} passages of {len(found.stored.ids)} documents"
     yield Check(f"collection {found.name}", "ok", finding)
+    if note := way_on(wiring.settings, found.name, store.fingerprint):
+        yield Check(f"collection {found.name}", "note", note)
 
 
 def _log(wiring: Wiring) -> Iterator[Check]:

@@ -21,6 +21,7 @@ from storage.errors import NotFoundError, StoreCorruptError, StoreError, StoreLo
 from storage.manifest.manifest import DocumentRow, Manifest
 from storage.qdrant.contract import CollectionStore, Fingerprint, Rebuild
 from storage.records import Usage
+from winnow.app import parts
 from winnow.app.setting_defaults import EngineName
 from winnow.app.wiring import Wiring
 from winnow.upkeep.copy_forward import CopyForward, LateWrites
@@ -63,13 +64,11 @@ def estimate(wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) ->
     """Estimate what `reindex` would take: parse everything, encode a sample, write nothing."""
     started = time.monotonic()
     sources = Sources.of(known_documents(wiring, name).values(), paths, choices.columns)
-    with opened(wiring, name) as old:
-        if old is None:
-            raise NotFoundError(f"there is no collection {name!r}", way_out="Leave out --reindex.")
+    if name not in wiring.stores.names():
+        raise NotFoundError(f"there is no collection {name!r}", way_out="Leave out --reindex.")
+    with parts.scratch(name, wiring.collections.fingerprint(_built_with(wiring, name))) as store:
         reports = [
-            wiring.ingestor_into(old, columns=columns).run(
-                paths, progress=choices.progress, reindex=True, dry_run=True
-            )
+            wiring.ingestor_into(store, columns=columns).run(paths, progress=choices.progress, dry_run=True)
             for columns, paths in sources.groups.items()
         ]
     whole = _merged(reports, sources.skipped, time.monotonic() - started)
@@ -121,6 +120,13 @@ def opened(wiring: Wiring, name: str) -> Iterator[CollectionStore | None]:
         yield store
 
 
+def _built_with(wiring: Wiring, name: str) -> Fingerprint | None:
+    try:
+        return wiring.stores.fingerprint(name)
+    except StoreCorruptError:
+        return None
+
+
 def _is_current(wiring: Wiring, held: CollectionStore) -> bool:
     try:
         return held.generation == wiring.stores.generation(held.name)
@@ -138,7 +144,7 @@ class _Reindex:
     def run(self, started: float) -> IngestReport:
         known = known_documents(self._wiring, self._name)
         sources = self._sources(known)
-        built = self._built()
+        built = _built_with(self._wiring, self._name)
         if built is None and not known and not sources.read:
             raise NotFoundError(
                 f"there is nothing to build {self._name!r} from", way_out="Name files: winnow ingest PATH..."
@@ -165,12 +171,6 @@ class _Reindex:
 
     def _sources(self, known: Mapping[str, DocumentRow]) -> Sources:
         return Sources.of(known.values(), self._paths, self._choices.columns)
-
-    def _built(self) -> Fingerprint | None:
-        try:
-            return self._wiring.stores.fingerprint(self._name)
-        except StoreCorruptError:
-            return None
 
     def _forget_unlisted(self, store: CollectionStore) -> None:
         """Delete what no list has: it may be of an older generation and would come back unasked."""
@@ -228,8 +228,8 @@ class _Reindex:
         return Manifest(self._wiring.database, self._name, store.generation)
 
     def _embedder(self, store: CollectionStore) -> Embedder:
-        tokens = store.fingerprint.token_dim is not None
-        return Embedder(self._wiring.encoder, self._wiring.lexical, tokens=tokens)
+        encoders = self._wiring.encoders_of(self._name, store.fingerprint)
+        return Embedder(encoders.dense, encoders.lexical, tokens=store.fingerprint.token_dim is not None)
 
     def _settle(self, report: IngestReport, *, in_use: bool) -> None:
         """Clean up after the swap: whatever fails here, the new collection is in use.

@@ -20,6 +20,7 @@ from storage.reasons import Reason
 from storage.records import Candidate, Citation, Generation, Outcome, Ranking, Usage
 from storage.vectors import Encoding
 from tests.support.endpoint import Endpoint
+from winnow.app.encoders import Encoders
 from winnow.app.settings import Settings
 from winnow.app.wiring import Wiring
 from winnow.lab.evaluation import Evaluation, Plan, evaluate, load_dataset, read_run
@@ -114,13 +115,15 @@ class Parts:
     def __init__(self, folder: Path, reranker: Reranker | None = None) -> None:
         self.settings = Settings.load(data_dir=folder / "data")
         self.encoder = WordEncoder()
-        self.lexical = LexicalEncoder.load()
+        self.encoders = Encoders(self.encoder, LexicalEncoder.load())
         self.by_id = reranker or ById()
 
-    def reranker(self, store: TokenScorer, rerank: str, *, remembering: bool) -> Reranker:
+    def reranker(
+        self, store: TokenScorer, encoder: WordEncoder, rerank: str, *, remembering: bool
+    ) -> Reranker:
         return self.by_id
 
-    def generator(self, store: TokenScorer, answerer: str | None) -> Echo:
+    def generator(self, store: TokenScorer, encoders: Encoders, answerer: str | None) -> Echo:
         return Echo()
 
 

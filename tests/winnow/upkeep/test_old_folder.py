@@ -15,14 +15,17 @@ from pathlib import Path
 
 import pytest
 
+from retrieval.models.hub import MINILM
 from storage.migrations.upgrade import known_revisions
 from storage.reasons import Reason
+from tests.support.serving import serving
 from tests.support.shell import as_json, run
 from winnow import RAGPipeline, Settings
 
 pytestmark = pytest.mark.heavy
 
 ARCHIVE = Path(__file__).with_name("winnow-785a145.tar.xz")
+MOVES = "winnow ingest --reindex -c default"
 MADE_IN = "/tmp/old/docs"
 ENGLISH, CHINESE = "4d17cdf4d69de64b", "0b0926e7534a0136"
 GRADED, REPLAY = "265f6a00b92b3af2", "a3b41f38947ca4e1"
@@ -81,9 +84,11 @@ def test_reasons_and_warnings_of_old_rows_read_as_plain_text(rag: RAGPipeline) -
     ],
 )
 def test_a_question_gets_a_cited_answer(rag: RAGPipeline, question: str, text: str, source: str) -> None:
-    """An old collection gives a cited answer without another ingest."""
+    """An old collection gives a cited answer from its own encoder, without another ingest."""
     answer = rag.ask(question)
     assert answer.answered
+    assert answer.fingerprints["encoder"] == f"{MINILM} token_dim=128"
+    assert MOVES in answer.stages[0].reason
     assert answer.text.endswith(text)
     assert [citation.source for citation in answer.citations] == [source]
 
@@ -94,15 +99,31 @@ def test_a_logged_answer_is_replayed(rag: RAGPipeline, id_: str) -> None:
     replay = rag.log.replay(id_, "none")
     assert replay.answer.text == rag.log.get(id_).text
     assert replay.answer.answered
+    assert not any("encoder" in reason for reason in replay.recomputed.values())
     assert rag.log.summary(replay.answer.id).replay_of == id_
 
 
 def test_the_doctor_finds_nothing_broken(folder: Path) -> None:
-    """The doctor reads both documents and passages, and finds them intact."""
+    """The doctor finds documents and passages intact, and says how to move to the present encoder."""
     checks = json.loads(run("doctor", "--json", "--data-dir", folder / ".winnow").stdout)
     assert [check for check in checks if check["state"] == "bad"] == []
-    [collection] = [check for check in checks if check["name"] == "collection default"]
+    [collection, remark] = [check for check in checks if check["name"] == "collection default"]
     assert (collection["state"], collection["finding"]) == ("ok", "2 passages of 2 documents")
+    assert remark["state"] == "note"
+    assert MOVES in remark["finding"]
+
+
+def test_whoever_looks_at_the_collection_reads_how_to_move_it(folder: Path) -> None:
+    """Shell, HTTP and page show the remark, the page in the reader's language."""
+    assert MOVES in as_json("collections", "show", "default", "--data-dir", folder / ".winnow")["note"]
+    shown = run("collections", "show", "default", "--data-dir", folder / ".winnow")
+    assert MOVES in " ".join(shown.stderr.split())
+    with serving(Settings.load(data_dir=folder / ".winnow")) as server:
+        [collection] = server.get("/v1/collections").json()["collections"]
+        assert MOVES in collection["note"]
+        page = server.get("/collections/default", headers={"accept": "text/html", "accept-language": "zh"})
+        assert f"文档库 default 是用当时的默认编码器 {MINILM} 建立的" in page.text
+        assert MOVES in page.text
 
 
 def test_ingesting_the_same_files_from_another_folder_embeds_nothing(folder: Path, rag: RAGPipeline) -> None:

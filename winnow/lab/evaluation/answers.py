@@ -80,7 +80,7 @@ class AnswerEvaluation:
 
     @classmethod
     def load(cls, plan: Plan, wiring: Wiring, index: EvaluationIndex, progress: Progress) -> AnswerEvaluation:
-        generator = wiring.generator(index.vectors, plan.answerer)
+        generator = wiring.generator(index.vectors, index.encoders, plan.answerer)
         answerer = CachedAnswerer(generator, index.cache, index.name)
         return cls(plan, answerer, plan.answerer or wiring.settings.answer.answerer, wiring, progress)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from retrieval.hybrid import Mode
+from retrieval.hybrid import HybridRetriever, Mode
 from storage.errors import BadInputError
 from storage.qdrant.contract import CollectionStore
 from storage.records import Chunk
@@ -20,9 +20,9 @@ from winnow.lab.evaluation.cached_stages import CachedRetriever, CandidateSource
 from winnow.lab.evaluation.corpus_index import CorpusIndex
 from winnow.lab.evaluation.metrics import document_name
 from winnow.lab.progress import Progress
-from winnow.lab.retrieval import hybrid_retriever
 
 if TYPE_CHECKING:
+    from winnow.app.encoders import Encoders
     from winnow.app.wiring import Wiring
 
 MODES = ("dense", "lexical", "hybrid")
@@ -32,11 +32,12 @@ MODES = ("dense", "lexical", "hybrid")
 class EvaluationIndex:
     """Passages, and the cache of what was measured on them.
 
-    `vectors` are searched and scored. `name` gives the name by which the judgements know a passage's
-    document. `key` changes with the passages.
+    `vectors` are searched and scored; `encoders` made them. `name` gives the name by which the judgements
+    know a passage's document. `key` changes with the passages.
     """
 
     vectors: CorpusIndex | CollectionStore
+    encoders: Encoders
     cache: EvaluationCache
     name: Callable[[Chunk], str]
     key: str
@@ -47,8 +48,9 @@ class EvaluationIndex:
         wiring.settings.make_data_dir()
         root = wiring.settings.data_dir / "evaluation" / "corpora"
         tokens = wiring.settings.ingest.token_vectors
-        index = CorpusIndex.open(corpus, root, wiring.encoder, wiring.lexical, token_vectors=tokens)
-        return cls(index, index.cache, document_name, index.id)
+        encoders = wiring.encoders
+        index = CorpusIndex.open(corpus, root, encoders.dense, encoders.lexical, token_vectors=tokens)
+        return cls(index, encoders, index.cache, document_name, index.id)
 
     @classmethod
     def of_collection(cls, collection: str | None, dataset: Dataset, wiring: Wiring) -> EvaluationIndex:
@@ -62,7 +64,8 @@ class EvaluationIndex:
         ids = [(row.id, row.chunk_ids) for row in rows]
         key = fingerprints.key("collection", store.name, str(store.fingerprint), store.count(), ids)
         folder = wiring.settings.data_dir / "evaluation" / "collections" / key
-        return cls(store, EvaluationCache.open(folder / "measured.db"), names, key)
+        encoders = wiring.encoders_of(store.name, store.fingerprint)
+        return cls(store, encoders, EvaluationCache.open(folder / "measured.db"), names, key)
 
     def sources(
         self,
@@ -106,14 +109,17 @@ class EvaluationIndex:
             raise BadInputError(
                 f"there is no way of retrieving called {mode!r}", way_out=f"There are: {', '.join(MODES)}."
             )
+        encoders = self.encoders
         depth = wiring.settings.retrieval.top_k if top_k is None else top_k
         return CachedRetriever(
             label=mode,
             key=fingerprints.retrieval_key(self.key, mode, depth),
-            retriever=hybrid_retriever(self.vectors, wiring, cast("Mode", mode)),
+            retriever=HybridRetriever(
+                self.vectors, encoders.dense, encoders.lexical, mode=cast("Mode", mode)
+            ),
             cache=self.cache,
             top_k=depth,
-            forget=wiring.encoder.forget_queries,
+            forget=encoders.dense.forget_queries,
             remember=not isinstance(self.vectors, CorpusIndex),
         )
 

@@ -76,15 +76,16 @@ class _Experiment:
         return compared_rows(plan.dataset, plan.seed, data, figures, self._passages)
 
     def _reranker(self, label: str, spec: Spec) -> CachedReranker:
+        encoder = self.index.encoders.dense
         return CachedReranker(
             label=label,
             key=lambda source: fingerprints.rerank_key(source, spec, self.wiring.settings),
             # without the score cache: a row takes the time and the money that it would take alone
             reranker=None
             if _keeps_order(spec)
-            else self.wiring.reranker(self.index.vectors, label, remembering=False),
+            else self.wiring.reranker(self.index.vectors, encoder, label, remembering=False),
             cache=self.index.cache,
-            warm=self.wiring.encoder.encode_query,
+            warm=encoder.encode_query,
             encoding_s=self.index.encoding_s,
         )
 

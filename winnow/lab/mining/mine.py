@@ -22,14 +22,13 @@ from storage.qdrant.contract import DENSE, LEXICAL
 from storage.records import Candidate
 from winnow.app import portal
 from winnow.lab.datasets.matching import contains
-from winnow.lab.mining.pools import MiningPool, pools
+from winnow.lab.mining.pools import MiningPool, MiningPools, pools
 from winnow.lab.progress import Progress, silent
 from winnow.lab.synthesis.false_negatives import below, scored
 from winnow.lab.synthesis.plans import MiningPlan, MiningReport
 
 if TYPE_CHECKING:
     from rerank.base import Reranker
-    from storage.qdrant.contract import TokenScorer
     from winnow.app.wiring import Wiring
 
 # The legs that may have scored a positive, the most telling first.
@@ -44,7 +43,7 @@ def mine(plan: MiningPlan, wiring: Wiring, progress: Progress = silent) -> Minin
     """
     started = time.perf_counter()
     with pools(plan, wiring, progress) as found, RecordWriter(plan.out) as writer:
-        reranker = _reranker(plan, wiring, found.scorer)
+        reranker = _reranker(plan, wiring, found)
         miner = _Miner(plan, reranker, Counter(), Counter())
         for done, pool in enumerate(found.each(), start=1):
             record = miner.record(pool)
@@ -65,10 +64,10 @@ def mine(plan: MiningPlan, wiring: Wiring, progress: Progress = silent) -> Minin
     )
 
 
-def _reranker(plan: MiningPlan, wiring: Wiring, scorer: TokenScorer | None) -> Reranker | None:
+def _reranker(plan: MiningPlan, wiring: Wiring, found: MiningPools) -> Reranker | None:
     if plan.rerank is None:
         return None
-    parts = replace(wiring.rerank_parts(scorer), on_failure="fallback")
+    parts = replace(wiring.rerank_parts(found.scorer, found.encoder), on_failure="fallback")
     return Chain.load(Spec.parse(plan.rerank), parts)
 
 

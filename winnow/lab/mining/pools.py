@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rerank.training.duplicates import folded
 from rerank.training.records import TOP_GRADE, LabelledPassage, TrainingRecord, read_records
+from retrieval.hybrid import HybridRetriever
 from storage.errors import BadInputError
 from storage.log.records import AnswerFilter
 from storage.records import Answer, Candidate, Chunk
@@ -17,12 +18,13 @@ from winnow.app import portal
 from winnow.lab.datasets.dataset import Dataset, Question, drawn, load_dataset
 from winnow.lab.datasets.matching import contains
 from winnow.lab.progress import Progress
-from winnow.lab.retrieval import hybrid_retriever
 from winnow.lab.synthesis.plans import MiningPlan
 
 if TYPE_CHECKING:
     from retrieval.base import Retriever
-    from storage.qdrant.contract import TokenScorer
+    from retrieval.encoders.encoder import Encoder
+    from storage.qdrant.contract import Searcher, TokenScorer
+    from winnow.app.encoders import Encoders
     from winnow.app.wiring import Wiring
 
 # A candidate with fewer letters is part of other texts by chance.
@@ -58,11 +60,12 @@ class MiningPool:
 
 @dataclass(slots=True)
 class MiningPools:
-    """All pools of a plan. `scorer` has the token vectors for rerankers that need them."""
+    """All pools of a plan. `scorer` has the token vectors that `encoder` made, for rerankers."""
 
     total: int
     each: Callable[[], Iterator[MiningPool]]
-    scorer: TokenScorer | None = None
+    scorer: TokenScorer
+    encoder: Encoder
     notes: list[str] = field(default_factory=list)
 
 
@@ -92,9 +95,10 @@ def _of_corpus(
     with closing(EvaluationIndex.of_corpus(corpus, wiring)) as index:
         mode = wiring.settings.retrieval.mode
         index.sources([mode], [], plan.range_max, wiring, progress)  # cuts and encodes as needed
-        retriever = hybrid_retriever(index.vectors, wiring)
+        retriever = _retriever(index.vectors, index.encoders, wiring)
         judged = _Judged(plan, dataset, retriever, index.name, index.cache.passages_of)
-        yield MiningPools(len(dataset.questions), judged.each, index.vectors, list(dataset.notes))
+        encoder = index.encoders.dense
+        yield MiningPools(len(dataset.questions), judged.each, index.vectors, encoder, list(dataset.notes))
 
 
 def _of_collection(plan: MiningPlan, dataset: Dataset, wiring: Wiring) -> MiningPools:
@@ -102,6 +106,7 @@ def _of_collection(plan: MiningPlan, dataset: Dataset, wiring: Wiring) -> Mining
 
     EvaluationIndex.of_collection(plan.collection, dataset, wiring).close()  # checks the judged documents
     store = wiring.collection(plan.collection)
+    encoders = wiring.encoders_of(store.name, store.fingerprint)
     names = SourceNames(frozenset(dataset.qrels.documents()))
     chunks = {names.name(row.id, row.source): row.chunk_ids for row in wiring.manifest(store.name).rows()}
 
@@ -109,8 +114,14 @@ def _of_collection(plan: MiningPlan, dataset: Dataset, wiring: Wiring) -> Mining
         found = store.passages(chunks.get(document, ()))
         return sorted(found, key=lambda chunk: chunk.ordinal)
 
-    judged = _Judged(plan, dataset, hybrid_retriever(store, wiring), names, passages_of, store.name)
-    return MiningPools(len(dataset.questions), judged.each, store, list(dataset.notes))
+    retriever = _retriever(store, encoders, wiring)
+    judged = _Judged(plan, dataset, retriever, names, passages_of, store.name)
+    return MiningPools(len(dataset.questions), judged.each, store, encoders.dense, list(dataset.notes))
+
+
+def _retriever(searcher: Searcher, encoders: Encoders, wiring: Wiring) -> Retriever:
+    mode = wiring.settings.retrieval.mode
+    return HybridRetriever(searcher, encoders.dense, encoders.lexical, mode=mode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +177,8 @@ def _of_records(plan: MiningPlan, source: Path, wiring: Wiring) -> MiningPools:
     if not records:
         raise BadInputError(f"{source} holds no record")
     store = wiring.collection(plan.collection)
-    retriever = hybrid_retriever(store, wiring)
+    encoders = wiring.encoders_of(store.name, store.fingerprint)
+    retriever = _retriever(store, encoders, wiring)
 
     def each() -> Iterator[MiningPool]:
         for record in records:
@@ -177,7 +189,7 @@ def _of_records(plan: MiningPlan, source: Path, wiring: Wiring) -> MiningPools:
             else:
                 yield replace(pool, skipped="the record has no positive")
 
-    return MiningPools(len(records), each, store)
+    return MiningPools(len(records), each, store, encoders.dense)
 
 
 def _matched(record: TrainingRecord, found: Sequence[Candidate], pool: MiningPool) -> MiningPool:
@@ -218,9 +230,9 @@ def _logged(plan: MiningPlan, wiring: Wiring) -> MiningPools:
         )
     groups = drawn(list(grouped.values()), plan.sample, plan.seed)
     every = [candidate for group in groups for answer, _ in group for candidate in answer.candidates]
-    return MiningPools(
-        len(groups), lambda: (_judged_pool(group) for group in groups), EncodedPassages(wiring.encoder, every)
-    )
+    encoder = wiring.encoder
+    scorer = EncodedPassages(encoder, every)
+    return MiningPools(len(groups), lambda: (_judged_pool(group) for group in groups), scorer, encoder)
 
 
 def _judged_pool(group: Sequence[tuple[Answer, dict[str, int]]]) -> MiningPool:

@@ -16,10 +16,10 @@ from rerank.spec import Spec
 from rerank.training.forms import GRADES, FormFiller, PromptForm, SynthesisTemplates
 from rerank.training.journal import Journal
 from rerank.training.records import Provenance, TrainingRecord
+from retrieval.hybrid import HybridRetriever
 from storage.chat import Price
 from storage.errors import BadInputError
 from storage.records import Candidate
-from winnow.lab.retrieval import hybrid_retriever
 from winnow.lab.synthesis.false_negatives import ModelCheck, NegativeCheck, NoCheck, ScoreCheck
 from winnow.lab.synthesis.plans import PassagePlan, QueryPlan, SynthesisPlan
 
@@ -58,6 +58,7 @@ class SynthesisContext:
             )
         settings = wiring.settings
         store = None if isinstance(plan, PassagePlan) else wiring.collection(plan.collection)
+        encoders = wiring.encoders if store is None else wiring.encoders_of(store.name, store.fingerprint)
         chat = wiring.chat(plan.model)
         examples = plan.examples if isinstance(plan, QueryPlan) else ()
         with Journal(plan.journal, f"{chat.model} at {settings.llm.base_url}") as journal:
@@ -65,11 +66,13 @@ class SynthesisContext:
                 chat=chat,
                 endpoint=settings.llm.base_url,
                 price=settings.llm.prices.get(chat.model),
-                parts=wiring.rerank_parts(store),
+                parts=wiring.rerank_parts(store, encoders.dense),
                 templates=SynthesisTemplates(settings.rerank.prompts, examples),
                 journal=journal,
                 store=store,
-                retriever=None if store is None else hybrid_retriever(store, wiring),
+                retriever=None
+                if store is None
+                else HybridRetriever(store, encoders.dense, encoders.lexical, mode=settings.retrieval.mode),
             )
 
     def run(self, plan: SynthesisPlan, meter: Meter, tally: CallCounts) -> RunTools:

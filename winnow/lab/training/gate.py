@@ -199,7 +199,7 @@ def _ordered(
     """The metrics of each record under a spec, and the reasons of fallbacks."""
     from rerank.chain import Chain
 
-    chain = Chain.load(Spec.parse(spec), wiring.rerank_parts(None))
+    chain = Chain.load(Spec.parse(spec), wiring.rerank_parts(None, wiring.encoder))
     orders, failures = [], []
     for done, record in enumerate(records, start=1):
         candidates = [Candidate.from_text(record.passages[i].text, id=str(i)) for i in shuffled(record)]

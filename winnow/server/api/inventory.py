@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ingest.report import IngestReport
 from storage.errors import NotFoundError, WinnowError
 from storage.manifest.manifest import PENDING, DocumentFilter
+from winnow.app.encoders import way_on
 from winnow.app.json_model.passages import DocumentJson, PassageJson
 from winnow.server.api.schemas import DocumentWithPassages
 
@@ -43,6 +44,7 @@ def _collection(wiring: Wiring, name: str) -> dict[str, Any]:
         "name": name,
         "default": name == wiring.settings.collection,
         "built_with": built and built.to_dict(),
+        "note": way_on(wiring.settings, name, built),
     }
 
 

@@ -67,7 +67,7 @@ async def _ranked(wiring: Wiring, asked: RerankRequest, spec: str) -> RankedText
     texts = asked.texts
     top_n = min(asked.top_n or len(texts), len(texts))
     keeps = Spec.parse(spec).stages[-1].keep
-    parts = await in_thread(lambda: wiring.rerank_parts(None))
+    parts = await in_thread(lambda: wiring.rerank_parts(None, wiring.encoder))
     found = await portal.acall(
         lambda: rerank_texts(asked.query, texts, spec, parts, top_k=None if keeps else top_n)
     )

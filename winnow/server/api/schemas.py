@@ -185,11 +185,15 @@ class AnswerWithFeedback(BaseModel):
 
 
 class CollectionJson(BaseModel):
-    """A collection and what it was built with. `built_with` is null where that cannot be read."""
+    """A collection and what it was built with. `built_with` is null where that cannot be read.
+
+    `note` says how to move it to the present default encoder where a former one built it.
+    """
 
     name: str
     default: bool
     built_with: dict[str, Any] | None
+    note: str | None
 
 
 class CollectionList(BaseModel):

@@ -11,6 +11,7 @@ from stat import S_ISREG
 from storage.errors import WinnowError
 from storage.manifest.manifest import DocumentCounts
 from storage.qdrant.contract import Fingerprint
+from storage.reasons import Reason
 from winnow.app.wiring import Wiring
 from winnow.server.api import inventory
 from winnow.server.shared_state import Served
@@ -24,8 +25,9 @@ class CollectionView:
     """A collection.
 
     `built` is None where it cannot be read, and then `problem` says why. `misfits`: why the settings cannot
-    search it. `left`: what crashes left behind. `chinese`: whether its encoder reads Chinese, None where
-    another encoder than the settings' built it. `bytes` is None for a collection on a Qdrant server.
+    search it. `note`: how to move it on from a former default. `left`: what crashes left behind. `chinese`:
+    whether its encoder reads Chinese, None where it is not one of ours. `bytes` is None for a collection on a
+    Qdrant server.
     """
 
     name: str
@@ -36,6 +38,7 @@ class CollectionView:
     last_run: datetime | None = None
     built: Fingerprint | None = None
     misfits: Sequence[str] = ()
+    note: Reason | None = None
     chinese: bool | None = None
     problem: str = ""
 
@@ -74,9 +77,11 @@ def _view(served: Served, name: str, left: Sequence[str]) -> CollectionView:
         built = wiring.stores.fingerprint(name)
         if built is None:
             return view
-        view = replace(view, built=built, misfits=wiring.collections.misfits(built))
-        reads = wiring.encoder.reads(_CHINESE) if built.encoder == wiring.encoder.id else None
-        return replace(view, chinese=reads)
+        view = replace(view, built=built)
+        encoders = wiring.encoders_of(name, built)
+        reads = encoders.dense.reads(_CHINESE) if built.encoder == encoders.dense.id else None
+        misfits = wiring.collections.misfits(name, built)
+        return replace(view, misfits=misfits, note=encoders.note, chinese=reads)
     except WinnowError as error:  # a damaged one hides no other
         return replace(view, problem=served.problems.sentence(error))
 

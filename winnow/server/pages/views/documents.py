@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from storage.errors import WinnowError
 from storage.manifest.manifest import DocumentFilter, DocumentRow
 from storage.records import Chunk, Scalar
+from winnow.app.encoders import Encoders
 from winnow.app.wiring import Wiring
 from winnow.server.api import inventory
 from winnow.server.pages.views.paging import Paging
@@ -67,17 +68,20 @@ def read(served: Served, name: str, document_id: str, page: int = 1) -> Document
     name = inventory.existing(wiring, name)
     row = inventory.row_of(wiring, name, document_id)
     paging = Paging(len(row.chunk_ids), PASSAGES_PER_PAGE, page)
-    chunks, problem = list[Chunk](), ""
+    passages, problem = list[PassageView](), ""
     try:
         ids = row.chunk_ids[paging.offset : paging.offset + PASSAGES_PER_PAGE]
-        chunks = sorted(wiring.collection(name).passages(ids), key=lambda chunk: ids.index(chunk.id))
+        store = wiring.collection(name)
+        found = sorted(store.passages(ids), key=lambda chunk: ids.index(chunk.id))
+        encoders = wiring.encoders_of(name, store.fingerprint)
+        passages = [_passage(encoders, chunk, n) for n, chunk in enumerate(found, start=paging.offset + 1)]
     except WinnowError as error:
         problem = served.problems.sentence(error)
     return DocumentView(
         row=row,
         original=wiring.manifest(name).get(row.duplicate_of) if row.duplicate_of else None,
-        metadata=chunks[0].metadata if chunks else {},
-        passages=[_passage(wiring, chunk, n) for n, chunk in enumerate(chunks, start=paging.offset + 1)],
+        metadata=passages[0].chunk.metadata if passages else {},
+        passages=passages,
         paging=paging,
         uploaded=served.area.holds(row.source),
         problem=problem,
@@ -93,7 +97,7 @@ def _metadata(wiring: Wiring, name: str, rows: Sequence[DocumentRow]) -> dict[st
         return {}
 
 
-def _passage(wiring: Wiring, chunk: Chunk, number: int) -> PassageView:
+def _passage(encoders: Encoders, chunk: Chunk, number: int) -> PassageView:
     text = chunk.encoded_text
-    tokens = len(wiring.encoder.token_spans(text)) if chunk.legible else 0
-    return PassageView(chunk, number, tokens, len(wiring.lexical.encode_passage(text).indices))
+    tokens = len(encoders.dense.token_spans(text)) if chunk.legible else 0
+    return PassageView(chunk, number, tokens, len(encoders.lexical.encode_passage(text).indices))
