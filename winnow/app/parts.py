@@ -205,6 +205,7 @@ def make_encoder(settings: Settings) -> Encoder:
             token_dim=chosen.token_dim,
             query_prompt=chosen.query_prompt,
             passage_prompt=chosen.passage_prompt,
+            cache=settings.models_dir,
         )
     from retrieval.encoders.endpoint import load_openai_encoder
 

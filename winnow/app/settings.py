@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import PrivateAttr, SecretStr, ValidationError
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -20,6 +20,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from retrieval.models.prepared import usual_root
 from storage import secrets
 from storage.errors import SettingsError
 from winnow.app.setting_defaults import (
@@ -72,6 +73,7 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Path(".winnow")
+    models_dir: Path = Field(default_factory=usual_root)
     collection: str = "default"
     profile: Profile = "local"
     store: StoreSettings = StoreSettings()

@@ -172,7 +172,7 @@ class Wiring(Parts):
             locate=lambda model: locate(model).folder,
             cross_encoder=chosen.cross_encoder,
             device=self.settings.encoder.device,
-            exported=self.settings.data_dir / "models",
+            exported=self.settings.models_dir,
             api_key=self.rerank_api_key,
             on_failure=chosen.on_failure,
         )
