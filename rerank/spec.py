@@ -25,10 +25,10 @@ Value = str | int | float | bool
 
 # Recommended chains by name. None fixes its last `:k`: `top_k_rerank` does.
 PRESETS: Mapping[str, str] = {
-    "local": "fusion",
-    "fast": "cross-encoder",
-    "balanced": "cross-encoder:20,listwise",
-    "accurate": "listwise",
+    "local": "fusion(read=16)",
+    "fast": "fusion",
+    "balanced": "fusion(read=16)",
+    "accurate": "fusion(read=100)",
 }
 
 _NAME = re.compile(r"[a-z][a-z0-9_.-]*")

@@ -15,6 +15,7 @@ the others decide alone: that is how such a question is judged, and no failure.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from rerank.strategies.cross_encoder import CrossEncoder
 
 _LEGS = ("dense", "lexical")
+# The weight of a standard deviation of the others' scores against the cross-encoder's log-odds.
+_OTHERS = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +99,8 @@ class Fusion:
             return cls(name, members, chosen)
         from rerank.strategies.cross_encoder import CrossEncoder
 
-        return cls(name, members, chosen, CrossEncoder.load(parts, f"{name}.cross-encoder"))
+        reader = CrossEncoder.load(parts, f"{name}.cross-encoder", scale="logit")
+        return cls(name, members, chosen, reader)
 
     @staticmethod
     def calls(n: int, k: int) -> int:  # noqa: ARG004 - its default member asks nothing over the network
@@ -106,13 +110,26 @@ class Fusion:
         check_top_k(top_k)
         if not candidates:
             return Ranking((), (Outcome(self.name),))
-        ranking = await self._by_members(query, candidates)
-        if self._reader is not None and self._reader.model.reads(query):
-            ranking = await self._read(self._reader, query, ranking)
-        first = set(only_holders(query, [candidate.text for candidate in ranking.candidates]))
-        if first:
-            ranking = _with_first(self.name, ranking, first)
+        ranking = await self._judged(query, candidates)
+        if first := set(only_holders(query, [candidate.text for candidate in ranking.candidates])):
+            order = sorted(range(len(candidates)), key=lambda place: place not in first)
+            ordered = [(one, one.scores.get(self.name)) for one in map(ranking.candidates.__getitem__, order)]
+            ranking = self._ranked(ranking.outcomes, ordered)
         return Ranking(ranking.candidates[:top_k], ranking.outcomes, ranking.candidates[top_k:])
+
+    async def _judged(self, query: str, candidates: Sequence[Candidate]) -> Ranking:
+        """All candidates, ranked by all judges that can read the question."""
+        reader = self._reader
+        if reader is None or not reader.model.reads(query):
+            return await self._by_members(query, candidates)
+        if len(candidates) <= self._options.read and not any(
+            leg in c.ranks for leg in _LEGS for c in candidates
+        ):
+            # texts that no search brought have no vectors: to encode them costs as much as to read them
+            ranking = Ranking(tuple(candidates), (Outcome(self.name),))
+        else:
+            ranking = await self._by_members(query, candidates)
+        return await self._read(reader, query, ranking)
 
     async def _by_members(self, query: str, candidates: Sequence[Candidate]) -> Ranking:
         """All candidates, ranked by the members and the legs."""
@@ -132,23 +149,39 @@ class Fusion:
         return Ranking(ranking.candidates, (*members, *ranking.outcomes))
 
     async def _read(self, reader: CrossEncoder, query: str, ranking: Ranking) -> Ranking:
-        """Put the first candidates that the cross-encoder can read into its order."""
+        """Let the cross-encoder order the first of the candidates, as far as it can read them.
+
+        Those that it cannot read keep their places. The others' judgement decides where it hesitates.
+        """
         best = ranking.candidates[: self._options.read]
-        places = [i for i, one in enumerate(best) if reader.model.reads(one.chunk.encoded_text)]
+        places = [place for place, one in enumerate(best) if reader.model.reads(one.chunk.encoded_text)]
         if not places:
             return ranking
-        read = await reader.rerank(query, [best[i] for i in places], len(places))
+        read = await reader.rerank(query, [best[place] for place in places], len(places))
         *others, own = ranking.outcomes
+        outcomes = (*others, *read.outcomes, own)
         if read.outcome.status == "fallback":
-            own = flagged(own, "partial", Reason("rerank.members-fell-back", count=1))
-            return Ranking(ranking.candidates, (*others, *read.outcomes, own))
+            lost = flagged(own, "partial", Reason("rerank.members-fell-back", count=1))
+            return Ranking(ranking.candidates, (*outcomes[:-1], lost))
         if own.status == "fallback":  # the cross-encoder judged alone
-            own = replace(own, status="partial")
-        order = dict(zip(places, read.candidates, strict=True))
-        scores = {one.id: one.scores.get(reader.name) for one in read.candidates}
-        ordered = [order.get(i, one) for i, one in enumerate(ranking.candidates)]
-        ranked = in_order(self.name, [(one, scores.get(one.id)) for one in ordered], len(ordered), own)
-        return Ranking(ranked.candidates, (*others, *read.outcomes, own))
+            outcomes = (*outcomes[:-1], replace(own, status="partial"))
+        judged = _standardised(
+            {c.id: c.scores[self.name] for c in ranking.candidates if self.name in c.scores}
+        )
+        scores = {
+            one.id: probability(one.scores[reader.name] + _OTHERS * judged.get(one.id, 0.0))
+            for one in read.candidates
+            if reader.name in one.scores
+        }
+        order = sorted(read.candidates, key=lambda one: -scores.get(one.id, -1.0))
+        at = dict(zip(places, order, strict=True))
+        ordered = [at.get(place, one) for place, one in enumerate(ranking.candidates)]
+        return self._ranked(outcomes, [(one, scores.get(one.id)) for one in ordered])
+
+    def _ranked(
+        self, outcomes: Sequence[Outcome], ordered: Sequence[tuple[Candidate, float | None]]
+    ) -> Ranking:
+        return Ranking(in_order(self.name, ordered, len(ordered), outcomes[-1]).candidates, tuple(outcomes))
 
     def _fused(
         self, candidates: Sequence[Candidate], rankings: Sequence[Ranking], outcome: Outcome
@@ -189,15 +222,6 @@ class Fusion:
         return [one for one in found if one.weight and one.ranks]
 
 
-def _with_first(name: str, ranking: Ranking, first: set[int]) -> Ranking:
-    """The candidates at these places before the others, with their scores."""
-    order = sorted(range(len(ranking.candidates)), key=lambda place: place not in first)
-    ordered = [(one, one.scores.get(name)) for one in map(ranking.candidates.__getitem__, order)]
-    *others, own = ranking.outcomes
-    ranked = in_order(name, ordered, len(ordered), own)
-    return Ranking(ranked.candidates, (*others, own))
-
-
 def _list_of(candidates: Sequence[Candidate], stage: str, weight: float) -> _List:
     ranks = {c.id: c.ranks[stage] for c in candidates if stage in c.ranks}
     return _List(stage, weight, ranks, {c.id: c.scores[stage] for c in candidates if stage in c.scores})
@@ -233,8 +257,15 @@ def _by_best(scores: Mapping[str, float]) -> dict[str, float]:
     return {key: max(0.0, score) / best for key, score in scores.items()}
 
 
+def probability(log_odds: float) -> float:
+    """The logistic function, which does not overflow."""
+    return 1 / (1 + math.exp(-log_odds)) if log_odds >= 0 else math.exp(log_odds) / (1 + math.exp(log_odds))
+
+
 def _standardised(scores: Mapping[str, float]) -> dict[str, float]:
     """Mean 0, standard deviation 1; all 0 where the scores are equal."""
+    if not scores:
+        return {}
     mean, deviation = statistics.fmean(scores.values()), statistics.pstdev(scores.values())
     return {key: (score - mean) / deviation if deviation else 0.0 for key, score in scores.items()}
 

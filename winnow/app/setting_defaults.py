@@ -99,7 +99,7 @@ class RerankSettings(_Section):
     `cache` keeps paid verdicts. `prompts` is a folder of templates that replace winnow's.
     """
 
-    spec: str = "fusion"
+    spec: str = "balanced"
     top_k: int = Field(default=TOP_K_RERANK, ge=1, le=1_000)
     on_failure: Literal["fallback", "raise"] = "fallback"
     in_flight: int = Field(default=16, ge=1, le=1_000)
