@@ -115,9 +115,14 @@ class OpenCollections:
     def misfits(self, built: Fingerprint) -> list[str]:
         """List the reasons why these settings cannot use a collection with that fingerprint.
 
-        Each collection makes its own choice of token vectors; its chunker matters only to ingestion.
+        Each collection makes its own choice of token vectors; its chunker matters only to ingestion, and so
+        does whether its codes are joined.
         """
+        from retrieval.lexical import UNJOINED
+
         wanted = self.fingerprint(built)
+        if built.lexical == UNJOINED:
+            wanted = replace(wanted, lexical=UNJOINED)
         return built.differences(replace(wanted, chunker=built.chunker, token_dim=built.token_dim))
 
     def check_chunker(self, name: str) -> None:

@@ -244,7 +244,8 @@ class Wiring(Parts):
         if workers is not None:
             options = replace(options, workers=workers)
         ray = self._ray(store.name, manifest, options) if on_ray else None
-        return Ingestor(store, self.encoder, self.lexical, manifest, options, ray)
+        lexical = self.lexical.for_collection(store.fingerprint.lexical)
+        return Ingestor(store, self.encoder, lexical, manifest, options, ray)
 
     def _ray(self, name: str, manifest: Manifest, options: IngestOptions) -> RayEngine:
         from ingest.engines.ray import RayEngine
@@ -269,4 +270,5 @@ def worker_parts(settings: Settings, name: str) -> RayParts:
     from ingest.engines.ray import RayParts
 
     wiring = Wiring(settings)
-    return RayParts(wiring.encoder, wiring.lexical, wiring.collection(name))
+    store = wiring.collection(name)
+    return RayParts(wiring.encoder, wiring.lexical.for_collection(store.fingerprint.lexical), store)
