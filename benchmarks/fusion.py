@@ -98,7 +98,14 @@ def dbsf(hits: Scores) -> Scores:
     return {name: (score + 3) / 6 for name, score in z_score(hits).items()}
 
 
-DEFAULT = convex(by_max, 0.65, 0.35)
+def shares(hits: Scores) -> Scores:
+    """Shares of 1 by height above the last hit, or above 0 where a leg ended by itself."""
+    floor = min(hits.values()) if len(hits) == DEPTH else 0.0
+    total = sum(score - floor for score in hits.values())
+    return {name: (score - floor) / total if total > 0 else 1 / len(hits) for name, score in hits.items()}
+
+
+DEFAULT = convex(shares, 0.6, 0.4, missing=0.0)
 LATE_WEIGHTS = ((1, 0), (0, 0.25), (0.15, 0.15), (0.3, 0.3), (0.4, 0.4), (0.5, 0.5), (0.6, 0.6), (0.5, 0.25))
 
 
@@ -157,6 +164,8 @@ def two_legs() -> dict[str, Fusion]:
     for name, normalise in (("min-max", min_max), ("by max", by_max), ("z", z_score)):
         for share in (0.5, 0.6, 0.65, 0.7):
             found[f"{name} dense {share}"] = convex(normalise, share, 1 - share)
+    for share in (0.5, 0.6, 0.65, 0.7):
+        found[f"shares dense {share}"] = convex(shares, share, 1 - share, missing=0.0)
     for share in (0.5, 0.6):
         found[f"dbsf dense {share}"] = convex(dbsf, share, 1 - share, missing=0.0)
     return found

@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import anyio.to_thread
 
-from retrieval.fusion import fuse
+from retrieval.fusion import CODE, fuse
 from storage.errors import BadInputError, ModelError
 from storage.qdrant.conditions import Condition
 from storage.qdrant.contract import DENSE, LEXICAL, Searcher
 from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Retrieval, Usage, unreadable_question
-from storage.vectors import Hit, Leg, TermEncoder, TextEncoder
+from storage.vectors import Hit, Leg, SparseVector, TextEncoder
+
+if TYPE_CHECKING:
+    from retrieval.lexical import LexicalEncoder
 
 Mode = Literal["hybrid", "dense", "lexical"]
 
@@ -29,7 +32,7 @@ class HybridRetriever:
 
     searcher: Searcher
     encoder: TextEncoder
-    terms: TermEncoder
+    terms: LexicalEncoder
     _: KW_ONLY
     mode: Mode = "hybrid"
     where: Condition | None = None
@@ -54,7 +57,11 @@ class HybridRetriever:
         legs, reasons = [*dense, *lexical], [*reasons, *more]
         hits = self.searcher.search(legs, top_k, self.where) if legs else []
         found = {leg.name: found for leg, found in zip(legs, hits, strict=True)}
+        if alone := self._alone(query):
+            found[CODE] = alone
         candidates, notes = self._fused(found, top_k)
+        if not reasons:  # no part of a warning
+            notes = [*few_hold_a_word(found, top_k), *notes]
         return Retrieval(
             tuple(candidates),
             Outcome(
@@ -66,14 +73,23 @@ class HybridRetriever:
             ),
         )
 
+    def _alone(self, query: str) -> list[Hit]:
+        """The passages that alone hold a code of the question, or two of one document, which may overlap."""
+        if self.mode == "dense" or not (codes := self.terms.codes(query)):
+            return []
+        legs = [Leg(LEXICAL, SparseVector((code,), (1.0,))) for code in codes]
+        few = [hits for hits in self.searcher.search(legs, 3, self.where) if len(hits) < 3]
+        alone = [hits for hits in few if len({hit.chunk.document_id for hit in hits}) == 1]
+        return list({hit.chunk.id: hit for hits in alone for hit in hits}.values())
+
     def _fused(self, found: Mapping[str, Sequence[Hit]], top_k: int) -> tuple[list[Candidate], list[Reason]]:
         """The Top-K, and notes on what the floor did to it."""
+        candidates = fuse(found, limit=top_k)
         if self.min_score is None or not found:
-            return fuse(found, limit=top_k), []
+            return candidates[:top_k], []
         if DENSE not in found:
-            return fuse(found, limit=top_k), [Reason("retrieval.floor-without-cosine")]
-        everything = fuse(found, limit=sum(map(len, found.values())))
-        kept, notes = above_floor(everything, found[DENSE], self.min_score)
+            return candidates[:top_k], [Reason("retrieval.floor-without-cosine")]
+        kept, notes = above_floor(candidates, found[DENSE], self.min_score)
         best = enumerate(kept[:top_k], start=1)
         return [one.ranked("retrieval", rank) for rank, one in best], notes
 
@@ -99,6 +115,15 @@ class HybridRetriever:
         if not terms.indices:
             return [], [Reason("retrieval.no-searchable-word")]
         return [Leg(LEXICAL, terms)], []
+
+
+def few_hold_a_word(found: Mapping[str, Sequence[Hit]], limit: int) -> list[Reason]:
+    """A note where lexical search ended before its limit, unless dense search found no more."""
+    if LEXICAL not in found:
+        return []
+    holding = {hit.chunk.id for hit in found[LEXICAL]}
+    more = DENSE not in found or any(hit.chunk.id not in holding for hit in found[DENSE])
+    return [Reason("retrieval.few-hold-a-word", n=len(holding))] if len(holding) < limit and more else []
 
 
 def above_floor(

@@ -14,10 +14,11 @@ from retrieval.fusion import fuse
 from retrieval.hybrid import HybridRetriever, Mode, above_floor
 from retrieval.lexical import LexicalEncoder
 from storage.errors import BadInputError
-from storage.qdrant.contract import LEXICAL, Fingerprint, chunk_id, document_id
+from storage.qdrant.contract import Fingerprint, chunk_id, document_id
 from storage.qdrant.edge.stores import EdgeCollection, EdgeStores
+from storage.reasons import Reason
 from storage.records import Candidate, Chunk, Outcome, Retrieval, unreadable_question
-from storage.vectors import Hit, Leg, Point
+from storage.vectors import Hit, Point
 
 PASSAGES = [
     "Reranking reorders the candidates that retrieval found.",
@@ -99,75 +100,26 @@ def test_a_question_without_a_searchable_word_is_flagged(
     assert "no searchable word" in found.outcome.reason
 
 
-def test_fusion_of_hand_made_legs() -> None:
-    """0.65·dense/best + 0.35·lexical/best; a passage missing from a leg gets the leg's lowest value."""
-    a, b, c = (_chunk(text) for text in ("aaaa", "bbbb", "cccc"))
-    fused = fuse({"dense": [Hit(a, 0.8), Hit(b, 0.4)], "lexical": [Hit(b, 10.0), Hit(c, 2.0)]}, limit=2)
-    assert [candidate.text for candidate in fused] == ["aaaa", "bbbb"]
-    assert fused[0].scores["retrieval"] == pytest.approx(0.65 * 1 + 0.35 * 0.2)
-    assert fused[1].scores["retrieval"] == pytest.approx(0.65 * 0.5 + 0.35 * 1)
-    assert fused[1].ranks == {"dense": 2, "lexical": 1, "retrieval": 2}
-    assert fused[1].scores["lexical"] == 10.0
-
-
-def test_fusion_breaks_ties_by_the_better_single_rank_then_by_id() -> None:
-    """Equal fused scores always come in the same order."""
-    a, b = _chunk("aaaa"), _chunk("bbbb")
-    for hits in ([Hit(a, 1.0), Hit(b, 1.0)], [Hit(b, 1.0), Hit(a, 1.0)]):
-        assert fuse({"dense": hits}, limit=2)[0].id == hits[0].chunk.id
-
-
-def test_fusion_of_nothing_is_nothing() -> None:
-    """No legs, no candidates; scores below zero count as zero and divide by nothing."""
-    assert fuse({}, limit=50) == []
-    assert fuse({"dense": [Hit(_chunk("aaaa"), -0.2)]}, limit=5)[0].scores["retrieval"] == 0.0
-
-
-def test_lexical_terms_are_words_in_both_languages(lexical: LexicalEncoder) -> None:
-    """English is stemmed and loses its stop words; a Chinese sentence becomes words, not one token."""
-    assert lexical.terms("running the rankers") == lexical.terms("Run ranker")
-    assert len(lexical.terms("重排序是检索增强生成中的精排机制")) > 4
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("檢索與資料庫", "检索与资料库"),  # traditional, simplified
-        ("ＢＭ２５　ｓｅａｒｃｈ", "BM25 search"),  # full width, half width
-        ("ﾊﾟｿｺﾝ", "パソコン"),
-        ("Zürich café", "zurich cafe"),
-    ],
-)
-def test_ways_of_writing_make_no_difference(lexical: LexicalEncoder, one: str, other: str) -> None:
-    """Spelling variants of the same text match, in question and passage alike."""
-    assert lexical.encode_query(one) == lexical.encode_query(other)
-    assert lexical.encode_passage(one) == lexical.encode_passage(other)
-
-
-def test_traditional_and_simplified_characters_find_each_other(
-    tmp_path: Path, lexical: LexicalEncoder
+def test_a_lexical_leg_that_ended_early_says_so(
+    collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder
 ) -> None:
-    """檢索 finds a passage on 检索, and the other way round, in a collection that holds both."""
-    texts = ["全文检索很快。", "向量檢索很慢。", "天气很好。"]
-    store = EdgeStores(tmp_path).create("both", Fingerprint("encoder", 4, "none", lexical.id, None))
-    store.upsert([Point(_chunk(text), lexical.encode_passage(text)) for text in texts])
-    for question in ("檢索", "检索"):
-        (hits,) = store.search([Leg(LEXICAL, lexical.encode_query(question))], 10)
-        assert {hit.chunk.text for hit in hits} == set(texts[:2]), question
-    store.close()
+    """A note counts the passages that hold a word of the question; the outcome stays ok."""
+    found = anyio.run(HybridRetriever(collection, encoder, lexical).search, "Are bananas healthy?", 3)
+    assert found.outcome.status == "ok"
+    assert found.outcome.reason == Reason("retrieval.few-hold-a-word", n=1)
+    dense = HybridRetriever(collection, encoder, lexical, mode="dense")
+    assert not anyio.run(dense.search, "Are bananas healthy?", 50).outcome.reason
+    full = anyio.run(HybridRetriever(collection, encoder, lexical).search, "Are bananas healthy?", 1)
+    assert not full.outcome.reason
 
 
-def test_a_part_of_a_chinese_word_is_found(lexical: LexicalEncoder) -> None:
-    """Any part of a Chinese word finds it (诉讼时效期间 holds 时效), down to one character."""
-    passage = set(lexical.encode_passage("诉讼时效期间为三年").indices)
-    assert set(lexical.encode_query("时效").indices) <= passage
-    assert set(lexical.encode_query("年").indices) <= passage
-    assert not set(lexical.encode_query("效时").indices) <= passage
-
-
-def test_mixed_text_keeps_both_languages_apart(lexical: LexicalEncoder) -> None:
-    """English within Chinese is stemmed like English elsewhere, spaces or not."""
-    assert lexical.terms("用Rankers重排") == lexical.terms("ranker 用 重排")
+def test_both_legs_together_give_no_more_than_was_asked_for(
+    collection: EdgeCollection, encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    """The union of the legs is cut to top_k, and ranked without gaps."""
+    mixed = "In short, what does 重排序 do with 向量 of bananas?"
+    found = anyio.run(HybridRetriever(collection, encoder, lexical).search, mixed, 2)
+    assert [candidate.ranks["retrieval"] for candidate in found.candidates] == [1, 2]
 
 
 class Plain:

@@ -59,8 +59,11 @@ class Parts:
         ModelError where that is not on this machine any more.
         """
         former = former_default(self.settings, built)
-        if built is None or former is None:
+        if built is None:
             return self.encoders
+        lexical = self.lexical.for_collection(built.lexical)
+        if former is None:
+            return Encoders(self.encoder, lexical)
         try:
             dense = self._kept_encoder(built.encoder, self.settings.model_copy(update={"encoder": former}))
         except ModelError as error:
@@ -69,7 +72,7 @@ class Parts:
                 way_out=f"{error.way_out} Or move it to the present default: "
                 f"winnow ingest --reindex -c {name}",
             ) from error
-        return Encoders(dense, self.lexical, way_on(self.settings, name, built))
+        return Encoders(dense, lexical, way_on(self.settings, name, built))
 
     def present_encoders(self, name: str) -> Encoders:
         """Return the encoders that a collection is searched with now, without opening it.

@@ -14,13 +14,16 @@ from threading import Thread
 import pytest
 
 from ingest.loaders.base import Columns
+from retrieval.lexical import AVERAGE_LENGTH, ID, UNJOINED, LexicalEncoder
 from storage.errors import FingerprintMismatchError, NotFoundError, SettingsError, StoreLockedError
-from storage.qdrant.contract import CollectionStore, Rebuild
+from storage.qdrant.contract import LEXICAL, CollectionStore, Rebuild
 from storage.qdrant.edge.stores import EdgeStores
 from storage.qdrant.tuning import Tuning
 from storage.reasons import Reason
+from storage.vectors import Hit, Leg, SparseVector
 from tests.support.qdrant_wire import serving
 from tests.support.reindexing import content, encoders, pipeline, write
+from winnow.pipeline import RAGPipeline
 from winnow.upkeep.rebuild import IngestChoices, reindex
 
 pytestmark = pytest.mark.heavy
@@ -397,9 +400,27 @@ def test_the_graph_is_built_when_it_pays(tmp_path: Path, place: Place) -> None:
 
 def test_the_fingerprint_names_the_lexical_settings_with_their_average_length() -> None:
     """The fingerprint names the lexical settings, average length included, as it changes the weights."""
-    from retrieval.lexical import AVERAGE_LENGTH, LexicalEncoder
+    assert f"{AVERAGE_LENGTH:g}" in ID
 
-    assert f"{AVERAGE_LENGTH:g}" in LexicalEncoder.id
+
+def test_a_collection_without_joined_codes_stays_in_use(place: Place, lexical: LexicalEncoder) -> None:
+    """It is searched and ingested into with the terms that it was built with, until it is re-indexed."""
+    path = place.data / "collections" / "default" / "fingerprint.json"
+    path.write_text(path.read_text().replace(ID, UNJOINED))
+    docs = place.data / "more"
+    write(docs, 7)
+    (docs / "codes.md").write_text("The dog has the number XR-2000.")
+    (code,) = lexical.codes("XR-2000")
+    with pipeline(place.data, place.one) as rag:
+        assert rag.ingest(docs).totals["ingested"] == 2
+        assert rag.search("XR-2000").candidates[0].text.endswith("XR-2000.")
+        assert not found_by(rag, code)
+        rag.ingest(reindex=True)
+        assert found_by(rag, code)
+
+
+def found_by(rag: RAGPipeline, term: int) -> list[Hit]:
+    return rag.wiring.collection("default").search([Leg(LEXICAL, SparseVector((term,), (1.0,)))], 5)[0]
 
 
 @pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
