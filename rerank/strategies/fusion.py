@@ -1,9 +1,9 @@
 """Fusion: combines the legs of retrieval and other rerankers, so that no single one decides.
 
-By default late interaction with half of each leg, as standardised scores (`zscore`; docs/evaluation.md has
-the figures). `max` divides every list by its best score instead (a convex combination: Bruch, Gai & Ingber
-2023); `rrf` is reciprocal rank fusion (Cormack et al. 2009), which needs only ranks. Raw scales are never
-mixed.
+By default late interaction with the dense leg and a little of the lexical one, as standardised scores
+(`zscore`; docs/evaluation.md has the figures). `max` divides every list by its best score instead (a convex
+combination: Bruch, Gai & Ingber 2023); `rrf` is reciprocal rank fusion (Cormack et al. 2009), which needs
+only ranks. Raw scales are never mixed.
 
 A passage that alone holds a code or name of the question comes first (`rerank.identifiers`).
 
@@ -53,8 +53,8 @@ class FusionOptions:
     of: str = "late-interaction"
     read: Annotated[int, Field(ge=0)] = 0
     method: Literal["max", "rrf", "zscore"] = "zscore"
-    dense: Annotated[float, Field(ge=0)] = 0.5
-    lexical: Annotated[float, Field(ge=0)] = 0.5
+    dense: Annotated[float, Field(ge=0)] = 1.0
+    lexical: Annotated[float, Field(ge=0)] = 0.15
     retrieval: Annotated[float, Field(ge=0)] = 0.0
     k: Annotated[int, Field(ge=1)] = 60
 
