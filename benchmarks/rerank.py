@@ -105,8 +105,8 @@ def cross(texts: Sequence[str], rounds: int) -> None:
         }
         if way := rerankers_rank(folder, texts):
             ways["the rerankers package"] = way
-        if int8 := onnx_model(folder, Path(work) / "exported"):
-            ways["winnow, int8 through ONNX Runtime"] = lambda: own_scores(int8, texts)
+        int8 = load_pair_model(folder, backend="onnx", exported=Path(work) / "exported")
+        ways["winnow, int8 through ONNX Runtime"] = lambda: own_scores(int8, texts)
         ways["late interaction, tokens stored"] = late_interaction(Path(work) / "store", texts, portal)
         report(timed(ways, rounds), len(texts))
 
@@ -189,14 +189,6 @@ def rerankers_rank(folder: Path, texts: Sequence[str]) -> Callable[[], list[floa
         return [float(hit.score) for hit in sorted(found.results, key=lambda hit: hit.document.doc_id)]
 
     return way
-
-
-def onnx_model(folder: Path, exported: Path) -> PairModel | None:
-    try:
-        from rerank.cross.onnx import load_onnx_model
-    except ImportError:
-        return None
-    return load_onnx_model(folder, exported)
 
 
 def late_interaction(folder: Path, texts: Sequence[str], portal: BlockingPortal) -> Callable[[], list[float]]:

@@ -67,7 +67,7 @@ class RerankParts:
     prompts: Path | None = None
     keep_exchanges: bool = False
     locate: Callable[[str], Path] | None = None
-    cross_encoder: str = "cross-encoder/ms-marco-MiniLM-L6-v2"
+    cross_encoder: str = "cross-encoder/ms-marco-MiniLM-L12-v2"
     device: str = "auto"
     exported: Path | None = None
     api_key: Callable[[str], str | None] = lambda _profile: None

@@ -9,17 +9,8 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from rerank.cross.models import (
-    Classifier,
-    Forward,
-    PairModel,
-    Template,
-    batch_tokens,
-    fields_of,
-    load_tokenizer,
-    longest_input,
-    translated,
-)
+from rerank.cross.models import Forward, PairModel, Template, longest_input
+from rerank.cross.torch_models import Classifier, batch_tokens, fields_of, load_tokenizer, translated
 from storage.errors import ModelError
 from storage.vectors import Floats
 

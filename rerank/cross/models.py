@@ -1,30 +1,24 @@
-"""Cross-encoders in torch: the parts that all kinds share.
-
-Only the strategy `cross-encoder` imports this, when it loads: torch and transformers take seconds.
-"""
+"""Cross-encoders: the parts that all kinds share. Importing this loads neither torch nor transformers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from tokenizers import Tokenizer
 
 from rerank.cross.passes import Found, Passes, Row
 from storage.errors import ModelError
+from storage.legibility import LEGIBLE, share_read, unknown_token
 from storage.vectors import Floats
 
 if TYPE_CHECKING:
     from tokenizers import Encoding as Tokens
 
-_BATCH_TOKENS = {"cpu": 1_024}
-_GPU_BATCH_TOKENS = 65_536
 # Models that read thousands of tokens were trained on hundreds; longer passages are read in windows.
 _LONGEST = 1_024
 
@@ -46,7 +40,8 @@ class Template:
 class PairModel:
     """A cross-encoder, ready to score. Safe to use from several threads, which share its passes.
 
-    `overhead` counts the tokens of an input that are neither question nor passage.
+    `overhead` counts the tokens of an input that are neither question nor passage. `precision` names how the
+    weights are run: scores of one are not those of another.
     """
 
     name: str
@@ -57,7 +52,22 @@ class PairModel:
     pad: int
     batch_tokens: int
     template: Template | None = None
+    precision: str = "torch"
     passes: Passes = field(init=False, default_factory=Passes)
+
+    def reads(self, text: str) -> bool:
+        """True if the tokenizer represents enough of a text for its scores to mean something."""
+        return self.legible([text], self.tokenized([text]))[0]
+
+    def tokenized(self, texts: Sequence[str]) -> list[Tokens]:
+        """The tokens of each text, without special ones."""
+        return self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+
+    def legible(self, texts: Sequence[str], tokens: Sequence[Tokens]) -> list[bool]:
+        """`reads` of texts that are tokenized already."""
+        unknown = unknown_token(self.tokenizer)
+        pairs = zip(texts, tokens, strict=True)
+        return [share_read(text, encoded, unknown) >= LEGIBLE for text, encoded in pairs]
 
     def scored(self, query: str, texts: Sequence[str]) -> Generator[Found]:
         """(number of the text, log-odds) of each pass; see `Passes.scored`."""
@@ -94,58 +104,10 @@ class PairModel:
         return padded, mask, types
 
 
-class Classifier:
-    """One logit, or the difference of two. `fields` are the model's inputs, in order."""
-
-    def __init__(self, model: Any, device: str, fields: Sequence[str]) -> None:
-        self.model = model
-        self.fields = tuple(fields)
-        self._device = device
-
-    @torch.inference_mode()
-    def __call__(self, ids: Any, mask: Any, types: Any) -> Floats:
-        values = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
-        given = {name: torch.from_numpy(values[name]).to(self._device) for name in self.fields}
-        return as_log_odds(self.model(**given).logits.float().cpu().numpy())
-
-
-def fields_of(names: Sequence[str]) -> list[str]:
-    """The inputs of a model whose tokenizer gives these names."""
-    return ["input_ids", "attention_mask", *(["token_type_ids"] if "token_type_ids" in names else [])]
-
-
 def as_log_odds(logits: Floats) -> Floats:
     """One log-odds a row, from logits of shape (rows, 1), or (rows, 2) with the relevant class last."""
     odds = logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
     return np.asarray(odds, dtype=np.float32)
-
-
-def batch_tokens(device: str) -> int:
-    """The tokens of one batch, padding included."""
-    return _BATCH_TOKENS.get(device, _GPU_BATCH_TOKENS)
-
-
-def chosen_device(device: str) -> str:
-    """The device for `auto`: a GPU where there is one."""
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> tuple[Tokenizer, list[str]]:
-    """The fast tokenizer, without saved truncation and padding, and the names of its model's inputs."""
-    from transformers import AutoTokenizer
-
-    wrapped = AutoTokenizer.from_pretrained(
-        folder, trust_remote_code=trust_remote_code, local_files_only=True
-    )
-    backend = getattr(wrapped, "backend_tokenizer", None)
-    if backend is None:
-        raise ModelError(f"{folder.name} has no fast tokenizer (tokenizer.json)")
-    tokenizer = Tokenizer.from_str(backend.to_str())
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer, list(wrapped.model_input_names)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -170,25 +132,3 @@ def longest_input(folder: Path, config: dict[str, Any], max_length: int | None) 
     if max_length is not None and max_length > places:
         raise ModelError(f"{folder.name} reads {places} tokens at most, not max_length={max_length}")
     return min(places, _LONGEST) if max_length is None else max_length
-
-
-@contextmanager
-def translated(folder: Path) -> Iterator[None]:
-    """Turn the errors of loading a model into ModelError, and keep the library's progress bar off."""
-    from transformers.utils import logging
-
-    library: Any = logging  # without types
-    shown = library.is_progress_bar_enabled()
-    library.disable_progress_bar()
-    try:
-        yield
-    except ModelError:
-        raise
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError) as error:
-        raise ModelError(
-            f"the reranker in {folder} cannot be loaded: {error}",
-            way_out="If it needs its own code and you trust that: cross-encoder(trust_remote_code=true).",
-        ) from error
-    finally:
-        if shown:
-            library.enable_progress_bar()

@@ -13,33 +13,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rerank.cross.models import chosen_device, translated
+from rerank.cross.torch_models import chosen_device, translated
+from storage.legibility import LEGIBLE, legibility
 from storage.vectors import Encoding, Floats, normalised
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-# A text with a lower share of readable characters means nothing to the model.
-_LEGIBLE = 0.9
-
 
 class MultiVectorModel:
     """A TokenEncoder around a MultiVectorEncoder. It has no dense vectors: `Encoding.dense` is empty."""
 
-    def __init__(self, model: Any, tokenizer: Tokenizer, unknown: int | None) -> None:
+    def __init__(self, model: Any, tokenizer: Tokenizer) -> None:
         self._model = model
         self._tokenizer = tokenizer
-        self._unknown = unknown
 
     def reads(self, text: str) -> bool:
-        """True where the tokenizer can represent nine tenths of the visible characters."""
-        visible = sum(not character.isspace() for character in text)
-        if self._unknown is None or not visible:
-            return True
-        encoded = self._tokenizer.encode(text, add_special_tokens=False)
-        spans = zip(encoded.ids, encoded.offsets, strict=True)
-        lost = sum(end - start for token, (start, end) in spans if token == self._unknown)
-        return 1 - lost / visible >= _LEGIBLE
+        """True where the tokenizer represents enough of a text for its vectors to mean something."""
+        return legibility(self._tokenizer, text) >= LEGIBLE
 
     def encode_query(self, text: str) -> Encoding:
         return _encoding(self._model.encode_query([text], convert_to_numpy=True, show_progress_bar=False)[0])
@@ -61,7 +52,7 @@ def load_multi_vector(folder: Path, *, device: str = "auto") -> MultiVectorModel
         tokenizer = Tokenizer.from_str(wrapped.backend_tokenizer.to_str())
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return MultiVectorModel(model, tokenizer, wrapped.unk_token_id)
+    return MultiVectorModel(model, tokenizer)
 
 
 def _encoding(vectors: Any) -> Encoding:

@@ -1,139 +1,146 @@
-"""Cross-encoders in int8 through ONNX Runtime: faster on a CPU, at nearly the same scores.
+"""Cross-encoders through ONNX Runtime, without torch: from a file in the folder, or converted to int8 once.
 
-The model is exported and quantised once (dynamic, per channel) into a folder of winnow's, by the weights'
-hash and the scheme. Weights have seven bits: on a CPU with AVX2 or AVX-512 but no VNNI, ONNX Runtime adds two
-products of an unsigned and a signed byte in 16 bits, and with full bytes that saturates. With seven bits the
-largest sum, 2 * 255 * 64, fits, so that every CPU computes the same integers.
+Every pair is read alone, as many at a time as there are cores. So nothing is padded, no core waits for
+another within a layer, and int8's scales, which are chosen for what is read at once, are the pair's own: its
+score does not depend on which others are read.
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
+from tokenizers import Tokenizer
 
-from rerank.cross.loading import load_pair_model
-from rerank.cross.models import Classifier, PairModel, as_log_odds
-from storage.errors import MissingDependencyError, ModelError, SettingsError
+from rerank.cross.models import PairModel, as_log_odds, longest_input, read_config
+from storage.cores import available_cores
+from storage.errors import ModelError, SettingsError
 from storage.vectors import Floats
 
 if TYPE_CHECKING:
     import onnxruntime
 
 # Names how models are quantised: another name makes every export, and every score that is kept, again.
-SCHEME = "int8-7bit"
+_SCHEME = "int8-7bit"
 # Files of schemes before end in these; the first held full bytes.
 _EARLIER = ("int8",)
-_OPSET = 18
+# Where repositories keep the model, in the order of preference.
+_FILES = ("model.onnx", "onnx/model.onnx")
+_WEIGHTS = ("*.safetensors", "*.bin")
+# A pass takes about as long whatever the number of cores: a deadline is looked at between passes.
+_TOKENS_A_CORE = 2_048
+# Its kernel takes nine times as long as a sum and a layer normalisation (ONNX Runtime 1.32, AVX-512).
+_SLOWER = ["SkipLayerNormFusion"]
+
+
+def ready_file(folder: Path) -> Path | None:
+    """The ONNX model of a folder that has its own tokenizer and no weights for torch."""
+    if any(any(folder.glob(kind)) for kind in _WEIGHTS) or not (folder / "tokenizer.json").is_file():
+        return None
+    return next((file for name in _FILES if (file := folder / name).is_file()), None)
 
 
 @lru_cache(maxsize=4)
-def load_onnx_model(folder: Path, exported: Path | None, *, max_length: int | None = None) -> PairModel:
-    """A sequence-classification reranker in int8. Raises ModelError, MissingDependencyError."""
-    runtime = _runtime()
+def load_ready(folder: Path, file: Path, max_length: int | None) -> PairModel:
+    """The model in an ONNX file; config.json may be missing. Raises ModelError."""
+    config = read_config(folder) if (folder / "config.json").is_file() else {}
+    return _pair_model(folder, file, longest_input(folder, config, max_length), "onnx")
+
+
+@lru_cache(maxsize=4)
+def load_converted(folder: Path, exported: Path | None, max_length: int | None) -> PairModel:
+    """A sequence-classification reranker in int8, converted to it the first time. Raises ModelError."""
     if exported is None:
         raise SettingsError(
             "cross-encoder(backend=onnx) keeps an exported model, and no folder is given for it"
         )
-    model = load_pair_model(folder, device="cpu", max_length=max_length)
-    if model.template is not None or not isinstance(model.forward, Classifier):
-        raise ModelError(f"{folder.name} is a causal model: only sequence classification runs in int8")
+    longest = longest_input(folder, read_config(folder), max_length)
     stem = f"{folder.name}-{_weights_hash(folder)}"
-    file = exported / f"{stem}-{SCHEME}.onnx"
+    file = exported / f"{stem}-{_SCHEME}.onnx"
     if not file.is_file():
-        _export(model.forward, file)
+        from rerank.cross.export import export
+
+        export(folder, file)
         for scheme in _EARLIER:
             with suppress(OSError):  # a process that still has it open may keep it
                 (exported / f"{stem}-{scheme}.onnx").unlink()
-    session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    return replace(model, forward=_Session(session))
+    return _pair_model(folder, file, longest, f"onnx-{_SCHEME}")
+
+
+def _pair_model(folder: Path, file: Path, longest: int, precision: str) -> PairModel:
+    tokenizer, cores = _tokenizer(folder), available_cores()
+    return PairModel(
+        folder.name,
+        _Session(_opened(file), ThreadPoolExecutor(cores)),
+        tokenizer,
+        longest,
+        tokenizer.num_special_tokens_to_add(is_pair=True),
+        0,
+        cores * _TOKENS_A_CORE,
+        precision=precision,
+    )
 
 
 class _Session:
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+    """A Forward that reads every row alone, without its padding."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, pool: ThreadPoolExecutor) -> None:
         self._session = session
+        self._pool = pool
         self._names = [given.name for given in session.get_inputs()]
 
     def __call__(self, ids: Any, mask: Any, types: Any) -> Floats:
         fields = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
-        return as_log_odds(self._session.run(None, {name: fields[name] for name in self._names})[0])
+        chosen = {name: fields[name] for name in self._names}
+
+        def logits(row: int) -> Floats:
+            length = mask[row].sum()
+            own = {name: values[row : row + 1, :length] for name, values in chosen.items()}
+            found: Floats = self._session.run(None, own)[0]
+            return found
+
+        return as_log_odds(np.concatenate(list(self._pool.map(logits, range(len(ids))))))
 
 
-def _runtime() -> Any:
+def _opened(file: Path) -> onnxruntime.InferenceSession:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # the rows run side by side
     try:
-        import onnx  # noqa: F401 - the export needs it
-        import onnxruntime
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"cross-encoder(backend=onnx) needs {error.name}", way_out="pip install 'winnow-rag[onnx]'"
-        ) from error
-    return onnxruntime
+        session = onnxruntime.InferenceSession(
+            str(file), options, providers=["CPUExecutionProvider"], disabled_optimizers=_SLOWER
+        )
+    except Exception as error:  # the runtime's errors have no common class
+        raise ModelError(f"the reranker in {file} cannot be loaded: {error}") from error
+    shape = session.get_outputs()[0].shape
+    if len(shape) != 2 or (isinstance(shape[1], int) and shape[1] > 2):
+        raise ModelError(f"{file} gives scores of shape {shape}: it is not a reranker")
+    return session
+
+
+def _tokenizer(folder: Path) -> Tokenizer:
+    """The fast tokenizer, without saved truncation and padding."""
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        from rerank.cross.torch_models import load_tokenizer
+
+        return load_tokenizer(folder)[0]
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def _weights_hash(folder: Path) -> str:
-    files = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"])
+    files = sorted([*(file for kind in _WEIGHTS for file in folder.glob(kind)), folder / "config.json"])
     digest = hashlib.sha256()
     for file in files:
         with file.open("rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())
     return digest.hexdigest()[:16]
-
-
-def _export(forward: Classifier, file: Path) -> None:
-    """Export in float32, quantise, and move the result into place at the very end."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=file.parent) as work, _quiet():
-        whole, small = Path(work) / "float32.onnx", Path(work) / "int8.onnx"
-        torch.onnx.export(
-            _Positional(forward).eval(),
-            tuple(torch.ones(2, 8, dtype=torch.long) for _ in forward.fields),
-            str(whole),
-            input_names=list(forward.fields),
-            output_names=["logits"],
-            dynamic_axes={name: {0: "rows", 1: "tokens"} for name in forward.fields},
-            opset_version=_OPSET,
-            dynamo=False,
-        )
-        quantize_dynamic(
-            str(whole), str(small), weight_type=QuantType.QInt8, per_channel=True, reduce_range=True
-        )
-        small.replace(file)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without two pieces of advice that do not help here.
-
-    The exporter that traces is said to be old, but needs no further package and gives the same graph; a
-    pre-processing is recommended that gains nothing on these models.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-        try:
-            yield
-        finally:
-            logging.disable(logging.NOTSET)
-
-
-class _Positional(torch.nn.Module):
-    """The model with its inputs by position, as the exporter wants them."""
-
-    def __init__(self, forward: Classifier) -> None:
-        super().__init__()
-        self.model = forward.model
-        self.fields = forward.fields
-
-    def forward(self, *inputs: torch.Tensor) -> Any:
-        return self.model(**dict(zip(self.fields, inputs, strict=True))).logits

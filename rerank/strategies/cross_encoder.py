@@ -2,7 +2,8 @@
 
 Any sequence-classification reranker from the hub or a local folder, and causal ones of Qwen3's kind. Scores
 are probabilities from 0 to 1 (the logistic function of the model's log-odds, in double precision, so that
-they do not saturate into ties), or with `scale=logit` the log-odds themselves.
+they do not saturate into ties), or with `scale=logit` the log-odds themselves. A question that the model
+cannot read is a `fallback`; passages that it cannot read follow the others, and the outcome is `partial`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from anyio import from_thread, to_thread
 from pydantic import Field
 
 from rerank.base import by_score, check_top_k, flagged, unchanged
+from rerank.cross.loading import Backend, load_pair_model
+from rerank.cross.windows import Window, cut, shortened_to
 from rerank.llm.budget import Meter, current_meter
 from rerank.options import read_options
 from rerank.parts import RerankParts
@@ -28,30 +31,27 @@ from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking, Status, Usage
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
     from rerank.cross.models import PairModel
     from storage.log.score_cache import SqlScoreCache
 
+# Files whose change makes another model of a folder.
+_DECISIVE = (".json", ".safetensors", ".bin", ".onnx")
 # A question longer than this share of the model's input would leave no room for the passage.
 _QUESTION_SHARE = 0.5
-# Neighbouring windows share a quarter, so that an answer at a seam is whole in one of them.
-_SHARED = 4
-# A window's text may come out a few tokens longer when it is tokenized by itself.
-_SLACK = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrossEncoderOptions:
     """`model`: hub id or folder. `max_length`: tokens of one input. `windows`: the most parts of a long
-    passage that are read. `backend=onnx`: int8 on a CPU. `trust_remote_code`: run the model's own code.
+    passage that are read. `backend`: what runs the model, by default what its folder holds; onnx converts
+    weights for torch to int8 on a CPU. `trust_remote_code`: run the model's own code.
     """
 
     model: str | None = None
     max_length: Annotated[int, Field(ge=32)] | None = None
     windows: Annotated[int, Field(ge=1)] = 8
     scale: Literal["probability", "logit"] = "probability"
-    backend: Literal["torch", "onnx"] = "torch"
+    backend: Backend = "auto"
     trust_remote_code: bool = False
 
 
@@ -76,22 +76,15 @@ class CrossEncoder:
         chosen = read_options(CrossEncoderOptions, name, options)
         wanted = chosen.model or parts.cross_encoder
         folder = parts.needed_folder(name, wanted)
-        if chosen.backend == "onnx":
-            from rerank.cross.onnx import SCHEME, load_onnx_model
-
-            precision = f"onnx-{SCHEME}"
-            model = load_onnx_model(folder, parts.exported, max_length=chosen.max_length)
-        else:
-            from rerank.cross.loading import load_pair_model
-
-            precision = chosen.backend
-            model = load_pair_model(
-                folder,
-                device=parts.device,
-                max_length=chosen.max_length,
-                trust_remote_code=chosen.trust_remote_code,
-            )
-        state = f"{_state(folder)}:{precision}:{model.max_tokens}:{chosen.windows}"
+        model = load_pair_model(
+            folder,
+            backend=chosen.backend,
+            device=parts.device,
+            max_length=chosen.max_length,
+            exported=parts.exported,
+            trust_remote_code=chosen.trust_remote_code,
+        )
+        state = f"{_state(folder)}:{model.precision}:{model.max_tokens}:{chosen.windows}"
         fingerprint = f"cross-encoder:{wanted}@{state}"
         return cls(name, model, chosen.windows, chosen.scale, parts.cache, fingerprint)
 
@@ -114,15 +107,6 @@ class CrossEncoder:
         return by_score(self.name, with_evidence, scores, top_k, outcome)
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A part of a text: `passage` is the text's number, `start` and `end` are characters in it."""
-
-    passage: int
-    start: int
-    end: int
-
-
 class _Reading:
     """One question's passages going through the model: the best windows, and what did not go as requested.
 
@@ -134,6 +118,8 @@ class _Reading:
         self._model = model
         self._memory = memory
         self._meter = meter
+        self._illegible = 0
+        self._illegible_question = False
         self._cut_passages = 0
         self._cut_question = False
         self._out_of_time = False
@@ -142,12 +128,19 @@ class _Reading:
     def logits(self, query: str, candidates: Sequence[Candidate], windows: int) -> list[float | None]:
         """All candidates' log-odds. Runs in a worker thread."""
         model = self._model
+        if not model.reads(query):
+            self._illegible_question = True
+            return [None] * len(candidates)
         available = model.max_tokens - model.overhead
         query, self._cut_question = shortened_to(model.tokenizer, query, int(available * _QUESTION_SHARE))
         room = available - len(model.tokenizer.encode(query, add_special_tokens=False).ids)
         texts = [candidate.chunk.encoded_text for candidate in candidates]
-        parts, cut_texts = cut(model.tokenizer, texts, room, windows)
-        self._cut_passages = len(cut_texts)
+        tokens = model.tokenized(texts)
+        legible = model.legible(texts, tokens)
+        self._illegible = legible.count(False)
+        parts, cut_texts = cut(texts, tokens, room, windows)
+        parts = [part for part in parts if legible[part.passage]]
+        self._cut_passages = sum(legible[number] for number in cut_texts)
         by_part = self._read(query, [texts[part.passage][part.start : part.end] for part in parts])
         logits: list[float | None] = []
         for i, candidate in enumerate(candidates):
@@ -182,10 +175,15 @@ class _Reading:
 
     def outcome(self, name: str, logits: Sequence[float | None], windows: int) -> Outcome:
         """The outcome of the stage, once the passages are read."""
-        outcome = Outcome(name, usage=Usage(cached=self._cached))
+        outcome, total = Outcome(name, usage=Usage(cached=self._cached)), len(logits)
+        if self._illegible_question:
+            return flagged(outcome, "fallback", Reason("rerank.question-illegible"))
+        status: Status = "fallback" if logits.count(None) == total else "partial"
+        if self._illegible:
+            reason = Reason("rerank.passages-illegible", count=self._illegible, total=total)
+            outcome = flagged(outcome, status, reason)
         if self._out_of_time:
-            unread, total, why = logits.count(None), len(logits), Reason("rerank.time-is-up")
-            status: Status = "fallback" if unread == total else "partial"
+            unread, why = logits.count(None) - self._illegible, Reason("rerank.time-is-up")
             reason = Reason("rerank.passages-not-read", count=unread, total=total, reason=why)
             outcome = flagged(outcome, status, reason)
         if self._cut_question:
@@ -200,7 +198,7 @@ class _Reading:
 
 def _state(folder: Path) -> str:
     """Changes with the weights in the folder: scores of earlier ones are not theirs."""
-    files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".bin"))
+    files = sorted(path for path in folder.iterdir() if path.suffix in _DECISIVE)
     found = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return hashlib.sha256(repr(found).encode()).hexdigest()[:12]
 
@@ -211,40 +209,10 @@ def _probability(logit: float | None) -> float | None:
     return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
 
 
-def cut(tokenizer: Tokenizer, texts: Sequence[str], room: int, most: int) -> tuple[list[Window], set[int]]:
-    """Windows of at most `room` tokens, at most `most` per text, and the numbers of texts that have more.
-
-    A text that fits is one window.
-    """
-    windows: list[Window] = []
-    shortened: set[int] = set()
-    for number, encoded in enumerate(tokenizer.encode_batch(list(texts), add_special_tokens=False)):
-        spans = encoded.offsets
-        if len(spans) <= room:
-            windows.append(Window(number, 0, len(texts[number])))
-            continue
-        size = max(1, room - _SLACK)
-        starts = list(range(0, len(spans), max(1, size - size // _SHARED)))
-        # the last window ends with the text, and adds to the one before
-        starts = [start for start in starts if start == 0 or start + size // _SHARED < len(spans)]
-        if len(starts) > most:
-            shortened.add(number)
-        for start in starts[:most]:
-            last = spans[min(start + size, len(spans)) - 1]
-            windows.append(Window(number, spans[start][0], last[1]))
-    return windows, shortened
-
-
-def shortened_to(tokenizer: Tokenizer, text: str, most: int) -> tuple[str, bool]:
-    """The first `most` tokens of a text, and True if it had more."""
-    spans = tokenizer.encode(text, add_special_tokens=False).offsets
-    return (text[: spans[most - 1][1]], True) if len(spans) > most else (text, False)
-
-
 def _best(logits: Sequence[float | None]) -> int | None:
-    """The position of the highest, NaN being the lowest; None where one is missing."""
+    """The position of the highest, NaN being the lowest; None where one is missing or there is none."""
     numbers = [logit for logit in logits if logit is not None]
-    if len(numbers) < len(logits):
+    if not numbers or len(numbers) < len(logits):
         return None
     return max(range(len(numbers)), key=lambda i: -math.inf if math.isnan(numbers[i]) else numbers[i])
 

@@ -16,7 +16,8 @@ from typing import Any, Literal, cast
 
 import torch
 
-from rerank.cross.models import chosen_device, longest_input, read_config, translated
+from rerank.cross.models import longest_input, read_config
+from rerank.cross.torch_models import chosen_device, translated
 from storage.errors import BadInputError, MissingDependencyError, ModelError
 
 Kind = Literal["cross-encoder", "encoder", "language model"]

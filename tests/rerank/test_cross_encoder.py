@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from statistics import correlation
 from typing import Any
 
 import anyio
@@ -17,13 +16,15 @@ import torch
 from rerank.chain import Chain
 from rerank.cross.loading import load_pair_model
 from rerank.cross.models import PairModel
+from rerank.cross.windows import cut, shortened_to
 from rerank.llm.budget import Budget
 from rerank.parts import RerankParts
 from rerank.spec import Spec
-from rerank.strategies.cross_encoder import CrossEncoder, cut, shortened_to
+from rerank.strategies.cross_encoder import CrossEncoder
 from storage.errors import ModelError, SettingsError, SpecError
 from storage.records import Candidate, Chunk, Ranking
 from tests.support import tiny_models
+from tests.support.fakes import MemoryCache
 
 pytestmark = pytest.mark.heavy
 
@@ -202,23 +203,6 @@ def test_the_deadline_stops_between_batches(folders: Mapping[str, Path]) -> None
     assert len(ranking.everything) == 200
 
 
-class MemoryCache:
-    """A ScoreCache in a dict that counts the scores put into it."""
-
-    def __init__(self) -> None:
-        self.kept: dict[tuple[str, str, str], float] = {}
-
-    def get_many(self, fingerprint: str, question: str, passage_hashes: Sequence[str]) -> dict[str, float]:
-        return {
-            h: self.kept[fingerprint, question, h]
-            for h in passage_hashes
-            if (fingerprint, question, h) in self.kept
-        }
-
-    def put_many(self, fingerprint: str, question: str, scores: Mapping[str, float]) -> None:
-        self.kept |= {(fingerprint, question, h): score for h, score in scores.items()}
-
-
 def test_asking_again_reads_the_cache(folders: Mapping[str, Path]) -> None:
     """A repeated question does not run the model, and the ranking, evidence included, is the same."""
     cache, texts = MemoryCache(), [*TEXTS, long_text()]
@@ -256,7 +240,9 @@ def test_the_model_never_sees_more_than_a_batch(folders: Mapping[str, Path]) -> 
         return np.zeros(len(ids), np.float32)
 
     recording = PairModel("recording", forward, model.tokenizer, 64, 3, 0, 256)
-    candidates = [Candidate.from_text(f"the fox {i}", id=str(i)) for i in range(200)]
+    candidates = [
+        Candidate.from_text(f"the fox{' a' * (i % 20)}{' b' * (i // 20)}", id=str(i)) for i in range(200)
+    ]
     anyio.run(CrossEncoder("cross-encoder", recording).rerank, QUESTION, candidates, 4)
     assert len(seen) > 10
     assert max(seen) <= 256
@@ -302,41 +288,6 @@ def test_a_model_that_gives_nan_is_flagged(folders: Mapping[str, Path]) -> None:
     assert ranking.outcome.status != "ok"
 
 
-def test_int8_through_onnx_is_near(folders: Mapping[str, Path], tmp_path: Path) -> None:
-    """The exported model is made once, takes any shape, and scores nearly as the original does."""
-    pytest.importorskip("onnxruntime")
-    for family in ("bert", "xlm-roberta"):
-        # random weights this large are hard on int8; what is tested is that it is the same model
-        exact = by_id(ranked(folders[family], TEXTS, "scale=logit"))
-        near = by_id(ranked(folders[family], TEXTS, "scale=logit,backend=onnx", exported=tmp_path))
-        assert correlation([exact[i] for i in sorted(exact)], [near[i] for i in sorted(exact)]) > 0.9
-    made = {file: file.stat().st_mtime_ns for file in tmp_path.glob("*.onnx")}
-    assert len(made) == 2
-    assert set(tmp_path.glob("*onnx*")) == set(made)
-    with pytest.raises(ModelError, match="causal"):
-        ranked(folders["qwen3"], TEXTS, "backend=onnx", exported=tmp_path)
-    with pytest.raises(SettingsError, match="no folder"):
-        ranked(folders["bert"], TEXTS, "backend=onnx")
-
-
-def test_an_export_of_an_earlier_scheme_is_not_reused(folders: Mapping[str, Path], tmp_path: Path) -> None:
-    """An export of an earlier scheme is replaced, and its cached scores are not used."""
-    pytest.importorskip("onnxruntime")
-    cache = MemoryCache()
-    ranked(folders["bert"], TEXTS, cache=cache)
-    # fingerprints of the earlier scheme named the backend alone
-    cache.kept |= {(f.replace(":torch:", ":onnx:"), q, h): 9.0 for f, q, h in cache.kept}
-    ranked(folders["bert"], TEXTS, "backend=onnx", exported=tmp_path / "first")
-    (made,) = (tmp_path / "first").iterdir()
-    earlier = tmp_path / "second" / f"{made.name.partition('-int8')[0]}-int8.onnx"
-    assert earlier.name != made.name
-    earlier.parent.mkdir()
-    made.replace(earlier)
-    ranking = ranked(folders["bert"], TEXTS, "backend=onnx", exported=earlier.parent, cache=cache)
-    assert [file.name for file in earlier.parent.iterdir()] == [made.name]
-    assert ranking.outcome.usage.cached == 0
-
-
 @pytest.mark.parametrize(
     ("config", "says"),
     [
@@ -371,7 +322,9 @@ def test_windows_cover_the_text(folders: Mapping[str, Path]) -> None:
     """Every token is in a window, neighbours overlap, and each window fits."""
     tokenizer = load_pair_model(folders["bert"], device="cpu").tokenizer
     text = long_text()
-    windows, _ = cut(tokenizer, [text, "short"], 30, 1000)
+    windows, _ = cut(
+        [text, "short"], tokenizer.encode_batch([text, "short"], add_special_tokens=False), 30, 1000
+    )
     mine = [w for w in windows if w.passage == 0]
     assert mine[0].start == 0
     assert mine[-1].end == len(text)

@@ -207,7 +207,7 @@ WORDS = (*tiny_models.SENTENCES[0].split(), *tiny_models.SENTENCES[1].split())
 
 
 def candidates(question: int, *, longer_by: int = 0) -> list[Candidate]:
-    texts = [" ".join(WORDS[: 1 + (question + 3 * n) % len(WORDS)]) + f" {n}" for n in range(12)]
+    texts = [" ".join(WORDS[: 1 + (question + 3 * n) % len(WORDS)]) + f" {chr(97 + n)}" for n in range(12)]
     texts = [text + " fox" * longer_by for text in texts]
     return [Candidate.from_text(text, id=f"{question}-{n}") for n, text in enumerate(texts)]
 

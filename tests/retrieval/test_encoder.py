@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from retrieval.encoders.encoder import Encoder, load_encoder
-from retrieval.models import locate as models
-from retrieval.models.hub import DEFAULT_MODEL, MINILM, PackagedModel
+from retrieval.models.hub import DEFAULT_MODEL, MINILM
 from retrieval.models.locate import locate
 from storage.errors import ModelError
 
@@ -97,25 +96,6 @@ def test_a_missing_folder_says_so() -> None:
     """A path that does not exist is not mistaken for a hub id."""
     with pytest.raises(ModelError, match="no model folder"):
         load_encoder("./no/such/folder")
-
-
-def test_damaged_weights_of_the_packaged_model_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A packaged copy whose hash is not the published one is never loaded."""
-
-    package = tmp_path / "fake_packaged_model"
-    (package / "model").mkdir(parents=True)
-    (package / "__init__.py").touch()
-    (package / "model" / "model.safetensors").write_bytes(b"not the weights")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(
-        models.PACKAGED,
-        "somebody/model",
-        PackagedModel("fake", "fake_packaged_model", "model", {"model.safetensors": "0" * 64}),
-    )
-    with pytest.raises(ModelError, match="SHA-256"):
-        load_encoder("somebody/model")
 
 
 def test_a_truncated_weights_file_is_a_clear_error(tmp_path: Path) -> None:

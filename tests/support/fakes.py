@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -24,3 +24,20 @@ class FixedModel:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+class MemoryCache:
+    """A ScoreCache in a dict that counts the scores put into it."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str, str], float] = {}
+
+    def get_many(self, fingerprint: str, question: str, passage_hashes: Sequence[str]) -> dict[str, float]:
+        return {
+            h: self.kept[fingerprint, question, h]
+            for h in passage_hashes
+            if (fingerprint, question, h) in self.kept
+        }
+
+    def put_many(self, fingerprint: str, question: str, scores: Mapping[str, float]) -> None:
+        self.kept |= {(fingerprint, question, h): score for h, score in scores.items()}

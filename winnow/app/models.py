@@ -13,7 +13,7 @@ from winnow.app.settings import PROFILES, Settings
 # Approximate download sizes; of other models only the size on disk is known.
 _BYTES = {
     "sentence-transformers/all-MiniLM-L6-v2": 91_000_000,
-    "cross-encoder/ms-marco-MiniLM-L6-v2": 92_000_000,
+    "cross-encoder/ms-marco-MiniLM-L12-v2": 73_000_000,
     "BAAI/bge-m3": 2_290_000_000,
     "BAAI/bge-reranker-v2-m3": 2_290_000_000,
 }
@@ -102,7 +102,7 @@ def _of_sections(
     yield _Need(encoder.model, f"encoder of {who}", encoder.base_url if encoder.provider == "openai" else "")
     for stage in Spec.parse(rerank.spec).stages:
         named = dict(stage.options).get("model")
-        if stage.name == "cross-encoder":
+        if stage.name == "cross-encoder" or dict(stage.options).get("read"):
             yield _Need(str(named or rerank.cross_encoder), f"reranker of {who}")
         elif stage.name == "late-interaction" and named:
             yield _Need(str(named), f"reranker of {who}")

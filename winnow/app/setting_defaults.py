@@ -104,7 +104,7 @@ class RerankSettings(_Section):
     on_failure: Literal["fallback", "raise"] = "fallback"
     in_flight: int = Field(default=16, ge=1, le=1_000)
     cache: bool = True
-    cross_encoder: str = "cross-encoder/ms-marco-MiniLM-L6-v2"
+    cross_encoder: str = "cross-encoder/ms-marco-MiniLM-L12-v2"
     prompts: Path | None = None
     budget: Budget = Budget()
     api_keys: Mapping[str, SecretStr] = Field(default_factory=dict)

@@ -145,18 +145,20 @@ class Wiring(Parts):
 
     def conditions(self, encoder: Encoder) -> dict[str, str]:
         """Return what a rerank stage's result depends on besides its options: models, endpoint, templates."""
+        from retrieval.models.locate import named_weights
+
         llm, chosen = self.settings.llm, self.settings.rerank
         return {
             "encoder": encoder.id,
             "llm": f"{llm.model} at {llm.base_url}",
-            "cross_encoder": chosen.cross_encoder,
+            "cross_encoder": named_weights(chosen.cross_encoder),
             "prompts": str(chosen.prompts or "winnow's"),
         }
 
     def rerank_parts(self, store: TokenScorer | None, encoder: Encoder) -> RerankParts:
         """Return the parts of rerank strategies; `store` has token vectors that `encoder` made, if any."""
         from rerank.parts import RerankParts
-        from retrieval.models.locate import locate
+        from retrieval.models.locate import checked_folder
 
         chosen = self.settings.rerank
         return RerankParts(
@@ -169,7 +171,7 @@ class Wiring(Parts):
             cache=self._score_cache(),
             prompts=chosen.prompts,
             keep_exchanges=self.settings.log.llm_calls,
-            locate=lambda model: locate(model).folder,
+            locate=checked_folder,
             cross_encoder=chosen.cross_encoder,
             device=self.settings.encoder.device,
             exported=self.settings.models_dir,

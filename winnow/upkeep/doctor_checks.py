@@ -84,7 +84,7 @@ def _version(name: str) -> str:
 
 
 def _encoder(wiring: Wiring) -> Iterator[Check]:
-    from retrieval.encoders.encoder import LEGIBLE
+    from storage.legibility import LEGIBLE
 
     encoder = wiring.encoder
     chinese = encoder.legibility("重排序让最相关的段落排在最前面。")

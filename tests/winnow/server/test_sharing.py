@@ -35,7 +35,7 @@ class Passages:
 
     async def search(self, query: str, top_k: int) -> Retrieval:
         words = " ".join(tiny_models.SENTENCES).split()
-        texts = [" ".join(words[: 2 + (len(query) + 3 * n) % 20]) + f" {n}" for n in range(COUNT)]
+        texts = [" ".join(words[: 2 + (len(query) + 3 * n) % 20]) + f" {chr(97 + n)}" for n in range(COUNT)]
         return Retrieval(tuple(Candidate.from_text(text, id=str(n)) for n, text in enumerate(texts)))
 
     async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
@@ -101,7 +101,7 @@ def scores(reply: httpx2.Response) -> dict[str, float]:
 
 def test_questions_together_get_the_scores_of_questions_alone(model: PairModel, tmp_path: Path) -> None:
     """Eight concurrent questions take fewer passes than alone, with the same scores, all logged."""
-    questions = ["what reads the passage" + "?" * n for n in range(8)]
+    questions = ["what reads the passage" + " a" * n for n in range(8)]
     with sharing(model, tmp_path) as shared:
         waiting = [shared.ask(question) for question in questions]
         shared.held.go.set()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from winnow.app.settings import Settings
 
 # Libraries whose version may move a score.
-_LIBRARIES = ("torch", "transformers", "sentence-transformers", "qdrant-edge-py", "openai")
+_LIBRARIES = ("torch", "onnxruntime", "transformers", "sentence-transformers", "qdrant-edge-py", "openai")
 
 
 def key(*parts: Any) -> str:

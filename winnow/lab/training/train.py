@@ -118,6 +118,7 @@ def _base(plan: TrainPlan, wiring: Wiring, folder: Path) -> tuple[TrainingBase, 
     from retrieval.models.locate import locate
 
     located = locate(plan.base)
+    located.check()
     base = load_base(
         located.folder,
         folder / "base",

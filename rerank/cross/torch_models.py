@@ -1,0 +1,88 @@
+"""Cross-encoders in torch: the parts that the kinds of them share. Importing this takes seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+
+from rerank.cross.models import as_log_odds
+from storage.errors import ModelError
+from storage.vectors import Floats
+
+_BATCH_TOKENS = {"cpu": 1_024}
+_GPU_BATCH_TOKENS = 65_536
+
+
+class Classifier:
+    """One logit, or the difference of two. `fields` are the model's inputs, in order."""
+
+    def __init__(self, model: Any, device: str, fields: Sequence[str]) -> None:
+        self.model = model
+        self.fields = tuple(fields)
+        self._device = device
+
+    @torch.inference_mode()
+    def __call__(self, ids: Any, mask: Any, types: Any) -> Floats:
+        values = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+        given = {name: torch.from_numpy(values[name]).to(self._device) for name in self.fields}
+        return as_log_odds(self.model(**given).logits.float().cpu().numpy())
+
+
+def fields_of(names: Sequence[str]) -> list[str]:
+    """The inputs of a model whose tokenizer gives these names."""
+    return ["input_ids", "attention_mask", *(["token_type_ids"] if "token_type_ids" in names else [])]
+
+
+def batch_tokens(device: str) -> int:
+    """The tokens of one batch, padding included."""
+    return _BATCH_TOKENS.get(device, _GPU_BATCH_TOKENS)
+
+
+def chosen_device(device: str) -> str:
+    """The device for `auto`: a GPU where there is one."""
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> tuple[Tokenizer, list[str]]:
+    """The fast tokenizer, without saved truncation and padding, and the names of its model's inputs."""
+    from transformers import AutoTokenizer
+
+    wrapped = AutoTokenizer.from_pretrained(
+        folder, trust_remote_code=trust_remote_code, local_files_only=True
+    )
+    backend = getattr(wrapped, "backend_tokenizer", None)
+    if backend is None:
+        raise ModelError(f"{folder.name} has no fast tokenizer (tokenizer.json)")
+    tokenizer = Tokenizer.from_str(backend.to_str())
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer, list(wrapped.model_input_names)
+
+
+@contextmanager
+def translated(folder: Path) -> Iterator[None]:
+    """Turn the errors of loading a model into ModelError, and keep the library's progress bar off."""
+    from transformers.utils import logging
+
+    library: Any = logging  # without types
+    shown = library.is_progress_bar_enabled()
+    library.disable_progress_bar()
+    try:
+        yield
+    except ModelError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError) as error:
+        raise ModelError(
+            f"the reranker in {folder} cannot be loaded: {error}",
+            way_out="If it needs its own code and you trust that: cross-encoder(trust_remote_code=true).",
+        ) from error
+    finally:
+        if shown:
+            library.enable_progress_bar()
