@@ -54,6 +54,11 @@ def flagged(outcome: Outcome, status: Status, reason: str) -> Outcome:
     return replace(outcome, status=worst((outcome.status, status)), reason=reasons)
 
 
+def probability(log_odds: float) -> float:
+    """The logistic function, which does not overflow."""
+    return 1 / (1 + math.exp(-log_odds)) if log_odds >= 0 else math.exp(log_odds) / (1 + math.exp(log_odds))
+
+
 async def gathered(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
     """The results of concurrent calls, in the order of the calls."""
     results: dict[int, T] = {}

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from anyio import from_thread, to_thread
 from pydantic import Field
 
-from rerank.base import by_score, check_top_k, flagged, unchanged
+from rerank.base import by_score, check_top_k, flagged, probability, unchanged
 from rerank.cross.loading import Backend, load_pair_model
 from rerank.cross.windows import Window, cut, shortened_to
 from rerank.llm.budget import Meter, current_meter
@@ -91,6 +91,10 @@ class CrossEncoder:
     @staticmethod
     def calls(n: int, k: int) -> int:  # noqa: ARG004 - the model runs here
         return 0
+
+    def reads(self, text: str) -> bool:
+        """True if the model represents enough of a text for its score to mean something."""
+        return self.model.reads(text)
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
         check_top_k(top_k)
@@ -204,9 +208,7 @@ def _state(folder: Path) -> str:
 
 
 def _probability(logit: float | None) -> float | None:
-    if logit is None or not math.isfinite(logit):
-        return logit
-    return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
+    return logit if logit is None or not math.isfinite(logit) else probability(logit)
 
 
 def _best(logits: Sequence[float | None]) -> int | None:

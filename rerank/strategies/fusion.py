@@ -15,16 +15,16 @@ the others decide alone: that is how such a question is judged, and no failure.
 
 from __future__ import annotations
 
-import math
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from rerank.base import Reranker, by_score, check_top_k, flagged, gathered, in_order, unchanged
+from rerank.base import Reranker, by_score, check_top_k, flagged, gathered, in_order, probability, unchanged
 from rerank.identifiers import only_holders
 from rerank.options import read_options
 from rerank.parts import RerankParts
@@ -32,9 +32,6 @@ from rerank.spec import Spec, Value
 from storage.errors import SpecError
 from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking
-
-if TYPE_CHECKING:
-    from rerank.strategies.cross_encoder import CrossEncoder
 
 _LEGS = ("dense", "lexical")
 # The weight of a standard deviation of the others' scores against the cross-encoder's log-odds.
@@ -69,6 +66,14 @@ class _List:
     scores: Mapping[str, float]
 
 
+class Reader(Reranker, Protocol):
+    """A reranker that knows what it can read; its scores are log-odds."""
+
+    def reads(self, text: str) -> bool:
+        """True if its score of the text would mean something."""
+        ...
+
+
 class Fusion:
     """Runs its members concurrently over all candidates. A member that falls back is left out and flagged."""
 
@@ -79,7 +84,7 @@ class Fusion:
         name: str,
         members: Sequence[Reranker],
         options: FusionOptions,
-        reader: CrossEncoder | None = None,
+        reader: Reader | None = None,
     ) -> None:
         self.name = name
         self._members = members
@@ -120,7 +125,7 @@ class Fusion:
     async def _judged(self, query: str, candidates: Sequence[Candidate]) -> Ranking:
         """All candidates, ranked by all judges that can read the question."""
         reader = self._reader
-        if reader is None or not reader.model.reads(query):
+        if reader is None or not reader.reads(query):
             return await self._by_members(query, candidates)
         if len(candidates) <= self._options.read and not any(
             leg in c.ranks for leg in _LEGS for c in candidates
@@ -148,18 +153,20 @@ class Fusion:
             ranking = by_score(self.name, _merged(candidates, useful), scores, n, outcome)
         return Ranking(ranking.candidates, (*members, *ranking.outcomes))
 
-    async def _read(self, reader: CrossEncoder, query: str, ranking: Ranking) -> Ranking:
+    async def _read(self, reader: Reader, query: str, ranking: Ranking) -> Ranking:
         """Let the cross-encoder order the first of the candidates, as far as it can read them.
 
         Those that it cannot read keep their places. The others' judgement decides where it hesitates.
         """
         best = ranking.candidates[: self._options.read]
-        places = [place for place, one in enumerate(best) if reader.model.reads(one.chunk.encoded_text)]
+        places = [place for place, one in enumerate(best) if reader.reads(one.chunk.encoded_text)]
         if not places:
             return ranking
+        started = time.perf_counter()
         read = await reader.rerank(query, [best[place] for place in places], len(places))
+        ms = (time.perf_counter() - started) * 1000
         *others, own = ranking.outcomes
-        outcomes = (*others, *read.outcomes, own)
+        outcomes = (*others, replace(read.outcomes[-1], ms=ms), own)
         if read.outcome.status == "fallback":
             lost = flagged(own, "partial", Reason("rerank.members-fell-back", count=1))
             return Ranking(ranking.candidates, (*outcomes[:-1], lost))
@@ -255,11 +262,6 @@ def _by_best(scores: Mapping[str, float]) -> dict[str, float]:
     """Divided by the best score, which is above 0; scores below 0 count as 0."""
     best = max(scores.values())
     return {key: max(0.0, score) / best for key, score in scores.items()}
-
-
-def probability(log_odds: float) -> float:
-    """The logistic function, which does not overflow."""
-    return 1 / (1 + math.exp(-log_odds)) if log_odds >= 0 else math.exp(log_odds) / (1 + math.exp(log_odds))
 
 
 def _standardised(scores: Mapping[str, float]) -> dict[str, float]:

@@ -33,7 +33,8 @@ def candidate(name: str, **scores: float) -> Candidate:
 
 def fused(candidates: Sequence[Candidate], judge: Mapping[str, float] | None, **options: object) -> Ranking:
     """The ranking of all candidates."""
-    reranker = Fusion("fusion", [Fixed(judge)], FusionOptions(of="judge", **options))  # type: ignore[arg-type]
+    chosen = {"method": "max", "dense": 0.5, "lexical": 0.5, **options}
+    reranker = Fusion("fusion", [Fixed(judge)], FusionOptions(of="judge", **chosen))  # type: ignore[arg-type]
     return anyio.run(reranker.rerank, "question", candidates, len(candidates))
 
 
@@ -110,3 +111,124 @@ def test_every_method_weighs_what_it_is_told(method: str) -> None:
     for weight, best in ((0.0, "a"), (100.0, "b")):
         ranking = fused(given, judge, method=method, dense=weight)
         assert ranking.candidates[0].id == best
+
+
+class EnglishReader:
+    """A reader of ASCII with known log-odds; None makes it fail. `read` holds what it was given."""
+
+    name = "fusion.reader"
+
+    def __init__(self, log_odds: Mapping[str, float] | None) -> None:
+        self._log_odds = log_odds
+        self.read: list[str] = []
+
+    def reads(self, text: str) -> bool:
+        return text.isascii()
+
+    async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
+        self.read += [one.id for one in candidates]
+        if self._log_odds is None:
+            return unchanged(candidates, top_k, Outcome(self.name, "fallback", "no time"))
+        return by_score(self.name, candidates, [self._log_odds[c.id] for c in candidates], top_k)
+
+
+def read(
+    query: str,
+    given: Sequence[Candidate],
+    reader: EnglishReader,
+    judge: Mapping[str, float] | None,
+    count: int,
+) -> Ranking:
+    """The ranking of all candidates, of which the reader reads the best `count`."""
+    options = FusionOptions(of="judge", read=count)
+    fusion = Fusion("fusion", [Fixed(judge)], options, reader)  # type: ignore[list-item]
+    return anyio.run(fusion.rerank, query, given, len(given))
+
+
+SEARCHED = [candidate(name, dense=score) for name, score in (("a", 0.9), ("b", 0.8), ("c", 0.7), ("d", 0.6))]
+JUDGED = {"a": 0.9, "b": 0.8, "c": 0.7, "d": 0.6}
+
+
+def test_the_reader_orders_the_best_and_the_others_follow() -> None:
+    """It reads as many as it is told; what it did not read keeps its order below, without a score."""
+    reader = EnglishReader({"a": -2.0, "b": 0.5, "c": 3.0, "d": 9.0})
+    ranking = read("question", SEARCHED, reader, JUDGED, 3)
+    assert [one.id for one in ranking.candidates] == ["c", "b", "a", "d"]
+    assert reader.read == ["a", "b", "c"]
+    assert 0.9 < ranking.candidates[0].scores["fusion"] < 1
+    assert [one.ranks["fusion"] for one in ranking.candidates] == [1, 2, 3, 4]
+    assert [outcome.name for outcome in ranking.outcomes] == ["fusion.judge", "fusion.reader", "fusion"]
+    assert all(outcome.status == "ok" for outcome in ranking.outcomes)
+
+
+def test_the_others_decide_where_the_reader_hesitates() -> None:
+    """Equal log-odds leave the others' order; a clear difference does not."""
+    ranking = read("question", SEARCHED[::-1], EnglishReader(dict.fromkeys("abcd", 1.0)), JUDGED, 4)
+    assert [one.id for one in ranking.candidates] == ["a", "b", "c", "d"]
+    ranking = read("question", SEARCHED, EnglishReader({"a": 1.0, "b": 1.0, "c": 1.0, "d": 4.0}), JUDGED, 4)
+    assert [one.id for one in ranking.candidates] == ["d", "a", "b", "c"]
+
+
+def test_a_question_that_the_reader_cannot_read_is_judged_by_the_others() -> None:
+    """That is no failure: the outcome is ok, and nothing is read."""
+    reader = EnglishReader({})
+    ranking = read("重排序有什么用？", SEARCHED, reader, JUDGED, 4)
+    assert [one.id for one in ranking.candidates] == ["a", "b", "c", "d"]
+    assert reader.read == []
+    assert [outcome.status for outcome in ranking.outcomes] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("unread", [{"a"}, {"b", "c"}, {"d"}, set("abcd"), set()])
+def test_passages_that_the_reader_cannot_read_keep_their_places(unread: set[str]) -> None:
+    """In every mix the readable ones are ordered among themselves, in the places that they had."""
+    given = [
+        replace(one, chunk=replace(one.chunk, text="水泵" if one.id in unread else one.id))
+        for one in SEARCHED
+    ]
+    ranking = read("question", given, EnglishReader({"a": 1.0, "b": 3.0, "c": 5.0, "d": 7.0}), JUDGED, 4)
+    found = [one.id for one in ranking.candidates]
+    assert all(found[place] == name for place, name in enumerate("abcd") if name in unread)
+    assert [name for name in found if name not in unread] == sorted(set("abcd") - unread, reverse=True)
+    assert ranking.outcomes[-1].status == "ok"
+
+
+def test_texts_that_no_search_brought_are_read_at_once() -> None:
+    """Without legs, and if all can be read, no other judge is asked."""
+    bare = [candidate("a"), candidate("b")]
+    ranking = read("question", bare, EnglishReader({"a": 0.0, "b": 2.0}), {"a": 0.9, "b": 0.1}, 2)
+    assert [one.id for one in ranking.candidates] == ["b", "a"]
+    assert "fusion.judge" not in ranking.candidates[0].scores
+
+
+def test_a_reader_that_fails_leaves_the_others_judgement_and_says_so() -> None:
+    """The outcome is partial, with the reader's own reason beside it."""
+    ranking = read("question", SEARCHED, EnglishReader(None), JUDGED, 4)
+    assert [one.id for one in ranking.candidates] == ["a", "b", "c", "d"]
+    assert [outcome.status for outcome in ranking.outcomes] == ["ok", "fallback", "partial"]
+
+
+def test_the_reader_judges_alone_where_the_others_fail() -> None:
+    """The outcome is partial: an encoder behind an endpoint has no token vectors, for one."""
+    ranking = read("question", SEARCHED, EnglishReader({"a": 0.0, "b": 1.0, "c": 2.0, "d": 3.0}), None, 4)
+    assert [one.id for one in ranking.candidates] == ["d", "c", "b", "a"]
+    assert ranking.outcomes[-1].status == "partial"
+
+
+def test_one_candidate_and_none() -> None:
+    """One is ranked first, none gives nothing."""
+    assert [one.id for one in read("q", SEARCHED[:1], EnglishReader({"a": 1.0}), JUDGED, 4).candidates] == [
+        "a"
+    ]
+    fusion = Fusion("fusion", [], FusionOptions(read=4), EnglishReader({}))
+    assert anyio.run(fusion.rerank, "q", [], 5).candidates == ()
+
+
+def test_the_only_holder_of_a_code_is_first_whoever_judges() -> None:
+    """Neural judges confuse E4711 with E4712; the spelling does not."""
+    texts = {"a": "Fault E4712 of the fan", "b": "Fault E4713", "c": "Fault E4711", "d": "nothing"}
+    given = [replace(one, chunk=replace(one.chunk, text=texts[one.id])) for one in SEARCHED]
+    reader = EnglishReader({"a": 9.0, "b": 8.0, "c": -5.0, "d": -6.0})
+    for count in (0, 2, 4):
+        ranking = read("What does E4711 mean?", given, reader, JUDGED, count)
+        assert [one.id for one in ranking.candidates][:2] == ["c", "a"]
+        assert ranking.candidates[0].ranks["fusion"] == 1
