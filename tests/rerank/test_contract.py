@@ -167,7 +167,7 @@ class TestLateInteraction:
         given, encoder = passages(6), LetterEncoder()
         stored = {c.id: encoder._encode(c.text).tokens for c in given[:4]}
         parts = RerankParts(encoder=encoder, scorer=StoredTokens(stored))  # type: ignore[arg-type]
-        chain = Chain.load(Spec.parse("local"), parts)
+        chain = Chain.load(Spec.parse("fast"), parts)
         ranking = rank(chain, given, 6)
         assert encoder.encoded == [given[4].text, given[5].text]
         assert ranking.outcome.status == "ok"

@@ -178,7 +178,8 @@ def test_search_stops_before_generation_and_logs_nothing(pipeline: RAGPipeline) 
     before = [summary.id for summary in pipeline.log.list(limit=100)]
     found = pipeline.search("potassium", top_k_rerank=2)
     assert [candidate.ranks["final"] for candidate in found.final] == [1, 2]
-    assert [stage.name for stage in found.stages] == ["retrieval", "fusion.late-interaction", "fusion"]
+    judges = ["fusion.late-interaction", "fusion.cross-encoder"]
+    assert [stage.name for stage in found.stages] == ["retrieval", *judges, "fusion"]
     assert [summary.id for summary in pipeline.log.list(limit=100)] == before
 
 

@@ -100,7 +100,8 @@ def test_a_streamed_answer_comes_in_pieces_then_whole_and_logged(
         assert "".join(map(str, pieces)) == answer.text == "Bananas are rich in it [1]."
         assert answer.citations[0].source.endswith("fruit.txt")
         names = [stage.name for stage in answer.stages]
-        assert names == ["retrieval", "fusion.late-interaction", "fusion", "generation"]
+        judges = ["fusion.late-interaction", "fusion.cross-encoder"]
+        assert names == ["retrieval", *judges, "fusion", "generation"]
         assert pipeline.log.get(answer.id) == answer
 
 

@@ -28,7 +28,7 @@ def test_without_anything_the_default_is_local() -> None:
     """Without settings everything is local, and the default reranker is used."""
     settings = Settings.load()
     assert settings.answer.answerer == "extractive"
-    assert settings.rerank.spec == "fusion"
+    assert settings.rerank.spec == "balanced"
     assert settings.store.url is None
 
 
