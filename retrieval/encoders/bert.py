@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 # Another name prepares every model again.
-_SCHEME = "v1"
+_SCHEME = "v2"
 _CALIBRATION = Path(__file__).with_name("calibration.txt")
 
 

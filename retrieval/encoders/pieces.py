@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _BEGIN, _PAD, _END, _UNKNOWN = 0, 1, 2, 3
 _SPACE = "▁"
+# Ids of pieces, and the length of the longest.
+_Group = tuple[dict[str, int], int]
 # Unicode's compatibility form folds this character, the model's own normaliser does not.
 _WAVE, _PRIVATE = "\uff5e", "\ue000"
 _REMEMBERED_WORDS = 50_000
@@ -48,7 +50,8 @@ class PieceTokenizer:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._words: dict[str, tuple[int, ...]] = {}
+        self._words: dict[str, tuple[str, ...]] = {}
+        self._groups: dict[str, _Group] = {}
 
     def __reduce__(self) -> tuple[type[PieceTokenizer], tuple[Path]]:
         return PieceTokenizer, (self._folder,)
@@ -69,72 +72,94 @@ class PieceTokenizer:
         tokenizer, _ = self._covering([text])
         return lambda part: len(tokenizer.encode_batch_fast([part], add_special_tokens=False)[0].ids)
 
-    @cached_property
-    def _pieces(self) -> list[str]:
-        return (self._folder / "pieces.txt").read_bytes().decode().split("\0")
-
-    @cached_property
-    def _ids(self) -> dict[str, int]:
-        return dict(zip(self._pieces, range(len(self._pieces)), strict=True))
-
-    @cached_property
-    def _scores(self) -> Floats:
-        return np.asarray(np.load(self._folder / "scores.npy"), np.float32)
-
-    @cached_property
-    def _longest(self) -> dict[str, int]:
-        """The length of the longest piece by its first character."""
-        return dict(
-            zip(
-                (self._folder / "first.txt").read_bytes().decode().split("\0"),
-                np.load(self._folder / "longest.npy").tolist(),
-                strict=True,
-            )
-        )
-
-    @cached_property
-    def _always(self) -> frozenset[int]:
-        """Special tokens, and the piece with the lowest score, from which that of an unknown one follows."""
-        return frozenset((_BEGIN, _PAD, _END, _UNKNOWN, int(np.argmin(self._scores))))
-
     def _covering(self, texts: Sequence[str]) -> tuple[Tokenizer, list[int]]:
         """A tokenizer of the pieces that occur in the texts, and the real id of each of its ids."""
-        found = set(self._always)
         words = {word for text in texts for word in _words(text)}
-        for word in words:
-            found.update(self._of_word(word))
-        chosen = sorted(found)
-        pieces, scores = self._pieces, self._scores
-        vocabulary = [(pieces[i], float(scores[i])) for i in chosen]
-        return unigram_tokenizer(vocabulary), chosen
+        found = {piece for word in words for piece in self._of_word(word)}
+        # the score of an unknown character follows from the lowest of all
+        found.update((*self._table.special, self._table.lowest))
+        known = {self._id(piece): piece for piece in found}
+        ids = sorted(known)
+        return unigram_tokenizer([(known[i], float(self._table.scores[i])) for i in ids]), ids
 
-    def _of_word(self, word: str) -> tuple[int, ...]:
+    def _of_word(self, word: str) -> tuple[str, ...]:
         known = self._words.get(word)
         if known is None:
-            ids = self._ids
-            known = tuple({ids[part] for part in self._parts(word) if part in ids})
+            known = tuple(set(self._parts(word)))
             if len(self._words) >= _REMEMBERED_WORDS:
                 self._words.clear()
             self._words[word] = known
         return known
 
     def _parts(self, word: str) -> Iterator[str]:
-        """The substrings that are no longer than the longest piece with that first character."""
-        longest, length = self._longest, len(word)
+        """The pieces in a word."""
+        length = len(word)
         for start in range(length):
-            for end in range(start + 1, min(length, start + longest.get(word[start], 0)) + 1):
-                yield word[start:end]
+            ids, longest = self._group(_key(word, start))
+            for end in range(start + 1, min(length, start + longest) + 1):
+                if (part := word[start:end]) in ids:
+                    yield part
+            if word[start] == _SPACE:
+                yield _SPACE
+
+    def _id(self, piece: str) -> int:
+        return self._group(_key(piece, 0))[0][piece]
+
+    def _group(self, key: str) -> _Group:
+        """The ids of the pieces with that beginning, and the length of the longest; read on first use."""
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = self._table.group(key)
+        return group
+
+    @cached_property
+    def _table(self) -> _Table:
+        return _Table(self._folder)
+
+
+class _Table:
+    """The pieces of a folder, grouped by their beginnings."""
+
+    def __init__(self, folder: Path) -> None:
+        self._text = (folder / "pieces.txt").read_bytes()
+        self._ids = np.load(folder / "ids.npy")
+        self.scores = np.load(folder / "scores.npy", mmap_mode="r")
+        groups = (folder / "groups.txt").read_bytes().decode().split("\0")
+        self._places = dict(zip(groups, np.load(folder / "groups.npy").tolist(), strict=True))
+        *special, self.lowest = (folder / "always.txt").read_bytes().decode().split("\0")
+        self.special = tuple(special)
+
+    def group(self, key: str) -> _Group:
+        if key not in self._places:
+            return {}, 0
+        start, end, first, last, longest = self._places[key]
+        pieces = self._text[start:end].decode().split("\0")
+        return dict(zip(pieces, self._ids[first:last].tolist(), strict=True)), longest
 
 
 def write_pieces(folder: Path, pieces: Sequence[str], scores: Floats) -> None:
-    """Write the files of a PieceTokenizer: pieces by id, their log probabilities, and a table."""
-    longest: dict[str, int] = {}
-    for piece in pieces:
-        longest[piece[0]] = max(longest.get(piece[0], 0), len(piece))
-    (folder / "pieces.txt").write_bytes("\0".join(pieces).encode())
-    (folder / "first.txt").write_bytes("\0".join(longest).encode())
+    """Write the files of a PieceTokenizer, of pieces and their log probabilities by id."""
+    grouped: dict[str, list[int]] = {}
+    for number, piece in enumerate(pieces):
+        grouped.setdefault(_key(piece, 0), []).append(number)
+    text, ids = bytearray(), list[int]()
+    places = []
+    for numbers in grouped.values():
+        start, first = len(text), len(ids)
+        text += "\0".join(pieces[number] for number in numbers).encode()
+        ids += numbers
+        places.append((start, len(text), first, len(ids), max(len(pieces[number]) for number in numbers)))
+    (folder / "pieces.txt").write_bytes(text)
+    (folder / "groups.txt").write_bytes("\0".join(grouped).encode())
+    (folder / "always.txt").write_bytes("\0".join([*pieces[:4], pieces[int(np.argmin(scores))]]).encode())
+    np.save(folder / "groups.npy", np.array(places, np.int32))
+    np.save(folder / "ids.npy", np.array(ids, np.int32))
     np.save(folder / "scores.npy", np.asarray(scores, np.float32))
-    np.save(folder / "longest.npy", np.array(list(longest.values()), np.uint8))
+
+
+def _key(word: str, start: int) -> str:
+    """What pieces are grouped by: the first character, or two after the mark of a space."""
+    return word[start : start + 2] if word[start] == _SPACE else word[start]
 
 
 def _words(text: str) -> Iterator[str]:
