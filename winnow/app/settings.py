@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -20,7 +20,6 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from retrieval.models.prepared import usual_root
 from storage import secrets
 from storage.errors import SettingsError
 from winnow.app.setting_defaults import (
@@ -73,7 +72,8 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Path(".winnow")
-    models_dir: Path = Field(default_factory=usual_root)
+    # where encoders are kept in the form that runs here; None for this user's cache
+    models_dir: Path | None = None
     collection: str = "default"
     profile: Profile = "local"
     store: StoreSettings = StoreSettings()

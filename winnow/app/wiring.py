@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from retrieval.models.hub import DEFAULT_MODEL
 from storage.errors import BadInputError, LogError
 from storage.qdrant.contract import CollectionStore, Searcher, TokenScorer
 from winnow.app import distributed
@@ -26,6 +27,7 @@ from winnow.app.stages import NotedRetriever, Stages
 
 if TYPE_CHECKING:
     from generation.base import Generator
+    from generation.extractive.answerer import Scale
     from generation.followup import Rewriter
     from ingest.engines.ray import RayEngine, RayParts
     from ingest.loaders.base import Columns
@@ -48,6 +50,15 @@ def ready_chain(reranker: Any, settings: Settings) -> Chain:
 
     checked = adapted(reranker)
     return Chain([ChainStage(checked)], name=checked.name, on_failure=settings.rerank.on_failure)
+
+
+def similarity_scale(encoder: Encoder) -> Scale:
+    """Return how the extractive answerer reads an encoder's similarities."""
+    from generation.extractive.answerer import E5, PROJECTED, WHOLE
+
+    if encoder.id.startswith(DEFAULT_MODEL):
+        return E5
+    return PROJECTED if encoder.projects_tokens else WHOLE
 
 
 class Wiring(Parts):
@@ -159,6 +170,7 @@ class Wiring(Parts):
         """Return the parts of rerank strategies; `store` has token vectors that `encoder` made, if any."""
         from rerank.parts import RerankParts
         from retrieval.models.locate import checked_folder
+        from retrieval.models.prepared import usual_root
 
         chosen = self.settings.rerank
         return RerankParts(
@@ -174,7 +186,7 @@ class Wiring(Parts):
             locate=checked_folder,
             cross_encoder=chosen.cross_encoder,
             device=self.settings.encoder.device,
-            exported=self.settings.models_dir,
+            exported=self.settings.models_dir or usual_root(),
             api_key=self.rerank_api_key,
             on_failure=chosen.on_failure,
         )
@@ -212,10 +224,10 @@ class Wiring(Parts):
 
     def _answerer(self, store: TokenScorer, encoders: Encoders, name: str) -> Generator:
         if name == "extractive":
-            from generation.extractive.answerer import PROJECTED_FLOOR, SIMILARITY_FLOOR, ExtractiveAnswerer
+            from generation.extractive.answerer import ExtractiveAnswerer
 
-            floor = PROJECTED_FLOOR if encoders.dense.projects_tokens else SIMILARITY_FLOOR
-            return ExtractiveAnswerer(encoders.dense, store, encoders.lexical, floor=floor)
+            scale = similarity_scale(encoders.dense)
+            return ExtractiveAnswerer(encoders.dense, store, encoders.lexical, scale=scale)
         if name != "openai":
             raise BadInputError(f"there is no answerer {name!r}", way_out="There are: extractive, openai.")
         from generation.chat.answerer import ChatAnswerer
@@ -276,7 +288,7 @@ class Wiring(Parts):
             super().close()
 
     def _settings_fingerprint(self) -> str:
-        described = self.settings.model_dump_json(exclude={"data_dir", "server"})
+        described = self.settings.model_dump_json(exclude={"data_dir", "models_dir", "server"})
         return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 

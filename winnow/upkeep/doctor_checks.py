@@ -84,6 +84,7 @@ def _version(name: str) -> str:
 
 
 def _encoder(wiring: Wiring) -> Iterator[Check]:
+    from retrieval.models.hub import DEFAULT_MODEL
     from storage.legibility import LEGIBLE
 
     encoder = wiring.encoder
@@ -96,7 +97,7 @@ def _encoder(wiring: Wiring) -> Iterator[Check]:
         "encoder",
         "note",
         f"{finding}; of Chinese it reads {chinese:.0%}, so Chinese is searched lexically only",
-        "The profile `multilingual` reads both: WINNOW_PROFILE=multilingual (its models are fetched once).",
+        f"The default, {DEFAULT_MODEL}, reads both: leave encoder.model out.",
     )
 
 
