@@ -10,9 +10,15 @@ import unicodedata
 from collections.abc import Sequence
 
 _WORD = re.compile(r"[0-9A-Za-z]+(?:[-_./:][0-9A-Za-z]+)*")
-_CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
+# Scripts that put no spaces between words: Chinese characters, kana.
+_UNSPACED = re.compile("[\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 # In a question of another script a Latin word is a name, whatever it is made of.
 _SHORTEST = 2
+
+
+def without_spaces(text: str) -> bool:
+    """True for a text in a script whose words no spaces part, whatever else is in it."""
+    return bool(_UNSPACED.search(text))
 
 
 def identifiers(question: str) -> list[str]:
@@ -21,7 +27,7 @@ def identifiers(question: str) -> list[str]:
     In Unicode's compatibility form and lower case, in the question's order, each once.
     """
     folded = unicodedata.normalize("NFKC", question)
-    names = bool(_CHINESE.search(folded))
+    names = without_spaces(folded)
     words = (word for word in _WORD.findall(folded) if len(word) >= _SHORTEST)
     found = (word.lower() for word in words if names or any(map(str.isdigit, word)))
     return list(dict.fromkeys(found))

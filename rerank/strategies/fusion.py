@@ -1,9 +1,9 @@
 """Fusion: combines the legs of retrieval and other rerankers, so that no single one decides.
 
-By default late interaction with the dense leg and a little of the lexical one, as standardised scores
-(`zscore`; docs/evaluation.md has the figures). `max` divides every list by its best score instead (a convex
-combination: Bruch, Gai & Ingber 2023); `rrf` is reciprocal rank fusion (Cormack et al. 2009), which needs
-only ranks. Raw scales are never mixed.
+By default late interaction with both legs (a little of the lexical one where the question is Chinese), as
+standardised scores (`zscore`; docs/evaluation.md has the figures). `max` divides every list by its best score
+instead (a convex combination: Bruch, Gai & Ingber 2023); `rrf` is reciprocal rank fusion (Cormack et al.
+2009), which needs only ranks. Raw scales are never mixed.
 
 A passage that alone holds a code or name of the question comes first (`rerank.identifiers`).
 
@@ -25,7 +25,7 @@ from typing import Annotated, Literal, Protocol
 from pydantic import Field
 
 from rerank.base import Reranker, by_score, check_top_k, flagged, gathered, in_order, probability, unchanged
-from rerank.identifiers import only_holders
+from rerank.identifiers import only_holders, without_spaces
 from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Spec, Value
@@ -34,6 +34,8 @@ from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking
 
 _LEGS = ("dense", "lexical")
+# Characters and their pairs, which stand for words in a Chinese question, tell less than words.
+_CHARACTERS = 0.15
 # The weight of a standard deviation of the others' scores against the cross-encoder's log-odds.
 _OTHERS = 0.3
 
@@ -51,7 +53,7 @@ class FusionOptions:
     read: Annotated[int, Field(ge=0)] = 0
     method: Literal["max", "rrf", "zscore"] = "zscore"
     dense: Annotated[float, Field(ge=0)] = 1.0
-    lexical: Annotated[float, Field(ge=0)] = 0.15
+    lexical: Annotated[float, Field(ge=0)] = 1.0
     retrieval: Annotated[float, Field(ge=0)] = 0.0
     k: Annotated[int, Field(ge=1)] = 60
 
@@ -149,7 +151,7 @@ class Fusion:
         else:
             if lost := len(rankings) - len(useful):
                 outcome = flagged(outcome, "partial", Reason("rerank.members-fell-back", count=lost))
-            scores, outcome = self._fused(candidates, useful, outcome)
+            scores, outcome = self._fused(query, candidates, useful, outcome)
             ranking = by_score(self.name, _merged(candidates, useful), scores, n, outcome)
         return Ranking(ranking.candidates, (*members, *ranking.outcomes))
 
@@ -191,9 +193,9 @@ class Fusion:
         return Ranking(in_order(self.name, ordered, len(ordered), outcomes[-1]).candidates, tuple(outcomes))
 
     def _fused(
-        self, candidates: Sequence[Candidate], rankings: Sequence[Ranking], outcome: Outcome
+        self, query: str, candidates: Sequence[Candidate], rankings: Sequence[Ranking], outcome: Outcome
     ) -> tuple[list[float], Outcome]:
-        incoming = self._incoming(candidates)
+        incoming = self._incoming(query, candidates)
         lists = [_member_list(ranking) for ranking in rankings] + incoming
         if len(lists) == 1:
             outcome = flagged(outcome, "ok", Reason("rerank.nothing-to-fuse"))
@@ -217,9 +219,11 @@ class Fusion:
             sums = _summed(candidates, usable, _by_best)
         return [start + unit * score for score in sums], outcome
 
-    def _incoming(self, candidates: Sequence[Candidate]) -> list[_List]:
+    def _incoming(self, query: str, candidates: Sequence[Candidate]) -> list[_List]:
         """The candidates' own lists. Where only one leg searched, that one counts half."""
-        legs = [_list_of(candidates, leg, getattr(self._options, leg)) for leg in _LEGS]
+        share = _CHARACTERS if without_spaces(query) else 1.0
+        weights = {"dense": self._options.dense, "lexical": self._options.lexical * share}
+        legs = [_list_of(candidates, leg, weights[leg]) for leg in _LEGS]
         found = [one for one in legs if one.ranks]
         if len(found) == 1:  # docs/evaluation.md
             found = [replace(found[0], weight=found[0].weight / 2)]
