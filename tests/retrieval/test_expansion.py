@@ -198,7 +198,8 @@ def test_an_answer_with_neighbours_is_logged_and_replayed_whole(ingested: Path) 
         assert [stage.status for stage in wide.stages if stage.name == "expand"] == ["ok"]
         assert pipeline.log.get(wide.id) == wide
         again = pipeline.log.replay(wide.id).answer
-        assert (again.text, again.citations, again.neighbours) == (wide.text, wide.citations, wide.neighbours)
+        assert (again.text, again.neighbours) == (wide.text, wide.neighbours)
+        assert [c.quote for c in again.citations] == [c.quote for c in wide.citations]
         other = pipeline.log.replay(wide.id, top_k=4).answer
         assert "no neighbours of 2 of 4 passages" in " ".join(other.warnings)
         found = pipeline.search(question, 50, 2, expand=1)

@@ -76,13 +76,14 @@ def test_a_collection_with_short_token_vectors_is_asked_as_any_other(tmp_path: P
     (tmp_path / "notes").mkdir()
     for number, text in enumerate(PASSAGES):
         (tmp_path / "notes" / f"{number}.txt").write_text(text)
-    with RAGPipeline.from_settings(Settings.load(data_dir=tmp_path / "data")) as pipeline:
+    english = Settings.load(data_dir=tmp_path / "data", encoder={"model": MINILM})
+    with RAGPipeline.from_settings(english) as pipeline:
         pipeline.ingest(tmp_path / "notes")
         assert pipeline.wiring.collection().fingerprint.token_dim == 128
         answer = pipeline.ask(QUESTION)
         assert answer.final[0].text == PASSAGES[0]
         assert {stage.status for stage in answer.stages} == {"ok"}
-    whole = Settings.load(data_dir=tmp_path / "data", encoder={"token_dim": 384})
+    whole = Settings.load(data_dir=tmp_path / "data", encoder={"model": MINILM, "token_dim": 384})
     with (
         RAGPipeline.from_settings(whole) as pipeline,
         pytest.raises(WinnowError, match="token_dim=128"),

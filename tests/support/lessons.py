@@ -13,13 +13,24 @@ GOOD_ZH = ("重排序模型同时阅读问题和文档",)
 BAD_ZH = ("然后给出相关性分数。", "分数分数相关性")
 
 
+# Words and letters that the tiny models know: what a model cannot read, it does not judge.
+_WORDS = "judge whether document meets requirements based query provided".split()
+
+
+def name(number: int, *, chinese: bool = False) -> str:
+    """A number below 512 as three words, or letters."""
+    digits = [int(digit) for digit in f"{number:03o}"]
+    return "".join("abcdefgh"[digit] for digit in digits) if chinese else " ".join(_WORDS[d] for d in digits)
+
+
 def record(number: int, *, chinese: bool = False, scores: bool = False) -> dict[str, Any]:
     good, bad = (GOOD_ZH, BAD_ZH) if chinese else (GOOD, BAD)
-    texts = [(f"{text} {number}", 1) for text in good[: 1 + number % 2]]
-    texts += [(f"{text} {number}", 0) for text in bad]
+    called = name(number, chinese=chinese)
+    texts = [(f"{text} {called}", 1) for text in good[: 1 + number % 2]]
+    texts += [(f"{text} {called}", 0) for text in bad]
     return {
         "id": f"q{number}",
-        "query": f"问题 {number}" if chinese else f"question {number} and the passage",
+        "query": f"问题 {called}" if chinese else f"question {called} and the passage",
         "passages": [
             {"text": text, "label": label, **({"score": 0.2 + 0.6 * label} if scores else {})}
             for text, label in texts

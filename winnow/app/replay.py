@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from rerank.spec import Spec
+from rerank.spec import Spec, Stage
 from storage.errors import BadInputError, SpecError
 from storage.reasons import Reason
 from storage.records import Answer, Candidate
@@ -146,7 +146,7 @@ def _split(
         changed = [
             Reason("winnow.app.changed-condition", what=what, before=original.fingerprints[what], now=now)
             for what, now in conditions.items()
-            if original.fingerprints.get(what, now) != now
+            if original.fingerprints.get(what, now) != now and _matters(what, stage)
         ]
         if recomputed:
             recomputed[name] = Reason("winnow.app.earlier-stage-recomputed")
@@ -162,6 +162,11 @@ def _split(
         else:
             logged[name] = LoggedStage(name, original)
     return recomputed, logged
+
+
+def _matters(what: str, stage: Stage) -> bool:
+    """False for another cross-encoder where the stage has none."""
+    return what != "cross_encoder" or stage.name == "cross-encoder" or "read" in dict(stage.options)
 
 
 def _spec(text: str, top_k: int) -> Spec:

@@ -34,12 +34,13 @@ def test_ask_json_has_what_programs_need(data: Path) -> None:
     assert set(keys.split()) <= set(answer)
     first, second = answer["candidates"]
     assert {"chunk_id", "source", "text", "ranks", "scores"} <= set(first)
-    stages = ["dense", "lexical", "retrieval", "fusion.late-interaction", "fusion", "final"]
+    judges = ["fusion.late-interaction", "fusion.cross-encoder", "fusion"]
+    stages = ["dense", "lexical", "retrieval", *judges, "final"]
     assert first["ranks"] == dict.fromkeys(stages, 1)
     assert (second["ranks"]["dense"], second["ranks"]["lexical"]) == (2, None)
     assert {"name", "status", "reason", "calls", "ms"} <= set(answer["stages"][0])
     ran = [stage["name"] for stage in answer["stages"]]
-    assert ran == ["retrieval", "fusion.late-interaction", "fusion", "generation"]
+    assert ran == ["retrieval", *judges, "generation"]
     assert answer["citations"][0]["source"].endswith("en.md")
 
 

@@ -81,8 +81,9 @@ def test_a_multilingual_base_learns_chinese(tmp_path: Path) -> None:
     report = trained(data, "--base", base, "-o", tmp_path / "m", "--epochs", 8, *QUICK)
     assert report["kind"] == "encoder"
     assert report["max_length"] == 64
-    good, bad = f"{lessons.GOOD_ZH[0]} 7", f"{lessons.BAD_ZH[0]} 7"
-    assert best(tmp_path / "m", "问题 7", bad, good) == good
+    seven = lessons.name(7, chinese=True)
+    good, bad = f"{lessons.GOOD_ZH[0]} {seven}", f"{lessons.BAD_ZH[0]} {seven}"
+    assert best(tmp_path / "m", f"问题 {seven}", bad, good) == good
 
 
 def test_a_language_model_learns_through_adapters_and_is_loaded_as_a_plain_model(
