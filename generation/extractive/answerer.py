@@ -37,19 +37,47 @@ NEURAL_WEIGHT = 0.7
 RANK_WEIGHT = 0.15
 # A sentence that is much worse than the best one adds words, but (on the same questions) no answers.
 SHARE_OF_BEST = 0.65
-# Below both of these the passages are about something else: the best sentence's similarity, and the share of
-# the question's words in one passage. docs/answers.md says how often right and wrong passages reach them.
-# Similarities depend on the token vectors: those of the default encoder's projection are all higher.
-SIMILARITY_FLOOR = 0.36
-PROJECTED_FLOOR = 0.45
+# Where no sentence is similar enough (`Scale`) and no passage has this share of the question's words, the
+# passages are about something else. docs/answers.md says how often right and wrong passages reach both.
 MANY_WORDS = 0.5
 # The same without token vectors; in Chinese the share of the question's subject in one passage.
 WORDS_FLOOR = 0.17
 SUBJECT_FLOOR = 0.36
+# Without a floor, the similarity of a sentence that is quoted although it shares no word.
+_ANY_FLOOR = 0.36
 # Two sentences that share this much of their terms say the same thing.
 SAME = 0.75
 
 _QUESTION = re.compile(r"[?？][\s*_\"'”’」』)）]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How to read the similarities of an encoder's token vectors, whose height and spread are its own.
+
+    The best sentence reaches `floor` (of Chinese passages `chinese_floor`, by default the same) where the
+    passages are about the subject; None: any shared word is enough. `low` and `high`, the similarities of
+    unrelated and of matching texts, become 0 and 1 in a sentence's score.
+    """
+
+    floor: float | None
+    chinese_floor: float | None = None
+    low: float = 0.0
+    high: float = 1.0
+
+    def floor_for(self, question: str) -> float | None:
+        """The floor for a question in its language."""
+        return self.chinese_floor or self.floor if language_of(question) == "zh" else self.floor
+
+    def score(self, similarity: float) -> float:
+        """A similarity on the scale of shared words."""
+        return max(0.0, (similarity - self.low) / (self.high - self.low))
+
+
+# Chosen as docs/answers.md tells, for MiniLM's token vectors, the same projected, multilingual-e5-small's.
+WHOLE = Scale(0.36)
+PROJECTED = Scale(0.45)
+E5 = Scale(0.78, 0.82, low=0.65, high=0.9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +95,8 @@ class ExtractiveAnswerer:
     `vectors` are the passages' stored token vectors, made by `encoder` from `Chunk.encoded_text`. Where they
     are missing, or the encoder cannot read the question, shared words alone decide: the outcome is `partial`.
 
-    The answerer abstains if no sentence reaches `floor`, a mean similarity from 0 to 1, or shares most of the
-    question's words; with a floor of None any shared word is enough.
+    The answerer abstains if no sentence reaches the floor of `scale` and no passage shares most of the
+    question's words.
     """
 
     name = NAME
@@ -77,7 +105,7 @@ class ExtractiveAnswerer:
     encoder: TextEncoder
     vectors: TokenScorer
     terms: TermEncoder
-    floor: float | None = field(default=SIMILARITY_FLOOR, kw_only=True)
+    scale: Scale = field(default=WHOLE, kw_only=True)
 
     async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
         """An answer in the passages' own words; `answered` is False if no sentence is related enough."""
@@ -112,6 +140,7 @@ class ExtractiveAnswerer:
         if not self._related(question, candidates, found, terms, neural):
             return [], complaint
         lexical = lexical_scores(asked, terms)
+        enough = self.scale.floor_for(question) or _ANY_FLOOR
         # a sentence that the encoder could not read scores no better than the worst that it could
         lowest = min((score for score in neural if score is not None), default=None)
         return [
@@ -119,11 +148,16 @@ class ExtractiveAnswerer:
                 one,
                 plain(one.text),
                 words,
-                _blend(by_words, lowest if by_vectors is None else by_vectors, one.passage, len(candidates)),
+                self._blend(by_words, lowest if by_vectors is None else by_vectors, one, len(candidates)),
             )
             for one, words, by_words, by_vectors in zip(found, terms, lexical, neural, strict=True)
-            if by_words > 0 or (by_vectors or 0) >= (SIMILARITY_FLOOR if self.floor is None else self.floor)
+            if by_words > 0 or (by_vectors or 0) >= enough
         ], complaint
+
+    def _blend(self, by_words: float, by_vectors: float | None, one: Sentence, passages: int) -> float:
+        neural = by_words if by_vectors is None else self.scale.score(by_vectors)
+        place = 1 - one.passage / passages
+        return NEURAL_WEIGHT * neural + (1 - NEURAL_WEIGHT) * by_words + RANK_WEIGHT * place
 
     def _related(
         self,
@@ -134,7 +168,8 @@ class ExtractiveAnswerer:
         neural: Sequence[float | None],
     ) -> bool:
         """True if the passages are about the subject of the question at all."""
-        if self.floor is None:
+        floor = self.scale.floor_for(question)
+        if floor is None:
             return True
         similarity = max((score for score in neural if score is not None), default=None)
         if similarity is None and language_of(question) == "zh":
@@ -147,7 +182,7 @@ class ExtractiveAnswerer:
         shared = max(lexical_scores(self.terms.terms(question), list(passages.values())))
         if similarity is None:
             return shared >= WORDS_FLOOR
-        return similarity >= self.floor or shared >= MANY_WORDS
+        return similarity >= floor or shared >= MANY_WORDS
 
     def _neural(
         self, question: str, candidates: Sequence[Candidate], found: Sequence[Sentence]
@@ -185,11 +220,6 @@ def _spans(candidate: Candidate) -> list[tuple[int, int]]:
             if span[0] >= 0 and span[1] <= len(candidate.text):
                 found[span] = None
     return list(found)
-
-
-def _blend(by_words: float, by_vectors: float | None, passage: int, passages: int) -> float:
-    neural = by_words if by_vectors is None else by_vectors
-    return NEURAL_WEIGHT * neural + (1 - NEURAL_WEIGHT) * by_words + RANK_WEIGHT * (1 - passage / passages)
 
 
 def _best(scored: Sequence[_ScoredSentence]) -> list[_ScoredSentence]:

@@ -8,7 +8,7 @@ import anyio
 import numpy as np
 import pytest
 
-from generation.extractive.answerer import CHARACTERS, SENTENCES, ExtractiveAnswerer
+from generation.extractive.answerer import CHARACTERS, E5, SENTENCES, WHOLE, ExtractiveAnswerer, Scale
 from generation.extractive.scoring import lexical_scores, subject_share
 from retrieval.encoders.encoder import Encoder
 from retrieval.lexical import LexicalEncoder
@@ -67,9 +67,9 @@ def answer(
     candidates: Sequence[Candidate],
     *,
     vectors: Vectors | None = None,
-    floor: float | None = 0.36,
+    scale: Scale = E5,
 ) -> Generation:
-    answerer = ExtractiveAnswerer(encoder, vectors or Vectors(encoder, candidates), lexical, floor=floor)
+    answerer = ExtractiveAnswerer(encoder, vectors or Vectors(encoder, candidates), lexical, scale=scale)
     return anyio.run(answerer.generate, question, candidates)
 
 
@@ -138,9 +138,22 @@ def test_an_answer_stays_short(encoder: Encoder, lexical: LexicalEncoder) -> Non
     assert sum(len(quote) for quote in quotes(generation)) <= CHARACTERS
 
 
-def test_chinese_is_answered_by_words_and_says_so(encoder: Encoder, lexical: LexicalEncoder) -> None:
-    """The default encoder cannot read the question: the outcome is partial and names the reason."""
-    generation = answer(encoder, lexical, "交叉编码器为什么慢？", [passage(OIL, 1), passage(RERANK, 2)])
+def test_chinese_is_answered_by_meaning_where_the_encoder_reads_it(
+    encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    """Token vectors choose Chinese sentences as they choose English ones."""
+    candidates = [passage(OIL, 1), passage(RERANK, 2)]
+    generation = answer(encoder, lexical, "哪一步挑出五十段候选文字？", candidates)
+    assert quotes(generation)[0] == "向量检索负责召回五十个候选段落。"
+    assert generation.outcome.status == "ok"
+
+
+def test_chinese_that_the_encoder_cannot_read_is_answered_by_words(
+    minilm: Encoder, lexical: LexicalEncoder
+) -> None:
+    """The outcome is partial and names the reason."""
+    candidates = [passage(OIL, 1), passage(RERANK, 2)]
+    generation = answer(minilm, lexical, "交叉编码器为什么慢？", candidates, scale=WHOLE)
     assert quotes(generation)[0] == "交叉编码器比双编码器慢，但更准确。"
     assert generation.text.startswith("交叉编码器比双编码器慢，但更准确。 [2]")
     assert generation.outcome.status == "partial"
@@ -201,7 +214,7 @@ def test_without_a_floor_any_shared_word_will_do(encoder: Encoder, lexical: Lexi
     question = "Which painter painted the Mona Lisa?"
     candidates = [passage(BRIDGE, 1)]
     assert not answer(encoder, lexical, question, candidates).answered
-    assert answer(encoder, lexical, question, candidates, floor=None).answered
+    assert answer(encoder, lexical, question, candidates, scale=Scale(None)).answered
 
 
 @pytest.mark.parametrize("candidates", [[], [passage("", 1)], [passage("# Only a heading", 1)]])
@@ -224,14 +237,20 @@ def test_shared_words_weigh_by_their_rarity() -> None:
     assert lexical_scores(frozenset(), [frozenset({common})]) == [0]
 
 
+@pytest.mark.parametrize("reader", ["encoder", "minilm"])
 def test_a_chinese_question_about_something_else_is_not_answered_by_its_common_words(
-    encoder: Encoder, lexical: LexicalEncoder
+    request: pytest.FixtureRequest, lexical: LexicalEncoder, reader: str
 ) -> None:
     """The subject of a question decides, not its function words: 为什么, 是, 的 occur in every text."""
+    encoder: Encoder = request.getfixturevalue(reader)
+    scale = E5 if reader == "encoder" else WHOLE
     candidates = [passage(RERANK, 1), passage("为什么说段落的长度是重要的？因为模型是有限的。", 2)]
-    assert not answer(encoder, lexical, "高铁的时速是多少？为什么是有限的？", candidates).answered
-    assert answer(encoder, lexical, "重排序把什么放在前面？", candidates).answered
-    assert answer(encoder, lexical, "段落是什么？", candidates).answered
+    for question, answered in (
+        ("高铁的时速是多少？为什么是有限的？", False),
+        ("重排序把什么放在前面？", True),
+        ("段落是什么？", True),
+    ):
+        assert answer(encoder, lexical, question, candidates, scale=scale).answered == answered, question
 
 
 def test_the_subject_of_a_chinese_question_is_what_it_does_not_ask_with(lexical: LexicalEncoder) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from retrieval.models.hub import DEFAULT_MODEL
 from storage.errors import BadInputError, LogError
 from storage.qdrant.contract import CollectionStore, Searcher, TokenScorer
 from winnow.app import distributed
@@ -26,6 +27,7 @@ from winnow.app.stages import NotedRetriever, Stages
 
 if TYPE_CHECKING:
     from generation.base import Generator
+    from generation.extractive.answerer import Scale
     from generation.followup import Rewriter
     from ingest.engines.ray import RayEngine, RayParts
     from ingest.loaders.base import Columns
@@ -48,6 +50,15 @@ def ready_chain(reranker: Any, settings: Settings) -> Chain:
 
     checked = adapted(reranker)
     return Chain([ChainStage(checked)], name=checked.name, on_failure=settings.rerank.on_failure)
+
+
+def similarity_scale(encoder: Encoder) -> Scale:
+    """Return how the extractive answerer reads an encoder's similarities."""
+    from generation.extractive.answerer import E5, PROJECTED, WHOLE
+
+    if encoder.id.startswith(DEFAULT_MODEL):
+        return E5
+    return PROJECTED if encoder.projects_tokens else WHOLE
 
 
 class Wiring(Parts):
@@ -210,10 +221,10 @@ class Wiring(Parts):
 
     def _answerer(self, store: TokenScorer, encoders: Encoders, name: str) -> Generator:
         if name == "extractive":
-            from generation.extractive.answerer import PROJECTED_FLOOR, SIMILARITY_FLOOR, ExtractiveAnswerer
+            from generation.extractive.answerer import ExtractiveAnswerer
 
-            floor = PROJECTED_FLOOR if encoders.dense.projects_tokens else SIMILARITY_FLOOR
-            return ExtractiveAnswerer(encoders.dense, store, encoders.lexical, floor=floor)
+            scale = similarity_scale(encoders.dense)
+            return ExtractiveAnswerer(encoders.dense, store, encoders.lexical, scale=scale)
         if name != "openai":
             raise BadInputError(f"there is no answerer {name!r}", way_out="There are: extractive, openai.")
         from generation.chat.answerer import ChatAnswerer
@@ -274,7 +285,7 @@ class Wiring(Parts):
             super().close()
 
     def _settings_fingerprint(self) -> str:
-        described = self.settings.model_dump_json(exclude={"data_dir", "server"})
+        described = self.settings.model_dump_json(exclude={"data_dir", "models_dir", "server"})
         return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
