@@ -29,7 +29,8 @@ RUN pip install ".[offline,server]"
 USER winnow
 WORKDIR /data
 ENV WINNOW_DATA_DIR=/data \
-    HF_HOME=/data/models
+    HF_HOME=/data/models \
+    WINNOW_MODELS_DIR=/data/models/prepared
 VOLUME /data
 # `winnow serve`
 EXPOSE 8765

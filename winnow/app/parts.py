@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self, TypeVar, cast
 from storage.errors import ModelError, WinnowError
 from storage.qdrant.contract import CollectionStore, CollectionStores, Fingerprint
 from winnow.app import portal
-from winnow.app.encoders import Encoders, former_default, way_on
+from winnow.app.encoders import Encoders, former_default, make_encoder, way_on
 from winnow.app.settings import Settings
 
 if TYPE_CHECKING:
@@ -190,36 +190,6 @@ class Parts:
                     encoder.through(self._wrap)
                 self._encoders[key] = encoder
             return self._encoders[key]
-
-
-def make_encoder(settings: Settings) -> Encoder:
-    """Make the encoder of `[encoder]`: a local model, or an embeddings endpoint. Raises ModelError."""
-    chosen = settings.encoder
-    if chosen.provider == "local":
-        from retrieval.encoders.encoder import load_encoder
-
-        return load_encoder(
-            chosen.model,
-            device=chosen.device,
-            dim=chosen.dim,
-            token_dim=chosen.token_dim,
-            query_prompt=chosen.query_prompt,
-            passage_prompt=chosen.passage_prompt,
-        )
-    from retrieval.encoders.endpoint import load_openai_encoder
-
-    return load_openai_encoder(
-        chosen.model,
-        base_url=chosen.base_url,
-        api_key=settings.encoder_api_key(),
-        dim=chosen.dim,
-        max_tokens=chosen.max_tokens,
-        query_prompt=chosen.query_prompt,
-        passage_prompt=chosen.passage_prompt,
-        timeout_s=chosen.timeout_s,
-        max_retries=chosen.max_retries,
-        price=settings.llm.prices.get(chosen.model),
-    )
 
 
 def open_stores(settings: Settings) -> CollectionStores:

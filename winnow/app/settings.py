@@ -72,6 +72,8 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Path(".winnow")
+    # where encoders are kept in the form that runs here; None for this user's cache
+    models_dir: Path | None = None
     collection: str = "default"
     profile: Profile = "local"
     store: StoreSettings = StoreSettings()
