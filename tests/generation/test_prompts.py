@@ -16,6 +16,8 @@ from generation.chat.templating import Templates
 from generation.chat.tokens import EstimatedTokens, TokenizerTokens
 from generation.language import language_of
 from retrieval.encoders.encoder import Encoder
+from retrieval.models.hub import MINILM
+from retrieval.models.locate import locate
 from storage.errors import BadInputError, SettingsError
 from storage.records import Candidate, Chunk
 
@@ -150,12 +152,10 @@ def test_a_question_that_fills_the_budget_is_refused() -> None:
         prompter(tokens=300).prompt("why " * 1000, PASSAGES)
 
 
-def test_tokens_are_counted_by_the_models_own_tokenizer(encoder: Encoder, tmp_path: Path) -> None:
+def test_tokens_are_counted_by_the_models_own_tokenizer(minilm: Encoder) -> None:
     """A tokenizer.json counts exactly, and the estimate is never below it for prose in both languages."""
-    file = tmp_path / "tokenizer.json"
-    file.write_text(encoder.tokenizer_json(), encoding="utf-8")
-    exact = TokenizerTokens.load(file)
-    assert exact.count("Reranking works.") == len(encoder.token_spans("Reranking works.")) - 2
+    exact = TokenizerTokens.load(locate(MINILM).folder / "tokenizer.json")
+    assert exact.count("Reranking works.") == len(minilm.token_spans("Reranking works.")) - 2
     for text in ("The quick brown fox jumps over the lazy dog. " * 9, "重排序把最好的段落放在前面。" * 9):
         assert EstimatedTokens().count(text) >= exact.count(text)
     small = prompter(tokens=260, counter=exact).prompt("What?", PASSAGES)

@@ -38,14 +38,17 @@ class Server(httpx2.Client):
         self.pipeline = pipeline
 
 
-def ingested(folder: Path) -> Path:
-    """Ingest the documents into the collection `default` of a data folder below `folder`."""
+def ingested(folder: Path, **chosen: Any) -> Path:
+    """Ingest the documents into a data folder below `folder`, with any settings.
+
+    The collection is `default`, if they name no other.
+    """
     docs = folder / "docs 文档"
-    docs.mkdir(parents=True)
+    docs.mkdir(parents=True, exist_ok=True)
     for name, text in DOCUMENTS.items():
         (docs / name).write_text(text, encoding="utf-8")
     data = folder / "data"
-    with RAGPipeline.from_settings(Settings.load(data_dir=data)) as pipeline:
+    with RAGPipeline.from_settings(Settings.load(data_dir=data, **chosen)) as pipeline:
         assert pipeline.ingest(docs).totals["ingested"] == len(DOCUMENTS)
     return data
 

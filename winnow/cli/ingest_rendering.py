@@ -60,7 +60,7 @@ def print_report(report: IngestReport) -> None:
     if report.illegible:
         warn(
             f"the encoder cannot read {report.illegible} passages: they are searched lexically only, "
-            "without dense vectors or late interaction (the profile `multilingual` reads them)"
+            "without dense vectors or late interaction (the default encoder reads English and Chinese)"
         )
 
 

@@ -16,7 +16,7 @@ from winnow.app.wiring import Wiring
 from winnow.upkeep.integrity import ExaminedCollection, Progress, examine
 
 _VERSIONS = (
-    *("winnow-rag", "qdrant-edge-py", "qdrant-client", "torch"),
+    *("winnow-rag", "qdrant-edge-py", "qdrant-client", "onnxruntime", "torch"),
     *("sentence-transformers", "sqlalchemy", "openai"),
 )
 _ROOMY_BYTES = 2 * 1024**3
@@ -85,6 +85,7 @@ def _version(name: str) -> str:
 
 def _encoder(wiring: Wiring) -> Iterator[Check]:
     from retrieval.encoders.encoder import LEGIBLE
+    from retrieval.models.hub import DEFAULT_MODEL
 
     encoder = wiring.encoder
     chinese = encoder.legibility("重排序让最相关的段落排在最前面。")
@@ -96,7 +97,7 @@ def _encoder(wiring: Wiring) -> Iterator[Check]:
         "encoder",
         "note",
         f"{finding}; of Chinese it reads {chinese:.0%}, so Chinese is searched lexically only",
-        "The profile `multilingual` reads both: WINNOW_PROFILE=multilingual (its models are fetched once).",
+        f"The default, {DEFAULT_MODEL}, reads both: leave encoder.model out.",
     )
 
 

@@ -8,9 +8,11 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from retrieval.models.hub import MINILM
 from storage.errors import (
     BadInputError,
     FingerprintMismatchError,
@@ -21,7 +23,9 @@ from storage.errors import (
 )
 from storage.reasons import Reason
 from tests.support.endpoint import Endpoint, said, status
+from tests.support.tiny_models import bert_encoder
 from winnow import Candidate, RAGPipeline, Settings
+from winnow.app.parts import Parts
 
 pytestmark = pytest.mark.heavy
 
@@ -31,6 +35,10 @@ DOCUMENTS = {
     "fruit.txt": "Bananas are rich in potassium. Apples keep well in a cool cellar.\n",
     "重排.md": "# 重排序\n\n重排序把最相关的段落排在最前面。召回阶段漏掉的段落，重排序无法找回。\n",
 }
+
+
+# A collection of the same documents whose encoder reads no Chinese.
+ENGLISH: dict[str, Any] = {"encoder": {"model": MINILM}, "collection": "english"}
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +51,8 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with RAGPipeline.from_settings(Settings.load(data_dir=root / "data")) as pipeline:
         report = pipeline.ingest(root / "docs")
         assert report.totals["ingested"] == 3
+    with RAGPipeline.from_settings(Settings.load(data_dir=root / "data", **ENGLISH)) as pipeline:
+        pipeline.ingest(root / "docs")
     return root
 
 
@@ -67,9 +77,20 @@ def test_an_english_question_is_answered_with_an_exact_citation(pipeline: RAGPip
     assert answer.candidates[0].ranks["fusion"] == 1
 
 
-def test_a_chinese_question_is_answered_and_the_degradation_is_said(pipeline: RAGPipeline) -> None:
-    """Chinese is answered from the lexical leg, and one warning says what every stage could not do."""
+def test_a_chinese_question_is_answered_as_an_english_one(pipeline: RAGPipeline) -> None:
+    """Chinese is found by both legs and reranked; every stage is well."""
     answer = pipeline.ask("重排序能找回召回阶段漏掉的段落吗？")
+    assert answer.citations[0].source.endswith("重排.md")
+    assert "重排序无法找回" in answer.text
+    assert {stage.status for stage in answer.stages} == {"ok"}
+    stages = ("dense", "lexical", "retrieval", "fusion.late-interaction", "fusion", "final")
+    assert answer.candidates[0].ranks == dict.fromkeys(stages, 1)
+
+
+def test_what_the_encoder_cannot_read_is_answered_and_the_degradation_is_said(ingested: Path) -> None:
+    """Chinese is answered from the lexical leg, and one warning says what every stage could not do."""
+    with RAGPipeline.from_settings(Settings.load(data_dir=ingested / "data", **ENGLISH)) as pipeline:
+        answer = pipeline.ask("重排序能找回召回阶段漏掉的段落吗？")
     assert answer.citations[0].source.endswith("重排.md")
     assert "重排序无法找回" in answer.text
     assert {stage.name: stage.status for stage in answer.stages} == {
@@ -88,6 +109,7 @@ def test_a_floor_of_one_scale_is_not_held_against_another(ingested: Path) -> Non
     A score of the reranker is.
     """
     chosen = {
+        **ENGLISH,
         "rerank": {"spec": "late-interaction,setwise", "on_failure": "fallback"},
         "answer": {"min_score": 2},
     }
@@ -207,16 +229,23 @@ def test_an_unknown_collection_names_what_there_is(pipeline: RAGPipeline) -> Non
 
 def test_a_collection_of_another_encoder_is_refused(ingested: Path) -> None:
     """A collection built with another encoder is refused, and its lock is released."""
-    from retrieval.models.hub import DEFAULT_MODEL
     from retrieval.models.locate import locate
 
-    by_path = Settings.load(data_dir=ingested / "data", encoder={"model": str(locate(DEFAULT_MODEL).folder)})
+    by_path = Settings.load(data_dir=ingested / "data", encoder={"model": str(locate(MINILM).folder)})
     for _ in range(2):
         with (
             RAGPipeline.from_settings(by_path) as other,
             pytest.raises(FingerprintMismatchError, match="encoder"),
         ):
             other.ask("What is reranking?")
+
+
+def test_models_are_prepared_where_the_settings_say(tmp_path: Path) -> None:
+    """`models_dir` holds the form of a model that runs here, which the next process finds."""
+    encoder = {"model": str(bert_encoder(tmp_path / "tiny")), "device": "cpu"}
+    with Parts(Settings.load(models_dir=tmp_path / "models", encoder=encoder)) as parts:
+        assert parts.encoder.dim > 0
+    assert [folder.name.partition("@")[0] for folder in (tmp_path / "models").glob("[!.]*")] == ["tiny"]
 
 
 def test_a_log_that_cannot_be_written_is_a_warning_on_the_answer(ingested: Path, tmp_path: Path) -> None:

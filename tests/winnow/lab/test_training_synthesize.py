@@ -16,6 +16,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from rerank.training.records import TrainingRecord, read_records
+from retrieval.models.hub import MINILM
 from tests.support.endpoint import Endpoint, Reply, Request, completion, said, status
 from tests.support.endpoint import Response as HttpResponse
 from tests.support.rerank_endpoint import Author
@@ -210,9 +211,14 @@ def test_labels_for_retrieved_passages(words: list[object], out: Path, asked: Pa
     assert all(passage.id for passage in ferry.passages)
 
 
-def test_a_reranker_can_check(words: list[object], out: Path) -> None:
+def test_a_reranker_can_check(
+    data: Path, words: list[object], out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A reranker's scores replace grades and are kept; unreadable passages are rejected and counted."""
-    found = report(run("queries", "--check", "late-interaction", *words))
+    monkeypatch.setenv("WINNOW_ENCODER__MODEL", MINILM)
+    english = ["--collection", "english"]
+    CliRunner().invoke(app, ["ingest", str(data.parent / "docs"), "--data-dir", str(data), *english])
+    found = report(run("queries", "--check", "late-interaction", *english, *words))
     assert found["usage"]["calls"] == 4
     assert [reason for reason in found["rejected"] if "cannot read the question" in reason]
     record = next(record for record in read_records(out) if "ferry" in record.query)

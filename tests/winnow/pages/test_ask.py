@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from retrieval.models.hub import MINILM
 from storage.records import unreadable_question
 from tests.support.browser import HOSTILE
 from tests.support.endpoint import Endpoint, Response
@@ -26,10 +27,11 @@ CHINESE = "重排序能找回召回阶段漏掉的段落吗？"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server over four documents, one of them hostile."""
+    """One server over four documents, one of them hostile, and a collection made for English alone."""
     folder = tmp_path_factory.mktemp("asked 提问")
     hostile = folder / '"><img src=x onerror=alert(1)>.md'
     hostile.write_text(f"# {HOSTILE}\n\nThe password of the kraken: {HOSTILE}\n", encoding="utf-8")
+    ingested(folder, collection="english", encoder={"model": MINILM})
     data = ingested(folder)
     with RAGPipeline.from_settings(Settings.load(data_dir=data)) as pipeline:
         pipeline.ingest(hostile)
@@ -90,9 +92,8 @@ def test_the_empty_page_speaks_the_readers_language(server: Server, language: st
 
 def test_nothing_is_silent(server: Server) -> None:
     """Every stage has a badge, and degradations are shown above the answer, in the reader's language."""
-    address = server.post(
-        "/ask", data={"question": CHINESE, "rerank": "late-interaction"}, headers=HTML
-    ).headers["location"]
+    asked = {"question": CHINESE, "rerank": "late-interaction", "collection": "english"}
+    address = server.post("/ask", data=asked, headers=HTML).headers["location"]
     english = server.get(address, headers=HTML).text
     assert unreadable_question() in _text(english).replace("&#39;", "'")
     assert english.count('class="badge fallback"') == 2

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from retrieval.models.hub import DEFAULT_MODEL, MINILM
 from tests.support.serving import DOCUMENTS, Server, ingested, serving
 from winnow import RAGPipeline, Settings
 
@@ -28,8 +29,12 @@ HOSTILE_DOCUMENT = (
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server over three documents and a collection of sixty, some hostile or refused."""
+    """A server over three documents and a collection of sixty, some hostile or refused.
+
+    `english` has the three documents, too, and an encoder that reads no Chinese.
+    """
     folder = tmp_path_factory.mktemp("collections 文档库")
+    ingested(folder, collection="english", encoder={"model": MINILM})
     data = ingested(folder)
     many = folder / "many"
     many.mkdir()
@@ -109,7 +114,9 @@ def test_collections_are_listed_with_size_encoder_and_problems(server: Server) -
     assert "59 documents" in text
     assert "1 refused" in text
     assert "1 with warnings" in text  # the Chinese one
-    assert "all-MiniLM-L6-v2" in text
+    assert DEFAULT_MODEL in text
+    assert "English and Chinese" in text
+    assert MINILM in text
     assert "Chinese is found by its words only" in text
     assert "At most 100 files and 97.7 KB at once." in text
 
@@ -169,8 +176,9 @@ def test_a_document_shows_its_passages(server: Server) -> None:
     assert re.search(r"characters 0–\d+", own)
     assert re.search(r"\d+ tokens", own)
     assert re.search(r"\d+ terms", own)
-    chinese = _page(server, f"/collections/default/documents/{_document(server, 'default', '重排')}")
-    assert "the encoder cannot read it" in chinese
+    chinese = f"documents/{_document(server, 'default', '重排')}"
+    assert "the encoder cannot read it" in _page(server, f"/collections/english/{chinese}")
+    assert "the encoder cannot read it" not in _page(server, f"/collections/default/{chinese}")
     copy = _page(server, f"/collections/many/documents/{_document(server, 'many', 'note 01 many/note')}")
     assert "Its content is the same as that of" in copy
 
@@ -252,7 +260,7 @@ def test_a_collection_that_cannot_be_asked_hides_no_other(tmp_path: Path) -> Non
     with RAGPipeline.from_settings(settings) as pipeline:
         pipeline.ingest(tmp_path / "docs 文档", collection="damaged")
     fingerprint = settings.collections_dir / "default" / "fingerprint.json"
-    other = fingerprint.read_text("utf-8").replace("all-MiniLM-L6-v2", "another-model")
+    other = fingerprint.read_text("utf-8").replace(DEFAULT_MODEL, "another-model")
     fingerprint.write_text(other, "utf-8")
     (settings.collections_dir / "damaged" / "fingerprint.json").write_text("{", "utf-8")
     with serving(Settings.load(data_dir=data, collection="fresh")) as server:

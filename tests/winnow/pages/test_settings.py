@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from retrieval.models.hub import DEFAULT_MODEL
 from tests.support.serving import Server, ingested, serving
 from winnow import Settings
 from winnow.server.pages.settings import memory
@@ -98,12 +99,12 @@ def test_health_says_what_would_not_work(tmp_path: Path) -> None:
         text = _page(server)
         assert "Ready: models are loaded" in text
         assert "none is called &#39;absent&#39;" in text
-        assert "of Chinese it reads" in text
+        assert "English and Chinese" in text
         assert html.escape(str(data / "uploads")) in text
         assert "<b>folder" not in text
         assert "0 of 8" in text
         assert "0 of 64" in text
-        assert "all-MiniLM-L6-v2" in text
+        assert DEFAULT_MODEL in text
         assert "<form" not in text.split("<main")[1]  # nothing can be changed
         assert "当前设置" in _page(server, lang="zh")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import cohere
 import httpx
 import openai
 import pytest
 
+from retrieval.models.hub import MINILM
 from tests.support.serving import QUESTION, Server, ingested, serving
 from winnow import Settings
 from winnow.app.reranking import rerank
@@ -153,9 +155,11 @@ def test_coheres_first_api_gives_documents_back(server: Server, connections: htt
     assert found.results[0].document.text == TEXTS[2]
 
 
-def test_what_degraded_is_said_to_coheres_client(reranks: cohere.ClientV2) -> None:
+def test_what_degraded_is_said_to_coheres_client(tmp_path: Path, connections: httpx.Client) -> None:
     """A question that the encoder cannot read keeps the order, with a warning that says why."""
-    found = reranks.rerank(model="late-interaction", query="香蕉富含什么？", documents=TEXTS)
+    with serving(Settings.load(data_dir=tmp_path / "data", encoder={"model": MINILM})) as server:
+        reranks = cohere.ClientV2("none", base_url=server.url, httpx_client=connections)
+        found = reranks.rerank(model="late-interaction", query="香蕉富含什么？", documents=TEXTS)
     assert [one.index for one in found.results] == [0, 1, 2]
     scores = [one.relevance_score for one in found.results]
     assert scores == sorted(scores, reverse=True)

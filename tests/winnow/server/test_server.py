@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from retrieval.models.hub import MINILM
 from storage.records import Candidate, Generation, Outcome, Retrieval
 from tests.support.serving import DOCUMENTS, QUESTION, Server, events, ingested, serving
 from winnow import RAGPipeline, Settings
@@ -36,9 +37,11 @@ def test_a_question_is_answered_with_ranks_and_citations(server: Server) -> None
     assert logged["feedback"] == {"good": None, "notes": [], "grades": {}}
 
 
-def test_a_chinese_question_keeps_its_warnings(server: Server) -> None:
-    """The reply to a Chinese question has the degradation and the stage's reason."""
-    answer = server.post("/v1/ask", json={"question": "重排序能找回召回阶段漏掉的段落吗？"}).json()
+def test_an_answer_keeps_its_warnings(tmp_path: Path) -> None:
+    """The reply to a question that the encoder cannot read has the degradation and the stage's reason."""
+    chosen = {"encoder": {"model": MINILM}}
+    with serving(Settings.load(data_dir=ingested(tmp_path, **chosen), **chosen)) as server:
+        answer = server.post("/v1/ask", json={"question": "重排序能找回召回阶段漏掉的段落吗？"}).json()
     assert "重排序无法找回" in answer["text"]
     assert "cannot read the question" in answer["warnings"][0]
 
