@@ -14,7 +14,7 @@ BAD_ZH = ("然后给出相关性分数。", "分数分数相关性")
 
 
 # Words and letters that the tiny models know: what a model cannot read, it does not judge.
-_WORDS = "judge whether document meets requirements based query provided".split()
+_WORDS = ["judge", "whether", "document", "meets", "requirements", "based", "query", "provided"]
 
 
 def name(number: int, *, chinese: bool = False) -> str:

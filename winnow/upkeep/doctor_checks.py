@@ -16,7 +16,7 @@ from winnow.app.wiring import Wiring
 from winnow.upkeep.integrity import ExaminedCollection, Progress, examine
 
 _VERSIONS = (
-    *("winnow-rag", "qdrant-edge-py", "qdrant-client", "torch"),
+    *("winnow-rag", "qdrant-edge-py", "qdrant-client", "onnxruntime", "torch"),
     *("sentence-transformers", "sqlalchemy", "openai"),
 )
 _ROOMY_BYTES = 2 * 1024**3

@@ -23,7 +23,9 @@ from storage.errors import (
 )
 from storage.reasons import Reason
 from tests.support.endpoint import Endpoint, said, status
+from tests.support.tiny_models import bert_encoder
 from winnow import Candidate, RAGPipeline, Settings
+from winnow.app.parts import Parts
 
 pytestmark = pytest.mark.heavy
 
@@ -237,6 +239,14 @@ def test_a_collection_of_another_encoder_is_refused(ingested: Path) -> None:
             pytest.raises(FingerprintMismatchError, match="encoder"),
         ):
             other.ask("What is reranking?")
+
+
+def test_models_are_prepared_where_the_settings_say(tmp_path: Path) -> None:
+    """`models_dir` holds the form of a model that runs here, which the next process finds."""
+    encoder = {"model": str(bert_encoder(tmp_path / "tiny")), "device": "cpu"}
+    with Parts(Settings.load(models_dir=tmp_path / "models", encoder=encoder)) as parts:
+        assert parts.encoder.dim > 0
+    assert [folder.name.partition("@")[0] for folder in (tmp_path / "models").glob("[!.]*")] == ["tiny"]
 
 
 def test_a_log_that_cannot_be_written_is_a_warning_on_the_answer(ingested: Path, tmp_path: Path) -> None:

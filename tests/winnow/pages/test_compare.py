@@ -131,9 +131,11 @@ def test_a_comparison_that_is_refused_says_why_in_place(
     assert ticked == [spec for spec in (form.get("spec"),) if spec == "none"] or "spec" not in form
 
 
-def test_a_spec_that_is_not_allowed_cannot_be_ticked(server: Server) -> None:
-    """A spec that is not allowed is listed with the reason but cannot be chosen."""
-    tree = HTMLParser(server.get("/compare").text)
+def test_a_spec_that_is_not_allowed_cannot_be_ticked(tmp_path: Path) -> None:
+    """A spec of a logged answer that is not allowed is listed with the reason but cannot be chosen."""
+    with serving(Settings.load(data_dir=tmp_path / "data")) as fresh:
+        fresh.pipeline.log.save(a_plain_answer(1, rerank="cross-encoder:20,listwise"))
+        tree = HTMLParser(fresh.get("/compare", headers=HTML).text)
     box = tree.css_first('input[value="cross-encoder:20,listwise"]')
     assert "disabled" in box.attributes
     assert "calls a chat model" in str(box.parent.attributes["title"])
