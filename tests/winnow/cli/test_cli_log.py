@@ -117,11 +117,11 @@ def test_joined_neighbours_are_listed_with_the_answer(tmp_path: Path) -> None:
 def test_comparing_counts_the_members_of_a_fusion(data: Path) -> None:
     """The time of a fusion includes its members', whether its chain was logged or not."""
     as_json("ask", QUESTION, "--rerank", "none", "--data-dir", data)
-    [anew] = as_json("log", "compare", "-r", "balanced", "--last", 1, "--data-dir", data)["results"]
+    [anew] = as_json("log", "compare", "-r", "fusion", "--last", 1, "--data-dir", data)["results"]
     assert anew["overlap"] == 1
     answer = as_json("ask", QUESTION, "--rerank", "fusion", "--data-dir", data)
     took = sum(stage["ms"] for stage in answer["stages"] if stage["name"].startswith("fusion"))
-    [again] = as_json("log", "compare", "-r", "balanced", "--last", 1, "--data-dir", data)["results"]
+    [again] = as_json("log", "compare", "-r", "fusion", "--last", 1, "--data-dir", data)["results"]
     assert again["ms_p50"] == pytest.approx(took, abs=0.01)
     assert took > 0
 

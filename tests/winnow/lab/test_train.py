@@ -96,7 +96,9 @@ def test_a_language_model_learns_through_adapters_and_is_loaded_as_a_plain_model
     assert report["lora"] == 16
     assert report["weights"] < report["all_weights"]
     assert report["fitted"]["best"]["metrics"]["MRR@10"] == 1
-    assert best(tmp_path / "m", "question 7 and the passage", *lessons.BAD, *lessons.GOOD) in lessons.GOOD
+    seven = lessons.name(7)
+    good, bad = f"{lessons.GOOD[0]} {seven}", f"{lessons.BAD[0]} {seven}"
+    assert best(tmp_path / "m", f"question {seven} and the passage", bad, good) == good
     assert json.loads((tmp_path / "m" / "config.json").read_text())["winnow_input"] == "pair"
 
 
