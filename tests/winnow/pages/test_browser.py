@@ -86,11 +86,11 @@ def test_a_chinese_reader_sees_chinese(browser: Browser, server: Server) -> None
     """A Chinese browser gets Chinese pages, including the reasons of degraded stages."""
     with opened(browser, server.url, language="zh-CN") as page:
         page.get_by_label("问题").fill(CHINESE)
-        page.get_by_label("重排序方式").fill("late-interaction")
+        page.get_by_label("重排序方式").fill("cross-encoder")
         page.get_by_role("button", name="提问").click()
         page.wait_for_selector(".result")
         assert "重排序无法找回" in page.inner_text(".result .answer-text")
-        assert "编码器读不懂这个问题" in page.inner_text(".warning")
+        assert "模型读不懂这个问题" in page.inner_text(".warning")
         assert page.locator(".times .badge.fallback").inner_text() == "已回退"
         page.get_by_role("link", name="English").click()
         assert page.locator(".times .badge.fallback").inner_text() == "fell back"
