@@ -67,10 +67,10 @@ def minilm_cross_encoder(folder: Path) -> Path:
     import torch
     from transformers import AutoTokenizer, BertForSequenceClassification
 
-    from retrieval.models.hub import DEFAULT_MODEL
+    from retrieval.models.hub import MINILM
     from retrieval.models.locate import locate
 
-    source = locate(DEFAULT_MODEL).folder
+    source = locate(MINILM).folder
     torch.manual_seed(0)
     BertForSequenceClassification.from_pretrained(source, num_labels=1).save_pretrained(folder)
     AutoTokenizer.from_pretrained(source, model_max_length=512).save_pretrained(folder)
@@ -317,7 +317,7 @@ def random_model(folder: Path, layers: int, hidden: int, wide: int, heads: int) 
     import torch
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
-    from retrieval.models.hub import DEFAULT_MODEL
+    from retrieval.models.hub import MINILM
     from retrieval.models.locate import locate
 
     torch.manual_seed(0)
@@ -329,7 +329,7 @@ def random_model(folder: Path, layers: int, hidden: int, wide: int, heads: int) 
         num_labels=1,
     )
     BertForSequenceClassification(config).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(locate(DEFAULT_MODEL).folder, model_max_length=512).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(locate(MINILM).folder, model_max_length=512).save_pretrained(folder)
     return folder
 
 

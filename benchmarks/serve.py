@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 SERVED, PLAIN = "winnow serve", "plain FastAPI handler"
 PATIENCE_S = 120
-_ID = re.compile(rb'\s*\{\s*"id"\s*:\s*"([0-9a-f]+)"')
+_ID = re.compile(rb'"id"\s*:\s*"([0-9a-f]{16})"')
 _HEAD = f"{'':<24}{'answers':>8}{'logged':>8}{'p50 s':>8}{'p95 s':>8}{'answers/s':>11}{'CPU ms':>8}   other"
 
 
@@ -83,7 +83,7 @@ async def asker(port: int, questions: Iterator[str], until: float, load: Load) -
     while time.perf_counter() < until and (question := next(questions, None)) is not None:
         started = time.perf_counter()
         status, body = await posted(reader, writer, port, question)
-        found = _ID.match(body) if status == 200 else None
+        found = _ID.search(body) if status == 200 else None
         if found is None:
             load.other[str(status)] += 1
         else:
@@ -186,10 +186,10 @@ def cross_encoder(folder: Path) -> Path:
     """A BERT classifier of two layers and random weights, with the packaged encoder's tokenizer."""
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
-    from retrieval.models.hub import DEFAULT_MODEL
+    from retrieval.models.hub import MINILM
     from retrieval.models.locate import locate
 
-    tokenizer = AutoTokenizer.from_pretrained(locate(DEFAULT_MODEL).folder)
+    tokenizer = AutoTokenizer.from_pretrained(locate(MINILM).folder)
     tokenizer.save_pretrained(folder)
     config = BertConfig(
         vocab_size=len(tokenizer), hidden_size=128, num_hidden_layers=2, num_attention_heads=2,
