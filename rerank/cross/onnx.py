@@ -33,6 +33,7 @@ _EARLIER = ("int8",)
 # Where repositories keep the model, in the order of preference.
 _FILES = ("model.onnx", "onnx/model.onnx")
 _WEIGHTS = ("*.safetensors", "*.bin")
+_INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 # A pass takes about as long whatever the number of cores: a deadline is looked at between passes.
 _TOKENS_A_CORE = 2_048
 # Its kernel takes nine times as long as a sum and a layer normalisation (ONNX Runtime 1.32, AVX-512).
@@ -121,9 +122,10 @@ def _opened(file: Path) -> onnxruntime.InferenceSession:
     except Exception as error:  # the runtime's errors have no common class
         raise ModelError(f"the reranker in {file} cannot be loaded: {error}") from error
     give_back()
-    shape = session.get_outputs()[0].shape
-    if len(shape) != 2 or (isinstance(shape[1], int) and shape[1] > 2):
-        raise ModelError(f"{file} gives scores of shape {shape}: it is not a reranker")
+    shape, inputs = session.get_outputs()[0].shape, {given.name for given in session.get_inputs()}
+    if not inputs <= _INPUTS or len(shape) != 2 or (isinstance(shape[1], int) and shape[1] > 2):
+        wants = ", ".join(sorted(inputs))
+        raise ModelError(f"{file} maps {wants} to scores of shape {shape}: it is not a reranker")
     return session
 
 

@@ -139,12 +139,7 @@ class _Reading:
         query, self._cut_question = shortened_to(model.tokenizer, query, int(available * _QUESTION_SHARE))
         room = available - len(model.tokenizer.encode(query, add_special_tokens=False).ids)
         texts = [candidate.chunk.encoded_text for candidate in candidates]
-        tokens = model.tokenized(texts)
-        legible = model.legible(texts, tokens)
-        self._illegible = legible.count(False)
-        parts, cut_texts = cut(texts, tokens, room, windows)
-        parts = [part for part in parts if legible[part.passage]]
-        self._cut_passages = sum(legible[number] for number in cut_texts)
+        parts = self._legible_parts(texts, room, windows)
         by_part = self._read(query, [texts[part.passage][part.start : part.end] for part in parts])
         logits: list[float | None] = []
         for i, candidate in enumerate(candidates):
@@ -154,6 +149,15 @@ class _Reading:
             if best is not None and len(own) > 1:
                 self.spans[i] = _in_passage(parts[own[best]], candidate)
         return logits
+
+    def _legible_parts(self, texts: Sequence[str], room: int, most: int) -> list[Window]:
+        """The windows of the texts that the model can read."""
+        tokens = self._model.tokenized(texts)
+        legible = self._model.legible(texts, tokens)
+        parts, shortened = cut(texts, tokens, room, most)
+        self._illegible = legible.count(False)
+        self._cut_passages = sum(legible[number] for number in shortened)
+        return [part for part in parts if legible[part.passage]]
 
     def _read(self, query: str, pieces: Sequence[str]) -> list[float | None]:
         """One log-odds per piece, from the cache or the model; None where the deadline came first.
@@ -202,7 +206,8 @@ class _Reading:
 
 def _state(folder: Path) -> str:
     """Changes with the weights in the folder: scores of earlier ones are not theirs."""
-    files = sorted(path for path in folder.iterdir() if path.suffix in _DECISIVE)
+    here = (*folder.iterdir(), *folder.glob("onnx/*"))
+    files = sorted(path for path in here if path.suffix in _DECISIVE)
     found = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return hashlib.sha256(repr(found).encode()).hexdigest()[:12]
 
