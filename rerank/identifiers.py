@@ -12,7 +12,7 @@ from collections.abc import Sequence
 _WORD = re.compile(r"[0-9A-Za-z]+(?:[-_./:][0-9A-Za-z]+)*")
 # Scripts that put no spaces between words: Chinese characters, kana.
 _UNSPACED = re.compile("[\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
-# In a question of another script a Latin word is a name, whatever it is made of.
+# A single letter or digit names nothing.
 _SHORTEST = 2
 
 
@@ -27,7 +27,7 @@ def identifiers(question: str) -> list[str]:
     In Unicode's compatibility form and lower case, in the question's order, each once.
     """
     folded = unicodedata.normalize("NFKC", question)
-    names = without_spaces(folded)
+    names = without_spaces(folded)  # a Latin word in another script is a name, whatever it is made of
     words = (word for word in _WORD.findall(folded) if len(word) >= _SHORTEST)
     found = (word.lower() for word in words if names or any(map(str.isdigit, word)))
     return list(dict.fromkeys(found))

@@ -114,7 +114,7 @@ class TextEncoder(Protocol):
 
     @property
     def counter(self) -> TokenCounter:
-        """What counts its tokens; it can be pickled."""
+        """The counter of its tokens, which can be pickled."""
         ...
 
     def reads(self, text: str) -> bool:

@@ -34,7 +34,7 @@ Peaks = Mapping[str, Floats]
 
 @dataclass(frozen=True, slots=True)
 class BertShape:
-    """What a BERT's weights do not tell."""
+    """The sizes of a BERT that its weights do not tell."""
 
     layers: int
     heads: int

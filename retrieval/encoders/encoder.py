@@ -114,7 +114,7 @@ class Encoder:
 
     @property
     def counter(self) -> TokenCounter:
-        """What counts its tokens; it can be pickled."""
+        """The counter of its tokens, which can be pickled."""
         return self._tokenizer
 
     def legibility(self, text: str) -> float:

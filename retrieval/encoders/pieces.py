@@ -158,7 +158,7 @@ def write_pieces(folder: Path, pieces: Sequence[str], scores: Floats) -> None:
 
 
 def _key(word: str, start: int) -> str:
-    """What pieces are grouped by: the first character, or two after the mark of a space."""
+    """Return the beginning that groups pieces: one character, or two where the first marks a space."""
     return word[start : start + 2] if word[start] == _SPACE else word[start]
 
 

@@ -1,4 +1,4 @@
-"""What an encoder asks of a tokenizer, and the one for tokenizers in Hugging Face's form."""
+"""The tokenizer that an encoder needs, as a Protocol, and an adapter for the library `tokenizers`."""
 
 from __future__ import annotations
 

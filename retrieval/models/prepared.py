@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -52,6 +53,8 @@ def _made(root: Path, folder: Path, make: Callable[[Path], None]) -> None:
     for left in root.glob(f".{folder.name}.*.part"):  # of a process that was killed: the lock is ours
         shutil.rmtree(left, ignore_errors=True)
     _log.info("preparing the model %s, once on this machine", folder.name)
+    if sys.stderr is not None and sys.stderr.isatty():  # whoever waits sees why
+        sys.stderr.write(f"Preparing the model {folder.name}, once on this machine: some seconds\n")
     part = Path(mkdtemp(dir=root, prefix=f".{folder.name}.", suffix=".part"))
     try:
         make(part)
