@@ -12,6 +12,8 @@ from storage.errors import ModelError
 
 _WEIGHTS = "learned.safetensors"
 _BEST = "best"
+# The trainer writes it last: a checkpoint that has it is complete.
+_STATE = "trainer_state.json"
 
 
 def save_weights(model: Any, folder: Path) -> None:
@@ -50,14 +52,19 @@ def best_weights(folder: Path, step: int) -> Path:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint: the trainer writes its state last."""
+    """The newest complete checkpoint."""
     for path in sorted(folder.glob("checkpoint-*"), key=step_of, reverse=True):
         try:
-            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+            json.loads((path / _STATE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
         return path
     return None
+
+
+def forget_complete(folder: Path) -> None:
+    """Make a checkpoint incomplete, which is about to be written again."""
+    (folder / _STATE).unlink(missing_ok=True)
 
 
 def step_of(path: Path) -> int:

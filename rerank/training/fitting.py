@@ -21,6 +21,7 @@ from rerank.cross.torch_models import chosen_device
 from rerank.training.bases import TrainingBase, hushed
 from rerank.training.checkpoints import (
     best_weights,
+    forget_complete,
     keep_best,
     last_checkpoint,
     load_weights,
@@ -209,6 +210,12 @@ class _Shuffled(DefaultBatchSampler):
 
 class _Trainer(CrossEncoderTrainer):
     """Saves only the weights that learn in its checkpoints, exactly, whatever the base."""
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        """Save a checkpoint; one of this step that is written again is incomplete until it is whole."""
+        folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        forget_complete(folder)
+        super()._save_checkpoint(model, trial)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         save_weights(self.model, Path(output_dir or str(self.args.output_dir)))

@@ -55,3 +55,36 @@ def test_a_killed_training_ends_in_the_same_weights(tmp_path: Path, language_mod
     calm, after = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("calm", "disturbed"))
     assert calm == after
     assert not (tmp_path / "disturbed.training").exists()
+
+
+@pytest.mark.heavy
+def test_a_checkpoint_is_incomplete_while_it_is_written_again(tmp_path: Path) -> None:
+    """A step that ends an epoch is saved twice; where the second time fails, an earlier one is resumed."""
+    from rerank.training.bases import load_base
+    from rerank.training.examples import examples
+    from rerank.training.fitting import fit
+    from rerank.training.hyperparameters import Hyperparameters
+    from rerank.training.records import read_records
+
+    records = list(read_records(lessons.write(tmp_path / "data.jsonl", range(4))))
+    folder = tmp_path / "training"
+    written_before = folder / "checkpoint-2"
+
+    def progress(what: str, done: int, total: int) -> None:
+        if done == 2:
+            (written_before / "learned.safetensors.part").mkdir(parents=True)  # nothing can be saved here
+            (written_before / "trainer_state.json").write_text("{}")
+
+    with pytest.raises(Exception, match="Is a directory"):
+        fit(
+            load_base(tiny_models.bert(tmp_path / "base"), tmp_path / "scratch"),
+            examples(records, "bce"),
+            Hyperparameters(batch=4, checkpoint_steps=1),
+            folder,
+            measure=None,
+            progress=progress,
+            announce=lambda _: None,
+        )
+    last = last_checkpoint(folder)
+    assert last is not None
+    assert last.name == "checkpoint-1"
