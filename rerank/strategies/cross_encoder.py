@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # Files whose change makes another model of a folder.
 _DECISIVE = (".json", ".safetensors", ".bin", ".onnx")
+# Passages that are read before the model is asked whether it is sure.
+_AT_ONCE = 4
 # A question longer than this share of the model's input would leave no room for the passage.
 _QUESTION_SHARE = 0.5
 
@@ -43,14 +45,16 @@ _QUESTION_SHARE = 0.5
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrossEncoderOptions:
     """`model`: hub id or folder. `max_length`: tokens of one input. `windows`: the most parts of a long
-    passage that are read. `backend`: what runs the model, by default what its folder holds; onnx converts
-    weights for torch to int8 on a CPU. `trust_remote_code`: run the model's own code.
+    passage that are read. `sure`: the log-odds of a passage after which no more are read. `backend`: what
+    runs the model, by default what its folder holds; onnx converts weights for torch to int8 on a CPU.
+    `trust_remote_code`: run the model's own code.
     """
 
     model: str | None = None
     max_length: Annotated[int, Field(ge=32)] | None = None
     windows: Annotated[int, Field(ge=1)] = 8
     scale: Literal["probability", "logit"] = "probability"
+    sure: float | None = None
     backend: Backend = "auto"
     trust_remote_code: bool = False
 
@@ -70,6 +74,7 @@ class CrossEncoder:
     scale: str = "probability"
     cache: SqlScoreCache | None = None
     fingerprint: str = ""
+    sure: float | None = None
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> CrossEncoder:
@@ -86,7 +91,7 @@ class CrossEncoder:
         )
         state = f"{_state(folder)}:{model.precision}:{model.max_tokens}:{chosen.windows}"
         fingerprint = f"cross-encoder:{wanted}@{state}"
-        return cls(name, model, chosen.windows, chosen.scale, parts.cache, fingerprint)
+        return cls(name, model, chosen.windows, chosen.scale, parts.cache, fingerprint, chosen.sure)
 
     @staticmethod
     def calls(n: int, k: int) -> int:  # noqa: ARG004 - the model runs here
@@ -101,7 +106,7 @@ class CrossEncoder:
         if not candidates:
             return Ranking((), (Outcome(self.name),))
         memory = ScoreMemory(self.cache, self.fingerprint, query)
-        reading = _Reading(self.model, memory, current_meter())
+        reading = _Reading(self.model, memory, current_meter(), self.sure)
         logits = await to_thread.run_sync(reading.logits, query, candidates, self.windows)
         outcome = reading.outcome(self.name, logits, self.windows)
         if outcome.status == "fallback":
@@ -117,17 +122,19 @@ class _Reading:
     `spans` has the best window of each candidate (by position) that was read in several.
     """
 
-    def __init__(self, model: PairModel, memory: ScoreMemory, meter: Meter) -> None:
+    def __init__(self, model: PairModel, memory: ScoreMemory, meter: Meter, sure: float | None) -> None:
         self.spans: dict[int, tuple[int, int]] = {}
         self._model = model
         self._memory = memory
         self._meter = meter
+        self._sure = sure
         self._illegible = 0
         self._illegible_question = False
         self._cut_passages = 0
         self._cut_question = False
         self._out_of_time = False
         self._cached = 0
+        self._not_needed = 0
 
     def logits(self, query: str, candidates: Sequence[Candidate], windows: int) -> list[float | None]:
         """All candidates' log-odds. Runs in a worker thread."""
@@ -140,14 +147,14 @@ class _Reading:
         room = available - len(model.tokenizer.encode(query, add_special_tokens=False).ids)
         texts = [candidate.chunk.encoded_text for candidate in candidates]
         parts = self._legible_parts(texts, room, windows)
-        by_part = self._read(query, [texts[part.passage][part.start : part.end] for part in parts])
+        own = [[n for n, part in enumerate(parts) if part.passage == i] for i in range(len(candidates))]
+        by_part = self._read(query, [texts[part.passage][part.start : part.end] for part in parts], own)
         logits: list[float | None] = []
         for i, candidate in enumerate(candidates):
-            own = [number for number, part in enumerate(parts) if part.passage == i]
-            best = _best([by_part[number] for number in own])
-            logits.append(None if best is None else by_part[own[best]])
-            if best is not None and len(own) > 1:
-                self.spans[i] = _in_passage(parts[own[best]], candidate)
+            best = _best([by_part[number] for number in own[i]])
+            logits.append(None if best is None else by_part[own[i][best]])
+            if best is not None and len(own[i]) > 1:
+                self.spans[i] = _in_passage(parts[own[i][best]], candidate)
         return logits
 
     def _legible_parts(self, texts: Sequence[str], room: int, most: int) -> list[Window]:
@@ -159,27 +166,43 @@ class _Reading:
         self._cut_passages = sum(legible[number] for number in shortened)
         return [part for part in parts if legible[part.passage]]
 
-    def _read(self, query: str, pieces: Sequence[str]) -> list[float | None]:
-        """One log-odds per piece, from the cache or the model; None where the deadline came first.
+    def _read(self, query: str, pieces: Sequence[str], own: Sequence[Sequence[int]]) -> list[float | None]:
+        """One log-odds per piece, from the cache or the model; None where it was not read.
+
+        `own` has the numbers of each passage's pieces.
+        """
+        keys = [text_key(piece) for piece in pieces]
+        kept = self._memory.known(list(dict.fromkeys(keys)))
+        known, needed = dict(kept), [numbers for numbers in own if numbers]
+        size = len(needed) if self._sure is None else _AT_ONCE
+        read: list[int] = []
+        while needed and not self._out_of_time:
+            now, needed = [number for numbers in needed[:size] for number in numbers], needed[size:]
+            self._pass(query, {keys[number]: pieces[number] for number in now}, known)
+            read += now
+            if self._sure is not None and any(known.get(keys[n], -math.inf) >= self._sure for n in now):
+                self._not_needed, needed = len(needed), []
+        self._cached = sum(keys[number] in kept for number in read)
+        self._memory.keep({key: score for key, score in known.items() if key not in kept})
+        return [known.get(keys[number]) if number in set(read) else None for number in range(len(keys))]
+
+    def _pass(self, query: str, pieces: Mapping[str, str], known: dict[str, float]) -> None:
+        """Add the log-odds of the pieces, by key, that are not known yet.
 
         Equal pieces are read once: in different places of a batch they would differ in the last digit.
         """
-        keys = [text_key(piece) for piece in pieces]
-        known = self._memory.known(list(dict.fromkeys(keys)))
-        self._cached = sum(key in known for key in keys)
-        missing = {key: piece for key, piece in zip(keys, pieces, strict=True) if key not in known}
-        new: dict[str, float] = {}
+        missing = {key: piece for key, piece in pieces.items() if key not in known}
+        if not missing:
+            return
         places = list(missing)
         with closing(self._model.scored(query, list(missing.values()))) as passes:
             for scores in passes:
-                new.update((places[place], logit) for place, logit in scores)
+                known.update((places[place], logit) for place, logit in scores)
                 if self._meter.remaining_s <= 0:
                     self._out_of_time = True
                     break
                 with suppress(RuntimeError):  # outside of a worker thread nothing can be cancelled
                     from_thread.check_cancelled()
-        self._memory.keep(new)
-        return [known.get(key, new.get(key)) for key in keys]
 
     def outcome(self, name: str, logits: Sequence[float | None], windows: int) -> Outcome:
         """The outcome of the stage, once the passages are read."""
@@ -191,7 +214,7 @@ class _Reading:
             reason = Reason("rerank.passages-illegible", count=self._illegible, total=total)
             outcome = flagged(outcome, status, reason)
         if self._out_of_time:
-            unread, why = logits.count(None) - self._illegible, Reason("rerank.time-is-up")
+            unread, why = logits.count(None) - self._illegible - self._not_needed, Reason("rerank.time-is-up")
             reason = Reason("rerank.passages-not-read", count=unread, total=total, reason=why)
             outcome = flagged(outcome, status, reason)
         if self._cut_question:

@@ -46,11 +46,13 @@ class FusionOptions:
     that searched alone counts half.
 
     `retrieval`: the weight of the incoming order (`rrf`), or of retrieval's scores (`max`, `zscore`).
-    `k`: the constant of `rrf`. `read`: how many of the best the cross-encoder reads.
+    `k`: the constant of `rrf`. `read`: how many of the best the cross-encoder reads; with `sure`, no more
+    once one of them has these log-odds.
     """
 
     of: str = "late-interaction"
     read: Annotated[int, Field(ge=0)] = 0
+    sure: float | None = None
     method: Literal["max", "rrf", "zscore"] = "zscore"
     dense: Annotated[float, Field(ge=0)] = 1.0
     lexical: Annotated[float, Field(ge=0)] = 1.0
@@ -106,7 +108,8 @@ class Fusion:
             return cls(name, members, chosen)
         from rerank.strategies.cross_encoder import CrossEncoder
 
-        reader = CrossEncoder.load(parts, f"{name}.cross-encoder", scale="logit")
+        sure = {} if chosen.sure is None else {"sure": chosen.sure}
+        reader = CrossEncoder.load(parts, f"{name}.cross-encoder", scale="logit", **sure)
         return cls(name, members, chosen, reader)
 
     @staticmethod
