@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Self
 
 from sqlalchemy import URL, Connection, Engine, Insert, create_engine, event, insert, make_url, text
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -201,6 +200,8 @@ def _begin(connection: Connection) -> None:
 def insert_new(connection: Connection, table: type[TableBase]) -> Insert:
     """Return an insert that skips rows whose key exists already."""
     if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
         return postgresql.insert(table).on_conflict_do_nothing()
     return insert(table).prefix_with("OR IGNORE", dialect="sqlite")
 

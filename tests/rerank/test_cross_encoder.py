@@ -203,6 +203,27 @@ def test_the_deadline_stops_between_batches(folders: Mapping[str, Path]) -> None
     assert len(ranking.everything) == 200
 
 
+def test_reading_ends_where_the_model_is_sure(folders: Mapping[str, Path]) -> None:
+    """Four passages are read at a time; after one that is sure enough the others keep their order, unread."""
+    texts = ["A reranker reads the question. " * (n + 1) for n in range(12)]
+    everything = by_id(ranked(folders["xlm-roberta"], texts, "scale=logit"))
+    second = max(everything[f"c{n}"] for n in range(4, 8))
+    first = max(everything[f"c{n}"] for n in range(4))
+    assert first != second
+    cases = {-99.0: 4, 99.0: len(texts), (first + second) / 2: 4 if first > second else 8}
+    for sure, read in cases.items():
+        found = ranked(folders["xlm-roberta"], texts, f"scale=logit,sure={sure}")
+        assert found.outcome.status == "ok"
+        assert scores_given(found) == pytest.approx(
+            {f"c{n}": everything[f"c{n}"] for n in range(read)}, abs=1e-4
+        )
+        assert [c.id for c in found.candidates[read:]] == [f"c{n}" for n in range(read, len(texts))]
+
+
+def scores_given(ranking: Ranking) -> dict[str, float]:
+    return {c.id: c.scores["cross-encoder"] for c in ranking.everything if "cross-encoder" in c.scores}
+
+
 def test_asking_again_reads_the_cache(folders: Mapping[str, Path]) -> None:
     """A repeated question does not run the model, and the ranking, evidence included, is the same."""
     cache, texts = MemoryCache(), [*TEXTS, long_text()]

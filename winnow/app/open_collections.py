@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ class OpenCollections:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._lock = parts.lock
+        self._lock = threading.RLock()
         self._open: dict[str, CollectionStore] = {}
         self._retired: list[CollectionStore] = []
 

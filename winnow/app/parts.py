@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self, TypeVar, cast
@@ -35,6 +36,8 @@ class Parts:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.lock = threading.RLock()
+        # Parts are made side by side: each has a lock of its own, held while it is made.
+        self._making: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
         self._parts: dict[str, object] = {}
         self._encoders: dict[str, Encoder] = {}
         self._chats: dict[str, OpenAIChat] = {}
@@ -98,7 +101,7 @@ class Parts:
     @property
     def database(self) -> Database:
         """The SQLite database of log and manifest, migrated to this version."""
-        with self.lock:
+        with self._made_once("database"):
             if self._database is None:
                 from storage.database import Database
 
@@ -171,7 +174,7 @@ class Parts:
 
     def kept(self, name: str, make: Callable[[], T]) -> T:
         """Return the part of that name, made on first use."""
-        with self.lock:
+        with self._made_once(name):
             if name not in self._parts:
                 self._parts[name] = make()
             return cast("T", self._parts[name])
@@ -184,15 +187,21 @@ class Parts:
                 encoder.through(wrap)
 
     def _kept_encoder(self, key: str, settings: Settings) -> Encoder:
-        with self.lock:
-            if key not in self._encoders:
-                if settings.encoder.provider != "local":
-                    self._keys_used.add("OPENAI_API_KEY")
-                encoder = make_encoder(settings)
+        with self._made_once(f"encoder {key}"):
+            if key in self._encoders:
+                return self._encoders[key]
+            if settings.encoder.provider != "local":
+                self._keys_used.add("OPENAI_API_KEY")
+            encoder = make_encoder(settings)
+            with self.lock:
                 if self._wrap is not None:
                     encoder.through(self._wrap)
                 self._encoders[key] = encoder
-            return self._encoders[key]
+            return encoder
+
+    def _made_once(self, name: str) -> AbstractContextManager[object]:
+        with self.lock:
+            return self._making[name]
 
 
 def open_stores(settings: Settings) -> CollectionStores:

@@ -6,7 +6,9 @@ Everything is made on first use and kept; collections made with the same encoder
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from retrieval.models.hub import DEFAULT_MODEL
-from storage.errors import BadInputError, LogError
+from storage.errors import BadInputError, LogError, WinnowError
 from storage.qdrant.contract import CollectionStore, Searcher, TokenScorer
 from winnow.app import distributed
 from winnow.app.asked import Asked
@@ -77,9 +79,10 @@ class Wiring(Parts):
         from retrieval.expansion import Expander
 
         chosen = self.settings.retrieval.chosen(min_score=asked.min_score, expand=asked.expand)
-        store = self.collection(asked.collection)
-        encoders = self.encoders_of(store.name, store.fingerprint)
         spec = self.settings.rerank.spec if asked.rerank is None else asked.rerank
+        with self._loading_ahead(asked.collection or self.settings.collection, spec):
+            store = self.collection(asked.collection)
+        encoders = self.encoders_of(store.name, store.fingerprint)
         reranker = self.reranker(store, encoders.dense, spec, top_k=asked.top_k_rerank)
         searched_with = {
             "where": asked.where or None,
@@ -103,6 +106,27 @@ class Wiring(Parts):
             },
         )
 
+    @contextmanager
+    def _loading_ahead(self, name: str, spec: str | Reranker) -> Iterator[None]:
+        """Load what reranking needs while the collection is opened: a cold question waits for one of them.
+
+        What fails here fails again, and is reported, where it is used.
+        """
+
+        def load() -> None:
+            with suppress(WinnowError):
+                self.reranker(None, self.present_encoders(name).dense, spec)
+
+        if self.collections.held(name) is not None:
+            yield
+            return
+        loading = threading.Thread(target=load, name="loading-ahead")
+        loading.start()
+        try:
+            yield
+        finally:
+            loading.join()
+
     def _retriever(
         self, store: Searcher, encoders: Encoders, chosen: RetrievalSettings, asked: Asked
     ) -> Retriever:
@@ -122,7 +146,7 @@ class Wiring(Parts):
 
     def reranker(
         self,
-        store: TokenScorer,
+        store: TokenScorer | None,
         encoder: Encoder,
         rerank: str | Reranker,
         *,
@@ -142,7 +166,7 @@ class Wiring(Parts):
     def chain(
         self,
         spec: Spec,
-        store: TokenScorer,
+        store: TokenScorer | None,
         encoder: Encoder,
         *,
         ready: Mapping[str, Reranker] | None = None,
@@ -283,9 +307,8 @@ class Wiring(Parts):
 
     def close(self) -> None:
         """Flush and close everything."""
-        with self.lock:
-            self.collections.close()
-            super().close()
+        self.collections.close()
+        super().close()
 
     def _settings_fingerprint(self) -> str:
         described = self.settings.model_dump_json(exclude={"data_dir", "models_dir", "server"})

@@ -36,6 +36,9 @@ FLUSH_BYTES = 128 * 1024 * 1024
 # have 150 of them: 163,000 such passages took 750 MB, and take 580 MB so.
 TERMS_IN_MEMORY = 6_000_000
 
+# No passage has this id: what deletes it is a small last entry of the write-ahead log.
+_NOBODY = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
 _log = logging.getLogger(__name__)
 
 _SCROLL_PAGE = 1_000
@@ -129,8 +132,18 @@ class EdgeCollection(CollectionReader):
 
     def flush(self) -> None:
         with self._writing, translated(self.name):
-            self._shard.flush()
-            self._unflushed = 0
+            self._flush()
+
+    def _flush(self) -> None:
+        """Make everything durable, so that the next process opens the shard at once.
+
+        Opening reads the last entry of the write-ahead log again, even where it is durable elsewhere: a batch
+        of 500 passages with token vectors took 0.3 s and 260 MB of memory.
+        """
+        if self._unflushed:
+            self._shard.update(qdrant.UpdateOperation.delete_points([_NOBODY]))
+        self._shard.flush()
+        self._unflushed = 0
 
     def graph_pays(self) -> bool:
         """True where an exact scan of the dense vectors has become slower than a search in their graph."""
@@ -269,8 +282,8 @@ class EdgeCollection(CollectionReader):
 
     def close(self) -> None:
         try:
-            with translated(self.name):
-                self._shard.flush()
+            with self._writing, translated(self.name):
+                self._flush()
                 self._shard.close()
         finally:
             if self._lock is not None:

@@ -250,3 +250,21 @@ def test_many_terms_do_not_stay_in_memory(tmp_path: Path) -> None:
         assert not collection.optimize(), "what could be moved was moved before"
         [hits] = collection.search([Leg(LEXICAL, SparseVector((59_999,), (1.0,)))], limit=200)
     assert {hit.chunk.id for hit in hits} == {point.chunk.id for point in with_terms}
+
+
+def test_opening_does_not_read_the_last_batch_again(tmp_path: Path) -> None:
+    """A collection is opened in little memory, whatever its last batch weighed, and holds all of it."""
+    wide = Fingerprint("encoder", 4, "chunker", "lexical", 256)
+    tokens = np.random.default_rng(0).standard_normal((400, 256), dtype=np.float32)
+    with closing(EdgeStores(tmp_path).create("heavy", wide)) as collection:
+        collection.upsert([replace(_point(n), tokens=tokens) for n in range(60)])
+    code = (
+        "import sys, resource; from pathlib import Path; from storage.qdrant.edge.stores import EdgeStores\n"
+        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        f"before = peak(); store = EdgeStores(Path({str(tmp_path)!r})).open('heavy')\n"
+        "print(store.count(), (peak() - before) // 1024); store.close()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    count, mebibytes = map(int, done.stdout.split())
+    assert count == 60
+    assert mebibytes < 40
