@@ -25,9 +25,9 @@ Value = str | int | float | bool
 
 # Recommended chains by name. None fixes its last `:k`: `top_k_rerank` does.
 PRESETS: Mapping[str, str] = {
-    "local": "fusion(read=16,sure=3)",
+    "local": "fusion(read=16,sure=5)",
     "fast": "fusion",
-    "balanced": "fusion(read=16,sure=3)",
+    "balanced": "fusion(read=16,sure=5)",
     "accurate": "fusion(read=100)",
 }
 

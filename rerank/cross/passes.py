@@ -58,6 +58,12 @@ class Passes:
         self._requests: list[_PassRequest] = []
         self._running = False
 
+    @property
+    def waiting(self) -> int:
+        """The number of questions that have unread rows."""
+        with self._changed:
+            return sum(bool(request.left) for request in self._requests)
+
     def scored(self, rows: Sequence[Row], run: Run, budget: int) -> Generator[Found]:
         """The results of each pass for these rows (none where it read only others'), until all are scored.
 

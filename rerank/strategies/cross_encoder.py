@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _DECISIVE = (".json", ".safetensors", ".bin", ".onnx")
 # Passages that are read before the model is asked whether it is sure.
 _AT_ONCE = 4
+# With more questions waiting than this, `sure` is not insisted on.
+_MANY_WAITING = 8
 # A question longer than this share of the model's input would leave no room for the passage.
 _QUESTION_SHARE = 0.5
 
@@ -135,6 +137,7 @@ class _Reading:
         self._out_of_time = False
         self._cached = 0
         self._not_needed = 0
+        self._waiting = 0
 
     def logits(self, query: str, candidates: Sequence[Candidate], windows: int) -> list[float | None]:
         """All candidates' log-odds. Runs in a worker thread."""
@@ -182,6 +185,8 @@ class _Reading:
             read += now
             if self._sure is not None and any(known.get(keys[n], -math.inf) >= self._sure for n in now):
                 self._not_needed, needed = len(needed), []
+            elif self._sure is not None and needed and self._model.passes.waiting > _MANY_WAITING:
+                self._waiting, self._not_needed, needed = self._model.passes.waiting, len(needed), []
         self._cached = sum(keys[number] in kept for number in read)
         self._memory.keep({key: score for key, score in known.items() if key not in kept})
         return [known.get(keys[number]) if number in set(read) else None for number in range(len(keys))]
@@ -217,6 +222,10 @@ class _Reading:
             unread, why = logits.count(None) - self._illegible - self._not_needed, Reason("rerank.time-is-up")
             reason = Reason("rerank.passages-not-read", count=unread, total=total, reason=why)
             outcome = flagged(outcome, status, reason)
+        if self._waiting:
+            why = Reason("rerank.many-wait", count=self._waiting)
+            reason = Reason("rerank.passages-not-read", count=self._not_needed, total=total, reason=why)
+            outcome = flagged(outcome, "partial", reason)
         if self._cut_question:
             outcome = flagged(outcome, "partial", Reason("rerank.question-cut"))
         if self._cut_passages:

@@ -295,3 +295,28 @@ def test_a_deadline_holds_while_others_are_served(model: PairModel, pool: Thread
     assert outcome.status == "fallback"
     assert "12 of 12 passages not read: the deadline has passed" in outcome.reason
     assert len(first.result()) == 12
+
+
+def test_with_many_waiting_a_question_reads_no_more_than_it_must(model: PairModel) -> None:
+    """With `sure`, questions of a crowd read their first passages, and say so; without it, all."""
+
+    def forward(ids: Any, mask: Any, types: Any) -> Floats:
+        while not crowd.wait(0.005) and busy.passes.waiting < 10:
+            pass
+        crowd.set()
+        return model.forward(ids, mask, types)
+
+    def reader(sure: float | None) -> CrossEncoder:
+        return CrossEncoder("cross-encoder", busy, scale="logit", sure=sure)
+
+    for sure in (99.0, None):
+        crowd, busy = threading.Event(), replace(model, forward=forward)
+        with ThreadPoolExecutor(10) as many:
+            calls = [(reader(sure).rerank, f"what reads question {n}", candidates(n), 12) for n in range(10)]
+            rankings = list(many.map(lambda call: anyio.run(*call), calls))
+        unread = [sum("cross-encoder" not in one.scores for one in found.candidates) for found in rankings]
+        assert unread[-1:] == [0] if sure is None else 8 in unread
+        for found, count in zip(rankings, unread, strict=True):
+            said = f"{count} of 12 passages not read: " in found.outcome.reason
+            assert (found.outcome.status, said) == (("partial", True) if count else ("ok", False))
+            assert "questions wait for the model" in found.outcome.reason or not count
