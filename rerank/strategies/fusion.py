@@ -100,16 +100,16 @@ class Fusion:
         from rerank.chain import Chain  # a chain may hold a fusion, which holds chains
 
         chosen = read_options(FusionOptions, name, options)
+        reader = None
+        if chosen.read:
+            from rerank.strategies.cross_encoder import CrossEncoder
+
+            sure = {} if chosen.sure is None else {"sure": chosen.sure}
+            reader = CrossEncoder.load(parts, f"{name}.cross-encoder", scale="logit", **sure)
         specs = [Spec.parse(text) for text in chosen.of.split(";")]
         if len({spec.stages[-1].name for spec in specs}) < len(specs):
             raise SpecError(f"{name}: two members of `of` end in the same strategy")
         members = [Chain.load(spec, parts, prefix=f"{name}.") for spec in specs]
-        if not chosen.read:
-            return cls(name, members, chosen)
-        from rerank.strategies.cross_encoder import CrossEncoder
-
-        sure = {} if chosen.sure is None else {"sure": chosen.sure}
-        reader = CrossEncoder.load(parts, f"{name}.cross-encoder", scale="logit", **sure)
         return cls(name, members, chosen, reader)
 
     @staticmethod

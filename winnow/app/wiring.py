@@ -108,24 +108,26 @@ class Wiring(Parts):
 
     @contextmanager
     def _loading_ahead(self, name: str, spec: str | Reranker) -> Iterator[None]:
-        """Load what reranking needs while the collection is opened: a cold question waits for one of them.
+        """Load models of the chain while the collection and its encoder are: a cold question waits for all.
 
-        What fails here fails again, and is reported, where it is used.
+        What fails here for want of the encoder, or at all, is done again where it is used.
         """
-
-        def load() -> None:
-            with suppress(WinnowError):
-                self.reranker(None, self.present_encoders(name).dense, spec)
-
         if self.collections.held(name) is not None:
             yield
             return
-        loading = threading.Thread(target=load, name="loading-ahead")
-        loading.start()
+
+        def load() -> None:
+            with suppress(WinnowError):
+                self.reranker(None, None, spec, remembering=False)
+
+        threads = [threading.Thread(target=ahead, daemon=True) for ahead in (load, self._score_cache)]
+        for thread in threads:
+            thread.start()
         try:
             yield
         finally:
-            loading.join()
+            for thread in threads:
+                thread.join()
 
     def _retriever(
         self, store: Searcher, encoders: Encoders, chosen: RetrievalSettings, asked: Asked
@@ -147,7 +149,7 @@ class Wiring(Parts):
     def reranker(
         self,
         store: TokenScorer | None,
-        encoder: Encoder,
+        encoder: Encoder | None,
         rerank: str | Reranker,
         *,
         top_k: int | None = None,
@@ -167,7 +169,7 @@ class Wiring(Parts):
         self,
         spec: Spec,
         store: TokenScorer | None,
-        encoder: Encoder,
+        encoder: Encoder | None,
         *,
         ready: Mapping[str, Reranker] | None = None,
         remembering: bool = True,
@@ -175,8 +177,7 @@ class Wiring(Parts):
         """Make the chain of a spec; `ready` stages, by name, are used as they are."""
         from rerank.chain import Chain
 
-        parts = self.rerank_parts(store, encoder)
-        return Chain.load(spec, parts if remembering else replace(parts, cache=None), ready=ready)
+        return Chain.load(spec, self.rerank_parts(store, encoder, remembering=remembering), ready=ready)
 
     def conditions(self, encoder: Encoder) -> dict[str, str]:
         """Return what a rerank stage's result depends on besides its options: models, endpoint, templates."""
@@ -190,7 +191,9 @@ class Wiring(Parts):
             "prompts": str(chosen.prompts or "winnow's"),
         }
 
-    def rerank_parts(self, store: TokenScorer | None, encoder: Encoder) -> RerankParts:
+    def rerank_parts(
+        self, store: TokenScorer | None, encoder: Encoder | None, *, remembering: bool = True
+    ) -> RerankParts:
         """Return the parts of rerank strategies; `store` has token vectors that `encoder` made, if any."""
         from rerank.parts import RerankParts
         from retrieval.models.locate import checked_folder
@@ -204,7 +207,7 @@ class Wiring(Parts):
             limiter=self.kept("limiter", lambda: anyio.CapacityLimiter(chosen.in_flight)),
             budget=chosen.budget,
             prices=self.settings.llm.prices,
-            cache=self._score_cache(),
+            cache=self._score_cache() if remembering else None,
             prompts=chosen.prompts,
             keep_exchanges=self.settings.log.llm_calls,
             locate=checked_folder,
