@@ -39,7 +39,7 @@ _DECISIVE = (".json", ".safetensors", ".bin", ".onnx")
 # Passages that are read before the model is asked whether it is sure.
 _AT_ONCE = 4
 # With more questions waiting than this, `sure` is not insisted on.
-_MANY_WAITING = 8
+_MANY_WAITING = 4
 # A question longer than this share of the model's input would leave no room for the passage.
 _QUESTION_SHARE = 0.5
 
