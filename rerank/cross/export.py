@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from rerank.cross.classifier import load_torch_model
+from rerank.cross.torch_loading import load_torch_model
 from rerank.cross.torch_models import Classifier
 from storage.errors import ModelError
 

@@ -32,6 +32,6 @@ def load_pair_model(
             return onnx.load_ready(folder, file, max_length)
         if backend == "onnx":
             return onnx.load_converted(folder, exported, max_length)
-    from rerank.cross.classifier import load_torch_model
+    from rerank.cross.torch_loading import load_torch_model
 
     return load_torch_model(folder, device=device, max_length=max_length, trust_remote_code=trust_remote_code)

@@ -135,7 +135,7 @@ def _tokenizer(folder: Path) -> Tokenizer:
     if not file.is_file():
         from rerank.cross.torch_models import load_tokenizer
 
-        return load_tokenizer(folder)[0]
+        return load_tokenizer(folder)
     tokenizer = Tokenizer.from_file(str(file))
     tokenizer.no_truncation()
     tokenizer.no_padding()
