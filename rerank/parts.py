@@ -52,6 +52,8 @@ class RerankParts:
     - `cache`: scores paid for before; `prompts`: a folder of templates that replace winnow's
     - `keep_exchanges`: keep every call of a language model in the outcome
     - `locate`: maps a model's hub id or path to its folder; `cross_encoder`: the default model
+    - `trust_remote_code`: run code that a model's folder brings along
+    - `instruction`: what relevance means, for the stages that take a model's or an API's instruction
     - `device`: auto, cpu, cuda or mps; `exported`: a folder for models that are converted to run faster
     - `api_key`: maps a rerank API's profile to its key, or None
     - `on_failure`: skip a failing stage (and flag it), or raise
@@ -68,6 +70,8 @@ class RerankParts:
     keep_exchanges: bool = False
     locate: Callable[[str], Path] | None = None
     cross_encoder: str = "cross-encoder/ms-marco-MiniLM-L12-v2"
+    trust_remote_code: bool = False
+    instruction: str | None = None
     device: str = "auto"
     exported: Path | None = None
     api_key: Callable[[str], str | None] = lambda _profile: None

@@ -39,7 +39,10 @@ class NextToken:
         lengths = mask.sum(axis=1)
         shared = _shared(ids, int(lengths.min()) - 1)
         on_device = torch.from_numpy(ids).to(self._device)
-        given: dict[str, Any] = {"attention_mask": torch.from_numpy(mask).to(self._device), "use_cache": False}
+        given: dict[str, Any] = {
+            "attention_mask": torch.from_numpy(mask).to(self._device),
+            "use_cache": False,
+        }
         if shared:
             given |= {self._kept: self._beginning(on_device[:1, :shared], len(ids)), "use_cache": True}
         states = self._body(input_ids=on_device[:, shared:], **given).last_hidden_state

@@ -57,7 +57,8 @@ class PairModel:
     `overhead` counts the tokens of an input that are neither question nor passage. `precision` names how the
     weights are run: scores of one are not those of another. `activation` is the model's own last function, where
     that is not the logistic one or none. `instruction` says what relevance means: it goes into the template, or
-    before the question where the model was trained with such a prompt (`prompted`).
+    before the question where the model was trained with such a prompt (`prompted`). `together`: a score depends on
+    the passages that are read with it.
     """
 
     name: str
@@ -72,6 +73,7 @@ class PairModel:
     activation: Callable[[float], float] | None = None
     instruction: str | None = None
     prompted: bool = False
+    together: bool = False
     passes: Passes = field(init=False, default_factory=Passes)
 
     def instructed(self, instruction: str) -> PairModel:
@@ -82,7 +84,9 @@ class PairModel:
                 way_out="Leave it out, or choose a model that takes one, such as Qwen3-Reranker.",
             )
         copy = replace(
-            self, instruction=instruction, overhead=self.overhead_of(self.template, self.tokenizer, instruction)
+            self,
+            instruction=instruction,
+            overhead=self.overhead_of(self.template, self.tokenizer, instruction),
         )
         object.__setattr__(copy, "passes", self.passes)
         return copy

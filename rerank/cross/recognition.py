@@ -61,7 +61,9 @@ def recognised(folder: Path, *, trust_remote_code: bool = False) -> Form:
     if config.get("auto_map") and not _known(architecture):
         if not trust_remote_code:
             _refuse_code(folder, f"its architecture, {architecture}, is not in transformers")
-        return Form(config, ranks_lists=not architecture.endswith(("ForSequenceClassification", "ForCausalLM")))
+        return Form(
+            config, ranks_lists=not architecture.endswith(("ForSequenceClassification", "ForCausalLM"))
+        )
     if architecture.endswith("ForSequenceClassification"):
         return Form(config, _published(folder, architecture))
     if not architecture.endswith("ForCausalLM"):
@@ -97,7 +99,9 @@ def is_late_interaction(folder: Path) -> bool:
 def has_chat_template(folder: Path) -> bool:
     """True where the folder's tokenizer writes its inputs by a template."""
     saved = _read(folder / "tokenizer_config.json")
-    return (folder / "chat_template.jinja").is_file() or (isinstance(saved, dict) and "chat_template" in saved)
+    return (folder / "chat_template.jinja").is_file() or (
+        isinstance(saved, dict) and "chat_template" in saved
+    )
 
 
 def _modular(folder: Path, modules: Any, *, trusted: bool) -> Form:

@@ -93,9 +93,15 @@ def _loaded(folder: Path, form: Form, device: str, *, trust_remote_code: bool) -
             way_out="Run it behind a server: api(profile=vllm).",
         )
     if form.published and isinstance(model[-1], LogitScore):
-        tokens = [model.tokenizer.convert_tokens_to_ids(word) for word in (form.published.yes, form.published.no) if word]
+        tokens = [
+            model.tokenizer.convert_tokens_to_ids(word)
+            for word in (form.published.yes, form.published.no)
+            if word
+        ]
         if None in tokens:
-            raise ModelError(f"the tokenizer of {folder.name} does not know {form.published.yes!r} as one token")
+            raise ModelError(
+                f"the tokenizer of {folder.name} does not know {form.published.yes!r} as one token"
+            )
         model[-1] = LogitScore(*tokens)
     return model.eval()
 

@@ -37,7 +37,9 @@ class Classifier:
 class Modules:
     """All modules of a CrossEncoder, one after the other. Causal ones are padded on the left."""
 
-    def __init__(self, model: Any, device: str, fields: Sequence[str], *, modality: str, causal: bool) -> None:
+    def __init__(
+        self, model: Any, device: str, fields: Sequence[str], *, modality: str, causal: bool
+    ) -> None:
         self.model = model
         self.fields = tuple(fields)
         self._device = device
@@ -74,11 +76,14 @@ def chosen_device(device: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def load_tokenizer(folder: Path) -> Tokenizer:
+def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Tokenizer:
     """The folder's fast tokenizer, without saved truncation and padding."""
     from transformers import AutoTokenizer
 
-    return backend_tokenizer(folder, AutoTokenizer.from_pretrained(folder, local_files_only=True))
+    wrapped = AutoTokenizer.from_pretrained(
+        folder, trust_remote_code=trust_remote_code, local_files_only=True
+    )
+    return backend_tokenizer(folder, wrapped)
 
 
 def backend_tokenizer(folder: Path, wrapped: Any) -> Tokenizer:

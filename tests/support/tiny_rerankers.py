@@ -35,7 +35,7 @@ CHAT = """{%- for m in messages if m.role in ("system", "user", "assistant") -%}
 {{- "<|im_start|>" ~ m.role ~ "\\n" ~ m.content ~ "<|im_end|>\\n" -}}{%- endfor -%}"""
 
 
-def ettin(folder: Path) -> Path:
+def ettin(folder: Path, *, width: int = 32, spread: float = 0.5) -> Path:
     """A ModernBERT with pooling and a head of modules, as the ettin-rerankers are."""
     from sentence_transformers import CrossEncoder
     from sentence_transformers.base.modules import Dense, Transformer
@@ -45,21 +45,23 @@ def ettin(folder: Path) -> Path:
     tiny_models.bert(folder / "base")
     torch.manual_seed(11)
     config = ModernBertConfig(
-        vocab_size=json.loads((folder / "base" / "config.json").read_text())["vocab_size"], hidden_size=32,
-        num_hidden_layers=3, num_attention_heads=2, intermediate_size=48, max_position_embeddings=96,
-        global_attn_every_n_layers=2, local_attention=16, pad_token_id=0, initializer_range=0.5,
+        vocab_size=json.loads((folder / "base" / "config.json").read_text())["vocab_size"], hidden_size=width,
+        num_hidden_layers=3, num_attention_heads=2, intermediate_size=2 * width, max_position_embeddings=96,
+        global_attn_every_n_layers=2, local_attention=16, pad_token_id=0, initializer_range=spread,
         cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3,
     )  # fmt: skip
     ModernBertModel(config).save_pretrained(folder / "base")
     _plain_tokenizer(folder / "base")
     head = [
-        Pooling(32, pooling_mode="cls"),
-        Dense(32, 32, bias=False, activation_function=torch.nn.GELU()),
-        LayerNorm(32),
-        Dense(32, 1, activation_function=torch.nn.Identity(), module_output_name="scores"),
+        Pooling(width, pooling_mode="cls"),
+        Dense(width, width, bias=False, activation_function=torch.nn.GELU()),
+        LayerNorm(width),
+        Dense(width, 1, activation_function=torch.nn.Identity(), module_output_name="scores"),
     ]
     transformer = Transformer(str(folder / "base"), transformer_task="feature-extraction")
-    return _saved(CrossEncoder(modules=[transformer, *head], device="cpu", activation_fn=torch.nn.Identity()), folder)
+    return _saved(
+        CrossEncoder(modules=[transformer, *head], device="cpu", activation_fn=torch.nn.Identity()), folder
+    )
 
 
 def qwen3_logit_score(folder: Path, *, prompt: str | None = None) -> Path:
@@ -188,7 +190,7 @@ def _plain_tokenizer(folder: Path) -> None:
     file.write_text(json.dumps(saved), encoding="utf-8")
 
 
-_JINA = '''
+_JINA = """
 from transformers import Qwen3Model, Qwen3PreTrainedModel
 
 
@@ -204,4 +206,4 @@ class JinaForRanking(Qwen3PreTrainedModel):
             {"index": place, "relevance_score": score, "document": documents[place]}
             for score, place in sorted(scored, reverse=True)
         ]
-'''
+"""

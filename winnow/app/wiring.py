@@ -164,6 +164,7 @@ class Wiring(Parts):
             "llm": f"{llm.model} at {llm.base_url}",
             "cross_encoder": named_weights(chosen.cross_encoder),
             "prompts": str(chosen.prompts or "winnow's"),
+            "instruction": chosen.instruction or "none",
         }
 
     def rerank_parts(self, store: TokenScorer | None, encoder: Encoder) -> RerankParts:
@@ -185,6 +186,8 @@ class Wiring(Parts):
             keep_exchanges=self.settings.log.llm_calls,
             locate=checked_folder,
             cross_encoder=chosen.cross_encoder,
+            trust_remote_code=chosen.trust_remote_code,
+            instruction=chosen.instruction,
             device=self.settings.encoder.device,
             exported=self.settings.models_dir or usual_root(),
             api_key=self.rerank_api_key,

@@ -16,7 +16,7 @@ from storage.records import Answer
 from winnow.app.settings import Settings
 from winnow.server.errors import NotAllowedError
 
-_WORDS = ("method", "scale")
+_WORDS = ("method", "scale", "instruction", "field", "where")
 
 
 class Policy:
