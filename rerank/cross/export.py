@@ -69,7 +69,7 @@ def _check(file: Path, forward: Classifier | Modules, folder: Path, longest: int
         expected = forward(*inputs.values())
         if not np.allclose(as_log_odds(found), expected, atol=1e-3):
             raise ModelError(
-                f"{folder.name} gives other scores in ONNX than in torch ({tokens} tokens), and is not converted",
+                f"{folder.name} scores {tokens} tokens otherwise in ONNX than in torch: it is not converted",
                 way_out="Run it as it is: leave backend=onnx out.",
             )
 

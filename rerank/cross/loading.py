@@ -34,7 +34,7 @@ def load_pair_model(
         if file := onnx.ready_file(folder):
             if has_chat_template(folder):
                 raise ModelError(
-                    f"{folder.name} writes its inputs by a chat template: an ONNX file of its kind does not run here",
+                    f"{folder.name} writes its inputs by a chat template: such ONNX files do not run here",
                     way_out="Use a folder with weights for torch, or a server: api(profile=vllm).",
                 )
             return onnx.load_ready(folder, file, max_length)

@@ -55,10 +55,10 @@ class PairModel:
     """A cross-encoder, ready to score. Safe to use from several threads, which share its passes.
 
     `overhead` counts the tokens of an input that are neither question nor passage. `precision` names how the
-    weights are run: scores of one are not those of another. `activation` is the model's own last function, where
-    that is not the logistic one or none. `instruction` says what relevance means: it goes into the template, or
-    before the question where the model was trained with such a prompt (`prompted`). `together`: a score depends on
-    the passages that are read with it.
+    weights are run: scores of one are not those of another. `activation` is the model's own last function,
+    where that is not the logistic one or none. `instruction` says what relevance means: it goes into the
+    template, or before the question where the model was trained with such a prompt (`prompted`). `together`:
+    a score depends on the passages that are read with it.
     """
 
     name: str
@@ -77,7 +77,7 @@ class PairModel:
     passes: Passes = field(init=False, default_factory=Passes)
 
     def instructed(self, instruction: str) -> PairModel:
-        """The same model, passes included, with another instruction. Raises ModelError where it takes none."""
+        """The same model, its passes too, with another instruction. Raises ModelError where it takes none."""
         if not (self.prompted if self.template is None else self.template.takes_instruction):
             raise ModelError(
                 f"{self.name} takes no instruction: it was trained without",

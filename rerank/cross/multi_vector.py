@@ -50,7 +50,7 @@ def load_multi_vector(folder: Path, *, device: str = "auto") -> MultiVectorModel
     """
     if not is_late_interaction(folder):
         raise ModelError(
-            f"{folder.name} is not a late-interaction model (looked for: MultiVectorEncoder or ColBERT in its "
+            f"{folder.name} is not a late-interaction model (looked for: MultiVectorEncoder or ColBERT in "
             "config_sentence_transformers.json, PyLate's modules, the architecture HF_ColBERT)",
             way_out=f'For a cross-encoder: cross-encoder(model="{folder}").',
         )

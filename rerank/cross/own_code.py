@@ -1,7 +1,7 @@
 """Models that rank whole lists with code that their folder brings along (jina-reranker-v3's kind).
 
-Loaded only with `rerank.trust_remote_code`. Their interface is `rerank(query, documents)`, which gives back dicts
-with `index` and `relevance_score`. A score depends on the passages beside it, and so is never kept for later.
+Loaded only with `rerank.trust_remote_code`. Their interface is `rerank(query, documents)`, which gives back
+dicts with `index` and `relevance_score`. A score depends on the passages beside it, and is never kept.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ListModel(PairModel):
     lock: Any = field(default_factory=Lock)
 
     def scored(self, query: str, texts: Sequence[str]) -> Generator[Found]:
-        """(number of the text, the model's score), all at once. Raises ModelError for a reply out of shape."""
+        """(number of the text, its score), all at once. Raises ModelError for a reply out of shape."""
         with self.lock, torch.inference_mode():
             ranked = self.model.rerank(query, list(texts))
         try:

@@ -1,6 +1,6 @@
-"""What a model's folder says it is, before anything is loaded. Importing this loads neither torch nor transformers.
+"""What a model's folder says it is, before anything is loaded. Importing this takes no time.
 
-sentence-transformers' files come first (`modules.json`: the modules and their order), then the architecture in
+sentence-transformers' files come first (`modules.json`: the modules in their order), then the architecture in
 config.json. A causal model is a reranker only with a template for question and passage: without one in its
 folder, it must be one of `published.toml`. Nothing is scored with another model's template.
 """
@@ -68,8 +68,8 @@ def recognised(folder: Path, *, trust_remote_code: bool = False) -> Form:
         return Form(config, _published(folder, architecture))
     if not architecture.endswith("ForCausalLM"):
         raise ModelError(
-            f"{folder.name} is not a cross-encoder: its architecture is {architecture or 'not given'}, and it "
-            "has no modules.json that ends in a score",
+            f"{folder.name} is not a cross-encoder: its architecture is {architecture or 'not given'}, "
+            "and it has no modules.json that ends in a score",
             way_out=_RERANKERS,
         )
     published = _published(folder, architecture)
@@ -78,8 +78,8 @@ def recognised(folder: Path, *, trust_remote_code: bool = False) -> Form:
             f"{folder.name} is a causal model ({architecture}) that does not say how it reranks: it has no "
             "modules.json with LogitScore, no chat template for a query and a document, and neither its name "
             f"nor its card is one of {', '.join(sorted(_readable(one.name) for one in _all_published()))}",
-            way_out="Save it with sentence-transformers' CrossEncoder, or run it behind a server that knows it: "
-            "api(profile=vllm).",
+            way_out="Save it with sentence-transformers' CrossEncoder, or run it behind a server that knows "
+            "it: api(profile=vllm).",
         )
     return Form(config, published)
 

@@ -1,7 +1,7 @@
-"""Loads any cross-encoder with sentence-transformers, whatever form its folder has. Importing this takes seconds.
+"""Loads any cross-encoder with sentence-transformers, whatever its form. Importing this takes seconds.
 
-The scores are those of `CrossEncoder.predict` before its activation; `tests/rerank/test_published_forms.py` holds
-them equal. Where a form allows, it runs faster than there: `first_token`, `causal`.
+The scores are those of `CrossEncoder.predict` before its activation; `tests/rerank/test_published_forms.py`
+holds them equal. Where a form allows, it runs faster than there: `first_token`, `causal`.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _template(folder: Path, transformer: Any) -> Template:
     choices.pop("restore_suffix", None)  # nothing is cut off here
     if failure := transformer.input_formatter.pair_roles_failure(choices):
         raise ModelError(
-            f"{folder.name} has a chat template for conversations, none for a query and a document: {failure}",
+            f"{folder.name} has a chat template, but none for a query and a document: {failure}",
             way_out="Run it behind a server that knows its template: api(profile=vllm).",
         )
     structured = transformer.input_formatter.message_format == "structured"

@@ -1,4 +1,4 @@
-"""Rerankers in the forms that they are published in: tiny, random weights, saved as their authors save them."""
+"""Rerankers in the forms that they are published in: tiny, random weights, saved as by their authors."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ QWEN3 = (
     _ROLES
     + '{{- "<|im_start|>system\\nJudge whether the Document meets the requirements.<|im_end|>\\n" -}}'
     + '{{- "<|im_start|>user\\n<Instruct>: " ~ (task or "retrieve passages") ~ "\\n<Query>: " ~ query -}}'
-    + '{{- "\\n<Document>: " ~ passage ~ "<|im_end|>\\n<|im_start|>assistant\\n<think>\\n\\n</think>\\n\\n" -}}'
+    + '{{- "\\n<Document>: " ~ passage ~ "<|im_end|>\\n<|im_start|>assistant\\n" -}}'
+    + '{{- "<think>\\n\\n</think>\\n\\n" -}}'
 )
 MXBAI = (
     _ROLES
     + '{{- "<|im_start|>user\\n" -}}{%- if task %}{{ "instruction: " ~ task ~ "\\n" }}{% endif -%}'
-    + '{{- "query: " ~ query ~ "\\ndocument: " ~ passage ~ "\\nRelevance:<|im_end|>\\n<|im_start|>assistant\\n" -}}'
+    + '{{- "query: " ~ query ~ "\\ndocument: " ~ passage ~ "\\nRelevance:<|im_end|>\\n" -}}'
+    + '{{- "<|im_start|>assistant\\n" -}}'
 )
 ZERANK = (
     _ROLES
@@ -65,7 +67,7 @@ def ettin(folder: Path, *, width: int = 32, spread: float = 0.5) -> Path:
 
 
 def qwen3_logit_score(folder: Path, *, prompt: str | None = None) -> Path:
-    """Qwen3-Reranker's form since sentence-transformers 5.4: its template and its two tokens are in the folder."""
+    """Qwen3-Reranker's form since sentence-transformers 5.4: template and tokens are in the folder."""
     tiny_models.qwen3(folder / "base")
     return _causal(folder, QWEN3, ("yes", "no"), prompt)
 

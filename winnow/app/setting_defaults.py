@@ -97,8 +97,8 @@ class RerankSettings(_Section):
 
     `on_failure`: a failing stage is skipped and flagged, or raises. `in_flight` limits concurrent calls.
     `cache` keeps paid verdicts. `prompts` is a folder of templates that replace winnow's. `instruction` says
-    what relevance means, to models and APIs that take one. `trust_remote_code` runs code that a model's folder
-    brings along.
+    what relevance means, to models and APIs that take one. `trust_remote_code` runs what code a model's
+    folder brings along.
     """
 
     spec: str = "balanced"
