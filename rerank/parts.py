@@ -45,7 +45,8 @@ class TokenEncoder(Protocol):
 class RerankParts:
     """The parts of a chain. Every part may be missing: only the strategies that need it complain.
 
-    - `encoder`, and `scorer`, which knows the stored token vectors of one collection
+    - `encoder`, and `scorer`, which knows the stored vectors of one collection
+    - `drop_twins`: of passages that say the same keep one alone; without, the others come last
     - `chat`: maps a name to its chat model, None to the configured one
     - `limiter`: shared by all calls over the network; `budget`: the limits of one question
     - `prices`: by model name; without a price, costs are not known
@@ -61,6 +62,7 @@ class RerankParts:
 
     encoder: TokenEncoder | None = None
     scorer: TokenScorer | None = None
+    drop_twins: bool = False
     chat: Callable[[str | None], ChatModel] | None = None
     limiter: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_IN_FLIGHT))
     budget: Budget = field(default_factory=Budget)

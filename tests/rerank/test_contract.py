@@ -70,7 +70,12 @@ WORDS = ["rank", "passage", "query", "score", "model", "token", "vector", "windo
 def passages(n: int, seed: int = 7) -> list[Candidate]:
     random = Random(seed)
     texts = [" ".join(random.choices(WORDS, k=6)) for _ in range(n)]
-    return [Candidate.from_text(text, id=f"c{i}") for i, text in enumerate(texts)]
+    made = [Candidate.from_text(text, id=f"c{i}") for i, text in enumerate(texts)]
+    dates = [f"20{i % 25:02}-01-31" for i in range(n)]
+    return [
+        replace(one, chunk=replace(one.chunk, metadata={"date": date}))
+        for one, date in zip(made, dates, strict=True)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +90,10 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], R
             locate=lambda _model: folder,
             device="cpu",
         )
-        options: dict[str, dict[str, str]] = {"api": {"profile": "custom", "url": endpoint.root}}
+        options: dict[str, dict[str, str]] = {
+            "api": {"profile": "custom", "url": endpoint.root},
+            "boost": {"where": 'text contains "rank"'},
+        }
         yield lambda name: strategy(name).load(parts, name, **options.get(name, {}))
 
 

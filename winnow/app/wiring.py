@@ -177,6 +177,7 @@ class Wiring(Parts):
         return RerankParts(
             encoder=encoder,
             scorer=store,
+            drop_twins=store is not None,
             chat=self.traced_chat,
             limiter=self.kept("limiter", lambda: anyio.CapacityLimiter(chosen.in_flight)),
             budget=chosen.budget,
