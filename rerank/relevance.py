@@ -11,8 +11,9 @@ from storage.records import Candidate
 def relevance(candidates: Sequence[Candidate]) -> list[float]:
     """From 0 to 1, never rising along the incoming order: what the last stage with scores gave.
 
-    Scores beyond 0 to 1 are stretched to it. A score above that of a candidate before it counts as that one's:
-    the order is what the stage decided, and a stage may mix scales. Without scores, places count: 1, 1/2, 1/3 …
+    Scores beyond 0 to 1 are stretched to it. A score above that of a candidate before it counts as that
+    one's: the order is what the stage decided, and a stage may mix scales. Without scores, places count:
+    1, 1/2, 1/3 …
     """
     stages = [list(candidate.scores) for candidate in candidates]
     last = next((names[-1] for names in stages if names), None)

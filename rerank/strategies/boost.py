@@ -23,7 +23,7 @@ from storage.records import Candidate, Outcome, Ranking
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoostOptions:
-    """`where`: a filter, as in `winnow ask --where`. `factor`: what relevance is multiplied by; below 1 less."""
+    """`where`: a filter, as in `winnow ask --where`. `factor`: what relevance is multiplied by."""
 
     where: str = ""
     factor: Annotated[float, Field(gt=0)] = 2.0

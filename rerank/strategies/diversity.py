@@ -1,8 +1,8 @@
 """Diversity: passages that say the same take one place, and similar ones have to be more relevant.
 
-Maximal marginal relevance (Carbonell & Goldstein 1998) over the passages' stored vectors: each place goes to the
-passage of the highest (1 - weight) * relevance - weight * similarity to the nearest one that has a place. Vectors
-are taken from the candidates' common mean, since those of one question point into much the same direction.
+Maximal marginal relevance (Carbonell & Goldstein 1998) over the passages' stored vectors: each place goes to
+the passage of the highest (1 - weight) * relevance - weight * similarity to the nearest one that has a place.
+Vectors are taken from the candidates' mean, since those of one question point into much the same direction.
 """
 
 from __future__ import annotations
