@@ -37,7 +37,11 @@ class DiversityOptions:
 
 
 class Diversity:
-    """Of passages that say the same the first stays; the others are dropped, and the outcome lists them."""
+    """Of passages that say the same the first stays; the others are dropped, and the outcome lists them.
+
+    Where texts are ranked for somebody who brings their own, all are given back: twins come last, or with a
+    weight of 0 where they are.
+    """
 
     needs = "nothing; with a weight, the collection's vectors"
     scores = False
@@ -61,6 +65,8 @@ class Diversity:
 
     def _ranked(self, candidates: Sequence[Candidate], top_k: int) -> Ranking:
         outcome = Outcome(self.name)
+        if not self._options.weight and not self._parts.drop_twins:
+            return in_order(self.name, [(one, None) for one in candidates], top_k, outcome)
         distance = None
         if self._options.weight and len(candidates) > 1:
             vectors, missing = self._vectors(candidates)

@@ -104,10 +104,14 @@ class TestDiversity:
         assert kept(ranked("diversity(weight=0,alike=1)", given)) == ["a", "near"]
 
     def test_texts_of_ones_own_are_all_given_back(self) -> None:
-        """Where nothing is to be dropped, what says the same comes last."""
+        """Where nothing is to be dropped, what says the same comes last, or stays with a weight of 0."""
         given = [passage("a", POLICY), passage("copy", POLICY), passage("other", OTHER)]
-        chain = Chain.load(Spec.parse("diversity(weight=0)"), RerankParts())
-        assert kept(anyio.run(chain.rerank, "q", given, 3)) == ["a", "other", "copy"]
+        for spec, order in (
+            ("diversity", ["a", "other", "copy"]),
+            ("diversity(weight=0)", ["a", "copy", "other"]),
+        ):
+            chain = Chain.load(Spec.parse(spec), RerankParts())
+            assert kept(anyio.run(chain.rerank, "q", given, 3)) == order
 
     def test_similar_passages_have_to_be_more_relevant(self) -> None:
         """The second place goes to a less relevant passage of another kind, unless relevance weighs all."""
@@ -162,8 +166,8 @@ class TestRecency:
 
     def test_passages_without_a_date_are_counted(self) -> None:
         """They count as one half-life old; where none has the field, the stage says that it did nothing."""
-        given = [passage("a", "a", 0.9), passage("new", "b", 0.9, date="2024-01-01"),
-                 passage("ancient", "c", 0.9, date="1950-01-01"), passage("odd", "d", 0.9, date="May")]  # fmt: skip
+        dates = {"a": None, "new": "2024-01-01", "ancient": "1950-01-01", "odd": "May"}
+        given = [passage(name, name, 0.9, date=date) for name, date in dates.items()]
         ranking = ranked("recency", given)
         assert kept(ranking) == ["new", "a", "odd", "ancient"]
         assert ranking.outcome.status == "ok"

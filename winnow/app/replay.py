@@ -174,7 +174,7 @@ def _split(
 def _matters(what: str, stage: Stage) -> bool:
     """False for another cross-encoder, or an instruction, where the stage has none."""
     if what == "instruction":
-        return stage.name in ("cross-encoder", "api") or "read" in dict(stage.options)
+        return stage.name in ("cross-encoder", "api", "decision") or "read" in dict(stage.options)
     return what != "cross_encoder" or stage.name == "cross-encoder" or "read" in dict(stage.options)
 
 

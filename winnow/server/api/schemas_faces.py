@@ -129,6 +129,29 @@ class RerankRequest(BaseModel):
         return [one if isinstance(one, str) else one.text for one in self.documents]
 
 
+class TeiRequest(BaseModel):
+    """Texts to order by a question, as clients of Text Embeddings Inference send them.
+
+    The chain is the settings' own, which reads long texts in windows: nothing is truncated.
+    """
+
+    query: Annotated[str, Field(min_length=1, max_length=20_000)]
+    texts: Annotated[list[Annotated[str, Field(max_length=200_000)]], Field(min_length=1, max_length=1_000)]
+    return_text: bool = False
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"query": "Which fruit?", "texts": ["Apples keep.", "Bananas rot."]}]}
+    )
+
+
+class TeiResult(BaseModel):
+    """A text's place in the request, and its score (higher is better)."""
+
+    index: int
+    score: float
+    text: str | None = None
+
+
 class RerankResult(BaseModel):
     """A document's place in the request, and its score (higher is better)."""
 
