@@ -1,7 +1,7 @@
 """Decisions: a model that answers typed questions says of each passage how probably it helps. N calls.
 
-System One's form (`POST /v1/systemone`: TypeSafe's Jev, OpenJev, the servers that speak it): a state, here the
-question with one passage, and a yes-or-no question about it, answered with a calibrated probability. So a
+System One's form (`POST /v1/systemone`: TypeSafe's Jev, OpenJev, the servers that speak it): a state, here
+the question with one passage, and a yes-or-no question about it, answered with a calibrated probability. So a
 score means the same for every question, and `min_score=0.5` drops what probably does not help.
 """
 
