@@ -5,8 +5,9 @@
 
 Part `cross`: the same 50 question-passage pairs and the same weights (the shape of MiniLM-L6, the packaged
 encoder's weights with a random head), every way in turn, in rounds; medians. `rerankers` takes part where it
-is installed. Part `forms`: a modular and a causal reranker against `CrossEncoder.rank`. Part `llm`: each strategy against an HTTP server on this machine that answers after 100 ms. Part
-`gpu` needs a GPU: pairs a second of two model shapes, as a share of the measured matrix rate.
+is installed. Part `forms`: a modular and a causal reranker against `CrossEncoder.rank`. Part `llm`: each
+strategy against an HTTP server on this machine that answers after 100 ms. Part `gpu` needs a GPU: pairs a
+second of two model shapes, as a share of the measured matrix rate.
 """
 
 from __future__ import annotations
@@ -115,7 +116,9 @@ def forms(texts: Sequence[str], rounds: int) -> None:
     """Rerankers of other forms, ours and sentence-transformers', with the same weights in float32."""
     from benchmarks import rerank_forms
 
-    print(f"\n{len(texts)} pairs, median seconds\n\n{'form':<12}{'ST':>9}{'winnow':>9}{'× ST':>7}{'max |Δ|':>10}")
+    print(
+        f"\n{len(texts)} pairs, median seconds\n\n{'form':<12}{'ST':>9}{'winnow':>9}{'× ST':>7}{'max |Δ|':>10}"
+    )
     for name, make in (("modular", rerank_forms.modular), ("causal", rerank_forms.causal)):
         with tempfile.TemporaryDirectory() as work:
             folder = make(Path(work) / name)

@@ -1,8 +1,8 @@
 """Models of other forms than BERT's, for `benchmarks/rerank.py`: random weights in published shapes.
 
 `modular` has ettin-reranker-17m's shape (ModernBERT, pooling, a head of modules); `causal` is a Qwen3 with a
-template and two tokens, at a third of Qwen3-Reranker-0.6B's width and a quarter of its layers, so that a round
-takes seconds on two cores.
+template and two tokens, with a third of Qwen3-Reranker-0.6B's width and a quarter of its layers, so that a
+round takes seconds on two cores.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-TEMPLATE = """{%- set query = messages | selectattr("role", "eq", "query") | map(attribute="content") | first -%}
-{%- set passage = messages | selectattr("role", "eq", "document") | map(attribute="content") | first -%}
-{{- "<|im_start|>system\\nJudge whether the Document meets the requirements based on the Query and the Instruct
-provided. Note that the answer can only be yes or no.<|im_end|>\\n<|im_start|>user\\n<Instruct>: Given a web
-search query, retrieve relevant passages that answer the query\\n<Query>: " ~ query ~ "\\n<Document>: " -}}
+TEMPLATE = """{%- set texts = messages | map(attribute="content") | list -%}
+{%- set query = texts[0] -%}{%- set passage = texts[1] -%}
+{{- "<|im_start|>system\\nJudge whether the Document meets the requirements based on the Query and the
+Instruct provided. Note that the answer can only be yes or no.<|im_end|>\\n<|im_start|>user\\n<Instruct>: Given
+a web search query, retrieve relevant passages that answer the query\\n<Query>: " ~ query ~ "\\n<Document>: " -}}
 {{- passage ~ "<|im_end|>\\n<|im_start|>assistant\\n<think>\\n\\n</think>\\n\\n" -}}"""
 
 
@@ -56,7 +56,8 @@ def causal(folder: Path) -> Path:
     base = _tokenizer(folder / "base")
     config = Qwen3Config(
         vocab_size=30_522, hidden_size=384, intermediate_size=1_152, num_hidden_layers=7,
-        num_attention_heads=6, num_key_value_heads=3, head_dim=64, max_position_embeddings=2_048, pad_token_id=0,
+        num_attention_heads=6, num_key_value_heads=3, head_dim=64, max_position_embeddings=2_048,
+        pad_token_id=0,
     )  # fmt: skip
     Qwen3ForCausalLM(config).save_pretrained(base)
     (base / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")

@@ -34,13 +34,15 @@ class Twins:
         self._files: list[str] = []
         self._keys: list[int] = []
 
-    def twin_of(self, chunk: Chunk, key: int) -> int | None:
-        """The key of a remembered passage that says the same; None, and this one is remembered."""
+    def twin_of(self, chunk: Chunk, key: int, *, remember: bool = True) -> int | None:
+        """The key of a remembered passage that says the same; None, and this one is remembered if wanted."""
         letters = _folded(chunk.text)
         if len(letters) < _SHORT:
             letters = f"{_folded(chunk.context)}\n{letters}"
-        if (of := self._equal.setdefault(letters, key)) != key:
+        if (of := self._equal.get(letters)) is not None:
             return of
+        if remember:
+            self._equal[letters] = key
         if self._alike >= 1:
             return None
         hashes, file = _hashes(letters), chunk.source.partition("#")[0]
@@ -52,6 +54,8 @@ class Twins:
                 continue
             if file != self._files[place] and _jaccard(hashes, self._trigrams[place]) >= self._alike:
                 return self._keys[place]
+        if not remember:
+            return None
         for one in sketch:
             self._by_hash.setdefault(one, []).append(len(self._keys))
         self._trigrams.append(hashes)

@@ -7,8 +7,9 @@ Vectors are taken from the candidates' mean, since those of one question point i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
 import numpy as np
@@ -21,6 +22,7 @@ from rerank.parts import RerankParts
 from rerank.relevance import relevance
 from rerank.spec import Value
 from rerank.twins import Twins
+from storage.qdrant.matching import moment
 from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking
 from storage.vectors import Floats, normalised
@@ -37,7 +39,8 @@ class DiversityOptions:
 
 
 class Diversity:
-    """Of passages that say the same the first stays; the others are dropped, and the outcome lists them.
+    """Of passages that say the same the newest stays, by the documents' `date`, or else the first; the others are
+    dropped, and the outcome lists them.
 
     Where texts are ranked for somebody who brings their own, all are given back: twins come last, or with a
     weight of 0 where they are.
@@ -76,10 +79,8 @@ class Diversity:
                 outcome = flagged(outcome, "ok", reason)
         places, twins = self._places(candidates, top_k, distance)
         if twins:
-            listed = [
-                f"{candidates[one].chunk.source} = {candidates[of].chunk.source}" for one, of in twins.items()
-            ]
-            outcome = flagged(outcome, "ok", Reason("rerank.twins-folded", count=len(twins), twins=listed))
+            reason = Reason("rerank.twins-folded", count=len(twins), twins=_listed(candidates, twins))
+            outcome = flagged(outcome, "ok", reason)
         settled = {*places, *twins}
         rest = [place for place in range(len(candidates)) if place not in settled]
         order = [*places, *rest, *twins]
@@ -96,17 +97,25 @@ class Diversity:
         chosen: list[int] = []
         known = Twins(self._options.alike)
         twins: dict[int, int] = {}
+        dates = [moment(one.chunk.metadata.get("date")) for one in candidates]
         for turn in range(len(candidates)):
-            if len(chosen) == top_k:
+            full = len(chosen) == top_k
+            if full and not any(dates):
                 break
             place = turn if distance is None else distance.best()
-            of = known.twin_of(candidates[place].chunk, place)
-            if of is not None:
-                twins[place] = of
+            of = known.twin_of(candidates[place].chunk, place, remember=not full)
+            if of is None:
+                if not full:
+                    chosen.append(place)
+                    if distance is not None:
+                        distance.choose(place)
                 continue
-            chosen.append(place)
-            if distance is not None:
-                distance.choose(place)
+            kept = next((one for one in chosen if one == of or twins.get(of) == one), of)
+            if _later(dates[place], dates[kept]):
+                chosen[chosen.index(kept)] = place
+                twins |= {one: place for one, own in twins.items() if own == kept} | {kept: place}
+            else:
+                twins[place] = kept
         return chosen, twins
 
     def _vectors(self, candidates: Sequence[Candidate]) -> tuple[Floats, int]:
@@ -144,3 +153,14 @@ class _Distance:
     def choose(self, place: int) -> None:
         """Note that this one has a place now."""
         self._nearest = np.maximum(self._nearest, self._vectors @ self._vectors[place])
+
+
+def _later(one: datetime | None, other: datetime | None) -> bool:
+    return one is not None and (other is None or one > other)
+
+
+def _listed(candidates: Sequence[Candidate], twins: Mapping[int, int]) -> list[str]:
+    """A line for each passage that stays: its file, and those that say the same."""
+    names = [candidate.chunk.source.replace("\\", "/").rpartition("/")[2] for candidate in candidates]
+    kept = dict.fromkeys(twins.values())
+    return [f"{names[of]}: {' '.join(names[one] for one, own in twins.items() if own == of)}" for of in kept]

@@ -68,8 +68,19 @@ class TestDiversity:
         assert [one.id for one in ranking.everything] == ["a", "other", "copy", "loud", "near"]
         assert ranking.outcome.status == "ok"
         [reason] = ranking.outcomes
-        assert reason.reason.values["twins"] == ("copy.md = a.md", "loud.md = a.md", "near.md = a.md")
-        assert "3 passages say the same as one before" in reason.reason
+        assert reason.reason.values["twins"] == ("a.md: copy.md loud.md near.md",)
+        assert "3 passages say the same as one that stays" in reason.reason
+
+    def test_of_versions_the_newest_stays(self) -> None:
+        """Where documents have dates the newest of what says the same stays, in the place of the best."""
+        dates = {"v3": "2022-03-01", "v1": "2020-03-01", "v5": "2024-03-01", "other": "2019-01-01"}
+        texts = {"v3": POLICY, "v1": f"{POLICY} One.", "v5": f"{POLICY} Five.", "other": OTHER}
+        given = [passage(name, texts[name], date=date) for name, date in dates.items()]
+        given.append(passage("undated", POLICY))
+        ranking = ranked("diversity(weight=0)", given, 2)
+        assert kept(ranking) == ["v5", "other"]
+        assert [one.id for one in ranking.dropped] == ["v1", "v3", "undated"]
+        assert kept(ranked("diversity(weight=0)", [given[0], given[3], given[2]], 1)) == ["v5"]
 
     def test_chinese_is_compared_too(self) -> None:
         """Full and half width, and one more sentence, are no difference in Chinese either."""

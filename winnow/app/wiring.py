@@ -131,7 +131,8 @@ class Wiring(Parts):
     ) -> Chain:
         """Make the chain of a spec over a collection's token vectors and encoder, or of a ready reranker.
 
-        Without `remembering` the score cache is neither read nor written.
+        Without `remembering`, for evaluations, the score cache is neither read nor written, and passages that
+        say the same all stay: judgements count each.
         """
         from rerank.spec import Spec
 
@@ -152,7 +153,9 @@ class Wiring(Parts):
         from rerank.chain import Chain
 
         parts = self.rerank_parts(store, encoder)
-        return Chain.load(spec, parts if remembering else replace(parts, cache=None), ready=ready)
+        if not remembering:
+            parts = replace(parts, cache=None, drop_twins=False)
+        return Chain.load(spec, parts, ready=ready)
 
     def conditions(self, encoder: Encoder) -> dict[str, str]:
         """Return what a rerank stage's result depends on besides its options: models, endpoint, templates."""
