@@ -116,9 +116,8 @@ def forms(texts: Sequence[str], rounds: int) -> None:
     """Rerankers of other forms, ours and sentence-transformers', with the same weights in float32."""
     from benchmarks import rerank_forms
 
-    print(
-        f"\n{len(texts)} pairs, median seconds\n\n{'form':<12}{'ST':>9}{'winnow':>9}{'× ST':>7}{'max |Δ|':>10}"
-    )
+    print(f"\n{len(texts)} pairs, median seconds\n")
+    print(f"{'form':<12}{'ST':>9}{'winnow':>9}{'× ST':>7}{'max |Δ|':>10}")
     for name, make in (("modular", rerank_forms.modular), ("causal", rerank_forms.causal)):
         with tempfile.TemporaryDirectory() as work:
             folder = make(Path(work) / name)

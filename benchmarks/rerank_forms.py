@@ -13,8 +13,9 @@ from typing import Any
 TEMPLATE = """{%- set texts = messages | map(attribute="content") | list -%}
 {%- set query = texts[0] -%}{%- set passage = texts[1] -%}
 {{- "<|im_start|>system\\nJudge whether the Document meets the requirements based on the Query and the
-Instruct provided. Note that the answer can only be yes or no.<|im_end|>\\n<|im_start|>user\\n<Instruct>: Given
-a web search query, retrieve relevant passages that answer the query\\n<Query>: " ~ query ~ "\\n<Document>: " -}}
+Instruct provided. Note that the answer can only be yes or no.<|im_end|>\\n<|im_start|>user\\n<Instruct>:
+Given a web search query, retrieve relevant passages that answer the query\\n<Query>: " ~ query -}}
+{{- "\\n<Document>: " -}}
 {{- passage ~ "<|im_end|>\\n<|im_start|>assistant\\n<think>\\n\\n</think>\\n\\n" -}}"""
 
 

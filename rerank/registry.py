@@ -29,7 +29,7 @@ STRATEGIES: Mapping[str, str] = {
     "recency": "rerank.strategies.recency:Recency",
     "boost": "rerank.strategies.boost:Boost",
     "api": "rerank.strategies.api:Api",
-    "decision": "rerank.strategies.decision:Decision",
+    "decision": "rerank.strategies.decision:DecisionModel",
     "pointwise": "rerank.strategies.pointwise:Pointwise",
     "listwise": "rerank.strategies.listwise:Listwise",
     "pairwise": "rerank.strategies.pairwise:Pairwise",

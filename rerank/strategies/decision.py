@@ -29,7 +29,7 @@ class DecisionOptions:
     retries: Annotated[int, Field(ge=0)] = 2
 
 
-class Decision(Api):
+class DecisionModel(Api):
     """Scores are probabilities, 0 to 1."""
 
     needs = "a decision model"

@@ -39,8 +39,9 @@ class DiversityOptions:
 
 
 class Diversity:
-    """Of passages that say the same the newest stays, by the documents' `date`, or else the first; the others are
-    dropped, and the outcome lists them.
+    """Of passages that say the same the newest stays, by the documents' `date`, or else the first.
+
+    The others are dropped, and the outcome lists them.
 
     Where texts are ranked for somebody who brings their own, all are given back: twins come last, or with a
     weight of 0 where they are.
