@@ -1,4 +1,4 @@
-"""Any winnow chain as a rerank API: Cohere's and Jina's shape at `/rerank`, `/v1/rerank` and `/v2/rerank`.
+"""Any winnow chain as a rerank API at `/rerank`, `/v1/rerank`, `/v2/rerank`: Cohere's, Jina's, Voyage's shape.
 
 At `/rerank`, `texts` instead of `documents` make it the shape of Text Embeddings Inference.
 """
@@ -72,12 +72,17 @@ async def _reply(asked: RerankRequest, request: Request, served: State) -> dict[
         }
         for one, score in zip(ranked.results, scores, strict=True)
     ]
+    voyage: dict[str, Any] = {}
+    if asked.top_k is not None or asked.truncation is not None:
+        data = [{**one, "document": (one["document"] or {}).get("text")} for one in results]
+        voyage = {"object": "list", "data": data}
     stages = [StageJson.of(outcome) for outcome in ranked.outcomes]
     spent = sum(stage.prompt_tokens + stage.completion_tokens for stage in stages)
     return {
         "id": token_hex(16),
         "model": asked.model or "winnow",
         "results": results,
+        **voyage,
         "usage": {"total_tokens": spent},
         "meta": {
             "api_version": {"version": "1" if request.url.path.startswith("/v1") else "2"},
@@ -94,7 +99,7 @@ async def _ranked(wiring: Wiring, asked: RerankRequest, spec: str) -> RankedText
     from rerank.texts import RankedTexts, rerank_texts
 
     texts = asked.texts
-    top_n = min(asked.top_n or len(texts), len(texts))
+    top_n = min(asked.top_n or asked.top_k or len(texts), len(texts))
     keeps = Spec.parse(spec).stages[-1].keep
     parts = await in_thread(lambda: wiring.rerank_parts(None, wiring.encoder))
     found = await portal.acall(
