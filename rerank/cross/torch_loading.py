@@ -6,6 +6,7 @@ holds them equal. Where a form allows, it runs faster than there: `first_token`,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -116,17 +117,29 @@ def _template(folder: Path, transformer: Any) -> Template:
             way_out="Run it behind a server that knows its template: api(profile=vllm).",
         )
     structured = transformer.input_formatter.message_format == "structured"
+    control = _control_tokens(transformer.tokenizer)
 
     def render(instruction: str | None, query: str, passage: str) -> str:
         roles = (("system", instruction), ("query", query), ("document", passage))
+        written = [
+            (role, control.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text))
+            for role, text in roles
+            if text is not None and (text or role != "system")
+        ]
         messages = [
             {"role": role, "content": [{"type": "text", "text": text}] if structured else text}
-            for role, text in roles
-            if text or role != "system"
+            for role, text in written
         ]
         return str(transformer.processor.apply_chat_template(messages, tokenize=False, **choices))
 
     return Template(render, takes_instruction=render("one", "q", "p") != render("two", "q", "p"))
+
+
+def _control_tokens(tokenizer: Any) -> re.Pattern[str]:
+    """What must not come from a text: it would end the passage, and go on as the template does."""
+    added = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    known = sorted({*added, "<|im_start|>", "<|im_end|>"}, key=len, reverse=True)
+    return re.compile("|".join(re.escape(token) for token in known if len(token) > 1))
 
 
 def _forward(model: Any, device: str, names: list[str]) -> Forward:

@@ -1,4 +1,4 @@
-"""Any winnow chain as a rerank API at `/rerank`, `/v1/rerank`, `/v2/rerank`: Cohere's, Jina's, Voyage's shape.
+"""Any winnow chain as a rerank API at `/rerank`, `/v1/rerank`, `/v2/rerank`: Cohere's, Jina's, Voyage's.
 
 At `/rerank`, `texts` instead of `documents` make it the shape of Text Embeddings Inference.
 """
