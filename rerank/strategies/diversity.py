@@ -99,11 +99,10 @@ class Diversity:
         known = Twins(self._options.alike)
         twins: dict[int, int] = {}
         dates = [moment(one.chunk.metadata.get("date")) for one in candidates]
-        for turn in range(len(candidates)):
+        left = list(range(len(candidates)))
+        while left and (len(chosen) < top_k or any(dates)):
             full = len(chosen) == top_k
-            if full and not any(dates):
-                break
-            place = turn if distance is None else distance.best()
+            place = left.pop(0 if full or distance is None else distance.best(left))
             of = known.twin_of(candidates[place].chunk, place, remember=not full)
             if of is None:
                 if not full:
@@ -145,11 +144,9 @@ class _Distance:
         self._weight = weight
         self._nearest = np.zeros(len(vectors))
 
-    def best(self) -> int:
-        """The best that was not given yet; of equal ones the first."""
-        place = int(np.argmax(self._relevance - self._weight * self._nearest))
-        self._relevance[place] = -np.inf
-        return place
+    def best(self, left: Sequence[int]) -> int:
+        """The position in `left` of the best; of equal ones the first."""
+        return int(np.argmax((self._relevance - self._weight * self._nearest)[left]))
 
     def choose(self, place: int) -> None:
         """Note that this one has a place now."""
