@@ -15,7 +15,7 @@ pytestmark = pytest.mark.heavy
 QUESTION = "How many days a week may I work from home?"
 DAYS = {2019: 1, 2020: 5, 2021: 4, 2022: 3, 2023: 3, 2024: 2}
 OTHERS = {
-    "travel": "Travel is booked through the portal, trains before planes. Expenses come back within two weeks.",
+    "travel": "Travel is booked through the portal, trains before planes. Expenses come back in two weeks.",
     "canteen": "The canteen opens at eleven and serves until two. Guests pay the full price.",
     "parking": "Parking spaces are given by lot every January. Bicycles go into the cellar.",
     "laptops": "Laptops are replaced every four years. Old ones are wiped and sold to employees.",
@@ -32,14 +32,14 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RAGPipeline]:
     (root / "docs").mkdir()
     for year, days in DAYS.items():
         text = (
-            f"---\ndate: {year}-03-01\n---\n# Remote work policy\n\nEmployees may work from home on {days} days "
-            "a week. Requests go to the team lead, who answers within five working days. Whoever needs a desk "
-            f"reserves one in the calendar. The policy of {year} replaces the one before it.\n"
+            f"---\ndate: {year}-03-01\n---\n# Remote work policy\n\nEmployees may work from home on "
+            f"{days} days a week. Requests go to the team lead, who answers within five working days. Whoever "
+            f"needs a desk reserves one. The policy of {year} replaces the one before it.\n"
         )
         (root / "docs" / f"remote-{year}.md").write_text(text, encoding="utf-8")
     exceptions = (
         "---\ndate: 2024-05-01\n---\n# Exceptions to the remote work policy\n\nThe night shift and parents "
-        "of small children may work from home on more days a week than the policy allows, agreed on in writing.\n"
+        "of small children may work from home on more days a week than the policy allows, in writing.\n"
     )
     (root / "docs" / "remote-exceptions.md").write_text(exceptions, encoding="utf-8")
     for name, text in OTHERS.items():
