@@ -72,7 +72,8 @@ def _hashes(letters: str) -> _Hashes:
     """A hash for each trigram."""
     padded = letters.ljust(3).encode("utf-32-le", "surrogatepass")
     codes = np.frombuffer(padded, np.uint32).astype(np.uint64)
-    return (codes[:-2] | codes[1:-1] << np.uint64(21) | codes[2:] << np.uint64(42)) * _MIXER
+    packed = codes[:-2] | codes[1:-1] << np.uint64(21) | codes[2:] << np.uint64(42)
+    return np.asarray(packed * _MIXER, np.uint64)
 
 
 def _sketch(hashes: _Hashes) -> list[int]:

@@ -73,7 +73,7 @@ class Recency:
 
     def _factor(self, half_lives: float) -> float:
         weight = self._options.weight
-        return 1.0 - weight + weight * 0.5**half_lives
+        return float(1.0 - weight + weight * 0.5**half_lives)
 
 
 def _time(candidate: Candidate, field: str) -> float | None:

@@ -33,8 +33,8 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RAGPipeline]:
     for year, days in DAYS.items():
         text = (
             f"---\ndate: {year}-03-01\n---\n# Remote work policy\n\nEmployees may work from home on "
-            f"{days} days a week. Requests go to the team lead, who answers within five working days. Whoever "
-            f"needs a desk reserves one. The policy of {year} replaces the one before it.\n"
+            f"{days} days a week. Requests go to the team lead, who answers within five working days. "
+            f"Whoever needs a desk reserves one. The policy of {year} replaces the one before it.\n"
         )
         (root / "docs" / f"remote-{year}.md").write_text(text, encoding="utf-8")
     exceptions = (

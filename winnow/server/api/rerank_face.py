@@ -64,17 +64,21 @@ async def _reply(asked: RerankRequest, request: Request, served: State) -> dict[
     ranked = await served.work(request, lambda: _ranked(served.pipeline.wiring, asked, spec))
     served.metrics.staged(ranked.outcomes)
     scores, whose = _scores(ranked.results)
+    wanted = asked.return_documents
     results = [
         {
             "index": one.index,
             "relevance_score": score,
-            "document": {"text": one.text} if asked.return_documents else None,
+            "document": {"text": one.text} if wanted else None,
         }
         for one, score in zip(ranked.results, scores, strict=True)
     ]
     voyage: dict[str, Any] = {}
     if asked.top_k is not None or asked.truncation is not None:
-        data = [{**one, "document": (one["document"] or {}).get("text")} for one in results]
+        data = [
+            {"index": one.index, "relevance_score": score, "document": one.text if wanted else None}
+            for one, score in zip(ranked.results, scores, strict=True)
+        ]
         voyage = {"object": "list", "data": data}
     stages = [StageJson.of(outcome) for outcome in ranked.outcomes]
     spent = sum(stage.prompt_tokens + stage.completion_tokens for stage in stages)
