@@ -61,9 +61,8 @@ def recognised(folder: Path, *, trust_remote_code: bool = False) -> Form:
     if config.get("auto_map") and not _known(architecture):
         if not trust_remote_code:
             _refuse_code(folder, f"its architecture, {architecture}, is not in transformers")
-        return Form(
-            config, ranks_lists=not architecture.endswith(("ForSequenceClassification", "ForCausalLM"))
-        )
+        if not architecture.endswith("ForCausalLM"):  # such a one still has to say how it reranks
+            return Form(config, ranks_lists=not architecture.endswith("ForSequenceClassification"))
     if architecture.endswith("ForSequenceClassification"):
         return Form(config, _published(folder, architecture))
     if not architecture.endswith("ForCausalLM"):

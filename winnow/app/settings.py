@@ -50,12 +50,12 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
     "local": {},
     "multilingual": {
         "encoder": {"model": "BAAI/bge-m3"},
-        "rerank": {"spec": 'cross-encoder(model="BAAI/bge-reranker-v2-m3")'},
+        "rerank": {"spec": 'cross-encoder(model="BAAI/bge-reranker-v2-m3"),diversity(weight=0)'},
     },
     # an endpoint gives no token vectors, so late interaction cannot make the first cut
     "openai": {
         "encoder": {"provider": "openai", "model": "text-embedding-3-small"},
-        "rerank": {"spec": "none:20,listwise"},
+        "rerank": {"spec": "none:20,diversity(weight=0),listwise"},
         "answer": {"answerer": "openai"},
     },
 }
