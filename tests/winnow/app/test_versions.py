@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from storage.errors import ModelError
 from storage.records import Answer
+from tests.support import tiny_rerankers
 from winnow import RAGPipeline, Settings
 
 pytestmark = pytest.mark.heavy
@@ -80,3 +82,34 @@ def test_a_replay_folds_as_the_answer_did(pipeline: RAGPipeline) -> None:
     assert len([name for name in places(folded.answer) if name.startswith("remote-2")]) > 1
     again = pipeline.log.replay(answer.id, rerank="fusion(read=16),diversity(weight=0.3)")
     assert [name for name in places(again.answer) if name.startswith("remote-2")] == ["remote-2024"]
+
+
+def scores(answer: Answer) -> dict[str, float]:
+    return {one.id: one.scores["cross-encoder"] for one in answer.candidates}
+
+
+def test_an_instruction_is_logged_and_a_replay_knows_another(tmp_path: Path) -> None:
+    """An instruction of the settings is in the log; under another one the stage is computed again."""
+    model = tiny_rerankers.qwen3_logit_score(tmp_path / "model")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "fox.txt").write_text("The quick brown fox.\n", encoding="utf-8")
+    (tmp_path / "docs" / "dog.txt").write_text("The lazy dog.\n", encoding="utf-8")
+
+    def told(instruction: str) -> Settings:
+        chosen = {"spec": f'cross-encoder(model="{model}")', "instruction": instruction}
+        return Settings.load(data_dir=tmp_path / "data", rerank=chosen)
+
+    with RAGPipeline.from_settings(told("find foxes")) as pipeline:
+        pipeline.ingest(tmp_path / "docs")
+        answer = pipeline.ask("Which animal is quick?")
+        assert answer.fingerprints["instruction"] == "find foxes"
+        assert pipeline.log.replay(answer.id).recomputed == {}
+    with RAGPipeline.from_settings(told("find dogs")) as pipeline:
+        replayed = pipeline.log.replay(answer.id)
+        assert "instruction" in replayed.recomputed["cross-encoder"]
+        assert scores(replayed.answer) != scores(answer)
+    with (
+        RAGPipeline.from_settings(told("find foxes")) as pipeline,
+        pytest.raises(ModelError, match="takes no instruction"),
+    ):
+        pipeline.ask("Which animal is quick?", rerank="balanced")
