@@ -5,8 +5,9 @@
 
 Part `cross`: the same 50 question-passage pairs and the same weights (the shape of MiniLM-L6, the packaged
 encoder's weights with a random head), every way in turn, in rounds; medians. `rerankers` takes part where it
-is installed. Part `llm`: each strategy against an HTTP server on this machine that answers after 100 ms. Part
-`gpu` needs a GPU: pairs a second of two model shapes, as a share of the measured matrix rate.
+is installed. Part `forms`: a modular and a causal reranker against `CrossEncoder.rank`. Part `llm`: each
+strategy against an HTTP server on this machine that answers after 100 ms. Part `gpu` needs a GPU: pairs a
+second of two model shapes, as a share of the measured matrix rate.
 """
 
 from __future__ import annotations
@@ -109,6 +110,23 @@ def cross(texts: Sequence[str], rounds: int) -> None:
         ways["winnow, int8 through ONNX Runtime"] = lambda: own_scores(int8, texts)
         ways["late interaction, tokens stored"] = late_interaction(Path(work) / "store", texts, portal)
         report(timed(ways, rounds), len(texts))
+
+
+def forms(texts: Sequence[str], rounds: int) -> None:
+    """Rerankers of other forms, ours and sentence-transformers', with the same weights in float32."""
+    from benchmarks import rerank_forms
+
+    print(f"\n{len(texts)} pairs, median seconds\n")
+    print(f"{'form':<12}{'ST':>9}{'winnow':>9}{'× ST':>7}{'max |Δ|':>10}")
+    for name, make in (("modular", rerank_forms.modular), ("causal", rerank_forms.causal)):
+        with tempfile.TemporaryDirectory() as work:
+            folder = make(Path(work) / name)
+            model = load_pair_model(folder, device="cpu")
+            library = library_rank(folder, texts)
+            found = timed({"ST": library, "winnow": lambda model=model: own_scores(model, texts)}, rounds)
+        (theirs, expected), (ours, scores) = found["ST"], found["winnow"]
+        apart = max(abs(a - b) for a, b in zip(scores, expected, strict=True))
+        print(f"{name:<12}{theirs:9.3f}{ours:9.3f}{theirs / ours:7.2f}{apart:10.6f}")
 
 
 def report(found: Mapping[str, tuple[float, list[float]]], count: int) -> None:
@@ -348,11 +366,13 @@ def main() -> None:
     )
     parser.add_argument("--corpus", type=Path, help="a corpus.jsonl with the field `text`")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=("cross", "llm", "gpu"))
+    parser.add_argument("--only", choices=("cross", "forms", "llm", "gpu"))
     chosen = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if chosen.only in (None, "cross"):
         cross(passages(chosen.corpus), chosen.rounds)
+    if chosen.only in (None, "forms"):
+        forms(passages(chosen.corpus), chosen.rounds)
     if chosen.only in (None, "llm"):
         llm()
     if chosen.only in (None, "gpu"):

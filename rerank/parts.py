@@ -45,13 +45,16 @@ class TokenEncoder(Protocol):
 class RerankParts:
     """The parts of a chain. Every part may be missing: only the strategies that need it complain.
 
-    - `encoder`, and `scorer`, which knows the stored token vectors of one collection
+    - `encoder`, and `scorer`, which knows the stored vectors of one collection
+    - `drop_twins`: of passages that say the same keep one alone; without, the others come last
     - `chat`: maps a name to its chat model, None to the configured one
     - `limiter`: shared by all calls over the network; `budget`: the limits of one question
     - `prices`: by model name; without a price, costs are not known
     - `cache`: scores paid for before; `prompts`: a folder of templates that replace winnow's
     - `keep_exchanges`: keep every call of a language model in the outcome
     - `locate`: maps a model's hub id or path to its folder; `cross_encoder`: the default model
+    - `trust_remote_code`: run code that a model's folder brings along
+    - `instruction`: what relevance means, for the stages that take a model's or an API's instruction
     - `device`: auto, cpu, cuda or mps; `exported`: a folder for models that are converted to run faster
     - `api_key`: maps a rerank API's profile to its key, or None
     - `on_failure`: skip a failing stage (and flag it), or raise
@@ -59,6 +62,7 @@ class RerankParts:
 
     encoder: TokenEncoder | None = None
     scorer: TokenScorer | None = None
+    drop_twins: bool = False
     chat: Callable[[str | None], ChatModel] | None = None
     limiter: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_IN_FLIGHT))
     budget: Budget = field(default_factory=Budget)
@@ -68,6 +72,8 @@ class RerankParts:
     keep_exchanges: bool = False
     locate: Callable[[str], Path] | None = None
     cross_encoder: str = "cross-encoder/ms-marco-MiniLM-L12-v2"
+    trust_remote_code: bool = False
+    instruction: str | None = None
     device: str = "auto"
     exported: Path | None = None
     api_key: Callable[[str], str | None] = lambda _profile: None

@@ -25,10 +25,10 @@ Value = str | int | float | bool
 
 # Recommended chains by name. None fixes its last `:k`: `top_k_rerank` does.
 PRESETS: Mapping[str, str] = {
-    "local": "fusion(read=16,sure=5)",
-    "fast": "fusion",
-    "balanced": "fusion(read=16,sure=5)",
-    "accurate": "fusion(read=100)",
+    "local": "fusion(read=16,sure=5),diversity(weight=0)",
+    "fast": "fusion,diversity(weight=0)",
+    "balanced": "fusion(read=16,sure=5),diversity(weight=0)",
+    "accurate": "fusion(read=100),diversity(weight=0)",
 }
 
 _NAME = re.compile(r"[a-z][a-z0-9_.-]*")

@@ -15,10 +15,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 
-from rerank.cross.classifier import load_torch_model
-from rerank.cross.torch_models import Classifier
+from rerank.cross.models import as_log_odds
+from rerank.cross.torch_loading import load_torch_model
+from rerank.cross.torch_models import Classifier, Modules
 from storage.errors import ModelError
 
 _OPSET = 18
@@ -30,14 +32,17 @@ def export(folder: Path, file: Path) -> None:
 
     model = load_torch_model(folder, device="cpu")
     forward = model.forward
-    if model.template is not None or not isinstance(forward, Classifier):
-        raise ModelError(f"{folder.name} is a causal model: only sequence classification runs in int8")
+    if model.template is not None or not isinstance(forward, (Classifier, Modules)):
+        raise ModelError(
+            f"{folder.name} writes its inputs by a template, as causal models do: it does not run in int8"
+        )
     file.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=file.parent) as work, _quiet():
         whole, small = Path(work) / "float32.onnx", Path(work) / "int8.onnx"
         torch.onnx.export(
             _Positional(forward).eval(),
-            tuple(torch.ones(2, 8, dtype=torch.long) for _ in forward.fields),
+            # as long as it reads: masks of a window, or of nothing, would otherwise be drawn for short inputs
+            tuple(torch.ones(2, model.max_tokens, dtype=torch.long) for _ in forward.fields),
             str(whole),
             input_names=list(forward.fields),
             output_names=["logits"],
@@ -45,10 +50,28 @@ def export(folder: Path, file: Path) -> None:
             opset_version=_OPSET,
             dynamo=False,
         )
+        _check(whole, forward, folder, model.max_tokens)
         quantize_dynamic(
             str(whole), str(small), weight_type=QuantType.QInt8, per_channel=True, reduce_range=True
         )
         small.replace(file)
+
+
+def _check(file: Path, forward: Classifier | Modules, folder: Path, longest: int) -> None:
+    """Raises ModelError where the exported graph gives other scores than torch, for short or long inputs."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    for tokens in (4, longest // 2 + 1, longest):
+        ids = (np.arange(tokens, dtype=np.int64)[None, :] * 7 + 5) % 100
+        inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        found = session.run(None, {name: inputs[name] for name in forward.fields})[0]
+        expected = forward(*inputs.values())
+        if not np.allclose(as_log_odds(found), expected, atol=1e-3):
+            raise ModelError(
+                f"{folder.name} scores {tokens} tokens otherwise in ONNX than in torch: it is not converted",
+                way_out="Run it as it is: leave backend=onnx out.",
+            )
 
 
 @contextmanager
@@ -70,10 +93,12 @@ def _quiet() -> Iterator[None]:
 class _Positional(torch.nn.Module):
     """The model with its inputs by position, as the exporter wants them."""
 
-    def __init__(self, forward: Classifier) -> None:
+    def __init__(self, forward: Classifier | Modules) -> None:
         super().__init__()
         self.model = forward.model
         self.fields = forward.fields
+        self.modules_of_its_own = isinstance(forward, Modules)
 
     def forward(self, *inputs: torch.Tensor) -> Any:
-        return self.model(**dict(zip(self.fields, inputs, strict=True))).logits
+        given: dict[str, Any] = dict(zip(self.fields, inputs, strict=True))
+        return self.model(given)["scores"] if self.modules_of_its_own else self.model(**given).logits

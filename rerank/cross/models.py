@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +27,27 @@ _LONGEST = 1_024
 Forward = Callable[[Any, Any, Any], Floats]
 
 
+# Stands for a passage where the text around it is looked for; no text holds it.
+_PASSAGE = "\ue000passage\ue000"
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The text around question and passage, for models trained with one; sequences end in `tail`."""
+    """Writes an input by the model's own chat template: `render(instruction, question, passage)`.
 
-    head: tuple[int, ...]
-    tail: tuple[int, ...]
-    body: str
+    `instruction` None, or empty, leaves the model's own where it has one.
+    """
+
+    render: Callable[[str | None, str, str], str]
+    takes_instruction: bool
+
+    def after(self, instruction: str | None, query: str) -> int:
+        """The number of characters after the passage. Raises ModelError where it does not appear."""
+        written = self.render(instruction, query, _PASSAGE)
+        place = written.rfind(_PASSAGE)
+        if place < 0:
+            raise ModelError("its chat template does not write the passage")
+        return len(written) - place - len(_PASSAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +55,10 @@ class PairModel:
     """A cross-encoder, ready to score. Safe to use from several threads, which share its passes.
 
     `overhead` counts the tokens of an input that are neither question nor passage. `precision` names how the
-    weights are run: scores of one are not those of another.
+    weights are run: scores of one are not those of another. `activation` is the model's own last function,
+    where that is not the logistic one or none. `instruction` says what relevance means: it goes into the
+    template, or before the question where the model was trained with such a prompt (`prompted`). `together`:
+    a score depends on the passages that are read with it.
     """
 
     name: str
@@ -53,7 +70,33 @@ class PairModel:
     batch_tokens: int
     template: Template | None = None
     precision: str = "torch"
+    activation: Callable[[float], float] | None = None
+    instruction: str | None = None
+    prompted: bool = False
+    together: bool = False
     passes: Passes = field(init=False, default_factory=Passes)
+
+    def instructed(self, instruction: str) -> PairModel:
+        """The same model, its passes too, with another instruction. Raises ModelError where it takes none."""
+        if not (self.prompted if self.template is None else self.template.takes_instruction):
+            raise ModelError(
+                f"{self.name} takes no instruction: it was trained without",
+                way_out="Leave it out, or choose a model that takes one, such as Qwen3-Reranker.",
+            )
+        copy = replace(
+            self,
+            instruction=instruction,
+            overhead=self.overhead_of(self.template, self.tokenizer, instruction),
+        )
+        object.__setattr__(copy, "passes", self.passes)
+        return copy
+
+    @staticmethod
+    def overhead_of(template: Template | None, tokenizer: Tokenizer, instruction: str | None) -> int:
+        """`overhead` with this instruction."""
+        if template is not None:
+            return len(tokenizer.encode(template.render(instruction, "", ""), add_special_tokens=False).ids)
+        return len(tokenizer.encode(instruction or "", "").ids)
 
     def reads(self, text: str) -> bool:
         """True if the tokenizer represents enough of a text for its scores to mean something."""
@@ -78,14 +121,24 @@ class PairModel:
 
     def _rows(self, query: str, texts: Sequence[str]) -> list[Row]:
         if self.template is None:
-            encoded = self.tokenizer.encode_batch([(query, text) for text in texts])
+            asked = f"{self.instruction or ''}{query}"
+            encoded = self.tokenizer.encode_batch([(asked, text) for text in texts])
             return [self._fitting(tokens) for tokens in encoded]
-        head, tail = self.template.head, self.template.tail
-        bodies = [self.template.body.format(query=query, passage=text) for text in texts]
-        room = self.max_tokens - len(head) - len(tail)
-        encoded = self.tokenizer.encode_batch(bodies, add_special_tokens=False)
-        rows = [[*head, *tokens.ids[:room], *tail] for tokens in encoded]
-        return [(ids, [0] * len(ids)) for ids in rows]
+        after = self.template.after(self.instruction, query)
+        written = [self.template.render(self.instruction, query, text) for text in texts]
+        encoded = self.tokenizer.encode_batch(written, add_special_tokens=False)
+        return [
+            self._shortened(tokens, len(whole) - after)
+            for tokens, whole in zip(encoded, written, strict=True)
+        ]
+
+    def _shortened(self, tokens: Tokens, passage_end: int) -> Row:
+        """The row of a written input. One too long loses the passage's end, never what follows it."""
+        ids, extra = list(tokens.ids), len(tokens.ids) - self.max_tokens
+        if extra > 0:
+            end = sum(start < passage_end for start, _ in tokens.offsets)
+            ids = ids[: max(0, end - extra)] + ids[end:]
+        return ids, [0] * len(ids)
 
     def _fitting(self, tokens: Tokens) -> Row:
         """The row of a pair. A window may be a token or two too long: the passage then loses its end."""

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rerank.cross.recognition import is_late_interaction
 from rerank.cross.torch_models import chosen_device, translated
+from storage.errors import ModelError
 from storage.legibility import LEGIBLE, legibility
 from storage.vectors import Encoding, Floats, normalised
 
@@ -42,7 +44,16 @@ class MultiVectorModel:
 
 @lru_cache(maxsize=2)
 def load_multi_vector(folder: Path, *, device: str = "auto") -> MultiVectorModel:
-    """The late-interaction model in a folder. Raises ModelError."""
+    """The late-interaction model in a folder. Raises ModelError for a model of another kind.
+
+    sentence-transformers would give such a one a projection at random.
+    """
+    if not is_late_interaction(folder):
+        raise ModelError(
+            f"{folder.name} is not a late-interaction model (looked for: MultiVectorEncoder or ColBERT in "
+            "config_sentence_transformers.json, PyLate's modules, the architecture HF_ColBERT)",
+            way_out=f'For a cross-encoder: cross-encoder(model="{folder}").',
+        )
     with translated(folder):
         from sentence_transformers import MultiVectorEncoder
         from tokenizers import Tokenizer

@@ -135,7 +135,7 @@ def _tokenizer(folder: Path) -> Tokenizer:
     if not file.is_file():
         from rerank.cross.torch_models import load_tokenizer
 
-        return load_tokenizer(folder)[0]
+        return load_tokenizer(folder)
     tokenizer = Tokenizer.from_file(str(file))
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -143,7 +143,9 @@ def _tokenizer(folder: Path) -> Tokenizer:
 
 
 def _weights_hash(folder: Path) -> str:
-    files = sorted([*(file for kind in _WEIGHTS for file in folder.glob(kind)), folder / "config.json"])
+    # a model of modules has a folder for each
+    kinds = [*_WEIGHTS, "*/*.safetensors", "*/config.json"]
+    files = sorted([*(file for kind in kinds for file in folder.glob(kind)), folder / "config.json"])
     digest = hashlib.sha256()
     for file in files:
         with file.open("rb") as opened:

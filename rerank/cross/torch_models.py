@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 
@@ -33,6 +34,31 @@ class Classifier:
         return as_log_odds(self.model(**given).logits.float().cpu().numpy())
 
 
+class Modules:
+    """All modules of a CrossEncoder, one after the other. Causal ones are padded on the left."""
+
+    def __init__(
+        self, model: Any, device: str, fields: Sequence[str], *, modality: str, causal: bool
+    ) -> None:
+        self.model = model
+        self.fields = tuple(fields)
+        self._device = device
+        self._modality = modality
+        self._causal = causal
+
+    @torch.inference_mode()
+    def __call__(self, ids: Any, mask: Any, types: Any) -> Floats:
+        values = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+        given: dict[str, Any] = {"modality": self._modality}
+        if self._causal:
+            given["logits_to_keep"] = 1
+            room = ids.shape[1] - mask.sum(axis=1, keepdims=True)
+            places = (np.arange(ids.shape[1]) - room) % ids.shape[1]
+            values = {name: np.take_along_axis(rows, places, axis=1) for name, rows in values.items()}
+        given |= {name: torch.from_numpy(values[name]).to(self._device) for name in self.fields}
+        return as_log_odds(self.model(given)["scores"].float().cpu().numpy())
+
+
 def fields_of(names: Sequence[str]) -> list[str]:
     """The inputs of a model whose tokenizer gives these names."""
     return ["input_ids", "attention_mask", *(["token_type_ids"] if "token_type_ids" in names else [])]
@@ -50,20 +76,25 @@ def chosen_device(device: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> tuple[Tokenizer, list[str]]:
-    """The fast tokenizer, without saved truncation and padding, and the names of its model's inputs."""
+def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Tokenizer:
+    """The folder's fast tokenizer, without saved truncation and padding."""
     from transformers import AutoTokenizer
 
     wrapped = AutoTokenizer.from_pretrained(
         folder, trust_remote_code=trust_remote_code, local_files_only=True
     )
+    return backend_tokenizer(folder, wrapped)
+
+
+def backend_tokenizer(folder: Path, wrapped: Any) -> Tokenizer:
+    """A copy of a fast tokenizer, without truncation and padding. Raises ModelError for a slow one."""
     backend = getattr(wrapped, "backend_tokenizer", None)
     if backend is None:
         raise ModelError(f"{folder.name} has no fast tokenizer (tokenizer.json)")
     tokenizer = Tokenizer.from_str(backend.to_str())
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return tokenizer, list(wrapped.model_input_names)
+    return tokenizer
 
 
 @contextmanager
@@ -81,7 +112,7 @@ def translated(folder: Path) -> Iterator[None]:
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError) as error:
         raise ModelError(
             f"the reranker in {folder} cannot be loaded: {error}",
-            way_out="If it needs its own code and you trust that: cross-encoder(trust_remote_code=true).",
+            way_out="Fetch it again (winnow models fetch), or choose another: winnow rerankers list.",
         ) from error
     finally:
         if shown:

@@ -1,7 +1,7 @@
-"""Rerank APIs over HTTP: Cohere, Jina, Voyage, Mixedbread, TEI, vLLM, Infinity and APIs of Cohere's shape.
+"""Rerank APIs over HTTP: hosted ones, servers of one's own, decision models.
 
-One client serves all; their differences are in `rerank.api.profiles`. Documents are split to the server's
-limit and merged by index.
+One client serves all; their differences are in `rerank/api/profiles.toml`. Documents are split to the
+server's limit and merged by index.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from ssl import SSLContext
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Self
 from urllib.parse import urlsplit
 
 import anyio
 from anyio import to_thread
 from pydantic import Field
 
-from rerank.api.profiles import PROFILES, Profile, UnusableRerankReplyError, read_scores, read_usage
+from rerank.api.profiles import PROFILES, Profile, UnusableRerankReplyError, read_usage
 from rerank.base import by_score, check_top_k, flagged, unchanged
 from rerank.llm.budget import current_meter, estimated_tokens
 from rerank.llm.calls import CallCounts
@@ -26,6 +26,7 @@ from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.score_memory import ScoreMemory, text_key
 from rerank.spec import Value
+from storage.chat import Price
 from storage.errors import SettingsError, SpecError
 from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking, Status, Usage
@@ -40,11 +41,19 @@ _LIMIT = re.compile(r"maximum allowed batch size (\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiOptions:
-    """`url`: the server's address, with or without the path; hosted APIs have their own."""
+    """`url`: the server's address, with or without the path; hosted APIs have their own. `instruction`: what
+    relevance means, for APIs that take one.
+    """
 
-    profile: Literal["cohere", "jina", "voyage", "mixedbread", "tei", "vllm", "infinity", "custom"] = "cohere"
+    profile: str = "cohere"
     url: str = ""
     model: str = ""
+    instruction: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.profile not in PROFILES:
+            raise ValueError(f"there is no profile {self.profile!r}. There are: {', '.join(PROFILES)}")
+
     timeout_s: Annotated[float, Field(ge=0.001)] = 30.0
     retries: Annotated[int, Field(ge=0)] = 2
 
@@ -61,13 +70,20 @@ class Api:
     profile: Profile
     model: str
     tls: SSLContext | bool
+    instruction: str | None = None
 
     @classmethod
-    def load(cls, parts: RerankParts, name: str, **options: Value) -> Api:
+    def load(cls, parts: RerankParts, name: str, **options: Value) -> Self:
         from rerank.api.client import Address
 
         chosen = read_options(ApiOptions, name, options)
         profile = PROFILES[chosen.profile]
+        instruction = chosen.instruction or parts.instruction
+        if instruction and not profile.instruction:
+            able = ", ".join(name for name, one in PROFILES.items() if one.instruction)
+            raise SettingsError(
+                f"{name}: the API of {chosen.profile} takes no instruction", way_out=f"These do: {able}."
+            )
         key = parts.api_key(chosen.profile)
         if profile.url and not chosen.url and not key:
             raise SettingsError(
@@ -77,7 +93,7 @@ class Api:
         url = _full(name, chosen.url or profile.url, profile.path)
         address = Address(url, key, chosen.timeout_s, chosen.retries)
         tls = _certificates() if url.startswith("https") else False
-        return cls(name, parts, address, profile, chosen.model or profile.model, tls)
+        return cls(name, parts, address, profile, chosen.model or profile.model, tls, instruction)
 
     @staticmethod
     def calls(n: int, k: int) -> int:  # noqa: ARG004 - all are scored
@@ -110,7 +126,8 @@ class _ApiQuestion:
         self._texts = texts
         self._meter = current_meter()
         self._counts = CallCounts()
-        self._memory = ScoreMemory(api.parts.cache, f"api:{api.address.url}:{api.model}", query)
+        told = f":{text_key(api.instruction)[:12]}" if api.instruction else ""
+        self._memory = ScoreMemory(api.parts.cache, f"api:{api.address.url}:{api.model}{told}", query)
 
     async def ask(self) -> None:
         """Fill in `scores`: from the cache, then from the API, in as few requests as its limit allows."""
@@ -141,7 +158,8 @@ class _ApiQuestion:
 
         try:
             reply = await self._attempts(group)
-            scores = read_scores(reply, len(group))
+            unasked: list[float | None] = [None] * len(group)
+            scores = unasked if reply == [] else self._api.profile.scores(reply, len(group))
         except UnusableRerankReplyError as error:
             self._counts.failed_with(str(error), Usage())
         except ApiError as error:
@@ -150,6 +168,7 @@ class _ApiQuestion:
             else:
                 self._counts.failed_with(str(error), Usage())
         else:
+            self._counts.succeeded(Usage())
             self._counts.judged += sum(score is not None for score in scores)
             for i, score in zip(group, scores, strict=True):
                 self.scores[i] = score
@@ -175,13 +194,14 @@ class _ApiQuestion:
         tokens = sum(map(estimated_tokens, texts)) + len(texts) * estimated_tokens(self._query)
         wanted = self._costed(Usage(1, tokens, retries=int(retry)), 1)
         async with self._api.parts.limiter:
-            if reason := self._meter.refusal(wanted):
+            if reason := self._counts.stopped or self._meter.refusal(wanted):
                 self._counts.refused(reason)
                 return []
             self._meter.reserve(wanted)
             spent = replace(wanted, prompt_tokens=0)
             try:
-                body = self._api.profile.body(self._api.model, self._query, texts)
+                api = self._api
+                body = api.profile.body(api.model, self._query, texts, api.instruction)
                 reply = await posted(self._client, self._api.address, body)
                 billed, searches = read_usage(reply)
                 spent = self._costed(Usage(1, billed, retries=int(retry)), searches)
@@ -191,7 +211,9 @@ class _ApiQuestion:
                 self._counts.usage += spent
 
     def _costed(self, usage: Usage, searches: int) -> Usage:
-        price = self._api.parts.prices.get(self._api.model)
+        price, published = self._api.parts.prices.get(self._api.model), self._api.profile.price
+        if price is None and published is not None and self._api.model == self._api.profile.model:
+            price = Price(prompt=published)
         if price is None:
             return usage
         return replace(usage, cost=price.of(replace(usage, calls=max(1, searches))))

@@ -1,16 +1,17 @@
 """Cross-encoder: question and passage go through the model together (Nogueira & Cho 2019).
 
-Any sequence-classification reranker from the hub or a local folder, and causal ones of Qwen3's kind. Scores
-are probabilities from 0 to 1 (the logistic function of the model's log-odds, in double precision, so that
-they do not saturate into ties), or with `scale=logit` the log-odds themselves. A question that the model
-cannot read is a `fallback`; passages that it cannot read follow the others, and the outcome is `partial`.
+Any reranker that sentence-transformers' CrossEncoder loads, from the hub's cache or a folder. Scores are
+probabilities from 0 to 1 (the logistic function of the model's log-odds, in double precision, so that they do
+not saturate into ties, or the model's own last function where it has another), or with `scale=logit` what the
+model gives before that. A question that the model cannot read is a `fallback`; passages that it cannot read
+follow the others, and the outcome is `partial`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from storage.log.score_cache import SqlScoreCache
 
 # Files whose change makes another model of a folder.
-_DECISIVE = (".json", ".safetensors", ".bin", ".onnx")
+_DECISIVE = (".json", ".jinja", ".safetensors", ".bin", ".onnx", ".py")
 # Passages that are read before the model is asked whether it is sure.
 _AT_ONCE = 4
 # With more questions waiting than this, `sure` is not insisted on.
@@ -49,7 +50,7 @@ class CrossEncoderOptions:
     """`model`: hub id or folder. `max_length`: tokens of one input. `windows`: the most parts of a long
     passage that are read. `sure`: the log-odds of a passage after which no more are read. `backend`: what
     runs the model, by default what its folder holds; onnx converts weights for torch to int8 on a CPU.
-    `trust_remote_code`: run the model's own code.
+    `instruction`: what relevance means, for models that take one.
     """
 
     model: str | None = None
@@ -58,7 +59,7 @@ class CrossEncoderOptions:
     scale: Literal["probability", "logit"] = "probability"
     sure: float | None = None
     backend: Backend = "auto"
-    trust_remote_code: bool = False
+    instruction: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,11 +90,15 @@ class CrossEncoder:
             device=parts.device,
             max_length=chosen.max_length,
             exported=parts.exported,
-            trust_remote_code=chosen.trust_remote_code,
+            trust_remote_code=parts.trust_remote_code,
         )
-        state = f"{_state(folder)}:{model.precision}:{model.max_tokens}:{chosen.windows}"
+        if instruction := chosen.instruction or parts.instruction:
+            model = model.instructed(instruction)
+        told = text_key(model.instruction or "")[:12]
+        state = f"{_state(folder)}:{model.precision}:{model.max_tokens}:{chosen.windows}:{told}"
         fingerprint = f"cross-encoder:{wanted}@{state}"
-        return cls(name, model, chosen.windows, chosen.scale, parts.cache, fingerprint, chosen.sure)
+        cache = None if model.together else parts.cache
+        return cls(name, model, chosen.windows, chosen.scale, cache, fingerprint, chosen.sure)
 
     @staticmethod
     def calls(n: int, k: int) -> int:  # noqa: ARG004 - the model runs here
@@ -114,7 +119,8 @@ class CrossEncoder:
         if outcome.status == "fallback":
             return unchanged(candidates, top_k, outcome)
         with_evidence = [_with_span(c, self.name, reading.spans.get(i)) for i, c in enumerate(candidates)]
-        scores = [logit if self.scale == "logit" else _probability(logit) for logit in logits]
+        own = self.model.activation or probability
+        scores = [logit if self.scale == "logit" else _activated(own, logit) for logit in logits]
         return by_score(self.name, with_evidence, scores, top_k, outcome)
 
 
@@ -177,19 +183,19 @@ class _Reading:
         keys = [text_key(piece) for piece in pieces]
         kept = self._memory.known(list(dict.fromkeys(keys)))
         known, needed = dict(kept), [numbers for numbers in own if numbers]
-        size = len(needed) if self._sure is None else _AT_ONCE
-        read: list[int] = []
+        size = len(needed) if self._sure is None or self._model.together else _AT_ONCE
+        read: set[int] = set()
         while needed and not self._out_of_time:
             now, needed = [number for numbers in needed[:size] for number in numbers], needed[size:]
             self._pass(query, {keys[number]: pieces[number] for number in now}, known)
-            read += now
+            read |= set(now)
             if self._sure is not None and any(known.get(keys[n], -math.inf) >= self._sure for n in now):
                 self._not_needed, needed = len(needed), []
             elif self._sure is not None and needed and self._model.passes.waiting > _MANY_WAITING:
                 self._waiting, self._not_needed, needed = self._model.passes.waiting, len(needed), []
         self._cached = sum(keys[number] in kept for number in read)
         self._memory.keep({key: score for key, score in known.items() if key not in kept})
-        return [known.get(keys[number]) if number in set(read) else None for number in range(len(keys))]
+        return [known.get(keys[number]) if number in read else None for number in range(len(keys))]
 
     def _pass(self, query: str, pieces: Mapping[str, str], known: dict[str, float]) -> None:
         """Add the log-odds of the pieces, by key, that are not known yet.
@@ -238,14 +244,14 @@ class _Reading:
 
 def _state(folder: Path) -> str:
     """Changes with the weights in the folder: scores of earlier ones are not theirs."""
-    here = (*folder.iterdir(), *folder.glob("onnx/*"))
+    here = (*folder.iterdir(), *folder.glob("*/*"))  # a folder for each module
     files = sorted(path for path in here if path.suffix in _DECISIVE)
-    found = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    found = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return hashlib.sha256(repr(found).encode()).hexdigest()[:12]
 
 
-def _probability(logit: float | None) -> float | None:
-    return logit if logit is None or not math.isfinite(logit) else probability(logit)
+def _activated(function: Callable[[float], float], logit: float | None) -> float | None:
+    return logit if logit is None or not math.isfinite(logit) else function(logit)
 
 
 def _best(logits: Sequence[float | None]) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from storage.qdrant.conditions import Condition, around
-from storage.qdrant.contract import TOKENS, Fingerprint, check_legs
+from storage.qdrant.contract import DENSE, TOKENS, Fingerprint, check_legs
 from storage.qdrant.payload_indexes import Indexed
 from storage.qdrant.points import chunk_of, floats, point_of, vector_of
 from storage.records import Chunk
@@ -33,6 +33,13 @@ class CollectionReader(ABC):
         records = self._retrieve(chunk_ids, [TOKENS], payload=False)
         stored = ((str(record.id), floats(vector_of(record, TOKENS))) for record in records)
         return {id_: vectors for id_, vectors in stored if vectors is not None}
+
+    def dense_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
+        if not chunk_ids:
+            return {}
+        records = self._retrieve(chunk_ids, [DENSE], payload=False)
+        stored = ((str(record.id), floats(vector_of(record, DENSE))) for record in records)
+        return {id_: vector for id_, vector in stored if vector is not None}
 
     def neighbours(self, chunks: Sequence[Chunk], reach: int) -> list[Chunk]:
         if not chunks:

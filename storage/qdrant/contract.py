@@ -138,6 +138,9 @@ class TokenScorer(Protocol):
     def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
         """Return the stored token vectors of given passages, each of shape (n_tokens, token_dim)."""
 
+    def dense_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
+        """Return the stored dense vectors, each of shape (dim,), of those passages that have one."""
+
 
 class Neighbourhood(Protocol):
     def neighbours(self, chunks: Sequence[Chunk], reach: int) -> list[Chunk]:

@@ -21,7 +21,7 @@ from storage.records import Candidate
 from storage.vectors import Encoding, Floats, max_sim
 from tests.support import tiny_models
 from tests.support.endpoint import Endpoint
-from tests.support.rerank_endpoint import SHAPES, Oracle, OracleChat, rerank_route
+from tests.support.rerank_endpoint import SHAPES, Oracle, OracleChat, rerank_route, systemone_route
 
 pytestmark = pytest.mark.heavy
 
@@ -70,7 +70,12 @@ WORDS = ["rank", "passage", "query", "score", "model", "token", "vector", "windo
 def passages(n: int, seed: int = 7) -> list[Candidate]:
     random = Random(seed)
     texts = [" ".join(random.choices(WORDS, k=6)) for _ in range(n)]
-    return [Candidate.from_text(text, id=f"c{i}") for i, text in enumerate(texts)]
+    made = [Candidate.from_text(text, id=f"c{i}") for i, text in enumerate(texts)]
+    dates = [f"20{i % 25:02}-01-31" for i in range(n)]
+    return [
+        replace(one, chunk=replace(one.chunk, metadata={"date": date}))
+        for one, date in zip(made, dates, strict=True)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +84,18 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], R
     folder = tiny_models.bert(tmp_path_factory.mktemp("bert"))
     with Endpoint() as endpoint:
         endpoint.routes["/v1/rerank"] = rerank_route(SHAPES["vllm"], lambda _query, text: len(text) / 99)
+        endpoint.routes["/v1/systemone"] = systemone_route(lambda _query, text: len(text) / 99)
         parts = RerankParts(
             encoder=LetterEncoder(),
             chat=lambda _model: OracleChat(Oracle({c.text: len(c.text) % 4 for c in passages(60)})),
             locate=lambda _model: folder,
             device="cpu",
         )
-        options: dict[str, dict[str, str]] = {"api": {"profile": "custom", "url": endpoint.root}}
+        options: dict[str, dict[str, str]] = {
+            "api": {"profile": "custom", "url": endpoint.root},
+            "boost": {"where": 'text contains "rank"'},
+            "decision": {"url": endpoint.root},
+        }
         yield lambda name: strategy(name).load(parts, name, **options.get(name, {}))
 
 

@@ -26,7 +26,8 @@ from storage.chat import Price
 from storage.errors import SettingsError, SpecError, StageError
 from storage.records import Candidate, Ranking
 from tests.support.endpoint import Endpoint, Reply, Request, Response, said, status
-from tests.support.rerank_endpoint import SHAPES, Oracle, rerank_route
+from tests.support.fakes import MemoryCache
+from tests.support.rerank_endpoint import SHAPES, Oracle, rerank_route, systemone_route
 
 pytestmark = pytest.mark.heavy
 
@@ -318,7 +319,7 @@ def test_a_passing_failure_is_retried_after_what_the_server_asked(endpoint: Endp
 def test_billed_searches_make_the_cost(endpoint: Endpoint) -> None:
     """Cohere's billed searches are priced, and a cost budget stops the next call."""
     endpoint.routes["/v2/rerank"] = rerank_route(SHAPES["cohere"], worth)
-    prices = {"rerank-v3.5": Price(call=0.002)}
+    prices = {"rerank-v4.0-pro": Price(call=0.002)}
     assert api(endpoint, "cohere", prices=prices).outcome.usage.cost == pytest.approx(0.002)
     ranking = api(endpoint, "cohere", prices=prices, budget=Budget(max_cost=0.001))
     assert ranking.outcome.status == "fallback"
@@ -398,4 +399,84 @@ def test_retry_after_is_seconds_or_a_date() -> None:
 
 def test_profiles_and_shapes_name_the_same_apis() -> None:
     """Every API profile has a test shape, and every shape a profile."""
-    assert set(PROFILES) == {*SHAPES, "custom"}
+    assert set(PROFILES) == {*SHAPES, "custom", "typesafe"}
+
+
+@pytest.mark.parametrize("name", sorted(name for name in SHAPES if PROFILES[name].instruction))
+def test_an_instruction_goes_where_an_api_has_it(endpoint: Endpoint, name: str) -> None:
+    """In a field of its own, or before the query; another instruction is another question for the cache."""
+    shape, cache = SHAPES[name], MemoryCache()
+    asked: list[str] = []
+
+    def recorded(query: str, text: str) -> float:
+        asked.append(query)
+        return worth(query, text)
+
+    endpoint.routes[shape.path] = rerank_route(shape, recorded)
+    api(endpoint, name, options=',instruction="only newer ones"', cache=cache)
+    sent = json.dumps(endpoint.requests[0].body)
+    assert "only newer ones" in sent
+    assert (asked[0] == "Which passage is worth most?") == (PROFILES[name].instruction != "query")
+    api(endpoint, name, cache=cache)
+    assert len(endpoint.requests) == 2
+    assert "only newer ones" not in json.dumps(endpoint.requests[1].body)
+    api(endpoint, name, cache=cache, instruction="only newer ones")
+    assert len(endpoint.requests) == 2
+
+
+def test_an_api_without_instructions_refuses_one(endpoint: Endpoint) -> None:
+    """An instruction that cannot be sent is an error that names the APIs that take one."""
+    with pytest.raises(SettingsError, match="takes no instruction") as refused:
+        api(endpoint, "cohere", options=',instruction="x"')
+    assert "contextual" in refused.value.way_out
+    with pytest.raises(SpecError, match="no profile 'coher'"):
+        api(endpoint, "coher")
+
+
+def test_published_prices_count_where_none_is_set(endpoint: Endpoint) -> None:
+    """A vendor's published price makes the cost; one of the settings wins, and another model has none."""
+    endpoint.routes[SHAPES["dashscope"].path] = rerank_route(SHAPES["dashscope"], worth)
+    assert api(endpoint, "dashscope").outcome.usage.cost == pytest.approx(123 * 0.1 / 1e6)
+    priced = {"qwen3-rerank": Price(prompt=2.0)}
+    assert api(endpoint, "dashscope", prices=priced).outcome.usage.cost == pytest.approx(123 * 2 / 1e6)
+    assert api(endpoint, "dashscope", options=",model=gte-rerank-v2").outcome.usage.cost is None
+
+
+def decided(endpoint: Endpoint, options: str = "", **parts: Any) -> Ranking:
+    spec = f'decision(url="{endpoint.root}"{options})'
+    chain = Chain.load(Spec.parse(spec), RerankParts(api_key=lambda _p: "secret-key", **parts))
+    return anyio.run(chain.rerank, "Which passage is worth most?", CANDIDATES, 5)
+
+
+def test_decisions_are_asked_of_each_passage(endpoint: Endpoint) -> None:
+    """One state a passage, one yes-or-no question; its probability is the score, also for a gate."""
+    endpoint.routes["/v1/systemone"] = systemone_route(worth)
+    ranking = decided(endpoint)
+    assert [c.id for c in ranking.candidates] == BEST[:5]
+    assert ranking.outcome.status == "ok"
+    assert ranking.outcome.usage.calls == len(CANDIDATES) == len(endpoint.requests)
+    assert ranking.outcome.usage.prompt_tokens == 108 * len(CANDIDATES)
+    assert {len(request.body["state"]) for request in endpoint.requests} == {2}
+    few = decided(endpoint, ",min_score=0.5")
+    assert all(one.scores["decision"] >= 0.5 for one in few.candidates)
+    told = decided(endpoint, ',instruction="Is it about foxes?"')
+    [question] = endpoint.requests[-1].body["questions"].values()
+    assert question["instructions"] == "Is it about foxes?"
+    assert told.outcome.status == "ok"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {},
+        {"answers": {}},
+        {"answers": {"relevant": {"noul": 1.5}}},
+        {"answers": {"relevant": {"noul": "yes"}}},
+    ],
+)
+def test_a_reply_that_is_no_decision_is_flagged(endpoint: Endpoint, reply: dict[str, Any]) -> None:
+    """A reply without a probability from 0 to 1 counts as none, and five in a row end the stage."""
+    endpoint.routes["/v1/systemone"] = lambda _request: Response(body=reply)
+    ranking = decided(endpoint)
+    assert ranking.outcome.status == "fallback"
+    assert [c.id for c in ranking.everything] == [c.id for c in CANDIDATES]

@@ -111,6 +111,8 @@ class Shape:
     top: str = "top_n"
     limit: int = 1_000
     usage: Mapping[str, Any] = field(default_factory=dict)
+    inside: tuple[str, str] | None = None
+    within: str | None = None
 
 
 _COMMON = frozenset({"model", "query"})
@@ -151,8 +153,39 @@ SHAPES: Mapping[str, Shape] = {
     ),
     "vllm": Shape(
         "/v1/rerank",
-        _COMMON | {"documents", "top_n", "truncate_prompt_tokens", "use_activation"},
+        _COMMON | {"documents", "top_n", "truncate_prompt_tokens", "use_activation", "instruction"},
         usage={"usage": {"total_tokens": 123}},
+    ),
+    "llamacpp": Shape("/v1/rerank", _COMMON | {"documents", "top_n"}, usage={"usage": {"total_tokens": 123}}),
+    "localai": Shape("/v1/rerank", _COMMON | {"documents", "top_n"}, usage={"usage": {"total_tokens": 123}}),
+    "xinference": Shape(
+        "/v1/rerank",
+        _COMMON | {"documents", "top_n", "return_documents", "max_chunks_per_doc", "return_len"},
+        usage={"meta": {"tokens": {"input_tokens": 1}}},
+    ),
+    "litellm": Shape(
+        "/v1/rerank",
+        _COMMON | {"documents", "top_n", "return_documents", "rank_fields", "max_chunks_per_doc"},
+        usage={"meta": {"billed_units": {"search_units": 1}}},
+    ),
+    "zeroentropy": Shape(
+        "/v1/models/rerank",
+        _COMMON | {"documents", "top_n", "latency"},
+        usage={"total_bytes": 1_000, "total_tokens": 123},
+    ),
+    "contextual": Shape("/v1/rerank", _COMMON | {"documents", "top_n", "instruction", "metadata"}),
+    "siliconflow": Shape(
+        "/v1/rerank",
+        _COMMON | {"documents", "top_n", "instruction", "return_documents", "max_chunks_per_doc"},
+        usage={"meta": {"billed_units": {"input_tokens": 123}}},
+    ),
+    "dashscope": Shape(
+        "/api/v1/services/rerank/text-rerank/text-rerank",
+        frozenset({"query", "documents", "model", "top_n", "return_documents", "instruct"}),
+        limit=500,
+        usage={"usage": {"total_tokens": 123}, "request_id": "x"},
+        inside=("input", "parameters"),
+        within="output",
     ),
     "infinity": Shape(
         "/rerank",
@@ -168,6 +201,8 @@ def rerank_route(shape: Shape, scorer: Callable[[str, str], float | None]) -> Ca
 
     def route(request: Request) -> Response:
         body = request.body
+        for part in shape.inside or ():
+            body = {**{name: value for name, value in body.items() if name != part}, **request.body[part]}
         if unknown := body.keys() - shape.fields:
             return Response(status=422, body={"message": f"unknown field {sorted(unknown)[0]}"})
         texts = body[shape.documents]
@@ -177,7 +212,27 @@ def rerank_route(shape: Shape, scorer: Callable[[str, str], float | None]) -> Ca
         scored = [(i, scorer(body["query"], text)) for i, text in enumerate(texts)]
         scored.sort(key=lambda pair: -(pair[1] if pair[1] is not None and not math.isnan(pair[1]) else -9.0))
         items = [{"index": i, shape.score: score} for i, score in scored][: body.get(shape.top) or None]
-        return Response(body=items if shape.results is None else {shape.results: items, **shape.usage})
+        if shape.results is None:
+            return Response(body=items)
+        found: dict[str, Any] = {shape.results: items}
+        return Response(body={**({shape.within: found} if shape.within else found), **shape.usage})
+
+    return route
+
+
+def systemone_route(decide: Callable[[str, str], float]) -> Callable[[Request], Response]:
+    """A server of System One's form, as TypeSafe's reference gives it: typed questions about one state."""
+
+    def route(request: Request) -> Response:
+        body = request.body
+        if unknown := body.keys() - {"model", "state", "questions"}:
+            return Response(status=422, body={"error": f"unknown field {sorted(unknown)[0]}"})
+        [(name, asked)] = body["questions"].items()
+        if asked["type"] != "noul" or asked.keys() - {"type", "instructions", "criteria"}:
+            return Response(status=422, body={"error": "not a noul question"})
+        answer = {"type": "noul", "noul": decide(body["state"]["query"], body["state"]["document"])}
+        usage = {"input_tokens": 100, "output_tokens": 8}
+        return Response(body={"model": "jev-1.14.0", "answers": {name: answer}, "usage": usage})
 
     return route
 

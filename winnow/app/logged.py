@@ -48,12 +48,13 @@ class LoggedRetriever:
 
 
 class EncodedPassages:
-    """Token vectors of given passages, encoded on first use, in place of a store's."""
+    """Vectors of given passages, encoded on first use, in place of a store's."""
 
     def __init__(self, encoder: TokenEncoder, candidates: Sequence[Candidate]) -> None:
         self._encoder = encoder
         self._texts = {c.id: c.chunk.encoded_text for c in candidates if c.chunk.legible}
         self._tokens: dict[str, Floats] = {}
+        self._dense: dict[str, Floats] = {}
 
     def max_sim(self, query: Floats, chunk_ids: Sequence[str]) -> dict[str, float]:
         """See `storage.qdrant.contract.TokenScorer`."""
@@ -61,12 +62,21 @@ class EncodedPassages:
 
     def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
         """See `storage.qdrant.contract.TokenScorer`."""
-        missing = [id_ for id_ in chunk_ids if id_ in self._texts and id_ not in self._tokens]
-        encodings = self._encoder.encode_passages([self._texts[id_] for id_ in missing], tokens=True)
+        self._encode([id_ for id_ in chunk_ids if id_ not in self._tokens], tokens=True)
+        return {id_: self._tokens[id_] for id_ in chunk_ids if id_ in self._tokens}
+
+    def dense_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
+        """See `storage.qdrant.contract.TokenScorer`."""
+        self._encode([id_ for id_ in chunk_ids if id_ not in self._dense], tokens=False)
+        return {id_: self._dense[id_] for id_ in chunk_ids if id_ in self._dense}
+
+    def _encode(self, chunk_ids: Sequence[str], *, tokens: bool) -> None:
+        missing = [id_ for id_ in chunk_ids if id_ in self._texts]
+        encodings = self._encoder.encode_passages([self._texts[id_] for id_ in missing], tokens=tokens)
         for id_, encoding in zip(missing, encodings, strict=True):
             if encoding.tokens is not None:
                 self._tokens[id_] = encoding.tokens
-        return {id_: self._tokens[id_] for id_ in chunk_ids if id_ in self._tokens}
+            self._dense[id_] = encoding.dense
 
 
 class LoggedStage:
@@ -81,15 +91,16 @@ class LoggedStage:
         self._outcomes = tuple(Outcome(then.name, then.status, then.reason) for then in [*members, *own])
         scored = any(name in candidate.scores for candidate in answer.candidates)
         # one that was skipped, its gate being open, would have scored (rerank.chain)
-        self.scores = scored or any(
-            part.code == "rerank.skipped" for part in Reason.of(self._outcomes[-1].reason).parts
-        )
+        self._reasons = Reason.of(self._outcomes[-1].reason).parts
+        self.scores = scored or any(part.code == "rerank.skipped" for part in self._reasons)
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:  # noqa: ARG002
         known = [self._as_logged(candidate) for candidate in candidates]
         known.sort(key=lambda candidate: candidate.ranks.get(self.name, len(candidates) + 1))
         scored = [(candidate, candidate.scores.get(self.name)) for candidate in known]
-        ranking = in_order(self.name, scored, top_k, self._outcomes[-1])
+        # passages that said the same as others were dropped then
+        twins = sum(part.values["count"] for part in self._reasons if part.code == "rerank.twins-folded")
+        ranking = in_order(self.name, scored, max(1, min(top_k, len(known) - twins)), self._outcomes[-1])
         return replace(ranking, outcomes=self._outcomes)
 
     def _as_logged(self, candidate: Candidate) -> Candidate:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from rerank.base import Reranker
     from winnow.app.wiring import Wiring
 
+# What held before a condition was recorded.
+_UNRECORDED = {"instruction": "none"}
 # The usual persistence: the first five places carry about two thirds of the weight.
 PERSISTENCE = 0.9
 
@@ -144,9 +146,14 @@ def _split(
     logged: dict[str, Reranker] = {}
     for place, (name, stage) in enumerate(zip(spec.names, spec.stages, strict=True)):
         changed = [
-            Reason("winnow.app.changed-condition", what=what, before=original.fingerprints[what], now=now)
+            Reason(
+                "winnow.app.changed-condition",
+                what=what,
+                before=original.fingerprints.get(what, _UNRECORDED.get(what, "")),
+                now=now,
+            )
             for what, now in conditions.items()
-            if original.fingerprints.get(what, now) != now and _matters(what, stage)
+            if original.fingerprints.get(what, _UNRECORDED.get(what, now)) != now and _matters(what, stage)
         ]
         if recomputed:
             recomputed[name] = Reason("winnow.app.earlier-stage-recomputed")
@@ -165,7 +172,9 @@ def _split(
 
 
 def _matters(what: str, stage: Stage) -> bool:
-    """False for another cross-encoder where the stage has none."""
+    """False for another cross-encoder, or an instruction, where the stage has none."""
+    if what == "instruction":
+        return stage.name in ("cross-encoder", "api", "decision") or "read" in dict(stage.options)
     return what != "cross_encoder" or stage.name == "cross-encoder" or "read" in dict(stage.options)
 
 

@@ -96,7 +96,9 @@ class RerankSettings(_Section):
     """`spec` names a strategy or a chain, as in `cross-encoder:20,listwise:5`.
 
     `on_failure`: a failing stage is skipped and flagged, or raises. `in_flight` limits concurrent calls.
-    `cache` keeps paid verdicts. `prompts` is a folder of templates that replace winnow's.
+    `cache` keeps paid verdicts. `prompts` is a folder of templates that replace winnow's. `instruction` says
+    what relevance means, to models and APIs that take one. `trust_remote_code` runs what code a model's
+    folder brings along.
     """
 
     spec: str = "balanced"
@@ -106,6 +108,8 @@ class RerankSettings(_Section):
     cache: bool = True
     cross_encoder: str = "cross-encoder/ms-marco-MiniLM-L12-v2"
     prompts: Path | None = None
+    instruction: str | None = None
+    trust_remote_code: bool = False
     budget: Budget = Budget()
     api_keys: Mapping[str, SecretStr] = Field(default_factory=dict)
 

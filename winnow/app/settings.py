@@ -50,18 +50,30 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
     "local": {},
     "multilingual": {
         "encoder": {"model": "BAAI/bge-m3"},
-        "rerank": {"spec": 'cross-encoder(model="BAAI/bge-reranker-v2-m3")'},
+        "rerank": {"spec": 'cross-encoder(model="BAAI/bge-reranker-v2-m3"),diversity(weight=0)'},
     },
     # an endpoint gives no token vectors, so late interaction cannot make the first cut
     "openai": {
         "encoder": {"provider": "openai", "model": "text-embedding-3-small"},
-        "rerank": {"spec": "none:20,listwise"},
+        "rerank": {"spec": "none:20,diversity(weight=0),listwise"},
         "answer": {"answerer": "openai"},
     },
 }
 
 # Keys that other software leaves in the environment. winnow mentions them but sends them nowhere.
-_FOREIGN_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "COHERE_API_KEY", "JINA_API_KEY", "VOYAGE_API_KEY")
+_FOREIGN_KEYS = (
+    "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
+    "COHERE_API_KEY",
+    "JINA_API_KEY",
+    "VOYAGE_API_KEY",
+    "MIXEDBREAD_API_KEY",
+    "ZEROENTROPY_API_KEY",
+    "CONTEXTUAL_API_KEY",
+    "DASHSCOPE_API_KEY",
+    "SILICONFLOW_API_KEY",
+    "TYPESAFE_API_KEY",
+)
 
 
 class Settings(BaseSettings):
@@ -202,7 +214,7 @@ class Settings(BaseSettings):
         """List the API keys in the environment that these settings send nowhere."""
         asked = "openai" in (self.answer.answerer, self.encoder.provider)
         used = {"OPENAI_API_KEY"} if asked else set[str]()
-        spec = self.rerank.spec.upper()
+        spec = self.rerank.spec.upper().replace("DECISION", "TYPESAFE")
         return [
             name
             for name in _FOREIGN_KEYS

@@ -157,7 +157,8 @@ class Wiring(Parts):
     ) -> Chain:
         """Make the chain of a spec over a collection's token vectors and encoder, or of a ready reranker.
 
-        Without `remembering` the score cache is neither read nor written.
+        Without `remembering`, for evaluations, the score cache is neither read nor written, and passages that
+        say the same all stay: judgements count each.
         """
         from rerank.spec import Spec
 
@@ -177,7 +178,10 @@ class Wiring(Parts):
         """Make the chain of a spec; `ready` stages, by name, are used as they are."""
         from rerank.chain import Chain
 
-        return Chain.load(spec, self.rerank_parts(store, encoder, remembering=remembering), ready=ready)
+        parts = self.rerank_parts(store, encoder, remembering=remembering)
+        if not remembering:
+            parts = replace(parts, drop_twins=False)
+        return Chain.load(spec, parts, ready=ready)
 
     def conditions(self, encoder: Encoder) -> dict[str, str]:
         """Return what a rerank stage's result depends on besides its options: models, endpoint, templates."""
@@ -189,6 +193,7 @@ class Wiring(Parts):
             "llm": f"{llm.model} at {llm.base_url}",
             "cross_encoder": named_weights(chosen.cross_encoder),
             "prompts": str(chosen.prompts or "winnow's"),
+            "instruction": chosen.instruction or "none",
         }
 
     def rerank_parts(
@@ -203,6 +208,7 @@ class Wiring(Parts):
         return RerankParts(
             encoder=encoder,
             scorer=store,
+            drop_twins=store is not None,
             chat=self.traced_chat,
             limiter=self.kept("limiter", lambda: anyio.CapacityLimiter(chosen.in_flight)),
             budget=chosen.budget,
@@ -212,6 +218,8 @@ class Wiring(Parts):
             keep_exchanges=self.settings.log.llm_calls,
             locate=checked_folder,
             cross_encoder=chosen.cross_encoder,
+            trust_remote_code=chosen.trust_remote_code,
+            instruction=chosen.instruction,
             device=self.settings.encoder.device,
             exported=self.settings.models_dir or usual_root(),
             api_key=self.rerank_api_key,

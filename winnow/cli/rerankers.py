@@ -25,13 +25,17 @@ TopK = Annotated[int, Option("--top-k", "-k", help="How many to keep.", min=1)]
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """Every strategy, what it needs, and how often it asks a model over the network for the best 5 of 50."""
+    """Every strategy, what it needs, and how often it asks a model over the network for the best 5 of 50.
+
+    Then models for `cross-encoder(model=…)`; docs/rerankers.md has the sources of their figures.
+    """
+    from rerank.known_models import known_models
     from rerank.registry import describe
     from rerank.spec import PRESETS
 
     strategies = describe()
     if as_json:
-        print_json({"strategies": strategies, "presets": dict(PRESETS)})
+        print_json({"strategies": strategies, "presets": dict(PRESETS), "models": known_models()})
         return
     rows = [
         (each.name, "?" if each.calls is None else str(each.calls), safe(each.needs, "dim"))
@@ -39,6 +43,22 @@ def list_(as_json: AsJson = False) -> None:
     ]
     rows += [(f"{name} (preset)", "", safe(f"= {spec}", "dim")) for name, spec in PRESETS.items()]
     print_rows(("strategy", "calls, 50 → 5", "needs"), rows, numbers=("calls, 50 → 5",))
+    out().print()
+    models = [
+        (
+            one.name,
+            one.languages,
+            one.size,
+            one.licence,
+            "" if one.quality is None else f"{one.quality:.3f}",
+            "" if one.chinese is None else f"{one.chinese:.1f}",
+            " / ".join(map(str, one.seconds or ())),
+            safe(one.note, "dim"),
+        )
+        for one in known_models()
+    ]
+    columns = ("model", "languages", "size", "licence", "nDCG@10 en", "zh", "s, 50 pairs", "")
+    print_rows(columns, models, numbers=("nDCG@10 en", "zh", "s, 50 pairs"))
 
 
 def rerank(

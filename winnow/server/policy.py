@@ -16,7 +16,8 @@ from storage.records import Answer
 from winnow.app.settings import Settings
 from winnow.server.errors import NotAllowedError
 
-_WORDS = ("method", "scale")
+_APIS = ("api", "decision")
+_WORDS = ("method", "scale", "instruction", "field", "where")
 
 
 class Policy:
@@ -26,7 +27,7 @@ class Policy:
         own = [Spec.parse(text) for text in (settings.rerank.spec, *settings.server.specs)]
         self._own = {_bare(stage) for spec in own for stage in spec.stages}
         self._asks_chat = settings.answer.answerer == "openai" or any(
-            _over_network(stage) and stage.name != "api" for spec in own for stage in _all_stages(spec)
+            _over_network(stage) and stage.name not in _APIS for spec in own for stage in _all_stages(spec)
         )
 
     def check_rerank(self, spec: str | None) -> None:
@@ -51,7 +52,7 @@ class Policy:
     def _check_stage(self, stage: Stage) -> None:
         if _bare(stage) in self._own:
             return
-        if stage.name == "api" or (stage.name not in STRATEGIES and _exists(stage)):
+        if stage.name in _APIS or (stage.name not in STRATEGIES and _exists(stage)):
             raise _refused(f"a request may not choose the strategy {stage.name!r}")
         for name, value in stage.options:
             if stage.name == "fusion" and name == "of":

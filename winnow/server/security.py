@@ -28,7 +28,7 @@ from winnow.server.tokens import Token, TokenBook
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]]+))(?::[0-9]*)?")
-_API = ("/v1", "/v2", "/metrics", "/openapi.json")
+_API = ("/v1", "/v2", "/rerank", "/metrics", "/openapi.json")
 _OPEN = ("/healthz", "/readyz")
 # The looks of a page are no secret.
 _STATIC = "/static/"
@@ -39,6 +39,7 @@ _READ_ONLY_POSTS = (
     "/v1/ask",
     "/v1/search",
     "/v1/chat/completions",
+    "/rerank",
     "/v1/rerank",
     "/v2/rerank",
     LOGIN,

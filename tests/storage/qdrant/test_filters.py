@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,14 +22,13 @@ from storage.qdrant.conditions import (
     Equals,
     Not,
     Ordered,
-    Value,
     payload_key,
 )
 from storage.qdrant.contract import CollectionStore, CollectionStores
 from storage.qdrant.edge.stores import EdgeStores
 from storage.qdrant.filters import parse_filter
+from storage.qdrant.matching import matches
 from storage.qdrant.server.stores import ServerStores
-from storage.records import Chunk
 from tests.support.passages import FINGERPRINT, legs, points
 from tests.support.qdrant_grpc import serving_grpc
 from tests.support.qdrant_wire import serving
@@ -164,53 +163,6 @@ def test_a_field_of_ours_and_one_of_the_documents_stand_apart() -> None:
 # --- what the stores find -----------------------------------------------------------------------------
 
 
-def holds(condition: Condition, chunk: Chunk) -> bool:
-    """Evaluate a condition in plain Python: the reference for the stores."""
-    match condition:
-        case All(parts):
-            return all(holds(part, chunk) for part in parts)
-        case AnyOf(parts):
-            return any(holds(part, chunk) for part in parts)
-        case Not(part):
-            return not holds(part, chunk)
-        case Among(field, values):
-            return any(holds(Equals(field, value), chunk) for value in values)
-        case Equals(field, value):
-            return any(_equal(found, value) for found in _values(chunk, field))
-        case Contains(field, piece):
-            return any(isinstance(found, str) and piece in found for found in _values(chunk, field))
-        case Absent(field):
-            return not _values(chunk, field)
-        case Ordered(field, order, bound):
-            return any(_ordered(found, order, bound) for found in _values(chunk, field))
-
-
-def _values(chunk: Chunk, field: str) -> list[object]:
-    own = getattr(chunk, field) if hasattr(chunk, field) else chunk.metadata.get(field)
-    return list(own) if isinstance(own, tuple) else [] if own is None else [own]
-
-
-def _equal(found: object, value: Value) -> bool:
-    return isinstance(found, bool) == isinstance(value, bool) and found == value
-
-
-_ORDERS: dict[str, Callable[[float, float], bool]] = {
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-}
-
-
-def _ordered(found: object, order: str, bound: float | datetime) -> bool:
-    if isinstance(bound, datetime):
-        if not isinstance(found, str) or len(found) != 10 or not found.startswith("20"):
-            return False
-        moment = datetime.fromisoformat(found).replace(tzinfo=UTC)
-        return _ORDERS[order](moment.timestamp(), bound.timestamp())
-    return isinstance(found, int | float) and not isinstance(found, bool) and _ORDERS[order](found, bound)
-
-
 @pytest.fixture(scope="module")
 def collections(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, CollectionStore]]:
     """The same passages in every store."""
@@ -236,7 +188,7 @@ def _found(collection: CollectionStore, condition: Condition | None) -> set[str]
 
 
 def _expected(condition: Condition) -> set[str]:
-    return {p.chunk.id for p in points() if p.dense is not None and holds(condition, p.chunk)}
+    return {p.chunk.id for p in points() if p.dense is not None and matches(condition, p.chunk)}
 
 
 ASKED = [
@@ -295,7 +247,7 @@ ASKED = [
 def test_every_store_finds_what_the_filter_says(
     collections: dict[str, CollectionStore], kind: str, text: str
 ) -> None:
-    """Every store finds the passages that the plain Python reading of the filter finds."""
+    """Every store finds the passages that `matches` finds in memory."""
     condition = parse_filter(text)
     assert _found(collections[kind], condition) == _expected(condition)
 

@@ -164,6 +164,18 @@ def test_token_vectors_come_back(collection: CollectionStore) -> None:
             assert np.sum(normalised(read) * point.tokens, axis=1).min() > 1 - TOKEN_TOLERANCE
 
 
+def test_dense_vectors_come_back(collection: CollectionStore) -> None:
+    """Stored dense vectors keep their direction; a passage without one is left out."""
+    stored = points(10)
+    collection.upsert(stored)
+    vectors = collection.dense_vectors([point.chunk.id for point in stored])
+    assert vectors.keys() == {point.chunk.id for point in stored if point.dense is not None}
+    for point in stored:
+        if point.dense is not None:
+            assert float(normalised(vectors[point.chunk.id]) @ point.dense) > 1 - TOKEN_TOLERANCE
+    assert collection.dense_vectors([]) == {}
+
+
 def _beside(points: Sequence[Point], reach: int) -> tuple[list[Chunk], set[str]]:
     """Return two passages of two documents, and the ids of all passages within reach of them."""
     chunks = [point.chunk for point in points]

@@ -83,7 +83,7 @@ def test_a_chinese_question_is_answered_as_an_english_one(pipeline: RAGPipeline)
     assert answer.citations[0].source.endswith("重排.md")
     assert "重排序无法找回" in answer.text
     assert {stage.status for stage in answer.stages} == {"ok"}
-    stages = ("dense", "lexical", "retrieval", "fusion.late-interaction", "fusion", "final")
+    stages = ("dense", "lexical", "retrieval", "fusion.late-interaction", "fusion", "diversity", "final")
     assert answer.candidates[0].ranks == dict.fromkeys(stages, 1)
 
 
@@ -97,6 +97,7 @@ def test_what_the_encoder_cannot_read_is_answered_and_the_degradation_is_said(in
         "retrieval": "partial",
         "fusion.late-interaction": "fallback",
         "fusion": "fallback",
+        "diversity": "ok",
         "generation": "partial",
     }
     assert len(answer.warnings) == 1
@@ -201,7 +202,7 @@ def test_search_stops_before_generation_and_logs_nothing(pipeline: RAGPipeline) 
     found = pipeline.search("potassium", top_k_rerank=2)
     assert [candidate.ranks["final"] for candidate in found.final] == [1, 2]
     judges = ["fusion.late-interaction", "fusion.cross-encoder"]
-    assert [stage.name for stage in found.stages] == ["retrieval", *judges, "fusion"]
+    assert [stage.name for stage in found.stages] == ["retrieval", *judges, "fusion", "diversity"]
     assert [summary.id for summary in pipeline.log.list(limit=100)] == before
 
 

@@ -101,7 +101,7 @@ def test_a_streamed_answer_comes_in_pieces_then_whole_and_logged(
         assert answer.citations[0].source.endswith("fruit.txt")
         names = [stage.name for stage in answer.stages]
         judges = ["fusion.late-interaction", "fusion.cross-encoder"]
-        assert names == ["retrieval", *judges, "fusion", "generation"]
+        assert names == ["retrieval", *judges, "fusion", "diversity", "generation"]
         assert pipeline.log.get(answer.id) == answer
 
 

@@ -20,7 +20,7 @@ def test_flags_win_over_environment_over_file_over_profile(monkeypatch: pytest.M
     assert settings.retrieval.top_k == 30
     assert settings.rerank.top_k == 8
     assert settings.collection == "from-file"
-    assert settings.rerank.spec == "none:20,listwise"
+    assert settings.rerank.spec == "none:20,diversity(weight=0),listwise"
     assert settings.answer.answerer == "openai"
 
 

@@ -34,7 +34,7 @@ def test_ask_json_has_what_programs_need(data: Path) -> None:
     assert set(keys.split()) <= set(answer)
     first, second = answer["candidates"]
     assert {"chunk_id", "source", "text", "ranks", "scores"} <= set(first)
-    judges = ["fusion.late-interaction", "fusion.cross-encoder", "fusion"]
+    judges = ["fusion.late-interaction", "fusion.cross-encoder", "fusion", "diversity"]
     stages = ["dense", "lexical", "retrieval", *judges, "final"]
     assert first["ranks"] == dict.fromkeys(stages, 1)
     assert (second["ranks"]["dense"], second["ranks"]["lexical"]) == (2, None)

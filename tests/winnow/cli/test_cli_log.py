@@ -76,7 +76,7 @@ def test_judged_answers_are_compared_and_guarded(data: Path) -> None:
 def test_comparing_counts_what_a_logged_stage_took(data: Path) -> None:
     """A comparison counts the logged time of a stage that is not recomputed."""
     answer = as_json("ask", QUESTION, "--data-dir", data)
-    took = sum(stage["ms"] for stage in answer["stages"] if stage["name"].startswith("fusion"))
+    took = sum(stage["ms"] for stage in answer["stages"] if stage["name"].startswith(("fusion", "diversity")))
     [row] = as_json("log", "compare", "-r", "balanced", "--last", 1, "--data-dir", data)["results"]
     assert row["ms_p50"] == pytest.approx(took, abs=0.01)
 

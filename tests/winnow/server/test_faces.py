@@ -174,11 +174,35 @@ def test_a_chain_that_keeps_fewer_is_obeyed(server: Server) -> None:
     assert [one["index"] for one in server.post("/v2/rerank", json=body).json()["results"]] == [2]
 
 
-@pytest.mark.parametrize("profile", ["cohere", "jina", "vllm", "custom"])
+def test_every_path_of_rerank_clients_answers(server: Server) -> None:
+    """Infinity's, llama.cpp's and vLLM's clients ask at `/rerank`, those of TEI with `texts` of their own."""
+    body = {"model": "late-interaction", "query": FRUIT, "documents": TEXTS}
+    replies = [server.post(path, json=body).json() for path in ("/rerank", "/v1/rerank", "/v2/rerank")]
+    assert [[one["index"] for one in reply["results"]] for reply in replies][1:] == [
+        [one["index"] for one in replies[0]["results"]]
+    ] * 2
+    found = server.post("/rerank", json={"query": FRUIT, "texts": TEXTS, "truncate": True}).json()
+    assert found[0]["index"] == 2
+    assert found[0].keys() == {"index", "score"}
+    assert [one["score"] for one in found] == sorted((one["score"] for one in found), reverse=True)
+    told = server.post("/rerank", json={"query": FRUIT, "texts": TEXTS, "return_text": True}).json()
+    assert told[0]["text"] == TEXTS[2]
+    assert server.post("/rerank", json={"query": FRUIT}).status_code == 422
+
+
+def test_equal_documents_all_come_back(server: Server) -> None:
+    """A client's own documents are never folded: each has its index in the reply."""
+    body = {"query": FRUIT, "documents": [*TEXTS, *TEXTS]}
+    found = server.post("/v2/rerank", json=body).json()
+    assert sorted(one["index"] for one in found["results"]) == list(range(2 * len(TEXTS)))
+
+
+@pytest.mark.parametrize("profile", ["cohere", "jina", "vllm", "llamacpp", "infinity", "tei", "custom"])
 def test_winnows_own_api_strategy_reranks_here(server: Server, profile: str) -> None:
     """winnow's `api` strategy can rerank at a winnow server, in the shape of each API."""
     settings = Settings.load(rerank={"api_keys": {profile: "any"}})
-    spec = f'api(profile={profile},url="{server.url}",model="late-interaction")'
+    model = "" if profile == "tei" else ',model="late-interaction"'
+    spec = f'api(profile={profile},url="{server.url}"{model})'
     found = rerank(FRUIT, TEXTS, spec, settings=settings)
     assert [outcome.status for outcome in found.outcomes] == ["ok"]
     assert found.results[0].index == 2

@@ -201,7 +201,6 @@ def test_a_damaged_token_file_lets_nobody_in(public: Server) -> None:
         'api(profile=tei,url="http://169.254.169.254/latest")',
         "api",
         'cross-encoder(model="/etc")',
-        "cross-encoder(trust_remote_code=true)",
         "cross-encoder(backend=onnx)",
         "listwise",
         'late-interaction(model="somebody/model")',

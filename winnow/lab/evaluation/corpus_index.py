@@ -139,6 +139,11 @@ class CorpusIndex:
         self._encode_missing(chunk_ids)
         return self.collection.token_vectors(chunk_ids)
 
+    def dense_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
+        """See `storage.qdrant.contract.TokenScorer`."""
+        self._encode_missing(chunk_ids)
+        return self.collection.dense_vectors(chunk_ids)
+
     def _encode_missing(self, chunk_ids: Iterable[str]) -> None:
         if self.collection.fingerprint.token_dim is None:
             return

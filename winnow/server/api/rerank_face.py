@@ -1,4 +1,7 @@
-"""Cohere's and Jina's face: `/v1/rerank` and `/v2/rerank`. Any winnow chain as a rerank API."""
+"""Any winnow chain as a rerank API at `/rerank`, `/v1/rerank`, `/v2/rerank`: Cohere's, Jina's, Voyage's.
+
+At `/rerank`, `texts` instead of `documents` make it the shape of Text Embeddings Inference.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from fastapi import APIRouter, Request
 from winnow.app import portal
 from winnow.app.json_model.answers import StageJson
 from winnow.app.stages import warnings_of
-from winnow.server.api.schemas_faces import RerankReply, RerankRequest
+from winnow.server.api.schemas_faces import RerankReply, RerankRequest, TeiRequest, TeiResult
 from winnow.server.documented import ASKING
 from winnow.server.shared_state import State, in_thread
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from rerank.texts import RankedText, RankedTexts
     from winnow.app.wiring import Wiring
 
-router = APIRouter(tags=["Cohere's and Jina's face"])
+router = APIRouter(tags=["Rerank APIs' faces"])
 
 _OWN = ("", "winnow")
 
@@ -28,6 +31,32 @@ _OWN = ("", "winnow")
 @router.post("/v2/rerank", response_model=RerankReply, response_model_exclude_none=True, responses=ASKING)
 async def rerank(asked: RerankRequest, request: Request, served: State) -> Any:
     """Order documents by a question, through any allowed rerank chain. Nothing is logged."""
+    return await _reply(asked, request, served)
+
+
+@router.post(
+    "/rerank",
+    response_model=RerankReply | list[TeiResult],
+    response_model_exclude_none=True,
+    responses=ASKING,
+)
+async def rerank_either(asked: RerankRequest | TeiRequest, request: Request, served: State) -> Any:
+    """Order documents as above, or `texts` as Text Embeddings Inference does. Nothing is logged."""
+    if isinstance(asked, RerankRequest):
+        return await _reply(asked, request, served)
+    whole = RerankRequest(query=asked.query, documents=list(asked.texts))
+    found = await _reply(whole, request, served)
+    return [
+        {
+            "index": one["index"],
+            "score": one["relevance_score"],
+            "text": asked.texts[one["index"]] if asked.return_text else None,
+        }
+        for one in found["results"]
+    ]
+
+
+async def _reply(asked: RerankRequest, request: Request, served: State) -> dict[str, Any]:
     model = (asked.model or "").removeprefix("winnow/")
     own = model in _OWN
     served.policy.check_rerank(None if own else model)
@@ -35,23 +64,32 @@ async def rerank(asked: RerankRequest, request: Request, served: State) -> Any:
     ranked = await served.work(request, lambda: _ranked(served.pipeline.wiring, asked, spec))
     served.metrics.staged(ranked.outcomes)
     scores, whose = _scores(ranked.results)
+    wanted = asked.return_documents
     results = [
         {
             "index": one.index,
             "relevance_score": score,
-            "document": {"text": one.text} if asked.return_documents else None,
+            "document": {"text": one.text} if wanted else None,
         }
         for one, score in zip(ranked.results, scores, strict=True)
     ]
+    voyage: dict[str, Any] = {}
+    if asked.top_k is not None or asked.truncation is not None:
+        data = [
+            {"index": one.index, "relevance_score": score, "document": one.text if wanted else None}
+            for one, score in zip(ranked.results, scores, strict=True)
+        ]
+        voyage = {"object": "list", "data": data}
     stages = [StageJson.of(outcome) for outcome in ranked.outcomes]
     spent = sum(stage.prompt_tokens + stage.completion_tokens for stage in stages)
     return {
         "id": token_hex(16),
         "model": asked.model or "winnow",
         "results": results,
+        **voyage,
         "usage": {"total_tokens": spent},
         "meta": {
-            "api_version": {"version": request.url.path.split("/")[1].removeprefix("v")},
+            "api_version": {"version": "1" if request.url.path.startswith("/v1") else "2"},
             "billed_units": {"search_units": 0},
             "warnings": list(warnings_of(ranked.outcomes)),
             "winnow": {"spec": spec, "scores": whose, "stages": stages},
@@ -65,7 +103,7 @@ async def _ranked(wiring: Wiring, asked: RerankRequest, spec: str) -> RankedText
     from rerank.texts import RankedTexts, rerank_texts
 
     texts = asked.texts
-    top_n = min(asked.top_n or len(texts), len(texts))
+    top_n = min(asked.top_n or asked.top_k or len(texts), len(texts))
     keeps = Spec.parse(spec).stages[-1].keep
     parts = await in_thread(lambda: wiring.rerank_parts(None, wiring.encoder))
     found = await portal.acall(
@@ -75,8 +113,12 @@ async def _ranked(wiring: Wiring, asked: RerankRequest, spec: str) -> RankedText
 
 
 def _scores(results: Sequence[RankedText]) -> tuple[list[float], str]:
-    """Return the last stage's scores if they give the order, otherwise ranks as numbers from 1 down."""
+    """Return the last stage's scores if they give the order, otherwise ranks as numbers from 1 down.
+
+    Documents that the stage could not score follow the others, with a score below theirs.
+    """
     own = [one.score for one in results if one.score is not None]
-    if len(own) == len(results) and own == sorted(own, reverse=True):
-        return own, "stage"
+    scored = [one.score is not None for one in results]
+    if own and own == sorted(own, reverse=True) and scored == sorted(scored, reverse=True):
+        return own + [min(0.0, own[-1] - 1)] * (len(results) - len(own)), "stage"
     return [1 - place / len(results) for place in range(len(results))], "rank"

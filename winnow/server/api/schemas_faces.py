@@ -94,7 +94,10 @@ class DocumentText(BaseModel):
 
 
 class RerankRequest(BaseModel):
-    """Documents to order by a question. `model`: a rerank spec; `winnow` means the settings' own."""
+    """Documents to order by a question. `model`: a rerank spec; `winnow` means the settings' own.
+
+    `top_k` and `truncation` are Voyage's; with one of them the reply has Voyage's `data`, too.
+    """
 
     query: Annotated[str, Field(min_length=1, max_length=20_000)]
     documents: Annotated[
@@ -102,6 +105,8 @@ class RerankRequest(BaseModel):
     ]
     model: Annotated[str, Field(max_length=2_100)] | None = None
     top_n: int | None = Field(default=None, ge=1)
+    top_k: int | None = Field(default=None, ge=1)
+    truncation: bool | None = None
     return_documents: bool | None = False
 
     model_config = ConfigDict(
@@ -129,6 +134,29 @@ class RerankRequest(BaseModel):
         return [one if isinstance(one, str) else one.text for one in self.documents]
 
 
+class TeiRequest(BaseModel):
+    """Texts to order by a question, as clients of Text Embeddings Inference send them.
+
+    The chain is the settings' own, which reads long texts in windows: nothing is truncated.
+    """
+
+    query: Annotated[str, Field(min_length=1, max_length=20_000)]
+    texts: Annotated[list[Annotated[str, Field(max_length=200_000)]], Field(min_length=1, max_length=1_000)]
+    return_text: bool = False
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"query": "Which fruit?", "texts": ["Apples keep.", "Bananas rot."]}]}
+    )
+
+
+class TeiResult(BaseModel):
+    """A text's place in the request, and its score (higher is better)."""
+
+    index: int
+    score: float
+    text: str | None = None
+
+
 class RerankResult(BaseModel):
     """A document's place in the request, and its score (higher is better)."""
 
@@ -137,8 +165,16 @@ class RerankResult(BaseModel):
     document: DocumentText | None = None
 
 
+class VoyageResult(BaseModel):
+    """A result as Voyage's clients read it: the document is a text."""
+
+    index: int
+    relevance_score: float
+    document: str | None = None
+
+
 class RerankReply(BaseModel):
-    """The reply that Cohere's and Jina's clients read. `meta.warnings` lists problems.
+    """The reply that Cohere's, Jina's and Voyage's clients read. `meta.warnings` lists problems.
 
     `meta.winnow.scores` is `stage` for scores of the last stage, or `rank` for numbers that only stand for
     ranks (1 for the best, then evenly less), if that stage gives none.
@@ -147,5 +183,7 @@ class RerankReply(BaseModel):
     id: str
     model: str
     results: list[RerankResult]
+    object: Literal["list"] | None = None
+    data: list[VoyageResult] | None = None
     usage: dict[str, int]
     meta: dict[str, Any]
