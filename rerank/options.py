@@ -29,6 +29,7 @@ _TYPES = {
     "string_type": "a text",
     "bool_type": "true or false",
 }
+_BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,9 @@ def read_options(declared: type[Options], stage: str, values: Mapping[str, Value
         if not first["loc"]:
             raise SpecError(f"{stage}: {context.get('error', first['msg'])}") from error
         key = str(first["loc"][0])
-        if "ge" in context:
+        if bound := next((one for one in _BOUNDS if one in context), None):
             raise SpecError(
-                f"{stage}: {key} must be at least {context['ge']}, and is {values[key]}"
+                f"{stage}: {key} must be {_BOUNDS[bound]} {context[bound]}, and is {values[key]}"
             ) from error
         allowed = _TYPES.get(first["type"]) or context.get("expected", first["msg"])
         raise SpecError(f"{stage}: the option {key}={values[key]!r} must be {allowed}") from error

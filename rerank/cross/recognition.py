@@ -64,7 +64,9 @@ def recognised(folder: Path, *, trust_remote_code: bool = False) -> Form:
         if not architecture.endswith("ForCausalLM"):  # such a one still has to say how it reranks
             return Form(config, ranks_lists=not architecture.endswith("ForSequenceClassification"))
     if architecture.endswith("ForSequenceClassification"):
-        return Form(config, _published(folder, architecture))
+        # what `winnow train` made of a reranker reads pairs, without the template of its base
+        own = config.get("winnow_input") == "pair"
+        return Form(config, None if own else _published(folder, architecture))
     if not architecture.endswith("ForCausalLM"):
         raise ModelError(
             f"{folder.name} is not a cross-encoder: its architecture is {architecture or 'not given'}, "
@@ -87,7 +89,8 @@ def is_late_interaction(folder: Path) -> bool:
     """True for MultiVectorEncoder, PyLate and Stanford's ColBERT folders."""
     config, own = _read(folder / "config_sentence_transformers.json"), _read(folder / "config.json")
     modules = _read(folder / "modules.json")
-    types = [str(module.get("type")) for module in modules] if isinstance(modules, list) else []
+    named = modules if isinstance(modules, list) else []
+    types = [str(module.get("type")) for module in named if isinstance(module, dict)]
     return (
         (isinstance(config, dict) and config.get("model_type") in _LATE)
         or (isinstance(own, dict) and "HF_ColBERT" in (own.get("architectures") or []))

@@ -121,7 +121,7 @@ def load_base(
         if kind == "language model":
             config = model.transformers_model.config
             config.pad_token_id = model.tokenizer.pad_token_id
-            config.winnow_input = "pair"  # `rerank.cross.models` then reads pairs, no template of the base's
+            config.winnow_input = "pair"  # `rerank.cross` then reads pairs, no template of the base's
         if freeze:
             _freeze(model.transformers_model, freeze, rank)
         adapters = _adapted(model.transformers_model, rank) if rank else None

@@ -200,6 +200,19 @@ class TestBoost:
         assert kept(ranked("boost(where=\"lang = 'en'\",factor=0.1)", given)) == ["b", "c", "a"]
         assert "none of 3 passages meets" in ranked("boost(where=\"lang = 'fr'\")", given).outcome.reason
 
+    @pytest.mark.parametrize(
+        ("spec", "says"),
+        [
+            ("diversity(weight=2)", "weight must be at most 1"),
+            ("recency(half_life=0)", "half_life must be above 0"),
+            ("diversity(alike=0.1)", "alike must be at least 0.5"),
+        ],
+    )
+    def test_bounds_are_said(self, spec: str, says: str) -> None:
+        """An option beyond its bounds names the bound."""
+        with pytest.raises(SpecError, match=says):
+            ranked(spec, [])
+
     @pytest.mark.parametrize("options", ["", "(factor=2)", '(where="lang =")', '(where="a = 1",factor=0)'])
     def test_a_boost_needs_a_filter(self, options: str) -> None:
         """Without a filter, with one that does not parse or a factor of 0, the spec is refused."""

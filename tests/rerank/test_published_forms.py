@@ -92,6 +92,7 @@ OLDER = {
         ("1", "0"),
         "query: What does a reranker read?\ndocument: ",
     ),
+    "bge-reranker-v2-gemma": (tiny_rerankers.gemma, ("Yes",), "A: What does a reranker read?\nB: "),
     "zerank-1-small": (
         tiny_models.qwen3,
         ("Yes",),
@@ -303,3 +304,12 @@ def test_a_template_and_int8_do_not_go_together(tmp_path: Path) -> None:
 
 def _ranks(scores: Sequence[float]) -> list[int]:
     return [sorted(scores).index(score) for score in scores]
+
+
+@pytest.mark.parametrize("content", ["[1]", "{}", "[]", "not json"])
+def test_a_broken_list_of_modules_is_refused(content: str, tmp_path: Path) -> None:
+    """A modules.json that is no list of modules says so, or is taken for none where it cannot be read."""
+    folder = tiny_rerankers.ettin(tmp_path / "model")
+    (folder / "modules.json").write_text(content, encoding="utf-8")
+    with pytest.raises(ModelError, match=r"modules\.json"):
+        load_pair_model(folder, device="cpu")

@@ -127,6 +127,21 @@ def qwen2(folder: Path, *, template: str | None = None) -> Path:
     return folder
 
 
+def gemma(folder: Path) -> Path:
+    """A Gemma without any word on reranking, as bge-reranker-v2-gemma was published."""
+    from transformers import GemmaConfig, GemmaForCausalLM
+
+    tiny_models.qwen3(folder)
+    torch.manual_seed(14)
+    config = GemmaConfig(
+        vocab_size=_vocabulary(folder), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=16, intermediate_size=64, max_position_embeddings=512, pad_token_id=0,
+        initializer_range=0.5,
+    )  # fmt: skip
+    GemmaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
 def jina_v3(folder: Path) -> Path:
     """jina-reranker-v3's form: a Qwen3 by its type, an architecture in code that the folder brings along."""
     tiny_models.qwen3(folder)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
@@ -13,6 +14,9 @@ from winnow.cli.ask import Question
 from winnow.cli.command_options import CommandGroup
 from winnow.cli.options import AsJson, Options, Rerank
 from winnow.cli.terminal import out, print_json, print_rows, safe, warn
+
+if TYPE_CHECKING:
+    from rerank.known_models import KnownModel
 
 app = CommandGroup(help="What can rerank.", no_args_is_help=True)
 
@@ -29,6 +33,8 @@ def list_(as_json: AsJson = False) -> None:
 
     Then models for `cross-encoder(model=…)`; docs/rerankers.md has the sources of their figures.
     """
+    from rich.padding import Padding
+
     from rerank.known_models import known_models
     from rerank.registry import describe
     from rerank.spec import PRESETS
@@ -43,22 +49,23 @@ def list_(as_json: AsJson = False) -> None:
     ]
     rows += [(f"{name} (preset)", "", safe(f"= {spec}", "dim")) for name, spec in PRESETS.items()]
     print_rows(("strategy", "calls, 50 → 5", "needs"), rows, numbers=("calls, 50 → 5",))
-    out().print()
-    models = [
-        (
-            one.name,
-            one.languages,
-            one.size,
-            one.licence,
-            "" if one.quality is None else f"{one.quality:.3f}",
-            "" if one.chinese is None else f"{one.chinese:.1f}",
-            " / ".join(map(str, one.seconds or ())),
-            safe(one.note, "dim"),
-        )
-        for one in known_models()
-    ]
-    columns = ("model", "languages", "size", "licence", "nDCG@10 en", "zh", "s, 50 pairs", "")
-    print_rows(columns, models, numbers=("nDCG@10 en", "zh", "s, 50 pairs"))
+    for model in known_models():
+        out().print()
+        out().print(safe(f" {model.name}"))
+        out().print(Padding(safe("; ".join(_facts(model)), "dim"), (0, 0, 0, 3)))
+
+
+def _facts(model: KnownModel) -> Iterator[str]:
+    """What is known of a model, in few words."""
+    yield from (model.languages, model.size, model.licence)
+    if model.quality is not None:
+        yield f"nDCG@10 {model.quality:.3f} in English"
+    if model.chinese is not None:
+        yield f"{model.chinese} in Chinese (CMTEB-R)"
+    if model.seconds:
+        yield f"{' or '.join(f'{one:g}' for one in model.seconds)} s for 50 pairs on one thread"
+    if model.note:
+        yield model.note
 
 
 def rerank(
