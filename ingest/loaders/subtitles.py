@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pysubs2
@@ -14,13 +15,15 @@ from storage.records import Heading
 
 # What is said within so much time is one paragraph, which a citation gives the time of.
 _TOGETHER_MS = 20_000
+_CUE_NAME = re.compile(r"\n\n+[^\n]+\n(?=[^\n]*-->)")
+_VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]+)>")
 
 
 def load(source: Source) -> Loaded:
     """Paragraphs of twenty seconds. Raises DocumentRefusedError (damaged)."""
     decoded = decode(source.data)
     try:
-        subtitles = pysubs2.SSAFile.from_string(clean(decoded.text) + "\n")
+        subtitles = pysubs2.SSAFile.from_string(_plain(clean(decoded.text)) + "\n")
     except (pysubs2.Pysubs2Error, ValueError) as error:
         raise damaged("pysubs2", error) from error
     builder, headings, last = TextBuilder(), [], 0
@@ -33,6 +36,13 @@ def load(source: Source) -> Loaded:
         metadata={**decoded.metadata, "seconds": round(last / 1000)},
         warnings=decoded.warnings,
     )
+
+
+def _plain(text: str) -> str:
+    """WebVTT without the names of its cues, and with those of its speakers as words."""
+    if not text.startswith("WEBVTT"):
+        return text
+    return _VOICE.sub(r"\1: ", _CUE_NAME.sub("\n\n", text))
 
 
 def _paragraphs(subtitles: pysubs2.SSAFile) -> Iterator[tuple[int, str]]:

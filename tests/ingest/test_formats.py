@@ -230,6 +230,13 @@ def test_subtitles_are_cited_with_their_time(name: str, text: str) -> None:
     ]
 
 
+def test_cues_of_webvtt_may_have_names_and_speakers() -> None:
+    """A cue's name is no word of the one before; who speaks is said."""
+    first = "intro-1\n00:01.000 --> 00:03.000\n<v Ann>Hello."
+    text = f"WEBVTT\n\n{first}\n\nintro-2\n00:03.000 --> 00:04.000\nBye.\n"
+    assert read("a.vtt", text).text == "Ann: Hello.\nBye."
+
+
 def test_source_code_is_cut_between_its_functions(tmp_path: Path) -> None:
     """A passage begins where a function does, and no function that fits is torn."""
     functions = [f"def step_{i}(x):\n    y = x + {i}\n\n    return y * {i}\n" for i in range(30)]

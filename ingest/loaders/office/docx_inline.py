@@ -87,7 +87,9 @@ class Inline:
         if tag == qn("w:sym"):
             return _symbol(element)
         if tag.startswith(_MATH):
-            return openxml.linear(element)
+            before = element.getprevious()
+            apart = " " if before is not None and before.tag == tag else ""
+            return apart + openxml.linear(element)
         if tag in (qn("w:footnoteReference"), qn("w:endnoteReference"), qn("w:commentReference")):
             return self._reference(element)
         if tag in (qn("w:drawing"), qn("w:pict"), qn("w:object")):

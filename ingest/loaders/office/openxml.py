@@ -225,7 +225,14 @@ def linear(math: Any) -> str:
         return f"{_grouped(part.get('num', ''))}/{_grouped(part.get('den', ''))}"
     if kind in ("sSup", "sSub", "sSubSup"):
         low = f"_{_grouped(part['sub'])}" if "sub" in part else ""
-        return part.get("e", "") + low + (f"^{_grouped(part['sup'])}" if "sup" in part else "")
+        base = part.get("e", "")
+        return (
+            (f"({base})" if "/" in base else base)
+            + low
+            + (f"^{_grouped(part['sup'])}" if "sup" in part else "")
+        )
+    if kind == "func":
+        return f" {part.get('fName', '')} {part.get('e', '')}"
     if kind == "rad":
         return f"{part.get('deg', '')}√{_grouped(part.get('e', ''))}"
     if kind == "nary":
