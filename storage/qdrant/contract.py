@@ -113,7 +113,7 @@ class Searcher(Protocol):
         """Search all legs in one batch, among the passages that meet `where`.
 
         Returns the hits of each leg, best first, at most `limit`. Raises BadInputError where a leg's vector
-        does not fit the collection.
+        does not fit the collection, or `where` names a field that no passage has.
         """
 
 
@@ -175,6 +175,9 @@ class CollectionStore(Searcher, Writer, TokenScorer, Neighbourhood, Protocol):
 
     def count(self) -> int:
         """Return the number of passages."""
+
+    def any_passage(self) -> Chunk | None:
+        """Return some passage; None where the collection is empty."""
 
     def graph_pays(self) -> bool:
         """Return whether a graph of the dense vectors pays now; False where the engine sees to it."""

@@ -63,13 +63,15 @@ class IngestSettings(_Section):
     """`token_vectors` stores each passage's, so that late interaction reranks in milliseconds.
 
     `engine`: this machine, or a Ray cluster (extra `[distributed]`, and `store.url`). `workers` parse (half
-    of the cores); on Ray as many encode, each with `gpus` of a GPU.
+    of the cores); on Ray as many encode, each with `gpus` of a GPU. `ocr`: scanned pages are read (extra
+    `[ocr]`).
     """
 
     token_vectors: bool = True
     engine: EngineName = "local"
     workers: int | None = Field(default=None, ge=1, le=10_000)
     gpus: float = Field(default=0, ge=0)
+    ocr: bool = False
 
 
 class RetrievalSettings(_Section):

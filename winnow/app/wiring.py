@@ -303,7 +303,7 @@ class Wiring(Parts):
         encoders = self.encoders_of(store.name, store.fingerprint)
         manifest = Manifest(self.database, store.name, store.generation)
         tokens, workers = store.fingerprint.token_dim is not None, self.settings.ingest.workers
-        options = IngestOptions(tokens=tokens, columns=columns)
+        options = IngestOptions(tokens=tokens, columns=columns, ocr=self.settings.ingest.ocr)
         if workers is not None:
             options = replace(options, workers=workers)
         ray = self._ray(store.name, manifest, options) if on_ray else None

@@ -55,6 +55,10 @@ class IngestFlags(CollectionOptions):
     workers: Annotated[
         int | None, Option(help="Processes that parse (half of the cores); on Ray as many encode.", min=1)
     ] = None
+    ocr: Annotated[
+        bool | None,
+        Option("--ocr/--no-ocr", help="Read pages of PDFs that are pictures (no); needs the extra ocr."),
+    ] = None
     last: Annotated[bool, Option("--last", help="Show the report of the last run.")] = False
     text_column: Annotated[
         str | None, Option(help="Each line of a CSV, TSV or JSONL is a document: the column of its text.")
@@ -86,7 +90,7 @@ def ingest(options: IngestFlags) -> None:
     """Bring documents into a collection. What did not change costs nothing."""
     from winnow.pipeline import RAGPipeline
 
-    section = {name: getattr(options, name) for name in ("token_vectors", "engine", "workers")}
+    section = {name: getattr(options, name) for name in ("token_vectors", "engine", "workers", "ocr")}
     with RAGPipeline.from_settings(options.settings(ingest=section)) as pipeline:
         if options.last:
             _show_last(pipeline, options.as_json)
