@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from generation.extractive.sentences import sentences
+from generation.extractive.units import units
 from storage.records import Answer, Candidate, Chunk, Citation, Outcome, Status, unreadable_question
 from tests.support.log_samples import a_chunk, a_plain_answer
 from winnow.app.stages import warnings_of
@@ -213,7 +213,7 @@ def test_the_sentence_most_like_a_claim_is_found(claim: str, passage: str, sente
     else:
         assert (
             passage[slice(*found or (0, 0))]
-            == [passage[slice(*span)] for span in sentences(passage)][sentence]
+            == [passage[slice(*unit.span)] for unit in units(passage)][sentence]
         )
 
 

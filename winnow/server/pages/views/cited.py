@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from generation.citations import located
-from generation.extractive.sentences import sentences
+from generation.extractive.units import units
 from storage.records import Answer, Chunk, Citation
 from winnow.server.pages.views.passages import TextRun, label_of, marked, short_of
 
@@ -76,7 +76,7 @@ def claim_before(text: str, end: int) -> str:
 def likely(claim: str, passage: str) -> tuple[int, int] | None:
     """Return the span of the sentence that shares most of the claim's terms, the shorter of equals."""
     wanted = _terms(claim)
-    spans = sentences(passage)
+    spans = [unit.span for unit in units(passage)]
     if not wanted or not spans:
         return None
     shared = {span: len(wanted & _terms(passage[slice(*span)])) / len(wanted) for span in spans}
