@@ -97,7 +97,7 @@ class ChatAnswerer:
             outcome = flagged(outcome, Reason("generation.answer-cut-off", tokens=self.max_tokens))
         resolved = resolve(text, prompt.shown, prompt.given)
         return Generation(
-            text=text or abstention(question, passages=len(candidates)),
+            text=text or abstention(question, candidates),
             outcome=flagged(outcome, resolved.complaint) if answered else outcome,
             answerer=completion.model,
             citations=resolved.citations,

@@ -32,6 +32,7 @@ _WHOLE_LIST = 600
 _CODE_LINES = 20
 
 _QUESTION = re.compile(r"[?？][\s*_\"'”’」』)）]*\Z")
+_ASKS = re.compile(r"[?？:：][\s*_\"'”’」』)）]*\Z")
 _LEADS = re.compile(r"[:：][\s*_]*\Z")
 _RULE = re.compile(r"[\s|:+-]+\Z")
 # bold words that begin a paragraph as its title
@@ -52,16 +53,15 @@ _NUMBER = re.compile(r"(?<=[:：；;。，,])\s*\d{1,2}\.\s*\Z")
 class Unit:
     """A part of a passage that can be quoted; `span` counts characters in the passage.
 
-    `lead` is what it is read with: column names of a row, the "as follows:" of an item or of code, the
-    sentence before another. `shows_lead`: a reader needs that, too. Units of one `block` are neighbours.
+    `lead` is what it is read with: column names of a row (a reader needs these, too), the "as follows:" of an
+    item or of code, a question before its answer. `before` is the sentence before it in its paragraph.
     `heading` is in force there, of those within the passage.
     """
 
     span: Span
     kind: Kind = "prose"
     lead: Span | None = None
-    shows_lead: bool = False
-    block: int = 0
+    before: Span | None = None
     heading: str = ""
 
 
@@ -74,10 +74,9 @@ class _Reading:
     units: list[Unit] = field(default_factory=list)
     heading: str = ""
     lead: Span | None = None
-    block: int = 0
 
-    def add(self, span: Span, kind: Kind, lead: Span | None, *, shows_lead: bool = False) -> None:
-        self.units.append(Unit(span, kind, lead, shows_lead, self.block, self.heading))
+    def add(self, span: Span, kind: Kind, lead: Span | None, before: Span | None = None) -> None:
+        self.units.append(Unit(span, kind, lead, before, self.heading))
 
 
 def units(text: str, titles: Container[str] = ()) -> list[Unit]:
@@ -130,7 +129,6 @@ def _numbered(tokens: list[Token], at: int) -> bool | None:
 def _paragraph(reading: _Reading, span: Span, *, numbered: bool | None) -> None:
     """Sentences of a paragraph; its lines apart where each is an item, a row or a record."""
     text = reading.text
-    reading.block += 1
     lead = reading.lead
     block = text[slice(*span)]
     start = span[0] + lines.marker(block, item=numbered is not None, keep=False)
@@ -148,7 +146,8 @@ def _paragraph(reading: _Reading, span: Span, *, numbered: bool | None) -> None:
         elif kind != "junk":
             is_item = was_item or kind == "item"
             own = number if part[0] == start else None
-            last = _sentences(reading, part, lead if is_item else None, own)
+            asked = lead is not None and _ASKS.search(text, *lead) is not None
+            last = _sentences(reading, part, lead if is_item or asked else None, own)
             if last is not None and (not is_item or _LEADS.search(text, *last)):
                 lead = reading.lead = last if not was_item or _LEADS.search(text, *last) else lead
 
@@ -156,24 +155,29 @@ def _paragraph(reading: _Reading, span: Span, *, numbered: bool | None) -> None:
 def _sentences(
     reading: _Reading, part: Span, lead: Span | None, first: int | None = None
 ) -> Span | None:
-    """Add the sentences of a part, each with the one before as its lead; returns the last.
+    """Add the sentences of a part, and return the last one, which may lead to what follows.
 
     The first one begins at `first`, where its number is.
     """
     text = reading.text
-    before = lead
+    before: Span | None = None
     for span in sentence_spans(text, part):
-        if first is not None and first < span[0] and before is lead:
-            span = first, span[1]
-        if not _QUESTION.search(text, *span) and not lines.is_junk(text[slice(*span)]) and _says(text, span):
-            reading.add(span, "prose", before)
+        if first is not None and before is None:
+            span, first = (first, span[1]), None
+        if _QUESTION.search(text, *span) or _says_nothing(text[slice(*span)]):
+            lead, before = span, None
+            continue
+        reading.add(span, "prose", lead, before)
         before = span
-    return before
+    return before or lead
 
 
-def _says(text: str, span: Span) -> bool:
-    """False for a bare label, and for the "as follows:" of something else."""
-    sentence = text[slice(*span)]
+def _says_nothing(sentence: str) -> bool:
+    """True for navigation, for a bare label, and for the "as follows:" of something else."""
+    return lines.is_junk(sentence) or not _says(sentence)
+
+
+def _says(sentence: str) -> bool:
     if _LEADS.search(sentence) or _LABEL.match(sentence) or _SECTION.match(sentence):
         return False
     words = _WORD.findall(sentence)
@@ -245,7 +249,6 @@ def _last_cut(text: str, start: int, limit: int) -> int:
 
 def _table(reading: _Reading, span: Span) -> None:
     """The rows of a table, each with its column names."""
-    reading.block += 1
     own = [line for line in lines.split(reading.text, span) if reading.text[slice(*line)].strip()]
     if len(own) < 2:
         return
@@ -253,7 +256,7 @@ def _table(reading: _Reading, span: Span) -> None:
     for line in own[2:]:
         row = next(_pieces(reading.text, *line), None)
         if row is not None and _WORD.search(reading.text, *row):
-            reading.add(row, "row", names, shows_lead=True)
+            reading.add(row, "row", names)
     reading.lead = None
 
 
@@ -263,7 +266,6 @@ def _code(reading: _Reading, token: Token, span: Span) -> None:
     An indented block that reads like sentences is what formats without marks indent.
     """
     text, lead = reading.text, reading.lead
-    reading.block += 1
     if token.type == "code_block" and lines.reads_like_prose(token.content):
         for part in lines.paragraphs(text, span):
             _sentences(reading, part, None)
@@ -292,5 +294,4 @@ def _whole_list(reading: _Reading, span: Span) -> None:
     if whole is None or span[1] - start > _WHOLE_LIST or lines.is_link_list(text[slice(*span)]):
         return
     if text.count("\n", *whole) >= 1:
-        reading.block += 1
-        reading.units.append(Unit(whole, "list", None if joined else lead, False, reading.block, reading.heading))
+            reading.add(whole, "list", None if joined else lead)

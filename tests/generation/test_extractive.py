@@ -8,7 +8,7 @@ import anyio
 import numpy as np
 import pytest
 
-from generation.extractive.answerer import CHARACTERS, E5, SENTENCES, WHOLE, ExtractiveAnswerer, Scale
+from generation.extractive.answerer import CHARACTERS, E5, QUOTES, WHOLE, ExtractiveAnswerer, Scale
 from generation.extractive.scoring import lexical_scores, subject_share
 from retrieval.encoders.encoder import Encoder
 from retrieval.lexical import LexicalEncoder
@@ -134,7 +134,7 @@ def test_an_answer_stays_short(encoder: Encoder, lexical: LexicalEncoder) -> Non
     """Three sentences at most, and about 700 characters, whatever the passages hold."""
     long = " ".join(f"Oil of kind {n} is traded {'very ' * 40}often." for n in range(9))
     generation = answer(encoder, lexical, "How is oil traded?", [passage(long, 1), passage(OIL, 2)])
-    assert 1 <= len(generation.citations) <= SENTENCES
+    assert 1 <= len(generation.citations) <= QUOTES
     assert sum(len(quote) for quote in quotes(generation)) <= CHARACTERS
 
 
@@ -199,7 +199,9 @@ def test_what_has_nothing_to_do_with_the_question_is_no_answer(
 ) -> None:
     """`answered` is False and the text says so, in the question's language."""
     generation = answer(encoder, lexical, question, [passage(OIL, 1), passage(BRIDGE, 2)])
-    assert (generation.text, generation.answered, generation.citations) == (text, False, ())
+    assert (generation.answered, generation.citations) == (False, ())
+    assert generation.text.startswith(text)
+    assert "Document 1" in generation.text
 
 
 def test_a_question_is_never_quoted_as_an_answer(encoder: Encoder, lexical: LexicalEncoder) -> None:

@@ -89,7 +89,7 @@ def test_markdown_gives_prose_rows_and_code_apart() -> None:
         "Quoted words stand\n> on two lines.",
     ]
     row = next(one for one in units(MARKDOWN) if one.kind == "row")
-    assert row.lead is not None and row.shows_lead
+    assert row.lead is not None
     assert MARKDOWN[slice(*row.lead)] == "| column one | column two |\n|---|---|"
     assert texts(MARKDOWN, kind="row") == ["| cell one | cell two |"]
     assert texts(MARKDOWN, kind="code") == ["```python\nvalue = compute(one, two)\n```"]

@@ -1,0 +1,141 @@
+"""How likely the best unit answers the question: a calibrated probability, from a few signs.
+
+Besides the judge's score: what of the question the passage lacks (names, numbers and codes above all, which
+tell a near miss from an answer), and whether the unit holds what the question asks for (a number for "how
+many" and 多少, a date for "when"). The weights are those of a logistic regression: docs/answers.md.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from generation.language import language_of
+from storage.reasons import Language
+
+# Below the first there is no answer; below the second the answer is a weak match.
+ABSTAINS, WEAK = 0.25, 0.6
+
+_TOKEN = re.compile(r"[A-Za-z0-9][\w.+#@/-]*[\w+#]|[A-Za-z0-9]")
+_NUMBER = re.compile(r"\d|[零一二三四五六七八九十百千万亿两半]")
+_WORDS_OF_NUMBERS = re.compile(
+    r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozens?|hundreds?|thousands?|millions?|billions?"
+    r"|half|third|quarter|twice|once|no|none|single|both|several|first|second)\b",
+    re.IGNORECASE,
+)
+_ASKS_NUMBER = re.compile(
+    r"\b(?:how (?:many|much|long|old|far|high|tall|big|large|often|fast|deep|wide|heavy)|what (?:year|date|day|percentage|percent|number|age|time|port|version|size)"
+    r"|which (?:year|version|port)|phone number|when)\b|多少|几[个個年天次月岁歲种種位名條条层層点點分小]|[哪何]一?年|何[时時]|什[么麼][时時][候间間]|多[久长長大高远遠重快深]|[几幾]",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r"[《“「『\"]([^》”」』\"]{2,40})[》”」』\"]")
+_STOP = frozenset(
+    "a an the of in on at to for from by with and or is are was were be been being do does did done has have had what which who whom"
+    " whose when where why how many much long far old that this these those it its as than then there their his her your my our you"
+    " i we they he she not no can could should would will may might must if so about into over out up also any all some used use"
+    " using mean means called name named type kind happen happens first".split()
+)
+_ASKING = re.compile(
+    "请问|請問|为什么|為什麼|什么时候|什麼時候|什么|什麼|怎么样|怎麼樣|怎么|怎麼|怎样|怎樣|如何|为何|為何"
+    "|哪一年|哪一|哪年|哪些|哪个|哪個|哪里|哪裡|哪位|哪|多少|几个|幾個|几|幾|谁|誰|何时|何時|何地|的|了|是|吗|嗎|呢|在|有"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What speaks for and against a unit as the answer to a question.
+
+    `score` is the judge's. `names` counts names, numbers and codes of the question that the passage lacks,
+    `lacking` is the share of its other words; `untyped` is 1 where a number is asked for and the unit has none.
+    `words`: the share of the question's words in the unit.
+    """
+
+    score: float
+    names: float
+    lacking: float
+    untyped: float
+    words: float
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A logistic regression over `Signs`."""
+
+    score: float
+    names: float
+    lacking: float
+    untyped: float
+    words: float
+    start: float
+
+    def probability(self, signs: Signs) -> float:
+        """How likely the unit answers the question."""
+        logit = (
+            self.start
+            + self.score * signs.score
+            + self.names * signs.names
+            + self.lacking * signs.lacking
+            + self.untyped * signs.untyped
+            + self.words * signs.words
+        )
+        return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
+
+
+# For the cross-encoder's log-odds, and for vectors and words (multilingual-e5-small's) in each language.
+CROSS_ENCODER = Weights(score=0.45, names=-0.8, lacking=-1.0, untyped=-1.0, words=0.5, start=-1.2)
+MEANING: Mapping[Language, Weights] = {
+    "en": Weights(score=6.0, names=-0.8, lacking=-3.0, untyped=-1.0, words=1.0, start=-2.0),
+    "zh": Weights(score=6.0, names=-0.8, lacking=-3.0, untyped=-1.0, words=1.0, start=-2.0),
+}
+
+
+def signs(question: str, unit: str, passage: str, *, score: float, words: float) -> Signs:
+    """The signs of a unit; `passage` is all that stands around it, with title and headings."""
+    there = passage.casefold()
+    names = _names(question)
+    lacking = _lacking(question, there)
+    asks = _ASKS_NUMBER.search(question) is not None
+    typed = not asks or _holds_number(unit, question)
+    return Signs(score, min(2.0, sum(name not in there for name in names)), lacking, 0.0 if typed else 1.0, words)
+
+
+def _names(question: str) -> set[str]:
+    """Names, numbers, codes and titles of a question, case-folded."""
+    found = {match[1].casefold() for match in _QUOTED.finditer(question)}
+    chinese = language_of(question) == "zh"
+    for at, token in enumerate(_TOKEN.findall(question)):
+        own = token[:-2] if token.endswith(("'s", "’s")) else token
+        marked = any(letter.isdigit() for letter in own) or any(letter.isupper() for letter in own[1:])
+        marked = marked or any(sign in own for sign in "._/@#")
+        capital = own[0].isupper() and at > 0
+        if (chinese and len(own) > 1) or marked or (capital and own.casefold() not in _STOP):
+            found.add(own.casefold().rstrip("."))
+    return found
+
+
+def _lacking(question: str, there: str) -> float:
+    """The share (0 to 1) of the question's other words, or pairs of Chinese characters, that are not there."""
+    if language_of(question) == "zh":
+        parts = [part for part in re.split(r"[^\u3400-\u9fff]+", _ASKING.sub(" ", question)) if len(part) > 1]
+        pairs = {part[at : at + 2] for part in parts for at in range(len(part) - 1)}
+        return sum(pair not in there for pair in pairs) / len(pairs) if pairs else 0.0
+    words = {_stem(word) for word in re.findall(r"[a-z]{2,}", question.casefold()) if word not in _STOP}
+    return sum(word not in there for word in words) / len(words) if words else 0.0
+
+
+def _stem(word: str) -> str:
+    """A beginning that most forms of a word share."""
+    return word[: max(4, len(word) - 3)] if len(word) > 4 else word
+
+
+def _holds_number(unit: str, question: str) -> bool:
+    """True for a number that is not the question's own."""
+    own = set(re.findall(r"\d+", question))
+    numbers = re.findall(r"\d+", unit)
+    if any(number not in own for number in numbers):
+        return True
+    if language_of(unit) == "zh":
+        return _NUMBER.search(re.sub(r"\d+", "", unit)) is not None
+    return _WORDS_OF_NUMBERS.search(unit) is not None

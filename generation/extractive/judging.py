@@ -1,0 +1,130 @@
+"""Judges units for a question: by a cross-encoder, where there is one that reads both, else by vectors and words.
+
+Only the best by stored token vectors and shared words are judged closely, each under its heading and with what
+leads to it. A sentence and the one before it may be judged, and quoted, as one where that says clearly more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from generation.extractive.lines import Span
+from generation.extractive.shown import plain, shown
+from generation.extractive.units import Unit
+
+# This many units are judged closely.
+CLOSELY = 8
+# What a sentence more must be worth, in log-odds and on the scale of words and vectors.
+PAIR_LOG_ODDS = 1.2
+PAIR_SCORE = 0.08
+# A list as a whole must be worth more than its best item.
+LIST_LOG_ODDS = 0.6
+LIST_SCORE = 0.03
+# Characters of heading and lead that are read with a unit.
+_HEADING, _LEAD = 90, 200
+# Begins with what stands for something in the sentence before.
+_POINTS_BACK = re.compile(
+    r"(?:It|He|She|They|This|These|Those|That|His|Her|Its|Their|Such|The (?:latter|former)|Here|Then|Both)\b(?! is (?:why|how))"
+    r"|[其该此这那它他她]|[同]时|前者|后者|該|這|牠|祂|後者"
+)
+
+
+class CrossEncoder(Protocol):
+    """Reads a question and a short text together."""
+
+    def reads(self, text: str) -> bool:
+        """True if it can represent the text."""
+        ...
+
+    def log_odds(self, question: str, texts: Sequence[str]) -> list[float]:
+        """How likely each text answers the question, as log-odds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A unit of the `passage`-th candidate (from 0), its text, and what is known of it so far.
+
+    `cheap` is its score by vectors and words; `words` the terms in it. `heading` is its title and path.
+    """
+
+    passage: int
+    unit: Unit
+    text: str
+    lead: str
+    before: str
+    heading: str
+    terms: frozenset[int]
+    by_words: float = 0.0
+    similarity: float | None = None
+    cheap: float = 0.0
+    score: float = 0.0
+    joined: bool = False
+
+    @property
+    def span(self) -> Span:
+        """The characters in the passage that are quoted."""
+        before = self.unit.before
+        return (before[0], self.unit.span[1]) if self.joined and before else self.unit.span
+
+    @property
+    def quoted(self) -> str:
+        """The quoted text, as the passage has it."""
+        return f"{self.before}{self.text}" if self.joined else self.text
+
+    @property
+    def shown(self) -> str:
+        """What a reader sees; a row with its column names."""
+        if self.unit.kind == "row" and self.lead:
+            return f"{shown(self.lead, 'row')}\n{shown(self.text, 'row')}"
+        return shown(self.quoted, self.unit.kind)
+
+    def read(self, *, joined: bool = False) -> str:
+        """The text that a judge reads: heading, lead, and the unit itself."""
+        own = f"{self.before}{self.text}" if joined else self.text
+        lead = f"{plain(self.lead)[-_LEAD:]} " if self.lead else ""
+        return f"{self.heading[-_HEADING:]}: {lead}{plain(own)}" if self.heading else f"{lead}{plain(own)}"
+
+
+def judged(question: str, found: Sequence[Found], judge: CrossEncoder | None) -> tuple[list[Found], bool]:
+    """The most promising units, best first, and True if the cross-encoder judged them."""
+    nearest = _nearest(found)
+    if judge is not None and nearest and judge.reads(question):
+        legible = [one for one in nearest if judge.reads(one.text)]
+        if len(legible) * 2 > len(nearest):
+            return _by_cross_encoder(question, legible, judge), True
+    return sorted(map(_by_meaning, nearest), key=lambda one: -one.score), False
+
+
+def _nearest(found: Sequence[Found]) -> list[Found]:
+    return sorted(found, key=lambda one: -one.cheap)[:CLOSELY]
+
+
+def _by_cross_encoder(question: str, found: Sequence[Found], judge: CrossEncoder) -> list[Found]:
+    pairs = [one for one in found if one.unit.before]
+    texts = [*(one.read() for one in found), *(one.read(joined=True) for one in pairs)]
+    odds = judge.log_odds(question, texts)
+    alone = [replace(one, score=score - _more(one)) for one, score in zip(found, odds, strict=False)]
+    joined = {
+        one.unit.span + (one.passage,): replace(one, score=score - PAIR_LOG_ODDS, joined=True)
+        for one, score in zip(pairs, odds[len(found) :], strict=True)
+    }
+    best = [max(one, joined.get(one.unit.span + (one.passage,), one), key=_score) for one in alone]
+    return sorted(best, key=lambda one: -one.score)
+
+
+def _more(one: Found) -> float:
+    return LIST_LOG_ODDS if one.unit.kind == "list" else 0.0
+
+
+def _by_meaning(one: Found) -> Found:
+    """A unit as vectors and words see it; one that points back is quoted with the sentence before it."""
+    joined = one.unit.before is not None and _POINTS_BACK.match(one.text) is not None
+    return replace(one, score=one.cheap - (LIST_SCORE if one.unit.kind == "list" else 0.0), joined=joined)
+
+
+def _score(one: Found) -> float:
+    return one.score
