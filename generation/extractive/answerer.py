@@ -11,8 +11,8 @@ from anyio import to_thread
 from generation.abstention import abstention
 from generation.base import STAGE
 from generation.citations import cite, flagged
-from generation.extractive.confidence import ABSTAINS, CROSS_ENCODER, MEANING, WEAK, signs
-from generation.extractive.judging import CrossEncoder, Found, judged
+from generation.extractive.confidence import CROSS_ENCODER, MEANING, SURE, WEAK, signs
+from generation.extractive.judging import Cosines, CrossEncoder, Found, judged
 from generation.extractive.scoring import lexical_scores, neural_scores, parts_of, subject_share
 from generation.extractive.shown import is_block
 from generation.extractive.units import Unit, units
@@ -31,11 +31,10 @@ CHARACTERS = 1_000
 # Chosen on 150 questions of SQuAD dev, confirmed on 150 others: docs/answers.md has the numbers.
 NEURAL_WEIGHT = 0.7
 RANK_WEIGHT = 0.15
-# A further unit is quoted where it is nearly as good as the best: within these log-odds, and at least these;
-# or this share of the best score of vectors and words.
-WITHIN_LOG_ODDS = 3.0
-FURTHER_LOG_ODDS = 0.0
-SHARE_OF_BEST = 0.8
+# A further unit is quoted where it is nearly as good as the best, from the same passage or from another: in
+# log-odds, and on the scale of vectors and words. Chosen on SQuAD's training set, DRCD and CMRC's trial.
+WITHIN_LOG_ODDS = (6.0, 1.5)
+WITHIN_SCORE = (0.2, 0.03)
 # Where no unit is similar enough (`Scale`) and no passage has this share of the question's words, the
 # passages are about something else. docs/answers.md says how often right and wrong passages reach both.
 MANY_WORDS = 0.5
@@ -86,6 +85,17 @@ class _Judgement:
     confidence: float | None = None
     complaint: Reason | None = None
 
+    @property
+    def answers(self) -> bool:
+        """True where the first may be quoted."""
+        least = (CROSS_ENCODER if self.by_cross_encoder else MEANING).abstains
+        return bool(self.ranked) and (self.confidence is None or self.confidence >= least)
+
+    @property
+    def is_weak(self) -> bool:
+        """True where the first may well not answer."""
+        return self.answers and self.confidence is not None and self.confidence < WEAK
+
 
 @dataclass(frozen=True, slots=True)
 class ExtractiveAnswerer:
@@ -114,13 +124,12 @@ class ExtractiveAnswerer:
     def _answer(self, question: str, candidates: Sequence[Candidate]) -> Generation:
         started = time.perf_counter()
         judgement = self._judge(question, candidates)
-        sure = judgement.confidence
-        chosen = _chosen(judgement) if sure is None or sure >= ABSTAINS else []
-        weak = bool(chosen) and sure is not None and sure < WEAK
+        chosen = _chosen(judgement) if judgement.answers else []
+        percent = round(100 * (judgement.confidence or 0))
         outcome = flagged(
             Outcome(STAGE, ms=(time.perf_counter() - started) * 1000),
             judgement.complaint,
-            Reason("generation.weak-match", percent=round(100 * (sure or 0))) if weak else None,
+            Reason("generation.weak-match", percent=percent) if judgement.is_weak else None,
         )
         return Generation(
             text=_text(chosen) if chosen else abstention(question, candidates),
@@ -146,7 +155,7 @@ class ExtractiveAnswerer:
             replace(one, by_words=words, similarity=near, cheap=self._cheap(words, near, lowest, one, len(candidates)))
             for one, words, near in zip(found, lexical, neural, strict=True)
         ]
-        ranked, closely = judged(question, scored, self.judge)
+        ranked, closely = judged(question, scored, self.judge, self._cosines(question))
         if not closely and not related:
             return _Judgement(complaint=complaint)
         if not closely:
@@ -154,6 +163,17 @@ class ExtractiveAnswerer:
         if not ranked:
             return _Judgement(complaint=complaint)
         return _Judgement(ranked, closely, self._confidence(question, candidates, ranked[0], closely), complaint)
+
+    def _cosines(self, question: str) -> Cosines | None:
+        """The encoder's own judgement of short texts, where it is worth its time: it runs here."""
+        if not self.scale.calibrated or not self.encoder.reads(question):
+            return None
+
+        def near(texts: Sequence[str]) -> list[float]:
+            asked = self.encoder.encode_query(question).dense
+            return [float(one.dense @ asked) for one in self.encoder.encode_passages(texts, tokens=False)]
+
+        return near
 
     def _reads(self, question: str) -> bool:
         return self.judge is not None and self.judge.reads(question)
@@ -189,9 +209,9 @@ class ExtractiveAnswerer:
         candidate = candidates[best.passage]
         around = f"{candidate.chunk.context} {candidate.text}"
         score = best.score if closely else self.scale.score(best.similarity or 0.0)
-        weights = CROSS_ENCODER if closely else MEANING[language_of(question)]
+        weights = CROSS_ENCODER if closely else MEANING
         return weights.probability(
-            signs(question, best.shown, around, score=score, words=best.by_words)
+            signs(question, best.shown, around, score=score, cosine=best.cosine, words=best.by_words)
         )
 
     def _related(
@@ -263,23 +283,23 @@ def _heading(candidate: Candidate, unit: Unit) -> str:
 
 
 def _chosen(judgement: _Judgement) -> list[Found]:
-    """The best unit, and those nearly as good that fit and do not repeat it or each other."""
+    """The best unit, and, where that is not sure enough, those nearly as good that fit and do not repeat it."""
+    sure = judgement.confidence is not None and judgement.confidence >= SURE
     chosen: list[Found] = []
     room = CHARACTERS
     for one in judgement.ranked:
-        if len(chosen) == QUOTES or (chosen and not _good_enough(one, chosen[0], judgement.by_cross_encoder)):
+        if len(chosen) == (1 if sure else QUOTES):
             break
-        fits = not chosen or len(one.shown) <= room
+        fits = len(one.shown) <= room and _near(one, chosen[0], judgement.by_cross_encoder) if chosen else True
         if fits and not any(_same(one, other) for other in chosen):
             chosen.append(one)
             room -= len(one.shown)
     return chosen
 
 
-def _good_enough(one: Found, best: Found, by_cross_encoder: bool) -> bool:
-    if by_cross_encoder:
-        return one.score >= max(best.score - WITHIN_LOG_ODDS, FURTHER_LOG_ODDS)
-    return one.score >= SHARE_OF_BEST * best.score
+def _near(one: Found, best: Found, by_cross_encoder: bool) -> bool:
+    here, elsewhere = WITHIN_LOG_ODDS if by_cross_encoder else WITHIN_SCORE
+    return one.score >= best.score - (here if one.passage == best.passage else elsewhere)
 
 
 def _same(one: Found, other: Found) -> bool:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from generation.language import language_of
-from storage.reasons import Language
 
-# Below the first there is no answer; below the second the answer is a weak match.
-ABSTAINS, WEAK = 0.25, 0.6
+# Below, the answer is a weak match. From here on, one unit is enough.
+WEAK, SURE = 0.65, 0.8
 
 _TOKEN = re.compile(r"[A-Za-z0-9][\w.+#@/-]*[\w+#]|[A-Za-z0-9]")
 _NUMBER = re.compile(r"\d|[零一二三四五六七八九十百千万亿两半]")
@@ -47,12 +45,13 @@ _ASKING = re.compile(
 class Signs:
     """What speaks for and against a unit as the answer to a question.
 
-    `score` is the judge's. `names` counts names, numbers and codes of the question that the passage lacks,
+    `score` is the judge's, `cosine` that of the unit's own vector (0 where nobody asked). `names` counts names, numbers and codes of the question that the passage lacks,
     `lacking` is the share of its other words; `untyped` is 1 where a number is asked for and the unit has none.
     `words`: the share of the question's words in the unit.
     """
 
     score: float
+    cosine: float
     names: float
     lacking: float
     untyped: float
@@ -61,20 +60,23 @@ class Signs:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A logistic regression over `Signs`."""
+    """A logistic regression over `Signs`; below `abstains` there is no answer."""
 
     score: float
+    cosine: float
     names: float
     lacking: float
     untyped: float
     words: float
     start: float
+    abstains: float
 
     def probability(self, signs: Signs) -> float:
         """How likely the unit answers the question."""
         logit = (
             self.start
             + self.score * signs.score
+            + self.cosine * signs.cosine
             + self.names * signs.names
             + self.lacking * signs.lacking
             + self.untyped * signs.untyped
@@ -83,22 +85,30 @@ class Weights:
         return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
 
 
-# For the cross-encoder's log-odds, and for vectors and words (multilingual-e5-small's) in each language.
-CROSS_ENCODER = Weights(score=0.45, names=-0.8, lacking=-1.0, untyped=-1.0, words=0.5, start=-1.2)
-MEANING: Mapping[Language, Weights] = {
-    "en": Weights(score=6.0, names=-0.8, lacking=-3.0, untyped=-1.0, words=1.0, start=-2.0),
-    "zh": Weights(score=6.0, names=-0.8, lacking=-3.0, untyped=-1.0, words=1.0, start=-2.0),
-}
+# For the cross-encoder's log-odds; for vectors and words (multilingual-e5-small's).
+CROSS_ENCODER = Weights(
+    score=0.363, cosine=0.0, names=-0.87, lacking=-0.47, untyped=-0.68, words=1.14, start=-1.77, abstains=0.12
+)
+MEANING = Weights(
+    score=2.8, cosine=9.3, names=-0.9, lacking=-1.95, untyped=-0.5, words=3.0, start=-9.9, abstains=0.3
+)
 
 
-def signs(question: str, unit: str, passage: str, *, score: float, words: float) -> Signs:
+def signs(question: str, unit: str, passage: str, *, score: float, cosine: float | None, words: float) -> Signs:
     """The signs of a unit; `passage` is all that stands around it, with title and headings."""
     there = passage.casefold()
     names = _names(question)
     lacking = _lacking(question, there)
     asks = _ASKS_NUMBER.search(question) is not None
     typed = not asks or _holds_number(unit, question)
-    return Signs(score, min(2.0, sum(name not in there for name in names)), lacking, 0.0 if typed else 1.0, words)
+    return Signs(
+        score=score,
+        cosine=cosine or 0.0,
+        names=min(2.0, sum(name not in there for name in names)),
+        lacking=lacking,
+        untyped=0.0 if typed else 1.0,
+        words=words,
+    )
 
 
 def _names(question: str) -> set[str]:

@@ -7,7 +7,7 @@ leads to it. A sentence and the one before it may be judged, and quoted, as one 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -17,11 +17,12 @@ from generation.extractive.units import Unit
 
 # This many units are judged closely.
 CLOSELY = 8
-# What a sentence more must be worth, in log-odds and on the scale of words and vectors.
+# What a sentence more must be worth, in log-odds.
 PAIR_LOG_ODDS = 1.2
-PAIR_SCORE = 0.08
+# The weight of a unit's own cosine against stored token vectors and words; docs/answers.md.
+COSINE_WEIGHT = 2.0
 # A list as a whole must be worth more than its best item.
-LIST_LOG_ODDS = 0.6
+LIST_LOG_ODDS = 1.5
 LIST_SCORE = 0.03
 # Characters of heading and lead that are read with a unit.
 _HEADING, _LEAD = 90, 200
@@ -48,7 +49,9 @@ class CrossEncoder(Protocol):
 class Found:
     """A unit of the `passage`-th candidate (from 0), its text, and what is known of it so far.
 
-    `cheap` is its score by vectors and words; `words` the terms in it. `heading` is its title and path.
+    `before` ends where the unit begins; `heading` is its title and path. `by_words` is the share of the
+    question's words in it, `similarity` that of stored token vectors, `cheap` both together, `cosine` that of
+    the unit's own vector. `joined`: it is quoted with the sentence before it.
     """
 
     passage: int
@@ -61,6 +64,7 @@ class Found:
     by_words: float = 0.0
     similarity: float | None = None
     cheap: float = 0.0
+    cosine: float | None = None
     score: float = 0.0
     joined: bool = False
 
@@ -89,18 +93,23 @@ class Found:
         return f"{self.heading[-_HEADING:]}: {lead}{plain(own)}" if self.heading else f"{lead}{plain(own)}"
 
 
-def judged(question: str, found: Sequence[Found], judge: CrossEncoder | None) -> tuple[list[Found], bool]:
+# The cosines of texts with the question; costs a pass of the encoder.
+Cosines = Callable[[Sequence[str]], Sequence[float]]
+
+
+def judged(
+    question: str, found: Sequence[Found], judge: CrossEncoder | None, cosines: Cosines | None = None
+) -> tuple[list[Found], bool]:
     """The most promising units, best first, and True if the cross-encoder judged them."""
-    nearest = _nearest(found)
+    nearest = sorted(found, key=lambda one: -one.cheap)[:CLOSELY]
     if judge is not None and nearest and judge.reads(question):
         legible = [one for one in nearest if judge.reads(one.text)]
         if len(legible) * 2 > len(nearest):
             return _by_cross_encoder(question, legible, judge), True
+    if cosines is not None:
+        near = cosines([one.read() for one in nearest])
+        nearest = [replace(one, cosine=value) for one, value in zip(nearest, near, strict=True)]
     return sorted(map(_by_meaning, nearest), key=lambda one: -one.score), False
-
-
-def _nearest(found: Sequence[Found]) -> list[Found]:
-    return sorted(found, key=lambda one: -one.cheap)[:CLOSELY]
 
 
 def _by_cross_encoder(question: str, found: Sequence[Found], judge: CrossEncoder) -> list[Found]:
@@ -123,7 +132,8 @@ def _more(one: Found) -> float:
 def _by_meaning(one: Found) -> Found:
     """A unit as vectors and words see it; one that points back is quoted with the sentence before it."""
     joined = one.unit.before is not None and _POINTS_BACK.match(one.text) is not None
-    return replace(one, score=one.cheap - (LIST_SCORE if one.unit.kind == "list" else 0.0), joined=joined)
+    score = one.cheap + COSINE_WEIGHT * (one.cosine or 0.0)
+    return replace(one, score=score - (LIST_SCORE if one.unit.kind == "list" else 0.0), joined=joined)
 
 
 def _score(one: Found) -> float:

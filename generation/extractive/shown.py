@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from textwrap import dedent
 from typing import TYPE_CHECKING
 
 from generation.extractive.units import Kind
@@ -59,7 +60,7 @@ def _code(text: str) -> str:
     fence = _FENCE.search(text)
     if fence is None:
         mark = "````" if "```" in text else "```"
-        return f"{mark}\n{text}\n{mark}"
+        return f"{mark}\n{dedent(text)}\n{mark}"
     before = plain(text[: fence.start()])
     return f"{before}\n{text[fence.start() :]}" if before else text
 

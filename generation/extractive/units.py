@@ -276,7 +276,8 @@ def _code(reading: _Reading, token: Token, span: Span) -> None:
     if not _WORD.search(token.content):
         return
     if token.content.count("\n") <= _CODE_LINES and end - start <= LONGEST:
-        joined = lead is not None and bool(_LEADS.search(text, *lead)) and start - lead[1] < _SHORTEST * 2
+        fenced = token.type == "fence"
+        joined = fenced and lead is not None and bool(_LEADS.search(text, *lead)) and start - lead[1] < _SHORTEST * 2
         reading.add((lead[0] if joined and lead else start, end), "code", None if joined else lead)
     else:
         inner = lines.inside_fence(text, (start, end)) if token.type == "fence" else (start, end)
