@@ -146,9 +146,6 @@ class ExtractiveAnswerer:
         asked = self.terms.terms(question)
         lexical = lexical_scores(asked, [one.terms for one in found])
         neural, complaint = self._neural(question, candidates, found)
-        related = self._related(question, candidates, found, neural)
-        if not related and self.scale.floor is not None and not self._reads(question):
-            return _Judgement(complaint=complaint)
         # a unit that the encoder could not read scores no better than the worst that it could
         lowest = min((score for score in neural if score is not None), default=None)
         scored = [
@@ -156,13 +153,10 @@ class ExtractiveAnswerer:
             for one, words, near in zip(found, lexical, neural, strict=True)
         ]
         ranked, closely = judged(question, scored, self.judge, self._cosines(question))
-        if not closely and not related:
-            return _Judgement(complaint=complaint)
-        if not closely:
-            ranked = [one for one in ranked if one.by_words > 0 or one.similarity is not None]
-        if not ranked:
-            return _Judgement(complaint=complaint)
-        return _Judgement(ranked, closely, self._confidence(question, candidates, ranked[0], closely), complaint)
+        sure = self._confidence(question, candidates, ranked[0], closely)
+        if sure is None and not self._related(question, candidates, found, neural):
+            ranked = []
+        return _Judgement(ranked, closely, sure, complaint)
 
     def _cosines(self, question: str) -> Cosines | None:
         """The encoder's own judgement of short texts, where it is worth its time: it runs here."""
@@ -174,9 +168,6 @@ class ExtractiveAnswerer:
             return [float(one.dense @ asked) for one in self.encoder.encode_passages(texts, tokens=False)]
 
         return near
-
-    def _reads(self, question: str) -> bool:
-        return self.judge is not None and self.judge.reads(question)
 
     def _found(self, candidates: Sequence[Candidate]) -> list[Found]:
         return [

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from generation.language import language_of
 
 # Below, the answer is a weak match. From here on, one unit is enough.
-WEAK, SURE = 0.65, 0.8
+WEAK, SURE = 0.6, 0.8
 
 _TOKEN = re.compile(r"[A-Za-z0-9][\w.+#@/-]*[\w+#]|[A-Za-z0-9]")
 _NUMBER = re.compile(r"\d|[零一二三四五六七八九十百千万亿两半]")
@@ -45,7 +45,7 @@ _ASKING = re.compile(
 class Signs:
     """What speaks for and against a unit as the answer to a question.
 
-    `score` is the judge's, `cosine` that of the unit's own vector (0 where nobody asked). `names` counts names, numbers and codes of the question that the passage lacks,
+    `score` is the judge's, `cosine` that of the unit's own vector (0 where nobody asked). `names` counts names of the question that the passage lacks, numbers and codes twice,
     `lacking` is the share of its other words; `untyped` is 1 where a number is asked for and the unit has none.
     `words`: the share of the question's words in the unit.
     """
@@ -90,7 +90,7 @@ CROSS_ENCODER = Weights(
     score=0.363, cosine=0.0, names=-0.87, lacking=-0.47, untyped=-0.68, words=1.14, start=-1.77, abstains=0.12
 )
 MEANING = Weights(
-    score=2.8, cosine=9.3, names=-0.9, lacking=-1.95, untyped=-0.5, words=3.0, start=-9.9, abstains=0.3
+    score=5.06, cosine=12.6, names=-1.0, lacking=-2.08, untyped=-0.5, words=3.0, start=-15.0, abstains=0.2
 )
 
 
@@ -104,7 +104,7 @@ def signs(question: str, unit: str, passage: str, *, score: float, cosine: float
     return Signs(
         score=score,
         cosine=cosine or 0.0,
-        names=min(2.0, sum(name not in there for name in names)),
+        names=min(3.0, sum(_weight(name) for name in names if name not in there)),
         lacking=lacking,
         untyped=0.0 if typed else 1.0,
         words=words,
@@ -123,6 +123,11 @@ def _names(question: str) -> set[str]:
         if (chinese and len(own) > 1) or marked or (capital and own.casefold() not in _STOP):
             found.add(own.casefold().rstrip("."))
     return found
+
+
+def _weight(name: str) -> float:
+    """A number or code that is missing tells more than a name: names are written in several ways."""
+    return 2.0 if any(letter.isdigit() for letter in name) else 1.0
 
 
 def _lacking(question: str, there: str) -> float:
