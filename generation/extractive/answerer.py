@@ -11,7 +11,7 @@ from anyio import to_thread
 from generation.abstention import abstention
 from generation.base import STAGE
 from generation.citations import cite, flagged
-from generation.extractive.confidence import CROSS_ENCODER, MEANING, SURE, WEAK, signs
+from generation.extractive.confidence import SURE, WEAK, signs, weights_for
 from generation.extractive.judging import Cosines, CrossEncoder, Found, judged
 from generation.extractive.scoring import lexical_scores, neural_scores, parts_of, subject_share
 from generation.extractive.shown import is_block
@@ -33,7 +33,7 @@ NEURAL_WEIGHT = 0.7
 RANK_WEIGHT = 0.15
 # A further unit is quoted where it is nearly as good as the best, from the same passage or from another: in
 # log-odds, and on the scale of vectors and words. Chosen on SQuAD's training set, DRCD and CMRC's trial.
-WITHIN_LOG_ODDS = (6.0, 1.5)
+WITHIN_LOG_ODDS = (9.0, 2.0)
 WITHIN_SCORE = (0.2, 0.03)
 # Where no unit is similar enough (`Scale`) and no passage has this share of the question's words, the
 # passages are about something else. docs/answers.md says how often right and wrong passages reach both.
@@ -78,18 +78,21 @@ E5 = Scale(0.78, 0.82, low=0.65, high=0.9, calibrated=True)
 
 @dataclass(frozen=True, slots=True)
 class _Judgement:
-    """The units that may be quoted, best first; how likely the first answers (None: nobody can tell)."""
+    """The units that may be quoted, best first; how likely the first answers (None: nobody can tell).
+
+    Below `least` there is no answer.
+    """
 
     ranked: Sequence[Found] = ()
     by_cross_encoder: bool = False
     confidence: float | None = None
+    least: float = 0.0
     complaint: Reason | None = None
 
     @property
     def answers(self) -> bool:
         """True where the first may be quoted."""
-        least = (CROSS_ENCODER if self.by_cross_encoder else MEANING).abstains
-        return bool(self.ranked) and (self.confidence is None or self.confidence >= least)
+        return bool(self.ranked) and (self.confidence is None or self.confidence >= self.least)
 
     @property
     def is_weak(self) -> bool:
@@ -156,7 +159,7 @@ class ExtractiveAnswerer:
         sure = self._confidence(question, candidates, ranked[0], closely)
         if sure is None and not self._related(question, candidates, found, neural):
             ranked = []
-        return _Judgement(ranked, closely, sure, complaint)
+        return _Judgement(ranked, closely, sure, weights_for(question, closely).abstains, complaint)
 
     def _cosines(self, question: str) -> Cosines | None:
         """The encoder's own judgement of short texts, where it is worth its time: it runs here."""
@@ -200,10 +203,8 @@ class ExtractiveAnswerer:
         candidate = candidates[best.passage]
         around = f"{candidate.chunk.context} {candidate.text}"
         score = best.score if closely else self.scale.score(best.similarity or 0.0)
-        weights = CROSS_ENCODER if closely else MEANING
-        return weights.probability(
-            signs(question, best.shown, around, score=score, cosine=best.cosine, words=best.by_words)
-        )
+        seen = signs(question, best.shown, around, score=score, cosine=best.cosine, words=best.by_words)
+        return weights_for(question, closely).probability(seen)
 
     def _related(
         self,

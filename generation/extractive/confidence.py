@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from generation.language import language_of
+from storage.reasons import Language
 
 # Below, the answer is a weak match. From here on, one unit is enough.
 WEAK, SURE = 0.6, 0.8
@@ -87,11 +89,21 @@ class Weights:
 
 # For the cross-encoder's log-odds; for vectors and words (multilingual-e5-small's).
 CROSS_ENCODER = Weights(
-    score=0.363, cosine=0.0, names=-0.87, lacking=-0.47, untyped=-0.68, words=1.14, start=-1.77, abstains=0.12
+    score=0.363, cosine=0.0, names=-0.87, lacking=-0.47, untyped=-0.68, words=1.14, start=-1.77, abstains=0.07
 )
-MEANING = Weights(
-    score=5.06, cosine=12.6, names=-1.0, lacking=-2.08, untyped=-0.5, words=3.0, start=-15.0, abstains=0.2
-)
+MEANING: Mapping[Language, Weights] = {
+    "en": Weights(
+        score=3.78, cosine=30.15, names=-0.59, lacking=-0.24, untyped=-0.37, words=2.38, start=-29.5, abstains=0.12
+    ),
+    "zh": Weights(
+        score=5.06, cosine=12.6, names=-1.6, lacking=-2.08, untyped=-0.5, words=3.0, start=-15.0, abstains=0.15
+    ),
+}
+
+
+def weights_for(question: str, by_cross_encoder: bool) -> Weights:
+    """The weights of the judge that scored a question's units."""
+    return CROSS_ENCODER if by_cross_encoder else MEANING[language_of(question)]
 
 
 def signs(question: str, unit: str, passage: str, *, score: float, cosine: float | None, words: float) -> Signs:
