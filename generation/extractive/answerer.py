@@ -1,4 +1,4 @@
-"""The default answerer: quotes what answers the question in the passages' own words, without a language model."""
+"""The default answerer: quotes what answers in the passages' own words, without a language model."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from anyio import to_thread
 from generation.abstention import abstention
 from generation.base import STAGE
 from generation.citations import cite, flagged
-from generation.extractive.confidence import SURE, WEAK, signs, weights_for
-from generation.extractive.judging import Cosines, CrossEncoder, Found, judged
+from generation.extractive.confidence import CROSS_ENCODER, WEAK, Weights, signs, weights_for
+from generation.extractive.judging import Cosines, Found, PairJudge, judged
 from generation.extractive.scoring import lexical_scores, neural_scores, parts_of, subject_share
 from generation.extractive.shown import is_block
 from generation.extractive.units import Unit, units
@@ -20,7 +20,7 @@ from generation.language import language_of
 from storage.errors import ModelError
 from storage.qdrant.contract import TokenScorer
 from storage.reasons import Reason
-from storage.records import Candidate, Citation, Generation, Outcome, unreadable_question
+from storage.records import WEAK_MATCH, Candidate, Citation, Generation, Outcome, unreadable_question
 from storage.vectors import TermEncoder, TextEncoder
 
 NAME = "extractive"
@@ -80,19 +80,19 @@ E5 = Scale(0.78, 0.82, low=0.65, high=0.9, calibrated=True)
 class _Judgement:
     """The units that may be quoted, best first; how likely the first answers (None: nobody can tell).
 
-    Below `least` there is no answer.
+    `weights` say from which confidence on there is an answer, and one unit is enough.
     """
 
     ranked: Sequence[Found] = ()
     by_cross_encoder: bool = False
     confidence: float | None = None
-    least: float = 0.0
+    weights: Weights = CROSS_ENCODER
     complaint: Reason | None = None
 
     @property
     def answers(self) -> bool:
         """True where the first may be quoted."""
-        return bool(self.ranked) and (self.confidence is None or self.confidence >= self.least)
+        return bool(self.ranked) and (self.confidence is None or self.confidence >= self.weights.abstains)
 
     @property
     def is_weak(self) -> bool:
@@ -118,7 +118,7 @@ class ExtractiveAnswerer:
     vectors: TokenScorer
     terms: TermEncoder
     scale: Scale = field(default=WHOLE, kw_only=True)
-    judge: CrossEncoder | None = field(default=None, kw_only=True)
+    judge: PairJudge | None = field(default=None, kw_only=True)
 
     async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
         """An answer in the passages' own words; `answered` is False if nothing in them answers."""
@@ -132,7 +132,7 @@ class ExtractiveAnswerer:
         outcome = flagged(
             Outcome(STAGE, ms=(time.perf_counter() - started) * 1000),
             judgement.complaint,
-            Reason("generation.weak-match", percent=percent) if judgement.is_weak else None,
+            Reason(WEAK_MATCH, percent=percent) if judgement.is_weak else None,
         )
         return Generation(
             text=_text(chosen) if chosen else abstention(question, candidates),
@@ -152,14 +152,19 @@ class ExtractiveAnswerer:
         # a unit that the encoder could not read scores no better than the worst that it could
         lowest = min((score for score in neural if score is not None), default=None)
         scored = [
-            replace(one, by_words=words, similarity=near, cheap=self._cheap(words, near, lowest, one, len(candidates)))
+            replace(
+                one,
+                by_words=words,
+                similarity=near,
+                cheap=self._cheap(words, near, lowest, one, len(candidates)),
+            )
             for one, words, near in zip(found, lexical, neural, strict=True)
         ]
         ranked, closely = judged(question, scored, self.judge, self._cosines(question))
         sure = self._confidence(question, candidates, ranked[0], closely)
         if sure is None and not self._related(question, candidates, found, neural):
             ranked = []
-        return _Judgement(ranked, closely, sure, weights_for(question, closely).abstains, complaint)
+        return _Judgement(ranked, closely, sure, weights_for(question, closely), complaint)
 
     def _cosines(self, question: str) -> Cosines | None:
         """The encoder's own judgement of short texts, where it is worth its time: it runs here."""
@@ -275,14 +280,16 @@ def _heading(candidate: Candidate, unit: Unit) -> str:
 
 
 def _chosen(judgement: _Judgement) -> list[Found]:
-    """The best unit, and, where that is not sure enough, those nearly as good that fit and do not repeat it."""
-    sure = judgement.confidence is not None and judgement.confidence >= SURE
+    """The best unit, and, unless that is sure, those nearly as good that fit and do not repeat it."""
+    sure = judgement.confidence is not None and judgement.confidence >= judgement.weights.suffices
     chosen: list[Found] = []
     room = CHARACTERS
     for one in judgement.ranked:
         if len(chosen) == (1 if sure else QUOTES):
             break
-        fits = len(one.shown) <= room and _near(one, chosen[0], judgement.by_cross_encoder) if chosen else True
+        fits = (
+            len(one.shown) <= room and _near(one, chosen[0], judgement.by_cross_encoder) if chosen else True
+        )
         if fits and not any(_same(one, other) for other in chosen):
             chosen.append(one)
             room -= len(one.shown)

@@ -32,10 +32,106 @@ _ASKS_NUMBER = re.compile(
 )
 _QUOTED = re.compile(r"[《“「『\"]([^》”」』\"]{2,40})[》”」』\"]")
 _STOP = frozenset(
-    "a an the of in on at to for from by with and or is are was were be been being do does did done has have had what which who whom"
-    " whose when where why how many much long far old that this these those it its as than then there their his her your my our you"
-    " i we they he she not no can could should would will may might must if so about into over out up also any all some used use"
-    " using mean means called name named type kind happen happens first".split()
+    [
+        "a",
+        "an",
+        "the",
+        "of",
+        "in",
+        "on",
+        "at",
+        "to",
+        "for",
+        "from",
+        "by",
+        "with",
+        "and",
+        "or",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "being",
+        "do",
+        "does",
+        "did",
+        "done",
+        "has",
+        "have",
+        "had",
+        "what",
+        "which",
+        "who",
+        "whom",
+        "whose",
+        "when",
+        "where",
+        "why",
+        "how",
+        "many",
+        "much",
+        "long",
+        "far",
+        "old",
+        "that",
+        "this",
+        "these",
+        "those",
+        "it",
+        "its",
+        "as",
+        "than",
+        "then",
+        "there",
+        "their",
+        "his",
+        "her",
+        "your",
+        "my",
+        "our",
+        "you",
+        "i",
+        "we",
+        "they",
+        "he",
+        "she",
+        "not",
+        "no",
+        "can",
+        "could",
+        "should",
+        "would",
+        "will",
+        "may",
+        "might",
+        "must",
+        "if",
+        "so",
+        "about",
+        "into",
+        "over",
+        "out",
+        "up",
+        "also",
+        "any",
+        "all",
+        "some",
+        "used",
+        "use",
+        "using",
+        "mean",
+        "means",
+        "called",
+        "name",
+        "named",
+        "type",
+        "kind",
+        "happen",
+        "happens",
+        "first",
+    ]
 )
 _ASKING = re.compile(
     "请问|請問|为什么|為什麼|什么时候|什麼時候|什么|什麼|怎么样|怎麼樣|怎么|怎麼|怎样|怎樣|如何|为何|為何"
@@ -93,10 +189,24 @@ CROSS_ENCODER = Weights(
 )
 MEANING: Mapping[Language, Weights] = {
     "en": Weights(
-        score=3.78, cosine=30.15, names=-0.59, lacking=-0.24, untyped=-0.37, words=2.38, start=-29.5, abstains=0.12
+        score=3.78,
+        cosine=30.15,
+        names=-0.59,
+        lacking=-0.24,
+        untyped=-0.37,
+        words=2.38,
+        start=-29.5,
+        abstains=0.12,
     ),
     "zh": Weights(
-        score=5.06, cosine=12.6, names=-1.6, lacking=-2.08, untyped=-0.5, words=3.0, start=-15.0, abstains=0.15
+        score=5.06,
+        cosine=12.6,
+        names=-1.6,
+        lacking=-2.08,
+        untyped=-0.5,
+        words=3.0,
+        start=-15.0,
+        abstains=0.15,
     ),
 }
 
@@ -106,7 +216,9 @@ def weights_for(question: str, by_cross_encoder: bool) -> Weights:
     return CROSS_ENCODER if by_cross_encoder else MEANING[language_of(question)]
 
 
-def signs(question: str, unit: str, passage: str, *, score: float, cosine: float | None, words: float) -> Signs:
+def signs(
+    question: str, unit: str, passage: str, *, score: float, cosine: float | None, words: float
+) -> Signs:
     """The signs of a unit; `passage` is all that stands around it, with title and headings."""
     there = passage.casefold()
     names = _names(question)

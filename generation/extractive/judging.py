@@ -1,7 +1,7 @@
-"""Judges units for a question: by a cross-encoder, where there is one that reads both, else by vectors and words.
+"""Judges units for a question: by a cross-encoder where it reads both, else by vectors and words.
 
-Only the best by stored token vectors and shared words are judged closely, each under its heading and with what
-leads to it. A sentence and the one before it may be judged, and quoted, as one where that says clearly more.
+Only the best by stored token vectors and shared words are judged closely, each under its heading and with
+what leads to it. A sentence and the one before it may be judged, and quoted, as one where that says clearly more.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ LIST_SCORE = 0.03
 _HEADING, _LEAD = 90, 200
 # Begins with what stands for something in the sentence before.
 _POINTS_BACK = re.compile(
-    r"(?:It|He|She|They|This|These|Those|That|His|Her|Its|Their|Such|The (?:latter|former)|Here|Then|Both)\b(?! is (?:why|how))"
+    r"(?:It|He|She|They|This|These|Those|That|His|Her|Its|Their|Such|The (?:latter|former)|Here|Then|Both)\b"
     r"|[其该此这那它他她]|[同]时|前者|后者|該|這|牠|祂|後者"
 )
 
 
-class CrossEncoder(Protocol):
+class PairJudge(Protocol):
     """Reads a question and a short text together."""
 
     def reads(self, text: str) -> bool:
@@ -98,7 +98,7 @@ Cosines = Callable[[Sequence[str]], Sequence[float]]
 
 
 def judged(
-    question: str, found: Sequence[Found], judge: CrossEncoder | None, cosines: Cosines | None = None
+    question: str, found: Sequence[Found], judge: PairJudge | None, cosines: Cosines | None = None
 ) -> tuple[list[Found], bool]:
     """The most promising units, best first, and True if the cross-encoder judged them."""
     nearest = sorted(found, key=lambda one: -one.cheap)[:CLOSELY]
@@ -112,16 +112,16 @@ def judged(
     return sorted(map(_by_meaning, nearest), key=lambda one: -one.score), False
 
 
-def _by_cross_encoder(question: str, found: Sequence[Found], judge: CrossEncoder) -> list[Found]:
+def _by_cross_encoder(question: str, found: Sequence[Found], judge: PairJudge) -> list[Found]:
     pairs = [one for one in found if one.unit.before]
     texts = [*(one.read() for one in found), *(one.read(joined=True) for one in pairs)]
     odds = judge.log_odds(question, texts)
     alone = [replace(one, score=score - _more(one)) for one, score in zip(found, odds, strict=False)]
     joined = {
-        one.unit.span + (one.passage,): replace(one, score=score - PAIR_LOG_ODDS, joined=True)
+        (*one.unit.span, one.passage): replace(one, score=score - PAIR_LOG_ODDS, joined=True)
         for one, score in zip(pairs, odds[len(found) :], strict=True)
     }
-    best = [max(one, joined.get(one.unit.span + (one.passage,), one), key=_score) for one in alone]
+    best = [max(one, joined.get((*one.unit.span, one.passage), one), key=_score) for one in alone]
     return sorted(best, key=lambda one: -one.score)
 
 

@@ -66,7 +66,7 @@ class Unit:
 
 
 @dataclass(slots=True)
-class _Reading:
+class _Cutting:
     """The units found so far, and what the next one may need to be understood."""
 
     text: str
@@ -84,7 +84,7 @@ def units(text: str, titles: Container[str] = ()) -> list[Unit]:
 
     Lines that equal one of `titles` are headings of formats that do not mark them.
     """
-    reading = _Reading(text, titles)
+    reading = _Cutting(text, titles)
     opening = "```\n" if lines.starts_in_code(text) else ""
     starts = lines.starts(text)
     tokens = _parser().parse(opening + text.replace("\r", " "))
@@ -126,7 +126,7 @@ def _numbered(tokens: list[Token], at: int) -> bool | None:
     return bool(tokens[at - 1].info)
 
 
-def _paragraph(reading: _Reading, span: Span, *, numbered: bool | None) -> None:
+def _paragraph(reading: _Cutting, span: Span, *, numbered: bool | None) -> None:
     """Sentences of a paragraph; its lines apart where each is an item, a row or a record."""
     text = reading.text
     lead = reading.lead
@@ -152,9 +152,7 @@ def _paragraph(reading: _Reading, span: Span, *, numbered: bool | None) -> None:
                 lead = reading.lead = last if not was_item or _LEADS.search(text, *last) else lead
 
 
-def _sentences(
-    reading: _Reading, part: Span, lead: Span | None, first: int | None = None
-) -> Span | None:
+def _sentences(reading: _Cutting, part: Span, lead: Span | None, first: int | None = None) -> Span | None:
     """Add the sentences of a part, and return the last one, which may lead to what follows.
 
     The first one begins at `first`, where its number is.
@@ -247,7 +245,7 @@ def _last_cut(text: str, start: int, limit: int) -> int:
     return limit
 
 
-def _table(reading: _Reading, span: Span) -> None:
+def _table(reading: _Cutting, span: Span) -> None:
     """The rows of a table, each with its column names."""
     own = [line for line in lines.split(reading.text, span) if reading.text[slice(*line)].strip()]
     if len(own) < 2:
@@ -260,7 +258,7 @@ def _table(reading: _Reading, span: Span) -> None:
     reading.lead = None
 
 
-def _code(reading: _Reading, token: Token, span: Span) -> None:
+def _code(reading: _Cutting, token: Token, span: Span) -> None:
     """A block of code with the sentence that leads to it, or its paragraphs where it is long.
 
     An indented block that reads like sentences is what formats without marks indent.
@@ -277,7 +275,12 @@ def _code(reading: _Reading, token: Token, span: Span) -> None:
         return
     if token.content.count("\n") <= _CODE_LINES and end - start <= LONGEST:
         fenced = token.type == "fence"
-        joined = fenced and lead is not None and bool(_LEADS.search(text, *lead)) and start - lead[1] < _SHORTEST * 2
+        joined = (
+            fenced
+            and lead is not None
+            and bool(_LEADS.search(text, *lead))
+            and start - lead[1] < _SHORTEST * 2
+        )
         reading.add((lead[0] if joined and lead else start, end), "code", None if joined else lead)
     else:
         inner = lines.inside_fence(text, (start, end)) if token.type == "fence" else (start, end)
@@ -286,13 +289,15 @@ def _code(reading: _Reading, token: Token, span: Span) -> None:
     reading.lead = None
 
 
-def _whole_list(reading: _Reading, span: Span) -> None:
+def _whole_list(reading: _Cutting, span: Span) -> None:
     """A short list as one unit, with the "as follows:" before it."""
     text, lead = reading.text, reading.lead
-    joined = lead is not None and bool(_LEADS.search(text, *lead)) and not text[lead[1] : span[0]].strip(" \n*_")
+    joined = (
+        lead is not None and bool(_LEADS.search(text, *lead)) and not text[lead[1] : span[0]].strip(" \n*_")
+    )
     start = lead[0] if joined and lead else span[0]
     whole = next(iter(_pieces(text, start, min(span[1], start + _WHOLE_LIST + 2))), None)
     if whole is None or span[1] - start > _WHOLE_LIST or lines.is_link_list(text[slice(*span)]):
         return
     if text.count("\n", *whole) >= 1:
-            reading.add(whole, "list", None if joined else lead)
+        reading.add(whole, "list", None if joined else lead)

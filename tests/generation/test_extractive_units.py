@@ -38,8 +38,14 @@ def texts(passage: str, *titles: str, kind: str = "prose") -> list[str]:
         ("No full stop at the end", ["No full stop at the end"]),
         ("", []),
         ("a. b. ！？", []),
-        ("It reads only the\n20. When none is left, it stops.", ["It reads only the\n20.", "When none is left, it stops."]),
-        ("See `a.b. C` and [x. Y](http://a.b/c). Then stop.", ["See `a.b. C` and [x. Y](http://a.b/c).", "Then stop."]),
+        (
+            "It reads only the\n20. When none is left, it stops.",
+            ["It reads only the\n20.", "When none is left, it stops."],
+        ),
+        (
+            "See `a.b. C` and [x. Y](http://a.b/c). Then stop.",
+            ["See `a.b. C` and [x. Y](http://a.b/c).", "Then stop."],
+        ),
     ],
 )
 def test_sentences_end_where_a_reader_would_end_them(passage: str, found: list[str]) -> None:
@@ -152,7 +158,9 @@ def test_navigation_directives_and_labels_say_nothing(junk: str) -> None:
     assert [one.kind for one in units(junk)] == []
 
 
-@pytest.mark.parametrize("unit", ["甲方应当按时付款，", "one two three ", "x" * 50 + " ", "first clause here; "])
+@pytest.mark.parametrize(
+    "unit", ["甲方应当按时付款，", "one two three ", "x" * 50 + " ", "first clause here; "]
+)
 def test_what_never_ends_is_cut(unit: str) -> None:
     """Text without full stops is split into pieces short enough to quote."""
     pieces = texts(unit * 200)
@@ -179,7 +187,10 @@ def _bare(text: str) -> str:
 @pytest.mark.parametrize(
     ("sentence", "seen"),
     [
-        ("Some **bold** and *light* words, see [docs](http://x.invalid/a_b).", "Some bold and light words, see [docs](http://x.invalid/a_b)."),
+        (
+            "Some **bold** and *light* words, see [docs](http://x.invalid/a_b).",
+            "Some bold and light words, see [docs](http://x.invalid/a_b).",
+        ),
         ("这是**重点**内容。", "这是重点内容。"),
         ("A claim.[12] Another【3】 and [1, 2].", "A claim.[12] Another【3】 and [1, 2]."),
         ("wrapped\n  line", "wrapped line"),
@@ -187,7 +198,10 @@ def _bare(text: str) -> str:
         ("quoted\n> on two lines", "quoted on two lines"),
         ("call `f(x)` with __init__ and a_b", "call `f(x)` with __init__ and a_b"),
         ("an order such as `[3] > [1] > [7]` is parsed", "an order such as `[3] > [1] > [7]` is parsed"),
-        ("ffi_call (ffi_cif *cif, void *fn, void *rvalue, void **avalues)", "ffi_call (ffi_cif *cif, void *fn, void *rvalue, void **avalues)"),
+        (
+            "ffi_call (ffi_cif *cif, void *fn, void *rvalue, void **avalues)",
+            "ffi_call (ffi_cif *cif, void *fn, void *rvalue, void **avalues)",
+        ),
         ("area = a*b*c and 2 * 3 * 4", "area = a*b*c and 2 * 3 * 4"),
         (r"literal \*stars\* stay", r"literal \*stars\* stay"),
         ("`` `a` `` with *b*", "`` `a` `` with b"),
@@ -202,7 +216,9 @@ def test_a_quote_is_the_source_but_for_emphasis(sentence: str, seen: str) -> Non
 
 def test_code_keeps_its_lines() -> None:
     """Fences stay; code from within a block gets some; the sentence before it is shown as one."""
-    assert shown("Run:\n\n```bash\nmake **it**\n  now\n```", "code") == "Run:\n```bash\nmake **it**\n  now\n```"
+    assert (
+        shown("Run:\n\n```bash\nmake **it**\n  now\n```", "code") == "Run:\n```bash\nmake **it**\n  now\n```"
+    )
     assert shown("a = 1\n\nb  = 2", "code") == "```\na = 1\n\nb  = 2\n```"
 
 

@@ -182,15 +182,36 @@ def _stages(found: Evaluation) -> Table:
 
 def _answers(found: Evaluation) -> Table:
     """The shares of each row's answers, with half the width of their 95 % intervals."""
-    columns = ("answered", "sure", "contained", "first", "wrong", "exact", "cited well", "abstained", "doubted", "p50 ms")
+    columns = (
+        "answered",
+        "sure",
+        "contained",
+        "first",
+        "wrong",
+        "exact",
+        "cited well",
+        "abstained",
+        "doubted",
+        "p50 ms",
+    )
     table = _table("answers", columns)
     for number, row in enumerate(found.rows, 1):
         if (given := row.answers) is not None:
             shares = (
                 _spread(given, name)
-                for name in ("answered", "sure", "containment", "first", "wrong", "exactness", "citation_precision")
+                for name in (
+                    "answered",
+                    "sure",
+                    "containment",
+                    "first",
+                    "wrong",
+                    "exactness",
+                    "citation_precision",
+                )
             )
-            refused = (f"{_spread(given, name)} of {given.unanswerable}" for name in ("abstention", "doubted"))
+            refused = (
+                f"{_spread(given, name)} of {given.unanswerable}" for name in ("abstention", "doubted")
+            )
             times = "–" if given.times is None else f"{given.times.p50:.1f}"
             table.add_row(str(number), _label(row), *shares, *refused, times)
     return table

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from generation.citations import places
 from storage.reasons import Reason
-from storage.records import Candidate, Chunk, Generation, Usage
+from storage.records import WEAK_MATCH, Candidate, Chunk, Generation, Usage
 from winnow.app import portal
 from winnow.lab.datasets.dataset import Dataset, Question
 from winnow.lab.datasets.matching import contains, exact_match
@@ -80,7 +80,7 @@ class CachedAnswerer:
             made.text,
             _first(made),
             made.answered,
-            any(part.code == "generation.weak-match" for part in Reason.of(outcome.reason).parts),
+            any(part.code == WEAK_MATCH for part in Reason.of(outcome.reason).parts),
             _is_exact(made),
             cited,
             outcome.status,
@@ -187,7 +187,8 @@ class EvaluatedAnswers:
             "citation_precision": self.cited_well,
             "abstention": self.abstained,
             "doubted": self.doubted,
-            "abstention_precision": [False] * (len(self.answered) - sum(self.answered)) + [True] * sum(self.abstained),
+            "abstention_precision": [False] * (len(self.answered) - sum(self.answered))
+            + [True] * sum(self.abstained),
         }
         return AnswerFigures(
             questions=len(self.answered),
