@@ -48,7 +48,7 @@ def located(text: str) -> list[tuple[int, int, tuple[int, ...]]]:
 
 
 def places(text: str, citations: Sequence[Citation]) -> list[tuple[int, int, tuple[int, ...]]]:
-    """`located`, but of an answer that quotes only the markers after its quotations: a source has `[3]`, too."""
+    """`located`; in an answer that quotes, only after quotations: a source may have its own `[3]`."""
     if not citations or not all(citation.quote for citation in citations):
         return located(text)
     found: list[tuple[int, int, tuple[int, ...]]] = []

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from generation.language import language_of
 from storage.reasons import Language
 
-# Below, the answer is a weak match. From here on, one unit is enough.
-WEAK, SURE = 0.6, 0.8
+# Below, the answer is a weak match.
+WEAK = 0.6
 
 _TOKEN = re.compile(r"[A-Za-z0-9][\w.+#@/-]*[\w+#]|[A-Za-z0-9]")
 _NUMBER = re.compile(r"\d|[零一二三四五六七八九十百千万亿两半]")
@@ -26,112 +26,25 @@ _WORDS_OF_NUMBERS = re.compile(
     re.IGNORECASE,
 )
 _ASKS_NUMBER = re.compile(
-    r"\b(?:how (?:many|much|long|old|far|high|tall|big|large|often|fast|deep|wide|heavy)|what (?:year|date|day|percentage|percent|number|age|time|port|version|size)"
-    r"|which (?:year|version|port)|phone number|when)\b|多少|几[个個年天次月岁歲种種位名條条层層点點分小]|[哪何]一?年|何[时時]|什[么麼][时時][候间間]|多[久长長大高远遠重快深]|[几幾]",
+    r"\b(?:how (?:many|much|long|old|far|high|tall|big|large|often|fast|deep|wide|heavy)|phone number|when"
+    r"|what (?:year|date|day|percentage|percent|number|age|time|port|version|size)"
+    r"|which (?:year|version|port))\b"
+    r"|多少|几[个個年天次月岁歲种種位名條条层層点點分小]|[哪何]一?年|何[时時]|什[么麼][时時][候间間]"
+    r"|多[久长長大高远遠重快深]|[几幾]",
     re.IGNORECASE,
 )
 _QUOTED = re.compile(r"[《“「『\"]([^》”」』\"]{2,40})[》”」』\"]")
 _STOP = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "of",
-        "in",
-        "on",
-        "at",
-        "to",
-        "for",
-        "from",
-        "by",
-        "with",
-        "and",
-        "or",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "being",
-        "do",
-        "does",
-        "did",
-        "done",
-        "has",
-        "have",
-        "had",
-        "what",
-        "which",
-        "who",
-        "whom",
-        "whose",
-        "when",
-        "where",
-        "why",
-        "how",
-        "many",
-        "much",
-        "long",
-        "far",
-        "old",
-        "that",
-        "this",
-        "these",
-        "those",
-        "it",
-        "its",
-        "as",
-        "than",
-        "then",
-        "there",
-        "their",
-        "his",
-        "her",
-        "your",
-        "my",
-        "our",
-        "you",
-        "i",
-        "we",
-        "they",
-        "he",
-        "she",
-        "not",
-        "no",
-        "can",
-        "could",
-        "should",
-        "would",
-        "will",
-        "may",
-        "might",
-        "must",
-        "if",
-        "so",
-        "about",
-        "into",
-        "over",
-        "out",
-        "up",
-        "also",
-        "any",
-        "all",
-        "some",
-        "used",
-        "use",
-        "using",
-        "mean",
-        "means",
-        "called",
-        "name",
-        "named",
-        "type",
-        "kind",
-        "happen",
-        "happens",
-        "first",
-    ]
+    re.findall(
+        r"\w+",
+        """
+        a about all also an and any are as at be been being by call called can could did do does done far first
+        for from had happen happens has have he her his how if in into is it its kind long many may mean means
+        might much must my name named no not of old on or our out over she should so some than that the their
+        then there these they this those to type up use used using was we were what when where which who whom
+        whose why will with would you your i
+        """,
+    )
 )
 _ASKING = re.compile(
     "请问|請問|为什么|為什麼|什么时候|什麼時候|什么|什麼|怎么样|怎麼樣|怎么|怎麼|怎样|怎樣|如何|为何|為何"
@@ -143,9 +56,10 @@ _ASKING = re.compile(
 class Signs:
     """What speaks for and against a unit as the answer to a question.
 
-    `score` is the judge's, `cosine` that of the unit's own vector (0 where nobody asked). `names` counts names of the question that the passage lacks, numbers and codes twice,
-    `lacking` is the share of its other words; `untyped` is 1 where a number is asked for and the unit has none.
-    `words`: the share of the question's words in the unit.
+    `score` is the judge's, `cosine` that of the unit's own vector (0 where nobody asked). `names` counts
+    names of the question that the passage lacks, numbers and codes twice; `lacking` is the share of its other
+    words. `untyped` is 1 where a number is asked for and the unit has none. `words`: the share of the
+    question's words in the unit.
     """
 
     score: float
@@ -158,7 +72,10 @@ class Signs:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A logistic regression over `Signs`; below `abstains` there is no answer."""
+    """A logistic regression over `Signs`.
+
+    Below the probability `abstains` there is no answer; from `suffices` on one unit is enough.
+    """
 
     score: float
     cosine: float
@@ -168,6 +85,7 @@ class Weights:
     words: float
     start: float
     abstains: float
+    suffices: float
 
     def probability(self, signs: Signs) -> float:
         """How likely the unit answers the question."""
@@ -185,7 +103,15 @@ class Weights:
 
 # For the cross-encoder's log-odds; for vectors and words (multilingual-e5-small's).
 CROSS_ENCODER = Weights(
-    score=0.363, cosine=0.0, names=-0.87, lacking=-0.47, untyped=-0.68, words=1.14, start=-1.77, abstains=0.07
+    score=0.363,
+    cosine=0.0,
+    names=-0.87,
+    lacking=-0.47,
+    untyped=-0.68,
+    words=1.14,
+    start=-1.77,
+    abstains=0.07,
+    suffices=0.8,
 )
 MEANING: Mapping[Language, Weights] = {
     "en": Weights(
@@ -197,6 +123,7 @@ MEANING: Mapping[Language, Weights] = {
         words=2.38,
         start=-29.5,
         abstains=0.12,
+        suffices=0.95,
     ),
     "zh": Weights(
         score=5.06,
@@ -207,6 +134,7 @@ MEANING: Mapping[Language, Weights] = {
         words=3.0,
         start=-15.0,
         abstains=0.15,
+        suffices=0.95,
     ),
 }
 
@@ -255,7 +183,7 @@ def _weight(name: str) -> float:
 
 
 def _lacking(question: str, there: str) -> float:
-    """The share (0 to 1) of the question's other words, or pairs of Chinese characters, that are not there."""
+    """The share (0 to 1) of the question's other words, or pairs of Chinese characters, that is missing."""
     if language_of(question) == "zh":
         parts = [part for part in re.split(r"[^\u3400-\u9fff]+", _ASKING.sub(" ", question)) if len(part) > 1]
         pairs = {part[at : at + 2] for part in parts for at in range(len(part) - 1)}

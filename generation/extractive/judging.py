@@ -1,7 +1,8 @@
 """Judges units for a question: by a cross-encoder where it reads both, else by vectors and words.
 
 Only the best by stored token vectors and shared words are judged closely, each under its heading and with
-what leads to it. A sentence and the one before it may be judged, and quoted, as one where that says clearly more.
+what leads to it. A sentence and the one before it may be judged, and quoted, as one where that says clearly
+more.
 """
 
 from __future__ import annotations

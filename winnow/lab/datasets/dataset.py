@@ -77,9 +77,9 @@ def load_dataset(
     """The set in a folder of BEIR's layout; `queries` and `qrels` name files that take the place of its own.
 
     Questions alone will do where they name their `document` (or several): those are relevant, and a question
-    without one has no answer. With `split`, `queries.SPLIT.jsonl` and `qrels.SPLIT.tsv` are read (or BEIR's own `qrels/SPLIT.tsv`).
-    Without `with_corpus` only questions and judgements are. Raises BadInputError, which names
-    file and line.
+    without one has no answer. With `split`, `queries.SPLIT.jsonl` and `qrels.SPLIT.tsv` are read (or BEIR's
+    own `qrels/SPLIT.tsv`). Without `with_corpus` only questions and judgements are. Raises BadInputError,
+    which names file and line.
     """
     if folder is not None and not folder.is_dir():
         raise BadInputError(f"{folder} is not a folder")

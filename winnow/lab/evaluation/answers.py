@@ -98,7 +98,7 @@ _NOT_TEXT = re.compile(r"[\s*_>`~|:-]+")
 
 
 def _is_exact(made: Generation) -> bool | None:
-    """True if the text between the citations is what they quote, but for white space and marks of Markdown."""
+    """True if the text between the citations is what they quote, but for white space and Markdown."""
     if not made.citations or not all(citation.quote for citation in made.citations):
         return None
     shown, at = "", 0

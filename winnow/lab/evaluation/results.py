@@ -51,8 +51,9 @@ class AnswerFigures:
     with a gold answer: `answered`, weakly or not; `sure`, answered and no weak match; `containment`, the gold
     answer is in the text; `first`, before the first citation; `exact_match`; `wrong`, sure and without it.
     Over the `unanswerable` cases: `abstention`, right without an answer; `doubted`, without one or a weak
-    match. `exactness`: of the answers that quote, those whose text is what they quote. `citation_precision`:
-    of all citations, those of a relevant document; `abstention_precision`: of all abstentions, the right ones.
+    match. `exactness`: of the answers that quote, those whose text is what they quote.
+    `citation_precision`: of all citations, those of a relevant document; `abstention_precision`: of all
+    abstentions, the right ones.
     """
 
     questions: int
