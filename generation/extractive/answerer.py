@@ -31,10 +31,11 @@ CHARACTERS = 1_000
 # Chosen on 150 questions of SQuAD dev, confirmed on 150 others: docs/answers.md has the numbers.
 NEURAL_WEIGHT = 0.7
 RANK_WEIGHT = 0.15
-# A further unit is quoted where it is nearly as good as the best, from the same passage or from another: in
-# log-odds, and on the scale of vectors and words. Chosen on SQuAD's training set, DRCD and CMRC's trial.
-WITHIN_LOG_ODDS = (9.0, 2.0)
-WITHIN_SCORE = (0.2, 0.03)
+# A further unit is quoted where it is nearly as good as the best: from the same passage, from another, from
+# another although the best is sure. In log-odds, and on the scale of vectors and words. Chosen on SQuAD's
+# training set, DRCD and CMRC's trial.
+WITHIN_LOG_ODDS = (9.0, 2.0, 1.0)
+WITHIN_SCORE = (0.2, 0.03, 0.01)
 # Where no unit is similar enough (`Scale`) and no passage has this share of the question's words, the
 # passages are about something else. docs/answers.md says how often right and wrong passages reach both.
 MANY_WORDS = 0.5
@@ -280,25 +281,28 @@ def _heading(candidate: Candidate, unit: Unit) -> str:
 
 
 def _chosen(judgement: _Judgement) -> list[Found]:
-    """The best unit, and, unless that is sure, those nearly as good that fit and do not repeat it."""
+    """The best unit, and those nearly as good that fit and do not repeat it.
+
+    If the best is sure, only another passage that says as much, or the opposite, follows.
+    """
     sure = judgement.confidence is not None and judgement.confidence >= judgement.weights.suffices
     chosen: list[Found] = []
     room = CHARACTERS
     for one in judgement.ranked:
-        if len(chosen) == (1 if sure else QUOTES):
+        if len(chosen) == (2 if sure else QUOTES):
             break
-        fits = (
-            len(one.shown) <= room and _near(one, chosen[0], judgement.by_cross_encoder) if chosen else True
-        )
+        fits = not chosen or (len(one.shown) <= room and _near(one, chosen[0], judgement, sure=sure))
         if fits and not any(_same(one, other) for other in chosen):
             chosen.append(one)
             room -= len(one.shown)
     return chosen
 
 
-def _near(one: Found, best: Found, by_cross_encoder: bool) -> bool:
-    here, elsewhere = WITHIN_LOG_ODDS if by_cross_encoder else WITHIN_SCORE
-    return one.score >= best.score - (here if one.passage == best.passage else elsewhere)
+def _near(one: Found, best: Found, judgement: _Judgement, *, sure: bool) -> bool:
+    here, elsewhere, tied = WITHIN_LOG_ODDS if judgement.by_cross_encoder else WITHIN_SCORE
+    if one.passage == best.passage:
+        return not sure and one.score >= best.score - here
+    return one.score >= best.score - (tied if sure else elsewhere)
 
 
 def _same(one: Found, other: Found) -> bool:

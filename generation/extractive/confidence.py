@@ -38,11 +38,11 @@ _STOP = frozenset(
     re.findall(
         r"\w+",
         """
-        a about all also an and any are as at be been being by call called can could did do does done far first
-        for from had happen happens has have he her his how if in into is it its kind long many may mean means
-        might much must my name named no not of old on or our out over she should so some than that the their
-        then there these they this those to type up use used using was we were what when where which who whom
-        whose why will with would you your i
+        a about all also an and any are as at be been being by call called can could did do does done far
+        first for from had happen happens has have he her his how if in into is it its kind long many may mean
+        means might much must my name named no not of old on or our out over she should so some than that the
+        their then there these they this those to type up use used using was we were what when where which who
+        whom whose why will with would you your i
         """,
     )
 )

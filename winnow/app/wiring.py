@@ -237,6 +237,7 @@ class Wiring(Parts):
             self.traced_chat(),
             prompter=make_prompter(self.settings),
             max_tokens=self.settings.answer.max_tokens,
+            check=self.settings.answer.check,
             keep_exchanges=self.settings.log.llm_calls,
         )
 
