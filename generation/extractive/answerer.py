@@ -302,7 +302,8 @@ def _near(one: Found, best: Found, judgement: _Judgement, *, sure: bool) -> bool
     here, elsewhere, tied = WITHIN_LOG_ODDS if judgement.by_cross_encoder else WITHIN_SCORE
     if one.passage == best.passage:
         return not sure and one.score >= best.score - here
-    return one.score >= best.score - (tied if sure else elsewhere)
+    # where the best stands in the best passage, two judges agree
+    return one.score >= best.score - (tied if sure or best.passage == 0 else elsewhere)
 
 
 def _same(one: Found, other: Found) -> bool:
