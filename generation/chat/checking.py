@@ -43,7 +43,7 @@ _ENOUGH = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class CitedSentence:
     """A sentence of an answer with the passages that it cites; `end` is behind its markers."""
 
     start: int
@@ -53,7 +53,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedAnswer:
     """An answer after the check; `complaints` say what its passages do not hold."""
 
     text: str
@@ -62,10 +62,10 @@ class Checked:
 
 def checked(
     question: str, text: str, passages: Sequence[Candidate], given: Collection[int], check: Check
-) -> Checked:
+) -> CheckedAnswer:
     """The answer with what its cited passages do not hold flagged, or without those sentences (`drop`)."""
     if check == "off":
-        return Checked(text)
+        return CheckedAnswer(text)
     known = {number: passages[number - 1] for number in given}
     faults: list[str] = []
     kept: list[str] = []
@@ -80,15 +80,15 @@ def checked(
             dropped += 1
     left = ("".join(kept) + text[at:]).strip() if dropped else text
     if not faults:
-        return Checked(text)
+        return CheckedAnswer(text)
     found = list(dict.fromkeys(faults))
     reason = Reason("generation.not-in-passages", what=found)
     if not dropped:
-        return Checked(text, (reason,))
-    return Checked(left, (Reason("generation.sentences-dropped", n=dropped, what=found),))
+        return CheckedAnswer(text, (reason,))
+    return CheckedAnswer(left, (Reason("generation.sentences-dropped", n=dropped, what=found),))
 
 
-def claims(text: str) -> Iterator[Claim]:
+def claims(text: str) -> Iterator[CitedSentence]:
     """The sentences that cite; a marker behind a full stop belongs to the sentence before it."""
     marks = located(text)
     spans = list(sentence_spans(text, (0, len(text))))
@@ -100,7 +100,9 @@ def claims(text: str) -> Iterator[Claim]:
         numbers = tuple(dict.fromkeys(number for mark in own for number in mark[2]))
         if numbers:
             last = max(end, behind)
-            yield Claim(max(start, leading), last, _without(text, max(start, leading), last, own), numbers)
+            yield CitedSentence(
+                max(start, leading), last, _without(text, max(start, leading), last, own), numbers
+            )
 
 
 def _behind(text: str, at: int, marks: Sequence[tuple[int, int, tuple[int, ...]]]) -> int:
@@ -118,7 +120,7 @@ def _without(text: str, start: int, end: int, marks: Sequence[tuple[int, int, tu
     return said + text[at:end]
 
 
-def _missing(question: str, claim: Claim, cited: Sequence[Candidate]) -> Iterator[str]:
+def _missing(question: str, claim: CitedSentence, cited: Sequence[Candidate]) -> Iterator[str]:
     """What a claim says and none of its passages holds."""
     if not cited:
         return  # unknown markers have a complaint of their own

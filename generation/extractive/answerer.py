@@ -10,40 +10,31 @@ from anyio import to_thread
 
 from generation.abstention import abstention
 from generation.base import STAGE
-from generation.citations import cite, flagged
-from generation.extractive.confidence import CROSS_ENCODER, WEAK, Weights, signs, weights_for
+from generation.citations import flagged
+from generation.extractive.confidence import signs, weights_for
 from generation.extractive.judging import Cosines, Found, PairJudge, judged
+from generation.extractive.quoting import JudgedUnits, chosen, citations, grouped, text
 from generation.extractive.scoring import lexical_scores, neural_scores, parts_of, subject_share
-from generation.extractive.shown import is_block
 from generation.extractive.units import Unit, units
 from generation.language import language_of
 from storage.errors import ModelError
 from storage.qdrant.contract import TokenScorer
 from storage.reasons import Reason
-from storage.records import WEAK_MATCH, Candidate, Citation, Generation, Outcome, unreadable_question
+from storage.records import WEAK_MATCH, Candidate, Generation, Outcome, unreadable_question
 from storage.vectors import TermEncoder, TextEncoder
 
 NAME = "extractive"
-QUOTES = 3
-CHARACTERS = 1_000
 
 # The weight of the token vectors against the shared words, and of the passage's rank on top.
 # Chosen on 150 questions of SQuAD dev, confirmed on 150 others: docs/answers.md has the numbers.
 NEURAL_WEIGHT = 0.7
 RANK_WEIGHT = 0.15
-# A further unit is quoted where it is nearly as good as the best: from the same passage, from another, from
-# another although the best is sure. In log-odds, and on the scale of vectors and words. Chosen on SQuAD's
-# training set, DRCD and CMRC's trial.
-WITHIN_LOG_ODDS = (9.0, 2.0, 1.0)
-WITHIN_SCORE = (0.2, 0.03, 0.01)
 # Where no unit is similar enough (`Scale`) and no passage has this share of the question's words, the
 # passages are about something else. docs/answers.md says how often right and wrong passages reach both.
 MANY_WORDS = 0.5
 # The same without token vectors; in Chinese the share of the question's subject in one passage.
 WORDS_FLOOR = 0.17
 SUBJECT_FLOOR = 0.36
-# Two units that share this much of their terms say the same thing.
-SAME = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,30 +69,6 @@ E5 = Scale(0.78, 0.82, low=0.65, high=0.9, calibrated=True)
 
 
 @dataclass(frozen=True, slots=True)
-class _Judgement:
-    """The units that may be quoted, best first; how likely the first answers (None: nobody can tell).
-
-    `weights` say from which confidence on there is an answer, and one unit is enough.
-    """
-
-    ranked: Sequence[Found] = ()
-    by_cross_encoder: bool = False
-    confidence: float | None = None
-    weights: Weights = CROSS_ENCODER
-    complaint: Reason | None = None
-
-    @property
-    def answers(self) -> bool:
-        """True where the first may be quoted."""
-        return bool(self.ranked) and (self.confidence is None or self.confidence >= self.weights.abstains)
-
-    @property
-    def is_weak(self) -> bool:
-        """True where the first may well not answer."""
-        return self.answers and self.confidence is not None and self.confidence < WEAK
-
-
-@dataclass(frozen=True, slots=True)
 class ExtractiveAnswerer:
     """A Generator that quotes one to three units, the best first, each with its marker `[n]`.
 
@@ -128,7 +95,8 @@ class ExtractiveAnswerer:
     def _answer(self, question: str, candidates: Sequence[Candidate]) -> Generation:
         started = time.perf_counter()
         judgement = self._judge(question, candidates)
-        chosen = _chosen(judgement) if judgement.answers else []
+        best = chosen(judgement) if judgement.answers else []
+        groups = grouped(best)
         percent = round(100 * (judgement.confidence or 0))
         outcome = flagged(
             Outcome(STAGE, ms=(time.perf_counter() - started) * 1000),
@@ -136,17 +104,17 @@ class ExtractiveAnswerer:
             Reason(WEAK_MATCH, percent=percent) if judgement.is_weak else None,
         )
         return Generation(
-            text=_text(chosen) if chosen else abstention(question, candidates),
+            text=text(groups) if best else abstention(question, candidates),
             outcome=outcome,
             answerer=NAME,
-            citations=tuple(citation for one in chosen for citation in _citations(one, candidates)),
-            answered=bool(chosen),
+            citations=tuple(citation for group in groups for citation in citations(group, candidates)),
+            answered=bool(best),
         )
 
-    def _judge(self, question: str, candidates: Sequence[Candidate]) -> _Judgement:
+    def _judge(self, question: str, candidates: Sequence[Candidate]) -> JudgedUnits:
         found = self._found(candidates)
         if not found:
-            return _Judgement()
+            return JudgedUnits()
         asked = self.terms.terms(question)
         lexical = lexical_scores(asked, [one.terms for one in found])
         neural, complaint = self._neural(question, candidates, found)
@@ -165,7 +133,7 @@ class ExtractiveAnswerer:
         sure = self._confidence(question, candidates, ranked[0], closely)
         if sure is None and not self._related(question, candidates, found, neural):
             ranked = []
-        return _Judgement(ranked, closely, sure, weights_for(question, closely), complaint)
+        return JudgedUnits(ranked, closely, sure, weights_for(question, closely), complaint)
 
     def _cosines(self, question: str) -> Cosines | None:
         """The encoder's own judgement of short texts, where it is worth its time: it runs here."""
@@ -278,57 +246,3 @@ def _heading(candidate: Candidate, unit: Unit) -> str:
     """Title and headings over a unit."""
     context = candidate.chunk.context
     return f"{context} › {unit.heading}" if unit.heading and unit.heading not in context else context
-
-
-def _chosen(judgement: _Judgement) -> list[Found]:
-    """The best unit, and those nearly as good that fit and do not repeat it.
-
-    If the best is sure, only another passage that says as much, or the opposite, follows.
-    """
-    sure = judgement.confidence is not None and judgement.confidence >= judgement.weights.suffices
-    chosen: list[Found] = []
-    room = CHARACTERS
-    for one in judgement.ranked:
-        if len(chosen) == (2 if sure else QUOTES):
-            break
-        fits = not chosen or (len(one.shown) <= room and _near(one, chosen[0], judgement, sure=sure))
-        if fits and not any(_same(one, other) for other in chosen):
-            chosen.append(one)
-            room -= len(one.shown)
-    return chosen
-
-
-def _near(one: Found, best: Found, judgement: _Judgement, *, sure: bool) -> bool:
-    here, elsewhere, tied = WITHIN_LOG_ODDS if judgement.by_cross_encoder else WITHIN_SCORE
-    if one.passage == best.passage:
-        return not sure and one.score >= best.score - here
-    # where the best stands in the best passage, two judges agree
-    return one.score >= best.score - (tied if sure or best.passage == 0 else elsewhere)
-
-
-def _same(one: Found, other: Found) -> bool:
-    if one.passage == other.passage and one.span[0] < other.span[1] and other.span[0] < one.span[1]:
-        return True
-    if one.shown in other.shown or other.shown in one.shown:
-        return True
-    either = len(one.terms | other.terms)
-    return bool(either) and len(one.terms & other.terms) / either >= SAME
-
-
-def _citations(one: Found, candidates: Sequence[Candidate]) -> list[Citation]:
-    """The places that are quoted: a row's column names, too."""
-    names = [one.unit.lead] if one.unit.kind == "row" and one.unit.lead else []
-    return [cite(one.passage + 1, candidates[one.passage], span) for span in (*names, one.span)]
-
-
-def _text(chosen: Sequence[Found]) -> str:
-    """The quotes with their markers: sentences in one paragraph, anything else in lines of its own."""
-    text = ""
-    block_before = False
-    for one in chosen:
-        block = is_block(one.unit.kind)
-        between = "" if not text else "\n\n" if block or block_before else " "
-        mark = f"\n[{one.passage + 1}]" if one.unit.kind in ("code", "row") else f" [{one.passage + 1}]"
-        text += f"{between}{one.shown}{mark}"
-        block_before = block
-    return text

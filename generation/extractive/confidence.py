@@ -16,7 +16,7 @@ from generation.language import language_of
 from storage.reasons import Language
 
 # Below, the answer is a weak match.
-WEAK = 0.6
+WEAK = 0.55
 
 _TOKEN = re.compile(r"[A-Za-z0-9][\w.+#@/-]*[\w+#]|[A-Za-z0-9]")
 _NUMBER = re.compile(r"\d|[零一二三四五六七八九十百千万亿两半]")

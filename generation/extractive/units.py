@@ -290,14 +290,18 @@ def _code(reading: _Cutting, token: Token, span: Span) -> None:
 
 
 def _whole_list(reading: _Cutting, span: Span) -> None:
-    """A short list as one unit, with the "as follows:" before it."""
+    """A short list as one unit, with the "as follows:" before it; without one, if its items say something."""
     text, lead = reading.text, reading.lead
-    joined = (
-        lead is not None and bool(_LEADS.search(text, *lead)) and not text[lead[1] : span[0]].strip(" \n*_")
-    )
-    start = lead[0] if joined and lead else span[0]
-    whole = next(iter(_pieces(text, start, min(span[1], start + _WHOLE_LIST + 2))), None)
-    if whole is None or span[1] - start > _WHOLE_LIST or lines.is_link_list(text[slice(*span)]):
+    if span[1] - span[0] > _WHOLE_LIST or lines.is_link_list(text[slice(*span)]):
         return
-    if text.count("\n", *whole) >= 1:
+    joined = (
+        lead is not None
+        and _LEADS.search(text, *lead) is not None
+        and not text[lead[1] : span[0]].strip(" \n*_")
+    )
+    items = [text[slice(*line)].strip(" -*+") for line in lines.split(text, span)]
+    if not joined and sum(map(_says, items)) * 2 < len(items):
+        return
+    whole = next(_pieces(text, lead[0] if joined and lead else span[0], span[1]), None)
+    if whole is not None and "\n" in text[slice(*whole)]:
         reading.add(whole, "list", None if joined else lead)

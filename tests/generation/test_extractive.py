@@ -8,7 +8,8 @@ import anyio
 import numpy as np
 import pytest
 
-from generation.extractive.answerer import CHARACTERS, E5, QUOTES, WHOLE, ExtractiveAnswerer, Scale
+from generation.extractive.answerer import E5, WHOLE, ExtractiveAnswerer, Scale
+from generation.extractive.quoting import CHARACTERS, QUOTES
 from generation.extractive.scoring import lexical_scores, subject_share
 from retrieval.encoders.encoder import Encoder
 from retrieval.lexical import LexicalEncoder
@@ -345,6 +346,14 @@ def test_a_row_is_quoted_with_its_column_names(encoder: Encoder, lexical: Lexica
     generation = judged(encoder, lexical, "code E7 meaning sensor broken", passage(table, 1))
     assert generation.text.startswith("| code | meaning |\n|---|---|\n| E7 | sensor is broken |\n[1]")
     assert quotes(generation)[:2] == ["| code | meaning |\n|---|---|", "| E7 | sensor is broken |"]
+
+
+def test_rows_of_one_table_stand_together(encoder: Encoder, lexical: LexicalEncoder) -> None:
+    """The column names are shown once, and one marker stands below."""
+    table = "| part | memory |\n|---|---|\n| server A | 16 GB |\n| server B | 8 GB |"
+    generation = judged(encoder, lexical, "which memory has the part server?", passage(table, 1))
+    assert generation.text == f"{table}\n[1]"
+    assert len(quotes(generation)) == 3
 
 
 def test_a_sentence_that_points_back_brings_the_one_before(encoder: Encoder, lexical: LexicalEncoder) -> None:

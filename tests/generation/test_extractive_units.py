@@ -150,6 +150,7 @@ def test_rows_of_a_csv_file_are_not_run_together() -> None:
         "![a picture of it](img/one.png)",
         "Docs » Guide » Installing it",
         "7.2 算子融合",
+        "* 任务\n* 后台任务\n* 类型注解\n* 域名",
     ],
 )
 def test_navigation_directives_and_labels_say_nothing(junk: str) -> None:
