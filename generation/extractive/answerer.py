@@ -16,7 +16,7 @@ from generation.extractive.judging import Cosines, Found, PairJudge, judged
 from generation.extractive.quoting import JudgedUnits, chosen, citations, grouped, text
 from generation.extractive.scoring import lexical_scores, neural_scores, parts_of, subject_share
 from generation.extractive.units import Unit, units
-from generation.language import language_of
+from generation.language import HAN, language_of
 from storage.errors import ModelError
 from storage.qdrant.contract import TokenScorer
 from storage.reasons import Reason
@@ -29,6 +29,8 @@ NAME = "extractive"
 # Chosen on 150 questions of SQuAD dev, confirmed on 150 others: docs/answers.md has the numbers.
 NEURAL_WEIGHT = 0.7
 RANK_WEIGHT = 0.15
+# A long unit has some match for every word; what 100 characters beyond these cost.
+LONG, LONGER_WEIGHT = 120, 0.05
 # Where no unit is similar enough (`Scale`) and no passage has this share of the question's words, the
 # passages are about something else. docs/answers.md says how often right and wrong passages reach both.
 MANY_WORDS = 0.5
@@ -167,7 +169,9 @@ class ExtractiveAnswerer:
         similarity = lowest if near is None else near
         neural = by_words if similarity is None else self.scale.score(similarity)
         place = 1 - one.passage / passages
-        return NEURAL_WEIGHT * neural + (1 - NEURAL_WEIGHT) * by_words + RANK_WEIGHT * place
+        longer = max(0, len(one.text) * (1 if HAN.search(one.text) else 0.4) - LONG) / 100
+        words = (1 - NEURAL_WEIGHT) * by_words
+        return NEURAL_WEIGHT * neural + words + RANK_WEIGHT * place - LONGER_WEIGHT * longer
 
     def _confidence(
         self, question: str, candidates: Sequence[Candidate], best: Found, closely: bool

@@ -156,7 +156,7 @@ def signs(
     return Signs(
         score=score,
         cosine=cosine or 0.0,
-        names=min(3.0, sum(_weight(name) for name in names if name not in there)),
+        names=min(3.0, sum(_weight(name) for name in names if not _stands(name, there))),
         lacking=lacking,
         untyped=0.0 if typed else 1.0,
         words=words,
@@ -172,9 +172,18 @@ def _names(question: str) -> set[str]:
         marked = any(letter.isdigit() for letter in own) or any(letter.isupper() for letter in own[1:])
         marked = marked or any(sign in own for sign in "._/@#")
         capital = own[0].isupper() and at > 0
+        if own.isdigit() and len(own) == 1:
+            continue  # often spelt out
         if (chinese and len(own) > 1) or marked or (capital and own.casefold() not in _STOP):
             found.add(own.casefold().rstrip("."))
     return found
+
+
+def _stands(name: str, there: str) -> bool:
+    """True if a text holds a name; a number as a whole."""
+    if not name.isdigit():
+        return name in there
+    return re.search(rf"(?<!\d){name}(?!\d)", there) is not None
 
 
 def _weight(name: str) -> float:

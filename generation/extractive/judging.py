@@ -16,8 +16,9 @@ from generation.extractive.lines import Span
 from generation.extractive.shown import plain, shown
 from generation.extractive.units import Unit
 
-# This many units are judged closely.
-CLOSELY = 8
+# This many units are judged closely, by a cross-encoder and by their own vectors; of the first, this many
+# with the sentences around them.
+BY_PAIRS, BY_COSINE, JOINED = 12, 8, 3
 # What a sentence more must be worth, in log-odds.
 PAIR_LOG_ODDS = 1.2
 # The weight of a unit's own cosine against stored token vectors and words; docs/answers.md.
@@ -102,28 +103,38 @@ def judged(
     question: str, found: Sequence[Found], judge: PairJudge | None, cosines: Cosines | None = None
 ) -> tuple[list[Found], bool]:
     """The most promising units, best first, and True if the cross-encoder judged them."""
-    nearest = sorted(found, key=lambda one: -one.cheap)[:CLOSELY]
-    if judge is not None and nearest and judge.reads(question):
+    ordered = sorted(found, key=lambda one: -one.cheap)
+    if judge is not None and ordered and judge.reads(question):
+        nearest = ordered[:BY_PAIRS]
         legible = [one for one in nearest if judge.reads(one.text)]
         if len(legible) * 2 > len(nearest):
-            return _by_cross_encoder(question, legible, judge), True
+            return _by_cross_encoder(question, legible, ordered, judge), True
+    nearest = ordered[:BY_COSINE]
     if cosines is not None:
         near = cosines([one.read() for one in nearest])
         nearest = [replace(one, cosine=value) for one, value in zip(nearest, near, strict=True)]
     return sorted(map(_by_meaning, nearest), key=lambda one: -one.score), False
 
 
-def _by_cross_encoder(question: str, found: Sequence[Found], judge: PairJudge) -> list[Found]:
-    pairs = [one for one in found if one.unit.before]
-    texts = [*(one.read() for one in found), *(one.read(joined=True) for one in pairs)]
-    odds = judge.log_odds(question, texts)
-    alone = [replace(one, score=score - _more(one)) for one, score in zip(found, odds, strict=False)]
-    joined = {
-        (*one.unit.span, one.passage): replace(one, score=score - PAIR_LOG_ODDS, joined=True)
-        for one, score in zip(pairs, odds[len(found) :], strict=True)
-    }
-    best = [max(one, joined.get((*one.unit.span, one.passage), one), key=_score) for one in alone]
-    return sorted(best, key=lambda one: -one.score)
+def _by_cross_encoder(
+    question: str, legible: Sequence[Found], found: Sequence[Found], judge: PairJudge
+) -> list[Found]:
+    """The units alone, then the best of them with the sentence before, and with the one after."""
+    odds = judge.log_odds(question, [one.read() for one in legible])
+    alone = [replace(one, score=score - _more(one)) for one, score in zip(legible, odds, strict=True)]
+    best = {(one.passage, one.unit.span) for one in sorted(alone, key=lambda one: -one.score)[:JOINED]}
+    pairs = [
+        one
+        for one in found
+        if one.unit.before
+        and not best.isdisjoint({(one.passage, one.unit.span), (one.passage, one.unit.before)})
+    ]
+    scores = judge.log_odds(question, [one.read(joined=True) for one in pairs])
+    joined = [
+        replace(one, score=score - PAIR_LOG_ODDS, joined=True)
+        for one, score in zip(pairs, scores, strict=True)
+    ]
+    return sorted([*alone, *joined], key=lambda one: -one.score)
 
 
 def _more(one: Found) -> float:
@@ -135,7 +146,3 @@ def _by_meaning(one: Found) -> Found:
     joined = one.unit.before is not None and _POINTS_BACK.match(one.text) is not None
     score = one.cheap + COSINE_WEIGHT * (one.cosine or 0.0)
     return replace(one, score=score - (LIST_SCORE if one.unit.kind == "list" else 0.0), joined=joined)
-
-
-def _score(one: Found) -> float:
-    return one.score
