@@ -13,6 +13,7 @@ from generation.base import STAGE
 from generation.citations import flagged
 from generation.extractive.confidence import signs, weights_for
 from generation.extractive.judging import Cosines, Found, PairJudge, judged
+from generation.extractive.lines import is_run_together
 from generation.extractive.quoting import JudgedUnits, chosen, citations, grouped, text
 from generation.extractive.scoring import lexical_scores, neural_scores, parts_of, subject_share
 from generation.extractive.units import Unit, units
@@ -29,8 +30,9 @@ NAME = "extractive"
 # Chosen on 150 questions of SQuAD dev, confirmed on 150 others: docs/answers.md has the numbers.
 NEURAL_WEIGHT = 0.7
 RANK_WEIGHT = 0.15
-# A long unit has some match for every word; what 100 characters beyond these cost.
-LONG, LONGER_WEIGHT = 120, 0.05
+# A long unit has some match for every word; what 100 characters beyond these cost, and as how many hundreds
+# the run-together cells of a table count.
+LONG, LONGER_WEIGHT, RUN_TOGETHER = 120, 0.05, 6
 # Where no unit is similar enough (`Scale`) and no passage has this share of the question's words, the
 # passages are about something else. docs/answers.md says how often right and wrong passages reach both.
 MANY_WORDS = 0.5
@@ -170,6 +172,7 @@ class ExtractiveAnswerer:
         neural = by_words if similarity is None else self.scale.score(similarity)
         place = 1 - one.passage / passages
         longer = max(0, len(one.text) * (1 if HAN.search(one.text) else 0.4) - LONG) / 100
+        longer += RUN_TOGETHER if is_run_together(one.text) else 0
         words = (1 - NEURAL_WEIGHT) * by_words
         return NEURAL_WEIGHT * neural + words + RANK_WEIGHT * place - LONGER_WEIGHT * longer
 

@@ -20,7 +20,7 @@ from generation.extractive.units import Unit
 # with the sentences around them.
 BY_PAIRS, BY_COSINE, JOINED = 12, 8, 3
 # What a sentence more must be worth, in log-odds.
-PAIR_LOG_ODDS = 1.2
+PAIR_LOG_ODDS = 0.7
 # The weight of a unit's own cosine against stored token vectors and words; docs/answers.md.
 COSINE_WEIGHT = 2.0
 # A list as a whole must be worth more than its best item.

@@ -140,6 +140,13 @@ def is_junk(text: str) -> bool:
     return links > 0 and len(_WORD.findall(rest)) < 2
 
 
+def is_run_together(text: str) -> bool:
+    """True for the cells of a table that a PDF gave as one line: numbers between spaces, no end in sight."""
+    numbers = re.findall(r"(?<=\s)[\d.,]+%?(?=\s)", text)
+    ends = re.findall(r"[。！？；;!?]|\.(?:\s|\Z)", text)
+    return len(numbers) >= 4 and len(numbers) > 2 * len(ends)
+
+
 def is_link_list(text: str) -> bool:
     """True if most lines of a list are nothing but links."""
     own = [line.strip().lstrip("-*+0123456789.) ") for line in text.split("\n") if line.strip()]
