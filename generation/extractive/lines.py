@@ -144,7 +144,7 @@ def is_run_together(text: str) -> bool:
     """True for the cells of a table that a PDF gave as one line: numbers between spaces, no end in sight."""
     numbers = re.findall(r"(?<=\s)[\d.,]+%?(?=\s)", text)
     ends = re.findall(r"[。！？；;!?]|\.(?:\s|\Z)", text)
-    return len(numbers) >= 4 and len(numbers) > 2 * len(ends)
+    return len(numbers) >= 6 and len(ends) <= 1 and len(text) > 100
 
 
 def is_link_list(text: str) -> bool:
