@@ -21,6 +21,8 @@ from generation.extractive.units import Unit
 BY_PAIRS, BY_COSINE, JOINED = 12, 8, 3
 # What a sentence more must be worth, in log-odds.
 PAIR_LOG_ODDS = 0.7
+# What each place of its passage costs a unit: reranking has judged the passages, too.
+PLACE_LOG_ODDS = 0.3
 # The weight of a unit's own cosine against stored token vectors and words; docs/answers.md.
 COSINE_WEIGHT = 2.0
 # A list as a whole must be worth more than its best item.
@@ -131,14 +133,15 @@ def _by_cross_encoder(
     ]
     scores = judge.log_odds(question, [one.read(joined=True) for one in pairs])
     joined = [
-        replace(one, score=score - PAIR_LOG_ODDS, joined=True)
+        replace(one, score=score - PAIR_LOG_ODDS - _more(one), joined=True)
         for one, score in zip(pairs, scores, strict=True)
     ]
     return sorted([*alone, *joined], key=lambda one: -one.score)
 
 
 def _more(one: Found) -> float:
-    return LIST_LOG_ODDS if one.unit.kind == "list" else 0.0
+    """What a unit must be better by: a list than its items, a later passage's than an earlier one's."""
+    return PLACE_LOG_ODDS * one.passage + (LIST_LOG_ODDS if one.unit.kind == "list" else 0.0)
 
 
 def _by_meaning(one: Found) -> Found:
