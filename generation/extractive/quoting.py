@@ -20,6 +20,8 @@ CHARACTERS = 1_000
 # training set, DRCD and CMRC's trial.
 WITHIN_LOG_ODDS = (9.0, 2.0, 1.0)
 WITHIN_SCORE = (0.2, 0.03, 0.01)
+# What the cross-encoder finds less likely than this has nothing to do with the question.
+LEAST_LOG_ODDS = -2.0
 # Two units that share this much of their terms say the same thing.
 SAME = 0.75
 
@@ -68,6 +70,8 @@ def chosen(judgement: JudgedUnits) -> list[Found]:
 
 def _near(one: Found, best: Found, judgement: JudgedUnits, *, sure: bool) -> bool:
     here, elsewhere, tied = WITHIN_LOG_ODDS if judgement.by_cross_encoder else WITHIN_SCORE
+    if judgement.by_cross_encoder and one.score < LEAST_LOG_ODDS:
+        return False
     if one.passage == best.passage:
         return not sure and one.score >= best.score - here
     # where the best stands in the best passage, two judges agree
