@@ -23,6 +23,8 @@ BY_PAIRS, BY_COSINE, JOINED = 12, 8, 3
 PAIR_LOG_ODDS = 0.7
 # What each place of its passage costs a unit: reranking has judged the passages, too.
 PLACE_LOG_ODDS = 0.3
+# What it is worth to hold all words of the question: the rare ones tell neighbours apart.
+WORDS_LOG_ODDS = 1.5
 # The weight of a unit's own cosine against stored token vectors and words; docs/answers.md.
 COSINE_WEIGHT = 2.0
 # A list as a whole must be worth more than its best item.
@@ -90,11 +92,11 @@ class Found:
             return f"{shown(self.lead, 'row')}\n{shown(self.text, 'row')}"
         return shown(self.quoted, self.unit.kind)
 
-    def read(self, *, joined: bool = False) -> str:
-        """The text that a judge reads: heading, lead, and the unit itself."""
-        own = f"{self.before}{self.text}" if joined else self.text
+    def read(self) -> str:
+        """The text that a judge reads: heading, lead, and what would be quoted."""
         lead = f"{plain(self.lead)[-_LEAD:]} " if self.lead else ""
-        return f"{self.heading[-_HEADING:]}: {lead}{plain(own)}" if self.heading else f"{lead}{plain(own)}"
+        heading = f"{self.heading[-_HEADING:]}: " if self.heading else ""
+        return f"{heading}{lead}{plain(self.quoted)}"
 
 
 # The cosines of texts with the question; costs a pass of the encoder.
@@ -123,7 +125,7 @@ def _by_cross_encoder(
 ) -> list[Found]:
     """The units alone, then the best of them with the sentence before, and with the one after."""
     odds = judge.log_odds(question, [one.read() for one in legible])
-    alone = [replace(one, score=score - _more(one)) for one, score in zip(legible, odds, strict=True)]
+    alone = [replace(one, score=score + _handicap(one)) for one, score in zip(legible, odds, strict=True)]
     best = {(one.passage, one.unit.span) for one in sorted(alone, key=lambda one: -one.score)[:JOINED]}
     pairs = [
         one
@@ -131,17 +133,23 @@ def _by_cross_encoder(
         if one.unit.before
         and not best.isdisjoint({(one.passage, one.unit.span), (one.passage, one.unit.before)})
     ]
-    scores = judge.log_odds(question, [one.read(joined=True) for one in pairs])
+    words = {(one.passage, one.unit.span): one.by_words for one in found}
+    pairs = [
+        replace(one, by_words=max(one.by_words, words.get((one.passage, one.unit.before), 0.0)), joined=True)
+        for one in pairs
+    ]
+    scores = judge.log_odds(question, [one.read() for one in pairs])
     joined = [
-        replace(one, score=score - PAIR_LOG_ODDS - _more(one), joined=True)
+        replace(one, score=score - PAIR_LOG_ODDS + _handicap(one))
         for one, score in zip(pairs, scores, strict=True)
     ]
     return sorted([*alone, *joined], key=lambda one: -one.score)
 
 
-def _more(one: Found) -> float:
-    """What a unit must be better by: a list than its items, a later passage's than an earlier one's."""
-    return PLACE_LOG_ODDS * one.passage + (LIST_LOG_ODDS if one.unit.kind == "list" else 0.0)
+def _handicap(one: Found) -> float:
+    """What speaks for a unit besides its own log-odds, and against lists and later passages."""
+    against = PLACE_LOG_ODDS * one.passage + (LIST_LOG_ODDS if one.unit.kind == "list" else 0.0)
+    return WORDS_LOG_ODDS * one.by_words - against
 
 
 def _by_meaning(one: Found) -> Found:
