@@ -135,8 +135,9 @@ def _by_cross_encoder(
     ]
     words = {(one.passage, one.unit.span): one.by_words for one in found}
     pairs = [
-        replace(one, by_words=max(one.by_words, words.get((one.passage, one.unit.before), 0.0)), joined=True)
+        replace(one, by_words=max(one.by_words, words.get((one.passage, before), 0.0)), joined=True)
         for one in pairs
+        if (before := one.unit.before)
     ]
     scores = judge.log_odds(question, [one.read() for one in pairs])
     joined = [
