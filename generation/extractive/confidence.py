@@ -133,7 +133,7 @@ MEANING: Mapping[Language, Weights] = {
         untyped=-0.5,
         words=3.0,
         start=-15.0,
-        abstains=0.15,
+        abstains=0.1,
         suffices=0.95,
     ),
 }
