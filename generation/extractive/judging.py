@@ -27,6 +27,8 @@ PLACE_LOG_ODDS = 0.3
 WORDS_LOG_ODDS = 1.5
 # The weight of a unit's own cosine against stored token vectors and words; docs/answers.md.
 COSINE_WEIGHT = 2.0
+# Neighbours whose scores are no further apart are quoted as one.
+TIED = 0.03
 # A list as a whole must be worth more than its best item.
 LIST_LOG_ODDS = 1.5
 LIST_SCORE = 0.03
@@ -117,7 +119,21 @@ def judged(
     if cosines is not None:
         near = cosines([one.read() for one in nearest])
         nearest = [replace(one, cosine=value) for one, value in zip(nearest, near, strict=True)]
-    return sorted(map(_by_meaning, nearest), key=lambda one: -one.score), False
+    return _with_neighbour(sorted(map(_by_meaning, nearest), key=lambda one: -one.score)), False
+
+
+def _with_neighbour(ranked: list[Found]) -> list[Found]:
+    """The best joined with a sentence next to it that is as good: one of them takes up the question's words,
+    the other one answers."""
+    best = ranked[0]
+    for one in ranked[1:]:
+        if one.score < best.score - TIED or best.joined:
+            break
+        for first, second in ((best, one), (one, best)):
+            if first.passage == second.passage and second.unit.before == first.unit.span:
+                both = replace(second, score=best.score, joined=True)
+                return [both, *(other for other in ranked if other not in (best, one))]
+    return ranked
 
 
 def _by_cross_encoder(

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from generation.extractive.answerer import E5, WHOLE, ExtractiveAnswerer, Scale
+from generation.extractive.judging import Found
+from generation.extractive.judging import judged as rank
 from generation.extractive.quoting import CHARACTERS, QUOTES
 from generation.extractive.scoring import lexical_scores, subject_share
+from generation.extractive.units import units
 from retrieval.encoders.encoder import Encoder
 from retrieval.lexical import LexicalEncoder
 from storage.errors import ModelError
@@ -361,3 +364,14 @@ def test_a_sentence_that_points_back_brings_the_one_before(encoder: Encoder, lex
     text = "A card for adults costs money. It is 18 pounds a year. The rooms are free."
     generation = judged(encoder, lexical, "a card for adults costs how many pounds a year?", passage(text, 1))
     assert quotes(generation)[0] == "A card for adults costs money. It is 18 pounds a year."
+
+
+def test_neighbours_that_answer_equally_well_are_one_quote() -> None:
+    """One sentence takes up the question's words, and the next one answers it."""
+    text = "抽三十题由两人标注，计算一致性系数。低于 0.6 就要修改说明。别的不用管。"
+    found = []
+    for unit, cheap in zip(units(text), (0.70, 0.69, 0.2), strict=True):
+        before = text[unit.before[0] : unit.span[0]] if unit.before else ""
+        found.append(Found(0, unit, text[slice(*unit.span)], "", before, "", frozenset(), cheap=cheap))
+    best, *_ = rank("一致性系数低于多少要修改说明？", found, None)[0]
+    assert best.quoted == "抽三十题由两人标注，计算一致性系数。低于 0.6 就要修改说明。"
