@@ -27,6 +27,9 @@ def with_tuples(metadata: Mapping[str, Any]) -> dict[str, Meta]:
 # From best to worst: a chain has the status of its worst stage.
 STATUS_ORDER: tuple[Status, ...] = ("ok", "repaired", "partial", "fallback")
 
+# The code of the remark that what was found may not answer.
+WEAK_MATCH = "generation.weak-match"
+
 # The stages of an answer other than rerank stages, by name.
 AROUND_RERANK = ("rewrite", "retrieval", "expand", "generation")
 
@@ -357,6 +360,12 @@ class Answer:
     def understood(self) -> str:
         """The question that was searched and answered: as typed, or rewritten with the earlier turns."""
         return self.follow_up.question if self.follow_up else self.question
+
+    @property
+    def weak_match(self) -> Reason | None:
+        """The remark that the answer may well not answer the question, if its answerer made one."""
+        parts = (part for stage in self.stages for part in Reason.of(stage.reason).parts)
+        return next((part for part in parts if part.code == WEAK_MATCH), None)
 
     @property
     def usage(self) -> Usage:

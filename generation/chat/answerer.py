@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from generation.abstention import abstained, abstention
 from generation.base import STAGE, closing
+from generation.chat.checking import Check, checked
 from generation.chat.prompts import Prompt, Prompter
 from generation.chat.templating import Templates
 from generation.citations import flagged, resolve
@@ -27,13 +28,15 @@ _DECORATION = 8
 class ChatAnswerer:
     """A Generator over a chat model; it can stream. The n-th candidate is passage `[n]`.
 
-    `max_tokens` bounds the reply, a reasoning model's thinking included.
+    `max_tokens` bounds the reply, a reasoning model's thinking included. `check`: sentences whose quotations,
+    numbers or names their passages lack are flagged, or dropped (`generation.chat.checking`).
     """
 
     chat: ChatModel = field(kw_only=False)
     prompter: Prompter = field(default_factory=lambda: Prompter(Templates.load()))
     max_tokens: int = MAX_TOKENS
     keep_exchanges: bool = False
+    check: Check = "flag"
 
     @property
     def name(self) -> str:
@@ -75,6 +78,8 @@ class ChatAnswerer:
                         yield generation.text
                     yield generation
                     return
+                if self.check == "drop":
+                    continue  # what may yet go is not shown
                 piece, held = _released(item, held)
                 shown = shown or bool(piece)
                 if piece:
@@ -95,9 +100,13 @@ class ChatAnswerer:
             )
         if completion.finish_reason == "length":
             outcome = flagged(outcome, Reason("generation.answer-cut-off", tokens=self.max_tokens))
+        if answered:
+            looked = checked(question, text, prompt.shown, prompt.given, self.check)
+            text, answered = looked.text, bool(looked.text)
+            outcome = flagged(outcome, *looked.complaints)
         resolved = resolve(text, prompt.shown, prompt.given)
         return Generation(
-            text=text or abstention(question, passages=len(candidates)),
+            text=text or abstention(question, candidates),
             outcome=flagged(outcome, resolved.complaint) if answered else outcome,
             answerer=completion.model,
             citations=resolved.citations,

@@ -59,7 +59,7 @@ def test_the_templates_follow_the_question() -> None:
     assert "问题：这是什么？" in chinese.messages[1].content
     assert [message.role for message in chinese.messages] == ["system", "user"]
     assert "资料" in chinese.messages[0].content
-    assert abstention("什么？", passages=1) != abstention("What?", passages=1)
+    assert abstention("什么？", PASSAGES) != abstention("What?", PASSAGES)
 
 
 def test_passages_are_numbered_with_title_heading_and_page() -> None:

@@ -135,7 +135,8 @@ class AnswerSettings(_Section):
 
     `max_tokens` limits a reply, `prompt_tokens` a prompt, counted by the model's own `tokenizer` (the path of
     its tokenizer.json) or estimated. `order` is that of the passages in the prompt. `templates`: a folder
-    that replaces winnow's. Below `min_score` of the last stage that gives scores there is no answer.
+    that replaces winnow's. Below `min_score` of the last stage that gives scores there is no answer. `check`:
+    sentences of a model whose quotations, numbers or names the cited passages lack are flagged or dropped.
     """
 
     answerer: Answerer = "extractive"
@@ -145,6 +146,7 @@ class AnswerSettings(_Section):
     order: Literal["best-first", "both-ends"] = "best-first"
     templates: Path | None = None
     min_score: float | None = None
+    check: Literal["flag", "drop", "off"] = "flag"
 
 
 class LogSettings(_Section):

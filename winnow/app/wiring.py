@@ -19,6 +19,7 @@ from retrieval.models.hub import DEFAULT_MODEL
 from storage.errors import BadInputError, LogError, WinnowError
 from storage.qdrant.contract import CollectionStore, Searcher, TokenScorer
 from winnow.app import distributed
+from winnow.app.answer_judge import AnswerJudge, load
 from winnow.app.asked import Asked
 from winnow.app.encoders import Encoders
 from winnow.app.open_collections import OpenCollections
@@ -261,8 +262,8 @@ class Wiring(Parts):
         if name == "extractive":
             from generation.extractive.answerer import ExtractiveAnswerer
 
-            scale = similarity_scale(encoders.dense)
-            return ExtractiveAnswerer(encoders.dense, store, encoders.lexical, scale=scale)
+            scale, judge = similarity_scale(encoders.dense), self.kept("judge", lambda: AnswerJudge(load))
+            return ExtractiveAnswerer(encoders.dense, store, encoders.lexical, scale=scale, judge=judge)
         if name != "openai":
             raise BadInputError(f"there is no answerer {name!r}", way_out="There are: extractive, openai.")
         from generation.chat.answerer import ChatAnswerer
@@ -271,6 +272,7 @@ class Wiring(Parts):
             self.traced_chat(),
             prompter=make_prompter(self.settings),
             max_tokens=self.settings.answer.max_tokens,
+            check=self.settings.answer.check,
             keep_exchanges=self.settings.log.llm_calls,
         )
 
