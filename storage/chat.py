@@ -117,3 +117,8 @@ def cut_prompt(messages: Sequence[Message], usage: Usage) -> tuple[int, int] | N
     if fewest < _NOTICEABLE or not 0 < usage.prompt_tokens < fewest / 2:
         return None
     return usage.prompt_tokens, fewest
+
+
+def sendable(text: str) -> str:
+    """The text without lone surrogates, which JSON cannot carry."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from html import unescape
 from typing import Any
 
+from storage.secrets import masked
+
 # OpenAI, FastAPI, Cohere, Spring, Google, Baidu, MiniMax, RFC 9457 …
 _TEXTS = ("message", "msg", "detail", "details", "error", "errors", "error_msg", "error_message")
 _MORE = ("errorMessage", "error_description", "status_msg", "base_resp", "title", "reason", "output")
 _HTML = re.compile(r"(?is)<(script|style)\b.*?</\1>|<!--.*?-->|<[^>]*>")
 _DEEPEST = 6
+_SNIPPET = 200
 
 
 def error_text(body: Any) -> str:
@@ -32,6 +35,12 @@ def reported_error(body: Any) -> str:
     failed = isinstance(code, int) and not isinstance(code, bool) and code not in (0, 200)
     told = any(body.get(key) for key in ("error", "errors", "detail", "base_resp", "error_msg"))
     return error_text(body) if failed or told or isinstance(body.get("message"), str) else ""
+
+
+def snippet(text: str) -> str:
+    """The beginning of a server's text, fit for a terminal, without secrets."""
+    shown = masked(text[: _SNIPPET * 50])[:_SNIPPET]
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+", " ", shown).strip() or "(empty)"
 
 
 def _of_text(text: str) -> str:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
 from ipaddress import ip_address
+from ssl import SSLContext
 from typing import Any
 
 import anyio
 import httpx2
 
 from storage.chat import MAX_REPLY_BYTES
+from storage.errors import MissingDependencyError
 from storage.retry_after import retry_after
 
 _PIECE = 1 << 16
@@ -45,9 +49,9 @@ class BoundedClient(httpx2.AsyncClient):
         **options: Any,
     ) -> None:
         local = is_loopback(base_url)
-        if local and base_url.startswith("https:"):
-            options.setdefault("verify", httpx2.create_ssl_context())
-        super().__init__(trust_env=not local, follow_redirects=False, **options)
+        options.setdefault("verify", _certificates())
+        with socks_needs_its_package():
+            super().__init__(trust_env=not local, follow_redirects=False, **options)
         self._max = max_reply_bytes
         self._too_large = too_large
         self._root = httpx2.URL(base_url).path.rstrip("/")
@@ -153,6 +157,24 @@ class _Bounded(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._source.aclose()
+
+
+@contextmanager
+def socks_needs_its_package() -> Iterator[None]:
+    """Raise MissingDependencyError where the environment names a SOCKS proxy and its package is missing."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingDependencyError(
+            "the environment names a SOCKS proxy, for which the package socksio is missing",
+            way_out="Run: pip install 'winnow-rag[socks]'. Or unset ALL_PROXY, or set NO_PROXY.",
+        ) from error
+
+
+@cache
+def _certificates() -> SSLContext:
+    """Read once, with the file of SSL_CERT_FILE: it takes longer than a request."""
+    return httpx2.create_ssl_context()
 
 
 def is_loopback(url: str) -> bool:

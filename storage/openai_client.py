@@ -34,10 +34,6 @@ REASONS: dict[str, tuple[str, str]] = {
     "OpenAIError": ("the client failed", "Look at the message; `winnow doctor` asks the endpoint."),
     "APIError": ("the endpoint reported an error", "Try again, or look at the endpoint's own log."),
     "APIStatusError": ("the endpoint refused the request", "Look at the message and the endpoint's own log."),
-    "no socksio": (
-        "the environment names a SOCKS proxy, for which a package is missing",
-        "Run `pip install 'winnow-rag[socks]'`, or unset ALL_PROXY; NO_PROXY lists hosts without a proxy.",
-    ),
     "too long": (
         "the prompt is longer than the model's context",
         "Send fewer passages: lower answer.prompt_tokens (answers), or the stage's context= or words=.",
@@ -124,7 +120,7 @@ def sealed(
     import httpx2
     from openai import AsyncOpenAI, DefaultHttpxClient, OpenAIError
 
-    from storage.http_client import BoundedClient, is_loopback
+    from storage.http_client import BoundedClient, is_loopback, socks_needs_its_package
 
     secrets.remember(api_key, *(headers or {}).values())
     address, own = split_address(base_url)
@@ -138,7 +134,8 @@ def sealed(
             limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
         )
     else:
-        http_client = DefaultHttpxClient(trust_env=False) if is_loopback(address) else None
+        with socks_needs_its_package():
+            http_client = DefaultHttpxClient(trust_env=not is_loopback(address))
     # An empty string keeps the client from looking into the environment; a None would not.
     client: Any = kind(
         api_key=api_key or "",
@@ -212,8 +209,6 @@ class OpenAIEndpoint:
             raise self._error("APITimeoutError") from error
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             raise self._error("APIConnectionError", error) from error
-        except ImportError as error:  # the client's, for a proxy of the environment
-            raise self._error("no socksio" if "socksio" in str(error) else "OpenAIError", error) from error
         except _UNREADABLE as error:
             raise self._error("APIResponseValidationError", error) from error
 

@@ -11,7 +11,7 @@ import anyio
 
 from generation.chat.reply import Reply, read
 from generation.chat.wishes import Wishes, refused_by, shorter_limit
-from storage.chat import MAX_REPLY_BYTES, Completion, Message, Price
+from storage.chat import MAX_REPLY_BYTES, Completion, Message, Price, sendable
 from storage.errors import ChatError
 from storage.openai_client import OPENAI, OpenAIEndpoint, key_headers, said_by, sealed
 from storage.reasoning import ReasoningFilter, without_reasoning
@@ -236,8 +236,3 @@ class OpenAIChat:
 
 def _endpoint(model: str, base_url: str) -> OpenAIEndpoint:
     return OpenAIEndpoint(model, base_url, ChatError, "llm", "llm.model", "chat completions")
-
-
-def sendable(text: str) -> str:
-    """The text without lone surrogates, which JSON cannot carry."""
-    return text.encode("utf-8", "replace").decode("utf-8")

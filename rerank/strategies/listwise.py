@@ -18,7 +18,7 @@ from pydantic import Field
 
 from rerank.base import flagged
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge
-from rerank.llm.replies import read_permutation
+from rerank.llm.permutations import read_permutation
 from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
@@ -110,7 +110,7 @@ def windows(n: int, window: int, step: int) -> Iterator[tuple[int, int]]:
 
 
 def _order(completion: Completion, n: int, top: int) -> Judgement | None:  # noqa: ARG001 - all are ordered
-    found = read_permutation(completion.text, n)
+    found = read_permutation(completion.text, n, cut=bool(completion.cut))
     if found is None:
         return None
     scores = [0.0] * n

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge
-from rerank.llm.replies import expected_number, expected_yes, read_number, read_yes_no
+from rerank.llm.replies import expected_number, expected_yes, read_number, read_yes_no, settled
 from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
@@ -55,12 +55,12 @@ class Pointwise(LLMStage[PointwiseOptions]):
 
 def _number(completion: Completion, n: int, top: int) -> Judgement | None:  # noqa: ARG001 - one passage
     expected = None if completion.first_token is None else expected_number(completion.first_token, top)
-    return _judgement(read_number(completion.text, top) if expected is None else expected)
+    return _judgement(read_number(settled(completion), top) if expected is None else expected)
 
 
 def _yes_no(completion: Completion, n: int, top: int) -> Judgement | None:  # noqa: ARG001 - one passage
     expected = None if completion.first_token is None else expected_yes(completion.first_token)
-    return _judgement(read_yes_no(completion.text) if expected is None else expected)
+    return _judgement(read_yes_no(settled(completion)) if expected is None else expected)
 
 
 def _judgement(score: float | None) -> Judgement | None:

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge, numbered
-from rerank.llm.replies import read_choice
+from rerank.llm.replies import read_choice, settled
 from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
@@ -56,5 +56,5 @@ async def _best(judge: PassageJudge, numbers: Sequence[int]) -> int:
 
 
 def _chosen(completion: Completion, n: int, top: int) -> Judgement | None:  # noqa: ARG001 - one is chosen
-    choice = read_choice(completion.text, numbered(n))
+    choice = read_choice(settled(completion), numbered(n))
     return None if choice is None else Judgement(tuple(float(i == choice) for i in range(n)))

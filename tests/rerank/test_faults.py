@@ -16,7 +16,7 @@ import httpx2
 import pytest
 
 from generation.chat.client import OpenAIChat
-from rerank.api.client import Address, ApiError, PassingError, posted, retry_after
+from rerank.api.client import Address, ApiError, PassingError, posted
 from rerank.api.profiles import PROFILES, UnusableRerankReplyError, read_scores
 from rerank.chain import Chain
 from rerank.llm.budget import Budget
@@ -25,6 +25,7 @@ from rerank.spec import Spec
 from storage.chat import Price
 from storage.errors import SettingsError, SpecError, StageError
 from storage.records import Candidate, Ranking
+from storage.retry_after import retry_after
 from tests.support.endpoint import Endpoint, Reply, Request, Response, said, status
 from tests.support.fakes import MemoryCache
 from tests.support.rerank_endpoint import SHAPES, Oracle, rerank_route, systemone_route
