@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -267,14 +268,22 @@ def words(error: Exception) -> str:
 
 def explained(error: BaseException) -> str:
     """What failed in a transport, in its own words, with a hint where a certificate is not trusted."""
-    found: list[str] = []
-    seen: list[BaseException] = []
-    one: BaseException | None = error
-    while one is not None and one not in seen:
-        seen.append(one)
-        found.append(str(one))
-        one = one.__cause__ or one.__context__
+    causes = list(_causes(error, []))
+    numbers = [one.errno for one in causes if isinstance(one, OSError) and (one.errno or 0) > 0]
+    found = [str(one) for one in causes if not isinstance(one, BaseExceptionGroup)]
     told = max(found, key=len) or type(error).__name__
+    for reason in dict.fromkeys(os.strerror(number) for number in numbers):
+        told += "" if reason in told else f" ({reason})"
     if any("CERTIFICATE_VERIFY_FAILED" in text for text in found):
         told += "; an authority of your own goes into the file that SSL_CERT_FILE names"
     return told
+
+
+def _causes(error: BaseException | None, seen: list[BaseException]) -> Iterator[BaseException]:
+    """An error, what it comes from, and the members of groups among them."""
+    while error is not None and error not in seen:
+        seen.append(error)
+        yield error
+        for member in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+            yield from _causes(member, seen)
+        error = error.__cause__ or error.__context__

@@ -70,6 +70,7 @@ class Api:
     """Scores are the server's own, usually 0 to 1."""
 
     needs = "a rerank API"
+    declares = ApiOptions
 
     name: str
     parts: RerankParts

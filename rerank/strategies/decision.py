@@ -33,6 +33,7 @@ class DecisionModel(Api):
     """Scores are probabilities, 0 to 1."""
 
     needs = "a decision model"
+    declares = DecisionOptions
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Self:

@@ -56,6 +56,8 @@ class ListwiseOptions(ModelOptions):
 class Listwise(LLMStage[ListwiseOptions]):
     """One permutation gives an order without scores; several give the mean rank as a score from 0 to 1."""
 
+    declares = ListwiseOptions
+
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Listwise:
         prompt = JudgementPrompt("listwise", _order, lambda n: 16 + 6 * n, schema=SCHEMA)

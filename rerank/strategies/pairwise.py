@@ -33,6 +33,8 @@ class PairwiseOptions(ModelOptions):
 class Pairwise(LLMStage[PairwiseOptions]):
     """`all` scores by the share of comparisons won (0 to 1); the others give an order without scores."""
 
+    declares = PairwiseOptions
+
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Pairwise:
         prompt = JudgementPrompt("pairwise", _winner, lambda _n: 32, labels=lambda _n: _LABELS)

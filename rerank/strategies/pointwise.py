@@ -34,6 +34,7 @@ class PointwiseOptions(ModelOptions):
 class Pointwise(LLMStage[PointwiseOptions]):
     """Scores lie in 0 to `top` (yes/no: 0 to 1). Passages without a judgement follow the others."""
 
+    declares = PointwiseOptions
     fewest = 1
 
     @classmethod

@@ -31,6 +31,7 @@ class SetwiseOptions(ModelOptions):
 class Setwise(LLMStage[SetwiseOptions]):
     """An order without scores."""
 
+    declares = SetwiseOptions
     scores = False
 
     @classmethod

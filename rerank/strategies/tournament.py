@@ -42,6 +42,8 @@ class TournamentOptions(ModelOptions):
 class Tournament(LLMStage[TournamentOptions]):
     """Scores are points: the levels reached, summed over the tournaments."""
 
+    declares = TournamentOptions
+
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Tournament:
         prompt = JudgementPrompt("tournament", _advancing, lambda n: 16 + 6 * n, schema=SCHEMA)
