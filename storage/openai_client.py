@@ -269,7 +269,7 @@ def words(error: Exception) -> str:
 def explained(error: BaseException) -> str:
     """What failed in a transport, in its own words, with a hint where a certificate is not trusted."""
     causes = list(_causes(error, []))
-    numbers = [one.errno for one in causes if isinstance(one, OSError) and (one.errno or 0) > 0]
+    numbers = [one.errno or 0 for one in causes if isinstance(one, OSError) and (one.errno or 0) > 0]
     found = [str(one) for one in causes if not isinstance(one, BaseExceptionGroup)]
     told = max(found, key=len) or type(error).__name__
     for reason in dict.fromkeys(os.strerror(number) for number in numbers):

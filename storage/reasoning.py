@@ -24,11 +24,13 @@ _CLOSE = re.compile(
 )
 # Marks around the answer itself, which are no part of it.
 _AROUND = re.compile(
-    r"<\|(?:begin_of_solution|end_of_solution|START_RESPONSE|END_RESPONSE|return|end|im_end|eot_id)\|>"
+    r"<\|(?:begin_of_solution|end_of_solution|START_RESPONSE|END_RESPONSE|message|return|end|im_end|eot_id)\|>"
 )
 # No mark is longer; text that may become one is held back while a reply streams.
 _LONGEST_MARK = 64
-_BEGINS = re.compile(r"[<\[◁](?![\s\d])[^>\]▷\s]{0,63}\Z|assist?a?n?t?f?i?n?a?\Z")
+_BEGINS = re.compile(
+    r"[<\[◁](?![\s\d])[^>\]▷\s]{0,63}\Z|<\|(?:start|channel)\|>[a-z<>|]{0,40}\Z|assist?a?n?t?f?i?n?a?\Z"
+)
 
 
 def has_reasoning(text: str) -> bool:

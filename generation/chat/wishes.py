@@ -89,7 +89,7 @@ def refused_by(message: str, wanted: Mapping[str, Any], refused: set[str], *, na
 
 def shorter_limit(message: str, limit: int) -> int | None:
     """A limit of the reply that fits what the endpoint says about `limit`; None where it says nothing."""
-    said = message.lower().replace(",", "").replace("`", "").replace("'", "")
+    said = re.sub(r"[`']|(?<=\d),(?=\d{3}\b)(?![^\[]*\])", "", message.lower())
     if not any(word in said for word in (*_LIMITS, "max_new_tokens", "completion", "input tokens")):
         return None
     for number, form in enumerate(_SHORTER):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import anyio
@@ -70,7 +70,7 @@ class Api:
     """Scores are the server's own, usually 0 to 1."""
 
     needs = "a rerank API"
-    declares = ApiOptions
+    declares: ClassVar[type[object]] = ApiOptions
 
     name: str
     parts: RerankParts
