@@ -93,7 +93,7 @@ def read_permutation(
     may be half of one, and does not count.
     """
     text = plain(reply)
-    text = re.sub(r"-?\d+\s*\Z", "", text) if cut else text
+    text = _whole_words(text) if cut else text
     text = re.sub(r"[ \t]+", " ", text.replace("【", "[").replace("】", "]"))
     ids = _ids(re.sub(r" ?\n ?", "\n", text), n)
     if ids is None:
@@ -107,6 +107,14 @@ def read_permutation(
     rest = [i for i in range(n) if i not in set(unique)]
     missing = max(0, (n if wanted is None else wanted) - len(unique))
     return Permutation((*unique, *rest), len(valid) - len(unique), len(ids) - len(valid), missing)
+
+
+def _whole_words(text: str) -> str:
+    """A reply that was cut off, without its last number; a list in JSON is left to `_ids`."""
+    listed = _OPEN_LIST.search(text)
+    if listed and "," in listed[0]:
+        return text
+    return re.sub(r"[\s,;>、\[(]+\Z", "", re.sub(r"-?\d+\s*\Z", "", text))
 
 
 def _ids(text: str, n: int) -> list[int] | None:
