@@ -239,7 +239,8 @@ class Caller:
 
 def _shown(completion: Completion) -> Reason:
     """The beginning of a reply that could not be read, or what it was instead."""
-    line = "".join(one if one.isprintable() else " " for one in completion.text[: _EXAMPLE * 4])
+    said = completion.text or completion.refusal
+    line = "".join(one if one.isprintable() else " " for one in said[: _EXAMPLE * 4])
     line = " ".join(line.split())
     words = f"“{line[:_EXAMPLE]}{'…' if len(line) > _EXAMPLE else ''}”" if line else ""
     if completion.cut:

@@ -42,6 +42,8 @@ _BLAMES_DOCUMENTS = re.compile(
     r"|large|character|exceed|utf|encod|过长|为空|空字符|超出|长度|文档",
     re.IGNORECASE,
 )
+# So many texts that say different things are not all equally relevant: the server runs the model wrongly.
+_ENOUGH, _ALIKE = 3, 1e-9
 # This many documents refused alone, and none scored: the request itself is at fault.
 _REFUSED_ALONE = 3
 
@@ -154,6 +156,9 @@ class _ApiQuestion:
             status: Status = "fallback" if lost == len(self.scores) else "partial"
             reason = Reason("rerank.passages-left-out", count=lost, total=len(self.scores))
             outcome = flagged(outcome, status, reason)
+        known = [score for score in self.scores if score is not None]
+        if len(set(self._texts)) >= _ENOUGH and len(known) >= _ENOUGH and max(known) - min(known) < _ALIKE:
+            outcome = flagged(outcome, "ok", Reason("rerank.scores-alike", score=float(f"{known[0]:.3g}")))
         return outcome
 
     @property

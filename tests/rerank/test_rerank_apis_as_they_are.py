@@ -164,3 +164,14 @@ def test_a_spec_is_checked_whole_before_a_model_is_looked_for(spec: str, said: s
     """A slip in a later stage does not hide behind a missing model."""
     with pytest.raises(SpecError, match=said):
         Chain.load(Spec.parse(spec), RerankParts())
+
+
+@pytest.mark.parametrize("constant", [0.5, 1e-20])
+def test_scores_that_are_all_alike_are_worth_a_word(endpoint: Endpoint, constant: float) -> None:
+    """A model that is no reranker, or is run as none, gives every passage the same."""
+    endpoint.routes["/v1/rerank"] = lambda _request: Response(
+        body={"results": [{"index": i, "relevance_score": constant * (1 + i * 1e-12)} for i in range(3)]}
+    )
+    assert "all passages alike" in rank(endpoint.root, TIDES).outcome.reason
+    endpoint.routes["/v1/rerank"] = scored
+    assert rank(endpoint.root, TIDES).outcome.reason == ""
