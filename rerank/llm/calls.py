@@ -31,12 +31,16 @@ _EXAMPLE = 80
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: the messages, the reply's length in tokens, and optional features (see `ChatModel`)."""
+    """One request: the messages, the reply's length in tokens, and optional features (see `ChatModel`).
+
+    `again_schema` is the form of a second reply, after one that could not be read.
+    """
 
     messages: tuple[Message, ...]
     max_tokens: int
     schema: Mapping[str, object] | None = None
     top_logprobs: int = 0
+    again_schema: Mapping[str, object] | None = None
 
     @property
     def most(self) -> Usage:
@@ -260,6 +264,8 @@ def prompt_tokens(messages: Sequence[Message]) -> int:
 def _corrected(request: Request, completion: Completion, again: str) -> Request:
     """The same question with the reply and a correction; an empty reply cannot be sent back."""
     messages = request.messages
+    if request.again_schema:  # a free reply was no label: small models write one where nothing else is left
+        request = replace(request, schema=request.again_schema, top_logprobs=0)
     if completion.cut == "length":
         return request
     if completion.text.strip():

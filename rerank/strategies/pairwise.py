@@ -37,7 +37,9 @@ class Pairwise(LLMStage[PairwiseOptions]):
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Pairwise:
-        prompt = JudgementPrompt("pairwise", _winner, lambda _n: 32, labels=lambda _n: _LABELS)
+        prompt = JudgementPrompt(
+            "pairwise", _winner, lambda _n: 32, labels=lambda _n: _LABELS, verdicts=lambda _n, _top: _LABELS
+        )
         stage = cls(parts, name, read_options(PairwiseOptions, name, options), prompt)
         stage.scores = stage.options.method == "all"
         return stage

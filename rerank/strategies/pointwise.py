@@ -42,7 +42,14 @@ class Pointwise(LLMStage[PointwiseOptions]):
         chosen = read_options(PointwiseOptions, name, options)
         template, read = ("pointwise", _number) if chosen.scale == "number" else ("yesno", _yes_no)
         logprobs = _LOGPROBS if chosen.logprobs else 0
-        prompt = JudgementPrompt(template, read, lambda _n: 32, top_logprobs=logprobs)
+        yes_no = chosen.scale == "yes-no"
+        prompt = JudgementPrompt(
+            template,
+            read,
+            lambda _n: 32,
+            top_logprobs=logprobs,
+            verdicts=lambda _n, top: ("yes", "no") if yes_no else range(top + 1),
+        )
         return cls(parts, name, chosen, prompt)
 
     @staticmethod

@@ -36,7 +36,7 @@ class Setwise(LLMStage[SetwiseOptions]):
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Setwise:
-        prompt = JudgementPrompt("setwise", _chosen, lambda _n: 32)
+        prompt = JudgementPrompt("setwise", _chosen, lambda _n: 32, verdicts=lambda n, _top: numbered(n))
         return cls(parts, name, read_options(SetwiseOptions, name, options), prompt)
 
     @staticmethod

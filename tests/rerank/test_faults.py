@@ -201,6 +201,26 @@ def test_label_probabilities_come_through_the_real_client(endpoint: Endpoint) ->
     assert ranking.outcome.status == "ok"
 
 
+@pytest.mark.parametrize("spec", ["pointwise", "pointwise(scale=yes-no)", "setwise(size=4)", "pairwise"])
+def test_a_model_that_rambles_is_held_to_a_label_by_schema(endpoint: Endpoint, spec: str) -> None:
+    """A second reply has the form of a verdict where the endpoint takes a schema."""
+    knows = oracle()
+
+    def reply(request: Request) -> Reply:
+        if "response_format" not in request.body:
+            return said("Passages are of many kinds, and", finish_reason="length")
+        allowed = request.body["response_format"]["json_schema"]["schema"]["properties"]["answer"]["enum"]
+        verdict = knows(request)
+        assert verdict in [str(one) for one in allowed]
+        return json.dumps({"answer": int(verdict) if isinstance(allowed[0], int) else verdict})
+
+    endpoint.reply = reply
+    ranking = asked(endpoint, spec)
+    assert ranking.outcome.status == "ok"
+    if "yes" not in spec:
+        assert ranking.candidates[0].id == BEST[0]
+
+
 # ---- rerank APIs
 
 
