@@ -12,7 +12,7 @@ from generation.chat.checking import Check, checked
 from generation.chat.prompts import Prompt, Prompter
 from generation.chat.templating import Templates
 from generation.citations import flagged, resolve
-from storage.chat import ChatModel, Completion
+from storage.chat import ChatModel, Completion, cut_prompt
 from storage.errors import ChatError
 from storage.reasons import Reason
 from storage.records import Candidate, Exchange, Generation, Outcome
@@ -90,16 +90,17 @@ class ChatAnswerer:
     ) -> Generation:
         text, answered = _unmarked(completion.text)
         outcome = flagged(self._outcome(prompt, completion), *prompt.complaints)
-        if completion.refusal or (not text and completion.finish_reason == "content_filter"):
+        if completion.refusal or (not text and completion.cut == "filter"):
             text, answered = completion.refusal, False
             outcome = flagged(outcome, Reason("generation.model-refused"))
         elif not completion.text:
-            raise ChatError(
-                f"{completion.model} sent an empty reply (finish_reason: {completion.finish_reason})",
-                way_out="A reasoning model may need a higher limit of tokens for its reply.",
-            )
-        if completion.finish_reason == "length":
+            raise _empty(completion)
+        if completion.cut == "length":
             outcome = flagged(outcome, Reason("generation.answer-cut-off", tokens=self.max_tokens))
+        elif completion.cut and answered and text:
+            outcome = flagged(outcome, Reason("generation.answer-stopped", reason=completion.finish_reason))
+        if lost := cut_prompt(prompt.messages, completion.usage):
+            outcome = flagged(outcome, Reason("generation.prompt-cut", counted=lost[0], sent=lost[1]))
         if answered:
             looked = checked(question, text, prompt.shown, prompt.given, self.check)
             text, answered = looked.text, bool(looked.text)
@@ -121,6 +122,22 @@ class ChatAnswerer:
             reply = completion.text or completion.refusal
             exchanges = (Exchange(completion.model, sent, reply, completion.usage, completion.ms),)
         return Outcome(STAGE, ms=completion.ms, usage=completion.usage, exchanges=exchanges)
+
+
+def _empty(completion: Completion) -> ChatError:
+    """The error of a reply without a text, which says what came instead."""
+    ended = f"(finish_reason: {completion.finish_reason})"
+    if completion.instead == "tool call":
+        return ChatError(
+            f"{completion.model} sent a tool call and no text {ended}",
+            way_out="Switch tools off at the endpoint, or choose another model.",
+        )
+    sent = "only reasoning and no answer" if completion.instead else "an empty reply"
+    return ChatError(
+        f"{completion.model} sent {sent} {ended}",
+        way_out="A reasoning model may need a higher limit of tokens (answer.max_tokens), or to think less: "
+        'llm.body = {reasoning_effort = "low"}, or what its server takes.',
+    )
 
 
 def _unmarked(text: str) -> tuple[str, bool]:

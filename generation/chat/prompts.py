@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,6 +11,7 @@ from generation.chat.templating import Templates
 from generation.chat.tokens import EstimatedTokens, TokenCounter
 from generation.language import language_of
 from storage.chat import Message
+from storage.control_tokens import harmless
 from storage.errors import BadInputError
 from storage.reasons import Reason
 from storage.records import Candidate
@@ -23,10 +23,6 @@ PROMPT_TOKENS = 6000
 # Tokens that servers add around each message.
 _PER_MESSAGE = 8
 _TITLE = 200
-# <|im_start|> and the like, which some servers read as the turns of a conversation anywhere in a text.
-_CONTROL_TOKEN = re.compile(
-    r"<\|(?=[^|\n]{1,40}\|>)|<(?=/?(?:s|bos|eos|(?:start|end)_of_turn)>)|\[(?=/?INST\])"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +194,3 @@ def _label(candidate: Candidate) -> str:
         parts.append(f"p. {chunk.page}")
     line = " › ".join(" ".join(part.split()) for part in parts if part.strip())
     return harmless("".join(character for character in line if character.isprintable())[:_TITLE])
-
-
-def harmless(text: str) -> str:
-    """A text with the control tokens of chat formats broken by a space."""
-    return _CONTROL_TOKEN.sub(lambda match: match[0] + " ", text)

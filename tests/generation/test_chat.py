@@ -137,7 +137,7 @@ def test_a_refusal_is_shown_and_flagged(endpoint: Endpoint) -> None:
 def test_an_empty_reply_is_an_error_with_a_hint(endpoint: Endpoint) -> None:
     """A reasoning model that used up its tokens gives no answer, and the way out says what to raise."""
     endpoint.enqueue(said("<think>and so on", finish_reason="length"))
-    with pytest.raises(ChatError, match=r"empty reply \(finish_reason: length\)") as caught:
+    with pytest.raises(ChatError, match=r"only reasoning .*\(finish_reason: length\)") as caught:
         answer(endpoint)
     assert "higher limit" in caught.value.way_out
 

@@ -202,12 +202,14 @@ class Settings(BaseSettings):
 
     def rerank_api_key(self, profile: str) -> str | None:
         """Return a rerank API's key: the setting, or PROFILE_API_KEY."""
-        return _secret_or_environment(self.rerank.api_keys.get(profile), f"{profile.upper()}_API_KEY")
+        key = _secret_or_environment(self.rerank.api_keys.get(profile), f"{profile.upper()}_API_KEY")
+        secrets.remember(key)
+        return key
 
     def secrets(self) -> set[str]:
         """Return every key that is set here or in the environment, so that none is ever shown."""
         own = [self.store.api_key, self.llm.api_key, self.encoder.api_key, *self.rerank.api_keys.values()]
-        found = {key.get_secret_value() for key in own if key is not None}
+        found = {key.get_secret_value() for key in own if key is not None} | self.llm.credentials()
         return (found | {os.environ.get(name, "") for name in _FOREIGN_KEYS}) - {""}
 
     def unused_keys(self) -> list[str]:

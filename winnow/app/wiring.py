@@ -6,6 +6,7 @@ Everything is made on first use and kept; collections made with the same encoder
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ import anyio
 from retrieval.models.hub import DEFAULT_MODEL
 from storage.errors import BadInputError, LogError, WinnowError
 from storage.qdrant.contract import CollectionStore, Searcher, TokenScorer
+from storage.secrets import masked
 from winnow.app import distributed
 from winnow.app.answer_judge import AnswerJudge, load
 from winnow.app.asked import Asked
@@ -191,7 +193,7 @@ class Wiring(Parts):
         llm, chosen = self.settings.llm, self.settings.rerank
         return {
             "encoder": encoder.id,
-            "llm": f"{llm.model} at {llm.base_url}",
+            "llm": masked(f"{llm.model} at {llm.base_url}") + _told(llm.body),
             "cross_encoder": named_weights(chosen.cross_encoder),
             "prompts": str(chosen.prompts or "winnow's"),
             "instruction": chosen.instruction or "none",
@@ -224,6 +226,7 @@ class Wiring(Parts):
             device=self.settings.encoder.device,
             exported=self.settings.models_dir or usual_root(),
             api_key=self.rerank_api_key,
+            max_reply_bytes=self.settings.llm.max_reply_bytes,
             on_failure=chosen.on_failure,
         )
 
@@ -326,6 +329,11 @@ class Wiring(Parts):
     def _settings_fingerprint(self) -> str:
         described = self.settings.model_dump_json(exclude={"data_dir", "models_dir", "server"})
         return hashlib.sha256(described.encode()).hexdigest()[:16]
+
+
+def _told(body: Mapping[str, Any]) -> str:
+    """Whatever else a chat model is told with every request."""
+    return f" with {masked(json.dumps(body, sort_keys=True))}" if body else ""
 
 
 def worker_parts(settings: Settings, name: str) -> RayParts:
