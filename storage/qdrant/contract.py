@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Collection as Container
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Protocol
@@ -42,6 +42,10 @@ def chunk_id(document: str, text: str, occurrence: int) -> str:
     """
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return str(uuid5(_NAMESPACE, f"chunk\0{document}\0{digest}\0{occurrence}"))
+
+
+def begin_at_once() -> None:
+    """Note nothing before a deletion begins."""
 
 
 def checked_name(name: str) -> str:
@@ -224,8 +228,12 @@ class CollectionStores(Protocol):
 
     def names(self) -> list[str]: ...
 
-    def drop(self, name: str) -> None:
-        """Delete a collection. Raises NotFoundError, StoreLockedError."""
+    def drop(self, name: str, begin: Callable[[], None] = ...) -> None:
+        """Delete a collection, or what an interrupted deletion left of it.
+
+        `begin` is called before the first thing is deleted, when nothing stands in the way any more. Raises
+        NotFoundError, StoreLockedError.
+        """
 
     def generation(self, name: str) -> str:
         """Return the generation in use; empty where there is none."""

@@ -121,7 +121,8 @@ def _collections(wiring: Wiring, progress: Progress | None) -> Iterator[Check]:
     found = examine(wiring, chosen, progress)
     for damage in found.damages:
         yield Check(name, "note" if damage.harmless else "bad", damage.finding, damage.advice)
-    if chosen in wiring.stores.names() and not any(damage.remedy != "tidy" for damage in found.damages):
+    blocked = any(damage.remedy != "tidy" or damage.kind == "deletion" for damage in found.damages)
+    if chosen in wiring.stores.names() and not blocked:
         yield from _guarded(name, _fits(wiring, found))
     for other, left in wiring.stores.leftovers().items():
         if other != chosen:

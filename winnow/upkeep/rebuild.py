@@ -22,6 +22,7 @@ from storage.manifest.manifest import DocumentRow, Manifest
 from storage.qdrant.contract import CollectionStore, Fingerprint, Rebuild
 from storage.records import Usage
 from winnow.app import parts
+from winnow.app.deleting import finish_document
 from winnow.app.setting_defaults import EngineName
 from winnow.app.wiring import Wiring
 from winnow.upkeep.copy_forward import CopyForward, LateWrites
@@ -57,6 +58,7 @@ def reindex(wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) -> 
     """
     started = time.monotonic()
     wiring.collections.close_retired()
+    finish_deletions(wiring, name)  # the files of what was being deleted may still be there
     return _Reindex(wiring, name, paths, choices).run(started)
 
 
@@ -118,6 +120,14 @@ def opened(wiring: Wiring, name: str) -> Iterator[CollectionStore | None]:
         return
     with closing(store):
         yield store
+
+
+def finish_deletions(wiring: Wiring, name: str) -> None:
+    """Finish the deletions that were cut off. Raises StoreLockedError, StoreUnavailableError, LogError."""
+    if left := wiring.collections.finish_whole(name):
+        with opened(wiring, name) as store:
+            for deletion in left:
+                finish_document(wiring, store, deletion)
 
 
 def _built_with(wiring: Wiring, name: str) -> Fingerprint | None:

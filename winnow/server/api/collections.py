@@ -72,6 +72,4 @@ def taken_out(served: Served, collection: str | None, document_id: str) -> str:
     Raises NotFoundError, BusyError.
     """
     with served.jobs.alone():
-        source = inventory.delete(served.pipeline.wiring, collection, document_id)
-        served.area.forget(source)
-        return source
+        return inventory.delete(served.pipeline.wiring, collection, document_id)
