@@ -69,8 +69,8 @@ class Deletions:
     def finish(self, deletion: Deletion, key: str = "") -> None:
         """Forget in the manifest what is deleted, and the note.
 
-        `key` is the manifest's of the generation that lost the document. Does nothing where another process has
-        finished it: there may be a new document, or a new collection, of that name by now.
+        `key` is the manifest's of the generation that lost the document. Does nothing where another process
+        has finished it: there may be a new document, or a new collection, of that name by now.
         """
         gone = (
             [

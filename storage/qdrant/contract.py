@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection as Container
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection as Container
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Protocol

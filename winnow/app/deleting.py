@@ -82,5 +82,6 @@ def _told() -> Iterator[None]:
     except NotFoundError:
         raise
     except WinnowError as error:
-        error.way_out = f"{error.way_out} What was begun is finished when the collection is next used.".strip()
+        later = "What was begun is finished when the collection is next used."
+        error.way_out = f"{error.way_out} {later}".strip()
         raise

@@ -83,7 +83,7 @@ class OpenCollections:
                     _log.warning("what %r was before its re-index stays for now: %s", store.name, error)
 
     def drop(self, name: str) -> None:
-        """Delete a collection and its documents in the manifest, or what is left of an interrupted deletion."""
+        """Delete a collection and its documents in the manifest, or what a deletion cut off has left."""
         with self._lock:
             self.close_retired()
             if store := self._open.pop(name, None):

@@ -114,7 +114,11 @@ class Parts:
     @property
     def has_database(self) -> bool:
         """False where there is none yet; asking it would make one."""
-        return self._database is not None or not isinstance(path := self.settings.database, Path) or path.exists()
+        return (
+            self._database is not None
+            or not isinstance(path := self.settings.database, Path)
+            or path.exists()
+        )
 
     @property
     def deletions(self) -> Deletions:

@@ -18,6 +18,7 @@ import anyio
 from retrieval.models.hub import DEFAULT_MODEL
 from storage.errors import BadInputError, LogError, WinnowError
 from storage.qdrant.contract import CollectionStore, Searcher, TokenScorer
+from storage.secrets import masked
 from winnow.app import distributed
 from winnow.app.asked import Asked
 from winnow.app.encoders import Encoders
@@ -95,7 +96,7 @@ class Wiring(Parts):
             reranker=reranker,
             generator=self.generator(store, encoders, asked.answerer, scored_by=reranker.scored_by),
             collection=store.name,
-            rerank=spec if isinstance(spec, str) else reranker.name,
+            rerank=masked(spec) if isinstance(spec, str) else reranker.name,  # it is logged and shown
             rewriter=self._rewriter(asked.answerer),
             expander=Expander(store, chosen.expand) if chosen.expand else None,
             fingerprints={
@@ -190,7 +191,7 @@ class Wiring(Parts):
         llm, chosen = self.settings.llm, self.settings.rerank
         return {
             "encoder": encoder.id,
-            "llm": f"{llm.model} at {llm.base_url}",
+            "llm": masked(f"{llm.model} at {llm.base_url}"),
             "cross_encoder": named_weights(chosen.cross_encoder),
             "prompts": str(chosen.prompts or "winnow's"),
             "instruction": chosen.instruction or "none",

@@ -59,6 +59,7 @@ def server(app: object, grace_s: int) -> uvicorn.Server:
             app,  # type: ignore[arg-type]  # uvicorn's own name for an ASGI application is wider
             log_level="warning",
             access_log=False,
+            log_config=None,  # its warnings go where winnow's own do
             server_header=False,
             proxy_headers=False,
             ws="none",

@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 from storage.errors import WinnowError
+from storage.private_files import is_open_to_others
+from storage.secrets import masked
 from winnow.app.encoders import way_on
 from winnow.app.settings import Settings
 from winnow.app.wiring import Wiring
@@ -24,12 +26,16 @@ _ROOMY_BYTES = 2 * 1024**3
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A finding. `bad`: something will not work. `note`: worth knowing."""
+    """A finding. `bad`: something will not work. `note`: worth knowing. Secrets in it are masked."""
 
     name: str
     state: Literal["ok", "note", "bad"]
     finding: str
     advice: str = ""
+
+    def __post_init__(self) -> None:
+        for field in ("finding", "advice"):
+            object.__setattr__(self, field, masked(getattr(self, field)))
 
     def to_dict(self) -> dict[str, str]:
         return asdict(self)
@@ -60,6 +66,7 @@ def _after_collections(wiring: Wiring) -> Iterator[Check]:
     yield from _guarded("log", _log(wiring))
     yield from _guarded("chat model", _chat(wiring.settings))
     yield _disk(wiring.settings)
+    yield from _privacy(wiring.settings)
     yield from _keys(wiring.settings)
 
 
@@ -178,6 +185,12 @@ def _disk(settings: Settings) -> Check:
     if free < _ROOMY_BYTES:
         return Check("disk", "note", finding, "A passage with token vectors takes about 60 KB.")
     return Check("disk", "ok", finding)
+
+
+def _privacy(settings: Settings) -> Iterator[Check]:
+    if is_open_to_others(settings.data_dir):
+        finding = f"other users of this machine can read {settings.data_dir}"
+        yield Check("privacy", "note", finding, f"chmod -R go= {settings.data_dir} keeps it to you.")
 
 
 def _keys(settings: Settings) -> Iterator[Check]:

@@ -21,6 +21,7 @@ from secrets import token_hex
 
 from storage.errors import BadInputError, StoreCorruptError, StoreError
 from storage.locks import CollectionLock
+from storage.private_files import make_private_folder
 from storage.qdrant.contract import Fingerprint
 
 _CURRENT, _DRAFT = "fingerprint.json", "rebuild.json"
@@ -63,7 +64,8 @@ class CollectionFolder:
     def make(self) -> None:
         """Make the folder. Raises StoreError."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self.path.parent)
+            make_private_folder(self.path)
         except OSError as error:
             raise StoreError(
                 f"cannot make {self.path}: {error.strerror}", way_out="Choose another --data-dir."
