@@ -162,9 +162,7 @@ def _engine(url: URL, patience_s: float) -> Engine:
     if (file := _file_of(url)) is None:
         return create_engine(url)
     make_folder(file.parent)
-    with suppress(
-        OSError
-    ):  # the engine says what stands in the way; its -wal and -shm get the file's rights
+    with suppress(OSError):  # the engine says what stands in the way; its -wal and -shm get the file's rights
         make_private_file(file)
     engine = create_engine(url)
     event.listen(engine, "connect", _configure(patience_s))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from storage.log.answer_log import AnswerLog
     from storage.manifest.deletions import Deletions
     from storage.manifest.manifest import Manifest
+    from storage.manifest.uploads import AcceptedUploads
     from winnow.app.tracing.spans import Tracing
 
 T = TypeVar("T")
@@ -126,6 +127,13 @@ class Parts:
         from storage.manifest.deletions import Deletions
 
         return Deletions(self.database)
+
+    @property
+    def uploads(self) -> AcceptedUploads:
+        """The uploads that are accepted and not ingested yet."""
+        from storage.manifest.uploads import AcceptedUploads
+
+        return AcceptedUploads(self.database)
 
     @property
     def answers(self) -> AnswerLog:

@@ -63,6 +63,7 @@ def _before_collections(wiring: Wiring) -> list[Check]:
 
 
 def _after_collections(wiring: Wiring) -> Iterator[Check]:
+    yield from _guarded("uploads", _uploads(wiring))
     yield from _guarded("log", _log(wiring))
     yield from _guarded("chat model", _chat(wiring.settings))
     yield _disk(wiring.settings)
@@ -144,6 +145,17 @@ def _fits(wiring: Wiring, found: ExaminedCollection) -> Iterator[Check]:
     yield Check(f"collection {found.name}", "ok", finding)
     if note := way_on(wiring.settings, found.name, store.fingerprint):
         yield Check(f"collection {found.name}", "note", note)
+
+
+def _uploads(wiring: Wiring) -> Iterator[Check]:
+    for upload in wiring.uploads.all() if wiring.has_database else ():
+        names = ", ".join(path.name for path in upload.paths)
+        yield Check(
+            f"collection {upload.collection}",
+            "note",
+            f"accepted {upload.created_at:%Y-%m-%d %H:%M} and not ingested yet: {names}",
+            "winnow serve goes on with it when it starts.",
+        )
 
 
 def _log(wiring: Wiring) -> Iterator[Check]:

@@ -180,7 +180,10 @@ class _Reindex:
         return report
 
     def _sources(self, known: Mapping[str, DocumentRow]) -> Sources:
-        return Sources.of(known.values(), self._paths, self._choices.columns)
+        accepted = [
+            path for upload in self._wiring.uploads.all(self._name) for path in upload.paths if path.exists()
+        ]
+        return Sources.of(known.values(), self._paths, self._choices.columns, accepted=accepted)
 
     def _forget_unlisted(self, store: CollectionStore) -> None:
         """Delete what no list has: it may be of an older generation and would come back unasked."""
