@@ -101,7 +101,7 @@ class StoreLockedError(StoreError):
 
 
 class StoreUnavailableError(StoreError):
-    """The Qdrant server cannot be reached, timed out or refused the API key."""
+    """The Qdrant server cannot be reached, timed out or refused the API key, or the disk refuses us."""
 
     code = "store-unavailable"
 

@@ -31,8 +31,9 @@ _NAMESPACE = UUID("6f0c9f0e-6f2a-5f0e-9c53-77696e6e6f77")
 
 
 def document_id(source: str) -> str:
-    """Return the id of the document at `source`: the same on any machine."""
-    return str(uuid5(_NAMESPACE, f"document\0{source}"))
+    """Return the id of the document at `source`: the same on any machine, whatever bytes a path has."""
+    name = source.encode("utf-8", "backslashreplace").decode()
+    return str(uuid5(_NAMESPACE, f"document\0{name}"))
 
 
 def chunk_id(document: str, text: str, occurrence: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 from collections.abc import Iterable, Iterator
@@ -165,6 +166,8 @@ def _log(wiring: Wiring) -> Iterator[Check]:
         advice = "`winnow log on` keeps every answer."
         yield Check("log", "note", "switched off by `winnow log off`", advice)
     else:
+        with wiring.database.writing():
+            pass  # a log that can be read only keeps nothing
         answers = wiring.answers.list(limit=1)
         newest = f"newest answer {answers[0].id}" if answers else "no answer yet"
         yield Check("log", "ok", f"{wiring.database.shown}; {newest}")
@@ -192,6 +195,9 @@ def _disk(settings: Settings) -> Check:
     folder = settings.data_dir.absolute()
     while not folder.exists():
         folder = folder.parent
+    if not os.access(folder, os.W_OK):
+        advice = "Nothing can be ingested or logged there: let this user write, or choose another --data-dir."
+        return Check("disk", "bad", f"{settings.data_dir} is read-only", advice)
     free = shutil.disk_usage(folder).free
     finding = f"{free / 1024**3:.0f} GB free for {settings.data_dir}"
     if free < _ROOMY_BYTES:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from tests.support.serving import Server, ingested, serving
 from tests.support.shell import as_json
 from winnow import RAGPipeline, Settings
 from winnow.server.errors import BusyError, Problems
-from winnow.server.upload_jobs import Jobs
-from winnow.server.uploads import UploadArea
+from winnow.server.upload_jobs import Jobs, UploadJob
+from winnow.server.uploads import Upload, UploadArea
 
 pytestmark = pytest.mark.heavy
 
@@ -36,6 +37,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def _upload(client: httpx2.Client, name: str) -> httpx2.Response:
     text = f"# {name}\n\nThe lighthouse of {name} was lit in winter.\n"
     return client.post("/v1/ingest", files={"file": (f"{name}.md", text.encode())})
+
+
+def _until_ended(client: httpx2.Client, job: str) -> None:
+    while client.get(job).json()["status"] in ("queued", "running"):
+        time.sleep(0.05)
 
 
 def _listed(data: Path) -> set[str]:
@@ -79,11 +85,6 @@ def test_a_re_index_takes_accepted_uploads_along(tmp_path: Path) -> None:
     data = ingested(tmp_path)
     with RAGPipeline.from_settings(Settings.load(data_dir=data)) as rag:
         area = UploadArea(rag.settings.uploads_dir)
-        from io import BytesIO
-
-        from winnow.server.upload_jobs import UploadJob
-        from winnow.server.uploads import Upload
-
         jobs = Jobs(rag, area, Problems([]))
         jobs.finish()  # nobody works any more
         paths = area.keep("default", [Upload("quay.md", BytesIO(b"# Quay\n\nThe quay is long.\n"))])
@@ -100,8 +101,7 @@ def test_a_deletion_comes_between_two_jobs(server: Server) -> None:
     jobs = server.get("/v1/ingest").json()["jobs"]
     assert any(job["status"] == "queued" for job in jobs), "it did not wait for all of them"
     for reply in started:
-        while server.get(reply.headers["location"]).json()["status"] in ("queued", "running"):
-            time.sleep(0.05)
+        _until_ended(server, reply.headers["location"])
 
 
 def test_who_waits_too_long_for_a_turn_is_told(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_only_this_user_reads_what_is_kept(server: Server) -> None:
     assert {oct(file.stat().st_mode & 0o777) for file in files} == {"0o600"}
     exported = data.parent / "export.jsonl"
     assert server.post("/v1/ask", json={"question": "What is reranking?"}).status_code == 200
-    server.pipeline.log.export(exported)
+    server.pipeline.log.export("jsonl", exported)
     assert oct(exported.stat().st_mode & 0o777) == "0o600"
 
 
