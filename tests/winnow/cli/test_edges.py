@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -99,3 +100,25 @@ def test_a_read_only_folder_is_one_clear_line(data: Path, tmp_path: Path, words:
     assert "Traceback" not in said
     assert code in (0, 1), said
     assert words[0] == "log" or "read-only" in (shown + said).lower().replace("\n", " ")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="mounts need root")
+def test_a_full_disk_is_one_clear_line_and_nothing_is_lost(data: Path, tmp_path: Path) -> None:
+    """No engine is opened on a full disk, where it would end the process; with room all is there again."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=120m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount")
+    try:
+        shutil.copytree(data, disk / "data")
+        filler = disk / "filler"
+        filler.write_bytes(bytes(shutil.disk_usage(disk).free - (1 << 20)))
+        for words in (("ask", "What?"), ("doctor",), ("ingest", str(data.parent))):
+            code, shown, said = _ended(disk / "data", *words)
+            assert code == 1, said
+            assert "disk is nearly full" in " ".join((shown + said).split())
+        filler.unlink()
+        assert _ended(disk / "data", "search", "reranker")[0] == 0
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
