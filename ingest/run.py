@@ -87,12 +87,6 @@ class Ingestor:
         self._manifest.save_run(report.to_json())
         return report
 
-    def remove(self, document: str) -> None:
-        """Take a document (by id) out of the store and the manifest."""
-        self._store.delete_document(document)
-        self._store.flush()
-        self._manifest.remove(document)
-
     def _chunker(self) -> str:
         return chunker_fingerprint(self._encoder.max_tokens, self._options.sizes)
 

@@ -149,11 +149,11 @@ class Prompter:
 
     def _cut(self, passage: str, room: int) -> str:
         """As much of a passage as fits with its label and both fences, found by bisection."""
-        label, fence, rest = passage.split("\n", 2)
+        number, fence, label, rest = passage.split("\n", 3)
         text = rest.removesuffix(fence)
 
         def cut(length: int) -> str:
-            return f"{label}\n{fence}\n{text[:length]} …\n{fence}"
+            return f"{number}\n{fence}\n{label}\n{text[:length]} …\n{fence}"
 
         low, high = 0, len(text)
         while low < high:
@@ -178,12 +178,14 @@ def _fence(question: str, candidates: Sequence[Candidate]) -> str:
 
     It is the same for the same question and passages, so that a prompt can be replayed.
     """
-    texts = "\0".join((question, *(candidate.text for candidate in candidates)))
+    passages = ((_label(candidate), candidate.text) for candidate in candidates)
+    texts = "\0".join((question, *(text for passage in passages for text in passage)))
     return f"======{hashlib.sha256(texts.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}======"
 
 
 def _passage(number: int, candidate: Candidate, fence: str) -> str:
-    return f"[{number}] {_label(candidate)}\n{fence}\n{harmless(candidate.text.strip())}\n{fence}"
+    # the label is within: title and headings are the author's words as the text is
+    return f"[{number}]\n{fence}\n{_label(candidate)}\n{harmless(candidate.text.strip())}\n{fence}"
 
 
 def _label(candidate: Candidate) -> str:

@@ -484,5 +484,5 @@ def test_a_run_stops_in_good_order_before_the_disk_is_full(here: World) -> None:
     assert here.ingest().totals["ingested"] == 1
     assert here.stored() == here.expected() != set()
     here.store.disk = DiskSpace(here.docs, reserve=1 << 60)
-    here.ingestor().remove(document_id((here.docs / "guide.md").as_posix()))
+    here.store.delete_document(document_id((here.docs / "guide.md").as_posix()))
     assert here.stored() == set(), "what is deleted makes room"

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from storage.chat import ChatModel
     from storage.database import Database
     from storage.log.answer_log import AnswerLog
+    from storage.manifest.deletions import Deletions
     from storage.manifest.manifest import Manifest
+    from storage.manifest.uploads import AcceptedUploads
     from winnow.app.tracing.spans import Tracing
 
 T = TypeVar("T")
@@ -109,6 +111,29 @@ class Parts:
                     self.settings.make_data_dir()
                 self._database = Database.open(self.settings.database)
             return self._database
+
+    @property
+    def has_database(self) -> bool:
+        """False where there is none yet; asking it would make one."""
+        return (
+            self._database is not None
+            or not isinstance(path := self.settings.database, Path)
+            or path.exists()
+        )
+
+    @property
+    def deletions(self) -> Deletions:
+        """The deletions that have begun."""
+        from storage.manifest.deletions import Deletions
+
+        return Deletions(self.database)
+
+    @property
+    def uploads(self) -> AcceptedUploads:
+        """The uploads that are accepted and not ingested yet."""
+        from storage.manifest.uploads import AcceptedUploads
+
+        return AcceptedUploads(self.database)
 
     @property
     def answers(self) -> AnswerLog:

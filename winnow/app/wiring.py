@@ -98,7 +98,7 @@ class Wiring(Parts):
             reranker=reranker,
             generator=self.generator(store, encoders, asked.answerer, scored_by=reranker.scored_by),
             collection=store.name,
-            rerank=spec if isinstance(spec, str) else reranker.name,
+            rerank=masked(spec) if isinstance(spec, str) else reranker.name,  # it is logged and shown
             rewriter=self._rewriter(asked.answerer),
             expander=Expander(store, chosen.expand) if chosen.expand else None,
             fingerprints={
