@@ -35,6 +35,10 @@ REASONS: dict[str, tuple[str, str]] = {
     "OpenAIError": ("the client failed", "Look at the message; `winnow doctor` asks the endpoint."),
     "APIError": ("the endpoint reported an error", "Try again, or look at the endpoint's own log."),
     "APIStatusError": ("the endpoint refused the request", "Look at the message and the endpoint's own log."),
+    "too large": (
+        "the endpoint sent too much",
+        "Raise llm.max_reply_bytes if that is a reply; look at the endpoint's own log.",
+    ),
     "too long": (
         "the prompt is longer than the model's context",
         "Send fewer passages: lower answer.prompt_tokens (answers), or the stage's context= or words=.",
@@ -216,6 +220,7 @@ class OpenAIEndpoint:
     def translated(self, error: Exception) -> WinnowError:
         """The error that stands for an exception of the `openai` package."""
         names = [
+            "too large" if "max_reply_bytes" in str(error) else "",
             f"HTTP {getattr(error, 'status_code', '')}",
             *(base.__name__ for base in type(error).__mro__),
         ]

@@ -348,8 +348,9 @@ def test_no_reply_is_read_beyond_its_limit(endpoint: Endpoint, reply: Response) 
 def test_a_stream_without_end_is_not_read_beyond_its_limit(endpoint: Endpoint) -> None:
     """However small its pieces are."""
     endpoint.enqueue(Response(lines=events(["tide "] * 5000)))
-    with pytest.raises(ChatError, match="larger than 50,000 bytes"):
+    with pytest.raises(ChatError, match="larger than 50,000 bytes") as caught:
         stream(endpoint, max_reply_bytes=50_000)
+    assert "llm.max_reply_bytes" in caught.value.way_out
 
 
 def test_packed_replies_are_read(endpoint: Endpoint) -> None:
