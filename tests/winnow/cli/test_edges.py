@@ -103,18 +103,18 @@ def test_a_read_only_folder_is_one_clear_line(data: Path, tmp_path: Path, words:
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="mounts need root")
-def test_a_full_disk_is_one_clear_line_and_nothing_is_lost(data: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_one_clear_line_and_nothing_is_lost(tmp_path: Path) -> None:
     """No engine is opened on a full disk, where it would end the process; with room all is there again."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=120m", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=420m", "tmpfs", str(disk)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("this machine lets nobody mount")
     try:
-        shutil.copytree(data, disk / "data")
+        ingested(disk)
         filler = disk / "filler"
         filler.write_bytes(bytes(shutil.disk_usage(disk).free - (1 << 20)))
-        for words in (("ask", "What?"), ("doctor",), ("ingest", str(data.parent))):
+        for words in (("ask", "What?"), ("doctor",), ("ingest", str(disk / "docs 文档"))):
             code, shown, said = _ended(disk / "data", *words)
             assert code == 1, said
             assert "disk is nearly full" in " ".join((shown + said).split())
