@@ -19,6 +19,7 @@ from winnow.cli import (
     doctor,
     documents,
     ingest,
+    mcp,
     models,
     rerankers,
     serve,
@@ -83,6 +84,7 @@ app.add_typer(synthesize.app, name="synthesize")
 app.command("mine")(mine.mine)
 app.command("train")(train.train)
 app.command("serve")(serve.serve)
+app.command("mcp")(mcp.mcp)
 app.add_typer(tokens.app, name="token")
 app.command("doctor")(doctor.doctor)
 app.command("demo", hidden=True)(demo.demo)
