@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,9 @@ def _over_stdio(pipeline: RAGPipeline) -> None:
     from winnow.server.security import Access
     from winnow.server.tokens import TokenBook
 
+    # The thread that reads standard input cannot be woken, so Ctrl-C ends the process as a kill would: what
+    # was finished is kept.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.stdin.isatty():
         note("This speaks MCP with an agent that starts it, see docs/mcp.md. Ctrl-C ends it.")
     settings = pipeline.settings

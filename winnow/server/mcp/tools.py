@@ -71,10 +71,7 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
         min_score: MinScore = None,
         expand: Expand = None,
     ) -> FoundPassages:
-        """Find the passages of the documents that say most about a question, best first, with their places.
-
-        Use it to read the sources yourself; `ask` gives a cited answer instead. Nothing is logged.
-        """
+        """Find the passages that say most about a question, with their places; `ask` answers instead."""
         with desk.tool_errors():
             served.policy.check_rerank(rerank)
             asked = Asked(
