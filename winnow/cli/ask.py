@@ -11,12 +11,16 @@ from typer import Argument, Option
 from storage.errors import BadInputError
 from storage.records import Answer, Outcome
 from winnow.cli.options import AskOptions, SearchOptions
+from winnow.cli.stdin import question_of
 from winnow.cli.terminal import note, out, plain, print_json, warn
 
 if TYPE_CHECKING:
     from winnow.app.settings import Settings
 
-Question = Annotated[str, Argument(help="The question, in English or Chinese.", show_default=False)]
+Question = Annotated[
+    str,
+    Argument(help="The question, in English or Chinese; - reads it from standard input.", show_default=False),
+]
 Stream = Annotated[
     bool | None,
     Option(
@@ -30,6 +34,7 @@ def ask(question: Question, options: AskOptions, stream: Stream = None) -> None:
     """Answer a question from a collection, with citations."""
     from winnow.pipeline import RAGPipeline
 
+    question = question_of(question)
     chosen = options.settings()
     pieces = _in_pieces(chosen, stream, options.as_json)
     with RAGPipeline.from_settings(chosen) as pipeline:
@@ -92,6 +97,7 @@ def _print_remarks(stages: Sequence[Outcome], warnings: Sequence[str]) -> None:
 
 def search(question: Question, options: SearchOptions) -> None:
     """Retrieve and rerank, without an answer."""
+    question = question_of(question)
     with options.pipeline() as pipeline:
         result = pipeline.search(options.asked(question))
     if options.as_json:

@@ -13,6 +13,7 @@ from typer import Argument, Option
 
 from storage.errors import BadInputError
 from winnow.cli.options import CollectionOptions
+from winnow.cli.stdin import replaced
 from winnow.cli.terminal import EXIT_REFUSED, note, print_json
 
 if TYPE_CHECKING:
@@ -27,7 +28,11 @@ class IngestFlags(CollectionOptions):
 
     paths: Annotated[
         list[Path] | None,
-        Argument(help="Files, folders, quoted patterns.", metavar="PATH...", show_default=False),
+        Argument(
+            help="Files, folders, quoted patterns; - is standard input.",
+            metavar="PATH...",
+            show_default=False,
+        ),
     ] = None
     token_vectors: Annotated[
         bool | None,
@@ -54,6 +59,9 @@ class IngestFlags(CollectionOptions):
     ] = None
     workers: Annotated[
         int | None, Option(help="Processes that parse (half of the cores); on Ray as many encode.", min=1)
+    ] = None
+    name: Annotated[
+        str | None, Option(help="What to call standard input: its suffix says how to read it.")
     ] = None
     last: Annotated[bool, Option("--last", help="Show the report of the last run.")] = False
     text_column: Annotated[
@@ -87,23 +95,28 @@ def ingest(options: IngestFlags) -> None:
     from winnow.pipeline import RAGPipeline
 
     section = {name: getattr(options, name) for name in ("token_vectors", "engine", "workers")}
-    with RAGPipeline.from_settings(options.settings(ingest=section)) as pipeline:
+    chosen = options.settings(ingest=section)
+    with RAGPipeline.from_settings(chosen) as pipeline:
         if options.last:
             _show_last(pipeline, options.as_json)
             return
+        columns = options.columns()
+        paths, piped = replaced(options.paths or [], chosen, options.name)
         run = partial(
             pipeline.ingest,
-            options.paths or [],
+            paths,
             prune=options.prune,
             reindex=options.reindex,
             dry_run=options.dry_run,
-            columns=options.columns(),
+            columns=columns,
         )
         if options.as_json:
             report = run()
             print_json(report.to_dict())
         else:
             report = run_with_progress(run)
+    if piped and (options.dry_run or any(result.path == str(piped) for result in report.refused)):
+        piped.unlink(missing_ok=True)  # no document of the collection, so nobody would delete it
     if report.refused:
         raise typer.Exit(EXIT_REFUSED)
 
