@@ -63,7 +63,6 @@ app = CommandGroup(
     cls=Shell,
     help="Retrieve 50, keep the best 5, answer with citations, log every rank.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, 1 failed, 2 not usable as asked, 3 some documents refused, 4 not promoted, "
     "130 interrupted.",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from typer import Argument, Option
 
-from storage.errors import BadInputError
+from storage.errors import BadInputError, WinnowError
 from winnow.cli.options import CollectionOptions
 from winnow.cli.stdin import replaced
 from winnow.cli.terminal import EXIT_REFUSED, note, print_json
@@ -110,15 +110,25 @@ def ingest(options: IngestFlags) -> None:
             dry_run=options.dry_run,
             columns=columns,
         )
+        try:
+            report = run() if options.as_json else run_with_progress(run)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(_kept(pipeline)) from None
         if options.as_json:
-            report = run()
             print_json(report.to_dict())
-        else:
-            report = run_with_progress(run)
     if piped and (options.dry_run or any(result.path == str(piped) for result in report.refused)):
         piped.unlink(missing_ok=True)  # no document of the collection, so nobody would delete it
     if report.refused:
         raise typer.Exit(EXIT_REFUSED)
+
+
+def _kept(pipeline: RAGPipeline) -> str:
+    """Say what an interrupted run leaves."""
+    try:
+        documents = pipeline.wiring.manifest().counts().by_status.get("ingested", 0)
+    except WinnowError:
+        return "what was finished is kept"
+    return f"the collection keeps its {documents:,} documents, and the same command goes on from there"
 
 
 def run_with_progress(run: Callable[..., IngestReport]) -> IngestReport:

@@ -53,7 +53,7 @@ def list_(as_json: AsJson = False) -> None:
     for model in known_models():
         out().print()
         out().print(safe(f" {model.name}"))
-        out().print(Padding(safe("; ".join(_facts(model)), "dim"), (0, 0, 0, 3)))
+        out().print(Padding(safe("; ".join(_facts(model)), "dim"), (0, 0, 0, 3), expand=False))
 
 
 def _facts(model: KnownModel) -> Iterator[str]:
