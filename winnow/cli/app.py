@@ -24,6 +24,7 @@ from winnow.cli import (
     rerankers,
     serve,
     tokens,
+    watch,
 )
 from winnow.cli.command_options import CommandGroup
 from winnow.cli.lab import evaluate, mine, synthesize, train
@@ -69,6 +70,7 @@ app = CommandGroup(
 )
 
 app.command("ingest")(ingest.ingest)
+app.command("watch")(watch.watch)
 app.command("ask")(ask.ask)
 app.command("chat")(chat.chat)
 app.command("search")(ask.search)
