@@ -67,12 +67,14 @@ class Chain:
         `prefix` comes before the stages' names, for a chain inside another strategy. `ready` holds stages, by
         name, that need not be made: a replay's logged ones.
         """
+        named = {prefix + name: stage for name, stage in zip(spec.names, spec.stages, strict=True)}
+        made = ready or {}
+        # all before any is loaded: a model that is missing must not hide a name that does not exist
+        kinds = {name: strategy(stage.name) for name, stage in named.items() if name not in made}
         stages = []
-        for stage_name, stage in zip(spec.names, spec.stages, strict=True):
-            name = prefix + stage_name
+        for name, stage in named.items():
             gates, budget, options = split_options(name, dict(stage.options))
-            given = (ready or {}).get(name)
-            reranker = given or strategy(stage.name).load(parts, name, **options)
+            reranker = kinds[name].load(parts, name, **options) if name in kinds else made[name]
             stages.append(ChainStage(reranker, stage.keep, gates, budget))
         return cls(stages, name=str(spec), budget=parts.budget, on_failure=parts.on_failure)
 

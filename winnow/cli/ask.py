@@ -39,7 +39,10 @@ def ask(question: Question, options: AskOptions, stream: Stream = None) -> None:
     pieces = _in_pieces(chosen, stream, options.as_json)
     with RAGPipeline.from_settings(chosen) as pipeline:
         asked = options.asked(question)
-        answer = print_stream(pipeline.stream(asked)) if pieces else pipeline.ask(asked)
+        try:
+            answer = print_stream(pipeline.stream(asked)) if pieces else pipeline.ask(asked)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("an answer that was cut short is not logged") from None
         unused = pipeline.wiring.unused_keys()
     if options.as_json:
         from winnow.app.json_model.answers import AnswerJson
