@@ -15,27 +15,54 @@ from generation.language import language_of
 from storage.reasons import Language, Reason
 from storage.records import Candidate, Generation, Outcome
 
-# By the number of passages that were retrieved: some, or none.
+# Without passages, and with some: these are named, the nearest first.
 ABSTENTIONS: Mapping[str, Mapping[Language, str]] = {
     "passages": {
         "en": "The retrieved passages do not answer this question.",
         "zh": "检索到的资料无法回答这个问题。",
+    },
+    "nearest": {
+        "en": " The nearest passage is “{nearest}”.",
+        "zh": "最接近的段落是“{nearest}”。",
+    },
+    "about": {
+        "en": " What was found is about: {titles}.",
+        "zh": "检索到的内容是关于：{titles}。",
     },
     "no passages": {
         "en": "No passages were found for this question.",
         "zh": "没有检索到与这个问题有关的资料。",
     },
 }
+_TITLES = 3
+_LONGEST_TITLE = 60
 
 
-def abstention(question: str, *, passages: int) -> str:
-    """The sentence in place of an answer, in the question's language."""
-    return ABSTENTIONS["passages" if passages else "no passages"][language_of(question)]
+def abstention(question: str, candidates: Sequence[Candidate]) -> str:
+    """The sentence in place of an answer, in the question's language, with what was found instead."""
+    language = language_of(question)
+    if not candidates:
+        return ABSTENTIONS["no passages"][language]
+    text = ABSTENTIONS["passages"][language]
+    nearest = _short(candidates[0].chunk.context)
+    if nearest:
+        text += ABSTENTIONS["nearest"][language].format(nearest=nearest)
+    titles = list(dict.fromkeys(title for one in candidates if (title := _short(one.chunk.title))))
+    if len(titles) > 1:
+        listed = ("；" if language == "zh" else "; ").join(titles[:_TITLES])
+        text += ABSTENTIONS["about"][language].format(titles=listed)
+    return text
+
+
+def _short(title: str) -> str:
+    """A title in one line, which holds nothing that looks like a citation."""
+    line = " ".join(title.replace("[", "(").replace("]", ")").split())
+    return line if len(line) <= _LONGEST_TITLE else f"{line[: _LONGEST_TITLE - 1]}…"
 
 
 def abstained(question: str, candidates: Sequence[Candidate], answerer: str) -> Generation:
     """An abstention as a Generation, made without asking a model."""
-    text = abstention(question, passages=len(candidates))
+    text = abstention(question, candidates)
     return Generation(text=text, outcome=Outcome(STAGE), answerer=answerer, answered=False)
 
 

@@ -47,6 +47,33 @@ def located(text: str) -> list[tuple[int, int, tuple[int, ...]]]:
     return [(found.start(), found.end(), tuple(_numbers(found[1]))) for found in _MARKER.finditer(prose)]
 
 
+def places(text: str, citations: Sequence[Citation]) -> list[tuple[int, int, tuple[int, ...]]]:
+    """`located`; in an answer that quotes, only after quotations: a source may have its own `[3]`."""
+    if not citations or not all(citation.quote for citation in citations):
+        return located(text)
+    found: list[tuple[int, int, tuple[int, ...]]] = []
+    at = 0
+    for citation in citations:
+        if mark := _after(citation, text, at):
+            at = mark[1]
+            found.append((*mark, (citation.marker,)))
+    return found
+
+
+# As many characters of a quotation, white space and marks left out, tell its end.
+_TAIL = 24
+# What may stand between them, and before the marker: a quotation is shown without emphasis, code in a fence.
+_LOOSE = r"[\s*_>]*"
+
+
+def _after(citation: Citation, text: str, at: int) -> tuple[int, int] | None:
+    """The characters of the marker that follows a quotation."""
+    tail = [letter for letter in citation.quote if not re.match(r"[\s*_>]", letter)][-_TAIL:]
+    pattern = _LOOSE.join(map(re.escape, tail)) + rf"{_LOOSE}(?:`{{3,}}|~{{3,}})?\s*(\[{citation.marker}\])"
+    match = re.compile(pattern).search(text, at)
+    return match.span(1) if match else None
+
+
 def _numbers(inside: str) -> Iterator[int]:
     """The numbers between two brackets; a short ascending range `1-3` counts as 1, 2, 3."""
     position = 0

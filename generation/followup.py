@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from generation.chat.prompts import harmless
 from generation.chat.templating import Templates
 from generation.language import HAN, language_of
 from storage.chat import ChatModel, Completion, Message
+from storage.control_tokens import harmless
 from storage.errors import ChatError
 from storage.reasons import Reason
 from storage.records import Exchange, Outcome
@@ -99,7 +99,7 @@ class ChatRewriter:
             return Rewrite(_joined(question, turns), Outcome(STAGE, "fallback", reason, ms), prompt)
         rewritten = " ".join(completion.text.split()).strip("\"'“”「」")
         outcome = Outcome(STAGE, "ok", "", completion.ms, completion.usage, self._kept(prompt, completion))
-        cut_off = completion.finish_reason == "length"
+        cut_off = bool(completion.cut)
         if completion.refusal or cut_off or not rewritten or len(rewritten) > _LONGEST:
             reason = Reason("generation.question-joined-after-reply")
             outcome = replace(outcome, status="fallback", reason=reason)

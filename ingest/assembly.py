@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from ingest.batches import Batch, Closing, Encoded, Sink, pending
 from ingest.dry_run import DryRun
 from ingest.engines.tasks import Done, Encodes, Parsed, Refused
+from ingest.loaders.registry import has_attachments
 from ingest.plan import Decision, Planner, had_passages, is_readable, passages_of
 from ingest.report import DocumentResult, cut_warning
 from storage.manifest.manifest import DocumentRow, Manifest
@@ -96,9 +97,16 @@ class Assembly:
             self._forget_records(file, but=file.records)
             self._endings.append(_Ending(self._container(file, done), file=file, warnings=done.warnings))
         else:
+            if has_attachments(file.decision.file.source):
+                self._forget_records(file, but=file.records)
             self._endings.append(_Ending(file.document, file=file, warnings=file.document.row.warnings))
         if file.decision.old is not None:
             self.gone.add(file.decision.old.id)
+        if (before := file.decision.instead_of) is not None:
+            self._forget(before)
+            self.remove(before)
+            moved = Reason("ingest.moved", to=file.decision.file.source)
+            self.results.append(DocumentResult(before.source, "removed", moved))
 
     def refuse(self, file: OpenFile, refused: Refused) -> None:
         """Close a file that was refused; if it is known to have changed, its old passages are removed."""
@@ -213,11 +221,13 @@ class Assembly:
 
     def _forget_records(self, file: OpenFile, *, but: Collection[str]) -> None:
         """Remove the records that earlier runs made of the file, except those of the ids `but`."""
-        if file.decision.old is None:
-            return
-        prefix = f"{file.decision.file.source}#"
+        if file.decision.old is not None:
+            self._forget(file.decision.old, but=but)
+
+    def _forget(self, owner: DocumentRow, *, but: Collection[str] = ()) -> None:
+        """Remove the records of a file."""
         for row in self.manifest.rows():
-            if row.source.startswith(prefix) and row.id not in but:
+            if row.source.startswith(f"{owner.source}#") and row.id not in but:
                 self.remove(row)
 
 

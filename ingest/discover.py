@@ -12,6 +12,7 @@ from pathlib import Path
 from pathspec import GitIgnoreSpec
 
 from ingest.loaders import supported
+from ingest.loaders.registry import is_readable
 from storage.errors import NotFoundError
 
 Paths = Sequence[str | os.PathLike[str]]
@@ -59,12 +60,14 @@ class FoundFile:
 class Discovery:
     """The files that were found, the trees they came from, and the number of skipped files by suffix.
 
-    `closed` are the folders that could not be opened, so that their contents are unknown.
+    `unsupported` are those of formats that no parser knows, `closed` the folders that could not be opened, so
+    that their contents are unknown.
     """
 
     files: list[FoundFile] = field(default_factory=list)
     roots: list[str] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+    unsupported: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
 
     def covers(self, source: str) -> bool:
@@ -81,9 +84,9 @@ def discover(paths: Paths) -> Discovery:
     """All files that the paths mean, sorted, each once.
 
     A directory means its tree: without hidden directories, without what `.winnowignore` names, without files
-    of unknown formats (counted, unless hidden), and without links that lead out of it or folders that cannot
-    be opened (both counted). A file that is named is taken whatever its suffix. Raises NotFoundError for a
-    path that does not exist and a pattern that matches nothing.
+    of unknown formats (listed, unless hidden; one without a suffix is looked into), and without links that
+    lead out of it or folders that cannot be opened (both counted). A file that is named is taken whatever
+    its suffix. Raises NotFoundError for a path that does not exist and a pattern that matches nothing.
     """
     found = Discovery()
     seen: set[str] = set()
@@ -153,13 +156,19 @@ def _tree(root: Path, found: Discovery) -> Iterator[Path]:
             path = here / name
             if name.startswith(_LITTER) or rules.ignores(path, is_folder=False):
                 continue
-            if not supported(name):
+            if not (supported(name) or _is_readable(path)):
                 if not name.startswith("."):
                     found.skipped[path.suffix.lower() or name] += 1
+                    found.unsupported.append(_absolute(path).as_posix())
             elif path.is_symlink() and not _inside(path, real_root):
                 found.skipped["(links out of the tree)"] += 1
             elif path.is_file():
                 yield path
+
+
+def _is_readable(path: Path) -> bool:
+    """True for a file whose name says nothing of its format, and whose content does."""
+    return not path.suffix and not path.name.startswith(".") and path.is_file() and is_readable(path)
 
 
 def _inside(path: Path, root: Path) -> bool:

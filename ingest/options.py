@@ -16,7 +16,8 @@ def _half_of_the_cores() -> int:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestOptions:
     """`tokens`: store token vectors too. `columns`: each line of CSV, TSV and JSONL is a document.
-    `workers`: parsing processes. `batch`: passages encoded together, across documents."""
+    `workers`: parsing processes. `batch`: passages encoded together, across documents. `ocr`: pages of PDFs
+    that are pictures are read (extra `[ocr]`), and a file then has ten times as long."""
 
     tokens: bool = True
     sizes: ChunkSizes = field(default_factory=ChunkSizes)
@@ -24,3 +25,4 @@ class IngestOptions:
     columns: Columns | None = None
     workers: int = field(default_factory=_half_of_the_cores)
     batch: int = 128
+    ocr: bool = False

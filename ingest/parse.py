@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from pathlib import Path
+from collections import Counter
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
 
 from ingest.chunking.chunker import Chunker
+from ingest.chunking.code import grammar, is_code
 from ingest.engines.tasks import Done, Parsed, Refused, Reply, Setup, Task
+from ingest.languages import language_of
 from ingest.loaders import Loaded, Source, format_of, load
-from ingest.loaders.registry import check_size, mime_of
+from ingest.loaders.registry import check_size, format_in, mime_of, supported
 from storage.errors import DocumentRefusedError
 from storage.qdrant.contract import document_id
 from storage.reasons import Reason
-from storage.records import Document
+from storage.records import Document, Meta
+
+# A mail within a mail within a mail: no person reads deeper.
+_DEEPEST = 5
 
 
 class Parser:
@@ -43,11 +51,40 @@ class Parser:
         check_size(path.stat().st_size, limits)
         data = path.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
-        loaded = load(Source(task.source, data, limits))
+        loaded = load(Source(task.source, data, limits, self._setup.ocr))
         del data
-        whole = document(task.source, loaded, digest)
+        modified = path.stat().st_mtime
+        warnings = yield from self._attachments(task.source, loaded, modified, depth=1)
+        whole = document(task.source, loaded, digest, modified=modified)
+        if is_code(whole.mime) and grammar(whole.mime) is None:
+            warnings.append(Reason("ingest.code-as-text"))
+        whole = replace(whole, warnings=(*whole.warnings, *warnings))
         yield Parsed.of(whole, self._chunker.chunks(whole, loaded.rows))
         yield Done(digest)
+
+    def _attachments(
+        self, source: str, loaded: Loaded, modified: float, depth: int
+    ) -> Generator[Reply, None, list[Reason]]:
+        """The attachments of a file as documents, and theirs; returns a warning for each that is left out."""
+        warnings: list[Reason] = []
+        seen: Counter[str] = Counter()
+        for one in loaded.attachments:
+            seen[one.name] += 1
+            name = one.name if seen[one.name] == 1 else f"{one.name} ({seen[one.name]})"
+            inner = f"{source}#{name}"
+            try:
+                if not (supported(one.name) or format_in(one.data)):
+                    raise DocumentRefusedError("ingest.unsupported", Reason("ingest.unknown-format"))
+                part = load(Source(inner, one.data, self._setup.limits, self._setup.ocr))
+            except DocumentRefusedError as error:
+                warnings.append(Reason("ingest.attachment-refused", name=name, why=error.why))
+                continue
+            if depth < _DEEPEST:
+                warnings += yield from self._attachments(inner, part, modified, depth + 1)
+            digest = hashlib.sha256(one.data).hexdigest()
+            whole = document(inner, part, digest, modified=modified)
+            yield Parsed.of(whole, self._chunker.chunks(whole, part.rows))
+        return warnings
 
 
 def is_record_file(source: str) -> bool:
@@ -56,9 +93,13 @@ def is_record_file(source: str) -> bool:
     return found is not None and found.name in ("csv", "tsv", "jsonl")
 
 
-def document(source: str, loaded: Loaded, digest: str) -> Document:
-    """A loaded file as a Document of the collection."""
-    mime = mime_of(source)
+def document(source: str, loaded: Loaded, digest: str, *, modified: float | None = None) -> Document:
+    """A loaded file as a Document of the collection; `modified` in seconds since 1970."""
+    mime = loaded.mime or mime_of(source)
+    facts: dict[str, Meta] = {"mime": mime, **place_of(source, modified)}
+    facts |= loaded.metadata
+    if "lang" not in facts and (language := language_of(loaded.text)):
+        facts["lang"] = language
     return Document(
         id=document_id(source),
         source=source,
@@ -69,6 +110,17 @@ def document(source: str, loaded: Loaded, digest: str) -> Document:
         structured=loaded.structured,
         headings=loaded.headings,
         pages=loaded.pages,
-        metadata={"mime": mime, **loaded.metadata},
+        metadata=facts,
         warnings=loaded.warnings,
     )
+
+
+def place_of(source: str, modified: float | None) -> dict[str, Meta]:
+    """The name of a file, its folders, innermost first, and the time of its last change (UTC)."""
+    path = PurePosixPath(source)
+    folders = tuple(part for part in reversed(path.parent.parts) if part != "/")
+    facts: dict[str, Meta] = {"file": path.name, "folders": folders}
+    if modified is not None:
+        moment = datetime.fromtimestamp(int(modified), UTC)
+        facts["modified"] = moment.isoformat()
+    return facts

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from pathlib import Path
 
-from ingest.discover import FoundFile
+from ingest.discover import FoundFile, owners
 from ingest.loaders import format_of
 from ingest.options import IngestOptions
 from ingest.parse import is_record_file
@@ -33,13 +34,17 @@ class FileState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The decision on a file; a settled one has a `result`."""
+    """The decision on a file; a settled one has a `result`.
+
+    `instead_of`: the document of the same content whose file is gone, and whose place this one takes.
+    """
 
     state: FileState
     file: FoundFile
     old: DocumentRow | None
     content_hash: str
     result: DocumentResult | None = None
+    instead_of: DocumentRow | None = None
 
 
 class Planner:
@@ -58,6 +63,8 @@ class Planner:
         found = format_of(source)
         kind = found.fingerprint if found else "text/1"
         columns = self._options.columns if is_record_file(source) else None
+        if self._options.ocr and found is not None and found.name == "pdf":
+            kind += "+ocr"
         return f"{kind}{columns or ''}; {self._chunker}"
 
     def decisions(self, files: Sequence[FoundFile]) -> Iterator[Decision]:
@@ -92,12 +99,13 @@ class Planner:
     def _settled(self, waiting: Decision) -> Decision:
         source = waiting.file.source
         original = self._manifest.by_hash(waiting.content_hash)
-        if original is not None and self._same_content(original, source):
+        gone = original if original is not None and self._has_left(original, source) else None
+        if original is not None and gone is None and self._same_content(original, source):
             result = DocumentResult(source, "duplicate", Reason("ingest.duplicate", source=original.source))
             return replace(waiting, state=FileState.SETTLED, result=result)
         if self._begun_elsewhere(waiting.content_hash, source):
             return waiting
-        return replace(waiting, state=FileState.PARSE)
+        return replace(waiting, state=FileState.PARSE, instead_of=gone)
 
     def is_unchanged(self, old: DocumentRow | None, new: DocumentRow) -> bool:
         """True if a record of a file is in the collection exactly as it would be now."""
@@ -137,12 +145,16 @@ class Planner:
 
     def _twin(self, digest: str, source: str) -> bool:
         other = self._manifest.by_hash(digest)
-        known = other is not None and self._same_content(other, source)
+        known = other is not None and (self._same_content(other, source) or self._has_left(other, source))
         return known or self._begun_elsewhere(digest, source)
 
     def _begun_elsewhere(self, digest: str, source: str) -> bool:
         """True if another file of that content is being read; if none is, this one is from now on."""
         return self._begun.setdefault((digest, self.parser_of(source)), source) != source
+
+    def _has_left(self, other: DocumentRow, source: str) -> bool:
+        """True for another document whose file is gone, however it was read."""
+        return other.source != source and not any(Path(owner).exists() for owner in owners(other.source))
 
     def _same_content(self, other: DocumentRow, source: str) -> bool:
         return other.source != source and other.parser == self.parser_of(source)

@@ -61,10 +61,10 @@ class Progress:
 class IngestReport:
     """A finished run.
 
-    `skipped` counts files of a tree whose suffix no parser knows, by suffix. `illegible` counts passages
-    that the encoder cannot read, `embedded` those that it encoded in this run; `usage` is what an embeddings
-    endpoint was paid for them. A dry run embeds nothing but a sample, which is not counted: `estimate` says
-    how many it would.
+    `skipped` counts files of a tree whose format no parser knows, by suffix; `unsupported` lists them.
+    `illegible` counts passages that the encoder cannot read, `embedded` those that it encoded in this run;
+    `usage` is what an embeddings endpoint was paid for them. A dry run embeds nothing but a sample, which
+    is not counted: `estimate` says how many it would.
     """
 
     documents: tuple[DocumentResult, ...]
@@ -72,6 +72,7 @@ class IngestReport:
     embedded: int = 0
     illegible: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
+    unsupported: Sequence[str] = ()
     dry_run: bool = False
     estimate: Estimate | None = None
     usage: Usage = field(default_factory=Usage)
@@ -95,7 +96,7 @@ class IngestReport:
         return [result for result in self.documents if result.status == "refused"]
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain values: `documents`, `totals`, `skipped`.
+        """The report as plain values: `documents`, `totals`, `skipped`, `unsupported`.
 
         For a dry run also `estimate`, and `usage` where an endpoint was asked.
         """
@@ -106,6 +107,7 @@ class IngestReport:
             ],
             "totals": self.totals,
             "skipped": dict(self.skipped),
+            "unsupported": list(self.unsupported),
         }
         if self.dry_run:
             values["dry_run"] = True
@@ -134,6 +136,7 @@ class IngestReport:
             embedded=totals["embedded"],
             illegible=totals["illegible"],
             skipped=values["skipped"],
+            unsupported=tuple(values.get("unsupported", ())),
             dry_run=values.get("dry_run", False),
             estimate=Estimate(**values["estimate"]) if "estimate" in values else None,
             usage=Usage(**values.get("usage", {})),

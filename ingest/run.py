@@ -12,6 +12,7 @@ from ingest.discover import Paths, discover
 from ingest.dry_run import DryRun
 from ingest.engines.local import LocalEngine
 from ingest.engines.tasks import Engine, Setup
+from ingest.loaders.pdf.ocr import check_installed
 from ingest.options import IngestOptions
 from ingest.plan import Planner
 from ingest.report import IngestReport
@@ -19,6 +20,9 @@ from ingest.steps import IngestRun, OnProgress
 from storage.manifest.manifest import Manifest
 from storage.qdrant.contract import Writer
 from storage.vectors import TermEncoder, TextEncoder
+
+# A page that is a picture takes seconds, one with text milliseconds.
+_OCR_TIME = 10
 
 
 class Ingestor:
@@ -58,8 +62,11 @@ class Ingestor:
         unchanged files again. `dry_run` parses, but encodes only a sample and writes nothing.
 
         A file that cannot be ingested is reported as `refused`, and the run continues. Raises NotFoundError,
-        StoreError and LogError. After an interruption the next run continues where this one stopped.
+        StoreError, LogError, and MissingDependencyError where scans are to be read without the extra. After
+        an interruption the next run continues where this one stopped.
         """
+        if self._options.ocr:
+            check_installed()
         sink: Sink | DryRun = DryRun(self._local.encodes) if dry_run else Sink(self._store, self._manifest)
         encodes = sink if isinstance(sink, DryRun) else self._engine.encodes
         engine = self._local if dry_run else self._engine
@@ -80,20 +87,18 @@ class Ingestor:
         self._manifest.save_run(report.to_json())
         return report
 
-    def remove(self, document: str) -> None:
-        """Take a document (by id) out of the store and the manifest."""
-        self._store.delete_document(document)
-        self._store.flush()
-        self._manifest.remove(document)
-
     def _chunker(self) -> str:
         return chunker_fingerprint(self._encoder.max_tokens, self._options.sizes)
 
     def _setup(self) -> Setup:
+        limits = self._options.limits
+        if self._options.ocr:
+            limits = replace(limits, seconds=_OCR_TIME * limits.seconds)
         return Setup(
             counter=self._encoder.counter,
             max_tokens=self._encoder.max_tokens,
             sizes=self._options.sizes,
-            limits=self._options.limits,
+            limits=limits,
+            ocr=self._options.ocr,
             columns=self._options.columns,
         )

@@ -59,6 +59,7 @@ class IngestRun:
             illegible=self.assembly.illegible,
             usage=self.assembly.usage,
             skipped=dict(self.found.skipped),
+            unsupported=tuple(self.found.unsupported),
         )
 
     def _drive(self, decisions: Iterable[Decision]) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from rerank.base import Reranker, check_top_k, flagged, gives_scores, in_order, unchanged
 from rerank.llm.budget import CURRENT_METER, Budget, Meter
-from rerank.options import Gates, split_options
+from rerank.options import Gates, read_options, split_options
 from rerank.parts import RerankParts
 from rerank.registry import strategy
 from rerank.spec import Spec
@@ -62,19 +62,18 @@ class Chain:
         prefix: str = "",
         ready: Mapping[str, Reranker] | None = None,
     ) -> Chain:
-        """The chain of a spec. Raises SpecError for an unknown strategy or option.
+        """The chain of a spec. Raises SpecError for any unknown strategy or option before a model is loaded.
 
         `prefix` comes before the stages' names, for a chain inside another strategy. `ready` holds stages, by
         name, that need not be made: a replay's logged ones.
         """
-        named = {prefix + name: stage for name, stage in zip(spec.names, spec.stages, strict=True)}
-        made = ready or {}
-        # all before any is loaded: a model that is missing must not hide a name that does not exist
-        kinds = {name: strategy(stage.name) for name, stage in named.items() if name not in made}
+        check_spec(spec, prefix=prefix)
         stages = []
-        for name, stage in named.items():
+        for stage_name, stage in zip(spec.names, spec.stages, strict=True):
+            name = prefix + stage_name
             gates, budget, options = split_options(name, dict(stage.options))
-            reranker = kinds[name].load(parts, name, **options) if name in kinds else made[name]
+            given = (ready or {}).get(name)
+            reranker = given or strategy(stage.name).load(parts, name, **options)
             stages.append(ChainStage(reranker, stage.keep, gates, budget))
         return cls(stages, name=str(spec), budget=parts.budget, on_failure=parts.on_failure)
 
@@ -144,6 +143,17 @@ class Chain:
         if failed and self._on_failure == "raise":
             raise StageError(f"{failed.name} fell back: {failed.reason}")
         return ranking
+
+
+def check_spec(spec: Spec, *, prefix: str = "") -> None:
+    """Raise SpecError for a name or an option of any stage, a fusion's members included. Loads nothing."""
+    for stage_name, stage in zip(spec.names, spec.stages, strict=True):
+        name = prefix + stage_name
+        _, _, options = split_options(name, dict(stage.options))
+        declared = getattr(strategy(stage.name), "declares", None)  # a third party's need not tell
+        if declared is not None:
+            for inner in getattr(read_options(declared, name, options), "specs", ()):
+                check_spec(inner, prefix=f"{name}.")
 
 
 def _keep(stage: ChainStage, *, last: bool, top_k: int, available: int) -> int:

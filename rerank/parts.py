@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import anyio
 
 from rerank.llm.budget import Budget
-from storage.chat import ChatModel, Price
+from storage.chat import MAX_REPLY_BYTES, ChatModel, Price
 from storage.errors import SettingsError
 from storage.qdrant.contract import TokenScorer
 from storage.vectors import Encoding
@@ -57,6 +57,7 @@ class RerankParts:
     - `instruction`: what relevance means, for the stages that take a model's or an API's instruction
     - `device`: auto, cpu, cuda or mps; `exported`: a folder for models that are converted to run faster
     - `api_key`: maps a rerank API's profile to its key, or None
+    - `max_reply_bytes`: the most that is read of a rerank API's reply
     - `on_failure`: skip a failing stage (and flag it), or raise
     """
 
@@ -77,6 +78,7 @@ class RerankParts:
     device: str = "auto"
     exported: Path | None = None
     api_key: Callable[[str], str | None] = lambda _profile: None
+    max_reply_bytes: int = MAX_REPLY_BYTES
     on_failure: Literal["fallback", "raise"] = "fallback"
 
     def needed_encoder(self, stage: str) -> TokenEncoder:

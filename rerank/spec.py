@@ -36,6 +36,7 @@ _KEY = re.compile(r"[a-z][a-z0-9_]*")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?(?![\w./-])")
 _WORD = re.compile(r"[A-Za-z_./][\w./-]*")
 _KEEP = re.compile(r"\d+")
+_MOST_DIGITS = 18  # every database and engine takes such a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ class _SpecParser:
 
     def keep(self, available: int | None) -> int:
         self.keep_at = self.skip()
-        keep = int(self.match(_KEEP, "expected how many candidates to keep, a whole number"))
+        keep = self.whole(self.match(_KEEP, "expected how many candidates to keep, a whole number"))
         if keep == 0 or (available is not None and keep > available):
             self.at = self.keep_at
             few = f"the stages before leave only {available}" if keep else "a stage must keep at least 1"
@@ -146,13 +147,18 @@ class _SpecParser:
         if self.text[self.at : self.at + 1] == '"':
             return self.quoted()
         if number := _NUMBER.match(self.text, self.at):
-            found = float(number[0]) if re.search(r"[.eE]", number[0]) else int(number[0])
+            found = float(number[0]) if re.search(r"[.eE]", number[0]) else self.whole(number[0])
             if not math.isfinite(found):
                 self.fail("the number is too large")
             self.at = number.end()
             return found
         word = self.match(_WORD, "expected a value")
         return {"true": True, "false": False}.get(word, word)
+
+    def whole(self, digits: str) -> int:
+        if len(digits) > _MOST_DIGITS:
+            self.fail("the number is too large")
+        return int(digits)
 
     def quoted(self) -> str:
         try:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rerank.base import check_top_k
 from rerank.chain import Chain
 from rerank.parts import RerankParts
 from rerank.spec import Spec
+from storage.errors import BadInputError
 from storage.records import Candidate, Outcome
 
 
@@ -33,8 +35,15 @@ async def rerank_texts(
 ) -> RankedTexts:
     """The best `top_k` (all, if not given) of the texts by a rerank spec.
 
-    Raises SpecError for a spec that does not parse, and the errors of loading its strategies.
+    Raises SpecError for a spec that does not parse, BadInputError for what is no text, and the errors of
+    loading its strategies.
     """
+    if kinds := sorted({type(one).__name__ for one in texts if not isinstance(one, str)}):
+        raise BadInputError(
+            f"each document must be a text, not {kinds[0]}", way_out="Give the text of each alone."
+        )
+    if top_k is not None:
+        check_top_k(top_k)
     chain = Chain.load(Spec.parse(spec, top_k=top_k), parts)
     candidates = [Candidate.from_text(text, id=str(index)) for index, text in enumerate(texts)]
     ranking = await chain.rerank(question, candidates, top_k or max(1, len(texts)))

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Self
 
@@ -20,8 +20,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from storage.errors import LogError, MissingDependencyError, WinnowError
+from storage.errors import BadInputError, LogError, MissingDependencyError, WinnowError
 from storage.migrations.upgrade import needs_upgrade, upgrade
+from storage.private_files import make_private_file, make_private_folder
 from storage.tables import TableBase
 
 # How long a writer waits for another process before it gives up, in seconds.
@@ -161,6 +162,8 @@ def _engine(url: URL, patience_s: float) -> Engine:
     if (file := _file_of(url)) is None:
         return create_engine(url)
     make_folder(file.parent)
+    with suppress(OSError):  # the engine says what stands in the way; its -wal and -shm get the file's rights
+        make_private_file(file)
     engine = create_engine(url)
     event.listen(engine, "connect", _configure(patience_s))
     event.listen(engine, "begin", _begin)
@@ -170,7 +173,7 @@ def _engine(url: URL, patience_s: float) -> Engine:
 def make_folder(folder: Path) -> None:
     """Make the folder of a database. Raises LogError where that fails."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
     except OSError as error:
         raise LogError(
             f"the folder {folder} of the database cannot be made: {error.strerror or error}",
@@ -247,6 +250,13 @@ def translated(shown: str) -> Iterator[None]:
         yield
     except WinnowError:
         raise
+    except UnicodeDecodeError as error:  # of the driver, which meets other bytes where text should be
+        raise LogError(
+            f"the database {shown} is damaged: it holds what is no text ({error.reason})",
+            way_out=_SQLITE["SQLITE_CORRUPT"][1],
+        ) from error
+    except UnicodeEncodeError as error:
+        raise BadInputError(f"{error.object[:80]!r} is no text", way_out="Write it in UTF-8.") from error
     except (SQLAlchemyError, sqlite3.Error, OverflowError) as error:
         raise _log_error(error, shown) from error
 

@@ -10,10 +10,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.errors import StoreError
+from storage.errors import StoreUnavailableError
 
 # More than a batch and what the engine sets aside for it.
 RESERVE_BYTES = 256 << 20
+# More than the engine sets aside when it opens a shard.
+OPENING_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +26,9 @@ class DiskSpace:
     reserve: int = RESERVE_BYTES
 
     def check(self) -> None:
-        """Raise StoreError where less is free."""
+        """Raise StoreUnavailableError where less is free."""
         if not self.has_room():
-            raise StoreError(
+            raise StoreUnavailableError(
                 f"the disk is nearly full: {self._free() >> 20} MB are free for {self.folder}, and "
                 f"{self.reserve >> 20} MB are kept free",
                 way_out="Make room and run it again: it goes on where it stopped.",

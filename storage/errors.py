@@ -20,18 +20,21 @@
 Vendor exceptions are translated where the vendor is called; they never pass a folder boundary.
 """
 
+from storage.secrets import masked
+
 
 class WinnowError(Exception):
     """Root of the tree: what went wrong, and the way out.
 
-    `str(error)` is the message alone; `way_out` tells the reader what to do about it.
+    `str(error)` is the message alone; `way_out` tells the reader what to do about it. Secrets are masked in
+    both: whoever shows, logs or sends an error need not think of them.
     """
 
     code = "error"
 
     def __init__(self, message: str, *, way_out: str = "") -> None:
-        super().__init__(message)
-        self.way_out = way_out
+        super().__init__(masked(message))
+        self.way_out = masked(way_out)
 
 
 class BadInputError(WinnowError):
@@ -98,7 +101,7 @@ class StoreLockedError(StoreError):
 
 
 class StoreUnavailableError(StoreError):
-    """The Qdrant server cannot be reached, timed out or refused the API key."""
+    """The Qdrant server cannot be reached, timed out or refused the API key, or the disk refuses us."""
 
     code = "store-unavailable"
 

@@ -16,7 +16,7 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
-from storage.errors import StoreLockedError
+from storage.errors import StoreLockedError, StoreUnavailableError
 
 # Long enough for another shell's `winnow ask` to finish, short enough for a person to wait.
 PATIENCE_S = 5.0
@@ -36,11 +36,20 @@ class CollectionLock:
         self._lock = FileLock(folder / file, thread_local=False)
 
     def acquire(self, patience_s: float = PATIENCE_S) -> None:
-        """Wait up to `patience_s` seconds. Raises StoreLockedError, which names the holder."""
+        """Wait up to `patience_s` seconds.
+
+        Raises StoreLockedError, which names the holder, and StoreUnavailableError where nothing can be
+        written there.
+        """
         try:
             self._lock.acquire(timeout=patience_s)
         except Timeout:
             raise self._refusal(patience_s) from None
+        except OSError as error:
+            raise StoreUnavailableError(
+                f"the collection {self._folder.name!r} cannot be opened: {self._folder}: {error.strerror}",
+                way_out="This user must be able to write there, and the disk must have room.",
+            ) from error
         note = {
             "pid": os.getpid(),
             "command": this_command(),
@@ -51,7 +60,8 @@ class CollectionLock:
 
     def release(self) -> None:
         if self._lock.is_locked:
-            self._note.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._note.unlink(missing_ok=True)
             self._lock.release()
 
     @contextmanager

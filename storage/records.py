@@ -9,15 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from storage.reasons import Reason
 
 Scalar = str | int | float | bool | None
+# A value of a document's metadata; a filter holds for a list where it holds for one of its values.
+Meta = Scalar | tuple[Scalar, ...]
 Status = Literal["ok", "repaired", "partial", "fallback"]
+
+
+def with_tuples(metadata: Mapping[str, Any]) -> dict[str, Meta]:
+    """Metadata that was JSON, whose lists are tuples again."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in metadata.items()}
+
 
 # From best to worst: a chain has the status of its worst stage.
 STATUS_ORDER: tuple[Status, ...] = ("ok", "repaired", "partial", "fallback")
+
+# The code of the remark that what was found may not answer.
+WEAK_MATCH = "generation.weak-match"
 
 # The stages of an answer other than rerank stages, by name.
 AROUND_RERANK = ("rewrite", "retrieval", "expand", "generation")
@@ -62,7 +73,7 @@ class Document:
     structured: bool = False
     headings: tuple[Heading, ...] = ()
     pages: tuple[PageStart, ...] = ()
-    metadata: Mapping[str, Scalar] = field(default_factory=dict)
+    metadata: Mapping[str, Meta] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -86,7 +97,7 @@ class Chunk:
     headings: tuple[str, ...] = ()
     page: int | None = None
     legible: bool = True
-    metadata: Mapping[str, Scalar] = field(default_factory=dict)
+    metadata: Mapping[str, Meta] = field(default_factory=dict)
 
     @property
     def context(self) -> str:
@@ -349,6 +360,12 @@ class Answer:
     def understood(self) -> str:
         """The question that was searched and answered: as typed, or rewritten with the earlier turns."""
         return self.follow_up.question if self.follow_up else self.question
+
+    @property
+    def weak_match(self) -> Reason | None:
+        """The remark that the answer may well not answer the question, if its answerer made one."""
+        parts = (part for stage in self.stages for part in Reason.of(stage.reason).parts)
+        return next((part for part in parts if part.code == WEAK_MATCH), None)
 
     @property
     def usage(self) -> Usage:

@@ -13,15 +13,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("storage", "ingest", "retrieval", "rerank", "generation", "winnow")
 NOUNS = tuple(f"storage.{noun}" for noun in ("records", "errors", "vectors", "chat", "reasons", "secrets"))
+FILES = ("storage.locks", "storage.disk_space", "storage.private_files")
 STAGES = ("storage", "ingest", "retrieval", "rerank", "generation")
 
 # The packages that a module may import from; the longest prefix of its name decides.
 RINGS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(NOUNS, NOUNS),
     "storage": ("storage",),
-    "storage.qdrant": (*NOUNS, "storage.qdrant", "storage.locks", "storage.disk_space"),
-    "storage.qdrant.edge": (*NOUNS, "storage.qdrant", "storage.locks", "storage.disk_space"),
-    "storage.log": (*NOUNS, "storage.log", "storage.tables", "storage.database", "storage.database_errors"),
+    "storage.qdrant": (*NOUNS, "storage.qdrant", *FILES),
+    "storage.qdrant.edge": (*NOUNS, "storage.qdrant", *FILES),
+    "storage.log": (*NOUNS, "storage.log", "storage.tables", "storage.database", "storage.private_files"),
     **{stage: (stage, "storage") for stage in STAGES[1:]},
     "rerank.cross": ("rerank.cross", "rerank.base", "rerank.spec", "storage"),
     "rerank.api": ("rerank.api", "rerank.base", "storage"),

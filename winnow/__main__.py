@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
+from typing import TextIO
 
 
 def main() -> None:
@@ -13,7 +15,29 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a pipe that is not UTF-8 gets question marks, no traceback
-    app(prog_name="winnow")
+    logging.lastResort = _Masking()
+    try:
+        try:
+            app(prog_name="winnow")
+        finally:
+            sys.stdout.flush()
+    except OSError as error:  # a full disk, or /dev/full
+        sys.stdout = None  # what is left in it cannot be written either
+        sys.stderr.write(f"error: the output cannot be written: {error.strerror or error}\n")
+        sys.exit(1)
+
+
+class _Masking(logging.StreamHandler[TextIO]):
+    """Writes warnings and errors to standard error, secrets masked, in their tracebacks, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setLevel(logging.WARNING)
+
+    def format(self, record: logging.LogRecord) -> str:
+        from storage.secrets import masked
+
+        return masked(super().format(record))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from generation.abstention import abstained, abstention
 from generation.base import STAGE, closing
+from generation.chat.checking import Check, checked
 from generation.chat.prompts import Prompt, Prompter
 from generation.chat.templating import Templates
 from generation.citations import flagged, resolve
-from storage.chat import ChatModel, Completion
+from storage.chat import ChatModel, Completion, cut_prompt
 from storage.errors import ChatError
 from storage.reasons import Reason
 from storage.records import Candidate, Exchange, Generation, Outcome
@@ -27,13 +28,15 @@ _DECORATION = 8
 class ChatAnswerer:
     """A Generator over a chat model; it can stream. The n-th candidate is passage `[n]`.
 
-    `max_tokens` bounds the reply, a reasoning model's thinking included.
+    `max_tokens` bounds the reply, a reasoning model's thinking included. `check`: sentences whose quotations,
+    numbers or names their passages lack are flagged, or dropped (`generation.chat.checking`).
     """
 
     chat: ChatModel = field(kw_only=False)
     prompter: Prompter = field(default_factory=lambda: Prompter(Templates.load()))
     max_tokens: int = MAX_TOKENS
     keep_exchanges: bool = False
+    check: Check = "flag"
 
     @property
     def name(self) -> str:
@@ -75,6 +78,8 @@ class ChatAnswerer:
                         yield generation.text
                     yield generation
                     return
+                if self.check == "drop":
+                    continue  # what may yet go is not shown
                 piece, held = _released(item, held)
                 shown = shown or bool(piece)
                 if piece:
@@ -85,19 +90,24 @@ class ChatAnswerer:
     ) -> Generation:
         text, answered = _unmarked(completion.text)
         outcome = flagged(self._outcome(prompt, completion), *prompt.complaints)
-        if completion.refusal or (not text and completion.finish_reason == "content_filter"):
+        if completion.refusal or (not text and completion.cut == "filter"):
             text, answered = completion.refusal, False
             outcome = flagged(outcome, Reason("generation.model-refused"))
         elif not completion.text:
-            raise ChatError(
-                f"{completion.model} sent an empty reply (finish_reason: {completion.finish_reason})",
-                way_out="A reasoning model may need a higher limit of tokens for its reply.",
-            )
-        if completion.finish_reason == "length":
+            raise _empty(completion)
+        if completion.cut == "length":
             outcome = flagged(outcome, Reason("generation.answer-cut-off", tokens=self.max_tokens))
+        elif completion.cut and answered and text:
+            outcome = flagged(outcome, Reason("generation.answer-stopped", reason=completion.finish_reason))
+        if lost := cut_prompt(prompt.messages, completion.usage):
+            outcome = flagged(outcome, Reason("generation.prompt-cut", counted=lost[0], sent=lost[1]))
+        if answered:
+            looked = checked(question, text, prompt.shown, prompt.given, self.check)
+            text, answered = looked.text, bool(looked.text)
+            outcome = flagged(outcome, *looked.complaints)
         resolved = resolve(text, prompt.shown, prompt.given)
         return Generation(
-            text=text or abstention(question, passages=len(candidates)),
+            text=text or abstention(question, candidates),
             outcome=flagged(outcome, resolved.complaint) if answered else outcome,
             answerer=completion.model,
             citations=resolved.citations,
@@ -112,6 +122,22 @@ class ChatAnswerer:
             reply = completion.text or completion.refusal
             exchanges = (Exchange(completion.model, sent, reply, completion.usage, completion.ms),)
         return Outcome(STAGE, ms=completion.ms, usage=completion.usage, exchanges=exchanges)
+
+
+def _empty(completion: Completion) -> ChatError:
+    """The error of a reply without a text, which says what came instead."""
+    ended = f"(finish_reason: {completion.finish_reason})"
+    if completion.instead == "tool call":
+        return ChatError(
+            f"{completion.model} sent a tool call and no text {ended}",
+            way_out="Switch tools off at the endpoint, or choose another model.",
+        )
+    sent = "only reasoning and no answer" if completion.instead else "an empty reply"
+    return ChatError(
+        f"{completion.model} sent {sent} {ended}",
+        way_out="A reasoning model may need a higher limit of tokens (answer.max_tokens), or to think less: "
+        'llm.body = {reasoning_effort = "low"}, or what its server takes.',
+    )
 
 
 def _unmarked(text: str) -> tuple[str, bool]:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 
-from generation.chat.reply import ReasoningFilter, Reply, read, without_reasoning
-from generation.chat.wishes import Wishes, refused_by
-from storage.chat import Completion, Message, Price
+from generation.chat.reply import Reply, read
+from generation.chat.wishes import Wishes, refused_by, shorter_limit
+from storage.chat import MAX_REPLY_BYTES, Completion, Message, Price, sendable
 from storage.errors import ChatError
-from storage.openai_client import OPENAI, OpenAIEndpoint, key_headers, sealed
+from storage.openai_client import OPENAI, OpenAIEndpoint, key_headers, said_by, sealed
+from storage.reasoning import ReasoningFilter, without_reasoning
 from storage.records import Usage
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
+
+# Statuses of a request that is refused for its form, whatever the message, and only if it names a part of it.
+_REFUSED = (400, 422)
+_REFUSED_BY_NAME = (403, 404, 405, 415, 500, 501, 502, 503)
 
 
 class OpenAIChat:
@@ -35,8 +40,10 @@ class OpenAIChat:
         timeout_s: float,
         price: Price | None = None,
         wishes: Wishes | None = None,
+        body: Mapping[str, Any] | None = None,
     ) -> None:
         self._client = client
+        self._added = dict(body or {})
         self._model = model
         self._deadline_s = timeout_s * (client.max_retries + 1)
         self._price = price
@@ -53,20 +60,33 @@ class OpenAIChat:
         timeout_s: float = 60,
         max_retries: int = 2,
         prices: Mapping[str, Price] | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
     ) -> OpenAIChat:
         """Make a chat model by name. Nothing is sent before the first question.
 
         Only the given key is sent: no credential, organisation or header is taken from the environment.
+        `headers`, `query` and `body` go with every request; a field of `body` replaces winnow's own.
         Raises ChatError if `base_url` is not a URL.
         """
         from openai import AsyncOpenAI
 
         with _endpoint(model, base_url).translating():
             client = sealed(
-                AsyncOpenAI, base_url=base_url, api_key=api_key, timeout_s=timeout_s, max_retries=max_retries
+                AsyncOpenAI,
+                base_url=base_url,
+                api_key=api_key,
+                timeout_s=timeout_s,
+                max_retries=max_retries,
+                headers=headers,
+                query=query,
+                max_reply_bytes=max_reply_bytes,
             )
         wishes = Wishes(new_limit_name="api.openai.com" in base_url)
-        return cls(client, model, timeout_s=timeout_s, price=(prices or {}).get(model), wishes=wishes)
+        price = (prices or {}).get(model)
+        return cls(client, model, timeout_s=timeout_s, price=price, wishes=wishes, body=body)
 
     @property
     def model(self) -> str:
@@ -86,6 +106,8 @@ class OpenAIChat:
         with self._endpoint.translating(), anyio.fail_after(self._deadline_s):
             raw, calls = await self._sent(body)
             reply = read(raw.parse(), self._model)
+        if schema is not None and reply.arguments and not reply.text.strip():
+            reply.text = reply.arguments  # some servers make a schema the form of a tool
         return self._completion(reply, calls, started)
 
     async def stream(
@@ -105,13 +127,15 @@ class OpenAIChat:
         with self._endpoint.translating(), anyio.fail_after(self._deadline_s):
             raw, calls = await self._sent(body)
             chunks = raw.parse()
-        if isinstance(chunks, str):
+        if not hasattr(chunks, "__anext__"):
             raise self._unusable("the endpoint sent no stream")
         collected = Reply(self._model)
         shown = ReasoningFilter()
         try:
             while (chunk := await self._next(chunks, deadline)) is not None:
-                if piece := shown.feed(collected.add(chunk)):
+                with self._endpoint.translating():
+                    piece = shown.feed(collected.add(chunk))
+                if piece:
                     yield piece
         finally:
             with anyio.CancelScope(shield=True):
@@ -140,7 +164,7 @@ class OpenAIChat:
     ) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self._model,
-            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "messages": [{"role": one.role, "content": sendable(one.content)} for one in messages],
             "temperature": 0,
             "max_tokens": max_tokens,
         }
@@ -152,22 +176,28 @@ class OpenAIChat:
         return body
 
     async def _sent(self, body: dict[str, Any]) -> tuple[Any, int]:
-        """The raw response and the number of calls, including those refused for an optional parameter."""
-        from openai import BadRequestError, UnprocessableEntityError
+        """The raw response and the number of calls, including those refused for a part of the request."""
+        from openai import APIStatusError
 
         refused = set(self._wishes.refused)
-        calls = 1
+        calls, shortened = 1, False
         while True:
             wanted = self._wishes.applied(body, refused)
             try:
                 raw = await self._client.chat.completions.with_raw_response.create(
-                    **wanted, extra_headers=key_headers(self._client)
+                    **wanted, extra_headers=key_headers(self._client), extra_body=self._added or None
                 )
-            except (BadRequestError, UnprocessableEntityError) as error:
-                more = refused_by(str(error), wanted, refused)
-                if not more:
+            except APIStatusError as error:
+                said, named_only = said_by(error), error.status_code not in _REFUSED
+                if named_only and error.status_code not in _REFUSED_BY_NAME:
                     raise
-                refused |= more
+                fits = None if named_only or shortened else shorter_limit(said, body["max_tokens"])
+                if fits is not None:
+                    body, shortened = {**body, "max_tokens": fits}, True
+                elif more := refused_by(said, wanted, refused, named_only=named_only):
+                    refused |= more
+                else:
+                    raise
                 calls += 1
             else:
                 self._wishes.remember(refused)
@@ -183,18 +213,24 @@ class OpenAIChat:
         usage = Usage(calls, prompt, completion, retries=calls - 1)
         if self._price and collected.tokens:
             usage = replace(usage, cost=self._price.of(usage))
+        text = without_reasoning(collected.text)
+        instead: Literal["", "reasoning", "tool call"] = ""
+        if not text:
+            thought = collected.reasoned or collected.text.strip()
+            instead = "reasoning" if thought else "tool call" if collected.arguments else ""
         return Completion(
-            text=without_reasoning(collected.text),
+            text=text,
             usage=usage,
             model=collected.model,
             finish_reason=collected.finish_reason,
             first_token=collected.first_token,
             refusal=collected.refusal,
+            instead=instead,
             ms=(time.perf_counter() - started) * 1000,
         )
 
     def _unusable(self, why: str) -> ChatError:
-        where = f"{self._model} at {self._endpoint.base_url}"
+        where = f"{self._model} at {self._endpoint.where}"
         return ChatError(f"{where}: {why}", way_out="Try again, or look at the server's log.")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,6 +11,7 @@ from generation.chat.templating import Templates
 from generation.chat.tokens import EstimatedTokens, TokenCounter
 from generation.language import language_of
 from storage.chat import Message
+from storage.control_tokens import harmless
 from storage.errors import BadInputError
 from storage.reasons import Reason
 from storage.records import Candidate
@@ -23,10 +23,6 @@ PROMPT_TOKENS = 6000
 # Tokens that servers add around each message.
 _PER_MESSAGE = 8
 _TITLE = 200
-# <|im_start|> and the like, which some servers read as the turns of a conversation anywhere in a text.
-_CONTROL_TOKEN = re.compile(
-    r"<\|(?=[^|\n]{1,40}\|>)|<(?=/?(?:s|bos|eos|(?:start|end)_of_turn)>)|\[(?=/?INST\])"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +149,11 @@ class Prompter:
 
     def _cut(self, passage: str, room: int) -> str:
         """As much of a passage as fits with its label and both fences, found by bisection."""
-        label, fence, rest = passage.split("\n", 2)
+        number, fence, label, rest = passage.split("\n", 3)
         text = rest.removesuffix(fence)
 
         def cut(length: int) -> str:
-            return f"{label}\n{fence}\n{text[:length]} …\n{fence}"
+            return f"{number}\n{fence}\n{label}\n{text[:length]} …\n{fence}"
 
         low, high = 0, len(text)
         while low < high:
@@ -182,12 +178,14 @@ def _fence(question: str, candidates: Sequence[Candidate]) -> str:
 
     It is the same for the same question and passages, so that a prompt can be replayed.
     """
-    texts = "\0".join((question, *(candidate.text for candidate in candidates)))
+    passages = ((_label(candidate), candidate.text) for candidate in candidates)
+    texts = "\0".join((question, *(text for passage in passages for text in passage)))
     return f"======{hashlib.sha256(texts.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}======"
 
 
 def _passage(number: int, candidate: Candidate, fence: str) -> str:
-    return f"[{number}] {_label(candidate)}\n{fence}\n{harmless(candidate.text.strip())}\n{fence}"
+    # the label is within: title and headings are the author's words as the text is
+    return f"[{number}]\n{fence}\n{_label(candidate)}\n{harmless(candidate.text.strip())}\n{fence}"
 
 
 def _label(candidate: Candidate) -> str:
@@ -198,8 +196,3 @@ def _label(candidate: Candidate) -> str:
         parts.append(f"p. {chunk.page}")
     line = " › ".join(" ".join(part.split()) for part in parts if part.strip())
     return harmless("".join(character for character in line if character.isprintable())[:_TITLE])
-
-
-def harmless(text: str) -> str:
-    """A text with the control tokens of chat formats broken by a space."""
-    return _CONTROL_TOKEN.sub(lambda match: match[0] + " ", text)

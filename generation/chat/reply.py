@@ -6,17 +6,25 @@ The client does not validate what it parses, and servers leave out much: everyth
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_OPEN, _CLOSE = "<think>", "</think>"
-_TRACE = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
+from storage.error_bodies import error_text
+from storage.reasoning import has_reasoning
+
+# Fields that hold reasoning apart from the text.
+_REASONING = ("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks")
+_SPACES = " \t\r\n\u0120\u010a\u2581"  # also as tokenizers write a space or a line break
+_MARKS = re.compile(r"(?:\s|<[^<>\s]{1,40}>|\[/?[A-Z_]{2,20}\])*")
 
 
 @dataclass(slots=True)
 class Reply:
-    """A reply as far as it was read. `tokens` are (prompt, completion), None if the server does not say."""
+    """A reply as far as it was read. `tokens` are (prompt, completion), None if the server does not say.
+
+    `reasoned` says that reasoning came apart from the text; `arguments` are those of a tool call.
+    """
 
     model: str
     text: str = ""
@@ -24,6 +32,8 @@ class Reply:
     finish_reason: str = ""
     tokens: tuple[int, int] | None = None
     first_token: Mapping[str, float] | None = None
+    reasoned: bool = False
+    arguments: str = ""
 
     def add(self, chunk: Any) -> str:
         """Add a chunk of a stream; return its piece of the text. Raises ValueError."""
@@ -31,21 +41,30 @@ class Reply:
         choices = getattr(chunk, "choices", None)
         if not choices:  # the last chunk may hold the usage alone
             return ""
-        return self._choice(choices[0], getattr(choices[0], "delta", None))
+        message = getattr(choices[0], "delta", None)
+        if message is None:  # a filter's verdict, or a finish reason alone
+            message = getattr(choices[0], "message", None)
+        return self._choice(choices[0], message)
 
     def _usage(self, reply: Any) -> None:
         usage = getattr(reply, "usage", None)
         if usage is not None:
-            self.tokens = (_count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
+            cached = _count(usage, "cache_read_input_tokens")  # some gateways count these apart
+            self.tokens = (_count(usage, "prompt_tokens") + cached, _count(usage, "completion_tokens"))
+            details = getattr(usage, "completion_tokens_details", None)
+            self.reasoned = self.reasoned or _count(details, "reasoning_tokens") > 0
         self.model = getattr(reply, "model", None) or self.model
 
     def _choice(self, choice: Any, message: Any) -> str:
+        self.finish_reason = str(getattr(choice, "finish_reason", None) or self.finish_reason)
         if message is None:
-            raise ValueError("it has a choice without a message")
-        piece = _content(getattr(message, "content", None))
+            return ""
+        content = getattr(message, "content", None)
+        piece = _content(content)
         self.text += piece
-        self.refusal += getattr(message, "refusal", None) or ""
-        self.finish_reason = getattr(choice, "finish_reason", None) or self.finish_reason
+        self.refusal += _content(getattr(message, "refusal", None))
+        self.reasoned = self.reasoned or _reasons(message, content)
+        self.arguments += "".join(_arguments(message))
         return piece
 
 
@@ -58,9 +77,12 @@ def read(reply: Any, model: str) -> Reply:
         raise ValueError(_complaint(reply) or "it has no choices")
     result = Reply(model, finish_reason="stop")
     result._usage(reply)
-    result._choice(choices[0], getattr(choices[0], "message", None))
-    if not result.text.lstrip().startswith(_OPEN):  # otherwise the first token belongs to the reasoning
-        result.first_token = _first_token(choices[0])
+    message = getattr(choices[0], "message", None)
+    if message is None:
+        raise ValueError("it has a choice without a message")
+    result._choice(choices[0], message)
+    if not result.reasoned and not has_reasoning(result.text):
+        result.first_token = _first_token(choices[0], result.text)
     return result
 
 
@@ -78,9 +100,29 @@ def _count(usage: Any, name: str) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _first_token(choice: Any) -> Mapping[str, float] | None:
+def _reasons(message: Any, content: Any) -> bool:
+    """True where reasoning comes in a field, or a part of the content, of its own."""
+    parts: Iterable[Any] = content if isinstance(content, list) else ()
+    kinds = [part.get("type") if isinstance(part, dict) else getattr(part, "type", None) for part in parts]
+    return any(getattr(message, name, None) for name in _REASONING) or any(
+        "think" in str(kind) or "reason" in str(kind) for kind in kinds
+    )
+
+
+def _arguments(message: Any) -> Iterator[str]:
+    """The arguments of the tools that a message calls."""
+    calls = getattr(message, "tool_calls", None)
+    functions = [getattr(call, "function", None) for call in calls] if isinstance(calls, list) else []
+    for function in (*functions, getattr(message, "function_call", None)):
+        arguments = getattr(function, "arguments", None)
+        if isinstance(arguments, str):
+            yield arguments
+
+
+def _first_token(choice: Any, text: str) -> Mapping[str, float] | None:
+    """The candidates for the first token, where it is the text's own: a server may count a trace's, too."""
     content = getattr(getattr(choice, "logprobs", None), "content", None)
-    if not content:
+    if not content or not _begins(text, [str(entry.token) for entry in content]):
         return None
     found: dict[str, float] = {}
     for entry in (*(getattr(content[0], "top_logprobs", None) or ()), content[0]):
@@ -88,60 +130,19 @@ def _first_token(choice: Any) -> Mapping[str, float] | None:
     return found
 
 
+def _begins(text: str, tokens: list[str]) -> bool:
+    """True where the tokens write the text: the first begins it, and nothing but marks follows it."""
+    text = text.strip()
+    if not text.startswith(tokens[0].strip(_SPACES)):
+        return False
+    written = "".join(tokens).strip(_SPACES)
+    return not written.startswith(text) or bool(_MARKS.fullmatch(written[len(text) :]))
+
+
 def _complaint(reply: Any) -> str:
     """The message of an error that a server reported with status 200."""
-    error = getattr(reply, "error", None)
-    message = error.get("message") if isinstance(error, dict) else error
+    fields = (
+        {**vars(reply), **(getattr(reply, "model_extra", None) or {})} if hasattr(reply, "__dict__") else {}
+    )
+    message = error_text({key: value for key, value in fields.items() if not key.startswith("_")})
     return f"it reports an error: {message}" if message else ""
-
-
-def without_reasoning(text: str) -> str:
-    """The reply without `<think> … </think>`.
-
-    Some chat templates open the trace in the prompt, so that only its end comes; a reply that was cut off
-    may never close it.
-    """
-    return _TRACE.sub("", text.rsplit(_CLOSE, 1)[-1]).strip()
-
-
-class ReasoningFilter:
-    """Takes reasoning out of a reply that comes in pieces: feed them, get back the text to show."""
-
-    def __init__(self) -> None:
-        self._held = ""
-        self._thinking = False
-        self._started = False
-
-    def feed(self, piece: str) -> str:
-        self._held += piece
-        shown: list[str] = []
-        while True:
-            mark = _CLOSE if self._thinking else _OPEN
-            before, found, after = self._held.partition(mark)
-            if not found:
-                break
-            if not self._thinking:
-                shown.append(before)
-            self._held, self._thinking = after, not self._thinking
-        kept = _partial(self._held, mark)
-        if not self._thinking:
-            shown.append(self._held[: len(self._held) - kept])
-        self._held = self._held[len(self._held) - kept :]
-        return self._begun("".join(shown))
-
-    def rest(self) -> str:
-        """The text held back, once the reply has ended."""
-        held, self._held = self._held, ""
-        return "" if self._thinking else self._begun(held)
-
-    def _begun(self, text: str) -> str:
-        """The text without white space before the first word of the reply."""
-        if not self._started:
-            text = text.lstrip()
-            self._started = bool(text)
-        return text
-
-
-def _partial(text: str, mark: str) -> int:
-    """The length of the longest end of `text` that begins `mark`."""
-    return next((n for n in range(min(len(mark) - 1, len(text)), 0, -1) if mark.startswith(text[-n:])), 0)

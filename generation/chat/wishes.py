@@ -1,30 +1,54 @@
-"""Optional parts of a chat request: asked for, left out once an endpoint refuses them, and remembered."""
+"""Parts of a chat request that an endpoint may refuse: left out one by one once it does, and remembered."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# Optional parts of a request: their keys, and the words by which a refusal (HTTP 400 or 422) names them.
-_OPTIONAL: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "schema": (("response_format",), ("response_format", "json_schema", "schema", "structured")),
-    "logprobs": (("logprobs", "top_logprobs"), ("logprob",)),
-    "temperature": (("temperature",), ("temperature",)),
-    "usage in streams": (("stream_options",), ("stream_options", "include_usage")),
+# Optional parts of a request: their keys, and how a refusal names them. A role is named by words of its own.
+_OPTIONAL: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {
+    "schema": (("response_format",), re.compile(r"response_?format|json_?schema|schema|structured|guided")),
+    "logprobs": (("logprobs", "top_logprobs"), re.compile(r"log_?prob|log probabilit")),
+    "temperature": (("temperature",), re.compile(r"temperature")),
+    "usage in streams": (("stream_options",), re.compile(r"stream_options|include_usage")),
 }
+_SYSTEM = "system role"
+_NAMES_SYSTEM = re.compile(
+    r"system[\s_-]*(?:role|message|prompt|instruction)|developer[\s_-]*(?:role|message|instruction)"
+    r"|['\"`]system['\"`]|roles? must|must alternate|\brole\b[^.]{0,60}\b(?:system|user|assistant)\b"
+    r"|\broles? (?:of|in|for) [^.]{0,30}message|unknown role|invalid role"
+    r"|系统(?:角色|消息|提示)|system\s*(?:角色|消息)|角色.{0,12}(?:system|user|交替)"
+)
+# What a refusal without a name may mean, in the order in which it is tried.
 _UNNAMED = ("schema", "logprobs", "usage in streams")
 _OTHER_LIMIT = "other limit"
 _LIMITS = ("max_tokens", "max_completion_tokens")
-_UNKNOWN = ("unsupported", "not supported", "unrecognized", "unknown", "unexpected", "extra", "not permitted")
+_UNKNOWN = re.compile(
+    r"unsupported|not support|unrecogni[sz]ed|unknown|unexpected|extra|not (?:permitted|allowed)|deprecated"
+    r"|\binvalid (?:parameter|argument|field)|use 'max|use max|不支持"
+)
+_FEWEST = 16  # a reply of fewer tokens is of no use
+_SHORTER = (
+    # 'max_tokens' is too large: 4096. This model's maximum context length is 2048 tokens and your request has
+    # 1500 input tokens; the first number is the context, the second the prompt
+    re.compile(
+        r"context length (?:is|of) (?:only )?(\d+)\D.{0,80}?(?:has|have|\() ?(\d+) (?:input|prompt|in the m)"
+    ),
+    re.compile(
+        r"(?:at most|less than or equal to|<=|no more than|maximum (?:value )?(?:is|of)|up to)\D{0,3}(\d+)"
+    ),
+    re.compile(r"\[\s*1\s*,\s*(\d+)\s*\]"),
+)
 
 
 @dataclass(slots=True)
 class Wishes:
-    """The optional parts that one endpoint refuses.
+    """The parts that one endpoint refuses.
 
     The limit of a reply is called `max_tokens`, or `max_completion_tokens` for OpenAI's newer models;
-    whichever is refused is replaced by the other.
+    whichever is refused is replaced by the other. Without a system role its text goes before the user's.
     """
 
     new_limit_name: bool = False
@@ -36,6 +60,8 @@ class Wishes:
         wanted = {key: value for key, value in body.items() if key not in left_out}
         if self.new_limit_name != (_OTHER_LIMIT in refused):
             wanted["max_completion_tokens"] = wanted.pop("max_tokens")
+        if _SYSTEM in refused:
+            wanted["messages"] = _without_system(wanted["messages"])
         return wanted
 
     def remember(self, refused: set[str]) -> None:
@@ -43,12 +69,44 @@ class Wishes:
         self.refused |= refused
 
 
-def refused_by(message: str, wanted: Mapping[str, Any], refused: set[str]) -> set[str]:
-    """The parts to leave out of `wanted` next, judging by the endpoint's message; empty if none is left."""
+def refused_by(message: str, wanted: Mapping[str, Any], refused: set[str], *, named_only: bool) -> set[str]:
+    """The parts to leave out of `wanted` next, judging by the endpoint's message; empty if none is left.
+
+    A message that names none of them costs the next one that it may mean, unless `named_only`.
+    """
     said = message.lower()
     here = {wish for wish, (keys, _) in _OPTIONAL.items() if any(key in wanted for key in keys)}
-    named = {wish for wish in here if any(word in said for word in _OPTIONAL[wish][1])}
-    limit_unknown = any(limit in said for limit in _LIMITS) and any(word in said for word in _UNKNOWN)
+    named = {wish for wish in here if _OPTIONAL[wish][1].search(said)}
+    limit_unknown = any(limit in said for limit in _LIMITS) and _UNKNOWN.search(said)
     if limit_unknown and _OTHER_LIMIT not in refused:
         named.add(_OTHER_LIMIT)
-    return named or here.intersection(_UNNAMED)
+    if not named and _SYSTEM not in refused and _NAMES_SYSTEM.search(said) and _has_system(wanted):
+        named.add(_SYSTEM)
+    if named or named_only:
+        return named
+    return {next(wish for wish in _UNNAMED if wish in here)} if here.intersection(_UNNAMED) else set()
+
+
+def shorter_limit(message: str, limit: int) -> int | None:
+    """A limit of the reply that fits what the endpoint says about `limit`; None where it says nothing."""
+    said = re.sub(r"[`']|(?<=\d),(?=\d{3}\b)(?![^\[]*\])", "", message.lower())
+    if not any(word in said for word in (*_LIMITS, "max_new_tokens", "completion", "input tokens")):
+        return None
+    for number, form in enumerate(_SHORTER):
+        if found := form.search(said):
+            fits = int(found[1]) - int(found[2]) - 1 if number == 0 else int(found[1])
+            return fits if _FEWEST <= fits < limit else None
+    return None
+
+
+def _has_system(wanted: Mapping[str, Any]) -> bool:
+    return any(message["role"] == "system" for message in wanted["messages"])
+
+
+def _without_system(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The messages with the system's text before the first of the user's."""
+    told = "\n\n".join(message["content"] for message in messages if message["role"] == "system")
+    rest = [dict(message) for message in messages if message["role"] != "system"]
+    if told and rest:
+        rest[0]["content"] = f"{told}\n\n{rest[0]['content']}"
+    return rest

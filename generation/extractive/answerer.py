@@ -1,54 +1,44 @@
-"""The default answerer: quotes the best sentences of the passages, without a language model."""
+"""The default answerer: quotes what answers in the passages' own words, without a language model."""
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from anyio import to_thread
 
 from generation.abstention import abstention
 from generation.base import STAGE
-from generation.citations import cite, flagged
-from generation.extractive.scoring import (
-    Sentence,
-    lexical_scores,
-    neural_scores,
-    parts_of,
-    subject_share,
-)
-from generation.extractive.sentences import plain, sentences
-from generation.language import language_of
+from generation.citations import flagged
+from generation.extractive.confidence import signs, weights_for
+from generation.extractive.judging import Cosines, Found, PairJudge, judged
+from generation.extractive.lines import is_run_together
+from generation.extractive.quoting import JudgedUnits, chosen, citations, grouped, text
+from generation.extractive.scoring import lexical_scores, neural_scores, parts_of, subject_share
+from generation.extractive.units import Unit, units
+from generation.language import HAN, language_of
 from storage.errors import ModelError
 from storage.qdrant.contract import TokenScorer
 from storage.reasons import Reason
-from storage.records import Candidate, Generation, Outcome, unreadable_question
+from storage.records import WEAK_MATCH, Candidate, Generation, Outcome, unreadable_question
 from storage.vectors import TermEncoder, TextEncoder
 
 NAME = "extractive"
-SENTENCES = 3
-CHARACTERS = 700
 
 # The weight of the token vectors against the shared words, and of the passage's rank on top.
 # Chosen on 150 questions of SQuAD dev, confirmed on 150 others: docs/answers.md has the numbers.
 NEURAL_WEIGHT = 0.7
 RANK_WEIGHT = 0.15
-# A sentence that is much worse than the best one adds words, but (on the same questions) no answers.
-SHARE_OF_BEST = 0.65
-# Where no sentence is similar enough (`Scale`) and no passage has this share of the question's words, the
+# A long unit has some match for every word; what 100 characters beyond these cost, and as how many hundreds
+# the run-together cells of a table count.
+LONG, LONGER_WEIGHT, RUN_TOGETHER = 120, 0.05, 6
+# Where no unit is similar enough (`Scale`) and no passage has this share of the question's words, the
 # passages are about something else. docs/answers.md says how often right and wrong passages reach both.
 MANY_WORDS = 0.5
 # The same without token vectors; in Chinese the share of the question's subject in one passage.
 WORDS_FLOOR = 0.17
 SUBJECT_FLOOR = 0.36
-# Without a floor, the similarity of a sentence that is quoted although it shares no word.
-_ANY_FLOOR = 0.36
-# Two sentences that share this much of their terms say the same thing.
-SAME = 0.75
-
-_QUESTION = re.compile(r"[?？][\s*_\"'”’」』)）]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +47,15 @@ class Scale:
 
     The best sentence reaches `floor` (of Chinese passages `chinese_floor`, by default the same) where the
     passages are about the subject; None: any shared word is enough. `low` and `high`, the similarities of
-    unrelated and of matching texts, become 0 and 1 in a sentence's score.
+    unrelated and of matching texts, become 0 and 1 in a unit's score. `calibrated`: the weights of
+    `confidence.MEANING` hold for these scores.
     """
 
     floor: float | None
     chinese_floor: float | None = None
     low: float = 0.0
     high: float = 1.0
+    calibrated: bool = False
 
     def floor_for(self, question: str) -> float | None:
         """The floor for a question in its language."""
@@ -77,94 +69,129 @@ class Scale:
 # Chosen as docs/answers.md tells, for MiniLM's token vectors, the same projected, multilingual-e5-small's.
 WHOLE = Scale(0.36)
 PROJECTED = Scale(0.45)
-E5 = Scale(0.78, 0.82, low=0.65, high=0.9)
-
-
-@dataclass(frozen=True, slots=True)
-class _ScoredSentence:
-    sentence: Sentence
-    shown: str
-    terms: frozenset[int]
-    score: float
+E5 = Scale(0.78, 0.82, low=0.65, high=0.9, calibrated=True)
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractiveAnswerer:
-    """A Generator that quotes up to three sentences, about 700 characters, each with its marker `[n]`.
+    """A Generator that quotes one to three units, the best first, each with its marker `[n]`.
 
     `vectors` are the passages' stored token vectors, made by `encoder` from `Chunk.encoded_text`. Where they
     are missing, or the encoder cannot read the question, shared words alone decide: the outcome is `partial`.
+    `judge`, if any, judges the most promising units where it can read them.
 
-    The answerer abstains if no sentence reaches the floor of `scale` and no passage shares most of the
-    question's words.
+    The answerer abstains where the best unit probably does not answer, and flags a weak match.
     """
 
     name = NAME
-    fingerprint = f"{NAME}/3"
+    fingerprint = f"{NAME}/4"
 
     encoder: TextEncoder
     vectors: TokenScorer
     terms: TermEncoder
     scale: Scale = field(default=WHOLE, kw_only=True)
+    judge: PairJudge | None = field(default=None, kw_only=True)
 
     async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
-        """An answer in the passages' own words; `answered` is False if no sentence is related enough."""
+        """An answer in the passages' own words; `answered` is False if nothing in them answers."""
         return await to_thread.run_sync(self._answer, question, tuple(candidates))
 
     def _answer(self, question: str, candidates: Sequence[Candidate]) -> Generation:
         started = time.perf_counter()
-        scored, complaint = self._score(question, candidates)
-        chosen = _readable(_best(scored))
-        outcome = flagged(Outcome(STAGE, ms=(time.perf_counter() - started) * 1000), complaint)
+        judgement = self._judge(question, candidates)
+        best = chosen(judgement) if judgement.answers else []
+        groups = grouped(best)
+        percent = round(100 * (judgement.confidence or 0))
+        outcome = flagged(
+            Outcome(STAGE, ms=(time.perf_counter() - started) * 1000),
+            judgement.complaint,
+            Reason(WEAK_MATCH, percent=percent) if judgement.is_weak else None,
+        )
         return Generation(
-            text=_text(chosen) if chosen else abstention(question, passages=len(candidates)),
+            text=text(groups) if best else abstention(question, candidates),
             outcome=outcome,
             answerer=NAME,
-            citations=tuple(
-                cite(one.passage + 1, candidates[one.passage], one.span)
-                for one in (scored.sentence for scored in chosen)
-            ),
-            answered=bool(chosen),
+            citations=tuple(citation for group in groups for citation in citations(group, candidates)),
+            answered=bool(best),
         )
 
-    def _score(
-        self, question: str, candidates: Sequence[Candidate]
-    ) -> tuple[list[_ScoredSentence], Reason | None]:
-        """The sentences related to the question with their scores, and a complaint if there is one."""
-        found = _sentences(candidates)
+    def _judge(self, question: str, candidates: Sequence[Candidate]) -> JudgedUnits:
+        found = self._found(candidates)
         if not found:
-            return [], None
+            return JudgedUnits()
         asked = self.terms.terms(question)
-        terms = [self.terms.terms(sentence.text) for sentence in found]
+        lexical = lexical_scores(asked, [one.terms for one in found])
         neural, complaint = self._neural(question, candidates, found)
-        if not self._related(question, candidates, found, terms, neural):
-            return [], complaint
-        lexical = lexical_scores(asked, terms)
-        enough = self.scale.floor_for(question) or _ANY_FLOOR
-        # a sentence that the encoder could not read scores no better than the worst that it could
+        # a unit that the encoder could not read scores no better than the worst that it could
         lowest = min((score for score in neural if score is not None), default=None)
-        return [
-            _ScoredSentence(
+        scored = [
+            replace(
                 one,
-                plain(one.text),
-                words,
-                self._blend(by_words, lowest if by_vectors is None else by_vectors, one, len(candidates)),
+                by_words=words,
+                similarity=near,
+                cheap=self._cheap(words, near, lowest, one, len(candidates)),
             )
-            for one, words, by_words, by_vectors in zip(found, terms, lexical, neural, strict=True)
-            if by_words > 0 or (by_vectors or 0) >= enough
-        ], complaint
+            for one, words, near in zip(found, lexical, neural, strict=True)
+        ]
+        ranked, closely = judged(question, scored, self.judge, self._cosines(question))
+        sure = self._confidence(question, candidates, ranked[0], closely)
+        if sure is None and not self._related(question, candidates, found, neural):
+            ranked = []
+        return JudgedUnits(ranked, closely, sure, weights_for(question, closely), complaint)
 
-    def _blend(self, by_words: float, by_vectors: float | None, one: Sentence, passages: int) -> float:
-        neural = by_words if by_vectors is None else self.scale.score(by_vectors)
+    def _cosines(self, question: str) -> Cosines | None:
+        """The encoder's own judgement of short texts, where it is worth its time: it runs here."""
+        if not self.scale.calibrated or not self.encoder.reads(question):
+            return None
+
+        def near(texts: Sequence[str]) -> list[float]:
+            asked = self.encoder.encode_query(question).dense
+            return [float(one.dense @ asked) for one in self.encoder.encode_passages(texts, tokens=False)]
+
+        return near
+
+    def _found(self, candidates: Sequence[Candidate]) -> list[Found]:
+        return [
+            Found(
+                n,
+                unit,
+                candidate.text[slice(*unit.span)],
+                candidate.text[slice(*unit.lead)] if unit.lead else "",
+                candidate.text[unit.before[0] : unit.span[0]] if unit.before else "",
+                _heading(candidate, unit),
+                self.terms.terms(candidate.text[slice(*unit.span)]),
+            )
+            for n, candidate in enumerate(candidates)
+            for unit in _units(candidate)
+        ]
+
+    def _cheap(
+        self, by_words: float, near: float | None, lowest: float | None, one: Found, passages: int
+    ) -> float:
+        similarity = lowest if near is None else near
+        neural = by_words if similarity is None else self.scale.score(similarity)
         place = 1 - one.passage / passages
-        return NEURAL_WEIGHT * neural + (1 - NEURAL_WEIGHT) * by_words + RANK_WEIGHT * place
+        longer = max(0, len(one.text) * (1 if HAN.search(one.text) else 0.4) - LONG) / 100
+        longer += RUN_TOGETHER if is_run_together(one.text) else 0
+        words = (1 - NEURAL_WEIGHT) * by_words
+        return NEURAL_WEIGHT * neural + words + RANK_WEIGHT * place - LONGER_WEIGHT * longer
+
+    def _confidence(
+        self, question: str, candidates: Sequence[Candidate], best: Found, closely: bool
+    ) -> float | None:
+        if not closely and (not self.scale.calibrated or best.similarity is None):
+            return None
+        candidate = candidates[best.passage]
+        around = f"{candidate.chunk.context} {candidate.text}"
+        score = best.score if closely else self.scale.score(best.similarity or 0.0)
+        seen = signs(question, best.shown, around, score=score, cosine=best.cosine, words=best.by_words)
+        return weights_for(question, closely).probability(seen)
 
     def _related(
         self,
         question: str,
         candidates: Sequence[Candidate],
-        found: Sequence[Sentence],
-        terms: Sequence[frozenset[int]],
+        found: Sequence[Found],
         neural: Sequence[float | None],
     ) -> bool:
         """True if the passages are about the subject of the question at all."""
@@ -177,21 +204,22 @@ class ExtractiveAnswerer:
             if share is not None:
                 return share >= SUBJECT_FLOOR
         passages: dict[int, frozenset[int]] = {}
-        for sentence, words in zip(found, terms, strict=True):
-            passages[sentence.passage] = passages.get(sentence.passage, frozenset()) | words
+        for one in found:
+            passages[one.passage] = passages.get(one.passage, frozenset()) | one.terms
         shared = max(lexical_scores(self.terms.terms(question), list(passages.values())))
         if similarity is None:
             return shared >= WORDS_FLOOR
         return similarity >= floor or shared >= MANY_WORDS
 
     def _neural(
-        self, question: str, candidates: Sequence[Candidate], found: Sequence[Sentence]
+        self, question: str, candidates: Sequence[Candidate], found: Sequence[Found]
     ) -> tuple[list[float | None], Reason | None]:
         """Scores by token vectors, and the reason why some are missing."""
         if not self.encoder.reads(question):
             return [None] * len(found), unreadable_question()
+        places = [(one.passage, one.unit.span) for one in found]
         try:
-            scores = neural_scores(question, candidates, found, self.encoder, self.vectors)
+            scores = neural_scores(question, candidates, places, self.encoder, self.vectors)
         except ModelError as error:  # an endpoint may be down: words can still be compared
             return [None] * len(found), Reason("generation.judged-by-words", error=str(error))
         missing = scores.count(None)
@@ -200,53 +228,28 @@ class ExtractiveAnswerer:
         return scores, Reason("generation.sentences-without-vectors", n=missing, of=len(found))
 
 
-def _sentences(candidates: Sequence[Candidate]) -> list[Sentence]:
-    return [
-        Sentence(n, span, candidate.text[slice(*span)])
-        for n, candidate in enumerate(candidates)
-        for span in _spans(candidate)
-        # a question in a passage repeats the words of the user's, and answers nothing
-        if not _QUESTION.search(candidate.text, *span)
-    ]
-
-
-def _spans(candidate: Candidate) -> list[tuple[int, int]]:
-    """The sentences of each passage that the text was joined from; the gaps between them were not stored."""
-    found: dict[tuple[int, int], None] = {}
+def _units(candidate: Candidate) -> list[Unit]:
+    """The units of each passage that the text was joined from; the gaps between them were not stored."""
+    found: dict[tuple[int, int], Unit] = {}
     for part in parts_of(candidate):
         offset = part.start - candidate.chunk.start
-        for start, end in sentences(part.text, {part.title, *part.headings}):
-            span = start + offset, end + offset
-            if span[0] >= 0 and span[1] <= len(candidate.text):
-                found[span] = None
-    return list(found)
+        for unit in units(part.text, {part.title, *part.headings}):
+            moved = _moved(unit, offset)
+            if moved.span[0] >= 0 and moved.span[1] <= len(candidate.text):
+                found.setdefault(moved.span, moved)
+    return list(found.values())
 
 
-def _best(scored: Sequence[_ScoredSentence]) -> list[_ScoredSentence]:
-    """The best sentences, best first, that fit and do not repeat each other."""
-    chosen: list[_ScoredSentence] = []
-    room = CHARACTERS
-    for one in sorted(scored, key=lambda one: -one.score):
-        if len(chosen) == SENTENCES or (chosen and one.score < SHARE_OF_BEST * chosen[0].score):
-            break
-        if len(one.shown) <= room and not any(_same(one, other) for other in chosen):
-            chosen.append(one)
-            room -= len(one.shown)
-    return chosen
+def _moved(unit: Unit, by: int) -> Unit:
+    if not by:
+        return unit
+    span, lead, before = (
+        None if one is None else (one[0] + by, one[1] + by) for one in (unit.span, unit.lead, unit.before)
+    )
+    return replace(unit, span=span or unit.span, lead=lead, before=before)
 
 
-def _same(one: _ScoredSentence, other: _ScoredSentence) -> bool:
-    if one.shown in other.shown or other.shown in one.shown:
-        return True
-    either = len(one.terms | other.terms)
-    return bool(either) and len(one.terms & other.terms) / either >= SAME
-
-
-def _readable(chosen: Sequence[_ScoredSentence]) -> list[_ScoredSentence]:
-    """Passage by passage, that of the best sentence first, each in its own order."""
-    order = list(dict.fromkeys(one.sentence.passage for one in chosen))
-    return sorted(chosen, key=lambda one: (order.index(one.sentence.passage), one.sentence.span))
-
-
-def _text(chosen: Sequence[_ScoredSentence]) -> str:
-    return " ".join(f"{one.shown} [{one.sentence.passage + 1}]" for one in chosen)
+def _heading(candidate: Candidate, unit: Unit) -> str:
+    """Title and headings over a unit."""
+    context = candidate.chunk.context
+    return f"{context} › {unit.heading}" if unit.heading and unit.heading not in context else context

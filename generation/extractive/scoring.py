@@ -13,21 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from generation.extractive.sentences import Span
+from generation.extractive.lines import Span
 from storage.qdrant.contract import TokenScorer
 from storage.records import Candidate, Chunk
 from storage.vectors import Floats, TermEncoder, TextEncoder, normalised
 
 _Spans = np.ndarray[tuple[int, int], np.dtype[np.int64]]
-
-
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """A sentence of the `passage`-th candidate (from 0); `span` counts characters in the passage."""
-
-    passage: int
-    span: Span
-    text: str
 
 
 def lexical_scores(question: frozenset[int], sentences: Sequence[frozenset[int]]) -> list[float]:
@@ -68,21 +59,21 @@ def _idf(containing: int, of: int) -> float:
 def neural_scores(
     question: str,
     candidates: Sequence[Candidate],
-    sentences: Sequence[Sentence],
+    places: Sequence[tuple[int, Span]],
     encoder: TextEncoder,
     vectors: TokenScorer,
 ) -> list[float | None]:
-    """MaxSim of each sentence, as the mean over the question's tokens (about 0.2 to 0.9).
+    """MaxSim of each place (number of the candidate, characters), as the mean over the question's tokens.
 
-    ColBERT's late interaction (Khattab & Zaharia 2020), cut to the tokens of the sentence, whose vectors have
-    seen the whole passage. None for a sentence without stored vectors.
+    ColBERT's late interaction (Khattab & Zaharia 2020), cut to the tokens of the place, whose vectors have
+    seen the whole passage: about 0.2 to 0.9. None for a place without stored vectors.
     """
     query = encoder.encode_query(question).tokens
     if query is None:
-        return [None] * len(sentences)
+        return [None] * len(places)
     stored = vectors.token_vectors([part.id for one in candidates for part in parts_of(one)])
     tables = [_similarities(query, candidate, stored, encoder) for candidate in candidates]
-    return [None if (table := tables[s.passage]) is None else table.best(s.span) for s in sentences]
+    return [None if (table := tables[passage]) is None else table.best(span) for passage, span in places]
 
 
 def parts_of(candidate: Candidate) -> Sequence[Chunk]:

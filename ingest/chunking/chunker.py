@@ -9,23 +9,39 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
+from ingest.chunking.code import grammar
 from ingest.chunking.context import Contexts, Path
 from ingest.chunking.outline import Outline, RowCounter, Span, with_headings
 from storage.qdrant.contract import chunk_id
 from storage.records import Chunk, Document, PageStart
 from storage.vectors import TokenCounter
 
+# Grows where ordinary text would be cut otherwise.
 VERSION = 2
 # Bounds text that a tokenizer takes as one unknown word (200,000 letters without a space, say).
 _CHARACTERS_PER_TOKEN = 12
 _SENTENCE_START = re.compile(r"(?:[。！？；…][”’」』）]*|[.!?][\"'”’)]*\s+|\n)(?=\S)")
+# A row of a table is not torn by the sentences in it.
+_LINE_START = re.compile(r"\n(?=\S)")
 _SEMICOLON = str.maketrans("；", "。")
+# Characters that only belong to the one before (marks, joined emoji), more in a row than any writing has.
+_ENDLESS = re.compile(r"[^\w\s\x21-\x7e\u3000-\u303f\uff00-\uffef]{64,}")
+_LONGEST_GRAPHEME = 32
+# Of a run of one character, as much as the longest token could hold: the rest has no other tokens.
+_RUN = re.compile(r"((.)\2{63})\2+")
+_LETTERED = re.compile(rf"(.{{{_LONGEST_GRAPHEME}}}).")
+# A part of this many times the length of an average passage is too long without being counted.
+_SURELY_TOO_LONG = 4
+_SAMPLES, _SAMPLE = 8, 2000
+_STRETCH = 32_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +69,16 @@ class Chunker:
         self._characters = self._limit * _CHARACTERS_PER_TOKEN
         self._by_characters: Any = TextSplitter(self._characters)
         self._length = counter.counting("")
+        self._text = ""  # the document's, at the same offsets, as the splitter sees it
+        self._start = _SENTENCE_START  # where an overlap may begin
 
     def chunks(self, document: Document, rows: Sequence[PageStart] = ()) -> list[Chunk]:
         """The passages of a document, in order; `rows` as in `ingest.loaders.base.Loaded`."""
         outline = Outline(document)
-        self._length = self._counter.counting("\n".join((document.title, document.text)))
+        text = "\n".join((document.title, document.text))
+        self._length = self._counter.counting(text if len(text) < _STRETCH else _RUN.sub(r"\1", text))
+        self._text = _breakable(document.text)
+        self._start = _LINE_START if rows else _SENTENCE_START
         contexts = Contexts(document.title, self._length, self._context, _CHARACTERS_PER_TOKEN)
         room = self._limit - max(contexts.path(headings).tokens for headings in outline.paths())
         whole = self._whole(document.text, room)
@@ -77,7 +98,7 @@ class Chunker:
             span = stack.pop()
             length = lengths[span] if span in lengths else self._length(text[slice(*span)])
             path = contexts.path(outline.path(span))
-            if length + path.tokens > self._limit and (halves := self._halves(text, span)):
+            if length + path.tokens > self._limit and (halves := self._halves(span)):
                 stack.extend(reversed(halves))
             else:
                 yield span
@@ -92,18 +113,35 @@ class Chunker:
     def _spans(self, document: Document, room: int) -> Iterator[Span]:
         text = document.text
         size = max(8, (room - self._overlap) // 8 * 8)
-        splitter = _splitter(self._length, document.structured, size)
-        # A copy of the same offsets, in which semicolons are full stops, where the splitter may cut.
+        splitter = _splitter(self._bounded(text, size), document, size)
         pieces = [
-            (start, start + len(piece)) for start, piece in splitter.chunk_indices(text.translate(_SEMICOLON))
+            (start + at, start + at + len(piece))
+            for start, end in _stretches(self._text)
+            for at, piece in splitter.chunk_indices(self._text[start:end])
         ]
-        pieces = [part for piece in pieces for part in self._not_too_long(text, piece)]
+        pieces = [part for piece in pieces for part in self._not_too_long(piece)]
         return self._overlapped(text, with_headings(text, pieces, document.headings))
 
-    def _not_too_long(self, text: str, span: Span) -> list[Span]:
+    def _bounded(self, text: str, size: int) -> Callable[[str], int]:
+        """The tokens of a part; of one that is far too long for a passage only that it is.
+
+        The splitter asks for the length of everything that is left, again and again.
+        """
+        step = max(1, len(text) // _SAMPLES)
+        samples = [text[at : at + _SAMPLE] for at in range(0, len(text), step)]
+        tokens, characters = sum(map(self._length, samples)), sum(map(len, samples))
+        longest = min(self._characters, _SURELY_TOO_LONG * size * characters // max(1, tokens) + size)
+
+        @lru_cache(maxsize=256)  # of a text that repeats itself, as hostile ones do
+        def length(part: str) -> int:
+            return self._length(part) if len(part) <= longest else size + len(part)
+
+        return length
+
+    def _not_too_long(self, span: Span) -> list[Span]:
         if span[1] - span[0] <= self._characters:
             return [span]
-        parts = self._by_characters.chunk_indices(text[span[0] : span[1]])
+        parts = self._by_characters.chunk_indices(self._text[span[0] : span[1]])
         return [(span[0] + start, span[0] + start + len(part)) for start, part in parts]
 
     def _overlapped(self, text: str, spans: Sequence[Span]) -> Iterator[Span]:
@@ -118,19 +156,20 @@ class Chunker:
         if self._overlap == 0:
             return start
         floor = max(before[0], before[1] - self._overlap * _CHARACTERS_PER_TOKEN)
-        for match in _SENTENCE_START.finditer(text, floor, before[1]):
-            if match.end() < before[1] and self._length(text[match.end() : start]) <= self._overlap:
-                return match.end()
-        return start
+        starts = [match.end() for match in self._start.finditer(text, floor, before[1])]
+        starts = [at for at in starts if at < before[1]]
+        # the later a part begins, the shorter it is
+        first = bisect_left(starts, True, key=lambda at: self._length(text[at:start]) <= self._overlap)
+        return starts[first] if first < len(starts) else start
 
-    def _halves(self, text: str, span: Span) -> list[Span]:
+    def _halves(self, span: Span) -> list[Span]:
         """A passage that is too long as two or more; empty if it is one grapheme."""
         size = (span[1] - span[0]) // 2
         if size == 0:
             return []
         from semantic_text_splitter import TextSplitter
 
-        parts = TextSplitter(size + 1).chunk_indices(text[span[0] : span[1]])
+        parts = TextSplitter(size + 1).chunk_indices(self._text[span[0] : span[1]])
         whole = [(span[0] + start, span[0] + start + len(part)) for start, part in parts]
         return whole if len(whole) > 1 else []
 
@@ -143,18 +182,48 @@ def chunker_fingerprint(max_tokens: int, sizes: ChunkSizes | None = None) -> str
     return f"winnow-{VERSION}/semantic-text-splitter-{splitter}/{total}-{sizes.context}-{sizes.overlap}"
 
 
+def _breakable(text: str) -> str:
+    """A copy of the same offsets in which the splitter may cut where it should: semicolons are full stops,
+    and a run of marks without end, which would be one grapheme, has letters in between."""
+    copy = text.translate(_SEMICOLON)
+    return _ENDLESS.sub(lambda run: _LETTERED.sub(r"\1x", run[0]), copy)
+
+
+def _stretches(text: str) -> Iterator[Span]:
+    """A long text in parts, since the splitter's time grows faster than its text: they end at the last
+    heading, blank line, line or space before their limit."""
+    start = 0
+    while len(text) - start > _STRETCH:
+        least, end = start + _STRETCH // 2, start + _STRETCH
+        breaks = (
+            text.rfind(mark, least, end) + len(mark) - mark.endswith("#")
+            for mark in ("\n\n#", "\n\n", "\n", " ")
+        )
+        cut = next((at for at in breaks if at > least), end)
+        yield start, cut
+        start = cut
+    yield start, len(text)
+
+
 def _with_base(text: str, span: Span) -> Span:
     """A span extended to its first base character: trimmed white space may have carried marks."""
     start = span[0]
-    while start > 0 and unicodedata.category(text[start]) in ("Mn", "Me", "Mc"):
+    least = max(0, start - _LONGEST_GRAPHEME)
+    while start > least and _is_mark(text[start]):
         start -= 1
-    return start, span[1]
+    return (span[0] if _is_mark(text[start]) else start), span[1]
 
 
-def _splitter(length: Callable[[str], int], structured: bool, size: int) -> Any:
-    from semantic_text_splitter import MarkdownSplitter, TextSplitter
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character) in ("Mn", "Me", "Mc")
 
-    kind = MarkdownSplitter if structured else TextSplitter
+
+def _splitter(length: Callable[[str], int], document: Document, size: int) -> Any:
+    from semantic_text_splitter import CodeSplitter, MarkdownSplitter, TextSplitter
+
+    if (language := grammar(document.mime)) is not None:
+        return CodeSplitter.from_callback(language, length, size)
+    kind = MarkdownSplitter if document.structured else TextSplitter
     return kind.from_callback(length, size)
 
 

@@ -6,7 +6,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 
-from storage.records import Document, Heading, PageStart, Scalar
+from storage.records import Document, Heading, Meta, PageStart
 
 Span = tuple[int, int]
 
@@ -109,7 +109,7 @@ class RowCounter:
         self._run = -1
         self._counted = (0, 0)  # up to this offset, this row
 
-    def with_row(self, metadata: Mapping[str, Scalar], start: int) -> Mapping[str, Scalar]:
+    def with_row(self, metadata: Mapping[str, Meta], start: int) -> Mapping[str, Meta]:
         run = bisect_right(self._offsets, start) - 1
         if run < 0:
             return metadata

@@ -19,13 +19,17 @@ if TYPE_CHECKING:  # parser processes need neither the store nor the manifest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """Settings of a parser: the encoder's tokenizer and length, sizes of passages, limits."""
+    """Settings of a parser: the encoder's tokenizer and length, sizes of passages, limits.
+
+    `ocr`: pages that are pictures are read.
+    """
 
     counter: TokenCounter
     max_tokens: int
     sizes: ChunkSizes = field(default_factory=ChunkSizes)
     limits: Limits = field(default_factory=Limits)
     columns: Columns | None = None
+    ocr: bool = False
 
 
 @dataclass(frozen=True, slots=True)

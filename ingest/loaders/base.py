@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from storage.records import Heading, PageStart, Scalar
+from storage.records import Heading, Meta, PageStart
 
 MIB = 1 << 20
 _BY_LINE = " by line: "
@@ -43,11 +43,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to load: its path as people know it, its bytes, and the limits that apply."""
+    """A file to load: its path as people know it, its bytes, and the limits that apply.
+
+    `ocr`: pages that are pictures are read, too.
+    """
 
     path: str
     data: bytes
     limits: Limits = field(default_factory=Limits)
+    ocr: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +96,20 @@ def _unquoted(text: str) -> str | None:
     return None if text == "None" else text
 
 
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file within a file, such as one that a mail brings."""
+
+    name: str
+    data: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """The text of a file and its landmarks; offsets count characters of `text`.
+
+    `mime` is set where the content decided on the format, not the name. `attachments` become documents of
+    their own.
 
     `rows` are the starts of runs of table rows: from that offset on, each line is one row, the first of them
     with the given number (rows count from 1, the header included, as in spreadsheets).
@@ -106,8 +121,10 @@ class Loaded:
     headings: tuple[Heading, ...] = ()
     pages: tuple[PageStart, ...] = ()
     rows: tuple[PageStart, ...] = ()
-    metadata: Mapping[str, Scalar] = field(default_factory=dict)
+    metadata: Mapping[str, Meta] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    mime: str = ""
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,34 +5,40 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ingest.loaders.base import Loaded, Source
-from ingest.loaders.text import clean
+from ingest.loaders.text import clean, without_data
 from storage.errors import DocumentRefusedError
 from storage.reasons import Reason
-from storage.records import Scalar
+from storage.records import Meta
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """Text out of bytes and its encoding, which was `guessed` if nothing declared it.
 
-    `broken` counts the characters that had to be replaced by U+FFFD.
+    `broken` counts the characters that had to be replaced by U+FFFD. `weak`: the guess rests on so few
+    characters, or is so close to another, that a person should look at it.
     """
 
     text: str
     encoding: str
     guessed: bool = False
     broken: int = 0
+    weak: bool = False
 
     @property
-    def metadata(self) -> dict[str, Scalar]:
+    def metadata(self) -> dict[str, Meta]:
         """The encoding, and a mark if it is a guess."""
         return {"encoding": self.encoding, **({"encoding_guessed": True} if self.guessed else {})}
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        if self.broken:
-            return (Reason("ingest.replaced-characters", n=self.broken, encoding=self.encoding),)
-        return ()
+        return (
+            *(
+                [Reason("ingest.replaced-characters", n=self.broken, encoding=self.encoding)]
+                * bool(self.broken)
+            ),
+            *([Reason("ingest.weak-encoding", encoding=self.encoding)] * self.weak),
+        )
 
 
 _MARKS = (
@@ -49,6 +55,9 @@ _SIMPLIFIED = frozenset(
 _TRADITIONAL = frozenset(
     "的一是不了在人有我他這中大來上國個到說們為子和你地出道也時年得就那要下以生會自著去之過家學對可她裡後小麼心多天而能好都然沒日於起還發成事只作當想看文無開手十用主行方又如前所本見經頭面公同三已老從動兩長"
 )
+_SYLLABLES = frozenset(
+    "이다는에의가을를은한고하지도서로사기시대자그인있어리나것해부정수일보제과만들전라상면스장여동년"
+)
 _WESTERN_MARKS = frozenset("–—‘’‚“”„…€£§©®°«»¡¿·•†‰²³½¼¾×\xa0")
 _SAMPLE = 200_000
 # Encodings that files really have. Among all that exist, a guess from a few bytes would be arbitrary.
@@ -56,6 +65,8 @@ _CANDIDATES = (
     *("cp1252", "iso8859_2", "cp1250", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256", "cp874"),
     *("cp932", "euc_jp", "iso2022_jp", "cp949", "gb18030", "big5hkscs"),
 )
+# With fewer characters beyond ASCII than this, a guess is weak.
+_FEW = 30
 # With more broken bytes than this in 1,000 characters, the text is not damaged UTF-8 but something else.
 _FLAWS_PER_THOUSAND = 20
 
@@ -63,7 +74,30 @@ _FLAWS_PER_THOUSAND = 20
 def load(source: Source) -> Loaded:
     """A file of plain text as it is, except for line ends and characters without meaning to a reader."""
     decoded = decode(source.data)
-    return Loaded(text=clean(decoded.text).strip("\n"), metadata=decoded.metadata, warnings=decoded.warnings)
+    text, pictures = without_data(clean(decoded.text))
+    return Loaded(
+        text=text.strip("\n"),
+        metadata=decoded.metadata,
+        warnings=(*decoded.warnings, *inline_pictures(pictures)),
+    )
+
+
+def inline_pictures(n: int) -> tuple[Reason, ...]:
+    """The warning that pictures inside a text were left out."""
+    return (Reason("ingest.inline-pictures", n=n),) if n else ()
+
+
+def encoding_of(sample: bytes) -> Decoded:
+    """The encoding of a file of which `sample` is the beginning, perhaps with a torn end.
+
+    Raises DocumentRefusedError (undecodable).
+    """
+    for mark, encoding in _MARKS:
+        if sample.startswith(mark):
+            return Decoded("", encoding)
+    if wide := _wide(sample):
+        return Decoded("", wide, guessed=True)
+    return decode(sample[: sample.rfind(b"\n") + 1] or sample)
 
 
 def decode(data: bytes, *, declared: str | None = None) -> Decoded:
@@ -116,6 +150,10 @@ def _guess(data: bytes) -> Decoded:
 
 
 def _chinese(data: bytes) -> Decoded | None:
+    """GB18030 or Big5, whose byte ranges overlap: the one whose frequent characters are in the text.
+
+    A short list of names may have none of them: see `_everyday_chinese`.
+    """
     best, best_share = None, 0.12
     for encoding, common in (
         ("gb18030", _SIMPLIFIED),
@@ -126,10 +164,58 @@ def _chinese(data: bytes) -> Decoded | None:
         if text is None:
             continue
         letters = [character for character in text[:_SAMPLE] if character > "\x7f"]
-        share = sum(character in common for character in letters) / max(1, len(letters))
+        found = sum(character in common for character in letters)
+        share = found / max(1, len(letters))
+        if encoding == "gb18030" and _is_korean(data, found):
+            continue
+        if encoding == "big5hkscs" and not any(
+            character.encode(encoding)[1:] < b"\x7f" for character in letters
+        ):
+            continue  # no second byte that EUC encodings lack: rather one of those
         if share > best_share:
-            best, best_share = Decoded(text, encoding, guessed=True), share
-    return best
+            best, best_share = Decoded(text, encoding, guessed=True, weak=len(letters) < _FEW), share
+    return best or _everyday_chinese(data)
+
+
+def _everyday_chinese(data: bytes) -> Decoded | None:
+    """Text of everyday characters only: in GB2312 by the ranges of its first level, in Big5 likewise.
+
+    Korean lies in the first of these ranges, too: where it reads as Hangul throughout, frequent syllables
+    and characters decide.
+    """
+    for encoding, everyday in (("gb18030", _is_everyday_gb), ("big5hkscs", _is_everyday_big5)):
+        text = _strict(data, encoding)
+        if text is None:
+            continue
+        letters = [character for character in text[:_SAMPLE] if character > "\x7f"]
+        if not everyday([character.encode(encoding) for character in letters]):
+            continue
+        if encoding == "gb18030" and _is_korean(data, sum(letter in _SIMPLIFIED for letter in letters)):
+            continue
+        return Decoded(text, encoding, guessed=True, weak=len(letters) < 4 * _FEW)
+    return None
+
+
+def _is_everyday_gb(pairs: list[bytes]) -> bool:
+    """True if pairs are GB2312 and nearly all in its first level or punctuation."""
+    if any(len(pair) != 2 or not 0xA1 <= pair[0] <= 0xF7 or pair[1] < 0xA1 for pair in pairs):
+        return False
+    first = sum(0xB0 <= pair[0] <= 0xD7 for pair in pairs)
+    marks = sum(pair[0] <= 0xA3 for pair in pairs)
+    return first > 0 and (first + marks) * 20 >= 17 * len(pairs)
+
+
+def _is_everyday_big5(pairs: list[bytes]) -> bool:
+    """True if pairs are in Big5's first level, some with a second byte that no EUC encoding has."""
+    everyday = all(len(pair) == 2 and 0xA1 <= pair[0] <= 0xC6 for pair in pairs)
+    return everyday and any(pair[1] < 0x7F for pair in pairs)
+
+
+def _is_korean(data: bytes, chinese: int) -> bool:
+    text = _strict(data, "cp949") or ""
+    letters = [character for character in text[:_SAMPLE] if character > "\x7f"]
+    hangul = all("\uac00" <= letter <= "\ud7a3" for letter in letters)
+    return hangul and sum(letter in _SYLLABLES for letter in letters) > chinese
 
 
 def _any_other(data: bytes) -> Decoded | None:

@@ -9,13 +9,23 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from ingest.loaders.base import Loaded, Source
 from ingest.loaders.decoding import decode
-from ingest.loaders.text import TextBuilder, markdown_table, one_line
-from storage.records import Scalar
+from ingest.loaders.metadata import language
+from ingest.loaders.tables import Grid, table_lines
+from ingest.loaders.text import TextBuilder, one_line, superscript
+from storage.records import Meta
 
 _DECLARED = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)""", re.IGNORECASE)
-_INVISIBLE = "script, style, noscript, template, iframe, object, svg, canvas, math annotation, [hidden], head"
+_META = {
+    "description": ("description", "og:description"),
+    "author": ("author", "article:author", "dc.creator"),
+    "date": ("date", "article:modified_time", "article:published_time", "dc.date", "last-modified"),
+}
+_INVISIBLE = (
+    "script, style, noscript, template, iframe, object, svg, canvas, math annotation, "
+    "math annotation-xml, rp, [hidden], head"
+)
 _BOILERPLATE = (
-    "nav, footer, aside, form, button, select, dialog, [role=navigation], [role=banner], [role=contentinfo]"
+    "nav, footer, aside, button, select, dialog, [role=navigation], [role=banner], [role=contentinfo]"
 )
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -23,13 +33,16 @@ _BLOCK_NAMES = """
     address article aside blockquote body caption center dd details div dl dt fieldset figcaption figure
     footer form header hgroup hr html li main nav ol p pre section summary table tbody td tfoot th thead tr ul
 """
+# A page with less text than this outside of its boilerplate is looked at with it, too, and is read with it
+# if there is next to nothing else.
+_ENOUGH, _LEAST_SHARE = 500, 0.2
 _BLOCKS = frozenset(_BLOCK_NAMES.split())
 
 
 def load(source: Source) -> Loaded:
     """Headings, paragraphs, lists, tables and code; navigation, banners, forms and scripts are left out.
 
-    If nothing remains without this boilerplate, the boilerplate is read.
+    If next to nothing remains without this boilerplate, the boilerplate is read.
     """
     declared = _DECLARED.search(source.data[:4096])
     decoded = decode(source.data, declared=_whatwg(declared[1].decode("ascii")) if declared else None)
@@ -37,7 +50,11 @@ def load(source: Source) -> Loaded:
     title, metadata = _head(tree)
     _drop(tree, _INVISIBLE)
     _drop_hidden(tree)
-    page = _read(tree, without_boilerplate=True) or _read(tree, without_boilerplate=False) or Page()
+    page = _read(tree, without_boilerplate=True)
+    if len(page.builder.text) < _ENOUGH:
+        whole = _read(tree, without_boilerplate=False)
+        if len(page.builder.text) < _LEAST_SHARE * len(whole.builder.text):
+            page = whole
     return Loaded(
         text=page.builder.text,
         title=title or next((heading.title for heading in page.builder.headings), ""),
@@ -60,13 +77,25 @@ def _whatwg(label: str) -> str:
     return supersets.get(label.lower(), label.lower())
 
 
-def _head(tree: LexborHTMLParser) -> tuple[str, dict[str, Scalar]]:
+def _head(tree: LexborHTMLParser) -> tuple[str, dict[str, Meta]]:
+    """The title, and what the page says about itself."""
     node = tree.css_first("head title")
-    metadata: dict[str, Scalar] = {}
-    for name in ("description", "author", "date"):
-        meta = tree.css_first(f'head meta[name="{name}"]')
-        if meta is not None and (content := one_line(meta.attributes.get("content") or "")):
-            metadata[name] = content
+    metadata: dict[str, Meta] = {}
+    named = {
+        (meta.attributes.get("name") or meta.attributes.get("property") or "").lower(): one_line(
+            meta.attributes.get("content") or ""
+        )
+        for meta in reversed(tree.css("head meta[content]"))
+    }
+    for field, names in _META.items():
+        if value := next((named[name] for name in names if named.get(name)), ""):
+            metadata[field] = value
+    tags = (one_line(tag) for tag in re.split("[,，、;；]", named.get("keywords", "")))
+    if kept := tuple(tag for tag in tags if tag):
+        metadata["tags"] = kept
+    root = tree.css_first("html")
+    if root is not None and (lang := one_line(root.attributes.get("lang") or "")):
+        metadata["lang"] = language(lang)
     return (one_line(node.text()) if node is not None else ""), metadata
 
 
@@ -81,14 +110,11 @@ def _drop_hidden(tree: LexborHTMLParser) -> None:
             node.remove()
 
 
-def _read(tree: LexborHTMLParser, *, without_boilerplate: bool) -> Page | None:
-    root = tree.root
-    if root is None:
-        return None
+def _read(tree: LexborHTMLParser, *, without_boilerplate: bool) -> Page:
     page = Page()
-    skipped = {node.mem_id for node in _boilerplate(tree)} if without_boilerplate else set()
-    page.walk(root, skipped)
-    return page if page.builder.text.strip() else None
+    if tree.root is not None:
+        page.walk(tree.root, {node.mem_id for node in _boilerplate(tree)} if without_boilerplate else set())
+    return page
 
 
 def _boilerplate(tree: LexborHTMLParser) -> list[LexborNode]:
@@ -106,7 +132,9 @@ class Page:
         self._lists: list[int | None] = []  # a number: the next item of an ordered list
         self._bullet = ""
         self._pre = 0
-        self._rows: list[list[str]] = []
+        self._raised = 0
+        self._grid = Grid()
+        self._row, self._cell, self._head, self._in_head = -1, (1, 1), 0, True
         self._tables = 0
         self._tight = False
 
@@ -114,20 +142,29 @@ class Page:
         """Read the tree under `root` without the nodes whose ids are `skipped`."""
         for node, entering in _visit(root, skipped):
             if node.tag == "-text":
-                self._inline.append(node.text_content or "")
+                text = node.text_content or ""
+                self._inline.append(superscript(text) if self._raised else text)
             elif entering:
-                self._enter(node.tag or "")
+                self._enter(node.tag or "", node)
             else:
                 self._leave(node.tag or "")
         self._flush()
 
-    def _enter(self, tag: str) -> None:
+    def _enter(self, tag: str, node: LexborNode) -> None:
         if tag == "br":
             self._inline.append("\n" if self._pre else " ")
+        elif tag == "img":
+            self._inline.append(f" {node.attributes.get('alt') or ''} ")
+        elif tag in ("textarea", "input"):
+            self._inline.append(" ")
+        elif tag == "sup":
+            self._raised += 1
+        elif tag == "rt":
+            self._inline.append("(")
         if tag not in _BLOCKS and tag not in _HEADINGS:
             return
         if self._tables and tag != "table":
-            self._enter_cell(tag)
+            self._enter_cell(tag, node)
             return
         self._flush()
         if tag in ("ul", "ol"):
@@ -138,11 +175,19 @@ class Page:
             self._pre += 1
         elif tag == "table":
             self._tables += 1
+            if self._tables == 1:
+                self._grid, self._row, self._head, self._in_head = Grid(), -1, 0, True
 
     def _leave(self, tag: str) -> None:
+        if tag == "sup":
+            self._raised = max(0, self._raised - 1)
+        elif tag == "rt":
+            self._inline.append(")")
         if self._tables and tag != "table":
             if tag in ("td", "th"):
                 self._end_cell()
+            elif tag == "caption" and self._tables == 1:
+                self.builder.block(self._taken())
             return
         if tag in _HEADINGS:
             self.builder.heading(self._taken(), _HEADINGS[tag])
@@ -159,29 +204,42 @@ class Page:
         elif tag == "pre":
             self._pre = max(0, self._pre - 1)
 
-    def _enter_cell(self, tag: str) -> None:
-        if tag == "tr":
-            self._rows.append([])
+    def _enter_cell(self, tag: str, node: LexborNode) -> None:
+        if self._tables > 1:  # a table within a cell is words of the cell
+            self._inline.append(" ")
+        elif tag == "tr":
+            self._row += 1
+            self._in_head = self._in_head and _only_names(node)
+            self._head += self._in_head
             self._inline.clear()
-        elif tag not in ("td", "th"):
+        elif tag in ("td", "th"):
+            self._cell = _count(node, "rowspan"), _count(node, "colspan")
+        elif tag == "caption":
+            self._inline.clear()
+        else:
             self._inline.append(" ")
 
     def _end_cell(self) -> None:
-        if not self._rows:
-            self._rows.append([])
-        self._rows[-1].append(self._taken().replace("|", "\\|"))
+        if self._tables > 1:
+            return
+        self._row = max(0, self._row)
+        column = self._grid.free(self._row, 0)
+        self._grid.add(self._row, column, self._taken(), height=self._cell[0], width=self._cell[1])
 
     def _end_table(self) -> None:
         self._tables -= 1
         if self._tables:
             return
-        rows, self._rows = [row for row in self._rows if any(row)], []
-        if len(rows) == 1 or max((len(row) for row in rows), default=0) == 1:  # a table for layout only
+        rows = self._grid.rows()
+        if max((len(row.cells) for row in rows), default=0) == 1 or len(rows) == 1:  # for layout only
             for row in rows:
-                for cell in row:
-                    self.builder.block(cell.replace("\\|", "|"))
-        elif rows:
-            self.builder.block(markdown_table(rows))
+                for cell in dict.fromkeys(row.cells.values()):
+                    self.builder.block(cell)
+        else:
+            lines = [
+                line for _, line in table_lines(rows, head=self._head if 0 < self._head < len(rows) else None)
+            ]
+            self.builder.block("\n".join(lines))
         self._flush()
 
     def _next_bullet(self) -> str:
@@ -208,6 +266,19 @@ class Page:
             return
         self.builder.block(self._bullet + text, gap="\n" if self._bullet and self._tight else "\n\n")
         self._tight, self._bullet = bool(self._bullet), ""
+
+
+def _only_names(row: LexborNode) -> bool:
+    """True for a row of names: in the table's head, or of nothing but header cells."""
+    if row.parent is not None and row.parent.tag == "thead":
+        return True
+    tags = [cell.tag for cell in row.iter() if cell.tag in ("td", "th")]
+    return len(tags) > 1 and set(tags) == {"th"}
+
+
+def _count(node: LexborNode, name: str) -> int:
+    value = (node.attributes.get(name) or "").strip()
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 6 else 1
 
 
 def _visit(root: LexborNode, skipped: set[int]) -> Iterator[tuple[LexborNode, bool]]:

@@ -19,7 +19,8 @@ _NAMED_LINES = 20
 
 
 def load(source: Source) -> Loaded:
-    """A list of records is one line a record; anything else is one line a value: `path: value`."""
+    """A list of records, at the top or as a field, is one line a record; anything else is one line a value:
+    `path: value`."""
     decoded = decode(source.data)
     try:
         value: Json = json.loads(decoded.text)
@@ -28,10 +29,16 @@ def load(source: Source) -> Loaded:
     metadata = decoded.metadata
     if isinstance(value, list):
         lines = [record_line(record, source) for record in value]
-        return Loaded(text="\n".join(lines), rows=(PageStart(0, 1),), metadata=metadata)
+        return Loaded(
+            text="\n".join(lines), rows=(PageStart(0, 1),), metadata=metadata, warnings=decoded.warnings
+        )
     title = value.get("title", value.get("name", "")) if isinstance(value, dict) else ""
-    text = "\n".join(f"{path}: {scalar}" if path else scalar for path, scalar in _leaves(value, source))
-    return Loaded(text=text, title=one_line(title) if isinstance(title, str) else "", metadata=metadata)
+    return Loaded(
+        text="\n".join(_lines(value, source)).lstrip("\n"),
+        title=one_line(title) if isinstance(title, str) else "",
+        metadata=metadata,
+        warnings=decoded.warnings,
+    )
 
 
 def load_lines(source: Source) -> Loaded:
@@ -83,14 +90,9 @@ def _leaves(value: Json, source: Source) -> Iterator[tuple[str, str]]:
     stack: list[tuple[str, Json, int]] = [("", value, 0)]
     while stack:
         path, item, depth = stack.pop()
-        if depth > source.limits.nesting:
-            raise DocumentRefusedError(
-                "ingest.too-deep", Reason("ingest.nested-deeper", limit=source.limits.nesting)
-            )
+        _check_depth(depth, source)
         if isinstance(item, dict):
-            children = [
-                (f"{path}.{name}" if path else name, child, depth + 1) for name, child in item.items()
-            ]
+            children = [(_joined(path, name), child, depth + 1) for name, child in item.items()]
             stack.extend(reversed(children))
         elif isinstance(item, list):
             stack.extend((path, child, depth + 1) for child in reversed(item))
@@ -98,7 +100,35 @@ def _leaves(value: Json, source: Source) -> Iterator[tuple[str, str]]:
             yield clean(path), text
 
 
+def _lines(value: Json, source: Source) -> Iterator[str]:
+    """A value's lines; a list of objects is a blank line, then one line a record under the list's name."""
+    stack: list[tuple[str, Json, int]] = [("", value, 0)]
+    while stack:
+        path, item, depth = stack.pop()
+        _check_depth(depth, source)
+        if isinstance(item, dict):
+            children = [(_joined(path, name), child, depth + 1) for name, child in item.items()]
+            stack.extend(reversed(children))
+        elif isinstance(item, list) and len(item) > 1 and all(isinstance(child, dict) for child in item):
+            yield f"\n{clean(path)}:"
+            yield from (record_line(child, source) for child in item)
+        elif isinstance(item, list):
+            stack.extend((path, child, depth + 1) for child in reversed(item))
+        elif (text := _scalar(item)) is not None:
+            yield f"{clean(path)}: {text}" if path else text
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _check_depth(depth: int, source: Source) -> None:
+    if depth > source.limits.nesting:
+        reason = Reason("ingest.nested-deeper", limit=source.limits.nesting)
+        raise DocumentRefusedError("ingest.too-deep", reason)
+
+
 def _scalar(value: Json) -> str | None:
     if isinstance(value, str):
         return one_line(value) or None
-    return None if value is None else json.dumps(value)
+    return None if value is None else json.dumps(value, ensure_ascii=False)

@@ -6,36 +6,30 @@ import re
 from itertools import accumulate, pairwise
 
 from ingest.loaders.base import Loaded, Source
-from ingest.loaders.decoding import decode
-from ingest.loaders.text import clean
-from storage.records import Heading, Scalar
+from ingest.loaders.decoding import decode, inline_pictures
+from ingest.loaders.metadata import front_matter
+from ingest.loaders.text import clean, one_line, without_data
+from storage.records import Heading
 
-_FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)\n\1[ \t]*(?:\n|\Z)", re.DOTALL)
-_ENTRY = re.compile(r"""^(title|date)[ \t]*[:=][ \t]*(["']?)(.+?)\2[ \t]*$""", re.MULTILINE)
 _LINK = re.compile(r"!?\[([^\]\[]*)\]\([^()]*\)")
 _MARKUP = re.compile(r"\s*\{[^{}]*\}\s*$|[*`]|<[^<>]*>|(?<!\w)_+|_+(?!\w)")
 
 
 def load(source: Source) -> Loaded:
-    """The text without front matter, which gives title and date."""
+    """The text without front matter, whose fields become metadata, and without inline pictures' data."""
     decoded = decode(source.data)
-    text = clean(decoded.text)
-    metadata: dict[str, Scalar] = decoded.metadata
-    title = ""
-    if matter := _FRONT_MATTER.match(text):
-        entries = {name: value for name, _, value in _ENTRY.findall(matter[2])}
-        title = entries.get("title", "")
-        metadata |= {"date": entries["date"]} if "date" in entries else {}
-        text = text[matter.end() :]
+    text, pictures = without_data(clean(decoded.text))
+    fields, text = front_matter(text)
+    title = fields.pop("title", None)
     text = text.strip("\n")
     headings = headings_of(text)
     return Loaded(
         text=text,
-        title=title or _title(headings),
+        title=one_line(str(title)) if title is not None else _title(headings),
         structured=True,
         headings=headings,
-        metadata=metadata,
-        warnings=decoded.warnings,
+        metadata=decoded.metadata | fields,
+        warnings=(*decoded.warnings, *inline_pictures(pictures)),
     )
 
 

@@ -8,7 +8,7 @@ import io
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import cast
 
 from ingest.loaders.base import Format, Limits, Loaded, Source
@@ -18,10 +18,39 @@ from storage.reasons import Reason
 Loader = Callable[[Source], Loaded]
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
-_TEXT = Format("text", "text/plain", "ingest.loaders.decoding:load")
-_MARKDOWN = Format("markdown", "text/markdown", "ingest.loaders.markdown:load", version=2)
-_HTML = Format("html", "text/html", "ingest.loaders.html:load", version=2)
-_JSON_LINES = Format("jsonl", "application/jsonl", "ingest.loaders.json_values:load_lines")
+_TEXT = Format("text", "text/plain", "ingest.loaders.decoding:load", version=2)
+_MARKDOWN = Format("markdown", "text/markdown", "ingest.loaders.markdown:load", version=3)
+_HTML = Format("html", "text/html", "ingest.loaders.html:load", version=3)
+_JSON_LINES = Format("jsonl", "application/jsonl", "ingest.loaders.json_values:load_lines", version=2)
+_DOCX = Format("docx", f"{_OFFICE}.wordprocessingml.document", "ingest.loaders.office.docx:load", version=3)
+_PPTX = Format("pptx", f"{_OFFICE}.presentationml.presentation", "ingest.loaders.office.pptx:load", version=3)
+_XLSX = Format("xlsx", f"{_OFFICE}.spreadsheetml.sheet", "ingest.loaders.office.xlsx:load", version=3)
+_PDF = Format("pdf", "application/pdf", "ingest.loaders.pdf.load:load", version=3)
+_RTF = Format("rtf", "application/rtf", "ingest.loaders.rtf:load")
+_EPUB = Format("epub", "application/epub+zip", "ingest.loaders.epub:load")
+_ODT = Format("odt", "application/vnd.oasis.opendocument.text", "ingest.loaders.office.odt:load")
+_MSG = Format("msg", "application/vnd.ms-outlook", "ingest.loaders.mail:load_outlook")
+# Source code is text; its language decides where it is cut (`ingest.chunking.code`).
+_CODE = {
+    suffix: Format("code", f"text/x-{language}", "ingest.loaders.decoding:load")
+    for language, suffixes in {
+        "python": (".py", ".pyi"),
+        "javascript": (".js", ".mjs", ".cjs", ".jsx"),
+        "typescript": (".ts", ".mts", ".cts"),
+        "tsx": (".tsx",),
+        "java": (".java",),
+        "go": (".go",),
+        "rust": (".rs",),
+        "c": (".c", ".h"),
+        "cpp": (".cc", ".cpp", ".cxx", ".hh", ".hpp"),
+        "csharp": (".cs",),
+        "ruby": (".rb",),
+        "php": (".php",),
+        "shell": (".sh", ".bash"),
+        "sql": (".sql",),
+    }.items()
+    for suffix in suffixes
+}
 
 FORMATS: dict[str, Format] = {
     ".md": _MARKDOWN,
@@ -29,19 +58,56 @@ FORMATS: dict[str, Format] = {
     ".html": _HTML,
     ".htm": _HTML,
     ".xhtml": _HTML,
-    ".pdf": Format("pdf", "application/pdf", "ingest.loaders.pdf:load", version=2),
-    ".docx": Format("docx", f"{_OFFICE}.wordprocessingml.document", "ingest.loaders.docx:load", version=2),
-    ".pptx": Format("pptx", f"{_OFFICE}.presentationml.presentation", "ingest.loaders.pptx:load", version=2),
-    ".xlsx": Format("xlsx", f"{_OFFICE}.spreadsheetml.sheet", "ingest.loaders.xlsx:load", version=2),
+    ".pdf": _PDF,
+    ".docx": _DOCX,
+    ".docm": _DOCX,
+    ".dotx": _DOCX,
+    ".pptx": _PPTX,
+    ".pptm": _PPTX,
+    ".ppsx": _PPTX,
+    ".xlsx": _XLSX,
+    ".xlsm": _XLSX,
+    ".xltx": _XLSX,
+    ".odt": _ODT,
+    ".rtf": _RTF,
+    ".epub": _EPUB,
+    ".eml": Format("eml", "message/rfc822", "ingest.loaders.mail:load"),
+    ".msg": _MSG,
+    ".ipynb": Format("ipynb", "application/x-ipynb+json", "ingest.loaders.notebook:load"),
+    ".srt": Format("subtitles", "application/x-subrip", "ingest.loaders.subtitles:load"),
+    ".vtt": Format("subtitles", "text/vtt", "ingest.loaders.subtitles:load"),
     ".txt": _TEXT,
     ".text": _TEXT,
-    ".csv": Format("csv", "text/csv", "ingest.loaders.table:load"),
-    ".tsv": Format("tsv", "text/tab-separated-values", "ingest.loaders.table:load_tabs"),
-    ".json": Format("json", "application/json", "ingest.loaders.json_values:load"),
+    ".csv": Format("csv", "text/csv", "ingest.loaders.table:load", version=2),
+    ".tsv": Format("tsv", "text/tab-separated-values", "ingest.loaders.table:load_tabs", version=2),
+    ".json": Format("json", "application/json", "ingest.loaders.json_values:load", version=2),
     ".jsonl": _JSON_LINES,
     ".ndjson": _JSON_LINES,
+    **_CODE,
 }
-_TEXTUAL = {"text", "markdown", "html", "csv", "tsv", "json", "jsonl"}
+_TEXTUAL = {
+    "text",
+    "markdown",
+    "html",
+    "csv",
+    "tsv",
+    "json",
+    "jsonl",
+    "code",
+    "eml",
+    "ipynb",
+    "rtf",
+    "subtitles",
+}
+# What the parts of a ZIP archive say about it.
+_PARTS = (
+    (b"word/", _DOCX),
+    (b"ppt/", _PPTX),
+    (b"xl/", _XLSX),
+    (b"application/epub+zip", _EPUB),
+    (b"opendocument.text", _ODT),
+)
+_SNIFFED = 4096
 # The first bytes of formats that are not text.
 _MAGIC = (
     (b"%PDF-", "PDF"),
@@ -75,6 +141,44 @@ def supported(path: str) -> bool:
     return format_of(path) is not None
 
 
+def format_in(data: bytes) -> Format | None:
+    """The format that the content of a file shows, if its name shows none; None for text and all else."""
+    head = data[:_SNIFFED].lstrip()
+    if head.startswith(b"%PDF-"):
+        return _PDF
+    if head.startswith(b"{\\rtf"):
+        return _RTF
+    if head[:15].lower().startswith((b"<!doctype html", b"<html")):
+        return _HTML
+    if head.startswith(b"PK\x03\x04"):
+        return next(
+            (kind for part, kind in _PARTS if part in data[: 2 * _SNIFFED] + data[-4 * _SNIFFED :]), None
+        )
+    if head.startswith(b"\xd0\xcf\x11\xe0") and "__substg1.0_".encode("utf-16-le") in data:
+        return _MSG
+    return None
+
+
+def is_readable(path: Path) -> bool:
+    """True for a file without a suffix whose content is a known format or text."""
+    try:
+        data = path.read_bytes() if path.stat().st_size <= _SNIFFED * 1024 else b""
+        head = data[:_SNIFFED] or path.open("rb").read(_SNIFFED)
+    except OSError:
+        return True  # the report says why it cannot be read
+    if format_in(data or head) is not None or not head:
+        return True
+    return not any(head.startswith(magic) for magic, _ in _MAGIC) and (
+        b"\0" not in head or head.startswith((b"\xff\xfe", b"\xfe\xff"))
+    )
+
+
+def has_attachments(path: str) -> bool:
+    """True for the name of a file that may bring other files with it."""
+    kind = format_of(path)
+    return kind is not None and kind.name in ("eml", "msg")
+
+
 def mime_of(path: str) -> str:
     """The MIME type that the suffix of a path names; that of plain text for an unknown one."""
     return (format_of(path) or _TEXT).mime
@@ -83,13 +187,16 @@ def mime_of(path: str) -> str:
 def load(source: Source) -> Loaded:
     """Read one file. Raises DocumentRefusedError and nothing else.
 
-    A file of an unknown suffix is read as text if it is text.
+    A file of an unknown suffix is read as what its content is, or as text if it is text.
     """
     check_size(len(source.data), source.limits)
     if not source.data:
         raise DocumentRefusedError("ingest.empty", Reason("ingest.no-bytes"))
     try:
-        loaded = _load(_unpacked(source), format_of(source.path) or _TEXT)
+        unpacked = _unpacked(source)
+        named = format_of(source.path)
+        kind = named or format_in(unpacked.data) or _TEXT
+        loaded = _load(unpacked, kind)
     except DocumentRefusedError:
         raise
     except RecursionError as error:
@@ -101,7 +208,8 @@ def load(source: Source) -> Loaded:
         raise DocumentRefusedError("ingest.damaged", reason) from error
     if not loaded.text.strip():
         raise DocumentRefusedError("ingest.empty", Reason("ingest.nothing-to-read"))
-    return replace(loaded, title=loaded.title or PurePosixPath(source.path).stem)
+    title = loaded.title or PurePosixPath(source.path).stem
+    return replace(loaded, title=title, mime="" if named else kind.mime)
 
 
 def check_size(size: int, limits: Limits) -> None:

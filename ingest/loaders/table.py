@@ -5,17 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from ingest.loaders.base import Loaded, Source
 from ingest.loaders.decoding import decode
-from ingest.loaders.text import clean, one_line
+from ingest.loaders.tables import rows_of, table_lines
+from ingest.loaders.text import TextBuilder, clean
 from storage.errors import DocumentRefusedError
 from storage.reasons import Reason
-from storage.records import PageStart
 
 _DELIMITERS = ",;\t|"
 _SAMPLE_LINES = 20
+# Excel's own line, which names the delimiter and is no row.
+_SEPARATOR = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
 
 
 def load(source: Source) -> Loaded:
@@ -30,13 +33,23 @@ def load_tabs(source: Source) -> Loaded:
 def _load(source: Source, delimiter: str | None) -> Loaded:
     decoded = decode(source.data)
     text = clean(decoded.text)
-    rows = list(_rows(source, text, delimiter or delimiter_of(text)))
+    skipped, delimiter = separator_of(text) if delimiter is None else (0, delimiter)
+    rows = list(_rows(source, text[skipped:], delimiter or delimiter_of(text[skipped:])))
+    builder = TextBuilder()
+    for number, line in table_lines(rows_of(rows)):
+        builder.row(number + bool(skipped), line)
     return Loaded(
-        text="\n".join(lines(rows)),
-        rows=(PageStart(0, 2 if len(rows) > 1 else 1),),
+        text=builder.text,
+        rows=builder.rows,
         metadata=decoded.metadata,
         warnings=(*decoded.warnings, *_warnings(rows)),
     )
+
+
+def separator_of(text: str) -> tuple[int, str | None]:
+    """The length of a first line `sep=;` and the delimiter that it names."""
+    named = _SEPARATOR.match(text)
+    return (named.end(), named[1]) if named else (0, None)
 
 
 def delimiter_of(text: str) -> str:
@@ -52,34 +65,11 @@ def delimiter_of(text: str) -> str:
 
 
 def _rows(source: Source, text: str, delimiter: str) -> Iterable[list[str]]:
-    csv.field_size_limit(source.limits.record_bytes)
+    csv.field_size_limit(max(source.limits.record_bytes, len(source.data)))
     try:
         yield from csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     except csv.Error as error:
         raise unreadable_table(error) from error
-
-
-def lines(rows: Sequence[Sequence[str]]) -> list[str]:
-    """One line a row under the names of the first row; a single row or column stays as it is.
-
-    Blank rows give blank lines, so that lines and rows stay in step.
-    """
-    if len(rows) < 2:
-        return ["; ".join(one_line(cell) for cell in row if cell.strip()) for row in rows]
-    names = [one_line(name) for name in rows[0]]
-    if len(names) == 1:
-        return [one_line(" ".join(row)) for row in rows[1:]]
-    return [readable(names, row) for row in rows[1:]]
-
-
-def readable(names: Sequence[str], row: Sequence[str]) -> str:
-    """`column: value; ...` without empty cells; a cell beyond the last name has no name."""
-    parts = []
-    for name, cell in itertools.zip_longest(names, row, fillvalue=""):
-        value = one_line(cell)
-        if value:
-            parts.append(f"{name}: {value}" if name else value)
-    return "; ".join(parts)
 
 
 def unreadable_table(error: csv.Error) -> DocumentRefusedError:

@@ -9,22 +9,59 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from ingest.loaders.base import Loaded
 from storage.records import Heading, PageStart
 
 _LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
-# Controls; soft hyphen; bidirectional embeddings, overrides and isolates (they reorder what people see);
-# byte order marks and noncharacters; lone surrogates become U+FFFD below.
+# Controls; soft hyphen; bidirectional marks, embeddings, overrides and isolates (they reorder what people
+# see); characters of no width that part words for a search and may carry what nobody sees; byte order marks
+# and noncharacters. Lone surrogates become U+FFFD below.
 _DROPPED = re.compile(
-    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff]"
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f"
+    "\u202a-\u202e\u2060-\u2064\u2066-\u206f\u3164\ufeff\uffa0\ufff0-\ufff8\ufff9-\ufffb\ufffe\uffff"
+    "\U000e0000\U000e0001\U000e0080-\U000e00ff\U000e01f0-\U000e0fff]"
 )
+# These mean something where their script or an emoji uses them, and nowhere else.
+_JOINERS = re.compile(
+    "(?<![\u0590-\u08ff\u0900-\u109f\u1780-\u1aff\ufe0f\u2190-\u2bff\u3030\u303d\U0001f000-\U0001faff"
+    "\U000e0020-\U000e007f])[\u200c\u200d]"
+)
+_TAGS = re.compile("(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0020-\U000e007f]+")
+_SELECTORS = re.compile(
+    "(?<=[\ufe00-\ufe0f\U000e0100-\U000e01ef])[\ufe00-\ufe0f\U000e0100-\U000e01ef]+"
+    "|(?<![\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])[\U000e0100-\U000e01ef]+"
+)
+_INVISIBLE = re.compile("[\u200c\u200d\ufe00-\ufe0f\U000e0000-\U000e0fff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
+# A picture inside the text: for a reader it is the picture, for a search it is noise.
+_BASE64 = "[A-Za-z0-9+/_%-]"
+_DATA_URI = re.compile(
+    rf"data:[\w.+-]+/[\w.+-]+(?:;[\w=.-]+)*;base64,{_BASE64}*(?:\s+{_BASE64}{{60,}})*(?:\s+{_BASE64}*=+|=*)"
+)
+_SHORT_URI = 100
 
 
 def clean(text: str) -> str:
-    """Text in NFC with `\\n` line ends, without control, bidirectional and noncharacters."""
+    """Text in NFC with `\\n` line ends, without control, bidirectional, invisible and noncharacters."""
     text = _LINE_ENDS.sub("\n", text)
     text = _SURROGATES.sub("\ufffd", _DROPPED.sub("", text))
+    if _INVISIBLE.search(text):
+        text = _SELECTORS.sub("", _TAGS.sub("", _JOINERS.sub("", text)))
     return unicodedata.normalize("NFC", text)
+
+
+def without_data(text: str) -> tuple[str, int]:
+    """Text without the data of pictures inside it (`data:image/png;base64,...`), and how many there were."""
+    count = 0
+
+    def emptied(match: re.Match[str]) -> str:
+        nonlocal count
+        if len(match[0]) <= _SHORT_URI:
+            return match[0]
+        count += 1
+        return ""
+
+    return (_DATA_URI.sub(emptied, text), count) if ";base64," in text else (text, 0)
 
 
 def one_line(text: str) -> str:
@@ -32,11 +69,12 @@ def one_line(text: str) -> str:
     return " ".join(clean(text).split())
 
 
-def markdown_table(rows: list[list[str]]) -> str:
-    """Rows of cells as a Markdown table; the first row is its head."""
-    width = max(len(row) for row in rows)
-    lines = ["| " + " | ".join(row + [""] * (width - len(row))) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]])
+_RAISED = str.maketrans("0123456789+-−=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ")
+
+
+def superscript(text: str) -> str:
+    """Raised digits as characters of their own: the power in 10⁶ is not a digit of a number."""
+    return text.translate(_RAISED) if any(map(str.isdigit, text)) else text
 
 
 class TextBuilder:
@@ -48,10 +86,25 @@ class TextBuilder:
         self._page: int | None = None
         self._headings: list[Heading] = []
         self._pages: list[PageStart] = []
+        self._rows: list[PageStart] = []
+        self._row = 0
 
     def block(self, text: str, *, gap: str = "\n\n") -> int:
         """Add cleaned text, `gap` before it, and return its offset; blank text adds nothing."""
         return self._add(clean(text).strip("\n").rstrip(), gap)
+
+    def row(self, number: int, line: str, *, first: bool = False) -> None:
+        """Add a table's row as one line; `number` counts from 1.
+
+        A blank line comes before the `first` and where rows are missing in between.
+        """
+        before = self._length
+        apart = first or number != self._row + 1
+        offset = self.block(line, gap="\n\n" if apart else "\n")
+        if self._length > before:
+            if apart or not self._rows:
+                self._rows.append(PageStart(offset, number))
+            self._row = number
 
     def heading(self, title: str, level: int) -> None:
         """Add a Markdown heading; `level` counts from 1 and is cut at 6."""
@@ -59,6 +112,11 @@ class TextBuilder:
         if title:
             offset = self._add(f"{'#' * level} {title}", "\n\n")
             self._headings.append(Heading(offset, level, title))
+
+    def embed(self, loaded: Loaded) -> None:
+        """Add a text that was loaded by itself, with its headings; it is clean already."""
+        offset = self._add(loaded.text, "\n\n")
+        self._headings += (Heading(offset + one.offset, one.level, one.title) for one in loaded.headings)
 
     def page(self, number: int) -> None:
         """The next block starts page `number`, which counts from 1."""
@@ -89,3 +147,7 @@ class TextBuilder:
     @property
     def pages(self) -> tuple[PageStart, ...]:
         return tuple(self._pages)
+
+    @property
+    def rows(self) -> tuple[PageStart, ...]:
+        return tuple(self._rows)

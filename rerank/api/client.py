@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import anyio
@@ -15,9 +12,14 @@ import httpx2
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
+from storage.error_bodies import error_text, snippet
+from storage.http_client import ReplyTooLargeError
+from storage.openai_client import explained
+from storage.retry_after import retry_after
+from storage.secrets import masked
+
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT_S = 60.0
-_SNIPPET = 200
 
 
 class ApiError(Exception):
@@ -53,9 +55,12 @@ async def posted(client: httpx2.AsyncClient, address: Address, body: Mapping[str
     except TimeoutError:
         raise PassingError(f"no answer within {address.timeout_s:g} s") from None
     except httpx2.TransportError as error:
-        raise PassingError(f"the connection failed ({type(error).__name__})") from error
+        said = masked(explained(error))
+        raise PassingError(f"the connection failed ({type(error).__name__}: {said})") from error
+    except ReplyTooLargeError as error:
+        raise ApiError(str(error)) from error
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise ApiError(f"{type(error).__name__}: {error}") from error
+        raise ApiError(masked(f"{type(error).__name__}: {error}")) from error
     if response.status_code in _PASSING:
         wait = retry_after(response.headers.get("retry-after"))
         raise PassingError(_refused(response), status=response.status_code, retry_after=wait)
@@ -64,7 +69,7 @@ async def posted(client: httpx2.AsyncClient, address: Address, body: Mapping[str
     try:
         return response.json()
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
-        raise PassingError(f"the reply is not JSON: {_snippet(response.text)}") from None
+        raise PassingError(f"the reply is not JSON: {snippet(response.text)}") from None
 
 
 def retrying(address: Address, longest_s: float) -> AsyncRetrying:
@@ -91,26 +96,8 @@ def retrying(address: Address, longest_s: float) -> AsyncRetrying:
     )
 
 
-def retry_after(header: str | None) -> float | None:
-    """Seconds, from a number or an HTTP date."""
-    if not header:
-        return None
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
-        return None
-
-
 def _refused(response: httpx2.Response) -> str:
-    return f"HTTP {response.status_code}: {_snippet(response.text)}"
-
-
-def _snippet(text: str) -> str:
-    """The beginning of a server's text, fit for a terminal."""
-    return (
-        re.sub(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+", " ", text[:_SNIPPET]).strip() or "(empty)"
-    )
+    asked = f" at {masked(str(response.request.url))}" if response.status_code in (404, 405) else ""
+    told = response.headers.get("location") if response.is_redirect else None
+    said = f"it says to ask {told}" if told else error_text(response.text) or response.text
+    return f"HTTP {response.status_code}{asked}: {snippet(said)}"

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Literal
 
+from storage.error_bodies import reported_error, snippet
+
 _RELEVANT = "relevant"
 _QUESTION = "Does the document help to answer the query?"
 _CRITERIA = {
@@ -81,11 +83,13 @@ def read_scores(reply: Any, count: int) -> list[float | None]:
     `score`. Raises UnusableRerankReplyError for an index that is out of range or occurs twice: such a reply
     is misaligned.
     """
+    whole = reply
     if isinstance(reply, dict) and isinstance(reply.get("output"), dict):
         reply = reply["output"]
     items = reply.get("results", reply.get("data")) if isinstance(reply, dict) else reply
     if not isinstance(items, list):
-        raise UnusableRerankReplyError("the reply holds no list of results")
+        said = snippet(reported_error(whole)) if reported_error(whole) else ""
+        raise UnusableRerankReplyError(f"the reply holds no list of results{f': {said}' if said else ''}")
     scores: list[float | None] = [None] * count
     seen: set[int] = set()
     for item in items:

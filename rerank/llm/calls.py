@@ -12,7 +12,7 @@ import anyio
 from rerank.base import flagged
 from rerank.llm.budget import Meter, current_meter, estimated_tokens
 from rerank.parts import RerankParts
-from storage.chat import ChatModel, Completion, Message
+from storage.chat import ChatModel, Completion, Message, cut_prompt
 from storage.errors import ChatError
 from storage.reasons import Reason
 from storage.records import Exchange, Outcome, Usage
@@ -25,16 +25,22 @@ _ROOMY = 4_096
 # This many failures in a row mean that the endpoint is down; this many unreadable replies, and no readable
 # one, that the model does not understand. Further calls are not paid for.
 _GIVE_UP_AFTER = 5
+# Characters of an unreadable reply that the outcome shows.
+_EXAMPLE = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: the messages, the reply's length in tokens, and optional features (see `ChatModel`)."""
+    """One request: the messages, the reply's length in tokens, and optional features (see `ChatModel`).
+
+    `again_schema` is the form of a second reply, after one that could not be read.
+    """
 
     messages: tuple[Message, ...]
     max_tokens: int
     schema: Mapping[str, object] | None = None
     top_logprobs: int = 0
+    again_schema: Mapping[str, object] | None = None
 
     @property
     def most(self) -> Usage:
@@ -58,6 +64,8 @@ class CallCounts:
     judged: int = 0
     cached: int = 0
     unreadable: int = 0
+    example: Reason | None = None
+    prompt_cut: tuple[int, int] | None = None
     not_asked: int = 0
     stopped: str = ""
     mended: Counter[str] = field(default_factory=Counter)
@@ -80,9 +88,10 @@ class CallCounts:
         if self._failed_in_a_row >= _GIVE_UP_AFTER:
             self.stopped = self.stopped or Reason("rerank.gave-up-failing", count=self._failed_in_a_row)
 
-    def unread(self) -> None:
+    def unread(self, completion: Completion) -> None:
         """Count a reply that could not be read, even when the model was asked again."""
         self.unreadable += 1
+        self.example = self.example or _shown(completion)
         if not self.judged and self.unreadable >= _GIVE_UP_AFTER:
             self.stopped = self.stopped or Reason("rerank.gave-up-unreadable", count=self.unreadable)
 
@@ -99,6 +108,9 @@ class CallCounts:
         for defects, count in sorted(self.mended.items()):
             reason = Reason("rerank.replies-mended", count=count, defects=Reason.of(defects))
             outcome = flagged(outcome, "repaired", reason)
+        if self.prompt_cut:
+            counted, sent = self.prompt_cut
+            outcome = flagged(outcome, "partial", Reason("rerank.prompt-cut", counted=counted, sent=sent))
         if self.shortened:
             reason = Reason("rerank.passages-shortened", count=len(self.shortened))
             outcome = flagged(outcome, "ok", reason)
@@ -110,7 +122,8 @@ class CallCounts:
         for failure, count in sorted(self.failed.items()):
             yield Reason("rerank.calls-failed", count=count, reason=Reason.of(failure))
         if self.unreadable:
-            yield Reason("rerank.replies-unreadable", count=self.unreadable)
+            example = self.example or Reason("rerank.reply-empty")
+            yield Reason("rerank.replies-unreadable", count=self.unreadable, example=example)
         if self.not_asked:
             yield Reason("rerank.calls-not-made", count=self.not_asked, reason=Reason.of(self.stopped))
 
@@ -151,7 +164,7 @@ class Caller:
         spent = Usage() if isinstance(completion, str) else completion.usage
         value = None if isinstance(completion, str) else read(completion)
         if value is None and not isinstance(completion, str) and not completion.refusal:
-            self._roomy = self._roomy or completion.finish_reason == "length"
+            self._roomy = self._roomy or completion.cut == "length"
             completion = await self._call(_corrected(request, completion, again), retry=True)
             if not isinstance(completion, str):
                 spent += completion.usage
@@ -159,7 +172,7 @@ class Caller:
         if isinstance(completion, str):
             return Reading(None, completion, spent)
         if value is None:
-            self._counts.unread()
+            self._counts.unread(completion)
             return Reading(None, "refused" if completion.refusal else "unreadable", spent)
         return Reading(value, usage=spent)
 
@@ -198,7 +211,7 @@ class Caller:
         if (known := self._recall(request)) is not None:
             return known
         known = self._recall(other)
-        return None if known is None or known.finish_reason == "length" else known
+        return None if known is None or known.cut else known
 
     async def _completed(self, request: Request) -> Completion:
         completion = await self._chat.complete(
@@ -209,6 +222,7 @@ class Caller:
         )
         usage = self._costed(replace(completion.usage, calls=max(1, completion.usage.calls)))
         completion = replace(completion, usage=usage)
+        self._counts.prompt_cut = self._counts.prompt_cut or cut_prompt(request.messages, usage)
         self._keep(request, completion)
         return completion
 
@@ -227,6 +241,21 @@ class Caller:
         self._counts.exchanges.append(Exchange(self._chat.model, sent, text, spent, ms, error))
 
 
+def _shown(completion: Completion) -> Reason:
+    """The beginning of a reply that could not be read, or what it was instead."""
+    said = completion.text or completion.refusal
+    line = "".join(one if one.isprintable() else " " for one in said[: _EXAMPLE * 4])
+    line = " ".join(line.split())
+    words = f"“{line[:_EXAMPLE]}{'…' if len(line) > _EXAMPLE else ''}”" if line else ""
+    if completion.cut:
+        return Reason("rerank.reply-cut", reason=completion.finish_reason, words=words or "…")
+    if words:
+        return Reason.of(words)
+    if completion.instead == "reasoning":
+        return Reason("rerank.reply-reasoning")
+    return Reason("rerank.reply-tool-call") if completion.instead else Reason("rerank.reply-empty")
+
+
 def prompt_tokens(messages: Sequence[Message]) -> int:
     """A safe estimate of the tokens of a prompt."""
     return sum(estimated_tokens(message.content) + 8 for message in messages)
@@ -235,7 +264,9 @@ def prompt_tokens(messages: Sequence[Message]) -> int:
 def _corrected(request: Request, completion: Completion, again: str) -> Request:
     """The same question with the reply and a correction; an empty reply cannot be sent back."""
     messages = request.messages
-    if completion.finish_reason == "length":
+    if request.again_schema:  # a free reply was no label: small models write one where nothing else is left
+        request = replace(request, schema=request.again_schema, top_logprobs=0)
+    if completion.cut == "length":
         return request
     if completion.text.strip():
         replied = (*messages, Message("assistant", completion.text), Message("user", again))

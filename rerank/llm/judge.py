@@ -49,6 +49,8 @@ class JudgementPrompt:
     """A kind of prompt: its template, the form of the reply, and how the reply is read.
 
     `read` gets a reply, the number of passages, and `top`; `max_tokens` is the reply's length for n passages.
+    `verdicts` are the only replies to n passages and `top`, which a second reply is held to where the
+    endpoint takes a schema; without, any is free.
     """
 
     template: str
@@ -57,6 +59,19 @@ class JudgementPrompt:
     labels: Callable[[int], Sequence[str]] = numbered
     schema: Mapping[str, object] | None = None
     top_logprobs: int = 0
+    verdicts: Callable[[int, int], Sequence[str | int]] | None = None
+
+    def again_schema(self, n: int, top: int) -> Mapping[str, object] | None:
+        """The form of a second reply; None where it is that of the first."""
+        if self.verdicts is None:
+            return None
+        verdict = {"enum": list(self.verdicts(n, top))}
+        return {
+            "type": "object",
+            "properties": {"answer": verdict},
+            "required": ["answer"],
+            "additionalProperties": False,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +241,13 @@ class PassageJudge:
     async def _judged(self, case: Case) -> Judgement | None:
         top, group = case
         prompt, n = self._stage.prompt, len(group)
-        request = Request(self._messages(case), prompt.max_tokens(n), prompt.schema, prompt.top_logprobs)
+        request = Request(
+            self._messages(case),
+            prompt.max_tokens(n),
+            prompt.schema,
+            prompt.top_logprobs,
+            prompt.again_schema(n, top),
+        )
         again = self._stage.templates.text("again", self._language).strip()
         reading = await self._caller.asked(request, lambda reply: prompt.read(reply, n, top), again=again)
         self._counts.judged += reading.value is not None

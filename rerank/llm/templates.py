@@ -12,6 +12,7 @@ from pathlib import Path
 from string import Template
 
 from storage.chat import Message
+from storage.control_tokens import harmless
 from storage.errors import SettingsError
 
 _OWN = Path(__file__).parent / "prompts"
@@ -41,9 +42,9 @@ def clipped(text: str, units: int) -> str:
 
 
 def fenced(labels: Sequence[str], texts: Sequence[str]) -> str:
-    """Passages between numbered fences. A passage's own `<passage` or `</passage` is made harmless."""
+    """Passages between numbered fences. Their own `<passage`, `</passage` and control tokens are broken."""
     return "\n".join(
-        f'<passage id="{label}">\n{_FENCE.sub(_HARMLESS, text)}\n</passage>'
+        f'<passage id="{label}">\n{_FENCE.sub(_HARMLESS, harmless(text))}\n</passage>'
         for label, text in zip(labels, texts, strict=True)
     )
 

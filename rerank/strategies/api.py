@@ -9,10 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from ssl import SSLContext
-from typing import TYPE_CHECKING, Annotated, Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+from urllib.parse import urlsplit, urlunsplit
 
 import anyio
 from anyio import to_thread
@@ -26,7 +24,7 @@ from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.score_memory import ScoreMemory, text_key
 from rerank.spec import Value
-from storage.chat import Price
+from storage.chat import Price, sendable
 from storage.errors import SettingsError, SpecError
 from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking, Status, Usage
@@ -37,6 +35,17 @@ if TYPE_CHECKING:
     from rerank.api.client import Address, ApiError
 
 _LIMIT = re.compile(r"maximum allowed batch size (\d+)", re.IGNORECASE)
+# Refusals that one document, or the number of them, may be the cause of.
+_DIVISIBLE = (400, 413, 422, 500)
+_BLAMES_DOCUMENTS = re.compile(
+    r"batch|lengths?\b|long|tokens?\b|context|empty|blank|document|passages?\b|texts?\b|input|string|size"
+    r"|large|character|exceed|utf|encod|过长|为空|空字符|超出|长度|文档",
+    re.IGNORECASE,
+)
+# So many texts that say different things are not all equally relevant: the server runs the model wrongly.
+_ENOUGH, _ALIKE = 3, 1e-9
+# This many documents refused alone, and none scored: the request itself is at fault.
+_REFUSED_ALONE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +72,13 @@ class Api:
     """Scores are the server's own, usually 0 to 1."""
 
     needs = "a rerank API"
+    declares: ClassVar[type[object]] = ApiOptions
 
     name: str
     parts: RerankParts
     address: Address
     profile: Profile
     model: str
-    tls: SSLContext | bool
     instruction: str | None = None
 
     @classmethod
@@ -92,8 +101,7 @@ class Api:
             )
         url = _full(name, chosen.url or profile.url, profile.path)
         address = Address(url, key, chosen.timeout_s, chosen.retries)
-        tls = _certificates() if url.startswith("https") else False
-        return cls(name, parts, address, profile, chosen.model or profile.model, tls, instruction)
+        return cls(name, parts, address, profile, chosen.model or profile.model, instruction)
 
     @staticmethod
     def calls(n: int, k: int) -> int:  # noqa: ARG004 - all are scored
@@ -103,10 +111,11 @@ class Api:
         check_top_k(top_k)
         if not candidates:
             return Ranking((), (Outcome(self.name),))
-        import httpx2
+        from storage.http_client import BoundedClient
 
-        texts = [candidate.chunk.encoded_text for candidate in candidates]
-        async with httpx2.AsyncClient(timeout=None, follow_redirects=False, verify=self.tls) as client:
+        texts = [sendable(candidate.chunk.encoded_text) for candidate in candidates]
+        query, most = sendable(query), self.parts.max_reply_bytes
+        async with BoundedClient(self.address.url, max_reply_bytes=most, timeout=None) as client:
             question = _ApiQuestion(self, client, query, texts)
             await question.ask()
         outcome = question.outcome()
@@ -126,6 +135,7 @@ class _ApiQuestion:
         self._texts = texts
         self._meter = current_meter()
         self._counts = CallCounts()
+        self._refused_alone = 0
         told = f":{text_key(api.instruction)[:12]}" if api.instruction else ""
         self._memory = ScoreMemory(api.parts.cache, f"api:{api.address.url}:{api.model}{told}", query)
 
@@ -146,9 +156,21 @@ class _ApiQuestion:
             status: Status = "fallback" if lost == len(self.scores) else "partial"
             reason = Reason("rerank.passages-left-out", count=lost, total=len(self.scores))
             outcome = flagged(outcome, status, reason)
+        known = [score for score in self.scores if score is not None]
+        if len(set(self._texts)) >= _ENOUGH and len(known) >= _ENOUGH and max(known) - min(known) < _ALIKE:
+            outcome = flagged(outcome, "ok", Reason("rerank.scores-alike", score=float(f"{known[0]:.3g}")))
         return outcome
 
-    async def _batches(self, group: Sequence[int], size: int) -> None:
+    @property
+    def _hopeless(self) -> bool:
+        return not self._counts.judged and self._refused_alone >= _REFUSED_ALONE
+
+    async def _batches(self, group: Sequence[int], size: int, *, in_turn: bool = False) -> None:
+        """Ask for the group in parts; one after the other, so that parts alike are not all refused."""
+        if in_turn:
+            for start in range(0, len(group), size):
+                await self._batch(group[start : start + size])
+            return
         async with anyio.create_task_group() as tasks:
             for start in range(0, len(group), size):
                 tasks.start_soon(self._batch, group[start : start + size])
@@ -163,9 +185,11 @@ class _ApiQuestion:
         except UnusableRerankReplyError as error:
             self._counts.failed_with(str(error), Usage())
         except ApiError as error:
-            if smaller := _smaller(error, len(group)):
-                await self._batches(group, smaller)
+            smaller = 0 if self._hopeless else _smaller(error, len(group))
+            if smaller:
+                await self._batches(group, smaller, in_turn=error.status != 413)
             else:
+                self._refused_alone += len(group) == 1
                 self._counts.failed_with(str(error), Usage())
         else:
             self._counts.succeeded(Usage())
@@ -235,20 +259,13 @@ class _ApiQuestion:
                 await to_thread.run_sync(self._memory.keep, fresh)
 
 
-@cache
-def _certificates() -> SSLContext:
-    """Read once, and only when needed: it takes longer than a request."""
-    import httpx2
-
-    return httpx2.create_ssl_context()
-
-
 def _smaller(error: ApiError, count: int) -> int:
-    """The number of documents to send instead, where the server complains of too many; otherwise 0."""
-    found = _LIMIT.search(str(error))
-    too_many = error.status == 413 or (error.status in (400, 422) and "batch" in str(error).lower())
-    if count < 2 or not too_many:
+    """The number of documents to send instead, where one of them or their number may be at fault, or 0."""
+    said = str(error)
+    divisible = error.status == 413 or (error.status in _DIVISIBLE and _BLAMES_DOCUMENTS.search(said))
+    if count < 2 or not divisible:
         return 0
+    found = _LIMIT.search(said)
     limit = int(found[1]) if found else 0
     return limit if 0 < limit < count else -(-count // 2)
 
@@ -260,4 +277,10 @@ def _full(name: str, url: str, path: str) -> str:
             f"{name}: url={url!r} is not the address of a server" if url else f"{name}: url is missing",
             way_out='Give one, as in api(profile=tei,url="http://localhost:8080").',
         )
-    return url if parts.path.strip("/") else url.rstrip("/") + path
+    root = parts.path.rstrip("/")
+    version = re.search(r"/v\d+\Z", root)
+    if root and not version:
+        return url
+    # "http://host/v1" is where an API begins, not the path of reranking in it
+    rest = re.sub(r"\A/v\d+(?=/)", "", path) if version else path
+    return urlunsplit((parts.scheme, parts.netloc, root + rest, parts.query, ""))

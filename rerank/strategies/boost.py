@@ -33,6 +33,7 @@ class Boost:
     """Scores are relevance (0 to 1), times `factor` where the passage meets the filter."""
 
     needs = "a filter"
+    declares = BoostOptions
 
     def __init__(self, name: str, condition: Condition, factor: float) -> None:
         self.name = name

@@ -70,6 +70,7 @@ class CrossEncoder:
     """
 
     needs = "a cross-encoder model"
+    declares = CrossEncoderOptions
 
     name: str
     model: PairModel

@@ -8,7 +8,7 @@ score means the same for every question, and `min_score=0.5` drops what probably
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
 
@@ -33,6 +33,7 @@ class DecisionModel(Api):
     """Scores are probabilities, 0 to 1."""
 
     needs = "a decision model"
+    declares: ClassVar[type[object]] = DecisionOptions
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Self:

@@ -48,6 +48,7 @@ class Diversity:
     """
 
     needs = "nothing; with a weight, the collection's vectors"
+    declares = DiversityOptions
     scores = False
 
     def __init__(self, name: str, parts: RerankParts, options: DiversityOptions) -> None:

@@ -59,6 +59,11 @@ class FusionOptions:
     retrieval: Annotated[float, Field(ge=0)] = 0.0
     k: Annotated[int, Field(ge=1)] = 60
 
+    @property
+    def specs(self) -> list[Spec]:
+        """The members' specs. Raises SpecError."""
+        return [Spec.parse(text) for text in self.of.split(";")]
+
 
 @dataclass(frozen=True, slots=True)
 class _List:
@@ -82,6 +87,7 @@ class Fusion:
     """Runs its members concurrently over all candidates. A member that falls back is left out and flagged."""
 
     needs = "what its members need"
+    declares = FusionOptions
 
     def __init__(
         self,
@@ -106,7 +112,7 @@ class Fusion:
 
             sure = {} if chosen.sure is None else {"sure": chosen.sure}
             reader = CrossEncoder.load(parts, f"{name}.cross-encoder", scale="logit", **sure)
-        specs = [Spec.parse(text) for text in chosen.of.split(";")]
+        specs = chosen.specs
         if len({spec.stages[-1].name for spec in specs}) < len(specs):
             raise SpecError(f"{name}: two members of `of` end in the same strategy")
         members = [Chain.load(spec, parts, prefix=f"{name}.") for spec in specs]

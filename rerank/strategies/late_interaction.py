@@ -37,6 +37,7 @@ class LateInteraction:
     """
 
     needs = "the collection's encoder"
+    declares = LateInteractionOptions
 
     def __init__(
         self, encoder: TokenEncoder, scorer: TokenScorer | None, name: str = "late-interaction"

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from rerank.base import flagged
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge
-from rerank.llm.replies import read_permutation
+from rerank.llm.permutations import read_permutation
 from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
@@ -55,6 +55,8 @@ class ListwiseOptions(ModelOptions):
 
 class Listwise(LLMStage[ListwiseOptions]):
     """One permutation gives an order without scores; several give the mean rank as a score from 0 to 1."""
+
+    declares = ListwiseOptions
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Listwise:
@@ -110,7 +112,7 @@ def windows(n: int, window: int, step: int) -> Iterator[tuple[int, int]]:
 
 
 def _order(completion: Completion, n: int, top: int) -> Judgement | None:  # noqa: ARG001 - all are ordered
-    found = read_permutation(completion.text, n)
+    found = read_permutation(completion.text, n, cut=bool(completion.cut))
     if found is None:
         return None
     scores = [0.0] * n

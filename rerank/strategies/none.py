@@ -21,6 +21,7 @@ class NoRerank:
     """Keeps the incoming order and cuts it to `top_k`."""
 
     needs = "nothing"
+    declares = NoOptions
     scores = False
 
     def __init__(self, name: str = "none") -> None:

@@ -12,7 +12,7 @@ from itertools import combinations
 from typing import Literal
 
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge
-from rerank.llm.replies import read_choice
+from rerank.llm.replies import read_choice, settled
 from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
@@ -33,9 +33,13 @@ class PairwiseOptions(ModelOptions):
 class Pairwise(LLMStage[PairwiseOptions]):
     """`all` scores by the share of comparisons won (0 to 1); the others give an order without scores."""
 
+    declares = PairwiseOptions
+
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Pairwise:
-        prompt = JudgementPrompt("pairwise", _winner, lambda _n: 32, labels=lambda _n: _LABELS)
+        prompt = JudgementPrompt(
+            "pairwise", _winner, lambda _n: 32, labels=lambda _n: _LABELS, verdicts=lambda _n, _top: _LABELS
+        )
         stage = cls(parts, name, read_options(PairwiseOptions, name, options), prompt)
         stage.scores = stage.options.method == "all"
         return stage
@@ -73,8 +77,8 @@ async def _best(judge: PassageJudge, numbers: Sequence[int]) -> int:
 async def _sliding(judge: PassageJudge, n: int, k: int) -> list[int]:
     """k passes of bubble sort from the back; places that are settled are not compared again."""
     order = list(range(n))
-    for settled in range(min(k, n - 1)):
-        for place in range(n - 1, settled, -1):
+    for done in range(min(k, n - 1)):
+        for place in range(n - 1, done, -1):
             if await _preference(judge, order[place - 1], order[place]) < 0.5:
                 order[place - 1], order[place] = order[place], order[place - 1]
     return order
@@ -92,5 +96,5 @@ async def _all_pairs(judge: PassageJudge, n: int) -> list[float]:
 
 
 def _winner(completion: Completion, n: int, top: int) -> Judgement | None:  # noqa: ARG001 - two passages
-    choice = read_choice(completion.text, _LABELS)
+    choice = read_choice(settled(completion), _LABELS)
     return None if choice is None else Judgement((1.0, 0.0) if choice == 0 else (0.0, 1.0))

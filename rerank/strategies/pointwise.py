@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge
-from rerank.llm.replies import expected_number, expected_yes, read_number, read_yes_no
+from rerank.llm.replies import expected_number, expected_yes, read_number, read_yes_no, settled
 from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
@@ -34,6 +34,7 @@ class PointwiseOptions(ModelOptions):
 class Pointwise(LLMStage[PointwiseOptions]):
     """Scores lie in 0 to `top` (yes/no: 0 to 1). Passages without a judgement follow the others."""
 
+    declares = PointwiseOptions
     fewest = 1
 
     @classmethod
@@ -41,7 +42,14 @@ class Pointwise(LLMStage[PointwiseOptions]):
         chosen = read_options(PointwiseOptions, name, options)
         template, read = ("pointwise", _number) if chosen.scale == "number" else ("yesno", _yes_no)
         logprobs = _LOGPROBS if chosen.logprobs else 0
-        prompt = JudgementPrompt(template, read, lambda _n: 32, top_logprobs=logprobs)
+        yes_no = chosen.scale == "yes-no"
+        prompt = JudgementPrompt(
+            template,
+            read,
+            lambda _n: 32,
+            top_logprobs=logprobs,
+            verdicts=lambda _n, top: ("yes", "no") if yes_no else range(top + 1),
+        )
         return cls(parts, name, chosen, prompt)
 
     @staticmethod
@@ -55,12 +63,12 @@ class Pointwise(LLMStage[PointwiseOptions]):
 
 def _number(completion: Completion, n: int, top: int) -> Judgement | None:  # noqa: ARG001 - one passage
     expected = None if completion.first_token is None else expected_number(completion.first_token, top)
-    return _judgement(read_number(completion.text, top) if expected is None else expected)
+    return _judgement(read_number(settled(completion), top) if expected is None else expected)
 
 
 def _yes_no(completion: Completion, n: int, top: int) -> Judgement | None:  # noqa: ARG001 - one passage
     expected = None if completion.first_token is None else expected_yes(completion.first_token)
-    return _judgement(read_yes_no(completion.text) if expected is None else expected)
+    return _judgement(read_yes_no(settled(completion)) if expected is None else expected)
 
 
 def _judgement(score: float | None) -> Judgement | None:

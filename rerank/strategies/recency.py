@@ -43,6 +43,7 @@ class Recency:
     """
 
     needs = "dates in the documents' metadata"
+    declares = RecencyOptions
 
     def __init__(self, name: str, options: RecencyOptions) -> None:
         self.name = name

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge, numbered
-from rerank.llm.replies import read_choice
+from rerank.llm.replies import read_choice, settled
 from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
@@ -31,11 +31,12 @@ class SetwiseOptions(ModelOptions):
 class Setwise(LLMStage[SetwiseOptions]):
     """An order without scores."""
 
+    declares = SetwiseOptions
     scores = False
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Setwise:
-        prompt = JudgementPrompt("setwise", _chosen, lambda _n: 32)
+        prompt = JudgementPrompt("setwise", _chosen, lambda _n: 32, verdicts=lambda n, _top: numbered(n))
         return cls(parts, name, read_options(SetwiseOptions, name, options), prompt)
 
     @staticmethod
@@ -56,5 +57,5 @@ async def _best(judge: PassageJudge, numbers: Sequence[int]) -> int:
 
 
 def _chosen(completion: Completion, n: int, top: int) -> Judgement | None:  # noqa: ARG001 - one is chosen
-    choice = read_choice(completion.text, numbered(n))
+    choice = read_choice(settled(completion), numbered(n))
     return None if choice is None else Judgement(tuple(float(i == choice) for i in range(n)))

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from rerank.base import gathered
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge
-from rerank.llm.replies import read_permutation
+from rerank.llm.permutations import read_permutation
 from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
@@ -41,6 +41,8 @@ class TournamentOptions(ModelOptions):
 
 class Tournament(LLMStage[TournamentOptions]):
     """Scores are points: the levels reached, summed over the tournaments."""
+
+    declares = TournamentOptions
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Tournament:
@@ -93,7 +95,7 @@ def schedule(n: int, k: int) -> list[list[tuple[int, int]]]:
 
 
 def _advancing(completion: Completion, n: int, top: int) -> Judgement | None:
-    found = read_permutation(completion.text, n, top)
+    found = read_permutation(completion.text, n, top, cut=bool(completion.cut))
     if found is None:
         return None
     chosen = set(found.order[:top])

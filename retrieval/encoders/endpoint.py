@@ -14,7 +14,7 @@ from retrieval.encoders.encoder import Encoder
 from retrieval.encoders.endpoint_reply import read_tokens, read_vectors
 from retrieval.encoders.prompts import chosen_prompts
 from retrieval.encoders.tokenizer import WholeTokenizer
-from storage.chat import Price
+from storage.chat import Price, sendable
 from storage.errors import ModelError, SettingsError
 from storage.openai_client import OPENAI, OpenAIEndpoint, key_headers, sealed, words
 from storage.records import Usage
@@ -89,7 +89,7 @@ class OpenAIEmbeddings:
                 f"{blank} of {len(texts)} texts are empty, and an endpoint has no vector for an empty text",
                 way_out="Leave them out: Encoder.reads(text) is False for them.",
             )
-        sent = [self._fitted(_sendable(prompt + text)) for text in texts]
+        sent = [self._fitted(sendable(prompt + text)) for text in texts]
         return [encoding for group in self._groups(sent) for encoding in self._embedded(group)]
 
     def close(self) -> None:
@@ -223,11 +223,6 @@ def estimating_tokenizer() -> Tokenizer:
 def _endpoint(model: str, base_url: str) -> OpenAIEndpoint:
     request = "encoder.model and encoder.dim"
     return OpenAIEndpoint(model, base_url, ModelError, "encoder", request, "embeddings")
-
-
-def _sendable(text: str) -> str:
-    """The text without lone surrogates, which JSON cannot carry."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _shorter(sent: _Sent, said: str) -> _Sent:

@@ -13,6 +13,7 @@ from typing import IO
 from storage.errors import BadInputError
 from storage.log.records import AnswerSummary, Feedback
 from storage.log.rows import to_json
+from storage.private_files import private
 from storage.records import Answer
 
 Entry = tuple[Answer, Feedback, AnswerSummary]
@@ -111,7 +112,7 @@ def _written(target: Path, *, encoding: str = "utf-8", newline: str | None = "\n
     part = target.with_name(f"{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding=encoding, newline=newline) as file:
+        with open(part, "w", encoding=encoding, newline=newline, opener=private) as file:
             try:
                 yield file
             except BaseException:

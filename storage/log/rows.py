@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from storage.reasons import Reason, coded
-from storage.records import Answer, Chunk, Citation, Exchange, FollowUp, Outcome, Usage
+from storage.records import Answer, Chunk, Citation, Exchange, FollowUp, Outcome, Usage, with_tuples
 
 # A row on its way into or out of the database: column name → value.
 Row = dict[str, Any]
@@ -120,7 +120,8 @@ _CONVERTED = {
     "created_at": (iso, datetime.fromisoformat),
     "headings": _from_json(tuple),
     "messages": _from_json(lambda messages: tuple(map(tuple, messages))),
-    **dict.fromkeys(("metadata", "timings_ms", "fingerprints"), _from_json(MappingProxyType)),
+    "metadata": _from_json(lambda values: MappingProxyType(with_tuples(values))),
+    **dict.fromkeys(("timings_ms", "fingerprints"), _from_json(MappingProxyType)),
 }
 # Fields that several columns hold. The sentence of a reason and its data are apart: people read the one, and
 # rows of older versions lack the other.

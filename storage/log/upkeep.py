@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from storage.log.redaction import COLUMNS, Redactor
 from storage.log.rows import iso, with_address
 from storage.log.tables import AnswerRow, CandidateRow, NeighbourRow, PassageRow
 from storage.log.write import index, unindex
+from storage.private_files import make_private_file
 from storage.tables import TableBase
 
 # Answers deleted, or rows redacted, in one transaction: other processes may write in between.
@@ -151,6 +152,8 @@ def backup(database: Database, target: Path) -> None:
         raise BadInputError(f"{target} exists already", way_out="name a new file")
     make_folder(target.parent)
     try:
+        with suppress(OSError):  # SQLite says why
+            make_private_file(target)
         with translated(str(target)), closing(sqlite3.connect(target)) as copy, database.driver() as driver:
             driver.backup(copy)
     except BaseException:

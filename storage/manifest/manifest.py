@@ -73,8 +73,7 @@ class Manifest:
     def __init__(self, database: Database, collection: str, generation: str = "") -> None:
         self._database = database
         self._name = collection
-        # no collection's name has an @
-        self._collection = f"{collection}@{generation}" if generation else collection
+        self._collection = key_of(collection, generation)
 
     def get(self, document_id: str) -> DocumentRow | None:
         return self._first(DocumentEntry.id == document_id)
@@ -197,9 +196,7 @@ class Manifest:
 
     @property
     def _any_generation(self) -> ColumnElement[bool]:
-        # not LIKE, for which SQLite's `docs` and `Docs` are one
-        key, others = DocumentEntry.collection, f"{self._name}@"
-        return or_(key == self._name, func.substr(key, 1, len(others)) == others)
+        return keys_of(self._name)
 
     def _first(self, *where: ColumnElement[bool]) -> DocumentRow | None:
         return next(iter(self._page(*where, limit=1)), None)
@@ -238,6 +235,18 @@ class Manifest:
         ]
         if chunks:
             connection.execute(insert(ChunkEntry), chunks)
+
+
+def key_of(collection: str, generation: str) -> str:
+    """Return what the rows of a generation have in `collection`: no collection's name has an @."""
+    return f"{collection}@{generation}" if generation else collection
+
+
+def keys_of(collection: str) -> ColumnElement[bool]:
+    """Return the condition for documents of a collection, of any generation."""
+    # not LIKE, for which SQLite's `docs` and `Docs` are one
+    key, others = DocumentEntry.collection, f"{collection}@"
+    return or_(key == collection, func.substr(key, 1, len(others)) == others)
 
 
 def _conditions(where: DocumentFilter) -> list[ColumnElement[bool]]:

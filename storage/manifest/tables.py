@@ -60,3 +60,26 @@ class RunRow(TableBase):
     collection: Mapped[str]
     created_at: Mapped[str]
     report: Mapped[str]
+
+
+class DeletionEntry(TableBase):
+    """A deletion that has begun: of a document, or where `document` is empty of the whole collection."""
+
+    __tablename__ = "deletions"
+    __table_args__ = (KEY_ONLY,)
+
+    collection: Mapped[str] = mapped_column(primary_key=True)
+    document: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str]
+
+
+class UploadEntry(TableBase):
+    """Uploaded files that are accepted and not ingested yet; `paths` is JSON."""
+
+    __tablename__ = "uploads"
+    __table_args__ = (KEY_ONLY,)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    collection: Mapped[str]
+    created_at: Mapped[str]
+    paths: Mapped[str]

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from storage.qdrant.conditions import Condition, around
+from storage.qdrant.conditions import All, Condition, around
 from storage.qdrant.contract import DENSE, TOKENS, Fingerprint, check_legs
 from storage.qdrant.payload_indexes import Indexed
 from storage.qdrant.points import chunk_of, floats, point_of, vector_of
@@ -24,6 +24,8 @@ class CollectionReader(ABC):
         if not legs:
             return []
         check_legs(legs, self.fingerprint)
+        if where is not None:
+            self._indexed.check(where)
         results = self._query(legs, limit, where and self._indexed.fitted(where))
         return [[Hit(chunk_of(point), point.score) for point in points] for points in results]
 
@@ -50,6 +52,9 @@ class CollectionReader(ABC):
 
     def chunks(self) -> Iterator[Chunk]:
         return (chunk_of(record) for record in self._scroll())
+
+    def any_passage(self) -> Chunk | None:
+        return next((chunk_of(record) for record in self._first(All(()), 1)), None)
 
     def passages(self, chunk_ids: Sequence[str]) -> list[Chunk]:
         return [chunk_of(record) for record in self._retrieve(chunk_ids, False, payload=True)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -107,6 +107,18 @@ class AnyOf:
 
 
 Condition = Equals | Ordered | Among | Contains | Absent | Not | All | AnyOf
+
+
+def fields_of(condition: Condition) -> Iterator[str]:
+    """Every field that a condition names, as often as it does."""
+    match condition:
+        case All(parts) | AnyOf(parts):
+            for part in parts:
+                yield from fields_of(part)
+        case Not(part):
+            yield from fields_of(part)
+        case _:
+            yield condition.field
 
 
 def payload_key(field: str) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Collection as Container
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Protocol
@@ -31,8 +31,9 @@ _NAMESPACE = UUID("6f0c9f0e-6f2a-5f0e-9c53-77696e6e6f77")
 
 
 def document_id(source: str) -> str:
-    """Return the id of the document at `source`: the same on any machine."""
-    return str(uuid5(_NAMESPACE, f"document\0{source}"))
+    """Return the id of the document at `source`: the same on any machine, whatever bytes a path has."""
+    name = source.encode("utf-8", "backslashreplace").decode()
+    return str(uuid5(_NAMESPACE, f"document\0{name}"))
 
 
 def chunk_id(document: str, text: str, occurrence: int) -> str:
@@ -42,6 +43,10 @@ def chunk_id(document: str, text: str, occurrence: int) -> str:
     """
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return str(uuid5(_NAMESPACE, f"chunk\0{document}\0{digest}\0{occurrence}"))
+
+
+def begin_at_once() -> None:
+    """Note nothing before a deletion begins."""
 
 
 def checked_name(name: str) -> str:
@@ -113,7 +118,7 @@ class Searcher(Protocol):
         """Search all legs in one batch, among the passages that meet `where`.
 
         Returns the hits of each leg, best first, at most `limit`. Raises BadInputError where a leg's vector
-        does not fit the collection.
+        does not fit the collection, or `where` names a field that no passage has.
         """
 
 
@@ -176,6 +181,9 @@ class CollectionStore(Searcher, Writer, TokenScorer, Neighbourhood, Protocol):
     def count(self) -> int:
         """Return the number of passages."""
 
+    def any_passage(self) -> Chunk | None:
+        """Return some passage; None where the collection is empty."""
+
     def graph_pays(self) -> bool:
         """Return whether a graph of the dense vectors pays now; False where the engine sees to it."""
 
@@ -224,8 +232,12 @@ class CollectionStores(Protocol):
 
     def names(self) -> list[str]: ...
 
-    def drop(self, name: str) -> None:
-        """Delete a collection. Raises NotFoundError, StoreLockedError."""
+    def drop(self, name: str, begin: Callable[[], None] = ...) -> None:
+        """Delete a collection, or what an interrupted deletion left of it.
+
+        `begin` is called before the first thing is deleted, when nothing stands in the way any more. Raises
+        NotFoundError, StoreLockedError.
+        """
 
     def generation(self, name: str) -> str:
         """Return the generation in use; empty where there is none."""

@@ -232,7 +232,12 @@ class _FilterParser:
             moment = datetime.fromisoformat(value)
         except ValueError as error:
             raise self._error(f"no such date ({error})", token) from error
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        try:
+            moment.astimezone(UTC)
+        except OverflowError:
+            raise self._error("the date is beyond the years 1 to 9999", token) from None
+        return moment
 
     @property
     def _peek(self) -> _Token:

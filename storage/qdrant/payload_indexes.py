@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal, Self
 
+from storage.errors import BadInputError
 from storage.qdrant.conditions import (
+    FIELDS,
     METADATA,
     UNREACHABLE,
     Absent,
@@ -22,9 +24,10 @@ from storage.qdrant.conditions import (
     Equals,
     Not,
     Ordered,
+    fields_of,
     payload_key,
 )
-from storage.records import Scalar
+from storage.records import Meta
 from storage.vectors import Point
 
 # `number` is an index over floats, which holds integers too; one over integers would lose 2020.5.
@@ -38,6 +41,13 @@ MOST = 32
 DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?)?")
 
 
+_NUMBER = re.compile(r"[+-]?\d{1,15}(?:\.\d{1,15})?")
+_NAMES: Mapping[IndexKind, str] = {
+    "keyword": "text",
+    "number": "number",
+    "flag": "true or false",
+    "date": "date",
+}
 # An engine asked for dates in an index of numbers compares numbers, and the other way round.
 _RIVALS = frozenset({"number", "date"})
 _NEVER = All((Absent("document_id"), Not(Absent("document_id"))))
@@ -79,8 +89,34 @@ class Indexed:
         """Note that the path now has an index of this kind."""
         self._kinds[_bare(path)] = kind
 
+    @property
+    def fields(self) -> dict[str, IndexKind]:
+        """The metadata that passages of the collection have, with the kind of its values."""
+        own = f"{METADATA}."
+        return {path.removeprefix(own): kind for path, kind in self._kinds.items() if path.startswith(own)}
+
+    def check(self, condition: Condition) -> None:
+        """Raise BadInputError where a condition names a field that no passage has.
+
+        Where a collection has more kinds of metadata than indexes, nothing is known of the others.
+        """
+        known = self.fields
+        if not known or len(self._kinds) >= MOST:
+            return
+        for field in fields_of(condition):
+            name = field.removeprefix(f"{METADATA}.")
+            if field not in FIELDS and _bare(name) not in known:
+                listed = ", ".join(f"{name} ({_NAMES[kind]})" for name, kind in sorted(known.items()))
+                raise BadInputError(
+                    f"no passage of the collection has the field {name!r}",
+                    way_out=f"There are: {listed}; and of every passage: {', '.join(FIELDS)}.",
+                )
+
     def fitted(self, condition: Condition) -> Condition:
-        """Return the condition made safe from indexes of the other kind: one of numbers holds no date."""
+        """Return the condition made safe from indexes of the other kind: one of numbers holds no date.
+
+        A number in quotes also finds that number.
+        """
         match condition:
             case All(parts):
                 return All(tuple(self.fitted(part) for part in parts))
@@ -91,6 +127,10 @@ class Indexed:
             case Ordered(field, _, bound):
                 rival = "number" if isinstance(bound, datetime) else "date"
                 return _NEVER if self._kinds.get(_bare(payload_key(field))) == rival else condition
+            case Equals(field, str(value)) if _NUMBER.fullmatch(value):
+                if self._kinds.get(_bare(payload_key(field))) == "number":
+                    return AnyOf((condition, Equals(field, float(value))))
+                return condition
             case Equals(field, value) if not isinstance(value, str | bool):
                 return _NEVER if self._kinds.get(_bare(payload_key(field))) == "date" else condition
             case Among(field, values):
@@ -104,7 +144,9 @@ def _bare(path: str) -> str:
     return path.replace('"', "")
 
 
-def _kind(value: Scalar) -> IndexKind:
+def _kind(value: Meta) -> IndexKind:
+    if isinstance(value, tuple):
+        value = value[0] if value else ""
     if isinstance(value, bool):
         return "flag"
     if isinstance(value, int | float):

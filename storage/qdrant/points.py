@@ -15,14 +15,17 @@ import numpy as np
 from storage.errors import StoreCorruptError
 from storage.qdrant.conditions import FIELDS, METADATA
 from storage.qdrant.contract import DENSE, LEXICAL, TOKENS
-from storage.records import Chunk
+from storage.records import Chunk, with_tuples
 from storage.vectors import Floats, Point, SparseVector
 
 
 def to_payload(chunk: Chunk) -> dict[str, Any]:
     """Return the payload of a passage, plain JSON values; the id is the point's own."""
     own = {name: getattr(chunk, name) for name in FIELDS}
-    return {**own, "headings": list(chunk.headings), METADATA: dict(chunk.metadata)}
+    metadata = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in chunk.metadata.items()
+    }
+    return {**own, "headings": list(chunk.headings), METADATA: metadata}
 
 
 def from_payload(id: str, payload: Mapping[str, Any] | None) -> Chunk:  # noqa: A002 - the field's own name
@@ -30,7 +33,7 @@ def from_payload(id: str, payload: Mapping[str, Any] | None) -> Chunk:  # noqa: 
     payload = payload or {}
     try:
         own = {name: payload[name] for name in FIELDS}
-        own |= {"headings": tuple(payload["headings"]), METADATA: dict(payload[METADATA])}
+        own |= {"headings": tuple(payload["headings"]), METADATA: with_tuples(payload[METADATA])}
     except KeyError as error:
         raise StoreCorruptError(
             f"the payload of point {id} has no {error.args[0]!r}",

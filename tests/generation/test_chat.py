@@ -11,6 +11,7 @@ import pytest
 from generation.abstention import ScoreFloor
 from generation.base import adapted, streamed
 from generation.chat.answerer import ChatAnswerer
+from generation.chat.checking import Check
 from generation.chat.client import OpenAIChat
 from generation.chat.prompts import Prompter
 from generation.chat.templating import Templates
@@ -49,10 +50,13 @@ def answer(
 
 
 def pieces(
-    endpoint: Endpoint, question: str = QUESTION, passages: Sequence[Candidate] = PASSAGES
+    endpoint: Endpoint,
+    question: str = QUESTION,
+    passages: Sequence[Candidate] = PASSAGES,
+    check: Check = "flag",
 ) -> tuple[list[str], Generation]:
     async def action(chat: OpenAIChat) -> list[str | Generation]:
-        return [item async for item in ChatAnswerer(chat).stream(question, passages)]
+        return [item async for item in ChatAnswerer(chat, check=check).stream(question, passages)]
 
     *texts, last = run(endpoint, action)
     assert isinstance(last, Generation)
@@ -133,7 +137,7 @@ def test_a_refusal_is_shown_and_flagged(endpoint: Endpoint) -> None:
 def test_an_empty_reply_is_an_error_with_a_hint(endpoint: Endpoint) -> None:
     """A reasoning model that used up its tokens gives no answer, and the way out says what to raise."""
     endpoint.enqueue(said("<think>and so on", finish_reason="length"))
-    with pytest.raises(ChatError, match=r"empty reply \(finish_reason: length\)") as caught:
+    with pytest.raises(ChatError, match=r"only reasoning .*\(finish_reason: length\)") as caught:
         answer(endpoint)
     assert "higher limit" in caught.value.way_out
 
@@ -171,6 +175,19 @@ def test_a_stream_shows_exactly_the_answer(endpoint: Endpoint, reply: list[str],
     texts, generation = pieces(endpoint)
     assert "".join(texts) == generation.text == shown
     assert generation.answered is (shown[:3] not in ("The",))
+
+
+def test_what_the_passages_lack_is_flagged_or_dropped_from_a_stream_too(endpoint: Endpoint) -> None:
+    """Flagged, it is shown as it came; where it may be dropped, nothing is shown before the check."""
+    reply = ["Fact number 1", " [1]. It was found in 1987 [2]."]
+    endpoint.enqueue(Response(lines=events(reply)), Response(lines=events(reply)))
+    texts, flagged = pieces(endpoint)
+    assert "".join(texts) == flagged.text == "".join(reply)
+    assert flagged.outcome.reason == "the cited passages do not hold: 1987"
+    texts, dropped = pieces(endpoint, check="drop")
+    assert texts == [dropped.text] == ["Fact number 1 [1]."]
+    assert [citation.marker for citation in dropped.citations] == [1]
+    assert "1 sentence was dropped" in dropped.outcome.reason
 
 
 def test_a_stream_that_breaks_raises_after_its_pieces(endpoint: Endpoint) -> None:

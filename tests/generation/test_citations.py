@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from generation.base import adapted
-from generation.citations import cite, markers, resolve
+from generation.citations import cite, markers, places, resolve
 from storage.errors import BadInputError, StageError
 from storage.records import Candidate, Chunk, Generation, Outcome
 
@@ -140,3 +140,17 @@ def test_what_is_no_generator_is_refused_by_name() -> None:
         adapted(3)  # type: ignore[arg-type]
     with pytest.raises(StageError, match="mine gave back a int"):
         anyio.run(adapted(TextGenerator(3)).generate, "?", PASSAGES)  # type: ignore[arg-type]
+
+
+def test_a_quotations_own_brackets_are_no_marker() -> None:
+    """In an answer that quotes, only what follows a quotation cites: its `[2]` is the source's."""
+    quotes = ["See [2] and *this*, `a[1]`.", "| E1 | empty |", "```sh\nls [1]\n```"]
+    passages = [Candidate.from_text(quote, id=str(n)) for n, quote in enumerate(quotes)]
+    cited = [cite(n, passage, (0, len(passage.text))) for n, passage in enumerate(passages, 1)]
+    text = "See [2] and this, `a[1]`. [1]\n\n| E1 | empty |\n[2]\n\n```sh\nls [1]\n```\n[3]"
+    assert [(text[start:end], numbers) for start, end, numbers in places(text, cited)] == [
+        ("[1]", (1,)),
+        ("[2]", (2,)),
+        ("[3]", (3,)),
+    ]
+    assert [numbers for _, _, numbers in places("So [1], [2].", [cite(1, passages[0])])] == [(1,), (2,)]

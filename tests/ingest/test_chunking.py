@@ -178,6 +178,37 @@ def test_equal_passages_of_a_document_have_ids_of_their_own() -> None:
     assert len({chunk.id for chunk in chunks}) == len(chunks) > 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "e" + "\u0301" * 20_000,
+        "👩\u200d" * 8_000,
+        "." * 40_000,
+        "y" * 40_000,
+        "c\n" * 20_000,
+        "> " * 12_000 + "end",
+    ],
+)
+@pytest.mark.parametrize("structured", [True, False])
+def test_no_kind_of_characters_makes_a_passage_too_long(text: str, structured: bool) -> None:
+    """Marks, joined emoji, dots, one letter, short lines, nested quotes: nothing is lost or too long."""
+    chunks = CHUNKER.chunks(document(text, structured=structured, title=""))
+    assert max(length(chunk.text) for chunk in chunks) <= LIMIT
+    assert max(len(chunk.text) for chunk in chunks) <= LIMIT * 12
+    kept = set[int]().union(*(range(chunk.start, chunk.end) for chunk in chunks))
+    assert all(at in kept or text[at].isspace() for at in range(len(text)))
+
+
+def test_rows_of_a_table_are_not_torn() -> None:
+    """A passage of a table is whole rows, though its cells hold sentences; so is its overlap."""
+    rows = "".join(f"{i},It is broken. Call item {i}. Then wait.\n" for i in range(60))
+    loaded = load(Source("/docs/a.csv", f"no,what\n{rows}".encode()))
+    chunks = CHUNKER.chunks(document(loaded.text, structured=False), loaded.rows)
+    assert len(chunks) > 10
+    whole = set(loaded.text.split("\n"))
+    assert all(line in whole for chunk in chunks for line in chunk.text.split("\n"))
+
+
 def test_the_encoder_s_own_tokens_are_counted(encoder: object) -> None:
     """No passage of the default encoder has more than 256 tokens, in English and Chinese."""
     from retrieval.encoders.encoder import Encoder

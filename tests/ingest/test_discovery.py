@@ -76,6 +76,17 @@ def test_links_out_of_the_tree_are_not_followed(tmp_path: Path) -> None:
     assert discover([inside]).skipped == {"(links out of the tree)": 3}
 
 
+def test_a_file_without_a_suffix_is_looked_into_and_the_others_are_listed(tmp_path: Path) -> None:
+    """Text and known formats are taken; what nothing can read is in the report, by its path."""
+    (tmp_path / "LICENSE").write_text("You may.")
+    (tmp_path / "scan").write_bytes(b"%PDF-1.7 ...")
+    (tmp_path / "core").write_bytes(b"\x7fELF" + bytes(200))
+    (tmp_path / "tune.mp3").write_bytes(b"ID3")
+    found = discover([tmp_path])
+    assert [file.path.name for file in found.files] == ["LICENSE", "scan"]
+    assert [Path(path).name for path in found.unsupported] == ["core", "tune.mp3"]
+
+
 def test_a_named_file_is_taken_whatever_its_suffix(tmp_path: Path) -> None:
     """A file named explicitly is ingested whatever its suffix."""
     tree(tmp_path, "README", "log.txt")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Collection as Container
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,52 @@ def test_an_exact_duplicate_is_stored_once_and_both_sources_are_kept(here: World
     original.write_text("# Other\n\nSomething else.", encoding="utf-8")
     assert by_name(here.ingest())["b.md"].status == "ingested"
     assert here.stored() == here.expected()
+
+
+def test_a_renamed_file_takes_the_place_of_its_former_name(here: World) -> None:
+    """Without --prune: no citation names a path that is gone, and the report says where the file is now."""
+    old = here.write("old/name.md", GUIDE)
+    here.ingest()
+    new = old.parent.parent / "name-2.md"
+    old.rename(new)
+    report = by_name(here.ingest())
+    assert (report["name-2.md"].status, report["name.md"].status) == ("ingested", "removed")
+    assert "name-2.md" in report["name.md"].reason
+    assert {row.source for row in here.manifest.rows()} == {new.as_posix()}
+    assert {chunk.source for chunk in here.store.chunks()} == {new.as_posix()}
+    assert by_name(here.ingest())["name-2.md"].status == "unchanged"
+
+
+def test_an_attachment_that_a_mail_loses_leaves_the_collection(here: World) -> None:
+    """Attachments come, change and go with their mail."""
+    mail = EmailMessage()
+    mail["Subject"] = "Readings"
+    mail.set_content("See the file.")
+    without = mail.as_bytes()
+    mail.add_attachment(b"valve,bar\nV7,3\n", maintype="text", subtype="csv", filename="r.csv")
+    here.write("a.eml", mail.as_bytes())
+    here.ingest()
+    assert {Path(row.source).name for row in here.manifest.rows()} == {"a.eml", "a.eml#r.csv"}
+    assert by_name(here.ingest())["a.eml"].status == "unchanged"
+    here.write("a.eml", without)
+    here.ingest()
+    assert {Path(row.source).name for row in here.manifest.rows()} == {"a.eml"}
+    assert {Path(chunk.source).name for chunk in here.store.chunks()} == {"a.eml"}
+
+
+def test_a_document_can_be_found_by_what_is_known_of_it(here: World) -> None:
+    """Language, name, folders and time of change of every file; the types of a table's columns."""
+    here.write("zh/规章.md", "第一条 为了保护民事主体的合法权益，制定本法。")
+    here.write("log.csv", "text,year,open\nPump failed.,2021,true\n")
+    here.ingest(options=IngestOptions(workers=1, columns=Columns(text="text", metadata=("year", "open"))))
+    known = {Path(chunk.source).name: chunk.metadata for chunk in here.store.chunks()}
+    law = known["规章.md"]
+    assert (law["lang"], law["file"]) == ("zh", "规章.md")
+    assert isinstance(law["folders"], tuple)
+    assert law["folders"][0] == "zh"
+    assert str(law["modified"]).startswith("20")
+    record = known["log.csv#2"]
+    assert (record["year"], record["open"]) == (2021, True)
 
 
 def test_a_duplicate_outside_the_run_takes_over_when_its_original_goes(here: World) -> None:
@@ -437,5 +484,5 @@ def test_a_run_stops_in_good_order_before_the_disk_is_full(here: World) -> None:
     assert here.ingest().totals["ingested"] == 1
     assert here.stored() == here.expected() != set()
     here.store.disk = DiskSpace(here.docs, reserve=1 << 60)
-    here.ingestor().remove(document_id((here.docs / "guide.md").as_posix()))
+    here.store.delete_document(document_id((here.docs / "guide.md").as_posix()))
     assert here.stored() == set(), "what is deleted makes room"

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from ingest.languages import language_of
 from ingest.loaders import FORMATS, Loaded, Source, format_of, load, supported
 from ingest.loaders.base import Limits
 from ingest.loaders.decoding import decode
@@ -136,7 +137,7 @@ def test_html_keeps_what_is_read_and_drops_what_is_around_it() -> None:
     assert [heading.title for heading in loaded.headings] == ["Rerank 重排"]
     assert loaded.text == (
         "# Rerank 重排\n\nKeep five of fifty & more.\n\n- one\n  - inner\n- two\n\n1. first\n2. second\n\n"
-        "| k | v\\|w |\n| --- | --- |\n| a | 1 |\n\n```\nx = 1\n  y = 2\n```"
+        "k: a; v|w: 1\n\n```\nx = 1\n  y = 2\n```"
     )
 
 
@@ -235,3 +236,86 @@ def test_a_jsonl_line_survives_any_unicode() -> None:
     """Text written by `json.dumps` is read back with every character intact."""
     text = "emoji 👩‍👩‍👧, ZWJ, عربى, हिन्दी"
     assert read("a.jsonl", json.dumps({"t": text})).text == f"t: {text}"
+
+
+def test_encodings_of_short_chinese_and_other_files() -> None:
+    """A few characters are read in the likelier encoding, and a warning says that it is a guess."""
+    for text, encoding in (
+        ("型号,数量\n螺母,40\n", "gbk"),
+        ("品名,單價\n齒輪,15\n", "big5"),
+        ("部品,価格\nポンプ,12\n", "cp932"),
+        ("안녕하세요. 설명서는 여기에 있습니다.", "cp949"),
+        ("Prüfung für Öl", "cp1252"),
+    ):
+        assert decode(text.encode(encoding)).text == text
+    assert any("guess" in warning for warning in read("a.txt", "型号 螺母".encode("gbk")).warnings)
+
+
+def test_invisible_characters_go_and_joined_ones_stay() -> None:
+    """A word is whole for a search; emoji, flags and some scripts keep their joiners; smuggled text goes."""
+    assert clean("ther\u200bmo\u2060stat A\u200dB\u200c7") == "thermostat AB7"
+    assert clean("👩\u200d🚀 می\u200cخواهم क्\u200dष") == "👩\u200d🚀 می\u200cخواهم क्\u200dष"
+    hidden = "".join(chr(0xE0000 + ord(letter)) for letter in "obey")
+    assert clean(f"plain{hidden} text") == "plain text"
+    assert clean("🏴\U000e0067\U000e0062\U000e0065\U000e007f") == "🏴\U000e0067\U000e0062\U000e0065\U000e007f"
+
+
+def test_pictures_inside_a_text_go_before_it_is_cut() -> None:
+    """The data of an inline picture is left out with a warning; the text around it and short data stay."""
+    data = "QUJD" * 5000
+    loaded = read("a.md", f"Left.\n\n![plan](data:image/png;base64,{data})\n\nRight, code QX-9.")
+    assert loaded.text == "Left.\n\n![plan]()\n\nRight, code QX-9."
+    assert "1 picture" in loaded.warnings[0]
+    assert "base64,QUJD and" in read("b.txt", "The address data:text/plain;base64,QUJD and more.").text
+
+
+def test_front_matter_has_keys_and_its_fields_can_be_filtered() -> None:
+    """Types and lists are kept, in YAML and TOML; what stands between two rules without keys is text."""
+    loaded = read(
+        "a.md", "---\ntitle: Oil\ntags: [gear, 'mill']\nlang: de-AT\nyear: 2023\ndone: true\n---\nText."
+    )
+    assert loaded.title == "Oil"
+    assert loaded.metadata["tags"] == ("gear", "mill")
+    assert (loaded.metadata["lang"], loaded.metadata["year"], loaded.metadata["done"]) == ("de", 2023, True)
+    assert read("b.md", "+++\ndate = 2024-05-06\n+++\nText.").metadata["date"] == "2024-05-06"
+    assert "Only a rule." in read("c.md", "---\n\nOnly a rule.\n\n---\n\nMore.").text
+    assert read("d.md", "---\nbad: [yaml\nauthor: Li\n---\nText.").metadata["author"] == "Li"
+
+
+def test_html_says_what_it_is_and_keeps_a_page_that_is_one_form() -> None:
+    """lang, author, date and keywords; a form around a page is no boilerplate; powers, readings, pictures."""
+    loaded = read(
+        "a.html",
+        '<html lang="fr-CA"><head><meta name="author" content="Roy"><meta name="keywords" content="gaz, eau">'
+        '<meta property="article:published_time" content="2024-01-09"></head><body><form><h1>Manuel</h1>'
+        "<p>10<sup>6</sup> fois <ruby>漢<rp>(</rp><rt>hàn</rt></ruby><img alt='Une vanne'></p>"
+        "<button>Envoyer</button></form><footer>©</footer></body></html>",
+    )
+    assert loaded.text == "# Manuel\n\n10⁶ fois 漢(hàn) Une vanne"
+    assert loaded.metadata["lang"] == "fr"
+    assert loaded.metadata["tags"] == ("gaz", "eau")
+    assert (loaded.metadata["author"], loaded.metadata["date"]) == ("Roy", "2024-01-09")
+
+
+def test_records_within_an_object_are_one_line_each() -> None:
+    """A list of objects stands under its name; other fields keep their paths."""
+    text = read(
+        "a.json", json.dumps({"site": "Ulm", "faults": [{"no": 1, "is": "leak"}, {"no": 2, "is": "rust"}]})
+    ).text
+    assert text == "site: Ulm\n\nfaults:\nno: 1; is: leak\nno: 2; is: rust"
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("The pump is primed before each start, and the valve is shut.", "en"),
+        ("泵在每次启动前都要灌满。", "zh"),
+        ("ポンプは始動前に満たしてください。", "ja"),
+        ("Die Pumpe wird vor dem Start gefüllt, und das Ventil ist zu.", "de"),
+        ("La pompe est remplie avant le départ et la vanne est fermée.", "fr"),
+        ("X-25; 4711", None),
+    ],
+)
+def test_the_language_of_a_text_is_told_where_it_is_sure(text: str, language: str | None) -> None:
+    """By script or by small words; a part number has none."""
+    assert language_of(text) == language

@@ -16,7 +16,7 @@ import httpx2
 import pytest
 
 from generation.chat.client import OpenAIChat
-from rerank.api.client import Address, ApiError, PassingError, posted, retry_after
+from rerank.api.client import Address, ApiError, PassingError, posted
 from rerank.api.profiles import PROFILES, UnusableRerankReplyError, read_scores
 from rerank.chain import Chain
 from rerank.llm.budget import Budget
@@ -25,6 +25,7 @@ from rerank.spec import Spec
 from storage.chat import Price
 from storage.errors import SettingsError, SpecError, StageError
 from storage.records import Candidate, Ranking
+from storage.retry_after import retry_after
 from tests.support.endpoint import Endpoint, Reply, Request, Response, said, status
 from tests.support.fakes import MemoryCache
 from tests.support.rerank_endpoint import SHAPES, Oracle, rerank_route, systemone_route
@@ -198,6 +199,26 @@ def test_label_probabilities_come_through_the_real_client(endpoint: Endpoint) ->
     ranking = asked(endpoint, "pointwise")
     assert ranking.candidates[0].id == BEST[0]
     assert ranking.outcome.status == "ok"
+
+
+@pytest.mark.parametrize("spec", ["pointwise", "pointwise(scale=yes-no)", "setwise(size=4)", "pairwise"])
+def test_a_model_that_rambles_is_held_to_a_label_by_schema(endpoint: Endpoint, spec: str) -> None:
+    """A second reply has the form of a verdict where the endpoint takes a schema."""
+    knows = oracle()
+
+    def reply(request: Request) -> Reply:
+        if "response_format" not in request.body:
+            return said("Passages are of many kinds, and", finish_reason="length")
+        allowed = request.body["response_format"]["json_schema"]["schema"]["properties"]["answer"]["enum"]
+        verdict = knows(request)
+        assert verdict in [str(one) for one in allowed]
+        return json.dumps({"answer": int(verdict) if isinstance(allowed[0], int) else verdict})
+
+    endpoint.reply = reply
+    ranking = asked(endpoint, spec)
+    assert ranking.outcome.status == "ok"
+    if "yes" not in spec:
+        assert ranking.candidates[0].id == BEST[0]
 
 
 # ---- rerank APIs

@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rerank.llm.permutations import Permutation, read_permutation
 from rerank.llm.replies import (
-    Permutation,
     expected_number,
     expected_yes,
     plain,
     read_choice,
     read_number,
-    read_permutation,
     read_yes_no,
 )
 from rerank.llm.templates import RerankPrompts, clipped, fenced, language_of

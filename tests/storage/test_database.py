@@ -49,6 +49,8 @@ COLUMNS = {
     " reason_data warnings_data",
     "chunks": "collection document_id position chunk_id",
     "runs": "number collection created_at report",
+    "deletions": "collection document source",
+    "uploads": "id collection created_at paths",
 }
 
 VIEWS = {

@@ -90,7 +90,10 @@ class Asked:
         return TOP_K_RETRIEVE if retrieve is None else retrieve, TOP_K_RERANK if keep is None else keep
 
     def check(self) -> None:
-        """Raise BadInputError for an empty question or a limit below 1."""
+        """Raise BadInputError for an empty question, a limit below 1, or bytes that are no text."""
+        for name, value in self.given.items():
+            if isinstance(value, str) and (part := _no_text(value)):
+                raise BadInputError(f"the {name} holds what is no text: {part}", way_out="Write it in UTF-8.")
         if not self.question.strip():
             raise BadInputError("the question is empty", way_out="Ask something.")
         if min(self.limits) < 1:
@@ -99,3 +102,12 @@ class Asked:
                 f"top_k_retrieve={retrieve} and top_k_rerank={keep} must be 1 or more",
                 way_out=f"The defaults are {TOP_K_RETRIEVE} and {TOP_K_RERANK}.",
             )
+
+
+def _no_text(value: str) -> str:
+    """Show what in a value cannot be encoded: half of a character, or a byte of the command line."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        return repr(value[error.start : error.end][:20])
+    return ""

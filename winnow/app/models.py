@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rerank.spec import Spec
 from retrieval.models.hub import DEFAULT_MODEL, MINILM
 from storage.errors import BadInputError, ModelError
+from storage.secrets import masked
 from winnow.app.setting_defaults import AnswerSettings, EncoderSettings, LlmSettings, RerankSettings
 from winnow.app.settings import PROFILES, Settings
 
@@ -114,7 +115,7 @@ def _of_sections(
 
 def _located(need: _Need, used_as: str) -> Model:
     if need.endpoint:
-        return Model(need.name, used_as, here=True, place=f"runs at {need.endpoint}", bytes=None)
+        return Model(need.name, used_as, here=True, place=f"runs at {masked(need.endpoint)}", bytes=None)
     from retrieval.models.hub import size_on_disk
     from retrieval.models.locate import locate
 

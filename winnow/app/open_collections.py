@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 from storage.errors import BadInputError, FingerprintMismatchError, NotFoundError, WinnowError
 from storage.qdrant.contract import SCHEMA_VERSION, CollectionStore, Fingerprint, Rebuild
+from winnow.app import deleting
 
 if TYPE_CHECKING:
+    from storage.manifest.deletions import Deletion
+    from storage.manifest.manifest import DocumentRow
     from winnow.app.parts import Parts
 
 _log = logging.getLogger(__name__)
@@ -33,9 +36,12 @@ class OpenCollections:
             if held is not None and held.generation != self._parts.stores.generation(name):
                 self._retire(name)  # another process swapped it
             if name not in self._open:
+                noted = self.finish_whole(name)
                 store = self._parts.stores.open(name)
                 try:
                     self._check(store)
+                    for deletion in noted:
+                        deleting.finish_document(self._parts, store, deletion)
                 except BaseException:
                     store.close()
                     raise
@@ -77,15 +83,28 @@ class OpenCollections:
                     _log.warning("what %r was before its re-index stays for now: %s", store.name, error)
 
     def drop(self, name: str) -> None:
-        """Delete a collection and its documents in the manifest."""
-        from storage.manifest.manifest import Manifest
-
+        """Delete a collection and its documents in the manifest, or what a deletion cut off has left."""
         with self._lock:
             self.close_retired()
             if store := self._open.pop(name, None):
                 store.close()
-            self._parts.stores.drop(name)
-            Manifest(self._parts.database, name).clear()
+            deleting.delete_collection(self._parts, name)
+
+    def remove(self, name: str, row: DocumentRow) -> None:
+        """Delete a document of a collection, and its file where it was uploaded."""
+        store = self.open(name)
+        for deletion in self.finish_whole(name):
+            deleting.finish_document(self._parts, store, deletion)
+        deleting.delete_document(self._parts, store, row)
+
+    def finish_whole(self, name: str) -> list[Deletion]:
+        """Finish the deletion of a collection that was cut off; return those of documents that are left."""
+        with self._lock:
+            noted = deleting.unfinished(self._parts, name)
+            if not any(deletion.whole for deletion in noted):
+                return noted
+            deleting.delete_collection(self._parts, name)
+            return []
 
     def close(self) -> None:
         """Flush and close all."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
-from storage.errors import ModelError, WinnowError
+from storage.errors import ModelError, SettingsError, WinnowError
 from storage.qdrant.contract import CollectionStore, CollectionStores, Fingerprint
 from winnow.app import portal
 from winnow.app.encoders import Encoders, former_default, make_encoder, way_on
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from storage.chat import ChatModel
     from storage.database import Database
     from storage.log.answer_log import AnswerLog
+    from storage.manifest.deletions import Deletions
     from storage.manifest.manifest import Manifest
+    from storage.manifest.uploads import AcceptedUploads
     from winnow.app.tracing.spans import Tracing
 
 T = TypeVar("T")
@@ -109,6 +111,29 @@ class Parts:
                     self.settings.make_data_dir()
                 self._database = Database.open(self.settings.database)
             return self._database
+
+    @property
+    def has_database(self) -> bool:
+        """False where there is none yet; asking it would make one."""
+        return (
+            self._database is not None
+            or not isinstance(path := self.settings.database, Path)
+            or path.exists()
+        )
+
+    @property
+    def deletions(self) -> Deletions:
+        """The deletions that have begun."""
+        from storage.manifest.deletions import Deletions
+
+        return Deletions(self.database)
+
+    @property
+    def uploads(self) -> AcceptedUploads:
+        """The uploads that are accepted and not ingested yet."""
+        from storage.manifest.uploads import AcceptedUploads
+
+        return AcceptedUploads(self.database)
 
     @property
     def answers(self) -> AnswerLog:
@@ -238,17 +263,29 @@ def scratch(name: str, fingerprint: Fingerprint) -> Iterator[CollectionStore]:
 
 
 def make_chat(settings: Settings, model: str) -> OpenAIChat:
-    """Make the client of a chat model at the endpoint of `[llm]`."""
+    """Make the client of a chat model at the endpoint of `[llm]`.
+
+    Raises SettingsError for OpenAI's own endpoint without a key: nothing is sent there to be refused.
+    """
     from generation.chat.client import OpenAIChat
 
-    llm = settings.llm
+    llm, key = settings.llm, settings.chat_api_key()
+    if not key and not llm.headers and "api.openai.com" in llm.base_url:
+        raise SettingsError(
+            f"the chat model {model} at {llm.base_url} needs an API key",
+            way_out="Set llm.api_key or OPENAI_API_KEY, or llm.base_url for a server of your own.",
+        )
     return OpenAIChat.load(
         model=model,
         base_url=llm.base_url,
-        api_key=settings.chat_api_key(),
+        api_key=key,
         timeout_s=llm.timeout_s,
         max_retries=llm.max_retries,
         prices=llm.prices,
+        headers={name: value.get_secret_value() for name, value in llm.headers.items()},
+        query={name: value.get_secret_value() for name, value in llm.query.items()},
+        body=llm.body,
+        max_reply_bytes=llm.max_reply_bytes,
     )
 
 

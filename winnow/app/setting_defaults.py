@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from rerank.llm.budget import Budget
 from retrieval.models.hub import DEFAULT_MODEL
-from storage.chat import Price
+from storage.chat import MAX_REPLY_BYTES, Price
 from storage.errors import BadInputError
 from storage.qdrant.tuning import Tuning
 
@@ -20,6 +23,9 @@ EngineName = Literal["local", "ray"]
 # How many candidates are retrieved, and how many of them reranking keeps.
 TOP_K_RETRIEVE = 50
 TOP_K_RERANK = 5
+
+# Names in a query whose values are credentials.
+_CREDENTIAL = re.compile(r"key|token|secret|sig|auth|pass|code", re.IGNORECASE)
 
 
 class _Section(BaseModel):
@@ -63,13 +69,15 @@ class IngestSettings(_Section):
     """`token_vectors` stores each passage's, so that late interaction reranks in milliseconds.
 
     `engine`: this machine, or a Ray cluster (extra `[distributed]`, and `store.url`). `workers` parse (half
-    of the cores); on Ray as many encode, each with `gpus` of a GPU.
+    of the cores); on Ray as many encode, each with `gpus` of a GPU. `ocr`: scanned pages are read (extra
+    `[ocr]`).
     """
 
     token_vectors: bool = True
     engine: EngineName = "local"
     workers: int | None = Field(default=None, ge=1, le=10_000)
     gpus: float = Field(default=0, ge=0)
+    ocr: bool = False
 
 
 class RetrievalSettings(_Section):
@@ -118,6 +126,9 @@ class LlmSettings(_Section):
     """The chat model, at any OpenAI-compatible endpoint. It is used only where it is named.
 
     `prices`: by model name, for a million tokens and for each call; without them costs are unknown.
+    `headers`, `query` and `body` go with every request (Azure's `api-key` and `api-version`,
+    `reasoning_effort`, `chat_template_kwargs`); a field of `body` replaces winnow's own. No reply larger
+    than `max_reply_bytes` is read, of a rerank API neither.
     """
 
     model: str = "gpt-4o-mini"
@@ -126,6 +137,26 @@ class LlmSettings(_Section):
     timeout_s: float = Field(default=60, gt=0)
     max_retries: int = Field(default=2, ge=0, le=10)
     prices: Mapping[str, Price] = Field(default_factory=dict)
+    headers: Mapping[str, SecretStr] = Field(default_factory=dict)
+    query: Mapping[str, SecretStr] = Field(default_factory=dict)
+    body: Mapping[str, Any] = Field(default_factory=dict)
+    max_reply_bytes: int = Field(default=MAX_REPLY_BYTES, ge=1_024)
+
+    @field_validator("body")
+    @classmethod
+    def _leaves_the_question(cls, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Raise ValueError for fields without which a request is another one."""
+        if taken := sorted(body.keys() & {"model", "messages", "stream", "n", "tools", "tool_choice"}):
+            raise ValueError(f"winnow itself sets {', '.join(taken)}")
+        return body
+
+    def credentials(self) -> set[str]:
+        """The values that may be credentials: every header, and a query's by its name."""
+        named = {name: value.get_secret_value() for name, value in self.query.items()}
+        with suppress(ValueError):
+            named |= dict(parse_qsl(urlsplit(self.base_url).query))
+        found = {value for name, value in named.items() if _CREDENTIAL.search(name)}
+        return found | {value.get_secret_value() for value in self.headers.values()}
 
 
 class AnswerSettings(_Section):
@@ -133,7 +164,8 @@ class AnswerSettings(_Section):
 
     `max_tokens` limits a reply, `prompt_tokens` a prompt, counted by the model's own `tokenizer` (the path of
     its tokenizer.json) or estimated. `order` is that of the passages in the prompt. `templates`: a folder
-    that replaces winnow's. Below `min_score` of the last stage that gives scores there is no answer.
+    that replaces winnow's. Below `min_score` of the last stage that gives scores there is no answer. `check`:
+    sentences of a model whose quotations, numbers or names the cited passages lack are flagged or dropped.
     """
 
     answerer: Answerer = "extractive"
@@ -143,6 +175,7 @@ class AnswerSettings(_Section):
     order: Literal["best-first", "both-ends"] = "best-first"
     templates: Path | None = None
     min_score: float | None = None
+    check: Literal["flag", "drop", "off"] = "flag"
 
 
 class LogSettings(_Section):
@@ -206,5 +239,6 @@ def _problem(problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return f"there is no setting {key!r}"
-    got = "" if "key" in key else f" (got {problem['input']!r})"  # a key never reaches a terminal
+    secret = "key" in key or key.startswith(("llm.headers", "llm.query"))
+    got = "" if secret else f" (got {problem['input']!r})"  # a key never reaches a terminal
     return f"{key}: {problem['msg']}{got}"

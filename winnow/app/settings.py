@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from storage import secrets
 from storage.errors import SettingsError
+from storage.private_files import make_private_folder
 from winnow.app.setting_defaults import (
     AnswerSettings,
     EncoderSettings,
@@ -109,6 +110,7 @@ class Settings(BaseSettings):
             loaded = cls(**overrides)
             loaded._origins = cls._origins_of(loaded.profile, overrides)
             secrets.remember(*loaded.secrets())
+            secrets.remember_passwords(*loaded.addresses())
             return loaded
         except ValidationError as error:
             raise SettingsError(
@@ -182,9 +184,9 @@ class Settings(BaseSettings):
         return self.data_dir / "tokens.json"
 
     def make_data_dir(self) -> None:
-        """Create the data folder, hidden from git. Raises SettingsError if that is impossible."""
+        """Create the data folder, hidden from git and other users. Raises SettingsError if that fails."""
         try:
-            self.data_dir.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self.data_dir)
             ignore = self.data_dir / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n", encoding="utf-8")
@@ -204,13 +206,20 @@ class Settings(BaseSettings):
 
     def rerank_api_key(self, profile: str) -> str | None:
         """Return a rerank API's key: the setting, or PROFILE_API_KEY."""
-        return _secret_or_environment(self.rerank.api_keys.get(profile), f"{profile.upper()}_API_KEY")
+        key = _secret_or_environment(self.rerank.api_keys.get(profile), f"{profile.upper()}_API_KEY")
+        secrets.remember(key)
+        return key
 
     def secrets(self) -> set[str]:
         """Return every key that is set here or in the environment, so that none is ever shown."""
         own = [self.store.api_key, self.llm.api_key, self.encoder.api_key, *self.rerank.api_keys.values()]
-        found = {key.get_secret_value() for key in own if key is not None}
+        found = {key.get_secret_value() for key in own if key is not None} | self.llm.credentials()
         return (found | {os.environ.get(name, "") for name in _FOREIGN_KEYS}) - {""}
+
+    def addresses(self) -> list[str | None]:
+        """Return the settings that are or hold addresses, in which there may be passwords."""
+        specs = (self.rerank.spec, *self.server.specs)
+        return [self.llm.base_url, self.encoder.base_url, self.store.url, self.log.url, *specs]
 
     def unused_keys(self) -> list[str]:
         """List the API keys in the environment that these settings send nowhere."""

@@ -6,6 +6,7 @@ Everything is made on first use and kept; collections made with the same encoder
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,7 +19,9 @@ import anyio
 from retrieval.models.hub import DEFAULT_MODEL
 from storage.errors import BadInputError, LogError, WinnowError
 from storage.qdrant.contract import CollectionStore, Searcher, TokenScorer
+from storage.secrets import masked
 from winnow.app import distributed
+from winnow.app.answer_judge import AnswerJudge, load
 from winnow.app.asked import Asked
 from winnow.app.encoders import Encoders
 from winnow.app.open_collections import OpenCollections
@@ -95,7 +98,7 @@ class Wiring(Parts):
             reranker=reranker,
             generator=self.generator(store, encoders, asked.answerer, scored_by=reranker.scored_by),
             collection=store.name,
-            rerank=spec if isinstance(spec, str) else reranker.name,
+            rerank=masked(spec) if isinstance(spec, str) else reranker.name,  # it is logged and shown
             rewriter=self._rewriter(asked.answerer),
             expander=Expander(store, chosen.expand) if chosen.expand else None,
             fingerprints={
@@ -190,7 +193,7 @@ class Wiring(Parts):
         llm, chosen = self.settings.llm, self.settings.rerank
         return {
             "encoder": encoder.id,
-            "llm": f"{llm.model} at {llm.base_url}",
+            "llm": masked(f"{llm.model} at {llm.base_url}") + _told(llm.body),
             "cross_encoder": named_weights(chosen.cross_encoder),
             "prompts": str(chosen.prompts or "winnow's"),
             "instruction": chosen.instruction or "none",
@@ -223,6 +226,7 @@ class Wiring(Parts):
             device=self.settings.encoder.device,
             exported=self.settings.models_dir or usual_root(),
             api_key=self.rerank_api_key,
+            max_reply_bytes=self.settings.llm.max_reply_bytes,
             on_failure=chosen.on_failure,
         )
 
@@ -261,8 +265,8 @@ class Wiring(Parts):
         if name == "extractive":
             from generation.extractive.answerer import ExtractiveAnswerer
 
-            scale = similarity_scale(encoders.dense)
-            return ExtractiveAnswerer(encoders.dense, store, encoders.lexical, scale=scale)
+            scale, judge = similarity_scale(encoders.dense), self.kept("judge", lambda: AnswerJudge(load))
+            return ExtractiveAnswerer(encoders.dense, store, encoders.lexical, scale=scale, judge=judge)
         if name != "openai":
             raise BadInputError(f"there is no answerer {name!r}", way_out="There are: extractive, openai.")
         from generation.chat.answerer import ChatAnswerer
@@ -271,6 +275,7 @@ class Wiring(Parts):
             self.traced_chat(),
             prompter=make_prompter(self.settings),
             max_tokens=self.settings.answer.max_tokens,
+            check=self.settings.answer.check,
             keep_exchanges=self.settings.log.llm_calls,
         )
 
@@ -303,7 +308,7 @@ class Wiring(Parts):
         encoders = self.encoders_of(store.name, store.fingerprint)
         manifest = Manifest(self.database, store.name, store.generation)
         tokens, workers = store.fingerprint.token_dim is not None, self.settings.ingest.workers
-        options = IngestOptions(tokens=tokens, columns=columns)
+        options = IngestOptions(tokens=tokens, columns=columns, ocr=self.settings.ingest.ocr)
         if workers is not None:
             options = replace(options, workers=workers)
         ray = self._ray(store.name, manifest, options) if on_ray else None
@@ -324,6 +329,11 @@ class Wiring(Parts):
     def _settings_fingerprint(self) -> str:
         described = self.settings.model_dump_json(exclude={"data_dir", "models_dir", "server", "mcp"})
         return hashlib.sha256(described.encode()).hexdigest()[:16]
+
+
+def _told(body: Mapping[str, Any]) -> str:
+    """Whatever else a chat model is told with every request."""
+    return f" with {masked(json.dumps(body, sort_keys=True))}" if body else ""
 
 
 def worker_parts(settings: Settings, name: str) -> RayParts:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from storage.errors import BadInputError
-from storage.records import Answer, Outcome
+from storage.reasons import Reason
+from storage.records import WEAK_MATCH, Answer, Outcome
 from winnow.cli.options import AskOptions, SearchOptions
 from winnow.cli.stdin import question_of
 from winnow.cli.terminal import note, out, plain, print_json, warn
@@ -92,10 +93,16 @@ def _in_pieces(chosen: Settings, stream: bool | None, as_json: bool) -> bool:
 
 def _print_remarks(stages: Sequence[Outcome], warnings: Sequence[str]) -> None:
     """Print what did not go as asked, and the remarks of stages that went well."""
-    warn(*warnings)
+    warn(*(warning for warning in warnings if not _is_said_above(warning)))
     for stage in stages:
         if stage.status == "ok" and stage.reason:
             note(f"{stage.name}: {stage.reason}")
+
+
+def _is_said_above(warning: str) -> bool:
+    """True of a weak match, which stands above the answer."""
+    reason = Reason.of(warning).values.get("reason")
+    return isinstance(reason, Reason) and reason.code == WEAK_MATCH
 
 
 def search(question: Question, options: SearchOptions) -> None:

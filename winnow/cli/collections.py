@@ -11,6 +11,7 @@ import typer
 from typer import Argument, Option
 
 from storage.errors import BadInputError, NotFoundError
+from storage.secrets import masked
 from winnow.cli.command_options import CommandGroup
 from winnow.cli.options import Options
 from winnow.cli.terminal import note, out, print_json, print_table, progress_bars, safe
@@ -68,7 +69,7 @@ def copy(name: Name, to: Server, options: Options, api_key: Key = None) -> None:
         )
     options.done(
         {"sent": copied.sent, "present": copied.present},
-        f"{copied.total} passages are at {to}; {copied.sent} were sent now",
+        f"{copied.total} passages are at {masked(to)}; {copied.sent} were sent now",
     )
 
 

@@ -68,10 +68,10 @@ def show(document: Document, options: CollectionOptions) -> None:
 
 @app.command()
 def delete(document: Document, options: CollectionOptions) -> None:
-    """Take a document out of the collection. Its file stays where it is."""
-    with options.pipeline() as pipeline:
-        row = _document(pipeline.wiring.manifest(), document)
-        pipeline.wiring.ingestor().remove(row.id)
+    """Take a document out of the collection. Its file stays where it is, unless it was uploaded."""
+    with options.wiring() as wiring:
+        row = _document(wiring.manifest(), document)
+        wiring.collections.remove(wiring.settings.collection, row)
     options.done({"deleted": row.source}, f"deleted {row.source} ({len(row.chunk_ids)} passages)")
 
 

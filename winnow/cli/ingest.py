@@ -63,6 +63,10 @@ class IngestFlags(CollectionOptions):
     name: Annotated[
         str | None, Option(help="What to call standard input: its suffix says how to read it.")
     ] = None
+    ocr: Annotated[
+        bool | None,
+        Option("--ocr/--no-ocr", help="Read pages of PDFs that are pictures (no); needs the extra ocr."),
+    ] = None
     last: Annotated[bool, Option("--last", help="Show the report of the last run.")] = False
     text_column: Annotated[
         str | None, Option(help="Each line of a CSV, TSV or JSONL is a document: the column of its text.")
@@ -94,7 +98,7 @@ def ingest(options: IngestFlags) -> None:
     """Bring documents into a collection. What did not change costs nothing."""
     from winnow.pipeline import RAGPipeline
 
-    section = {name: getattr(options, name) for name in ("token_vectors", "engine", "workers")}
+    section = {name: getattr(options, name) for name in ("token_vectors", "engine", "workers", "ocr")}
     chosen = options.settings(ingest=section)
     with RAGPipeline.from_settings(chosen) as pipeline:
         if options.last:

@@ -115,7 +115,7 @@ class SearchOptions(CollectionOptions):
     rerank: Rerank = None
     where: Annotated[
         str | None,
-        Option("--where", "-w", help="Only passages whose metadata match: 'lang = \"zh\" and year >= 2020'."),
+        Option("--where", "-w", help="Only passages whose metadata match: 'lang = \"zh\" and pages >= 2'."),
     ] = None
     top_k_retrieve: TopKRetrieve = None
     top_k_rerank: Annotated[

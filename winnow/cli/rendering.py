@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from generation.language import language_of
 from storage.records import AROUND_RERANK, Answer, Candidate, Chunk, Citation, Outcome
 from winnow.app.stages import SearchResult
 from winnow.cli.rank_chart import STATUS_STYLE, RankChart, moved, timings, where
@@ -22,7 +23,7 @@ def answer(value: Answer, *, logged: bool = True, streamed: bool = False) -> Ren
     The text of a `streamed` answer has been shown already.
     """
     text = [] if streamed else [safe(value.text), Text()]
-    return Group(*_understood(value), *text, *_below_answer(value, logged))
+    return Group(*_understood(value), *_doubt(value), *text, *_below_answer(value, logged))
 
 
 def _understood(value: Answer) -> list[RenderableType]:
@@ -30,6 +31,12 @@ def _understood(value: Answer) -> list[RenderableType]:
     if value.understood == value.question:
         return []
     return [safe(f"Understood as: {value.understood}", "dim"), Text()]
+
+
+def _doubt(value: Answer) -> list[RenderableType]:
+    """Render the remark that the answer may not be one, in the question's language."""
+    remark = value.weak_match
+    return [safe(remark.render(language_of(value.question)), "yellow"), Text()] if remark else []
 
 
 def _below_answer(value: Answer, logged: bool) -> list[RenderableType]:
@@ -65,6 +72,7 @@ def logged_answer(value: Answer) -> RenderableType:
         safe(facts, "dim"),
         Text(),
         *_understood(value),
+        *_doubt(value),
         safe(value.text),
         Text(),
     ]

@@ -184,10 +184,23 @@ def reported(as_json: bool) -> Iterator[None]:
     except WinnowError as error:
         report(error, as_json)
         raise typer.Exit(EXIT_USAGE if isinstance(error, BadInputError) else EXIT_FAILURE) from error
+    except OSError as error:  # of the system, anywhere: a full disk, standard output that nobody takes
+        if isinstance(error, BrokenPipeError):
+            raise
+        report(_of_the_system(error), as_json)
+        raise typer.Exit(EXIT_FAILURE) from error
     except KeyboardInterrupt as stopped:  # a command may say what was kept
         kept = stopped.args[0] if stopped.args else "what was finished is kept"
         note(f"interrupted; {kept}")
         raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _of_the_system(error: OSError) -> WinnowError:
+    place = error.filename or "the output"
+    return WinnowError(
+        f"{place} cannot be used: {error.strerror or error}",
+        way_out="Is there room on the disk, and may this user read and write there?",
+    )
 
 
 def report(error: WinnowError, as_json: bool) -> None:

@@ -5,6 +5,7 @@ Questions are drawn with replacement, the same draw for every row and metric, so
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,6 +33,15 @@ class Difference:
     mean: float
     interval: Interval
     p: float
+
+
+def wilson(successes: int, of: int) -> Interval:
+    """The 95 % interval of a share (Wilson 1927): it holds for few questions and shares near 0 and 1."""
+    z = 1.959964
+    share, spread = successes / of, z * z / of
+    middle = share + spread / 2
+    half = z * math.sqrt(share * (1 - share) / of + spread / (4 * of))
+    return Interval(max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread)))
 
 
 def resampled_means(values: Matrix, *, seed: int, resamples: int = RESAMPLES) -> Matrix:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
+from storage.errors import LogError
 from winnow.server.api import answers, asking, collections, health, ingesting, openai_face, rerank_face
 from winnow.server.api.comparisons import Comparisons
 from winnow.server.documented import with_problems
@@ -104,6 +105,8 @@ class _Documented(FastAPI):
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     served: Served = app.state.served
+    with suppress(LogError):  # the first answer says of the database what is wrong
+        await in_thread(served.jobs.resume)
     warming = asyncio.create_task(in_thread(served.warm_up.run))
     try:
         async with AsyncExitStack() as running:

@@ -35,6 +35,7 @@ from storage.errors import (
     StoreUnavailableError,
     WinnowError,
 )
+from storage.secrets import MASK, masked
 
 MEDIA_TYPE = "application/problem+json"
 _log = logging.getLogger(__name__)
@@ -154,8 +155,8 @@ class Problems:
     def shown(self, text: str) -> str:
         """Mask the secrets in a text, and replace halves of characters."""
         for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text.encode("utf-8", "replace").decode("utf-8")
+            text = text.replace(secret, MASK)
+        return masked(text).encode("utf-8", "replace").decode("utf-8")
 
     def sentence(self, error: WinnowError) -> str:
         """Return an error and its way out in one text, for pages that show it among other things."""

@@ -44,6 +44,9 @@ def serve(
         listening(address(listener))
         server(app, int(chosen.timeout_s) + _GRACE_S).run(sockets=[listener])
     jobs: Jobs = app.state.served.jobs
+    if waiting := [path.name for job in jobs.all() if job.status == "queued" for path in job.paths]:
+        shown = ", ".join(waiting[:3]) + (" …" if len(waiting) > 3 else "")
+        say(f"{len(waiting)} uploaded files wait for the next start of the server: {shown}")
     if jobs.running:
         say("finishing an ingest job; Ctrl-C stops it, and the next ingest continues from there")
     jobs.finish()
@@ -65,6 +68,7 @@ def server(app: object, grace_s: int) -> uvicorn.Server:
             app,  # type: ignore[arg-type]  # uvicorn's own name for an ASGI application is wider
             log_level="warning",
             access_log=False,
+            log_config=None,  # its warnings go where winnow's own do
             server_header=False,
             proxy_headers=False,
             ws="none",

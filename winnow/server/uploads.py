@@ -14,6 +14,7 @@ from secrets import token_hex
 from typing import BinaryIO
 
 from storage.errors import BadInputError, StoreError
+from storage.private_files import make_private_folder, private
 from storage.qdrant.contract import checked_name
 
 _LONGEST = 200  # bytes; file systems allow 255, and a suffix is added
@@ -45,7 +46,8 @@ class UploadArea:
             )
         folder = self._root.absolute() / checked_name(collection)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self._root.absolute())
+            make_private_folder(folder)
             return [
                 _written(folder / name, upload.content) for name, upload in zip(names, uploads, strict=True)
             ]
@@ -87,7 +89,7 @@ def _written(target: Path, content: BinaryIO) -> Path:
     """Write the file whole or not at all; a link under its name is replaced, not followed."""
     part = target.with_name(f".{token_hex(8)}.part")
     try:
-        with part.open("xb") as file:
+        with open(part, "xb", opener=private) as file:
             shutil.copyfileobj(content, file)
         part.replace(target)
     finally:

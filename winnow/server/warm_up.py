@@ -27,6 +27,9 @@ class WarmUp:
             self._pipeline.warm()
         except WinnowError as error:
             self._failure = error
+        except Exception as error:
+            self._failure = WinnowError(f"the models cannot be loaded: {error}", way_out="Ask winnow doctor.")
+            raise
         else:
             self._failure, self._warm = None, True
 

@@ -122,7 +122,7 @@ class Worker(Generic[J]):
         """Finish the running job, cancel the waiting ones, end the thread."""
         for job in self.all():
             if job.status == "queued":
-                self.cancel(job.id)
+                Worker.cancel(self, job.id)  # as far as this process goes
         self._queue.put(None)
         self._thread.join()
 

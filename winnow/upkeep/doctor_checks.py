@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 from collections.abc import Iterable, Iterator
@@ -10,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 from storage.errors import WinnowError
+from storage.private_files import is_open_to_others
+from storage.secrets import masked
 from winnow.app.encoders import way_on
 from winnow.app.settings import Settings
 from winnow.app.wiring import Wiring
@@ -24,12 +27,16 @@ _ROOMY_BYTES = 2 * 1024**3
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A finding. `bad`: something will not work. `note`: worth knowing."""
+    """A finding. `bad`: something will not work. `note`: worth knowing. Secrets in it are masked."""
 
     name: str
     state: Literal["ok", "note", "bad"]
     finding: str
     advice: str = ""
+
+    def __post_init__(self) -> None:
+        for field in ("finding", "advice"):
+            object.__setattr__(self, field, masked(getattr(self, field)))
 
     def to_dict(self) -> dict[str, str]:
         return asdict(self)
@@ -57,9 +64,11 @@ def _before_collections(wiring: Wiring) -> list[Check]:
 
 
 def _after_collections(wiring: Wiring) -> Iterator[Check]:
+    yield from _guarded("uploads", _uploads(wiring))
     yield from _guarded("log", _log(wiring))
     yield from _guarded("chat model", _chat(wiring.settings))
     yield _disk(wiring.settings)
+    yield from _privacy(wiring.settings)
     yield from _keys(wiring.settings)
 
 
@@ -121,7 +130,8 @@ def _collections(wiring: Wiring, progress: Progress | None) -> Iterator[Check]:
     found = examine(wiring, chosen, progress)
     for damage in found.damages:
         yield Check(name, "note" if damage.harmless else "bad", damage.finding, damage.advice)
-    if chosen in wiring.stores.names() and not any(damage.remedy != "tidy" for damage in found.damages):
+    blocked = any(damage.remedy != "tidy" or damage.kind == "deletion" for damage in found.damages)
+    if chosen in wiring.stores.names() and not blocked:
         yield from _guarded(name, _fits(wiring, found))
     for other, left in wiring.stores.leftovers().items():
         if other != chosen:
@@ -138,6 +148,17 @@ def _fits(wiring: Wiring, found: ExaminedCollection) -> Iterator[Check]:
         yield Check(f"collection {found.name}", "note", note)
 
 
+def _uploads(wiring: Wiring) -> Iterator[Check]:
+    for upload in wiring.uploads.all() if wiring.has_database else ():
+        names = ", ".join(path.name for path in upload.paths)
+        yield Check(
+            f"collection {upload.collection}",
+            "note",
+            f"accepted {upload.created_at:%Y-%m-%d %H:%M} and not ingested yet: {names}",
+            "winnow serve goes on with it when it starts.",
+        )
+
+
 def _log(wiring: Wiring) -> Iterator[Check]:
     if not wiring.settings.log.enabled:
         yield Check("log", "note", "switched off", "log.enabled = true keeps every answer.")
@@ -145,6 +166,8 @@ def _log(wiring: Wiring) -> Iterator[Check]:
         advice = "`winnow log on` keeps every answer."
         yield Check("log", "note", "switched off by `winnow log off`", advice)
     else:
+        with wiring.database.writing():
+            pass  # a log that can be read only keeps nothing
         answers = wiring.answers.list(limit=1)
         newest = f"newest answer {answers[0].id}" if answers else "no answer yet"
         yield Check("log", "ok", f"{wiring.database.shown}; {newest}")
@@ -172,11 +195,20 @@ def _disk(settings: Settings) -> Check:
     folder = settings.data_dir.absolute()
     while not folder.exists():
         folder = folder.parent
+    if not os.access(folder, os.W_OK):
+        advice = "Nothing can be ingested or logged there: let this user write, or choose another --data-dir."
+        return Check("disk", "bad", f"{settings.data_dir} is read-only", advice)
     free = shutil.disk_usage(folder).free
     finding = f"{free / 1024**3:.0f} GB free for {settings.data_dir}"
     if free < _ROOMY_BYTES:
         return Check("disk", "note", finding, "A passage with token vectors takes about 60 KB.")
     return Check("disk", "ok", finding)
+
+
+def _privacy(settings: Settings) -> Iterator[Check]:
+    if is_open_to_others(settings.data_dir):
+        finding = f"other users of this machine can read {settings.data_dir}"
+        yield Check("privacy", "note", finding, f"chmod -R go= {settings.data_dir} keeps it to you.")
 
 
 def _keys(settings: Settings) -> Iterator[Check]:

@@ -26,6 +26,7 @@ def ingest(wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) -> I
             "there is nothing to ingest", way_out="Name files or folders: winnow ingest PATH..."
         )
     discover(paths)  # a mistyped path makes no collection
+    wiring.collections.finish_whole(name)
     if choices.reindex and not on_ray and rebuild.concerns_all(wiring, name, paths):
         act = rebuild.estimate if choices.dry_run else rebuild.reindex
         return act(wiring, name, paths, choices)

@@ -14,9 +14,11 @@ from typing import Literal
 import numpy as np
 
 from storage.errors import NotFoundError, StoreError, StoreLockedError, StoreUnavailableError
+from storage.manifest.deletions import Deletion
 from storage.manifest.manifest import PENDING, DocumentRow
 from storage.qdrant.contract import CollectionStore, chunk_id
 from storage.records import Chunk
+from winnow.app.deleting import unfinished
 from winnow.app.wiring import Wiring
 from winnow.upkeep.rebuild import known_documents
 
@@ -46,7 +48,7 @@ class Damage:
 
     @property
     def harmless(self) -> bool:
-        return self.kind in ("leftovers", "unlisted")
+        return self.kind in ("deletion", "leftovers", "unlisted")
 
 
 @dataclass(slots=True)
@@ -56,8 +58,12 @@ class StoredDocuments:
     ids: dict[str, set[str]] = field(default_factory=dict)
     first: dict[str, Chunk] = field(default_factory=dict)
     altered: int = 0
+    # documents that are being deleted: what is left of them does not count
+    leaving: frozenset[str] = frozenset()
 
     def add(self, chunk: Chunk) -> None:
+        if chunk.document_id in self.leaving:
+            return
         self.ids.setdefault(chunk.document_id, set()).add(chunk.id)
         self.first.setdefault(chunk.document_id, chunk)
         self.altered += not _is_its_own(chunk)
@@ -86,8 +92,19 @@ def examine(wiring: Wiring, name: str, progress: Progress | None = None) -> Exam
     Raises StoreUnavailableError and LogError; everything else that is wrong is in the result.
     """
     known, stored = known_documents(wiring, name), StoredDocuments()
-    damages = [*_leftovers(wiring, name), *_contents(wiring, name, known, stored, progress)]
+    begun = unfinished(wiring, name)
+    damages = [*_deletions(begun, name), *_leftovers(wiring, name)]
+    if not any(deletion.whole for deletion in begun):
+        stored.leaving = frozenset(deletion.document for deletion in begun)
+        known = {id_: row for id_, row in known.items() if id_ not in stored.leaving}
+        damages.extend(_contents(wiring, name, known, stored, progress))
     return ExaminedCollection(name, tuple(damages), stored, known)
+
+
+def _deletions(begun: Sequence[Deletion], name: str) -> Iterable[Damage]:
+    if begun:
+        finding = f"a deletion was interrupted: {_some([str(deletion) for deletion in begun])}"
+        yield Damage("deletion", finding, "tidy", f"The next use of the collection or {_finishes(name)}")
 
 
 def _leftovers(wiring: Wiring, name: str) -> Iterable[Damage]:
@@ -187,6 +204,10 @@ def _is_its_own(chunk: Chunk) -> bool:
 
 def _repair(name: str) -> str:
     return f"winnow doctor --repair -c {name} mends it."
+
+
+def _finishes(name: str) -> str:
+    return f"winnow doctor --repair -c {name} finishes it."
 
 
 def _some(sources: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ from storage.manifest.manifest import DocumentRow, Manifest
 from storage.qdrant.contract import CollectionStore, Fingerprint, Rebuild
 from storage.records import Usage
 from winnow.app import parts
+from winnow.app.deleting import finish_document
 from winnow.app.setting_defaults import EngineName
 from winnow.app.wiring import Wiring
 from winnow.upkeep.copy_forward import CopyForward, LateWrites
@@ -57,6 +58,7 @@ def reindex(wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) -> 
     """
     started = time.monotonic()
     wiring.collections.close_retired()
+    finish_deletions(wiring, name)  # the files of what was being deleted may still be there
     return _Reindex(wiring, name, paths, choices).run(started)
 
 
@@ -120,6 +122,14 @@ def opened(wiring: Wiring, name: str) -> Iterator[CollectionStore | None]:
         yield store
 
 
+def finish_deletions(wiring: Wiring, name: str) -> None:
+    """Finish the deletions that were cut off. Raises StoreLockedError, StoreUnavailableError, LogError."""
+    if left := wiring.collections.finish_whole(name):
+        with opened(wiring, name) as store:
+            for deletion in left:
+                finish_document(wiring, store, deletion)
+
+
 def _built_with(wiring: Wiring, name: str) -> Fingerprint | None:
     try:
         return wiring.stores.fingerprint(name)
@@ -170,7 +180,10 @@ class _Reindex:
         return report
 
     def _sources(self, known: Mapping[str, DocumentRow]) -> Sources:
-        return Sources.of(known.values(), self._paths, self._choices.columns)
+        accepted = [
+            path for upload in self._wiring.uploads.all(self._name) for path in upload.paths if path.exists()
+        ]
+        return Sources.of(known.values(), self._paths, self._choices.columns, accepted=accepted)
 
     def _forget_unlisted(self, store: CollectionStore) -> None:
         """Delete what no list has: it may be of an older generation and would come back unasked."""

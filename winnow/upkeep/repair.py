@@ -40,6 +40,9 @@ def repair(
 
 def _tidied(wiring: Wiring, found: ExaminedCollection) -> list[str]:
     done = []
+    if any(damage.kind == "deletion" for damage in found.damages):
+        rebuild.finish_deletions(wiring, found.name)
+        done.append("finished what was being deleted")
     if any(damage.kind == "leftovers" for damage in found.damages):
         wiring.stores.sweep(found.name)
         if not found.needs("rebuild"):

@@ -25,15 +25,23 @@ class Sources:
     _given: Discovery | None
 
     @classmethod
-    def of(cls, rows: Iterable[DocumentRow], paths: Sequence[str | Path], columns: Columns | None) -> Sources:
-        """Collect the files that rows of a manifest name and that still exist, and those below the paths.
+    def of(
+        cls,
+        rows: Iterable[DocumentRow],
+        paths: Sequence[str | Path],
+        columns: Columns | None,
+        *,
+        accepted: Sequence[Path] = (),
+    ) -> Sources:
+        """Collect the files that rows of a manifest name and that still exist, those below the paths, and
+        uploads that are `accepted` and in no manifest yet.
 
         `columns` holds for files below the paths; a file that was read by columns is read by them again.
         Raises NotFoundError for a path that does not exist.
         """
         given = discover(paths) if paths else None
         recorded = {row.source: Columns.read(row.parser) for row in rows if Path(row.source).is_file()}
-        files = dict(recorded)
+        files = {path.as_posix(): None for path in accepted} | recorded
         for file in given.files if given else ():
             files[file.source] = columns or recorded.get(file.source)
         groups: dict[Columns | None, list[Path]] = {}

@@ -14,7 +14,7 @@ from typing import Any
 
 import qdrant_edge as qdrant
 
-from storage.disk_space import DiskSpace
+from storage.disk_space import OPENING_BYTES, DiskSpace
 from storage.errors import StoreError
 from storage.locks import PATIENCE_S, CollectionLock
 from storage.qdrant.collection import CollectionReader
@@ -102,7 +102,11 @@ class EdgeCollection(CollectionReader):
     def of(
         cls, folder: CollectionFolder, built: ShardGeneration, lock: CollectionLock, tuning: Tuning
     ) -> EdgeCollection:
-        """Open a generation of the collection under a lock that is held. Raises StoreCorruptError."""
+        """Open a generation of the collection under a lock that is held.
+
+        Raises StoreCorruptError, and StoreUnavailableError where the disk has no room for it.
+        """
+        DiskSpace(folder.path, reserve=OPENING_BYTES).check()
         with translated(folder.name, opening=True):
             shard = qdrant.EdgeShard.load(str(folder.shard(built)))
             return cls(folder, shard, built, lock, tuning)

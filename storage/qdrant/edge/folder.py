@@ -17,9 +17,11 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 
 from storage.errors import BadInputError, StoreCorruptError, StoreError
 from storage.locks import CollectionLock
+from storage.private_files import make_private_folder
 from storage.qdrant.contract import Fingerprint
 
 _CURRENT, _DRAFT = "fingerprint.json", "rebuild.json"
@@ -62,7 +64,8 @@ class CollectionFolder:
     def make(self) -> None:
         """Make the folder. Raises StoreError."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self.path.parent)
+            make_private_folder(self.path)
         except OSError as error:
             raise StoreError(
                 f"cannot make {self.path}: {error.strerror}", way_out="Choose another --data-dir."
@@ -130,9 +133,29 @@ class CollectionFolder:
         for path in list(self.strays()):
             shutil.rmtree(path, ignore_errors=True)
 
+    def discard(self) -> None:
+        """Put the whole folder aside to be deleted, so that nobody takes what is left of it for a collection.
+
+        What another process makes under this name afterwards is its own. Raises StoreError.
+        """
+        try:
+            (self.path / _CURRENT).unlink(missing_ok=True)
+            self.path.rename(self.path.with_name(f".{self.name}.dropped-{token_hex(4)}"))
+        except OSError as error:
+            raise StoreError(
+                f"{self.path} cannot be removed: {error.strerror}", way_out="Does it belong to this user?"
+            ) from error
+
     def trash(self) -> list[Path]:
-        """Return what an interrupted deletion left."""
+        """Return what was put aside and is not deleted yet."""
         return sorted(self.path.parent.glob(f".{self.name}.dropped-*"))
+
+    def empty_trash(self) -> None:
+        """Delete what was put aside. Raises StoreError."""
+        for trash in self.trash():
+            shutil.rmtree(trash, ignore_errors=True)  # another process may be at it, too
+            if trash.exists():
+                raise StoreError(f"{trash} cannot be removed", way_out="Does it belong to this user?")
 
     def lock(self) -> CollectionLock:
         """Return the lock to hold while the collection is open."""

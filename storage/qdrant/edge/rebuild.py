@@ -79,8 +79,7 @@ def leftovers(root: Path) -> dict[str, tuple[str, ...]]:
 
 def sweep(folder: CollectionFolder, patience_s: float) -> None:
     """Remove shards that are not in use, half-made collections and interrupted deletions."""
-    for trash in folder.trash():
-        shutil.rmtree(trash, ignore_errors=True)
+    folder.empty_trash()
     if not folder.path.is_dir():
         return
     with folder.rebuild_lock().held(patience_s):

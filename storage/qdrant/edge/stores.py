@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from storage.errors import NotFoundError
 from storage.locks import PATIENCE_S
-from storage.qdrant.contract import Fingerprint, checked_name
+from storage.qdrant.contract import Fingerprint, begin_at_once, checked_name
 from storage.qdrant.edge.collection import EdgeCollection
 from storage.qdrant.edge.folder import CollectionFolder
 from storage.qdrant.edge.rebuild import EdgeRebuild, leftovers, sweep
@@ -40,17 +39,15 @@ class EdgeStores:
     def names(self) -> list[str]:
         return sorted(path.parent.name for path in self._root.glob("*/fingerprint.json"))
 
-    def drop(self, name: str) -> None:
+    def drop(self, name: str, begin: Callable[[], None] = begin_at_once) -> None:
         folder = self._folder(name)
-        if not folder.path.is_dir():
+        if not folder.path.is_dir() and not folder.trash():
             raise NotFoundError(f"there is no collection {name!r}", way_out=self._known())
-        with folder.rebuild_lock().held(self._patience_s), folder.lock().held(self._patience_s):
-            # the fingerprint goes first: a crash in between leaves no half collection that looks whole
-            (folder.path / "fingerprint.json").unlink(missing_ok=True)
-            # out of the way while the lock is held: what another process makes under this name is its own
-            trash = folder.path.with_name(f".{name}.dropped-{os.getpid()}")
-            folder.path.rename(trash)
-        shutil.rmtree(trash)
+        if folder.path.is_dir():
+            with folder.rebuild_lock().held(self._patience_s), folder.lock().held(self._patience_s):
+                begin()
+                folder.discard()
+        folder.empty_trash()
 
     def generation(self, name: str) -> str:
         folder = self._folder(name)

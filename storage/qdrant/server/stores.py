@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from qdrant_client import QdrantClient
 
 from storage.errors import BadInputError, NotFoundError
-from storage.qdrant.contract import Fingerprint, checked_name
+from storage.qdrant.contract import Fingerprint, begin_at_once, checked_name
 from storage.qdrant.server.collection import ServerCollection
 from storage.qdrant.server.errors import ServerLink
 from storage.qdrant.server.generations import Generations, in_use, read_aliases, split
@@ -100,7 +101,7 @@ class ServerStores:
             if (current := found.current(name)) in found.physical and self._physical.is_ours(current)
         )
 
-    def drop(self, name: str) -> None:
+    def drop(self, name: str, begin: Callable[[], None] = begin_at_once) -> None:
         """Delete a collection, complete or half made.
 
         Raises NotFoundError, BadInputError (not ours), StoreLockedError (it is being re-indexed).
@@ -114,6 +115,7 @@ class ServerStores:
             )
         if claim := next(filter(None, map(self._physical.claim, found.others(name))), None):
             raise being_built(name, claim)
+        begin()
         # the one in use goes last: without it an older one would take its place
         for physical in [*self._physical.idle(found.others(name)), current]:
             self._physical.delete(physical)

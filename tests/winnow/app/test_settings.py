@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from storage.errors import SettingsError
+from storage.errors import BadInputError, SettingsError
+from winnow.app.reranking import rerank
 from winnow.app.settings import Settings
 
 
@@ -102,3 +104,48 @@ def test_where_a_value_came_from_is_known(monkeypatch: pytest.MonkeyPatch) -> No
         "llm.model": "default",
     }
     assert {key: settings.origin(key) for key in wanted} == wanted
+
+
+def test_headers_and_keys_in_an_address_are_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are known, so that they are masked wherever an endpoint echoes them, and never shown."""
+    monkeypatch.setenv("WINNOW_LLM__HEADERS", '{"api-key": "azure-secret-key"}')
+    settings = Settings.load(
+        llm={
+            "base_url": "https://llm.invalid/v1?key=in-the-address&api-version=2024-06-01",
+            "query": {"sig": "in-the-query", "api-version": "2024-06-01"},
+        }
+    )
+    found = settings.secrets()
+    assert {"azure-secret-key", "in-the-address", "in-the-query"} <= found
+    assert "2024-06-01" not in found
+    assert "azure-secret-key" not in repr(settings) + settings.model_dump_json()
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(llm={"headers": {"x": ["hidden-value"]}})
+    assert "hidden-value" not in str(caught.value)
+
+
+def test_a_body_cannot_replace_the_question() -> None:
+    """What winnow itself sets is refused, and named."""
+    assert Settings.load(llm={"body": {"reasoning_effort": "low"}}).llm.body == {"reasoning_effort": "low"}
+    with pytest.raises(SettingsError, match="messages, stream"):
+        Settings.load(llm={"body": {"stream": True, "messages": []}})
+
+
+@pytest.mark.parametrize("spec", ["listwise", "pointwise", "setwise", "none:2,tournament"])
+def test_without_key_and_address_a_language_model_is_refused(
+    spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is sent: no passage leaves the machine only to be refused."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(SettingsError, match="needs an API key") as caught:
+        rerank("Which tide?", ["neap", "spring"], spec, settings=Settings.load())
+    assert "llm.base_url" in caught.value.way_out
+
+
+@pytest.mark.parametrize("texts", [["a", None], [1], [{"text": "a"}]])
+def test_documents_that_are_no_texts_are_refused(texts: list[Any]) -> None:
+    """By name, before a strategy sees them."""
+    with pytest.raises(BadInputError, match="each document must be a text"):
+        rerank("Which tide?", texts, "none")
+    with pytest.raises(BadInputError, match="top_k"):
+        rerank("Which tide?", ["a"], "none", top_k=0)

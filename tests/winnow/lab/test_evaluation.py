@@ -296,7 +296,12 @@ def test_answers_are_measured_with_their_citations_and_abstentions(folder: Path,
     assert found.exact_match == pytest.approx(1 / 3)
     assert found.citation_precision == 1.0
     # question 4 has no relevant document, question 3 has a passage judged useless, which Echo quotes
-    assert (found.unanswerable, found.abstention) == (2, 0.5)
+    assert (found.unanswerable, found.abstention, found.doubted) == (2, 0.5, 0.5)
+    assert (found.first, found.sure, found.wrong) == (found.containment, found.answered, 0.0)
+    assert found.exactness is None  # Echo cites passages and quotes none
+    assert found.abstention_precision == 0.5  # question 3 was not answered either
+    low, high = found.intervals["answered"].low, found.intervals["answered"].high
+    assert 0 < low < 2 / 3 < high < 1
 
 
 def test_a_way_of_retrieving_that_does_not_exist_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -160,3 +160,17 @@ def test_ids_with_spaces_survive_in_a_tsv(tmp_path: Path) -> None:
     path = tmp_path / "qrels.tsv"
     path.write_text("q 1\tdoc 1.pdf\t1\n", encoding="utf-8")
     assert read_qrels(path).grades == {"q 1": {"doc 1.pdf": 1}}
+
+
+def test_questions_may_name_their_documents_themselves(tmp_path: Path) -> None:
+    """They are the judgements then; a question without a document has no answer."""
+    asked = [
+        {"id": "1", "text": "what?", "document": "docs/a.md", "answers": ["one"]},
+        {"id": "2", "text": "where?", "documents": ["b.md", "c.md"]},
+        {"id": "3", "text": "who?", "kind": "near"},
+    ]
+    dataset = load_dataset(None, queries=jsonl(tmp_path / "asked.jsonl", asked), with_corpus=False)
+    assert dataset.qrels.grades == {"1": {"docs/a.md": 1}, "2": {"b.md": 1, "c.md": 1}}
+    assert [question.id for question in dataset.unanswerable] == ["3"]
+    with pytest.raises(BadInputError, match="qrels"):
+        load_dataset(None, queries=jsonl(tmp_path / "bare.jsonl", QUESTIONS), with_corpus=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -46,8 +47,22 @@ def _asked(server: Server, **form: str) -> str:
     return reply.text
 
 
-def _text(html: str) -> str:
-    return re.sub(r"<[^>]*>", "", html)
+def test_the_form_shows_a_filter_that_finds_something(server: Server) -> None:
+    """The example in the form holds for passages of the chosen collection; a field of none is an error."""
+    page = server.get("/", headers=HTML).text
+    field = re.search(r'<input id="where"[^>]*placeholder="([^"]+)"', page)
+    assert field
+    example = unescape(field[1])
+    found = server.post("/v1/search", json={"question": QUESTION, "where": example})
+    assert found.status_code == 200
+    assert found.json()["candidates"]
+    unknown = server.post("/v1/search", json={"question": QUESTION, "where": "yaer = 1"})
+    assert unknown.status_code == 400
+    assert "lang (text)" in unknown.json()["way_out"]
+
+
+def _text(page: str) -> str:
+    return re.sub(r"<[^>]*>", "", page)
 
 
 def test_a_form_is_answered_by_a_page_with_an_address(server: Server) -> None:

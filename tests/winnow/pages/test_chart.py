@@ -7,8 +7,18 @@ from itertools import pairwise
 
 import pytest
 
-from generation.extractive.sentences import sentences
-from storage.records import Answer, Candidate, Chunk, Citation, Outcome, Status, unreadable_question
+from generation.extractive.units import units
+from storage.reasons import Reason
+from storage.records import (
+    WEAK_MATCH,
+    Answer,
+    Candidate,
+    Chunk,
+    Citation,
+    Outcome,
+    Status,
+    unreadable_question,
+)
 from tests.support.log_samples import a_chunk, a_plain_answer
 from winnow.app.stages import warnings_of
 from winnow.server.pages.views.answer import AnswerView
@@ -195,6 +205,23 @@ def test_an_answers_markers_lead_to_their_passages() -> None:
     assert not any(run.marked for runs in whole.texts for run in runs)
 
 
+def test_code_stands_in_a_block_and_links_show_their_words() -> None:
+    """A fence becomes a block of its own; of a link only its words are shown."""
+    text = "Run [this](http://a.b/c):\n```bash\nmake **it**\n```\nDone."
+    found = cited(replace(an_answer([1], 1), text=text, citations=()))
+    styled = [(piece.text, piece.style) for piece in found.pieces if piece.style]
+    assert styled == [("this", "link"), ("make **it**", "block")]
+
+
+def test_a_weak_match_is_no_complaint_but_a_remark() -> None:
+    """It stands above the answer by itself, and not among what did not go as asked."""
+    remark = Reason(WEAK_MATCH, percent=31)
+    weak = replace(an_answer([1], 1), stages=(Outcome("generation", "partial", remark),))
+    assert weak.weak_match == remark
+    assert AnswerView(weak).complaints == []
+    assert an_answer([1], 1).weak_match is None
+
+
 @pytest.mark.parametrize(
     ("claim", "passage", "sentence"),
     [
@@ -213,7 +240,7 @@ def test_the_sentence_most_like_a_claim_is_found(claim: str, passage: str, sente
     else:
         assert (
             passage[slice(*found or (0, 0))]
-            == [passage[slice(*span)] for span in sentences(passage)][sentence]
+            == [passage[slice(*unit.span)] for unit in units(passage)][sentence]
         )
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from retrieval.models.hub import DEFAULT_MODEL
+from storage.secrets import masked
 from tests.support.serving import Server, ingested, serving
 from winnow import Settings
 from winnow.server.pages.settings import memory
-from winnow.server.pages.views.in_effect import in_effect, without_password
+from winnow.server.pages.views.in_effect import in_effect
 
 pytestmark = pytest.mark.heavy
 
@@ -89,7 +90,7 @@ def test_no_secret_is_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 )
 def test_addresses_lose_who_asks(text: str, shown: str) -> None:
     """Addresses lose their credentials and nothing else."""
-    assert without_password(text) == shown
+    assert masked(text) == shown
 
 
 def test_health_says_what_would_not_work(tmp_path: Path) -> None:

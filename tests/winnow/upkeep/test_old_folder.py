@@ -7,6 +7,7 @@ the collection `default`, and five logged answers, one of them a replay, one wit
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import tarfile
 from collections.abc import Iterator
@@ -126,12 +127,17 @@ def test_whoever_looks_at_the_collection_reads_how_to_move_it(folder: Path) -> N
         assert MOVES in page.text
 
 
-def test_ingesting_the_same_files_from_another_folder_embeds_nothing(folder: Path, rag: RAGPipeline) -> None:
-    """The same files in another folder are new documents whose known content is not embedded again."""
-    for _ in range(2):
-        report = rag.ingest(folder / "docs")
-        assert report.embedded == 0
-        assert {Path(result.path).name: result.status for result in report.documents} == {
-            "tides.md": "duplicate",
-            "茶.md": "duplicate",
-        }
+def test_the_same_files_in_another_folder_take_the_place_of_the_old_ones(
+    folder: Path, tmp_path: Path
+) -> None:
+    """The files that the collection was made of are gone: no citation names their paths any more."""
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    with RAGPipeline.from_settings(Settings.load(data_dir=copy / ".winnow")) as rag:
+        first = [(result.status, Path(result.path).name) for result in rag.ingest(copy / "docs").documents]
+        assert sorted(first) == sorted(
+            (status, name) for status in ("ingested", "removed") for name in ("tides.md", "茶.md")
+        )
+        again = rag.ingest(copy / "docs")
+        assert (again.embedded, {result.status for result in again.documents}) == (0, {"unchanged"})
+        answer = rag.ask("Since when has the Rance barrage made electricity?")
+        assert [citation.source for citation in answer.citations] == [(copy / "docs" / "tides.md").as_posix()]

@@ -232,7 +232,7 @@ def test_what_was_deleted_between_two_attempts_does_not_come_back(place: Place) 
     (place.docs / "9.md").unlink()
     with pipeline(place.data, place.one) as rag:
         row = next(row for row in rag.wiring.manifest().rows() if row.source.endswith("9.md"))
-        rag.wiring.ingestor().remove(row.id)
+        rag.wiring.collections.remove("default", row)
     with pipeline(place.data, place.other) as rag:
         assert rag.ingest(reindex=True).totals["unchanged"] == 6
     assert not any(source.endswith("9.md") for source in content(place.data, place.other)[1])

@@ -108,13 +108,18 @@ class RankedJson(Wire):
 
 
 class AnswerJson(RankedJson):
-    """An answer with everything that happened on the way."""
+    """An answer with everything that happened on the way.
+
+    `weak_match`: what is quoted may well not answer the question; a reason of the stage `generation` says how
+    sure that is.
+    """
 
     id: str
     follow_up: FollowUpJson | None
     text: Text
     answer: Text = renamed("text")
     answered: bool
+    weak_match: bool
     answerer: str
     created_at: Moment
     rerank: Text
@@ -126,6 +131,11 @@ class AnswerJson(RankedJson):
     prompt: Text
     fingerprints: Object
 
+    @field_validator("weak_match", mode="before")
+    @classmethod
+    def _is_weak(cls, remark: Any) -> bool:
+        return bool(remark)
+
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -134,6 +144,7 @@ class AnswerJson(RankedJson):
                     "question": "What can a reranker not do?",
                     "text": "A reranker cannot bring back a passage that retrieval missed. [1]",
                     "answered": True,
+                    "weak_match": False,
                     "answerer": "extractive",
                     "rerank": "late-interaction",
                     "timings_ms": {"retrieval": 9.1, "late-interaction": 3.2, "total": 21.4},

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from storage.records import Usage
 from winnow.cli.terminal import safe, shortened
-from winnow.lab.evaluation.results import Evaluation, EvaluationRow, cost
+from winnow.lab.evaluation.results import AnswerFigures, Evaluation, EvaluationRow, cost
 from winnow.lab.significance import Difference
 from winnow.lab.synthesis.plans import MiningReport, SynthesisEstimate, SynthesisReport
 from winnow.lab.training.gate import GateVerdict
@@ -181,15 +181,46 @@ def _stages(found: Evaluation) -> Table:
 
 
 def _answers(found: Evaluation) -> Table:
-    columns = ("answered", "contained", "exact", "cited well", "abstained", "p50 ms")
+    """The shares of each row's answers, with half the width of their 95 % intervals."""
+    columns = (
+        "answered",
+        "sure",
+        "contained",
+        "first",
+        "wrong",
+        "exact",
+        "cited well",
+        "abstained",
+        "doubted",
+        "p50 ms",
+    )
     table = _table("answers", columns)
     for number, row in enumerate(found.rows, 1):
         if (given := row.answers) is not None:
-            shares = (given.answered, given.containment, given.exact_match, given.citation_precision)
-            abstained = f"{_share(given.abstention)} of {given.unanswerable}"
+            shares = (
+                _spread(given, name)
+                for name in (
+                    "answered",
+                    "sure",
+                    "containment",
+                    "first",
+                    "wrong",
+                    "exactness",
+                    "citation_precision",
+                )
+            )
+            refused = (
+                f"{_spread(given, name)} of {given.unanswerable}" for name in ("abstention", "doubted")
+            )
             times = "–" if given.times is None else f"{given.times.p50:.1f}"
-            table.add_row(str(number), _label(row), *(_share(share) for share in shares), abstained, times)
+            table.add_row(str(number), _label(row), *shares, *refused, times)
     return table
+
+
+def _spread(given: AnswerFigures, name: str) -> str:
+    share = _share(getattr(given, name))
+    found = given.intervals.get(name)
+    return share if found is None else f"{share} ±{(found.high - found.low) / 2:.3f}"
 
 
 def _table(title: str, numbers: Sequence[str]) -> Table:

@@ -76,14 +76,17 @@ def load_dataset(
 ) -> Dataset:
     """The set in a folder of BEIR's layout; `queries` and `qrels` name files that take the place of its own.
 
-    With `split`, `queries.SPLIT.jsonl` and `qrels.SPLIT.tsv` are read (or BEIR's own `qrels/SPLIT.tsv`).
-    Without `with_corpus` only questions and judgements are. Raises BadInputError, which names
-    file and line.
+    Questions alone will do where they name their `document` (or several): those are relevant, and a question
+    without one has no answer. With `split`, `queries.SPLIT.jsonl` and `qrels.SPLIT.tsv` are read (or BEIR's
+    own `qrels/SPLIT.tsv`). Without `with_corpus` only questions and judgements are. Raises BadInputError,
+    which names file and line.
     """
     if folder is not None and not folder.is_dir():
         raise BadInputError(f"{folder} is not a folder")
-    asked = load_questions(queries or _file(folder, "queries", _names("queries", split), "--queries"))
-    judged = read_qrels(qrels or _file(folder, "qrels", _qrels_names(split), "--qrels"))
+    asked_in = queries or _file(folder, "queries", _names("queries", split), "--queries")
+    asked = load_questions(asked_in)
+    judged = own_judgements(asked_in) if qrels is None and folder is None else None
+    judged = judged or read_qrels(qrels or _file(folder, "qrels", _qrels_names(split), "--qrels"))
     corpus = existing(folder, "corpus.jsonl") if folder and with_corpus else None
     if corpus is None and with_corpus:
         raise BadInputError(
@@ -123,6 +126,18 @@ def load_questions(path: Path) -> list[Question]:
     if not found:
         raise BadInputError(f"{path} holds no question")
     return found
+
+
+def own_judgements(path: Path) -> Qrels | None:
+    """The documents that a file's questions name, as judgements; None where none names any."""
+    grades: dict[str, dict[str, int]] = {}
+    places: dict[tuple[str, str], int] = {}
+    for number, name, record in _identified(path, "question"):
+        named = record.get("document", record.get("documents")) or []
+        for document in [named] if isinstance(named, str) else named:
+            grades.setdefault(name, {})[str(document)] = 1
+            places.setdefault((name, str(document)), number)
+    return Qrels(grades, path, lines=places) if grades else None
 
 
 def _identified(path: Path, kind: str) -> Iterator[tuple[int, str, dict[str, Any]]]:

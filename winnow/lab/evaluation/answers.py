@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from storage.records import Candidate, Chunk, Generation, Usage
+from generation.citations import places
+from storage.reasons import Reason
+from storage.records import WEAK_MATCH, Candidate, Chunk, Generation, Usage
 from winnow.app import portal
 from winnow.lab.datasets.dataset import Dataset, Question
 from winnow.lab.datasets.matching import contains, exact_match
@@ -18,6 +21,7 @@ from winnow.lab.evaluation.evaluation_index import EvaluationIndex
 from winnow.lab.evaluation.results import AnswerFigures, Plan
 from winnow.lab.evaluation.rows import percentiles
 from winnow.lab.progress import Progress
+from winnow.lab.significance import wilson
 
 if TYPE_CHECKING:
     from generation.base import Generator
@@ -29,10 +33,17 @@ PASSAGES = 5
 
 @dataclass(frozen=True, slots=True)
 class MeasuredAnswer:
-    """The measured parts of an answer. `cited` are documents by the judgements' names."""
+    """The measured parts of an answer. `cited` are documents by the judgements' names.
+
+    `first` is the text before the first citation; `weak`: the answerer flagged a weak match; `exact`: what
+    stands before each citation is its quotation, None where nothing is quoted.
+    """
 
     text: str
+    first: str
     answered: bool
+    weak: bool
+    exact: bool | None
     cited: tuple[str, ...]
     status: str
     ms: float
@@ -65,7 +76,36 @@ class CachedAnswerer:
         # a citation of a passage that the answerer was not given is wrong
         cited = tuple(names.get(citation.chunk_id, "") for citation in made.citations)
         outcome = made.outcome
-        return MeasuredAnswer(made.text, made.answered, cited, outcome.status, outcome.ms, outcome.usage)
+        return MeasuredAnswer(
+            made.text,
+            _first(made),
+            made.answered,
+            any(part.code == WEAK_MATCH for part in Reason.of(outcome.reason).parts),
+            _is_exact(made),
+            cited,
+            outcome.status,
+            outcome.ms,
+            outcome.usage,
+        )
+
+
+def _first(made: Generation) -> str:
+    marks = places(made.text, made.citations)
+    return made.text[: marks[0][0]] if marks else made.text
+
+
+_NOT_TEXT = re.compile(r"[\s*_>`~|:-]+")
+
+
+def _is_exact(made: Generation) -> bool | None:
+    """True if the text between the citations is what they quote, but for white space and Markdown."""
+    if not made.citations or not all(citation.quote for citation in made.citations):
+        return None
+    shown, at = "", 0
+    for start, end, _ in places(made.text, made.citations):
+        shown, at = shown + made.text[at:start], end
+    quoted = "".join(citation.quote for citation in made.citations)
+    return at == len(made.text) and _NOT_TEXT.sub("", shown) == _NOT_TEXT.sub("", quoted)
 
 
 @dataclass(slots=True)
@@ -105,10 +145,15 @@ class EvaluatedAnswers:
     reranker: CachedReranker
     key: str
     right: list[bool] = field(default_factory=list)
+    first: list[bool] = field(default_factory=list)
+    match: list[bool] = field(default_factory=list)
     exact: list[bool] = field(default_factory=list)
     answered: list[bool] = field(default_factory=list)
+    sure: list[bool] = field(default_factory=list)
+    wrong: list[bool] = field(default_factory=list)
     cited_well: list[bool] = field(default_factory=list)
     abstained: list[bool] = field(default_factory=list)
+    doubted: list[bool] = field(default_factory=list)
     ms: list[float] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
     usage: Usage = field(default_factory=Usage)
@@ -119,22 +164,37 @@ class EvaluatedAnswers:
         relevant = self.shared.plan.dataset.qrels.relevant(question.id)
         self.cited_well += [document in relevant for document in answer.cited]
         self.answered.append(answer.answered)
+        self.sure.append(answer.answered and not answer.weak)
         if question.answers:
-            self.right.append(answer.answered and contains(answer.text, question.answers))
-            self.exact.append(answer.answered and exact_match(answer.text, question.answers))
+            right = answer.answered and contains(answer.text, question.answers)
+            self.right.append(right)
+            self.first.append(answer.answered and contains(answer.first, question.answers))
+            self.match.append(answer.answered and exact_match(answer.text, question.answers))
+            self.wrong.append(answer.answered and not answer.weak and not right)
 
     def finish(self) -> AnswerFigures:
         """Ask the questions that have no answer, then give the figures."""
         self._ask_unanswerable()
         self._ask_from_noise()
+        shares = {
+            "answered": self.answered,
+            "sure": self.sure,
+            "containment": self.right,
+            "first": self.first,
+            "exact_match": self.match,
+            "wrong": self.wrong,
+            "exactness": self.exact,
+            "citation_precision": self.cited_well,
+            "abstention": self.abstained,
+            "doubted": self.doubted,
+            "abstention_precision": [False] * (len(self.answered) - sum(self.answered))
+            + [True] * sum(self.abstained),
+        }
         return AnswerFigures(
             questions=len(self.answered),
-            answered=_share(self.answered),
-            containment=_share(self.right),
-            exact_match=_share(self.exact),
-            citation_precision=_share(self.cited_well),
             unanswerable=len(self.abstained),
-            abstention=_share(self.abstained),
+            **{name: _share(values) for name, values in shares.items()},
+            intervals={name: wilson(sum(values), len(values)) for name, values in shares.items() if values},
             statuses=dict(self.statuses),
             usage=self.usage,
             times=percentiles(self.ms),
@@ -143,7 +203,7 @@ class EvaluatedAnswers:
     def _ask_unanswerable(self) -> None:
         for question in self.shared.plan.dataset.unanswerable:
             ranked = self.reranker.rank(question, self.source, self.source.retrieve(question))
-            self.abstained.append(not self._answered(self.key, question, ranked.candidates).answered)
+            self._count_refusal(self._answered(self.key, question, ranked.candidates))
 
     def _ask_from_noise(self) -> None:
         """Ask with passages that were judged useless, and those alone: the same for every row."""
@@ -151,12 +211,18 @@ class EvaluatedAnswers:
         for done, question in enumerate(dataset.questions, start=1):
             useless = _useless(question, dataset, self.shared.answerer.cache)
             if useless:
-                self.abstained.append(not self._answered(key, question, useless).answered)
+                self._count_refusal(self._answered(key, question, useless))
             self.shared.progress("asking from useless passages", done, len(dataset.questions))
+
+    def _count_refusal(self, answer: MeasuredAnswer) -> None:
+        self.abstained.append(not answer.answered)
+        self.doubted.append(not answer.answered or answer.weak)
 
     def _answered(self, key: str, question: Question, candidates: Sequence[Candidate]) -> MeasuredAnswer:
         answer = self.shared.answerer.answer(key, question, candidates)
         self.ms.append(answer.ms)
+        if answer.exact is not None:
+            self.exact.append(answer.exact)
         self.statuses[answer.status] += 1
         self.usage += answer.usage
         return answer

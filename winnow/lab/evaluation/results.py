@@ -47,18 +47,29 @@ class Times:
 class AnswerFigures:
     """Figures about the answers from a row's best passages.
 
-    Shares in [0, 1], None where nothing could be counted. `containment`, `exact_match` and `answered` are
-    over the `questions` with a gold answer; `citation_precision` over all citations, right where the
-    cited passage's document is relevant; `abstention` over the `unanswerable` cases, right without an answer.
+    Shares in [0, 1], None where nothing could be counted, and their 95 % `intervals`. Over the `questions`
+    with a gold answer: `answered`, weakly or not; `sure`, answered and no weak match; `containment`, the gold
+    answer is in the text; `first`, before the first citation; `exact_match`; `wrong`, sure and without it.
+    Over the `unanswerable` cases: `abstention`, right without an answer; `doubted`, without one or a weak
+    match. `exactness`: of the answers that quote, those whose text is what they quote.
+    `citation_precision`: of all citations, those of a relevant document; `abstention_precision`: of all
+    abstentions, the right ones.
     """
 
     questions: int
     answered: float | None
+    sure: float | None
     containment: float | None
+    first: float | None
     exact_match: float | None
+    wrong: float | None
+    exactness: float | None
     citation_precision: float | None
     unanswerable: int
     abstention: float | None
+    doubted: float | None
+    abstention_precision: float | None
+    intervals: Mapping[str, Interval]
     statuses: Mapping[str, int]
     usage: Usage
     times: Times | None
@@ -182,4 +193,5 @@ def _times(times: Times | None) -> Json | None:
 
 def _answers(found: AnswerFigures) -> Json:
     figures = {name: value for name, value in asdict(found).items() if name not in ("usage", "times")}
-    return {**figures, **_usage(found.usage), "ms": _times(found.times)}
+    intervals = {name: [one.low, one.high] for name, one in found.intervals.items()}
+    return {**figures, "intervals": intervals, **_usage(found.usage), "ms": _times(found.times)}

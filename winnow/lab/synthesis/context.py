@@ -20,6 +20,7 @@ from retrieval.hybrid import HybridRetriever
 from storage.chat import Price
 from storage.errors import BadInputError
 from storage.records import Candidate
+from storage.secrets import masked
 from winnow.lab.synthesis.false_negatives import ModelCheck, NegativeCheck, NoCheck, ScoreCheck
 from winnow.lab.synthesis.plans import PassagePlan, QueryPlan, SynthesisPlan
 
@@ -61,10 +62,10 @@ class SynthesisContext:
         encoders = wiring.encoders if store is None else wiring.encoders_of(store.name, store.fingerprint)
         chat = wiring.chat(plan.model)
         examples = plan.examples if isinstance(plan, QueryPlan) else ()
-        with Journal(plan.journal, f"{chat.model} at {settings.llm.base_url}") as journal:
+        with Journal(plan.journal, masked(f"{chat.model} at {settings.llm.base_url}")) as journal:
             yield cls(
                 chat=chat,
-                endpoint=settings.llm.base_url,
+                endpoint=masked(settings.llm.base_url),
                 price=settings.llm.prices.get(chat.model),
                 parts=wiring.rerank_parts(store, encoders.dense),
                 templates=SynthesisTemplates(settings.rerank.prompts, examples),

@@ -67,11 +67,9 @@ async def delete(document_id: DocumentId, served: State, collection: InCollectio
 
 
 def taken_out(served: Served, collection: str | None, document_id: str) -> str:
-    """Delete a document while no job writes, and its file if it was uploaded; return its path. Blocking.
+    """Delete a document between two jobs, and its file if it was uploaded; return its path. Blocking.
 
-    Raises NotFoundError, BusyError.
+    Raises NotFoundError, and BusyError after the time that a question may take.
     """
-    with served.jobs.alone():
-        source = inventory.delete(served.pipeline.wiring, collection, document_id)
-        served.area.forget(source)
-        return source
+    with served.jobs.alone(served.settings.timeout_s):
+        return inventory.delete(served.pipeline.wiring, collection, document_id)

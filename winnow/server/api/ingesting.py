@@ -45,8 +45,9 @@ _FORM = {
 async def ingest(request: Request, response: Response, served: State) -> Any:
     """Upload files (`file`, several times) into a collection, which is created if it does not exist.
 
-    The reply is a job; its address is in `Location`. A file of the same name takes the place of an earlier
-    upload. Archives are not unpacked: a ZIP is refused in the job's report.
+    The reply is a job; its address is in `Location`. It is in the database by then: a server that ends
+    before the job is done goes on with it when it starts again. A file of the same name takes the place of
+    an earlier upload. Archives are not unpacked: a ZIP is refused in the job's report.
     """
     job = await submitted(request, served)
     response.headers["location"] = f"/v1/ingest/{job.id}"
@@ -64,7 +65,8 @@ async def submitted(request: Request, served: Served) -> upload_jobs.UploadJob:
             raise BadInputError("there is no file", way_out="Send a multipart form with parts called 'file'.")
         uploads = [Upload(part.filename or "", part.file) for part in files]
         paths = await in_thread(lambda: served.area.keep(collection, uploads))
-    return served.jobs.submit(upload_jobs.UploadJob(collection=collection, paths=tuple(paths)))
+    job = upload_jobs.UploadJob(collection=collection, paths=tuple(paths))
+    return await in_thread(lambda: served.jobs.accept(job))
 
 
 @router.get("/v1/ingest", response_model=IngestJobs)

@@ -87,10 +87,10 @@ def document(wiring: Wiring, name: str | None, document_id: str) -> DocumentWith
 
 
 def delete(wiring: Wiring, name: str | None, document_id: str) -> str:
-    """Take a document out of the collection and return its path. Its file stays where it is."""
+    """Take a document out of the collection and return its path."""
     name = existing(wiring, name)
     row = row_of(wiring, name, document_id)
-    wiring.ingestor(name).remove(row.id)
+    wiring.collections.remove(name, row)
     return row.source
 
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 
+from generation.citations import places
 from storage.errors import BadInputError, NotFoundError, WinnowError
 from storage.records import Answer, Citation
 from winnow.app.asked import Asked
@@ -223,8 +224,9 @@ def cited(answer: Answer, content: str, reply: ReplyFrame) -> list[dict[str, Any
 
 def _places(content: str, marker: int, answer: Answer) -> Sequence[tuple[int, int]]:
     """Find a marker in the answer's own text, or in the sources if it is part of a group there."""
-    body = content[: len(answer.text)]
-    found = [match.span() for match in re.finditer(rf"[\[【［]{marker}[\]】］]", body)]
+    found = [
+        (start, end) for start, end, numbers in places(answer.text, answer.citations) if numbers == (marker,)
+    ]
     return found[:1] or [match.span() for match in re.finditer(rf"\[{marker}\]", content)][-1:]
 
 

@@ -63,7 +63,7 @@ class SearchRequest(Strict):
     collection: Name | None = None
     rerank: SpecText | None = Field(default=None, description="A rerank spec: `cross-encoder:20,fusion`.")
     where: Annotated[str, Field(max_length=4_000)] | None = Field(
-        default=None, description="A filter on the passages' metadata: `lang = 'zh' and year >= 2020`."
+        default=None, description="A filter on the passages' metadata: `lang = 'zh' and pages >= 2`."
     )
     top_k_retrieve: int | None = Field(default=None, ge=1, le=1_000)
     top_k_rerank: int | None = Field(default=None, ge=1, le=100)

@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse
 from storage.errors import WinnowError
 from winnow.app.settings import FILE, Settings
 from winnow.server.pages.rendering import render
-from winnow.server.pages.views.in_effect import in_effect, without_password
+from winnow.server.pages.views.in_effect import in_effect
 from winnow.server.shared_state import Served, State, in_thread
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _values(served: Served) -> Mapping[str, Any]:
         "jobs": sum(not job.ended for job in [*served.jobs.all(), *served.comparisons.all()]),
         "memory": memory(Path("/proc/self/status")),
         "models": [
-            replace(model, place=without_password(served.problems.shown(model.place)))
+            replace(model, place=served.problems.shown(model.place))
             for model in models(settings)
             if "these settings" in model.used_as
         ],
@@ -68,9 +68,7 @@ def _not_ready(served: Served) -> str:
 
 
 def _masked(served: Served, check: Check) -> Check:
-    finding, advice = (
-        without_password(served.problems.shown(text)) for text in (check.finding, check.advice)
-    )
+    finding, advice = (served.problems.shown(text) for text in (check.finding, check.advice))
     return replace(check, finding=finding, advice=advice)
 
 

@@ -70,7 +70,7 @@ class AnswerView:
         """Everything that did not go as asked, each reason once."""
         by_reason: dict[str, list[Outcome]] = {}
         for stage in self.answer.stages:
-            if stage.status != "ok":
+            if stage.status != "ok" and stage.reason != self.answer.weak_match:
                 by_reason.setdefault(stage.reason, []).append(stage)
         told = set(warnings_of(self.answer.stages))
         others = [Complaint(warning) for warning in self.answer.warnings if warning not in told]

@@ -9,17 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
-from generation.citations import located
-from generation.extractive.sentences import sentences
+from generation.citations import located, places
+from generation.extractive.units import units
 from storage.records import Answer, Chunk, Citation
 from winnow.server.pages.views.passages import TextRun, label_of, marked, short_of
 
 # Below this share of the claim's terms no sentence is similar enough to be marked.
 ENOUGH = 0.3
 # Inline Markdown; lines and lists are readable as they are.
-_INLINE = re.compile(r"\*\*(?P<strong>[^*\n]+)\*\*|`(?P<code>[^`\n]+)`")
+_INLINE = re.compile(
+    r"^(?P<fence>`{3,}|~{3,})[^\n]*\n(?P<block>.*?)\n?(?P=fence)\n?|\*\*(?P<strong>[^*\n]+)\*\*|`(?P<code>[^`\n]+)`"
+    r"|!?\[(?P<link>[^\]\n]+)\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*\)",
+    re.DOTALL | re.MULTILINE,
+)
+Style = Literal["", "strong", "code", "block", "link"]
 _CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _WORD = re.compile(rf"[^\W_{_CJK}]+")
 _CJK_RUN = re.compile(rf"[{_CJK}]+")
@@ -28,11 +33,14 @@ _SENTENCE_END = re.compile(r"[.!?]\s|[。！？\n]")
 
 @dataclass(frozen=True, slots=True)
 class TextPiece:
-    """A run of the answer's text; one with `markers` cites these sources and no others."""
+    """A run of the answer's text; one with `markers` cites these sources and no others.
+
+    A `block` is code in lines of its own; of a `link` only its words are shown.
+    """
 
     text: str
     markers: tuple[int, ...] = ()
-    style: Literal["", "strong", "code"] = ""
+    style: Style = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ def cited(answer: Answer) -> CitedText:
     """Split the text of an answer at its citations."""
     sources = [_source(answer, marker) for marker in sorted({one.marker for one in answer.citations})]
     known = {source.marker for source in sources}
-    return CitedText(list(_pieces(answer.text, known)), sources)
+    return CitedText(list(_pieces(answer, known)), sources)
 
 
 def claim_before(text: str, end: int) -> str:
@@ -76,7 +84,7 @@ def claim_before(text: str, end: int) -> str:
 def likely(claim: str, passage: str) -> tuple[int, int] | None:
     """Return the span of the sentence that shares most of the claim's terms, the shorter of equals."""
     wanted = _terms(claim)
-    spans = sentences(passage)
+    spans = [unit.span for unit in units(passage)]
     if not wanted or not spans:
         return None
     shared = {span: len(wanted & _terms(passage[slice(*span)])) / len(wanted) for span in spans}
@@ -84,9 +92,9 @@ def likely(claim: str, passage: str) -> tuple[int, int] | None:
     return best if shared[best] >= ENOUGH else None
 
 
-def _pieces(text: str, known: set[int]) -> Iterator[TextPiece]:
-    at = 0
-    for start, end, numbers in located(text):
+def _pieces(answer: Answer, known: set[int]) -> Iterator[TextPiece]:
+    text, at = answer.text, 0
+    for start, end, numbers in places(text, answer.citations):
         if set(numbers) <= known:  # a marker without a source stays text
             yield from _styled(text[at:start])
             yield TextPiece(text[start:end], numbers)
@@ -98,8 +106,8 @@ def _styled(text: str) -> Iterator[TextPiece]:
     at = 0
     for match in _INLINE.finditer(text):
         yield TextPiece(text[at : match.start()])
-        style: Literal["strong", "code"] = "strong" if match["strong"] else "code"
-        yield TextPiece(match[style], style=style)
+        style = cast("Style", match.lastgroup or "")
+        yield TextPiece(match[style] if style else match[0], style=style)
         at = match.end()
     yield TextPiece(text[at:])
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from storage.errors import WinnowError
 from storage.manifest.manifest import DocumentFilter, DocumentRow
-from storage.records import Chunk, Scalar
+from storage.records import Chunk, Meta
 from winnow.app.encoders import Encoders
 from winnow.app.wiring import Wiring
 from winnow.server.api import inventory
@@ -22,7 +22,7 @@ PASSAGES_PER_PAGE = 20
 class DocumentList:
     """A page of documents, each with the metadata of its file."""
 
-    lines: Sequence[tuple[DocumentRow, Mapping[str, Scalar]]]
+    lines: Sequence[tuple[DocumentRow, Mapping[str, Meta]]]
     paging: Paging
 
 
@@ -45,7 +45,7 @@ class DocumentView:
 
     row: DocumentRow
     original: DocumentRow | None
-    metadata: Mapping[str, Scalar]
+    metadata: Mapping[str, Meta]
     passages: Sequence[PassageView]
     paging: Paging
     uploaded: bool
@@ -88,7 +88,7 @@ def read(served: Served, name: str, document_id: str, page: int = 1) -> Document
     )
 
 
-def _metadata(wiring: Wiring, name: str, rows: Sequence[DocumentRow]) -> dict[str, Mapping[str, Scalar]]:
+def _metadata(wiring: Wiring, name: str, rows: Sequence[DocumentRow]) -> dict[str, Mapping[str, Meta]]:
     """Return each document's metadata, which its first passage has."""
     ids = [row.chunk_ids[0] for row in rows if row.chunk_ids]
     try:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
+from storage.secrets import masked
 from winnow.app.settings import PREFIX, Origin, Settings
 
-# User and password in an address.
-_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
 _GENERAL = "general"
 
 
@@ -47,11 +45,6 @@ def in_effect(settings: Settings, mask: Callable[[str], str]) -> dict[str, list[
     return sections
 
 
-def without_password(text: str) -> str:
-    """Blot out user and password in the addresses of a text."""
-    return _USERINFO.sub("***@", text)
-
-
 def _leaves(key: str, value: object) -> Iterator[tuple[str, object]]:
     inner: Mapping[str, Any] | None = None
     if isinstance(value, BaseModel):
@@ -70,7 +63,7 @@ def _leaves(key: str, value: object) -> Iterator[tuple[str, object]]:
 def _setting(settings: Settings, key: str, value: object, mask: Callable[[str], str]) -> Setting:
     secret = isinstance(value, SecretStr)
     empty = value is None or (isinstance(value, tuple | Mapping) and not value)
-    text = None if empty or secret else without_password(mask(_text(value)))
+    text = None if empty or secret else masked(mask(_text(value)))
     return Setting(key, text, secret, settings.origin(key))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from storage.errors import LogError, WinnowError
 from storage.log.records import AnswerFilter, AnswerSummary
+from storage.records import Chunk
 from winnow.server.api.schemas import AskRequest
 from winnow.server.pages.forms import texts
 from winnow.server.pages.views.specs import OfferedSpec, offered
@@ -24,7 +26,7 @@ class QuestionChoices:
     """The choices of the form.
 
     `passages` counts those of the chosen collection; None where it does not exist or cannot be used, and
-    then `problem` says why.
+    then `problem` says why. `filter` is one that finds something there.
     """
 
     collections: Sequence[str]
@@ -32,6 +34,7 @@ class QuestionChoices:
     collection: str
     passages: int | None
     problem: Mapping[str, Any] | None
+    filter: str
     specs: Sequence[OfferedSpec]
     retrieve: int
     keep: int
@@ -43,10 +46,11 @@ def choices(served: Served, collection: str | None) -> QuestionChoices:
     wiring, settings = served.pipeline.wiring, served.pipeline.settings
     names = wiring.stores.names()
     chosen = collection or settings.collection
-    passages, problem = None, None
+    passages, problem, example = None, None, ""
     if chosen in names:
         try:
-            passages = wiring.collection(chosen).count()
+            store = wiring.collection(chosen)
+            passages, example = store.count(), _filter(store.any_passage())
         except WinnowError as error:  # another one can be chosen instead
             problem = served.problems.of(error)
     return QuestionChoices(
@@ -55,11 +59,24 @@ def choices(served: Served, collection: str | None) -> QuestionChoices:
         collection=chosen,
         passages=passages,
         problem=problem,
+        filter=example,
         specs=[spec for spec in offered(settings, served.policy) if not spec.refused],
         retrieve=settings.retrieval.top_k,
         keep=settings.rerank.top_k,
         recent=_recent(served, chosen),
     )
+
+
+def _filter(passage: Chunk | None) -> str:
+    """A filter that finds a passage by something that people would look for."""
+    if passage is None:
+        return ""
+    for name in ("lang", "tags", "author", "folders"):
+        value = passage.metadata.get(name)
+        value = value[0] if isinstance(value, tuple) and value else value
+        if isinstance(value, str) and "'" not in value:
+            return f"{name} = '{value}'"
+    return f"source contains '{PurePosixPath(passage.source).name}'"
 
 
 def request_of(form: Mapping[str, object]) -> AskRequest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice, pairwise
 from typing import Any
@@ -13,24 +14,24 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 from ingest.loaders.base import Loaded, Source
-from ingest.loaders.office import damaged, little_text
-from ingest.loaders.text import TextBuilder, clean, one_line
+from ingest.loaders.office.openxml import damaged, little_text
+from ingest.loaders.pdf.cells import Carried
+from ingest.loaders.pdf.layout import Block, as_written, blocks
+from ingest.loaders.pdf.pieces import HYPHEN, Piece, is_vertical, pieces
+from ingest.loaders.pdf.sentences import Vocabulary, continues, paragraphs, without_running_heads
+from ingest.loaders.text import TextBuilder, one_line
 from storage.errors import DocumentRefusedError
 from storage.reasons import Reason
-from storage.records import Heading, PageStart, Scalar
+from storage.records import Heading, Meta, PageStart
 
-_SENTENCE_END = re.compile(r"[.!?:;。！？：；…][\"'”’)）」』]*$")
-# PDFium marks a hyphen at the end of a line with U+FFFE or U+0002.
-_HYPHEN = re.compile("(?:\ufffe|\x02)[\r\n]*")
-_SOFT_HYPHEN = re.compile(r"(?<=[a-z])-\n(?=[a-z])")
-_WIDE = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\u3000-\u303f"
-_BETWEEN_WIDE = re.compile(f"(?<=[{_WIDE}]) (?=[{_WIDE}])")
-# A list item or a numbered heading begins a line of its own.
-_BEGINS = re.compile(
-    r"^(?:[-*•●▪◦·–]|\(?\d{1,3}[.)、]|\(?[a-z][.)]\s|第[一二三四五六七八九十百千零〇\d]+[章节条編编款])"
-)
 _DATE = re.compile(r"D:(\d{4})(\d{2})(\d{2})")
 _UNREADABLE = re.compile("[\ufffd\ue000-\uf8ff\U000f0000-\U0010fffd]")
+# What programs write where nobody gave a title or an author.
+_NO_TITLES = ("untitled", "(anonymous)", "untitled document", "title", "unknown", "无标题")
+_NO_AUTHORS = ("anonymous", "(anonymous)", "unknown", "author")
+# A page with less text than `_FEW` characters is a scan where pictures cover this share of it; with OCR,
+# smaller pictures are looked at, too.
+_FEW, _SCAN, _LEAST_PICTURE = 100, 0.3, 0.02
 _MOST_BOOKMARKS = 10_000
 # A section's number before a title that is bookmarked without it.
 _NUMBER = r"(?:[\dA-Z]{1,3}(?:\.\d{1,3})*\.?\s+)?"
@@ -46,7 +47,7 @@ _UNCHECKED = ("", "Off")
 
 
 def load(source: Source) -> Loaded:
-    """Pages in order, in the order of the page's text objects; after each its filled-in fields and notes.
+    """Pages in order, each in reading order; after each its filled-in fields and notes.
 
     Raises DocumentRefusedError: encrypted, damaged, too-large (pages), no-text (a scan).
     """
@@ -75,69 +76,110 @@ def _read(source: Source, document: Any) -> Loaded:
     if len(document) > source.limits.pages:
         reason = Reason("ingest.too-many-pages", pages=len(document), limit=source.limits.pages)
         raise DocumentRefusedError("ingest.too-large", reason)
-    builder, silent, broken = TextBuilder(), [], []
-    for number in range(1, len(document) + 1):
-        builder.page(number)
-        try:
-            text, more = _page(document, number - 1)
-        except pypdfium2.PdfiumError:
-            broken.append(number)
-            continue
-        if not text.strip():
-            silent.append(number)
-        builder.block(text)
-        for words in more:
-            builder.block(words)
+    pages, broken, pictures = _pages(document, ocr=source.ocr)
+    laid_out = without_running_heads([page.blocks for page in pages], [page.extent for page in pages])
+    vocabulary = Vocabulary(line.text for found in laid_out for block in found for line in block.lines)
+    builder, before = TextBuilder(), ""
+    for page, found in zip(pages, laid_out, strict=True):
+        builder.page(page.number)
+        texts = [paragraphs(block, vocabulary) for block in found]
+        texts += [one_line(piece.text.replace(HYPHEN, "")) for piece in page.turned]
+        for index, text in enumerate(text for text in texts if text):
+            gap = None if index else continues(before, text)
+            builder.block(text, gap="\n\n" if gap is None else gap)
+        for more in page.more:
+            builder.block(more)
+        before = "" if page.more or not texts else texts[-1]
     text = builder.text
     if not text.strip():
         raise DocumentRefusedError("ingest.no-text", Reason("ingest.scan", pages=len(document)))
+    scores = [score for page in pages for score in page.scores]
+    title = one_line(document.get_metadata_value("Title"))
     return Loaded(
         text=text,
-        title=one_line(document.get_metadata_value("Title")),
+        title="" if title.lower() in _NO_TITLES else title,
         headings=_headings(document, text, builder.pages),
         pages=builder.pages,
         metadata=_metadata(document),
-        warnings=tuple(_warnings(text, silent, broken, len(document))),
+        warnings=(*_warnings(text, pictures, broken, len(document)), *_by_ocr(scores)),
     )
 
 
-def _page(document: Any, index: int) -> tuple[str, list[str]]:
-    """A page's text, and the words of its form fields and notes."""
-    page = document[index]
-    try:
-        text_page = page.get_textpage()
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A page's text in blocks, its turned text, and the words of its form fields and notes; `extent` is its
+    foot and top."""
+
+    number: int
+    blocks: list[Block]
+    turned: list[Piece]
+    more: list[str]
+    extent: tuple[float, float]
+    scores: tuple[float, ...] = ()  # of lines that were read from a picture
+
+
+def _pages(document: Any, *, ocr: bool) -> tuple[list[_Page], list[int], list[int]]:
+    """The pages that can be read, the numbers of those that cannot, and of those that are pictures."""
+    pages, broken, pictures, carried = [], [], [], Carried()
+    for number in range(1, len(document) + 1):
         try:
-            return unwrapped(text_page.get_text_range()), list(_fields_and_notes(document, page))
+            page = document[number - 1]
+        except pypdfium2.PdfiumError:
+            broken.append(number)
+            continue
+        try:
+            read = _page(document, page, number, carried)
+            characters = sum(len(line.text) for block in read.blocks for line in block.lines)
+            share = _picture_share(page) if characters < _FEW else 0.0
+            if ocr and share > _LEAST_PICTURE:
+                read = _recognised(read, page)
+            elif share >= _SCAN:
+                pictures.append(number)
+            pages.append(read)
+        except pypdfium2.PdfiumError:
+            broken.append(number)
         finally:
-            text_page.close()
-    finally:
-        page.close()
+            page.close()
+    return pages, broken, pictures
 
 
-def unwrapped(text: str) -> str:
-    """Join lines that were broken by the page's width into paragraphs, and hyphenated words."""
-    text = clean(_HYPHEN.sub("", text))
-    text = _SOFT_HYPHEN.sub("", text)
-    lines = [line.strip() for line in text.split("\n")]
-    width = max((_width(line) for line in lines), default=0)
-    joined: list[str] = []
-    full = False  # the line before reached the margin and did not end a sentence
-    for line in lines:
-        if full and line and not _BEGINS.match(line):
-            joined[-1] = _BETWEEN_WIDE.sub("", f"{joined[-1]} {line}") if joined[-1] else line
+def _page(document: Any, page: Any, number: int, carried: Carried) -> _Page:
+    text_page = page.get_textpage()
+    try:
+        upright, turned = pieces(text_page, page.get_rotation())
+        if is_vertical(upright, turned):
+            text = text_page.get_text_range().replace("\x02", HYPHEN).replace(HYPHEN, f"{HYPHEN}\n")
+            found, turned = [as_written(text)], []
         else:
-            joined.append(line)
-        full = bool(line) and _width(line) >= 0.75 * width and not _SENTENCE_END.search(line)
-    return "\n".join(joined)
+            found = list(blocks(upright, carried))
+    finally:
+        text_page.close()
+    height = page.get_size()[1]
+    extent = (-height, 0.0) if page.get_rotation() in (90, 180) else (0.0, height)  # as `pieces` turns it
+    return _Page(number, found, turned, list(_fields_and_notes(document, page)), extent)
 
 
-def _width(line: str) -> int:
-    return sum(2 if character > "\u2e7f" else 1 for character in line)
+def _recognised(read: _Page, page: Any) -> _Page:
+    """The page with what its picture says in place of its few characters, which are in the picture, too."""
+    from ingest.loaders.pdf.ocr import recognised
+
+    found, scores = recognised(page)
+    return replace(read, blocks=list(blocks(found, Carried())) or read.blocks, scores=tuple(scores))
 
 
-def _warnings(text: str, silent: list[int], broken: list[int], pages: int) -> Iterator[Reason]:
-    if silent:
-        yield Reason("ingest.pages-without-text", n=len(silent), of=pages, pages=_first_ten(silent))
+def _picture_share(page: Any) -> float:
+    """The share of a page that pictures cover; more than 1 where they lie over each other."""
+    width, height = page.get_size()
+    area = 0.0
+    for picture in page.get_objects(filter=(pdfium.FPDF_PAGEOBJ_IMAGE,)):
+        left, bottom, right, top = picture.get_bounds()
+        area += max(0.0, min(right, width) - max(left, 0)) * max(0.0, min(top, height) - max(bottom, 0))
+    return float(area / max(1.0, width * height))
+
+
+def _warnings(text: str, pictures: list[int], broken: list[int], pages: int) -> Iterator[Reason]:
+    if pictures:
+        yield Reason("ingest.pages-without-text", n=len(pictures), of=pages, pages=_first_ten(pictures))
     if broken:
         yield Reason("ingest.pages-unreadable", n=len(broken), of=pages, pages=_first_ten(broken))
     unreadable = len(_UNREADABLE.findall(text))
@@ -146,14 +188,28 @@ def _warnings(text: str, silent: list[int], broken: list[int], pages: int) -> It
     yield from little_text(text, pictures=0)
 
 
+def _by_ocr(scores: list[float]) -> tuple[Reason, ...]:
+    if not scores:
+        return ()
+    from ingest.loaders.pdf.ocr import UNSURE
+
+    unsure = sum(score < UNSURE for score in scores)
+    sure = round(100 * sum(scores) / len(scores))
+    return (Reason("ingest.read-by-ocr", n=len(scores), unsure=unsure, sure=sure),)
+
+
 def _first_ten(numbers: list[int]) -> list[int | str]:
     return [*numbers[:10], *(["..."] if len(numbers) > 10 else [])]
 
 
-def _metadata(document: Any) -> dict[str, Scalar]:
-    metadata: dict[str, Scalar] = {"pages": len(document)}
-    if author := one_line(document.get_metadata_value("Author")):
+def _metadata(document: Any) -> dict[str, Meta]:
+    metadata: dict[str, Meta] = {"pages": len(document)}
+    author = one_line(document.get_metadata_value("Author"))
+    if author and author.lower() not in _NO_AUTHORS:
         metadata["author"] = author
+    keywords = re.split("[,;，；、]", document.get_metadata_value("Keywords"))
+    if tags := tuple(tag for word in keywords if (tag := one_line(word))):
+        metadata["tags"] = tags
     dates = (document.get_metadata_value(name) for name in ("ModDate", "CreationDate"))
     if date := next(filter(None, map(_DATE.match, dates)), None):
         metadata["date"] = "-".join(date.groups())

@@ -1,0 +1,217 @@
+"""How likely the best unit answers the question: a calibrated probability, from a few signs.
+
+Besides the judge's score: what of the question the passage lacks (names, numbers and codes above all, which
+tell a near miss from an answer), and whether the unit holds what the question asks for (a number for "how
+many" and 多少, a date for "when"). The weights are those of a logistic regression: docs/answers.md.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from generation.language import language_of
+from storage.reasons import Language
+
+# Below, the answer is a weak match.
+WEAK = 0.55
+
+_TOKEN = re.compile(r"[A-Za-z0-9][\w.+#@/-]*[\w+#]|[A-Za-z0-9]")
+_NUMBER = re.compile(r"\d|[零一二三四五六七八九十百千万亿两半]")
+_WORDS_OF_NUMBERS = re.compile(
+    r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozens?|hundreds?|thousands?|millions?|billions?"
+    r"|half|third|quarter|twice|once|no|none|single|both|several|first|second)\b",
+    re.IGNORECASE,
+)
+_ASKS_NUMBER = re.compile(
+    r"\b(?:how (?:many|much|long|old|far|high|tall|big|large|often|fast|deep|wide|heavy)|phone number|when"
+    r"|what (?:year|date|day|percentage|percent|number|age|time|port|version|size)"
+    r"|which (?:year|version|port))\b"
+    r"|多少|几[个個年天次月岁歲种種位名條条层層点點分小]|[哪何]一?年|何[时時]|什[么麼][时時][候间間]"
+    r"|多[久长長大高远遠重快深]|[几幾]",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r"[《“「『\"]([^》”」』\"]{2,40})[》”」』\"]")
+_STOP = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        a about all also an and any are as at be been being by call called can could did do does done far
+        first for from had happen happens has have he her his how if in into is it its kind long many may mean
+        means might much must my name named no not of old on or our out over she should so some than that the
+        their then there these they this those to type up use used using was we were what when where which who
+        whom whose why will with would you your i
+        """,
+    )
+)
+_ASKING = re.compile(
+    "请问|請問|为什么|為什麼|什么时候|什麼時候|什么|什麼|怎么样|怎麼樣|怎么|怎麼|怎样|怎樣|如何|为何|為何"
+    "|哪一年|哪一|哪年|哪些|哪个|哪個|哪里|哪裡|哪位|哪|多少|几个|幾個|几|幾|谁|誰|何时|何時|何地|的|了|是|吗|嗎|呢|在|有"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What speaks for and against a unit as the answer to a question.
+
+    `score` is the judge's, `cosine` that of the unit's own vector (0 where nobody asked). `names` counts
+    names of the question that the passage lacks, numbers and codes twice; `lacking` is the share of its other
+    words. `untyped` is 1 where a number is asked for and the unit has none. `words`: the share of the
+    question's words in the unit.
+    """
+
+    score: float
+    cosine: float
+    names: float
+    lacking: float
+    untyped: float
+    words: float
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A logistic regression over `Signs`.
+
+    Below the probability `abstains` there is no answer; from `suffices` on one unit is enough.
+    """
+
+    score: float
+    cosine: float
+    names: float
+    lacking: float
+    untyped: float
+    words: float
+    start: float
+    abstains: float
+    suffices: float
+
+    def probability(self, signs: Signs) -> float:
+        """How likely the unit answers the question."""
+        logit = (
+            self.start
+            + self.score * signs.score
+            + self.cosine * signs.cosine
+            + self.names * signs.names
+            + self.lacking * signs.lacking
+            + self.untyped * signs.untyped
+            + self.words * signs.words
+        )
+        return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
+
+
+# For the cross-encoder's log-odds; for vectors and words (multilingual-e5-small's).
+CROSS_ENCODER = Weights(
+    score=0.363,
+    cosine=0.0,
+    names=-0.87,
+    lacking=-0.47,
+    untyped=-0.68,
+    words=0.6,
+    start=-1.77,
+    abstains=0.07,
+    suffices=0.8,
+)
+MEANING: Mapping[Language, Weights] = {
+    "en": Weights(
+        score=3.78,
+        cosine=30.15,
+        names=-0.59,
+        lacking=-0.24,
+        untyped=-0.37,
+        words=2.38,
+        start=-29.5,
+        abstains=0.12,
+        suffices=0.95,
+    ),
+    "zh": Weights(
+        score=5.06,
+        cosine=12.6,
+        names=-1.6,
+        lacking=-2.08,
+        untyped=-0.5,
+        words=3.0,
+        start=-15.0,
+        abstains=0.1,
+        suffices=0.95,
+    ),
+}
+
+
+def weights_for(question: str, by_cross_encoder: bool) -> Weights:
+    """The weights of the judge that scored a question's units."""
+    return CROSS_ENCODER if by_cross_encoder else MEANING[language_of(question)]
+
+
+def signs(
+    question: str, unit: str, passage: str, *, score: float, cosine: float | None, words: float
+) -> Signs:
+    """The signs of a unit; `passage` is all that stands around it, with title and headings."""
+    there = passage.casefold()
+    names = _names(question)
+    lacking = _lacking(question, there)
+    asks = _ASKS_NUMBER.search(question) is not None
+    typed = not asks or _holds_number(unit, question)
+    return Signs(
+        score=score,
+        cosine=cosine or 0.0,
+        names=min(3.0, sum(_weight(name) for name in names if not _stands(name, there))),
+        lacking=lacking,
+        untyped=0.0 if typed else 1.0,
+        words=words,
+    )
+
+
+def _names(question: str) -> set[str]:
+    """Names, numbers, codes and titles of a question, case-folded."""
+    found = {match[1].casefold() for match in _QUOTED.finditer(question)}
+    chinese = language_of(question) == "zh"
+    for at, token in enumerate(_TOKEN.findall(question)):
+        own = token[:-2] if token.endswith(("'s", "’s")) else token
+        marked = any(letter.isdigit() for letter in own) or any(letter.isupper() for letter in own[1:])
+        marked = marked or any(sign in own for sign in "._/@#")
+        capital = own[0].isupper() and at > 0
+        if own.isdigit() and len(own) == 1:
+            continue  # often spelt out
+        if (chinese and len(own) > 1) or marked or (capital and own.casefold() not in _STOP):
+            found.add(own.casefold().rstrip("."))
+    return found
+
+
+def _stands(name: str, there: str) -> bool:
+    """True if a text holds a name; a number as a whole."""
+    if not name.isdigit():
+        return name in there
+    return re.search(rf"(?<!\d){name}(?!\d)", there) is not None
+
+
+def _weight(name: str) -> float:
+    """A number or code that is missing tells more than a name: names are written in several ways."""
+    return 2.0 if any(letter.isdigit() for letter in name) else 1.0
+
+
+def _lacking(question: str, there: str) -> float:
+    """The share (0 to 1) of the question's other words, or pairs of Chinese characters, that is missing."""
+    if language_of(question) == "zh":
+        parts = [part for part in re.split(r"[^\u3400-\u9fff]+", _ASKING.sub(" ", question)) if len(part) > 1]
+        pairs = {part[at : at + 2] for part in parts for at in range(len(part) - 1)}
+        return sum(pair not in there for pair in pairs) / len(pairs) if pairs else 0.0
+    words = {_stem(word) for word in re.findall(r"[a-z]{2,}", question.casefold()) if word not in _STOP}
+    return sum(word not in there for word in words) / len(words) if words else 0.0
+
+
+def _stem(word: str) -> str:
+    """A beginning that most forms of a word share."""
+    return word[: max(4, len(word) - 3)] if len(word) > 4 else word
+
+
+def _holds_number(unit: str, question: str) -> bool:
+    """True for a number that is not the question's own."""
+    own = set(re.findall(r"\d+", question))
+    numbers = re.findall(r"\d+", unit)
+    if any(number not in own for number in numbers):
+        return True
+    if language_of(unit) == "zh":
+        return _NUMBER.search(re.sub(r"\d+", "", unit)) is not None
+    return _WORDS_OF_NUMBERS.search(unit) is not None

@@ -1,0 +1,79 @@
+"""What a document says about itself, as values that a filter can compare."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+from ingest.loaders.text import one_line
+from storage.records import Meta, Scalar
+
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(\.\d{1,15})?")
+_FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)\n(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+_KEY = re.compile(r"""^(?:"[^"\n]+"|'[^'\n]+'|[^\W\d][\w .-]*)[ \t]*[:=](?:\s|$|(?<==))""", re.MULTILINE)
+_ENTRY = re.compile(r"""^([^\W\d][\w.-]*)[ \t]*[:=][ \t]*(["']?)(.+?)\2[ \t]*$""", re.MULTILINE)
+# More than anyone filters on; what is longer is text.
+_MOST_FIELDS, _MOST_VALUES, _LONGEST = 50, 100, 1000
+
+
+def language(tag: str) -> str:
+    """The language of a tag such as `zh-CN`, without script and region: `zh`."""
+    return re.split("[-_]", tag.strip().lower(), maxsplit=1)[0]
+
+
+def front_matter(text: str) -> tuple[dict[str, Meta], str]:
+    """The fields at the head of a text (YAML between `---`, TOML between `+++`), and the text after them.
+
+    What stands between two rules and has no `key:` is text.
+    """
+    matter = _FRONT_MATTER.match(text)
+    if matter is None or not _KEY.search(matter[2]):
+        return {}, text
+    fields = _parsed(matter[2], toml=matter[1] == "+++")
+    if fields is None:
+        return {}, text
+    found: dict[str, Meta] = {}
+    for name, value in list(fields.items())[:_MOST_FIELDS]:
+        key, kept = one_line(str(name)), plain(value)
+        if key and kept not in (None, "", ()):
+            found[key] = language(kept) if key == "lang" and isinstance(kept, str) else kept
+    return found, text[matter.end() :]
+
+
+def _parsed(matter: str, *, toml: bool) -> Mapping[Any, Any] | None:
+    """The fields; where the block is not quite YAML or TOML, those of its lines that are `key: value`."""
+    import yaml
+
+    try:
+        value = tomllib.loads(matter) if toml else yaml.load(matter, Loader=yaml.CSafeLoader)
+    except (tomllib.TOMLDecodeError, yaml.YAMLError, ValueError, RecursionError):
+        return {name: value for name, _, value in _ENTRY.findall(matter)} or None
+    return value if isinstance(value, dict) else None
+
+
+def plain(value: Any) -> Meta:
+    """A value of YAML, TOML or JSON as one that a filter compares: dates as text, lists of plain values."""
+    if isinstance(value, list | tuple | set):
+        values = (_scalar(item) for item in list(value)[:_MOST_VALUES])
+        return tuple(item for item in values if item is not None)
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Scalar:
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 1 << 63 else str(value)
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat()
+    return one_line(str(value))[:_LONGEST]
+
+
+def typed(text: str) -> Scalar:
+    """A cell's text as a number or a truth value, if it is written as one; `007` and `1,5` are texts."""
+    if found := _NUMBER.fullmatch(text):
+        return float(text) if found[1] else int(text)
+    return {"true": True, "false": False}.get(text.lower(), text)

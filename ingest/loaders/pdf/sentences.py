@@ -1,0 +1,192 @@
+"""Sentences out of the lines of PDF pages: broken lines joined, hyphens by evidence, running heads apart."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from ingest.loaders.pdf.layout import Block, Line
+from ingest.loaders.pdf.pieces import HYPHEN
+from ingest.loaders.text import clean
+
+_SENTENCE_END = re.compile(r"[.!?:;。！？：；…][\"'”’)）」』]*$")
+_WIDE = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\u3000-\u303f"
+_WIDE_JOIN = re.compile(f"[{_WIDE}]\n[{_WIDE}]")
+# A list item or a numbered heading begins a line of its own.
+_BEGINS = re.compile(
+    r"^(?:[-*•●▪◦·–]|\(?\d{1,3}[.)、]|\(?[a-z][.)]\s|第[一二三四五六七八九十百千零〇\d]+[章节条編编款])"
+)
+_HYPHENATED = re.compile(rf"([\w'’-]*\w)(?:{HYPHEN}|-(?=\n))\n?([\w][\w'’-]*)")
+_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+# First parts of English compounds, which keep their hyphen where nothing else is known.
+_COMPOUNDING = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        all anti best better built co cost cross custom data dual end ex far fast first five four free
+        full fully general half hand hard heavy high higher highly home human ill in intra key knowledge
+        large late lazy left light like long longer low lower machine micro mid mixed multi mutual near
+        new newly next non number off old on one open out over part post pre pro quasi query rate read
+        real right rule second self semi server set short side single six small so soft state sub super
+        task ten third three time top twenty two ultra under up user vice well wide word work write x
+        year zero
+        """,
+    )
+)
+# LaTeX's quotes and accents as PDFs without a Unicode table give them: a mark by itself beside a space.
+_OPENING = re.compile("(?:(?<=[\\s(])|^)[ \xa0]*[\u0300`\u02cb] ?(?=\\w)", re.MULTILINE)
+_PAGE_NUMBER = re.compile(
+    r"[-–—|·\s]*(?:(?:page|seite|página|p\.|第)\s*)?\d{1,4}(?:\s*(?:/|of|von|de|页?\s*[，,/]?\s*共)\s*\d{1,4})?\s*页?[-–—|·\s]*",
+    re.IGNORECASE,
+)
+_STANDING_NUMBER = re.compile(r"^\d{1,4}(?=\s)|(?<=\s)\d{1,4}$|(?<=[Pp]age )\d{1,4}")
+# Running heads are among so many lines, within this share of the page's height.
+_EDGE_LINES, _MARGIN = 2, 0.13
+
+
+def without_running_heads(
+    pages: Sequence[list[Block]], extents: Sequence[tuple[float, float]]
+) -> list[list[Block]]:
+    """Pages without their numbers; what stands at the same edge of several pages stays on the first.
+
+    `extents` are the foot and the top of each page. A line that differs from page to page in nothing but a
+    page's number is the same line.
+    """
+    counts = Counter(
+        place
+        for blocks, extent in zip(pages, extents, strict=True)
+        for place in {_place(line) for line in _edges(blocks, extent)}
+    )
+    least = max(2, min(3, len(pages) // 2 + 1))
+    running = {place for place, count in counts.items() if count >= least}
+    seen: set[tuple[str, int]] = set()
+    kept_pages = []
+    for blocks, extent in zip(pages, extents, strict=True):
+        edges = {id(line) for line in _edges(blocks, extent)}
+        kept = []
+        for block in blocks:
+            lines = [
+                line
+                for line in block.lines
+                if id(line) not in edges or _stays(line, running, seen, len(pages))
+            ]
+            if lines:
+                kept.append(replace(block, lines=_apart(lines, running)))
+        kept_pages.append(kept)
+    return kept_pages
+
+
+def _edges(blocks: Sequence[Block], extent: tuple[float, float]) -> list[Line]:
+    """The highest and lowest lines of a page, in its margins, that are no table's."""
+    prose = (line for block in blocks if not block.table for line in block.lines)
+    lines = sorted(prose, key=lambda line: -line.middle)
+    if sum(len(block.lines) for block in blocks) < 3 * _EDGE_LINES:
+        lines = [
+            line for line in lines if _PAGE_NUMBER.fullmatch(line.text)
+        ]  # nothing else is sure to be one
+    table = [line.middle for block in blocks if block.table for line in block.lines]
+    high, low = max(table, default=float("-inf")), min(table, default=float("inf"))
+    top = next((lines[:n] for n in range(_EDGE_LINES, 0, -1) if n >= len(lines) or not lines[n].tight), [])
+    foot = (
+        next((lines[-n:] for n in range(_EDGE_LINES, 0, -1) if not lines[-n:][0].tight), []) if lines else []
+    )
+    margin = _MARGIN * (extent[1] - extent[0])
+    return [
+        *(line for line in top if line.middle > max(high, extent[1] - margin)),
+        *(line for line in foot if line.middle < min(low, extent[0] + margin) and line not in top),
+    ]
+
+
+def _place(line: Line) -> tuple[str, int]:
+    return _STANDING_NUMBER.sub("#", line.text), round(line.middle / 6)
+
+
+def _stays(line: Line, running: set[tuple[str, int]], seen: set[tuple[str, int]], pages: int) -> bool:
+    place = _place(line)
+    if pages > 1 and _PAGE_NUMBER.fullmatch(line.text) and (place in running or line.text.strip().isdigit()):
+        return False
+    if place not in running:
+        return True
+    first = place not in seen
+    seen.add(place)
+    return first
+
+
+def _apart(lines: list[Line], running: set[tuple[str, int]]) -> list[Line]:
+    """Lines in which a running head is a paragraph of its own."""
+    apart: list[Line] = []
+    after_head = False
+    for line in lines:
+        head = _place(line) in running
+        apart.append(replace(line, tight=False) if head or after_head else line)
+        after_head = head
+    return apart
+
+
+class Vocabulary:
+    """The words of a document, which tell whether a hyphen at a line's end belongs to the word."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._known = Counter(word.lower() for line in lines for word in _WORD.findall(line))
+
+    def joined(self, text: str) -> str:
+        """Text in which words that a line's end parts are whole."""
+        return _HYPHENATED.sub(self._one, _HYPHENATED.sub(self._one, text)).replace(HYPHEN, "")
+
+    def _one(self, parted: re.Match[str]) -> str:
+        before, after = parted[1], parted[2]
+        return f"{before}-{after}" if self._keeps(before, after) else f"{before}{after}"
+
+    def _keeps(self, before: str, after: str) -> bool:
+        """Whether the hyphen is part of the word: before a digit or a capital, in a compound of several, or
+        where the document has the word so elsewhere."""
+        if not after[0].islower() or not before[-1].isalpha() or "-" in before:
+            return True
+        head, tail = before.lower(), _WORD.match(after.lower())
+        end = tail[0] if tail else after.lower()
+        whole, hyphenated = self._known[head + end.split("-")[0]], self._known[f"{head}-{end}"]
+        if whole or hyphenated:
+            return hyphenated > whole
+        return head in _COMPOUNDING
+
+
+def paragraphs(block: Block, words: Vocabulary) -> str:
+    """The text of a block: each row of a table a line, lines of prose joined to paragraphs."""
+    if block.table:
+        return words.joined("\n".join(_marks(line.text) for line in block.lines))
+    left = min(line.left for line in block.lines)
+    width = max(line.right for line in block.lines) - left
+    text, full = "", False
+    for line in block.lines:
+        words_of_line = _marks(line.text)
+        joins = line.tight and (full or words_of_line[:1].islower()) and not _BEGINS.match(words_of_line)
+        if not text:
+            text = words_of_line
+        elif joins and (text.endswith(HYPHEN) or re.search(r"\w-$", text)):
+            text += "\n" + words_of_line
+        elif joins:
+            wide = _WIDE_JOIN.fullmatch(f"{text[-1:]}\n{words_of_line[:1]}")
+            text += words_of_line if wide else f" {words_of_line}"
+        else:
+            text += ("\n" if line.tight else "\n\n") + words_of_line
+        ends = _SENTENCE_END.search(words_of_line)
+        full = text.endswith(HYPHEN) or (line.right - left >= 0.75 * width and not ends)
+    return words.joined(text)
+
+
+def continues(before: str, after: str) -> str | None:
+    """What joins a page's text to the next where a sentence goes on; None where it ended."""
+    last, first = before.rstrip()[-1:], after.lstrip()[:1]
+    if not last or not first or _SENTENCE_END.search(before.rstrip()):
+        return None
+    if re.fullmatch(f"[{_WIDE}]{{2}}", last + first) and len(before.rsplit("\n", 1)[-1]) > 20:
+        return ""
+    return " " if first.islower() and len(before.rsplit("\n", 1)[-1]) > 40 else None
+
+
+def _marks(text: str) -> str:
+    kept = text.replace(HYPHEN, "\x1f")  # `clean` would take it out
+    kept = "\x1f".join(clean(part) for part in kept.split("\x1f")).replace("\x1f", HYPHEN)
+    return _OPENING.sub("‘", kept) if "\u0300" in kept or "`" in kept or "\u02cb" in kept else kept

@@ -1,0 +1,115 @@
+"""Orders in every usual written form: read as they were meant, or not at all."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rerank.llm.permutations import Permutation, read_permutation
+
+MEANT = Permutation((2, 0, 1))
+FORMS = [
+    "[3] > [1] > [2]",
+    "3 > 1 > 2",
+    "Ranking: 3, 1, 2",
+    "3 1 2",
+    "(3) > (1) > (2)",
+    "Passage 3 > Passage 1 > Passage 2",
+    "[Document 3] > [Document 1] > [Document 2]",
+    "[ID: 3] > [ID: 1] > [ID: 2]",
+    "#3 > #1 > #2",
+    "3 → 1 → 2",
+    "3 -> 1 -> 2",
+    "[3] >= [1] = [2]",
+    "【3】>【1】>【2】",
+    "第3段 > 第1段 > 第2段",
+    "段落3、段落1、段落2",
+    "顺序：3、1、2",
+    "1. [3]\n2. [1]\n3. [2]",
+    "1. Passage 3\n2. Passage 1\n3. Passage 2",
+    "1) 3\n2) 1\n3) 2",
+    "- [3]\n- [1]\n- [2]",
+    "* Document 3: tides, as [2] has it\n* Document 1: no\n* Document 2",
+    "Rank 1: [3]\nRank 2: [1]\nRank 3: [2]",
+    "1st: 3\n2nd: 1\n3rd: 2",
+    "3\n1\n2",
+    "| Rank | Passage |\n|---|---|\n| 1 | 3 |\n| 2 | 1 |\n| 3 | 2 |",
+    '{"ranking": [3, 1, 2]}\n\nPassage [3] names 2 tides, so it is [1]st.',
+    "[3] > [1] > [2]\n\n[3] names the tide, [1] does not.",
+    "At first [1] > [2] > [3]. But then: [3] > [1] > [2]",
+    "Best is [3], then [1], and finally [2].",
+    "最好的是[3]，其次是[1]，最后是[2]。",
+    "[2, 0, 1]",
+    "[2] > [0] > [1]",
+    '{"ranking": [2, 0, 1]}',
+    '[{"id": 1, "score": 5}, {"id": 2, "score": 0}, {"id": 3, "score": 8}]',
+    '{"1": 0.4, "2": 0.1, "3": 0.7}',
+    '{"scores": {"1": 5, "2": 0, "3": 8}}',
+    '{"order": [{"passage_id": 3}, {"passage_id": 1}, {"passage_id": 2}]}',
+    '{"ranking": ["Passage 3", "Passage 1", "Passage 2"]}',
+    '{"ranking": "[3] > [1] > [2]"}',
+    "[[3], [1], [2]]",
+    "[[1, 0.4], [2, 0.1], [3, 0.7]]",
+    '{"ranking": [{"id": 1, "rank": 2}, {"id": 2, "rank": 3}, {"id": 3, "rank": 1}]}',
+    "Passage 1: 5/10\nPassage 2: 0/10\nPassage 3: 8/10",
+    "[1]: 0.4, [2]: 0.1, [3]: 0.7",
+    "[2] < [1] < [3]",
+    "**[3]** > **[1]** > **[2]**",
+    "<3> > <1> > <2>",
+    "[3]>[1]>[2]",
+    "[3] [1] [2]",
+    "[3]\n[1]\n[2]",
+    "doc_3 > doc_1 > doc_2",
+    "D3 > D1 > D2",
+    "<ranking>3,1,2</ranking>",
+    "\\boxed{3, 1, 2}",
+    "['3', '1', '2']",
+    "The order is [3] > [1] > [2], I think.",
+]
+UNCLEAR = [
+    "Passage 3 beats passage 1.",
+    "Passage 1: 2\nPassage 2: 3\nPassage 3: 1",  # ranks, or grades
+    '{"1": 2, "2": 3, "3": 1}',
+    "There were 3 tides in 2 days, 1 of them high.",
+    "The passages are: 1. Neap tides 2. Spring tides",
+    "[[[[[[[[[[",
+]
+
+
+@pytest.mark.parametrize("reply", FORMS)
+def test_an_order_is_read_in_every_usual_form(reply: str) -> None:
+    """With no defect: nothing in these replies needs mending."""
+    assert read_permutation(reply, 3) == MEANT
+
+
+@pytest.mark.parametrize("reply", UNCLEAR)
+def test_what_may_mean_two_things_is_no_order(reply: str) -> None:
+    """The model is asked again instead."""
+    assert read_permutation(reply, 3) is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "order"),
+    [("3, 1, 1", (2, 0, 1)), ("[3] > [1] > [1", (2, 0, 1)), ("3 > 11 > 1", (2, 10, 0))],
+)
+def test_the_last_number_of_a_reply_that_was_cut_does_not_count(reply: str, order: tuple[int, ...]) -> None:
+    """It may be half of one."""
+    found = read_permutation(reply, 12, cut=True)
+    assert found is not None
+    assert found.order[:2] == order[:2]
+    assert found.missing == 12 - 2
+
+
+@given(st.permutations(range(1, 7)), st.sampled_from(["[{}]", "Passage {}", "({})", "{}"]))
+def test_any_chain_is_read_in_its_order(order: list[int], form: str) -> None:
+    """Whatever the ids look like, between signs for "better than"."""
+    found = read_permutation(" > ".join(form.format(i) for i in order), 6)
+    assert found == Permutation(tuple(i - 1 for i in order))
+
+
+@given(st.text("[](){}<>,:;0123 \n-|.#*passge第段", max_size=400), st.integers(1, 30))
+def test_any_reply_gives_a_whole_order_or_none(reply: str, n: int) -> None:
+    """No reply loses, repeats or invents a passage."""
+    found = read_permutation(reply, n)
+    assert found is None or sorted(found.order) == list(range(n))
