@@ -220,7 +220,7 @@ def _add_ingest(server: MCPServer, desk: Desk) -> None:
         name = collection or served.pipeline.settings.collection
 
         def run() -> Ingested:
-            with served.jobs.alone():
+            with served.jobs.alone(served.settings.timeout_s):
                 report = served.pipeline.ingest(
                     [_allowed(path, folders) for path in paths], collection=checked_name(name), progress=tell
                 )
