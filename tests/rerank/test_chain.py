@@ -160,6 +160,8 @@ def test_unknown_names_and_options_name_the_nearest() -> None:
     """An error for a mistyped strategy or option suggests the nearest name."""
     with pytest.raises(SpecError, match="did you mean 'late-interaction'") as error:
         Chain.load(Spec.parse("late-interactoin"), RerankParts())
+    with pytest.raises(SpecError, match="did you mean 'listwise'"):  # not that the model is missing
+        Chain.load(Spec.parse('cross-encoder(model="no/such"):20,listwize:5'), RerankParts())
     assert "none" in error.value.way_out
     with pytest.raises(SpecError, match="none has no option 'window'"):
         Chain.load(Spec.parse("none(window=3)"), RerankParts())

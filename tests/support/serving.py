@@ -54,11 +54,13 @@ def ingested(folder: Path, **chosen: Any) -> Path:
 
 
 @contextmanager
-def serving(settings: Settings, pipeline: RAGPipeline | None = None) -> Iterator[Server]:
+def serving(
+    settings: Settings, pipeline: RAGPipeline | None = None, *, for_agents: bool = False
+) -> Iterator[Server]:
     """Serve on a free port until the block ends; `settings` configure the rest."""
     own = pipeline or RAGPipeline.from_settings(settings)
     with own, bound("127.0.0.1", 0) as listener:
-        application = create_app(own)
+        application = create_app(own, for_agents=for_agents)
         running = server(application, 10)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -224,6 +224,12 @@ class ServerSettings(_Section):
     specs: tuple[str, ...] = ()
 
 
+class McpSettings(_Section):
+    """`winnow mcp`. Agents may ingest what lies below the folders `ingest`; without any, they cannot."""
+
+    ingest: tuple[Path, ...] = ()
+
+
 def explained(error: ValidationError) -> str:
     """Return the problems of a validation in one line, each with its key."""
     return "; ".join(_problem(problem) for problem in error.errors())

@@ -29,6 +29,7 @@ from winnow.app.setting_defaults import (
     IngestSettings,
     LlmSettings,
     LogSettings,
+    McpSettings,
     RerankSettings,
     RetrievalSettings,
     ServerSettings,
@@ -99,6 +100,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     tracing: TracingSettings = TracingSettings()
     server: ServerSettings = ServerSettings()
+    mcp: McpSettings = McpSettings()
     _origins: Mapping[str, Origin] = PrivateAttr(default_factory=dict)
 
     @classmethod

@@ -327,7 +327,7 @@ class Wiring(Parts):
         super().close()
 
     def _settings_fingerprint(self) -> str:
-        described = self.settings.model_dump_json(exclude={"data_dir", "models_dir", "server"})
+        described = self.settings.model_dump_json(exclude={"data_dir", "models_dir", "server", "mcp"})
         return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 

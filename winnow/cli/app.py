@@ -19,10 +19,12 @@ from winnow.cli import (
     doctor,
     documents,
     ingest,
+    mcp,
     models,
     rerankers,
     serve,
     tokens,
+    watch,
 )
 from winnow.cli.command_options import CommandGroup
 from winnow.cli.lab import evaluate, mine, synthesize, train
@@ -62,13 +64,13 @@ app = CommandGroup(
     cls=Shell,
     help="Retrieve 50, keep the best 5, answer with citations, log every rank.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, 1 failed, 2 not usable as asked, 3 some documents refused, 4 not promoted, "
     "130 interrupted.",
 )
 
 app.command("ingest")(ingest.ingest)
+app.command("watch")(watch.watch)
 app.command("ask")(ask.ask)
 app.command("chat")(chat.chat)
 app.command("search")(ask.search)
@@ -83,6 +85,7 @@ app.add_typer(synthesize.app, name="synthesize")
 app.command("mine")(mine.mine)
 app.command("train")(train.train)
 app.command("serve")(serve.serve)
+app.command("mcp")(mcp.mcp)
 app.add_typer(tokens.app, name="token")
 app.command("doctor")(doctor.doctor)
 app.command("demo", hidden=True)(demo.demo)

@@ -12,12 +12,16 @@ from storage.errors import BadInputError
 from storage.reasons import Reason
 from storage.records import WEAK_MATCH, Answer, Outcome
 from winnow.cli.options import AskOptions, SearchOptions
+from winnow.cli.stdin import question_of
 from winnow.cli.terminal import note, out, plain, print_json, warn
 
 if TYPE_CHECKING:
     from winnow.app.settings import Settings
 
-Question = Annotated[str, Argument(help="The question, in English or Chinese.", show_default=False)]
+Question = Annotated[
+    str,
+    Argument(help="The question, in English or Chinese; - reads it from standard input.", show_default=False),
+]
 Stream = Annotated[
     bool | None,
     Option(
@@ -31,11 +35,15 @@ def ask(question: Question, options: AskOptions, stream: Stream = None) -> None:
     """Answer a question from a collection, with citations."""
     from winnow.pipeline import RAGPipeline
 
+    question = question_of(question)
     chosen = options.settings()
     pieces = _in_pieces(chosen, stream, options.as_json)
     with RAGPipeline.from_settings(chosen) as pipeline:
         asked = options.asked(question)
-        answer = print_stream(pipeline.stream(asked)) if pieces else pipeline.ask(asked)
+        try:
+            answer = print_stream(pipeline.stream(asked)) if pieces else pipeline.ask(asked)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("an answer that was cut short is not logged") from None
         unused = pipeline.wiring.unused_keys()
     if options.as_json:
         from winnow.app.json_model.answers import AnswerJson
@@ -99,6 +107,7 @@ def _is_said_above(warning: str) -> bool:
 
 def search(question: Question, options: SearchOptions) -> None:
     """Retrieve and rerank, without an answer."""
+    question = question_of(question)
     with options.pipeline() as pipeline:
         result = pipeline.search(options.asked(question))
     if options.as_json:

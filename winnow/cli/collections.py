@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
+from difflib import get_close_matches
 from typing import Annotated
 
 import typer
 from typer import Argument, Option
 
-from storage.errors import BadInputError
+from storage.errors import BadInputError, NotFoundError
 from storage.secrets import masked
 from winnow.cli.command_options import CommandGroup
 from winnow.cli.options import Options
@@ -78,8 +80,16 @@ def delete(name: Name, options: Options, yes: Yes = False) -> None:
         raise BadInputError(
             f"the collection {name!r} is not deleted unasked", way_out="With --json, add --yes."
         )
-    if not yes:
-        typer.confirm(f"Delete the collection {name!r} and all its passages?", abort=True)
     with options.wiring() as wiring:
+        if name not in (names := wiring.stores.names()):
+            raise NotFoundError(f"there is no collection {name!r}", way_out=_nearest(name, names))
+        if not yes:
+            typer.confirm(f"Delete the collection {name!r} and all its passages?", abort=True)
         wiring.collections.drop(name)
     options.done({"deleted": name}, f"deleted {name}")
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    if close := get_close_matches(name, names, n=1):
+        return f"Did you mean {close[0]!r}?"
+    return f"There are: {', '.join(names)}." if names else "There is no collection yet."

@@ -27,6 +27,9 @@ from winnow.cli.terminal import reported
 
 T = TypeVar("T")
 
+# Longer lines are hard to read.
+_WIDEST_HELP = 110
+
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """Make a command of a function: each field of a dataclass parameter is an option, as Typer reads them.
@@ -57,7 +60,15 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
 
 class CommandGroup(typer.Typer):
-    """A Typer application whose commands are made by `command`; the functions stay as they are."""
+    """A Typer application whose commands are made by `command`; the functions stay as they are.
+
+    Help is plain text as wide as the terminal: panels leave a narrow column for what each option does.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(
+            rich_markup_mode=None, context_settings={"max_content_width": _WIDEST_HELP}, **settings
+        )
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[Any], Any]:
         register = super().command(name, **settings)

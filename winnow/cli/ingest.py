@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from typer import Argument, Option
 
-from storage.errors import BadInputError
+from storage.errors import BadInputError, WinnowError
 from winnow.cli.options import CollectionOptions
+from winnow.cli.stdin import replaced
 from winnow.cli.terminal import EXIT_REFUSED, note, print_json
 
 if TYPE_CHECKING:
@@ -27,7 +28,11 @@ class IngestFlags(CollectionOptions):
 
     paths: Annotated[
         list[Path] | None,
-        Argument(help="Files, folders, quoted patterns.", metavar="PATH...", show_default=False),
+        Argument(
+            help="Files, folders, quoted patterns; - is standard input.",
+            metavar="PATH...",
+            show_default=False,
+        ),
     ] = None
     token_vectors: Annotated[
         bool | None,
@@ -54,6 +59,9 @@ class IngestFlags(CollectionOptions):
     ] = None
     workers: Annotated[
         int | None, Option(help="Processes that parse (half of the cores); on Ray as many encode.", min=1)
+    ] = None
+    name: Annotated[
+        str | None, Option(help="What to call standard input: its suffix says how to read it.")
     ] = None
     ocr: Annotated[
         bool | None,
@@ -91,25 +99,40 @@ def ingest(options: IngestFlags) -> None:
     from winnow.pipeline import RAGPipeline
 
     section = {name: getattr(options, name) for name in ("token_vectors", "engine", "workers", "ocr")}
-    with RAGPipeline.from_settings(options.settings(ingest=section)) as pipeline:
+    chosen = options.settings(ingest=section)
+    with RAGPipeline.from_settings(chosen) as pipeline:
         if options.last:
             _show_last(pipeline, options.as_json)
             return
+        columns = options.columns()
+        paths, piped = replaced(options.paths or [], chosen, options.name)
         run = partial(
             pipeline.ingest,
-            options.paths or [],
+            paths,
             prune=options.prune,
             reindex=options.reindex,
             dry_run=options.dry_run,
-            columns=options.columns(),
+            columns=columns,
         )
+        try:
+            report = run() if options.as_json else run_with_progress(run)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(_kept(pipeline)) from None
         if options.as_json:
-            report = run()
             print_json(report.to_dict())
-        else:
-            report = run_with_progress(run)
+    if piped and (options.dry_run or any(result.path == str(piped) for result in report.refused)):
+        piped.unlink(missing_ok=True)  # no document of the collection, so nobody would delete it
     if report.refused:
         raise typer.Exit(EXIT_REFUSED)
+
+
+def _kept(pipeline: RAGPipeline) -> str:
+    """Say what an interrupted run leaves."""
+    try:
+        documents = pipeline.wiring.manifest().counts().by_status.get("ingested", 0)
+    except WinnowError:
+        return "what was finished is kept"
+    return f"the collection keeps its {documents:,} documents, and the same command goes on from there"
 
 
 def run_with_progress(run: Callable[..., IngestReport]) -> IngestReport:

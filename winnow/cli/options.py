@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
+from storage.errors import WinnowError
 from winnow.cli.terminal import note, print_json
 
 if TYPE_CHECKING:
@@ -16,9 +17,37 @@ if TYPE_CHECKING:
     from winnow.app.wiring import Wiring
     from winnow.pipeline import RAGPipeline
 
+
+def _collections(incomplete: str) -> list[str]:
+    """Complete the name of a collection; without any that can be listed, nothing is offered."""
+    from winnow.app.wiring import Wiring
+
+    try:
+        with Wiring(settings()) as wiring:
+            return [name for name in wiring.stores.names() if name.startswith(incomplete)]
+    except WinnowError:
+        return []
+
+
+def _specs(incomplete: str) -> list[str]:
+    """Complete the last strategy of a rerank spec, or a preset."""
+    from rerank.registry import describe
+    from rerank.spec import PRESETS
+
+    before, comma, last = incomplete.rpartition(",")
+    names = [each.name for each in describe()] + ([] if comma else [*PRESETS])
+    return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
+
+
 AsJson = Annotated[bool, Option("--json", help="Print one JSON value; errors too.")]
 Collection = Annotated[
-    str | None, Option("--collection", "-c", help="The collection; see `winnow collections list`.")
+    str | None,
+    Option(
+        "--collection",
+        "-c",
+        help="The collection; see `winnow collections list`.",
+        autocompletion=_collections,
+    ),
 ]
 DataDir = Annotated[
     Path | None, Option("--data-dir", help="Folder of collections and log (default: ./.winnow).")
@@ -26,7 +55,10 @@ DataDir = Annotated[
 Rerank = Annotated[
     str | None,
     Option(
-        "--rerank", "-r", help="A rerank spec, as in `late-interaction` or `cross-encoder:20,listwise:5`."
+        "--rerank",
+        "-r",
+        help="A rerank spec, as in `late-interaction` or `cross-encoder:20,listwise:5`.",
+        autocompletion=_specs,
     ),
 ]
 TopKRetrieve = Annotated[

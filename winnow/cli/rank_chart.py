@@ -89,14 +89,24 @@ def timings(answer: Answer) -> RenderableType:
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(ratio=1, overflow="fold")
+    told: set[str] = set()
     for stage in answer.stages:
         spent = [f"{stage.usage.calls} calls"] if stage.usage.calls else []
         spent += [f"{stage.usage.cached} cached"] if stage.usage.cached else []
         spent += [f"cost {stage.usage.cost:.5f}"] if stage.usage.cost is not None else []
         status = Text(stage.status, style=STATUS_STYLE[stage.status])
-        remarks = safe(", ".join([*spent, *([stage.reason] if stage.reason else [])]), "dim")
+        remarks = safe(", ".join([*spent, *_once(stage.reason, told)]), "dim")
         table.add_row(safe(stage.name), _bar(stage.ms, total), f"{stage.ms:.0f} ms", status, remarks)
     return Group(table, Text(f"total {total:.0f} ms", style="dim"))
+
+
+def _once(reason: str, told: set[str]) -> list[str]:
+    """Return the reason of a stage, or a short word where one above has the same."""
+    if not reason:
+        return []
+    known = reason in told
+    told.add(reason)
+    return ["the same reason" if known else reason]
 
 
 def _bar(ms: float, total: float) -> Text:

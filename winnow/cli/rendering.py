@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from string import ascii_lowercase
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -13,7 +14,7 @@ from generation.language import language_of
 from storage.records import AROUND_RERANK, Answer, Candidate, Chunk, Citation, Outcome
 from winnow.app.stages import SearchResult
 from winnow.cli.rank_chart import STATUS_STYLE, RankChart, moved, timings, where
-from winnow.cli.terminal import safe, shortened
+from winnow.cli.terminal import ByWidth, safe, shortened
 
 
 def answer(value: Answer, *, logged: bool = True, streamed: bool = False) -> RenderableType:
@@ -106,32 +107,55 @@ def moves(candidates: Sequence[Candidate], stages: Sequence[Outcome]) -> Rendera
     if not final:
         return Text("Nothing was retrieved.", style="yellow")
     columns = [name for name in _stage_columns(stages) if not _is_member(name, stages)]
-    table = _ranks_table(f"retrieved {len(candidates)} → reranked to {len(final)}", ["#", *columns, "moved"])
+    rows = []
     for candidate in final:
-        ranks = [_rank(candidate, column) for column in ("final", *columns)]
         before = candidate.ranks.get("retrieval")
         rise = None if before is None else before - candidate.ranks["final"]
-        table.add_row(*ranks, moved(rise), where(candidate))
-    return table
+        ranks = [_rank(candidate, column) for column in ("final", *columns)]
+        rows.append((candidate, [*ranks, moved(rise)]))
+    title = f"retrieved {len(candidates)} → reranked to {len(final)}"
+    return ByWidth(lambda width: _ranks_table(title, ("#", *columns, "moved"), rows, width))
 
 
-def _ranks_table(title: str, numbers: Sequence[str]) -> Table:
-    """Make a table whose numbers keep their width; the passage takes the rest, on one line."""
+def _ranks_table(
+    title: str,
+    headings: Sequence[str],
+    rows: Sequence[tuple[Candidate, Sequence[Text]]],
+    width: int,
+) -> RenderableType:
+    """Make a table whose numbers keep their width; the passage takes the rest, on one line.
+
+    Where headings would leave it less than half, the stages have letters, which a line below explains.
+    """
+    first, *stages, last = headings
+    letters = list(ascii_lowercase[: len(stages)])
+    short = sum(len(heading) + 2 for heading in headings) > width / 2 and len(letters) == len(stages)
     table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
-    for heading in numbers:
+    for heading in (first, *(letters if short else stages), last):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("passage", ratio=1)
-    return table
+    for candidate, cells in rows:
+        table.add_row(*cells, where(candidate), style="" if "final" in candidate.ranks else "dim")
+    if not short:
+        return table
+    legend = "  ".join(f"{letter} {stage}" for letter, stage in zip(letters, stages, strict=True))
+    return Group(table, safe(legend, "dim"))
 
 
 def _all_ranks(value: Answer, cited: set[str]) -> RenderableType:
     columns = _stage_columns(value.stages)
-    table = _ranks_table(f"all {len(value.candidates)} candidates", ["final", *columns, "cited"])
-    for candidate in value.candidates:
-        ranks = [_rank(candidate, column) for column in ("final", *columns)]
-        mark = "✓" if candidate.id in cited else ""
-        table.add_row(*ranks, mark, where(candidate), style="" if "final" in candidate.ranks else "dim")
-    return table
+    rows = [
+        (
+            candidate,
+            [
+                *(_rank(candidate, column) for column in ("final", *columns)),
+                Text("✓" if candidate.id in cited else ""),
+            ],
+        )
+        for candidate in value.candidates
+    ]
+    title = f"all {len(value.candidates)} candidates"
+    return ByWidth(lambda width: _ranks_table(title, ("final", *columns, "cited"), rows, width))
 
 
 def _stage_columns(stages: Sequence[Outcome]) -> list[str]:
@@ -178,7 +202,7 @@ def stage_line(value: Answer) -> Text:
 
 def _passage(rank: int, candidate: Candidate) -> RenderableType:
     heading = safe(f"{rank}. {candidate.chunk.context}", "bold")
-    return Group(heading, Padding(safe(" ".join(candidate.text.split())), (0, 0, 1, 3)))
+    return Group(heading, Padding(safe(" ".join(candidate.text.split())), (0, 0, 1, 3), expand=False))
 
 
 def _rank(candidate: Candidate, stage: str) -> Text:

@@ -13,6 +13,7 @@ from storage.errors import BadInputError
 from winnow.cli.ask import Question
 from winnow.cli.command_options import CommandGroup
 from winnow.cli.options import AsJson, Options, Rerank
+from winnow.cli.stdin import DASH, question_of
 from winnow.cli.terminal import out, print_json, print_rows, safe, warn
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ app = CommandGroup(help="What can rerank.", no_args_is_help=True)
 
 Texts = Annotated[
     Path | None,
-    Argument(help="A file with one text a line (default: standard input).", show_default=False),
+    Argument(help="A file with one text a line (default, and -: standard input).", show_default=False),
 ]
 TopK = Annotated[int, Option("--top-k", "-k", help="How many to keep.", min=1)]
 
@@ -52,7 +53,7 @@ def list_(as_json: AsJson = False) -> None:
     for model in known_models():
         out().print()
         out().print(safe(f" {model.name}"))
-        out().print(Padding(safe("; ".join(_facts(model)), "dim"), (0, 0, 0, 3)))
+        out().print(Padding(safe("; ".join(_facts(model)), "dim"), (0, 0, 0, 3), expand=False))
 
 
 def _facts(model: KnownModel) -> Iterator[str]:
@@ -75,6 +76,12 @@ def rerank(
     from winnow.app.reranking import rerank as rerank_texts
     from winnow.app.stages import warnings_of
 
+    if question == DASH and texts in (None, Path(DASH)):
+        raise BadInputError(
+            "question and texts cannot both be standard input",
+            way_out="Name a file of texts, or the question.",
+        )
+    question = question_of(question)
     ranked = rerank_texts(question, _lines(texts), spec, top_k=top_k, settings=options.settings())
     if options.as_json:
         from winnow.app.json_model.answers import RankedTextsJson
@@ -89,7 +96,7 @@ def rerank(
 
 def _lines(path: Path | None) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8") if path else sys.stdin.read()
+        text = sys.stdin.read() if path is None or path == Path(DASH) else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInputError(f"{path or 'standard input'} cannot be read: {error}") from error
     return [line for line in text.splitlines() if line.strip()]

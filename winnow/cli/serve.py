@@ -19,15 +19,20 @@ Port = Annotated[int | None, Option("--port", "-p", help="The port (8765); 0 tak
 _NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart", "jinja2")
 
 
-def serve(options: CollectionOptions, host: Host = None, port: Port = None) -> None:
-    """Serve collections over HTTP until Ctrl-C, which finishes what began. See docs/server.md."""
+def check_installed(extra: str, *more: str) -> None:
+    """Raise MissingDependencyError where the server, or a further module, needs this extra first."""
     from importlib.util import find_spec
 
-    if missing := [name for name in _NEEDED if find_spec(name) is None]:
+    if missing := [name for name in (*_NEEDED, *more) if find_spec(name) is None]:
         raise MissingDependencyError(
             f"the server needs {' and '.join(missing)}",
-            way_out="Install the extra: pip install 'winnow-rag[server]'",
+            way_out=f"Install the extra: pip install 'winnow-rag[{extra}]'",
         )
+
+
+def serve(options: CollectionOptions, host: Host = None, port: Port = None) -> None:
+    """Serve collections over HTTP until Ctrl-C, which finishes what began. See docs/server.md."""
+    check_installed("server")
     from winnow.pipeline import RAGPipeline
     from winnow.server import run
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
 from storage.errors import BadInputError, WinnowError
@@ -34,14 +34,37 @@ EXIT_INTERRUPTED = 130
 _SHOWN_CONTROLS = "\n\t"
 
 
+# Columns of what is no terminal: no path and no command is ever broken for a program that reads on.
+_UNBROKEN = 100_000
+
+
 def out() -> Console:
-    """Standard output."""
-    return Console(highlight=False, soft_wrap=False)
+    """Standard output: as wide as the terminal, and unbroken lines where it is none."""
+    return _console(stderr=False)
 
 
 def err() -> Console:
-    """Standard error."""
-    return Console(stderr=True, highlight=False)
+    """Standard error, likewise."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    if console.no_color:  # rich would keep bold and dim
+        console = Console(stderr=stderr, highlight=False, color_system=None)
+    if not console.is_terminal:
+        console.width = _UNBROKEN
+    return console
+
+
+class ByWidth:
+    """What is rendered in the way that suits the columns there are."""
+
+    def __init__(self, make: Callable[[int], RenderableType]) -> None:
+        self._make = make
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._make(options.max_width)
 
 
 def plain(text: str) -> str:
@@ -166,8 +189,9 @@ def reported(as_json: bool) -> Iterator[None]:
             raise
         report(_of_the_system(error), as_json)
         raise typer.Exit(EXIT_FAILURE) from error
-    except KeyboardInterrupt:
-        note("interrupted; what was finished is kept")
+    except KeyboardInterrupt as stopped:  # a command may say what was kept
+        kept = stopped.args[0] if stopped.args else "what was finished is kept"
+        note(f"interrupted; {kept}")
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 

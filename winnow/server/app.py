@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
@@ -36,17 +36,13 @@ _ABOUT = (
 )
 
 
-def create_app(pipeline: RAGPipeline) -> FastAPI:
-    """Build the HTTP API over a pipeline, which the caller closes. Raises SpecError.
-
-    The pipeline is warmed up when the application starts; earlier questions wait for it.
-    """
+def served_by(pipeline: RAGPipeline, access: Access) -> Served:
+    """Return what the routes share. Raises SpecError."""
     chosen = pipeline.settings.server
     gate = Gate(chosen.concurrency, chosen.queue)
     problems = Problems(pipeline.settings.secrets(), problem_page)
     area = UploadArea(pipeline.settings.uploads_dir)
-    access = Access.of(chosen.host, chosen.names, TokenBook(pipeline.settings.tokens_file))
-    served = Served(
+    return Served(
         pipeline=pipeline,
         settings=chosen,
         gate=gate,
@@ -59,6 +55,17 @@ def create_app(pipeline: RAGPipeline) -> FastAPI:
         comparisons=Comparisons(pipeline, problems),
         sessions=access.sessions,
     )
+
+
+def create_app(pipeline: RAGPipeline, *, for_agents: bool = False) -> FastAPI:
+    """Build the HTTP API over a pipeline, which the caller closes. Raises SpecError.
+
+    The pipeline is warmed up when the application starts; earlier questions wait for it. `for_agents` adds
+    the Model Context Protocol at `/mcp` (extra `[mcp]`).
+    """
+    chosen = pipeline.settings.server
+    access = Access.of(chosen.host, chosen.names, TokenBook(pipeline.settings.tokens_file))
+    served = served_by(pipeline, access)
     app = _Documented(
         title="winnow",
         version=__version__,
@@ -74,8 +81,14 @@ def create_app(pipeline: RAGPipeline) -> FastAPI:
         app.include_router(router, max_body_size=chosen.body_bytes)
     for router in (ingesting.router, UPLOADS):
         app.include_router(router, max_body_size=chosen.upload_bytes)
-    problems.install(app)
-    app.add_middleware(Guard, access=access, rate=Rate(chosen.per_minute), problems=problems)
+    app.state.agents = None
+    if for_agents:
+        from winnow.server.mcp import doors
+
+        app.state.agents = doors.agent_server(served)
+        app.router.routes.extend(doors.http_routes(app.state.agents, chosen.body_bytes))
+    served.problems.install(app)
+    app.add_middleware(Guard, access=access, rate=Rate(chosen.per_minute), problems=served.problems)
     app.add_middleware(RequestMetrics, metrics=served.metrics)  # outermost: counts refusals, too
     return app
 
@@ -96,7 +109,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await in_thread(served.jobs.resume)
     warming = asyncio.create_task(in_thread(served.warm_up.run))
     try:
-        yield
+        async with AsyncExitStack() as running:
+            if app.state.agents is not None:
+                await running.enter_async_context(app.state.agents.session_manager.run())
+            yield
     finally:
         await in_thread(served.comparisons.finish)
         await asyncio.wait({warming})

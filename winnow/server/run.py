@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 _GRACE_S = 10
 
 
-def serve(pipeline: RAGPipeline, listening: Callable[[str], None], say: Callable[[str], None]) -> None:
+def serve(
+    pipeline: RAGPipeline,
+    listening: Callable[[str], None],
+    say: Callable[[str], None],
+    *,
+    for_agents: bool = False,
+) -> None:
     """Serve until a signal ends it; `listening` gets the address when the port is open.
 
     The first SIGINT or SIGTERM finishes running work (`say` reports what it waits for), the second ends at
@@ -33,7 +39,7 @@ def serve(pipeline: RAGPipeline, listening: Callable[[str], None], say: Callable
     """
     chosen = pipeline.settings.server
     _check_tokens(pipeline.settings)
-    app = create_app(pipeline)
+    app = create_app(pipeline, for_agents=for_agents)
     with bound(chosen.host, chosen.port) as listener:
         listening(address(listener))
         server(app, int(chosen.timeout_s) + _GRACE_S).run(sockets=[listener])

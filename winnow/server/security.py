@@ -28,7 +28,7 @@ from winnow.server.tokens import Token, TokenBook
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]]+))(?::[0-9]*)?")
-_API = ("/v1", "/v2", "/rerank", "/metrics", "/openapi.json")
+_API = ("/v1", "/v2", "/rerank", "/mcp", "/metrics", "/openapi.json")
 _OPEN = ("/healthz", "/readyz")
 # The looks of a page are no secret.
 _STATIC = "/static/"
@@ -42,6 +42,7 @@ _READ_ONLY_POSTS = (
     "/rerank",
     "/v1/rerank",
     "/v2/rerank",
+    "/mcp",  # its tools that change anything check the scope themselves
     LOGIN,
     LOGOUT,
 )

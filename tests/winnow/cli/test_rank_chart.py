@@ -86,6 +86,14 @@ def test_the_bars_are_as_long_as_the_times() -> None:
     assert "80 ms partial 3 calls, cost 0.50000, one was long" in " ".join(line.split())
 
 
+def test_a_reason_is_told_once_for_all_stages_that_share_it() -> None:
+    """Four stages that fell back for one cause name it once."""
+    stages = tuple(Outcome(f"stage{n}", "fallback", "the model is away", 10) for n in range(4))
+    lines = drawn(timings(replace(an_answer(), stages=stages)), 200)
+    assert ["the model is away" in line for line in lines] == [True, False, False, False, False]
+    assert sum("the same reason" in line for line in lines) == 3
+
+
 def test_titles_cannot_steer_the_terminal() -> None:
     """Escape sequences and markup in a title are shown without effect."""
     shown = "\n".join(drawn(RankChart(an_answer("\x1b[31mred[/bold]\u202e")), 120))

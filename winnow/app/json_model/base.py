@@ -55,7 +55,8 @@ def renamed(*places: str | AliasPath) -> Any:
 class Wire(BaseModel):
     """A JSON value that is read from a record."""
 
-    model_config = ConfigDict(from_attributes=True)
+    # the schema is that of what is written, wherever one is asked for: only that is ever read by others
+    model_config = ConfigDict(from_attributes=True, json_schema_mode_override="serialization")
 
     @classmethod
     def of(cls, record: object, **context: Any) -> Self:

@@ -10,6 +10,7 @@ import typer
 from typer import Argument, Option
 
 from storage.errors import NotFoundError
+from storage.reasons import Reason
 from winnow.cli.command_options import CommandGroup
 from winnow.cli.log.options import InCollection, ListOptions, PickOptions, Since, grades, moment
 from winnow.cli.options import Options, Rerank
@@ -93,7 +94,8 @@ def show(
         out().print(rendering.prompt(answer))
     if calls:
         out().print(rendering.exchanges(answer))
-    warn(*answer.warnings)
+    # the reasons of stages stand beside their times already
+    warn(*(one for one in answer.warnings if Reason.of(one).code != "winnow.app.stages"))
 
 
 @app.command()

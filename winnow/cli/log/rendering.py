@@ -13,32 +13,48 @@ from storage.records import Answer
 from winnow.app.replay import Replay
 from winnow.cli.rank_chart import where
 from winnow.cli.rendering import stage_line
-from winnow.cli.terminal import safe
+from winnow.cli.terminal import ByWidth, safe
 from winnow.lab.comparing import SpecRow
 
+# Columns from which a list has room for more than ids, states and questions.
+_ROOM_FOR_SPECS, _ROOM_FOR_TIMES = 100, 70
 _FEEDBACK = {"good": "👍", "bad": "👎", None: ""}
 
 
 def summaries(values: Sequence[AnswerSummary]) -> RenderableType:
-    """Render one line per answer. The question takes the rest of the line."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("id", "when", "status", "ms", ""):
-        table.add_column(heading, no_wrap=True, justify="right" if heading == "ms" else "left")
-    table.add_column("rerank", max_width=20, overflow="ellipsis", no_wrap=True)
-    table.add_column("question", ratio=1)
-    for value in values:
-        question = safe(value.question)
-        question.no_wrap, question.overflow = True, "ellipsis"
-        table.add_row(
-            value.id,
-            f"{value.created_at.astimezone():%m-%d %H:%M}",
-            value.status,
-            f"{value.ms:.0f}",
-            _FEEDBACK[value.feedback],
-            safe(value.rerank if value.replay_of is None else f"↺ {value.rerank}"),
-            question,
-        )
-    return table
+    """Render one line per answer. The question takes the rest of the line, which narrow terminals keep free.
+
+    There the rerank spec goes first, then the time.
+    """
+    columns: dict[str, Callable[[AnswerSummary], str]] = {
+        "id": lambda value: value.id,
+        "when": lambda value: f"{value.created_at.astimezone():%m-%d %H:%M}",
+        "status": lambda value: value.status,
+        "ms": lambda value: f"{value.ms:.0f}",
+        "": lambda value: _FEEDBACK[value.feedback],
+        "rerank": lambda value: value.rerank if value.replay_of is None else f"↺ {value.rerank}",
+    }
+
+    def table(width: int) -> Table:
+        left_out = {"rerank"} if width < _ROOM_FOR_SPECS else set()
+        left_out |= {"when", "ms"} if width < _ROOM_FOR_TIMES else set()
+        made = Table(box=None, padding=(0, 2, 0, 0))
+        shown = {name: cell for name, cell in columns.items() if name not in left_out}
+        for name in shown:
+            made.add_column(
+                name,
+                no_wrap=True,
+                justify="right" if name == "ms" else "left",
+                max_width=20 if name == "rerank" else None,
+            )
+        made.add_column("question", ratio=1)
+        for value in values:
+            question = safe(value.question)
+            question.no_wrap, question.overflow = True, "ellipsis"
+            made.add_row(*(safe(cell(value)) for cell in shown.values()), question)
+        return made
+
+    return ByWidth(table)
 
 
 def replay(value: Replay) -> RenderableType:
