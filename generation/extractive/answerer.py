@@ -21,7 +21,7 @@ from generation.language import HAN, language_of
 from storage.errors import ModelError
 from storage.qdrant.contract import TokenScorer
 from storage.reasons import Reason
-from storage.records import WEAK_MATCH, Candidate, Generation, Outcome, unreadable_question
+from storage.records import Candidate, Generation, Outcome, unreadable_question
 from storage.vectors import TermEncoder, TextEncoder
 
 NAME = "extractive"
@@ -105,7 +105,7 @@ class ExtractiveAnswerer:
         outcome = flagged(
             Outcome(STAGE, ms=(time.perf_counter() - started) * 1000),
             judgement.complaint,
-            Reason(WEAK_MATCH, percent=percent) if judgement.is_weak else None,
+            Reason("generation.weak-match", percent=percent) if judgement.is_weak else None,
         )
         return Generation(
             text=text(groups) if best else abstention(question, candidates),
