@@ -1,8 +1,8 @@
 """Checks a model's answer against the passages that it cites, without another model.
 
 A quotation stands in a cited passage, numbers and names of a cited sentence do too (or in the question), and
-a cited passage shares some word with the sentence, unless that says little. This finds what was made up; it
-does not prove the rest.
+a cited passage shares some word with the sentence, unless that says little. Words and English names are not
+looked for in passages of another language. This finds what was made up; it does not prove the rest.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal
 
 from generation.citations import located
 from generation.extractive.units import sentence_spans
-from generation.language import HAN
+from generation.language import HAN, language_of
 from storage.reasons import Reason
 from storage.records import Candidate
 
@@ -134,12 +134,15 @@ def _missing(question: str, claim: CitedSentence, cited: Sequence[Candidate]) ->
         own = _plain_number(number)
         if not any(own in _numbers(text) for text in (*texts, asked)):
             yield number
-    for name in dict.fromkeys(_names(claim.text)):
-        if not any(name.casefold() in text for text in (*texts, asked)):
-            yield name
+    spoken = language_of(claim.text)
+    alike = [language_of(text) == spoken for text in texts]
+    if any(alike) or spoken == "zh":
+        for name in dict.fromkeys(_names(claim.text)):
+            if not any(name.casefold() in text for text in (*texts, asked)):
+                yield name
     words = _words(claim.text)
-    for number, text in zip(claim.cited, texts, strict=False):
-        if len(words) >= _ENOUGH and not any(word in text for word in words):
+    for number, text, same in zip(claim.cited, texts, alike, strict=False):
+        if same and len(words) >= _ENOUGH and not any(word in text for word in words):
             yield f"[{number}]"
 
 

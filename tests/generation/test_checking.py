@@ -38,6 +38,7 @@ def look(answer: str, check: Check = "flag", question: str = "How?") -> tuple[st
         "默认端口是 9301，数据保留 45 天 [3]。",
         "手册写道：“写入后不可修改，只能整体过期” [3]。",
         "The room opens on Saturday, as Kim asked. [2]",
+        "The Star Atlas keeps records for 45 days [3].",  # words of another language are not looked for
         "Nothing cited, 99 times, by Nobody Here.",
         "An unknown passage says 99. [7]",
     ],
@@ -56,6 +57,7 @@ def test_what_the_passages_hold_is_left_alone(answer: str) -> None:
         ("数据保留 90 天 [3]。", "90"),
         ("手册写道：“写入后可以修改” [3]。", "“写入后可以修改”"),
         ("端口由 Redis 决定 [3]。", "Redis"),
+        ("The Star Atlas keeps records for 54 days [3].", "54"),
         ("Bananas ripen slowly [2].", "[2]"),
     ],
 )

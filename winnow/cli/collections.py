@@ -81,11 +81,13 @@ def delete(name: Name, options: Options, yes: Yes = False) -> None:
             f"the collection {name!r} is not deleted unasked", way_out="With --json, add --yes."
         )
     with options.wiring() as wiring:
-        if name not in (names := wiring.stores.names()):
-            raise NotFoundError(f"there is no collection {name!r}", way_out=_nearest(name, names))
-        if not yes:
+        names = wiring.stores.names()
+        if name in names and not yes:
             typer.confirm(f"Delete the collection {name!r} and all its passages?", abort=True)
-        wiring.collections.drop(name)
+        try:
+            wiring.collections.drop(name)  # of one that is gone an interrupted deletion may be left
+        except NotFoundError as error:
+            raise NotFoundError(f"there is no collection {name!r}", way_out=_nearest(name, names)) from error
     options.done({"deleted": name}, f"deleted {name}")
 
 
