@@ -370,7 +370,7 @@ def test_ctrl_c_in_the_shell_stops_the_model_and_exits_130_with_one_line(
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.strip().splitlines() == ["interrupted; what was finished is kept"]
+    assert errors.strip().splitlines() == ["interrupted; an answer that was cut short is not logged"]
     assert slow.left.wait(10)
     assert len(endpoint.requests) == 1
     with RAGPipeline.from_settings(chatting(data, endpoint, tmp_path)) as pipeline:
