@@ -159,7 +159,11 @@ def _later(one: datetime | None, other: datetime | None) -> bool:
 
 
 def _listed(candidates: Sequence[Candidate], twins: Mapping[int, int]) -> list[str]:
-    """A line for each passage that stays: its file, and those that say the same."""
+    """The file of each passage that stays, and the other files that say the same."""
     names = [candidate.chunk.source.replace("\\", "/").rpartition("/")[2] for candidate in candidates]
-    kept = dict.fromkeys(twins.values())
-    return [f"{names[of]}: {' '.join(names[one] for one, own in twins.items() if own == of)}" for of in kept]
+    others: dict[str, dict[str, None]] = {}
+    for one, own in twins.items():
+        found = others.setdefault(names[own], {})
+        if names[one] != names[own]:
+            found[names[one]] = None
+    return [f"{name}: {' '.join(found)}" if found else name for name, found in others.items()]

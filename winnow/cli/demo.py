@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from winnow.pipeline import RAGPipeline
 
 COLLECTION = "examples"
+# As wide as the narrowest terminal, since a pipe has no width.
+_RULE = "─" * 80
 
 Examples = Annotated[Path, Option("--examples", help="The folder with documents/ and questions.jsonl.")]
 
@@ -60,7 +62,7 @@ def _questions(path: Path) -> list[str]:
 
 def _command(*words: str) -> None:
     out().print()
-    out().rule(style="dim")
+    out().print(safe(_RULE, "dim"))
     # soft: a command that does not fit stays one line for copying
     out().print(safe(f"$ winnow {shlex.join(words)}", "bold cyan"), soft_wrap=True)
     out().print()
@@ -68,7 +70,7 @@ def _command(*words: str) -> None:
 
 def _look_further() -> None:
     out().print()
-    out().rule(style="dim")
+    out().print(safe(_RULE, "dim"))
     for words, what in (
         ("winnow log list", "every question that was asked"),
         ("winnow log show ID", "one answer, with the ranks of all 50 candidates at every stage"),
