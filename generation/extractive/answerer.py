@@ -12,7 +12,7 @@ from generation.abstention import abstention
 from generation.base import STAGE
 from generation.citations import flagged
 from generation.extractive.confidence import signs, weights_for
-from generation.extractive.judging import Cosines, Found, PairJudge, judged
+from generation.extractive.judging import BY_PAIRS_UNDER_LOAD, Cosines, Found, PairJudge, judged
 from generation.extractive.lines import is_run_together
 from generation.extractive.quoting import JudgedUnits, chosen, citations, grouped, text
 from generation.extractive.scoring import lexical_scores, neural_scores, parts_of, subject_share
@@ -133,7 +133,10 @@ class ExtractiveAnswerer:
             )
             for one, words, near in zip(found, lexical, neural, strict=True)
         ]
-        ranked, closely = judged(question, scored, self.judge, self._cosines(question))
+        busy = self.judge is not None and self.judge.busy
+        ranked, closely = judged(question, scored, self.judge, self._cosines(question), under_load=busy)
+        if closely and busy:
+            complaint = complaint or Reason("generation.few-units-read", n=BY_PAIRS_UNDER_LOAD)
         sure = self._confidence(question, candidates, ranked[0], closely)
         if sure is None and not self._related(question, candidates, found, neural):
             ranked = []

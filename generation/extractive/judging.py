@@ -19,6 +19,8 @@ from generation.extractive.units import Unit
 # This many units are judged closely, by a cross-encoder and by their own vectors; of the first, this many
 # with the sentences around them.
 BY_PAIRS, BY_COSINE, JOINED = 12, 8, 3
+# So many, alone, where other questions wait for the cross-encoder.
+BY_PAIRS_UNDER_LOAD = 4
 # What a sentence more must be worth, in log-odds.
 PAIR_LOG_ODDS = 0.7
 # What each place of its passage costs a unit: reranking has judged the passages, too.
@@ -42,7 +44,10 @@ _POINTS_BACK = re.compile(
 
 
 class PairJudge(Protocol):
-    """Reads a question and a short text together."""
+    """Reads a question and a short text together. `busy`: other questions wait for it."""
+
+    @property
+    def busy(self) -> bool: ...
 
     def reads(self, text: str) -> bool:
         """True if it can represent the text."""
@@ -106,15 +111,24 @@ Cosines = Callable[[Sequence[str]], Sequence[float]]
 
 
 def judged(
-    question: str, found: Sequence[Found], judge: PairJudge | None, cosines: Cosines | None = None
+    question: str,
+    found: Sequence[Found],
+    judge: PairJudge | None,
+    cosines: Cosines | None = None,
+    *,
+    under_load: bool = False,
 ) -> tuple[list[Found], bool]:
-    """The most promising units, best first, and True if the cross-encoder judged them."""
+    """The most promising units, best first, and True if the cross-encoder judged them.
+
+    `under_load`: it reads few of them, and none with a sentence around it.
+    """
     ordered = sorted(found, key=lambda one: -one.cheap)
     if judge is not None and ordered and judge.reads(question):
-        nearest = ordered[:BY_PAIRS]
+        nearest = ordered[: BY_PAIRS_UNDER_LOAD if under_load else BY_PAIRS]
         legible = [one for one in nearest if judge.reads(one.text)]
         if len(legible) * 2 > len(nearest):
-            return _by_cross_encoder(question, legible, ordered, judge), True
+            around = () if under_load else ordered
+            return _by_cross_encoder(question, legible, around, judge), True
     nearest = ordered[:BY_COSINE]
     if cosines is not None:
         near = cosines([one.read() for one in nearest])
@@ -139,7 +153,10 @@ def _with_neighbour(ranked: list[Found]) -> list[Found]:
 def _by_cross_encoder(
     question: str, legible: Sequence[Found], found: Sequence[Found], judge: PairJudge
 ) -> list[Found]:
-    """The units alone, then the best of them with the sentence before, and with the one after."""
+    """The units alone, then the best of them with the sentence before, and with the one after.
+
+    The pairs are made of `found`.
+    """
     odds = judge.log_odds(question, [one.read() for one in legible])
     alone = [replace(one, score=score + _handicap(one)) for one, score in zip(legible, odds, strict=True)]
     best = {(one.passage, one.unit.span) for one in sorted(alone, key=lambda one: -one.score)[:JOINED]}
@@ -155,7 +172,7 @@ def _by_cross_encoder(
         for one in pairs
         if (before := one.unit.before)
     ]
-    scores = judge.log_odds(question, [one.read() for one in pairs])
+    scores = judge.log_odds(question, [one.read() for one in pairs]) if pairs else []
     joined = [
         replace(one, score=score - PAIR_LOG_ODDS + _handicap(one))
         for one, score in zip(pairs, scores, strict=True)

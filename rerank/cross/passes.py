@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from heapq import nlargest
 from threading import Condition
 
+# With more questions waiting than this, each should read less.
+_MANY = 4
 # Token ids and token types of one pair.
 Row = tuple[list[int], list[int]]
 # Maps rows to their log-odds, in the rows' order.
@@ -57,6 +59,11 @@ class Passes:
         self._changed = Condition()
         self._requests: list[_PassRequest] = []
         self._running = False
+
+    @property
+    def crowded(self) -> bool:
+        """True where so many questions wait that each should read less."""
+        return self.waiting > _MANY
 
     @property
     def waiting(self) -> int:

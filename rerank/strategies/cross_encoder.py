@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 _DECISIVE = (".json", ".jinja", ".safetensors", ".bin", ".onnx", ".py")
 # Passages that are read before the model is asked whether it is sure.
 _AT_ONCE = 4
-# With more questions waiting than this, `sure` is not insisted on.
-_MANY_WAITING = 4
 # A question longer than this share of the model's input would leave no room for the passage.
 _QUESTION_SHARE = 0.5
 
@@ -192,7 +190,7 @@ class _Reading:
             read |= set(now)
             if self._sure is not None and any(known.get(keys[n], -math.inf) >= self._sure for n in now):
                 self._not_needed, needed = len(needed), []
-            elif self._sure is not None and needed and self._model.passes.waiting > _MANY_WAITING:
+            elif self._sure is not None and needed and self._model.passes.crowded:
                 self._waiting, self._not_needed, needed = self._model.passes.waiting, len(needed), []
         self._cached = sum(keys[number] in kept for number in read)
         self._memory.keep({key: score for key, score in known.items() if key not in kept})

@@ -298,8 +298,9 @@ def test_an_encoder_that_fails_leaves_the_words(lexical: LexicalEncoder) -> None
 class Literal:
     """A cross-encoder that counts the words that question and text share, and reads what is Latin."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, busy: bool = False) -> None:
         self.read: list[str] = []
+        self.busy = busy
 
     def reads(self, text: str) -> bool:
         return text.isascii()
@@ -314,6 +315,19 @@ def judged(encoder: Encoder, lexical: LexicalEncoder, question: str, *passages: 
     vectors = Vectors(encoder, passages)
     answerer = ExtractiveAnswerer(encoder, vectors, lexical, scale=E5, judge=Literal())
     return anyio.run(answerer.generate, question, passages)
+
+
+def test_under_load_few_units_are_judged_closely(encoder: Encoder, lexical: LexicalEncoder) -> None:
+    """Where others wait for the model, it reads the four best sentences alone, and the answer says so."""
+    text = " ".join(f"The kitchen closes at {n} o'clock." for n in range(1, 9))
+    one = passage(text, 1)
+    for busy, most in ((True, 4), (False, 100)):
+        judge = Literal(busy=busy)
+        answerer = ExtractiveAnswerer(encoder, Vectors(encoder, [one]), lexical, scale=E5, judge=judge)
+        found = anyio.run(answerer.generate, "When does the kitchen close?", [one])
+        assert len(judge.read) <= most
+        assert (len(judge.read) > 4) is not busy
+        assert ("other questions wait for the model" in found.outcome.reason) is busy
 
 
 def test_the_cross_encoder_decides_what_comes_first(encoder: Encoder, lexical: LexicalEncoder) -> None:

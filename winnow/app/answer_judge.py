@@ -34,6 +34,11 @@ class AnswerJudge:
         """True if the model is here and represents enough of the text."""
         return self._model is not None and self._model.reads(text)
 
+    @property
+    def busy(self) -> bool:
+        """True if many questions wait for the model."""
+        return self._model is not None and self._model.passes.crowded
+
     def log_odds(self, question: str, texts: Sequence[str]) -> list[float]:
         """How likely each text answers the question, in log-odds."""
         model = self._model
