@@ -36,13 +36,13 @@ from winnow.lab.evaluation.results import EvaluationRow
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "quality.svg"
 DELAY_S, NOISE, BIAS = 0.1, 1.5, 1.0
 PRICE = {"prompt": 0.15, "completion": 0.60}
-LOCAL = ("none", "late-interaction", "fusion")
-TRAINED = ("cross-encoder(model={model})", "fusion:20,cross-encoder(model={model})")
+LOCAL = ("none", "fast", "fusion(read=8)", "balanced", "fusion(read=16)", "fusion(read=50)")
+TRAINED = ("cross-encoder(model={model})",)
 SIMULATED = (
     "listwise", "fusion:20,listwise", "fusion:20,listwise(permutations=5)", "pointwise", "fusion:20,setwise",
     "tournament(rounds=2)",
 )  # fmt: skip
-MARKS = "osD^vPX<>*p"
+MARKS = "osD^vPX<>*ph8"
 _QUESTION = re.compile(r"Question: (.*)")
 
 
