@@ -121,7 +121,7 @@ def _without(text: str, start: int, end: int, marks: Sequence[tuple[int, int, tu
 
 
 def _missing(question: str, claim: CitedSentence, cited: Sequence[Candidate]) -> Iterator[str]:
-    """What a claim says and none of its passages holds."""
+    """Yield the quotations, numbers, names and passage markers of a claim that its passages do not hold."""
     if not cited:
         return  # unknown markers have a complaint of their own
     texts = [_folded(f"{one.chunk.context}\n{one.text}") for one in cited]

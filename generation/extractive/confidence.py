@@ -54,7 +54,7 @@ _ASKING = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """What speaks for and against a unit as the answer to a question.
+    """The evidence for and against a unit as the answer to a question.
 
     `score` is the judge's, `cosine` that of the unit's own vector (0 where nobody asked). `names` counts
     names of the question that the passage lacks, numbers and codes twice; `lacking` is the share of its other

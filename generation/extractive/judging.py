@@ -94,7 +94,7 @@ class Found:
 
     @property
     def shown(self) -> str:
-        """What a reader sees; a row with its column names."""
+        """The unit as a reader sees it; a row with its column names."""
         if self.unit.kind == "row" and self.lead:
             return f"{shown(self.lead, 'row')}\n{shown(self.text, 'row')}"
         return shown(self.quoted, self.unit.kind)
@@ -181,7 +181,7 @@ def _by_cross_encoder(
 
 
 def _handicap(one: Found) -> float:
-    """What speaks for a unit besides its own log-odds, and against lists and later passages."""
+    """The bonus for the question's words, less the penalties for lists and later passages, in log-odds."""
     against = PLACE_LOG_ODDS * one.passage + (LIST_LOG_ODDS if one.unit.kind == "list" else 0.0)
     return WORDS_LOG_ODDS * one.by_words - against
 

@@ -52,7 +52,7 @@ _CLOSED = re.compile(r"`[^`\n]+`|!?\[[^\]\n]*\]\([^)\n]*\)|https?://[^\s)>，。
 
 
 def starts(text: str) -> list[int]:
-    """Where each line begins."""
+    """The offset of each line's first character."""
     return [0, *(found.end() for found in re.finditer("\n", text))]
 
 

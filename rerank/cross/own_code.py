@@ -59,9 +59,10 @@ def load_list_model(folder: Path, *, device: str = "auto", max_length: int | Non
         raise ModelError(
             f"{folder.name}: {type(model).__name__}, which it brings along, has no rerank(query, documents)"
         )
+    model = model.eval().to(chosen)
     return ListModel(
         folder.name,
-        lambda _ids, _mask, _types: _never(),
+        model,
         tokenizer,
         longest_input(folder, config, max_length),
         0,
@@ -70,9 +71,5 @@ def load_list_model(folder: Path, *, device: str = "auto", max_length: int | Non
         precision="own code",
         activation=float,
         together=True,
-        model=model.eval().to(chosen),
+        model=model,
     )
-
-
-def _never() -> Any:
-    raise NotImplementedError("its own code runs it")

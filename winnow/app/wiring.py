@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from retrieval.models.hub import DEFAULT_MODEL
-from storage.errors import BadInputError, LogError, WinnowError
+from storage.errors import BadInputError, LogError
 from storage.qdrant.contract import CollectionStore, Searcher, TokenScorer
 from storage.secrets import masked
 from winnow.app import distributed
@@ -113,17 +113,21 @@ class Wiring(Parts):
     def _loading_ahead(self, name: str, spec: str | Reranker) -> Iterator[None]:
         """Load models of the chain while the collection and its encoder are: a cold question waits for all.
 
-        What fails here for want of the encoder, or at all, is done again where it is used.
+        What fails here for want of the encoder, or at all, fails again, and is reported, where it is used.
         """
         if self.collections.held(name) is not None:
             yield
             return
 
-        def load() -> None:
-            with suppress(WinnowError):
-                self.reranker(None, None, spec, remembering=False)
+        def models() -> None:
+            self.reranker(None, None, spec, remembering=False)
 
-        threads = [threading.Thread(target=ahead, daemon=True) for ahead in (load, self._score_cache)]
+        def attempt(load: Callable[[], object]) -> None:
+            with suppress(Exception):
+                load()
+
+        loads = (models, self._score_cache)
+        threads = [threading.Thread(target=attempt, args=(load,), daemon=True) for load in loads]
         for thread in threads:
             thread.start()
         try:

@@ -122,3 +122,11 @@ def test_a_full_disk_is_one_clear_line_and_nothing_is_lost(tmp_path: Path) -> No
         assert _ended(disk / "data", "search", "reranker")[0] == 0
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_what_cannot_be_loaded_ahead_is_told_once(data: Path) -> None:
+    """A database without its driver is one error: loading it beside the collection prints no traceback."""
+    code, _, errors = _ended(data, "ask", "What is it?", WINNOW_LOG__URL="nosuchdatabase://somewhere/log")
+    assert code in (0, 1)
+    assert "Traceback" not in errors
+    assert errors.count("no driver for the database") == 1
