@@ -16,7 +16,7 @@ from rerank.llm.budget import Budget
 from storage.chat import MAX_REPLY_BYTES, ChatModel, Price
 from storage.errors import SettingsError
 from storage.qdrant.contract import TokenScorer
-from storage.vectors import Encoding
+from storage.vectors import Encoding, TextEncoder
 
 if TYPE_CHECKING:
     from storage.log.score_cache import SqlScoreCache
@@ -61,7 +61,7 @@ class RerankParts:
     - `on_failure`: skip a failing stage (and flag it), or raise
     """
 
-    encoder: TokenEncoder | None = None
+    encoder: TextEncoder | None = None
     scorer: TokenScorer | None = None
     drop_twins: bool = False
     chat: Callable[[str | None], ChatModel] | None = None
@@ -81,7 +81,7 @@ class RerankParts:
     max_reply_bytes: int = MAX_REPLY_BYTES
     on_failure: Literal["fallback", "raise"] = "fallback"
 
-    def needed_encoder(self, stage: str) -> TokenEncoder:
+    def needed_encoder(self, stage: str) -> TextEncoder:
         """The encoder. Raises SettingsError where there is none."""
         if self.encoder is None:
             raise SettingsError(f"{stage} needs an encoder with token vectors, and none is configured")

@@ -15,11 +15,12 @@ from generation.extractive.confidence import signs, weights_for
 from generation.extractive.judging import BY_PAIRS_UNDER_LOAD, Cosines, Found, PairJudge, judged
 from generation.extractive.lines import is_run_together
 from generation.extractive.quoting import JudgedUnits, chosen, citations, grouped, text
-from generation.extractive.scoring import lexical_scores, neural_scores, parts_of, subject_share
+from generation.extractive.scoring import lexical_scores, subject_share
 from generation.extractive.units import Unit, units
 from generation.language import HAN, language_of
 from storage.errors import ModelError
 from storage.qdrant.contract import TokenScorer
+from storage.qdrant.similarities import parts_of, similarities
 from storage.reasons import Reason
 from storage.records import Candidate, Generation, Outcome, unreadable_question
 from storage.vectors import TermEncoder, TextEncoder
@@ -222,7 +223,7 @@ class ExtractiveAnswerer:
             return [None] * len(found), unreadable_question()
         places = [(one.passage, one.unit.span) for one in found]
         try:
-            scores = neural_scores(question, candidates, places, self.encoder, self.vectors)
+            scores = similarities(question, candidates, places, self.encoder, self.vectors)
         except ModelError as error:  # an endpoint may be down: words can still be compared
             return [None] * len(found), Reason("generation.judged-by-words", error=str(error))
         missing = scores.count(None)

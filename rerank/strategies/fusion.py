@@ -38,6 +38,8 @@ _LEGS = ("dense", "lexical")
 _CHARACTERS = 0.15
 # The weight of a standard deviation of the others' scores against the cross-encoder's log-odds.
 _OTHERS = 0.3
+# So many of the best are judged by their nearest part, too, unless the cross-encoder is sure.
+_CLOSER = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +113,7 @@ class Fusion:
             from rerank.strategies.cross_encoder import CrossEncoder
 
             sure = {} if chosen.sure is None else {"sure": chosen.sure}
-            reader = CrossEncoder.load(parts, f"{name}.cross-encoder", scale="logit", **sure)
+            reader = CrossEncoder.load(parts, f"{name}.cross-encoder", scale="logit", closer=_CLOSER, **sure)
         specs = chosen.specs
         if len({spec.stages[-1].name for spec in specs}) < len(specs):
             raise SpecError(f"{name}: two members of `of` end in the same strategy")

@@ -12,11 +12,13 @@ from typing import Any
 import anyio
 import pytest
 import torch
+from tokenizers import Encoding
 
 from rerank.chain import Chain
 from rerank.cross.loading import load_pair_model
 from rerank.cross.models import PairModel
-from rerank.cross.windows import cut, shortened_to
+from rerank.cross.windows import Window, cut, shortened_to
+from rerank.cross.windows import read as read_of
 from rerank.llm.budget import Budget
 from rerank.parts import RerankParts
 from rerank.spec import Spec
@@ -301,21 +303,40 @@ def test_limits_come_from_the_model(folders: Mapping[str, Path]) -> None:
         Chain.load(Spec.parse("cross-encoder"), RerankParts())
 
 
-def test_windows_cover_the_text(folders: Mapping[str, Path]) -> None:
-    """Every token is in a window, neighbours overlap, and each window fits."""
+@pytest.mark.parametrize("size", [None, 24])
+def test_windows_cover_the_text(folders: Mapping[str, Path], size: int | None) -> None:
+    """Every token is in a window, neighbours overlap, and each window fits after the context."""
     tokenizer = load_pair_model(folders["bert"], device="cpu").tokenizer
-    text = long_text()
-    windows, _ = cut(
-        [text, "short"], tokenizer.encode_batch([text, "short"], add_special_tokens=False), 30, 1000
+    context, text = "the fox\n", ". ".join(["the lazy dog jumps over the fox"] * 12 + [long_text()])
+
+    def tokens(of: str) -> Encoding:
+        return tokenizer.encode(of, add_special_tokens=False)
+
+    windows = cut(3, context + text, len(context), tokens(context + text), 30, size)
+    assert windows[0].start == len(context)
+    assert windows[-1].end == len(context + text)
+    assert {window.passage for window in windows} == {3}
+    assert all(
+        before.start < after.start <= before.end + 1 < after.end for before, after in pairwise(windows)
     )
-    mine = [w for w in windows if w.passage == 0]
-    assert mine[0].start == 0
-    assert mine[-1].end == len(text)
-    assert all(after.start < before.end for before, after in pairwise(mine))
-    assert all(len(tokenizer.encode(text[w.start : w.end], add_special_tokens=False).ids) <= 30 for w in mine)
-    assert next(w for w in windows if w.passage == 1).end == len("short")
+    for window in windows:
+        piece = read_of(window, context + text, len(context))
+        assert piece.startswith(context)
+        assert len(tokens(piece).ids) <= 30
+    assert cut(0, "short", 0, tokens("short"), 30, size) == [Window(0, 0, 5)]
     assert shortened_to(tokenizer, "the fox the fox", 2) == ("the fox", True)
     assert shortened_to(tokenizer, "the fox", 2) == ("the fox", False)
+
+
+def test_sized_windows_are_whole_sentences(folders: Mapping[str, Path]) -> None:
+    """Only a sentence that is too long by itself is torn; the next window takes half of the one before."""
+    tokenizer = load_pair_model(folders["bert"], device="cpu").tokenizer
+    text = " ".join(f"the fox jumps over the lazy dog {n}." for n in range(8))
+    windows = cut(0, text, 0, tokenizer.encode(text, add_special_tokens=False), 400, 44)
+    parts = [text[window.start : window.end] for window in windows]
+    assert len(parts) > 2
+    assert all(part.startswith("the fox") and part.endswith(".") for part in parts)
+    assert all(part.count(".") > 1 for part in parts)
 
 
 def test_a_folders_config_is_read_as_it_is(folders: Mapping[str, Path]) -> None:
@@ -325,3 +346,31 @@ def test_a_folders_config_is_read_as_it_is(folders: Mapping[str, Path]) -> None:
     }
     assert names["bert"] == "BertForSequenceClassification"
     assert names["xlm-roberta"] == "XLMRobertaForSequenceClassification"
+
+
+def test_the_best_are_read_closer(tmp_path: Path) -> None:
+    """The mean with the nearest part's score counts, and the part is kept; not where one is sure."""
+    sentence = "the lazy dog jumps over the fox. "
+    texts = [sentence * 30, "the fox " * 3, sentence * 29 + "a reranker. "]
+    candidates = [Candidate.from_text(text, id=f"c{n}") for n, text in enumerate(texts)]
+    model = load_pair_model(tiny_models.bert(tmp_path / "bert", positions=512), device="cpu")
+
+    def last(
+        _query: str, _of: Sequence[Candidate], places: Sequence[tuple[int, tuple[int, int]]]
+    ) -> list[float]:
+        return [float(start) for _, (start, _) in places]
+
+    def read(**options: Any) -> dict[str, Candidate]:
+        reader = CrossEncoder("cross-encoder", model, scale="logit", near=last, **options)
+        return {c.id: c for c in anyio.run(reader.rerank, QUESTION, candidates, 3).candidates}
+
+    whole, closer = read(), read(closer=3)
+    assert closer["c1"].scores == pytest.approx(whole["c1"].scores, abs=1e-4)
+    for name in ("c0", "c2"):
+        text = texts[int(name[1])]
+        start, end = closer[name].evidence["cross-encoder"]
+        assert (end, start > 0) == (len(text.rstrip()), True)
+        part = all_scores(model, QUESTION, [text[start:end]])[0]
+        mean = (whole[name].scores["cross-encoder"] + part) / 2
+        assert closer[name].scores["cross-encoder"] == pytest.approx(mean, abs=1e-4)
+    assert not read(closer=3, sure=-99.0)["c0"].evidence

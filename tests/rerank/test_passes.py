@@ -320,3 +320,35 @@ def test_with_many_waiting_a_question_reads_no_more_than_it_must(model: PairMode
             said = f"{count} of 12 passages not read: " in found.outcome.reason
             assert (found.outcome.status, said) == (("partial", True) if count else ("ok", False))
             assert "questions wait for the model" in found.outcome.reason or not count
+
+
+def test_in_a_crowd_the_nearest_part_of_a_passage_is_read(model: PairModel) -> None:
+    """Who comes when many wait reads one short part of each passage, the nearest by vectors, and says so."""
+
+    def forward(ids: Any, mask: Any, types: Any) -> Floats:
+        while not crowd.wait(0.005) and busy.passes.waiting < 10:
+            pass
+        crowd.set()
+        return model.forward(ids, mask, types)
+
+    def last_first(
+        _query: str, _of: Sequence[Candidate], places: Sequence[tuple[int, tuple[int, int]]]
+    ) -> list[float]:
+        return [float(span[0]) for _, span in places]
+
+    crowd, busy = threading.Event(), replace(model, forward=forward)
+    reader = CrossEncoder("cross-encoder", busy, scale="logit", sure=99.0, near=last_first)
+    text = ". ".join(["the lazy dog jumps over the fox"] * 30)
+    passages = [Candidate.from_text(text, id="long"), Candidate.from_text("the fox", id="short")]
+    with ThreadPoolExecutor(10) as many:
+        calls = [(reader.rerank, f"what reads question {n}", passages, 2) for n in range(10)]
+        rankings = list(many.map(lambda call: anyio.run(*call), calls))
+    hurried = [found for found in rankings if found.outcome.status == "partial"]
+    assert hurried
+    for found in hurried:
+        assert "only the nearest part of each passage was read" in found.outcome.reason
+        evidence = {one.id: one.evidence.get("cross-encoder") for one in found.candidates}
+        assert evidence["short"] is None
+        start, end = evidence["long"] or (0, 0)
+        assert end == len(text)
+        assert text[start:end].count("fox") < 10

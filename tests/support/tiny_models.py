@@ -19,8 +19,8 @@ SENTENCES = [
 ]
 
 
-def bert(folder: Path, *, labels: int = 1, seed: int = 0) -> Path:
-    """A BERT classifier with a WordPiece tokenizer; it reads 64 tokens."""
+def bert(folder: Path, *, labels: int = 1, seed: int = 0, positions: int = 64) -> Path:
+    """A BERT classifier with a WordPiece tokenizer; it reads `positions` tokens."""
     from transformers import BertConfig, BertForSequenceClassification
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
@@ -51,7 +51,7 @@ def bert(folder: Path, *, labels: int = 1, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=tokenizer.get_vocab_size(), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=64, max_position_embeddings=64, num_labels=labels, initializer_range=0.5,
+        intermediate_size=64, max_position_embeddings=positions, num_labels=labels, initializer_range=0.5,
     )  # fmt: skip
     BertForSequenceClassification(config).save_pretrained(folder)
     return folder
