@@ -1,4 +1,4 @@
-"""The gRPC side of `qdrant_wire`: the same local mode behind the protocol's own messages."""
+"""The gRPC side of `qdrant_wire`: the same local mode behind the protocol's own messages, beside its REST."""
 
 from __future__ import annotations
 
@@ -12,21 +12,39 @@ import grpc as rpc
 from qdrant_client import QdrantClient, grpc
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 
+from tests.support.qdrant_wire import Wire, serving
+
 
 class GrpcWire:
-    """The server's state: its data, the codes to abort with next, and the requests it received."""
+    """The server's gRPC side: the codes to abort with next, and the requests it received.
 
-    def __init__(self) -> None:
-        self.client = QdrantClient(":memory:")
-        self.aborts: list[rpc.StatusCode] = []
+    `rest` is its other side, which holds the data.
+    """
+
+    def __init__(self, rest: Wire) -> None:
+        self.rest = rest
+        self.aborts: list[tuple[rpc.StatusCode, str]] = []
         self.seen: list[str] = []
         self.port = 0
+
+    @property
+    def url(self) -> str:
+        return self.rest.url
+
+    def abort(self, *codes: rpc.StatusCode, details: str = "told to fail") -> None:
+        self.aborts.extend((code, details) for code in codes)
 
 
 @contextmanager
 def serving_grpc() -> Iterator[GrpcWire]:
-    """A running gRPC server on 127.0.0.1."""
-    wire = GrpcWire()
+    """A running server on 127.0.0.1: gRPC, and REST over the same data."""
+    with serving() as rest, _serving_grpc(rest) as wire:
+        yield wire
+
+
+@contextmanager
+def _serving_grpc(rest: Wire) -> Iterator[GrpcWire]:
+    wire = GrpcWire(rest)
     server = rpc.server(futures.ThreadPoolExecutor(max_workers=1))
     grpc.add_PointsServicer_to_server(_servicer(grpc.PointsServicer, _POINTS, wire), server)
     grpc.add_CollectionsServicer_to_server(_servicer(grpc.CollectionsServicer, _COLLECTIONS, wire), server)
@@ -36,7 +54,6 @@ def serving_grpc() -> Iterator[GrpcWire]:
         yield wire
     finally:
         server.stop(grace=None).wait()
-        wire.client.close()
 
 
 def _servicer(base: type, calls: dict[str, Callable[[QdrantClient, Any], Any]], wire: GrpcWire) -> Any:
@@ -45,17 +62,24 @@ def _servicer(base: type, calls: dict[str, Callable[[QdrantClient, Any], Any]], 
 
 def _method(name: str, call: Callable[[QdrantClient, Any], Any], wire: GrpcWire) -> Any:
     def answer(_self: Any, request: Any, context: rpc.ServicerContext) -> Any:
-        wire.seen.append(name)
-        if wire.aborts:
-            context.abort(wire.aborts.pop(0), "told to fail")
-        with warnings.catch_warnings():
+        if name not in _COMPARING:
+            wire.seen.append(name)
+            if wire.aborts:
+                context.abort(*wire.aborts.pop(0))
+        with wire.rest.lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # local mode's remarks on indexes and search parameters
             try:
-                return call(wire.client, request)
+                if name == "CollectionClusterInfo":
+                    return grpc.CollectionClusterInfoResponse(peer_id=wire.rest.peer_id)
+                return call(wire.rest.client, request)
             except ValueError as error:
                 context.abort(_code(str(error)), str(error))
 
     return answer
+
+
+# What the two sides of a server are compared by, once: no test's business.
+_COMPARING = ("List", "CollectionClusterInfo")
 
 
 def _code(message: str) -> rpc.StatusCode:
@@ -182,6 +206,7 @@ _COLLECTIONS: dict[str, Callable[[QdrantClient, Any], Any]] = {
     "Update": _update,
     "ListAliases": _aliases,
     "UpdateAliases": _point_aliases,
+    "CollectionClusterInfo": _info,
 }
 _POINTS: dict[str, Callable[[QdrantClient, Any], Any]] = {
     "Upsert": _upsert,

@@ -6,6 +6,7 @@ It implements the part of the protocol that winnow uses, so that data really tra
 from __future__ import annotations
 
 import json
+import random
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -45,6 +46,8 @@ class Wire:
         # by request ("POST /collections/aliases"), what happens once before it is answered
         self.before: dict[str, Callable[[], object]] = {}
         self.port = 0
+        # what a node calls itself in a cluster; given again to be the same cluster
+        self.peer_id = random.getrandbits(52)
 
     @property
     def url(self) -> str:
@@ -103,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         with self.wire.lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # local mode's remarks on indexes and search parameters
-            status, answer = _served(self.wire.client, self.command, path.strip("/").split("/"), body)
+            status, answer = _served(self.wire, self.command, path.strip("/").split("/"), body)
         self._send(status, answer)
 
     def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
@@ -123,7 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-def _served(client: QdrantClient, method: str, path: list[str], body: bytes) -> tuple[int, bytes]:
+def _served(wire: Wire, method: str, path: list[str], body: bytes) -> tuple[int, bytes]:
+    client = wire.client
     if path == [""]:
         return 200, json.dumps({"title": "qdrant", "version": "1.20.0"}).encode()
     if path == ["collections"]:
@@ -138,6 +142,9 @@ def _served(client: QdrantClient, method: str, path: list[str], body: bytes) -> 
         return 404, _error(f"Not found: Collection `{name}` doesn't exist!")
     if route == "PUT" and client.collection_exists(name):
         return 409, _error(f"Wrong input: Collection `{name}` already exists!")
+    if route == "GET/cluster":
+        shards: dict[str, list[object]] = {"local_shards": [], "remote_shards": [], "shard_transfers": []}
+        return 200, _result({"peer_id": wire.peer_id, "shard_count": 1, **shards})
     return 200, _result(_ROUTES[route](client, name, json.loads(body or b"null")))
 
 

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Collection as Container
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
-from qdrant_client import models
+from qdrant_client import QdrantClient, models
 
 from storage.errors import NotFoundError, StoreError
 from storage.qdrant.collection import CollectionReader
 from storage.qdrant.conditions import Condition, Equals
 from storage.qdrant.contract import TOKENS, Fingerprint
-from storage.qdrant.payload_indexes import Indexed
-from storage.qdrant.server.errors import ServerLink
+from storage.qdrant.payload_indexes import Indexed, IndexKind
 from storage.qdrant.server.generations import split
 from storage.qdrant.server.layout import SCHEMAS
+from storage.qdrant.server.link import ServerLink
 from storage.qdrant.server.points import batches, server_filter, to_query, to_struct
 from storage.qdrant.server.writes import WriteCheck
 from storage.qdrant.tuning import Tuning
 from storage.vectors import Floats, Leg, Point
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _PAGE = 256
@@ -50,7 +49,6 @@ class ServerCollection(CollectionReader):
         self.physical = physical
         self.fingerprint = fingerprint
         self._indexed = indexed
-        self._client = link.client
         self._link = link
         self._params = models.SearchParams(exact=tuning.exact, hnsw_ef=tuning.hnsw_ef)
         self._closed = False
@@ -61,17 +59,17 @@ class ServerCollection(CollectionReader):
         Raises StoreError where another process has replaced this generation by a new one.
         """
         for path, kind in self._indexed.missing(points).items():
-            self._write(self._client.create_payload_index, self.physical, path, SCHEMAS[kind], wait=True)
-            self._indexed.add(path, kind)
+            self._make_index(path, kind)
         for batch in batches(points):
-            structs = [to_struct(point) for point in batch]
-            self._write(self._client.upsert, self.physical, structs, wait=True)
+            self._store(batch)
         self.writes.check()
 
     def delete_document(self, document: str, *, keep: Container[str] = ()) -> None:
         kept: list[models.Condition] = [models.HasIdCondition(has_id=list(keep))] if keep else []
-        doomed = models.Filter(must=[server_filter(Equals("document_id", document))], must_not=kept)
-        self._write(self._client.delete, self.physical, models.FilterSelector(filter=doomed), wait=True)
+        doomed = models.FilterSelector(
+            filter=models.Filter(must=[server_filter(Equals("document_id", document))], must_not=kept)
+        )
+        self._write(lambda client: client.delete(self.physical, doomed, wait=True))
         self.writes.check()
 
     def flush(self) -> None:
@@ -90,19 +88,20 @@ class ServerCollection(CollectionReader):
         if not chunk_ids or self.fingerprint.token_dim is None:
             return {}
         answer = self._call(
-            self._client.query_points,
-            self.physical,
-            query=query.tolist(),
-            using=TOKENS,
-            query_filter=models.Filter(must=[models.HasIdCondition(has_id=list(chunk_ids))]),
-            search_params=_EXACT,
-            limit=len(chunk_ids),
-            with_payload=False,
+            lambda client: client.query_points(
+                self.physical,
+                query=query.tolist(),
+                using=TOKENS,
+                query_filter=models.Filter(must=[models.HasIdCondition(has_id=list(chunk_ids))]),
+                search_params=_EXACT,
+                limit=len(chunk_ids),
+                with_payload=False,
+            )
         )
         return {str(point.id): point.score for point in answer.points}
 
     def count(self) -> int:
-        return self._call(self._client.count, self.physical, exact=True).count
+        return self._call(lambda client: client.count(self.physical, exact=True)).count
 
     def close(self) -> None:
         """Refuse further calls; the connections belong to the stores."""
@@ -123,7 +122,7 @@ class ServerCollection(CollectionReader):
             )
             for leg in legs
         ]
-        answers = self._call(self._client.query_batch_points, self.physical, requests)
+        answers = self._call(lambda client: client.query_batch_points(self.physical, requests))
         return [answer.points for answer in answers]
 
     def _retrieve(
@@ -131,32 +130,49 @@ class ServerCollection(CollectionReader):
     ) -> Iterator[models.Record]:
         page = _VECTORS_PAGE if vectors else _PAGE
         for start in range(0, len(ids), page):
-            some = list(ids[start : start + page])
-            yield from self._call(
-                self._client.retrieve, self.physical, some, with_payload=payload, with_vectors=vectors
-            )
+            yield from self._some(list(ids[start : start + page]), vectors, payload=payload)
+
+    def _some(self, ids: list[str], vectors: bool | list[str], *, payload: bool) -> list[models.Record]:
+        return self._call(
+            lambda client: client.retrieve(self.physical, ids, with_payload=payload, with_vectors=vectors)
+        )
 
     def _first(self, where: Condition, limit: int) -> list[models.Record]:
-        chosen = server_filter(where)
-        scroll = self._client.scroll
-        return self._call(scroll, self.physical, scroll_filter=chosen, limit=limit, with_payload=True)[0]
+        return self._page(server_filter(where), limit)[0]
 
     def _scroll(self) -> Iterator[models.Record]:
         offset: models.ExtendedPointId | None = None
         while True:
-            records, offset = self._call(self._client.scroll, self.physical, limit=_PAGE, offset=offset)
+            records, offset = self._page(None, _PAGE, offset)
             yield from records
             if offset is None:
                 return
 
-    def _write(self, request: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> None:
+    def _page(
+        self, chosen: models.Filter | None, limit: int, offset: models.ExtendedPointId | None = None
+    ) -> tuple[list[models.Record], models.ExtendedPointId | None]:
+        return self._call(
+            lambda client: client.scroll(
+                self.physical, scroll_filter=chosen, limit=limit, offset=offset, with_payload=True
+            )
+        )
+
+    def _make_index(self, path: str, kind: IndexKind) -> None:
+        self._write(lambda client: client.create_payload_index(self.physical, path, SCHEMAS[kind], wait=True))
+        self._indexed.add(path, kind)
+
+    def _store(self, batch: Sequence[Point]) -> None:
+        structs = [to_struct(point) for point in batch]
+        self._write(lambda client: client.upsert(self.physical, structs, wait=True))
+
+    def _write(self, request: Callable[[QdrantClient], object]) -> None:
         try:
-            self._call(request, *args, **kwargs)
+            self._call(request)
         except NotFoundError:
             self.writes.check()  # explains it where a re-index replaced and removed the collection
             raise
 
-    def _call(self, request: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def _call(self, request: Callable[[QdrantClient], T]) -> T:
         if self._closed:
             raise StoreError(f"the collection {self.name!r} is closed")
-        return self._link.call(self.name, request, *args, **kwargs)
+        return self._link.call(self.name, request)

@@ -1,25 +1,18 @@
-"""Translates the failures of a Qdrant server into our errors, and retries those that may pass."""
+"""Translates the failures of a Qdrant server into our errors, and tells those that may pass."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
-from urllib.parse import urlsplit
 
 import grpc
 import httpx
-from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from storage.errors import BadInputError, NotFoundError, StoreError, StoreUnavailableError, WinnowError
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 # Between name and generation; no collection's own name has it: see storage.qdrant.contract.checked_name.
 AT = "@"
@@ -39,45 +32,21 @@ _GRPC_AS_HTTP = {
     grpc.StatusCode.INTERNAL: 500,
 }
 _LONGEST_WAIT_S = 5.0
-_backoff = wait_exponential_jitter(multiplier=0.1, max=2, jitter=0.05)
 
 
 @dataclass(frozen=True, slots=True)
-class ServerLink:
-    """A client of a server, with the name of the server in errors and the patience of a call.
+class ServerErrors:
+    """Makes our errors out of those of the packages below.
 
-    `where` is the URL without credentials. Only transient failures are tried again, `attempts` times in all:
-    refused connections and what a busy server answers. A timeout is not: the caller has waited already.
+    `where` is the server's address or addresses, without credentials; `timeout_s` how long was waited.
     """
 
-    client: QdrantClient
     where: str
     timeout_s: float
-    attempts: int = 4
-
-    @classmethod
-    def to(cls, url: str, client: QdrantClient, timeout_s: float) -> ServerLink:
-        parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
-        return cls(client, f"{parts.scheme}://{host}{parts.path}", timeout_s)
-
-    def call(self, collection: str, request: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return the result of `request(*args, **kwargs)`, a method of the client.
-
-        Errors are ours, and name the server and the collection (with or without a generation).
-        """
-        retrying = Retrying(
-            stop=stop_after_attempt(self.attempts),
-            wait=_wait,
-            retry=retry_if_exception(is_transient),
-            reraise=True,
-        )
-        with self.translated(collection):
-            return retrying(request, *args, **kwargs)
 
     @contextmanager
     def translated(self, collection: str) -> Iterator[None]:
-        """Raise errors of the packages below as ours, without retrying."""
+        """Raise errors of the packages below as ours."""
         try:
             yield
         except WinnowError:
@@ -181,11 +150,18 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, ResourceExhaustedResponse)
 
 
-def _wait(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
+def is_timeout(error: BaseException) -> bool:
+    """Return whether nobody answered in time."""
+    if isinstance(error, ResponseHandlingException):
+        return isinstance(error.source, httpx.TimeoutException)
+    return isinstance(error, grpc.RpcError) and _grpc_status(error)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def retry_after(error: BaseException) -> float | None:
+    """Return how many seconds a busy server asks us to wait, up to a limit; None where it does not say."""
     if isinstance(error, ResourceExhaustedResponse):
         return min(float(error.retry_after_s), _LONGEST_WAIT_S)
-    return _backoff(state)
+    return None
 
 
 def _quoted(collection: str) -> str:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from qdrant_client import models
 
-from storage.qdrant.server.errors import AT, ServerLink
+from storage.qdrant.server.errors import AT
+from storage.qdrant.server.link import ServerLink
 
 _CURRENT = "current"
 
@@ -27,7 +28,7 @@ class Generations:
     @classmethod
     def of(cls, link: ServerLink) -> Generations:
         """List them, by two requests, with a key that may see them."""
-        listed = link.call("", link.client.get_collections).collections
+        listed = link.call("", lambda client: client.get_collections()).collections
         return cls(read_aliases(link), frozenset(found.name for found in listed))
 
     def current(self, name: str) -> str:
@@ -41,7 +42,7 @@ class Generations:
 
 def read_aliases(link: ServerLink) -> dict[str, str]:
     """Return every alias on the server with its target."""
-    found = link.call("", link.client.get_aliases).aliases
+    found = link.call("", lambda client: client.get_aliases()).aliases
     return {alias.alias_name: alias.collection_name for alias in found}
 
 

@@ -9,11 +9,11 @@ from qdrant_client import models
 
 from storage.errors import WinnowError
 from storage.qdrant.contract import Fingerprint
-from storage.qdrant.payload_indexes import OWN, Indexed
+from storage.qdrant.payload_indexes import OWN, Indexed, IndexKind
 from storage.qdrant.server.collection import ServerCollection
-from storage.qdrant.server.errors import ServerLink
 from storage.qdrant.server.generations import split
 from storage.qdrant.server.layout import SCHEMAS, layout, metadata_of, read_fingerprint
+from storage.qdrant.server.link import ServerLink
 from storage.qdrant.server.writes import Claim, InUse, WriteCheck
 from storage.qdrant.tuning import Tuning
 
@@ -37,18 +37,16 @@ class PhysicalCollections:
 
     def info(self, physical: str) -> models.CollectionInfo:
         """Describe a generation. Raises NotFoundError."""
-        return self.link.call(physical, self.link.client.get_collection, physical)
+        return self.link.call(physical, lambda client: client.get_collection(physical))
 
     def make(self, physical: str, fingerprint: Fingerprint) -> ServerCollection:
         """Make a generation of a collection; one that fails half-way is deleted."""
-        client = self.link.client
-        with self.link.translated(physical):  # once: a second try would meet its own collection
-            client.create_collection(physical, **layout(fingerprint, self._tuning))
+        # once: a second try would meet its own collection
+        arguments = layout(fingerprint, self._tuning)
+        self.link.once(physical, lambda client: client.create_collection(physical, **arguments))
         try:
             for path, kind in OWN.items():
-                self.link.call(
-                    physical, client.create_payload_index, physical, path, SCHEMAS[kind], wait=True
-                )
+                self._make_index(physical, path, kind)
             return self.open(physical)
         except WinnowError:
             self._take_back(physical)
@@ -67,10 +65,15 @@ class PhysicalCollections:
         return [one for one in physicals if self.is_ours(one) and self.claim(one) is None]
 
     def delete(self, physical: str) -> None:
-        self.link.call(physical, self.link.client.delete_collection, physical)
+        self.link.call(physical, lambda client: client.delete_collection(physical))
+
+    def _make_index(self, physical: str, path: str, kind: IndexKind) -> None:
+        self.link.call(
+            physical, lambda client: client.create_payload_index(physical, path, SCHEMAS[kind], wait=True)
+        )
 
     def _take_back(self, name: str) -> None:
         try:
-            self.delete(name)
+            self.link.undo(name, lambda client: client.delete_collection(name))
         except WinnowError as error:
             _log.warning("the half-made collection %r stays at %s: %s", name, self.link.where, error)

@@ -11,8 +11,8 @@ from typing import Self
 from storage.errors import FingerprintMismatchError, StoreCorruptError, StoreError, WinnowError
 from storage.qdrant.contract import CollectionStore, Fingerprint
 from storage.qdrant.server.collection import ServerCollection
-from storage.qdrant.server.errors import ServerLink
 from storage.qdrant.server.generations import Generations, in_use, joined, pointing, read_aliases
+from storage.qdrant.server.link import ServerLink
 from storage.qdrant.server.physical import PhysicalCollections
 from storage.qdrant.server.writes import Building, Claim, InUse, being_built
 
@@ -67,7 +67,7 @@ class ServerRebuild:
             )
         self._building.check()
         operations = pointing(name, physical, aliases)
-        self._link.call(name, self._link.client.update_collection_aliases, operations)
+        self._link.call(name, lambda client: client.update_collection_aliases(operations))
         self._finished = True
         self.store.writes = InUse(physical, self._link)
         self._leave(self._building.done)

@@ -18,8 +18,8 @@ from qdrant_client import models
 
 from storage.errors import NotFoundError, StoreError, StoreLockedError
 from storage.locks import this_command
-from storage.qdrant.server.errors import ServerLink
 from storage.qdrant.server.generations import in_use, read_aliases, split
+from storage.qdrant.server.link import ServerLink
 
 # The key in a collection's own metadata that names who builds it; the swap removes it.
 _CLAIM = "winnow_building"
@@ -121,16 +121,17 @@ class Building:
         self._write(None)
 
     def _standing(self) -> Claim | None:
-        client = self._link.client
+        physical = self._physical
         try:
-            return Claim.read(self._link.call(self._physical, client.get_collection, self._physical))
+            return Claim.read(self._link.call(physical, lambda client: client.get_collection(physical)))
         except NotFoundError:
             return None
 
     def _write(self, claim: Mapping[str, Any] | None) -> None:
+        physical = self._physical
         # merged with the rest of the metadata; null takes the key away
-        update = self._link.client.update_collection
-        self._link.call(self._physical, update, self._physical, metadata={_CLAIM: claim})
+        note = {_CLAIM: claim}
+        self._link.call(physical, lambda client: client.update_collection(physical, metadata=note))
 
 
 WriteCheck = InUse | Building

@@ -58,7 +58,7 @@ def test_there_and_back_again(source: EdgeCollection, tmp_path: Path) -> None:
     source.upsert(graded_points())
     with ExitStack() as stack:
         wire = stack.enter_context(serving_grpc())
-        away = ServerStores.connect("http://127.0.0.1:6333", grpc_port=wire.port)
+        away = ServerStores.connect(wire.url, grpc_port=wire.port)
         stack.callback(away.close)
         home = EdgeStores(tmp_path / "back").create("papers", FINGERPRINT)
         stack.callback(home.close)

@@ -174,7 +174,7 @@ def collections(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         stores: dict[str, CollectionStores] = {
             "edge": EdgeStores(folder),
             "rest": ServerStores.connect(wire.url, prefer_grpc=False),
-            "grpc": ServerStores.connect(wire.url, grpc_port=grpc_wire.port),
+            "grpc": ServerStores.connect(grpc_wire.url, grpc_port=grpc_wire.port),
         }
         opened: dict[str, CollectionStore] = {}
         for kind, store in stores.items():

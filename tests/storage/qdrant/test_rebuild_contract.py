@@ -39,7 +39,7 @@ def _stores(kind: str, folder: Path) -> Iterator[CollectionStores]:
     else:
         with (
             serving_grpc() as grpc_wire,
-            closing(ServerStores.connect("http://127.0.0.1:6333", grpc_port=grpc_wire.port)) as stores,
+            closing(ServerStores.connect(grpc_wire.url, grpc_port=grpc_wire.port)) as stores,
         ):
             yield stores
 
