@@ -24,9 +24,7 @@ class CollectionReader(ABC):
         if not legs:
             return []
         check_legs(legs, self.fingerprint)
-        if where is not None:
-            self._indexed.check(where)
-        results = self._query(legs, limit, where and self._indexed.fitted(where))
+        results = self._query(legs, limit, where and self._fitted(where))
         return [[Hit(chunk_of(point), point.score) for point in points] for points in results]
 
     def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
@@ -61,6 +59,11 @@ class CollectionReader(ABC):
 
     def points(self, chunk_ids: Sequence[str]) -> list[Point]:
         return [point_of(record) for record in self._retrieve(chunk_ids, True, payload=True)]
+
+    def _fitted(self, where: Condition) -> Condition:
+        """Return the condition as the engine is asked. Raises BadInputError for a field that nothing has."""
+        self._indexed.check(where)
+        return self._indexed.fitted(where)
 
     @abstractmethod
     def _query(self, legs: Sequence[Leg], limit: int, where: Condition | None) -> Iterable[Iterable[Any]]:

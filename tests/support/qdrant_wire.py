@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,6 +19,9 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel
 from qdrant_client import QdrantClient, models
+
+_KEY = re.compile(r'"key": ?"((?:[^"\\\\]|\\\\.)*)"')
+_NO_KEY = b"Must provide an API key or an Authorization bearer token"
 
 
 @dataclass
@@ -46,6 +50,13 @@ class Wire:
         # by request ("POST /collections/aliases"), what happens once before it is answered
         self.before: dict[str, Callable[[], object]] = {}
         self.port = 0
+        self.version = "1.20.0"
+        # as from a key that may not see them
+        self.hides_aliases = False
+        self.most_bytes = 32 * 1024 * 1024
+        # payload indexes by collection, which the local mode does not have, and the limits of strict mode
+        self.indexes: dict[str, dict[str, str]] = {}
+        self.strict: dict[str, Any] = {}
         # what a node calls itself in a cluster; given again to be the same cluster
         self.peer_id = random.getrandbits(52)
 
@@ -55,6 +66,29 @@ class Wire:
 
     def fail(self, *faults: Fault) -> None:
         self.faults.extend(faults)
+
+    def describe(self, name: str) -> models.CollectionInfo:
+        """Describe a collection, with what the local mode does not have."""
+        info = self.client.get_collection(name)
+        kinds = self.indexes.get(name, {})
+        info.payload_schema = {
+            path: models.PayloadIndexInfo(data_type=models.PayloadSchemaType(kind), points=0)
+            for path, kind in kinds.items()
+        }
+        if self.strict:
+            info.config.strict_mode_config = models.StrictModeConfigOutput(enabled=True, **self.strict)
+        return info
+
+    def refusal(self, name: str, body: str) -> str:
+        """Return what a real server says against the filters of a request; empty where nothing."""
+        if "substring" in body and self.version < "1.20":
+            return "Format error in JSON body: data did not match any variant of untagged enum Condition"
+        if self.strict.get("unindexed_filtering_retrieve", True):
+            return ""
+        used = {path.replace('\\"', "").replace('"', "") for path in _KEY.findall(body)}
+        if without := sorted(used - {path.replace('"', "") for path in self.indexes.get(name, {})}):
+            return f'Index required but not found for "{without[0]}" of one of the following types: [keyword]'
+        return ""
 
     def next_fault(self, path: str) -> Fault | None:
         for fault in self.faults:
@@ -101,8 +135,12 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault is not None:
             self._send(fault.status, fault.body or _error(f"told to fail ({fault.status})"), fault.headers)
             return
-        if self.wire.api_key and self.headers.get("api-key") != self.wire.api_key:
-            self._send(401, b"Must provide an API key or an Authorization bearer token")
+        if self.wire.api_key and (key := self.headers.get("api-key")) != self.wire.api_key:
+            self._send(401, b"Invalid API key or JWT" if key else _NO_KEY)
+            return
+        if len(body) > self.wire.most_bytes:
+            limit = f"(limit: {self.wire.most_bytes} bytes)"
+            self._send(400, _error(f"JSON payload ({len(body)} bytes) is larger than allowed {limit}."))
             return
         with self.wire.lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # local mode's remarks on indexes and search parameters
@@ -129,11 +167,14 @@ class _Handler(BaseHTTPRequestHandler):
 def _served(wire: Wire, method: str, path: list[str], body: bytes) -> tuple[int, bytes]:
     client = wire.client
     if path == [""]:
-        return 200, json.dumps({"title": "qdrant", "version": "1.20.0"}).encode()
+        return 200, json.dumps({"title": "qdrant", "version": wire.version}).encode()
     if path == ["collections"]:
         return 200, _result(client.get_collections())
+    if path == ["cluster"]:
+        return 200, _result({"status": "disabled"})
     if path == ["aliases"]:
-        return 200, _result(client.get_aliases())
+        none = models.CollectionsAliasesResponse(aliases=[])
+        return 200, _result(none if wire.hides_aliases else client.get_aliases())
     if path == ["collections", "aliases"]:
         changes = models.ChangeAliasesOperation.model_validate_json(body)
         return 200, _result(client.update_collection_aliases(changes.actions))
@@ -145,6 +186,15 @@ def _served(wire: Wire, method: str, path: list[str], body: bytes) -> tuple[int,
     if route == "GET/cluster":
         shards: dict[str, list[object]] = {"local_shards": [], "remote_shards": [], "shard_transfers": []}
         return 200, _result({"peer_id": wire.peer_id, "shard_count": 1, **shards})
+    if says := wire.refusal(name, body.decode()):
+        return 400, _error(f"Bad request: {says}")
+    if route == "GET":
+        return 200, _result(wire.describe(name))
+    if route == "PUT/index":
+        asked = json.loads(body)
+        wire.indexes.setdefault(name, {})[asked["field_name"]] = asked["field_schema"]
+    elif route == "DELETE":
+        wire.indexes.pop(name, None)
     return 200, _result(_ROUTES[route](client, name, json.loads(body or b"null")))
 
 
@@ -189,7 +239,6 @@ def _scroll(client: QdrantClient, name: str, body: Any) -> Any:
 
 
 _ROUTES: dict[str, Callable[[QdrantClient, str, Any], Any]] = {
-    "GET": lambda client, name, _: client.get_collection(name),
     "PUT": _create,
     "PATCH": lambda client, name, body: client.update_collection(name, metadata=body["metadata"]),
     "DELETE": lambda client, name, _: client.delete_collection(name),
@@ -202,6 +251,7 @@ _ROUTES: dict[str, Callable[[QdrantClient, str, Any], Any]] = {
     "POST/points/query/batch": _query_batch,
     "POST/points": _retrieve,
     "POST/points/scroll": _scroll,
+    "POST/facet": lambda client, name, body: client.facet(name, body["key"], limit=body["limit"]),
     "POST/points/count": lambda client, name, body: client.count(name),
 }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from storage.errors import NotFoundError
 from storage.locks import PATIENCE_S
-from storage.qdrant.contract import Fingerprint, begin_at_once, checked_name
+from storage.qdrant.contract import Fingerprint, begin_at_once, checked_name, is_name
 from storage.qdrant.edge.collection import EdgeCollection
 from storage.qdrant.edge.folder import CollectionFolder
 from storage.qdrant.edge.rebuild import EdgeRebuild, leftovers, sweep
@@ -38,6 +38,9 @@ class EdgeStores:
 
     def names(self) -> list[str]:
         return sorted(path.parent.name for path in self._root.glob("*/fingerprint.json"))
+
+    def exists(self, name: str) -> bool:
+        return is_name(name) and self._folder(name).exists
 
     def drop(self, name: str, begin: Callable[[], None] = begin_at_once) -> None:
         folder = self._folder(name)

@@ -10,14 +10,17 @@ from qdrant_client import QdrantClient, models
 
 from storage.errors import NotFoundError, StoreError
 from storage.qdrant.collection import CollectionReader
-from storage.qdrant.conditions import Condition, Equals
+from storage.qdrant.conditions import Condition, Equals, payload_key
 from storage.qdrant.contract import TOKENS, Fingerprint
-from storage.qdrant.payload_indexes import Indexed, IndexKind
+from storage.qdrant.payload_indexes import IndexKind
+from storage.qdrant.server.errors import OversizedError
 from storage.qdrant.server.generations import split
 from storage.qdrant.server.layout import SCHEMAS
+from storage.qdrant.server.limits import Limits
 from storage.qdrant.server.link import ServerLink
 from storage.qdrant.server.points import batches, server_filter, to_query, to_struct
-from storage.qdrant.server.writes import WriteCheck
+from storage.qdrant.server.substrings import MOST_VALUES, SINCE, has_contains, number, spelled_out
+from storage.qdrant.server.writes import WriteCheck, describe
 from storage.qdrant.tuning import Tuning
 from storage.vectors import Floats, Leg, Point
 
@@ -38,7 +41,7 @@ class ServerCollection(CollectionReader):
         self,
         physical: str,
         fingerprint: Fingerprint,
-        indexed: Indexed,
+        info: models.CollectionInfo,
         link: ServerLink,
         writes: WriteCheck,
         *,
@@ -48,9 +51,10 @@ class ServerCollection(CollectionReader):
         self.writes = writes
         self.physical = physical
         self.fingerprint = fingerprint
-        self._indexed = indexed
+        self._limits = Limits.of(info)
+        self._indexed = self._limits.indexed(info)
         self._link = link
-        self._params = models.SearchParams(exact=tuning.exact, hnsw_ef=tuning.hnsw_ef)
+        self._params = self._limits.params(tuning)
         self._closed = False
 
     def upsert(self, points: Sequence[Point]) -> None:
@@ -73,7 +77,12 @@ class ServerCollection(CollectionReader):
         self.writes.check()
 
     def flush(self) -> None:
-        """Check the writes once more; a server answers each after it is in its log."""
+        """Make what a creation that was cut off left out, and check the writes once more.
+
+        A server answers each write after it is in its log.
+        """
+        for path, kind in self._indexed.lacking().items():
+            self._make_index(path, kind)
         self.writes.check()
 
     def graph_pays(self) -> bool:
@@ -93,7 +102,7 @@ class ServerCollection(CollectionReader):
                 query=query.tolist(),
                 using=TOKENS,
                 query_filter=models.Filter(must=[models.HasIdCondition(has_id=list(chunk_ids))]),
-                search_params=_EXACT,
+                search_params=_EXACT if self._limits.exact else None,
                 limit=len(chunk_ids),
                 with_payload=False,
             )
@@ -107,6 +116,19 @@ class ServerCollection(CollectionReader):
         """Refuse further calls; the connections belong to the stores."""
         self._closed = True
 
+    def _fitted(self, where: Condition) -> Condition:
+        if self._indexed.unknown(where):  # another process may have brought new metadata since
+            self._indexed = self._limits.indexed(describe(self._link, self.physical))
+        fitted = super()._fitted(where)
+        if has_contains(fitted) and SINCE > number(version := self._link.version()) > ():
+            return spelled_out(fitted, self._indexed, self._values, version)
+        return fitted
+
+    def _values(self, field: str) -> list[str]:
+        """Return the different values of a field that has an index of keywords."""
+        answer = self._call(lambda client: client.facet(self.physical, payload_key(field), limit=MOST_VALUES))
+        return [hit.value for hit in answer.hits if isinstance(hit.value, str)]
+
     def _query(
         self, legs: Sequence[Leg], limit: int, where: Condition | None
     ) -> list[list[models.ScoredPoint]]:
@@ -116,9 +138,9 @@ class ServerCollection(CollectionReader):
                 query=to_query(leg.query),
                 using=leg.name,
                 filter=chosen,
-                limit=limit,
+                limit=self._limits.most(limit),
                 with_payload=True,
-                params=_EXACT if leg.exact else self._params,
+                params=_EXACT if leg.exact and self._limits.exact else self._params,
             )
             for leg in legs
         ]
@@ -162,8 +184,19 @@ class ServerCollection(CollectionReader):
         self._indexed.add(path, kind)
 
     def _store(self, batch: Sequence[Point]) -> None:
+        """Store a batch; one that the server finds too large goes in halves."""
         structs = [to_struct(point) for point in batch]
-        self._write(lambda client: client.upsert(self.physical, structs, wait=True))
+        try:
+            self._write(lambda client: client.upsert(self.physical, structs, wait=True))
+        except OversizedError as error:
+            if len(batch) == 1:
+                chunk = batch[0].chunk
+                raise StoreError(
+                    f"passage {chunk.ordinal} of {chunk.source} ({chunk.id}) cannot be stored: {error}",
+                    way_out=error.way_out,
+                ) from error
+            for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
+                self._store(half)
 
     def _write(self, request: Callable[[QdrantClient], object]) -> None:
         try:

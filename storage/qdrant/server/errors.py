@@ -12,7 +12,14 @@ import httpx
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from storage.errors import BadInputError, NotFoundError, StoreError, StoreUnavailableError, WinnowError
+from storage.errors import (
+    BadInputError,
+    NotFoundError,
+    StoreError,
+    StoreRefusedError,
+    StoreUnavailableError,
+    WinnowError,
+)
 
 # Between name and generation; no collection's own name has it: see storage.qdrant.contract.checked_name.
 AT = "@"
@@ -29,9 +36,38 @@ _GRPC_AS_HTTP = {
     grpc.StatusCode.ALREADY_EXISTS: 409,
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
     grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.OUT_OF_RANGE: 413,
     grpc.StatusCode.INTERNAL: 500,
 }
 _LONGEST_WAIT_S = 5.0
+_LONGEST_SENTENCE = 200
+
+
+# What a real server says, each in both protocols.
+_TOO_LARGE = ("larger than allowed", "length too large", "larger than max", "upsert limit")
+_FULL_DISK = ("No space left on device", "exceeds available disk space")
+_ANY_REFUSAL = "winnow is written for Qdrant 1.20; winnow doctor shows the server's version."
+_REFUSALS = (
+    ("hnsw_ef", "Its strict mode limits the beam of a search: lower store.tuning.hnsw_ef."),
+    (
+        "Index required",
+        "Its strict mode refuses filters without an index; winnow ingest makes those of ours.",
+    ),
+    (
+        "Max collections",
+        "Raise its storage.max_collections, or delete one; --reindex needs one more.",
+    ),
+    ("payload index", "Its strict mode limits payload indexes: raise max_payload_index_count there."),
+    ("Exact search", "Its strict mode refuses exact searches: store.tuning.exact = false, without --exact."),
+)
+
+
+class OversizedError(StoreError):
+    """The server takes no request of this size; a smaller one may pass."""
+
+
+class UnservedError(StoreUnavailableError):
+    """The server answers, but cannot do this: a collection's nodes are down, the disk is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +115,18 @@ class ServerErrors:
         if code is grpc.StatusCode.UNAVAILABLE:
             return self._unreachable(
                 f"gRPC: {details}",
-                way_out="Is it running, its gRPC port open? For REST alone set store.prefer_grpc = false.",
+                way_out="Is it running, its gRPC port open (store.grpc_port)? For REST alone set "
+                "store.prefer_grpc = false.",
             )
         return self._from_status(_GRPC_AS_HTTP.get(code, 0), f"{code.name}: {details}", collection)
 
     def _from_status(self, status: int, says: str, collection: str) -> StoreError | BadInputError:
         if status in (401, 403):
-            return StoreUnavailableError(
-                f"Qdrant at {self.where} refused the API key: {says}",
-                way_out="Set store.api_key (WINNOW_STORE__API_KEY) to a key that may write.",
+            return self._not_allowed(status, says, collection)
+        if status == 404 and not collection:
+            return StoreError(
+                f"{self.where} is no address of a Qdrant server: {says}",
+                way_out="Check store.url: its path, and what listens there.",
             )
         if status == 404:
             return NotFoundError(
@@ -99,19 +138,34 @@ class ServerErrors:
                 f"the collection {_quoted(collection)} exists already at {self.where}",
                 way_out="Open it, or choose another name.",
             )
-        if status == 413:
-            return StoreError(
-                f"Qdrant at {self.where} finds a passage of {_quoted(collection)} too large: {says}",
+        if status == 413 or any(words in says for words in _TOO_LARGE):
+            return OversizedError(
+                f"a request for {_quoted(collection)} is too large for Qdrant at {self.where}: {says}",
                 way_out="Raise its service.max_request_size_mb, or use gRPC (store.prefer_grpc = true).",
             )
         if status in _TRANSIENT_HTTP or status >= 500:
-            return StoreUnavailableError(
+            no_room = any(words in says for words in _FULL_DISK)
+            return UnservedError(
                 f"Qdrant at {self.where} could not serve {_quoted(collection)}: {says}",
-                way_out="Try again; if it stays so, the server's own log says why.",
+                way_out="Its disk is full: make room there, then run it again."
+                if no_room
+                else "Try again; if it stays so, the server's own log says why.",
             )
-        return StoreError(
+        return StoreRefusedError(
             f"Qdrant at {self.where} refused a request on {_quoted(collection)}: {says}",
-            way_out="winnow is written for Qdrant 1.20; winnow doctor shows the server's version.",
+            way_out=next((way for words, way in _REFUSALS if words in says), _ANY_REFUSAL),
+        )
+
+    def _not_allowed(self, status: int, says: str, collection: str) -> StoreUnavailableError:
+        if status == 401 or "API key" in says or "JWT" in says:
+            return StoreUnavailableError(
+                f"Qdrant at {self.where} refused the API key: {says}",
+                way_out="Set store.api_key (WINNOW_STORE__API_KEY).",
+            )
+        return StoreUnavailableError(
+            f"Qdrant at {self.where} does not allow this key that, asked for {_quoted(collection)}: {says}",
+            way_out="store.api_key must be allowed to read the collection and its aliases; for an ingest, to "
+            "write; for --reindex and deletion, to manage collections.",
         )
 
     def _misunderstood(self, error: Exception, collection: str) -> StoreError | BadInputError:
@@ -179,6 +233,9 @@ def _server_says(error: UnexpectedResponse) -> str:
     """Return the server's own sentence where there is one, else the status."""
     try:
         says = json.loads(error.content)["status"]["error"]
-    except (ValueError, KeyError, TypeError):
+    except ValueError:  # Qdrant refuses a key in plain text
+        text = error.content.decode(errors="replace").strip()
+        says = text if len(text) <= _LONGEST_SENTENCE and text.isprintable() and text[:1] != "<" else ""
+    except (KeyError, TypeError):
         says = ""
     return str(says) if says else f"HTTP {error.status_code} {error.reason_phrase}".strip()

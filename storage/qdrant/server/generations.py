@@ -15,7 +15,7 @@ from qdrant_client import models
 from storage.qdrant.server.errors import AT
 from storage.qdrant.server.link import ServerLink
 
-_CURRENT = "current"
+CURRENT = "current"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def read_aliases(link: ServerLink) -> dict[str, str]:
 
 def in_use(name: str, aliases: Mapping[str, str]) -> str:
     """Return the collection on the server that has this name for winnow."""
-    return aliases.get(f"{name}{AT}{_CURRENT}", name)
+    return aliases.get(f"{name}{AT}{CURRENT}", name)
 
 
 def split(physical: str) -> tuple[str, str]:
@@ -64,7 +64,7 @@ def joined(name: str, generation: str) -> str:
 
 def pointing(name: str, physical: str, aliases: Mapping[str, str]) -> list[models.AliasOperations]:
     """Return the operations, for one request, that make `physical` the one in use."""
-    alias = f"{name}{AT}{_CURRENT}"
+    alias = f"{name}{AT}{CURRENT}"
     create = models.CreateAliasOperation(
         create_alias=models.CreateAlias(collection_name=physical, alias_name=alias)
     )

@@ -88,6 +88,7 @@ class ServerLink:
         self._lock = threading.Lock()
         self._proven: set[int] = set()
         self._first: Seen | None = None
+        self._version = ""
 
     @classmethod
     def to(
@@ -117,6 +118,12 @@ class ServerLink:
     def where(self) -> str:
         """The addresses, without credentials."""
         return self.errors.where
+
+    def version(self) -> str:
+        """Return the server's version, asked once. Raises StoreUnavailableError."""
+        if not self._version:
+            self._version = self.call("", lambda client: client.info()).version
+        return self._version
 
     def call(self, collection: str, request: Callable[[QdrantClient], T]) -> T:
         """Return the result of a request that may be sent twice.

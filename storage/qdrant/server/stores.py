@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 from qdrant_client import QdrantClient
 
 from storage.errors import BadInputError, NotFoundError
-from storage.qdrant.contract import Fingerprint, begin_at_once, checked_name
+from storage.qdrant.contract import Fingerprint, begin_at_once, checked_name, is_name
 from storage.qdrant.server.collection import ServerCollection
 from storage.qdrant.server.generations import Generations, in_use, read_aliases, split
 from storage.qdrant.server.link import Node, ServerLink
 from storage.qdrant.server.physical import PhysicalCollections
 from storage.qdrant.server.rebuild import ServerRebuild
+from storage.qdrant.server.state import Cluster, CollectionState
 from storage.qdrant.server.writes import being_built
 from storage.qdrant.tuning import Tuning
 
@@ -67,7 +68,15 @@ class ServerStores:
 
     def version(self) -> str:
         """Return the server's version. Raises StoreUnavailableError."""
-        return self._link.call("", lambda client: client.info()).version
+        return self._link.version()
+
+    def cluster(self) -> Cluster:
+        """Describe the server and its nodes. Raises StoreUnavailableError."""
+        return Cluster.of(self._link)
+
+    def state(self, name: str) -> CollectionState:
+        """Describe how the collection in use lies on the server. Raises NotFoundError."""
+        return CollectionState.of(self._link, in_use(checked_name(name), read_aliases(self._link)))
 
     def open(self, name: str) -> ServerCollection:
         return self._physical.open(in_use(checked_name(name), read_aliases(self._link)))
@@ -79,7 +88,8 @@ class ServerStores:
                 f"the collection {name!r} exists already at {self._link.where}",
                 way_out="Open it, or choose another name.",
             )
-        return self._physical.make(name, fingerprint)
+        self._physical.make(name, fingerprint)
+        return self._physical.open(name)
 
     def names(self) -> list[str]:
         found = Generations.of(self._link)
@@ -87,8 +97,16 @@ class ServerStores:
         return sorted(
             name
             for name in names
-            if (current := found.current(name)) in found.physical and self._physical.is_ours(current)
+            if (current := found.current(name)) in found.physical and self._physical.is_listed(current)
         )
+
+    def exists(self, name: str) -> bool:
+        if not is_name(name):
+            return False
+        try:
+            return self._physical.is_ours(in_use(name, read_aliases(self._link)))
+        except NotFoundError:
+            return False
 
     def drop(self, name: str, begin: Callable[[], None] = begin_at_once) -> None:
         """Delete a collection, complete or half made.

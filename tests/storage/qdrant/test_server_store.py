@@ -308,7 +308,7 @@ def test_the_layout_follows_the_tuning(wire: Wire) -> None:
 
 GRPC_CODES: list[tuple[grpc.StatusCode, type[WinnowError], str]] = [
     (grpc.StatusCode.UNAUTHENTICATED, StoreUnavailableError, "refused the API key"),
-    (grpc.StatusCode.PERMISSION_DENIED, StoreUnavailableError, "refused the API key"),
+    (grpc.StatusCode.PERMISSION_DENIED, StoreUnavailableError, "does not allow this key"),
     (grpc.StatusCode.NOT_FOUND, NotFoundError, "no collection 'papers'"),
     (grpc.StatusCode.DEADLINE_EXCEEDED, StoreUnavailableError, "did not answer within"),
     (grpc.StatusCode.INVALID_ARGUMENT, StoreError, "refused a request"),
