@@ -119,6 +119,21 @@ def test_no_leg_and_an_empty_collection_find_nothing(collection: CollectionStore
     )
 
 
+@pytest.mark.parametrize("limit", [1, 4, 7, 8, 20])
+def test_passages_of_one_score_come_by_id(collection: CollectionStore, limit: int) -> None:
+    """Equal scores are put in order by id, so that every store gives them alike, wherever the list is cut."""
+    stored = points()
+    twin = next(point for point in stored if point.dense is not None)
+    twins = [replace(point, lexical=twin.lexical, dense=twin.dense) for point in stored[:8]]
+    collection.upsert([*twins, *stored[8:]])
+    assert twin.dense is not None
+    asked = [Leg("dense", twin.dense), Leg("lexical", twin.lexical)]
+    first = sorted(point.chunk.id for point in twins)
+    for hits in collection.search(asked, limit=limit):
+        assert [hit.chunk.id for hit in hits][: min(limit, 8)] == first[:limit]
+        assert len(hits) <= limit
+
+
 def test_an_upsert_replaces_the_passage_with_the_same_id(collection: CollectionStore) -> None:
     """Upserting an id again replaces the passage."""
     collection.upsert(points())
