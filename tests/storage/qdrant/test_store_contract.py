@@ -1,11 +1,10 @@
 """One contract over every store: Qdrant Edge, qdrant-client's local mode, and a server where one is given.
 
-A real server takes part when WINNOW_TEST_QDRANT_URL is set (WINNOW_TEST_QDRANT_API_KEY where it wants one).
+A real server takes part when `tests.support.real_qdrant` is told of one.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -22,6 +21,7 @@ from storage.qdrant.edge.stores import EdgeCollection, EdgeStores
 from storage.qdrant.server.stores import ServerCollection, ServerStores
 from storage.records import Chunk
 from storage.vectors import Leg, Point, max_sim, normalised
+from tests.support import real_qdrant
 from tests.support.passages import DIM, FINGERPRINT, graded_points, graded_query, legs, points
 from tests.support.qdrant_grpc import serving_grpc
 from tests.support.qdrant_wire import serving
@@ -32,8 +32,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Local mode performs exact:UserWarning"),
     pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning"),
 ]
-
-URL = os.environ.get("WINNOW_TEST_QDRANT_URL")
 
 # The tolerated differences of scores. Legs are exact float32 scans on each; token vectors are stored in
 # 4 bits a dimension by the engines and in float32 by the client's local mode.
@@ -57,14 +55,12 @@ def _stores(kind: str, folder: Path) -> Iterator[CollectionStores]:
         ):
             yield stores
     else:
-        assert URL
-        key = os.environ.get("WINNOW_TEST_QDRANT_API_KEY")
-        with closing(ServerStores.connect(URL, api_key=key)) as stores:
+        with real_qdrant.connected() as stores:
             yield stores
 
 
 # `rest` and `grpc`: the local mode behind the real protocol, so that what is sent and read back travels
-KINDS = ["edge", "memory", "rest", "grpc", *(["server"] if URL else [])]
+KINDS = ["edge", "memory", "rest", "grpc", *real_qdrant.KINDS]
 
 
 @pytest.fixture(params=KINDS)
