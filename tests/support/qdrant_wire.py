@@ -10,7 +10,7 @@ import random
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -51,6 +51,8 @@ class Wire:
         self.before: dict[str, Callable[[], object]] = {}
         self.port = 0
         self.version = "1.20.0"
+        # of a collection; most passages are in the first, and each weighs terms by its own frequencies
+        self.shards = 1
         # as from a key that may not see them
         self.hides_aliases = False
         self.most_bytes = 32 * 1024 * 1024
@@ -75,6 +77,7 @@ class Wire:
             path: models.PayloadIndexInfo(data_type=models.PayloadSchemaType(kind), points=0)
             for path, kind in kinds.items()
         }
+        info.config.params.shard_number = self.shards
         if self.strict:
             info.config.strict_mode_config = models.StrictModeConfigOutput(enabled=True, **self.strict)
         return info
@@ -169,7 +172,8 @@ def _served(wire: Wire, method: str, path: list[str], body: bytes) -> tuple[int,
     if path == [""]:
         return 200, json.dumps({"title": "qdrant", "version": wire.version}).encode()
     if path == ["collections"]:
-        return 200, _result(client.get_collections())
+        found = [one for one in client.get_collections().collections if _SHARD not in one.name]
+        return 200, _result(models.CollectionsResponse(collections=found))
     if path == ["cluster"]:
         return 200, _result({"status": "disabled"})
     if path == ["aliases"]:
@@ -195,7 +199,41 @@ def _served(wire: Wire, method: str, path: list[str], body: bytes) -> tuple[int,
         wire.indexes.setdefault(name, {})[asked["field_name"]] = asked["field_schema"]
     elif route == "DELETE":
         wire.indexes.pop(name, None)
-    return 200, _result(_ROUTES[route](client, name, json.loads(body or b"null")))
+    asked = json.loads(body or b"null")
+    if wire.shards > 1 and route in _SHARDED:
+        return 200, _result(_in_shards(wire, route, name, asked))
+    return 200, _result(_ROUTES[route](client, name, asked))
+
+
+_SHARD = "#"
+_SHARDED = ("PUT", "DELETE", "PUT/points", "POST/points/delete", "POST/points/query/batch")
+
+
+def _in_shards(wire: Wire, route: str, name: str, asked: Any) -> Any:
+    """Do it in a collection for each shard, too; a search is one of each, put together by score."""
+    shards = [f"{name}{_SHARD}{number}" for number in range(wire.shards)]
+    if route == "POST/points/query/batch":
+        answers = [_query_batch(wire.client, shard, asked) for shard in shards]
+        limits = [search["limit"] for search in asked["searches"]]
+        return [_together(limit, found) for limit, *found in zip(limits, *answers, strict=True)]
+    for number, shard in enumerate(shards):
+        part = asked
+        if route == "PUT/points":
+            own = [one for one in asked["points"] if _shard_of(one["id"], wire.shards) == number]
+            part = {**asked, "points": own}
+        if route != "PUT/points" or part["points"]:
+            _ROUTES[route](wire.client, shard, part)
+    return _ROUTES[route](wire.client, name, asked)
+
+
+def _shard_of(id_: str, shards: int) -> int:
+    place = int(id_.replace("-", ""), 16) % (2 * shards)
+    return place if place < shards else 0
+
+
+def _together(limit: int, answers: Sequence[models.QueryResponse]) -> models.QueryResponse:
+    points = sorted((point for answer in answers for point in answer.points), key=lambda point: -point.score)
+    return answers[0].model_copy(update={"points": points[:limit]})
 
 
 def _create(client: QdrantClient, name: str, body: Any) -> Any:

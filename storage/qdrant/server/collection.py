@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Collection as Container
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from qdrant_client import QdrantClient, models
 
 from storage.errors import NotFoundError, StoreError
 from storage.qdrant.collection import CollectionReader
 from storage.qdrant.conditions import Condition, Equals, payload_key
-from storage.qdrant.contract import TOKENS, Fingerprint
+from storage.qdrant.contract import LEXICAL, TOKENS, Fingerprint
 from storage.qdrant.payload_indexes import IndexKind
+from storage.qdrant.server.document_frequency import SPARE, DocumentFrequencies
 from storage.qdrant.server.errors import OversizedError
 from storage.qdrant.server.generations import split
 from storage.qdrant.server.layout import SCHEMAS
@@ -22,7 +23,7 @@ from storage.qdrant.server.points import batches, server_filter, to_query, to_st
 from storage.qdrant.server.substrings import MOST_VALUES, SINCE, has_contains, number, spelled_out
 from storage.qdrant.server.writes import WriteCheck, describe
 from storage.qdrant.tuning import Tuning
-from storage.vectors import Floats, Leg, Point
+from storage.vectors import Floats, Leg, Point, SparseVector
 
 T = TypeVar("T")
 
@@ -55,6 +56,8 @@ class ServerCollection(CollectionReader):
         self._indexed = self._limits.indexed(info)
         self._link = link
         self._params = self._limits.params(tuning)
+        self._shards = info.config.params.shard_number or 1
+        self._frequencies = DocumentFrequencies(self._shards, self._ask, self.count)
         self._closed = False
 
     def upsert(self, points: Sequence[Point]) -> None:
@@ -66,6 +69,7 @@ class ServerCollection(CollectionReader):
             self._make_index(path, kind)
         for batch in batches(points):
             self._store(batch)
+        self._frequencies.forget()
         self.writes.check()
 
     def delete_document(self, document: str, *, keep: Container[str] = ()) -> None:
@@ -74,6 +78,7 @@ class ServerCollection(CollectionReader):
             filter=models.Filter(must=[server_filter(Equals("document_id", document))], must_not=kept)
         )
         self._write(lambda client: client.delete(self.physical, doomed, wait=True))
+        self._frequencies.forget()
         self.writes.check()
 
     def flush(self) -> None:
@@ -133,18 +138,31 @@ class ServerCollection(CollectionReader):
         self, legs: Sequence[Leg], limit: int, where: Condition | None
     ) -> list[list[models.ScoredPoint]]:
         chosen = None if where is None else server_filter(where)
-        requests = [
-            models.QueryRequest(
-                query=to_query(leg.query),
-                using=leg.name,
-                filter=chosen,
-                limit=self._limits.most(limit),
-                with_payload=True,
-                params=_EXACT if leg.exact and self._limits.exact else self._params,
-            )
-            for leg in legs
+        answers = self._ask([self._request(leg, limit, chosen) for leg in legs])
+        return [
+            self._frequencies.scored(leg.query, points)[:limit] if self._is_scattered(leg.query) else points
+            for leg, points in zip(legs, answers, strict=True)
         ]
-        answers = self._call(lambda client: client.query_batch_points(self.physical, requests))
+
+    def _request(self, leg: Leg, limit: int, chosen: models.Filter | None) -> models.QueryRequest:
+        scattered = self._is_scattered(leg.query)
+        return models.QueryRequest(
+            query=to_query(leg.query),
+            using=leg.name,
+            filter=chosen,
+            limit=self._limits.most(limit * SPARE if scattered else limit),
+            with_payload=True,
+            with_vector=[LEXICAL] if scattered else False,
+            params=_EXACT if leg.exact and self._limits.exact else self._params,
+        )
+
+    def _is_scattered(self, query: Floats | SparseVector) -> TypeGuard[SparseVector]:
+        """Return whether the server scores a query shard by shard, each in its own way."""
+        return self._shards > 1 and isinstance(query, SparseVector)
+
+    def _ask(self, requests: Sequence[models.QueryRequest]) -> list[list[models.ScoredPoint]]:
+        asked = list(requests)
+        answers = self._call(lambda client: client.query_batch_points(self.physical, asked))
         return [answer.points for answer in answers]
 
     def _retrieve(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import grpc
 import pytest
+from qdrant_client import models
 
 from storage.errors import BadInputError, StoreError, StoreRefusedError, StoreUnavailableError
 from storage.qdrant.filters import parse_filter
 from storage.qdrant.matching import matches
 from storage.qdrant.payload_indexes import OWN_ON_A_SERVER
+from storage.qdrant.server.document_frequency import COUNTED, DocumentFrequencies
 from storage.qdrant.server.stores import ServerStores
+from storage.vectors import Leg, SparseVector
 from tests.support.passages import FINGERPRINT, legs, points
 from tests.support.qdrant_grpc import GrpcWire, serving_grpc
-from tests.support.qdrant_wire import Fault, Wire
+from tests.support.qdrant_wire import Fault, Wire, serving
 
 pytestmark = pytest.mark.heavy
 
@@ -196,8 +200,6 @@ def test_a_create_whose_answer_is_lost_is_completed(server: GrpcWire) -> None:
 
 
 def _vectors(body: dict[str, dict[str, dict[str, int]]]) -> dict[str, object]:
-    from qdrant_client import models
-
     return {name: models.VectorParams(**value) for name, value in body["vectors"].items()}  # type: ignore[arg-type]
 
 
@@ -322,3 +324,47 @@ def test_a_collection_whose_nodes_are_down_spoils_nothing_else(server: GrpcWire)
         assert stores.exists("well")
         assert stores.leftovers() == {}
         assert stores.open("well").count() == 3
+
+
+def test_scores_do_not_depend_on_the_shards(server: GrpcWire) -> None:
+    """A server weighs terms in each shard by itself; what is found is scored by the whole collection."""
+    with (
+        serving() as whole,
+        closing(ServerStores.connect(whole.url, prefer_grpc=False)) as one,
+        closing(ServerStores.connect(server.url, prefer_grpc=False)) as three,
+    ):
+        server.rest.shards = 3
+        alone, scattered = one.create("papers", FINGERPRINT), three.create("papers", FINGERPRINT)
+        for collection in (alone, scattered):
+            collection.upsert(points(200))
+        asked = [
+            Leg("lexical", SparseVector((term, term + 7, term + 20), (1.0, 0.5, 2.0))) for term in range(20)
+        ]
+        for mine, theirs in zip(alone.search(asked, 10), scattered.search(asked, 10), strict=True):
+            assert [hit.chunk.id for hit in mine] == [hit.chunk.id for hit in theirs]
+            assert [hit.score for hit in mine] == pytest.approx([hit.score for hit in theirs], rel=1e-5)
+
+
+def test_frequent_terms_are_read_off_the_scores_of_the_shards() -> None:
+    """Of a term in more passages than are counted, each shard's own weight tells its frequency there."""
+    per_shard, holders = 10_000, (1_200, 1_500, 1_900)
+    requests: list[models.QueryRequest] = []
+
+    def ask(asked: Sequence[models.QueryRequest]) -> list[list[models.ScoredPoint]]:
+        requests.extend(asked)
+        return [[_scored(i, per_shard, holders[i % 3]) for i in range(one.limit or 0)] for one in asked]
+
+    found = DocumentFrequencies(3, ask, lambda: 3 * per_shard).scored(
+        SparseVector((5,), (1.0,)), [_scored(0, per_shard, holders[0])]
+    )
+    everywhere = sum(holders)
+    expected = math.log((3 * per_shard - everywhere + 0.5) / (everywhere + 0.5) + 1) * 2.0
+    assert found[0].score == pytest.approx(expected, rel=1e-4)
+    assert [one.limit for one in requests] == [COUNTED, 24]
+
+
+def _scored(i: int, passages: int, holders: int) -> models.ScoredPoint:
+    """A passage that holds the term 5 with the weight 2, as its shard scores it."""
+    idf = math.log((passages - holders + 0.5) / (holders + 0.5) + 1)
+    own = models.SparseVector(indices=[3, 5], values=[1.0, 2.0])
+    return models.ScoredPoint(id=i, version=0, score=2.0 * idf, vector={"lexical": own})

@@ -48,6 +48,10 @@ def _stores(kind: str, folder: Path) -> Iterator[CollectionStores]:
     elif kind == "rest":
         with serving() as wire, closing(ServerStores.connect(wire.url, prefer_grpc=False)) as stores:
             yield stores
+    elif kind == "sharded":
+        with serving() as wire, closing(ServerStores.connect(wire.url, prefer_grpc=False)) as stores:
+            wire.shards = 3
+            yield stores
     elif kind == "grpc":
         with (
             serving_grpc() as grpc_wire,
@@ -60,7 +64,7 @@ def _stores(kind: str, folder: Path) -> Iterator[CollectionStores]:
 
 
 # `rest` and `grpc`: the local mode behind the real protocol, so that what is sent and read back travels
-KINDS = ["edge", "memory", "rest", "grpc", *real_qdrant.KINDS]
+KINDS = ["edge", "memory", "rest", "grpc", "sharded", *real_qdrant.KINDS]
 
 
 @pytest.fixture(params=KINDS)
