@@ -17,7 +17,7 @@ from storage.qdrant.server.document_frequency import SPARE, DocumentFrequencies
 from storage.qdrant.server.errors import OversizedError
 from storage.qdrant.server.generations import split
 from storage.qdrant.server.layout import SCHEMAS
-from storage.qdrant.server.limits import Limits
+from storage.qdrant.server.limits import StrictLimits
 from storage.qdrant.server.link import ServerLink
 from storage.qdrant.server.points import batches, server_filter, to_query, to_struct
 from storage.qdrant.server.substrings import MOST_VALUES, SINCE, has_contains, number, spelled_out
@@ -52,7 +52,7 @@ class ServerCollection(CollectionReader):
         self.writes = writes
         self.physical = physical
         self.fingerprint = fingerprint
-        self._limits = Limits.of(info)
+        self._limits = StrictLimits.of(info)
         self._indexed = self._limits.indexed(info)
         self._link = link
         self._params = self._limits.params(tuning)

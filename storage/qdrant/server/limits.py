@@ -13,7 +13,7 @@ from storage.qdrant.tuning import Tuning
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class StrictLimits:
     """The limits of one collection; without strict mode there are none.
 
     `results` a request, `beam` the largest `hnsw_ef`, `indexes` how many payload indexes there may be,

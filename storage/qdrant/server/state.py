@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from storage.errors import StoreError
-from storage.qdrant.server.limits import Limits
+from storage.qdrant.server.limits import StrictLimits
 from storage.qdrant.server.link import ServerLink
 from storage.qdrant.server.substrings import SINCE, number
 from storage.qdrant.server.writes import describe
@@ -63,12 +63,12 @@ class CollectionState:
         else:
             shards = lies.shard_count
             replicas = Counter(shard.state.value for shard in (*lies.local_shards, *lies.remote_shards))
-        limits = Limits.of(info)
+        limits = StrictLimits.of(info)
         return cls(
             shards,
             dict(replicas),
             str(getattr(info.optimizer_status, "value", info.optimizer_status)),
-            limits != Limits(),
+            limits != StrictLimits(),
             tuple(limits.indexed(info).lacking()),
         )
 
