@@ -280,7 +280,9 @@ _ROUTES: dict[str, Callable[[QdrantClient, str, Any], Any]] = {
     "PUT": _create,
     "PATCH": lambda client, name, body: client.update_collection(name, metadata=body["metadata"]),
     "DELETE": lambda client, name, _: client.delete_collection(name),
-    "PUT/index": lambda client, name, body: models.UpdateResult(operation_id=0, status="completed"),
+    "PUT/index": lambda client, name, body: models.UpdateResult(
+        operation_id=0, status=models.UpdateStatus.COMPLETED
+    ),
     "PUT/points": lambda client, name, body: client.upsert(
         name, models.PointsList.model_validate(body).points
     ),

@@ -115,7 +115,8 @@ class ServerCollection(CollectionReader):
         return {str(point.id): point.score for point in answer.points}
 
     def count(self) -> int:
-        return self._call(lambda client: client.count(self.physical, exact=True)).count
+        exact = self._limits.exact
+        return self._call(lambda client: client.count(self.physical, exact=exact)).count
 
     def close(self) -> None:
         """Refuse further calls; the connections belong to the stores."""
@@ -183,7 +184,7 @@ class ServerCollection(CollectionReader):
     def _scroll(self) -> Iterator[models.Record]:
         offset: models.ExtendedPointId | None = None
         while True:
-            records, offset = self._page(None, _PAGE, offset)
+            records, offset = self._page(None, self._limits.most(_PAGE), offset)
             yield from records
             if offset is None:
                 return
