@@ -159,7 +159,7 @@ class ServerErrors:
     def _not_allowed(self, status: int, says: str, collection: str) -> StoreUnavailableError:
         if status == 401 or "API key" in says or "JWT" in says:
             return StoreUnavailableError(
-                f"Qdrant at {self.where} refused the API key: {says}",
+                f"Qdrant at {self.where} refused the API key and said: {says}",
                 way_out="Set store.api_key (WINNOW_STORE__API_KEY).",
             )
         return StoreUnavailableError(

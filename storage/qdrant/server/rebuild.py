@@ -144,7 +144,10 @@ def _is_begun(collections: PhysicalCollections, name: str, physical: str) -> boo
 
     Raises StoreLockedError while one is building it.
     """
-    claim = Claim.read(collections.info(physical))
+    try:
+        claim = Claim.read(collections.info(physical))
+    except NotFoundError:  # swept since it was listed
+        return False
     if claim is not None and claim.is_held:
         raise being_built(name, claim)
     return claim is not None
