@@ -7,7 +7,8 @@ INSTALLED := $(VENV)/.installed
 # The demo has no use for anybody's API keys, so it does not even see them.
 FOREIGN_KEYS := OPENAI_API_KEY ANTHROPIC_API_KEY COHERE_API_KEY JINA_API_KEY VOYAGE_API_KEY
 
-.PHONY: help demo test test-fast test-slow check format clean
+.PHONY: help demo test test-fast test-slow test-qdrant check format clean
+QDRANT_TESTS := $(addprefix tests/storage/qdrant/test_,store_contract.py filters.py rebuild_contract.py copying.py)
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -30,6 +31,12 @@ test-fast: $(INSTALLED) ## the tests that start no process, train nothing and op
 
 test-slow: $(INSTALLED) ## kills, browsers, big data
 	$(RUN) -m pytest -m slow
+
+test-qdrant: $(INSTALLED) ## the store's tests against a real, empty server: URL=http://localhost:6333
+	@test -n "$(URL)" || { echo "name a Qdrant server that holds nothing else: make test-qdrant URL=http://localhost:6333" >&2; exit 2; }
+	WINNOW_TEST_QDRANT_URL='$(URL)' WINNOW_TEST_QDRANT_API_KEY='$(API_KEY)' WINNOW_TEST_QDRANT_SHARDS='$(SHARDS)' \
+	WINNOW_TEST_QDRANT_GRPC_PORT='$(GRPC_PORT)' WINNOW_TEST_QDRANT_PREFER_GRPC='$(PREFER_GRPC)' \
+	$(RUN) -m pytest -n0 $(QDRANT_TESTS)
 
 check: $(INSTALLED)
 	$(RUN) -m ruff check .

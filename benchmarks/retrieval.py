@@ -143,14 +143,16 @@ def local(data: Data, folder: Path) -> Report:
 
     from qdrant_client import QdrantClient
 
-    from storage.qdrant.server.errors import ServerLink
+    from storage.qdrant.server.link import Node, ServerLink
     from storage.qdrant.server.stores import ServerStores
 
     warnings.simplefilter("ignore")
     before = resident()
 
     def opened() -> ServerStores:
-        return ServerStores(ServerLink(QdrantClient(path=str(folder / "local")), "local", 0, attempts=1))
+        return ServerStores(
+            ServerLink([Node(QdrantClient(path=str(folder / "local")))], "local", 0, attempts=1)
+        )
 
     stores = opened()
     report = stored(stores.create("bench", FINGERPRINT), data)

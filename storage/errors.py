@@ -11,6 +11,7 @@
     ├── StoreError                  Qdrant, embedded or server
     │   ├── StoreLockedError        another process holds the collection
     │   ├── StoreUnavailableError   the server cannot be reached or refuses us
+    │   ├── StoreRefusedError       the server does not take this request, and never will as it is set up
     │   ├── StoreCorruptError       the files of a collection cannot be read
     │   └── FingerprintMismatchError  the collection was built by another encoder, chunker or schema
     ├── StageError                  retrieval, rerank or generation failed and was told not to degrade
@@ -104,6 +105,12 @@ class StoreUnavailableError(StoreError):
     """The Qdrant server cannot be reached, timed out or refused the API key, or the disk refuses us."""
 
     code = "store-unavailable"
+
+
+class StoreRefusedError(StoreError):
+    """The Qdrant server does not take a request: asking again is no help."""
+
+    code = "store-refused"
 
 
 class StoreCorruptError(StoreError):

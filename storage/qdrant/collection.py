@@ -13,6 +13,23 @@ from storage.qdrant.points import chunk_of, floats, point_of, vector_of
 from storage.records import Chunk
 from storage.vectors import Floats, Hit, Leg, Point
 
+# Two engines, or two shards, add the same products in another order: scores as near as this are one.
+_SAME = 2e-6
+# How many equal scores at the end of a list are put in order.
+_BEYOND = 10
+
+
+def in_order(hits: Sequence[Hit]) -> list[Hit]:
+    """Return hits best first, and those of one score by id, as every store gives them."""
+    found: list[Hit] = []
+    tied: list[Hit] = []
+    for hit in sorted(hits, key=lambda hit: -hit.score):
+        if tied and tied[0].score - hit.score > _SAME * max(1.0, abs(tied[0].score)):
+            found.extend(sorted(tied, key=lambda hit: hit.chunk.id))
+            tied = []
+        tied.append(hit)
+    return found + sorted(tied, key=lambda hit: hit.chunk.id)
+
 
 class CollectionReader(ABC):
     """The reading half of `storage.qdrant.contract.CollectionStore`."""
@@ -24,10 +41,11 @@ class CollectionReader(ABC):
         if not legs:
             return []
         check_legs(legs, self.fingerprint)
-        if where is not None:
-            self._indexed.check(where)
-        results = self._query(legs, limit, where and self._indexed.fitted(where))
-        return [[Hit(chunk_of(point), point.score) for point in points] for points in results]
+        # a few more, so that a tie at the end is cut alike everywhere
+        results = self._query(legs, limit + _BEYOND, where and self._fitted(where))
+        return [
+            in_order([Hit(chunk_of(point), point.score) for point in points])[:limit] for points in results
+        ]
 
     def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
         if not chunk_ids or self.fingerprint.token_dim is None:
@@ -61,6 +79,11 @@ class CollectionReader(ABC):
 
     def points(self, chunk_ids: Sequence[str]) -> list[Point]:
         return [point_of(record) for record in self._retrieve(chunk_ids, True, payload=True)]
+
+    def _fitted(self, where: Condition) -> Condition:
+        """Return the condition as the engine is asked. Raises BadInputError for a field that nothing has."""
+        self._indexed.check(where)
+        return self._indexed.fitted(where)
 
     @abstractmethod
     def _query(self, legs: Sequence[Leg], limit: int, where: Condition | None) -> Iterable[Iterable[Any]]:

@@ -27,6 +27,8 @@ SCHEMA_VERSION = 1
 DENSE, LEXICAL, TOKENS = "dense", "lexical", "tokens"
 
 _SAFE_NAME = re.compile(r"[\w][\w.-]{0,99}")
+# a file name has 255 bytes, some of them for what stands before and after
+_MOST_BYTES = 200
 _NAMESPACE = UUID("6f0c9f0e-6f2a-5f0e-9c53-77696e6e6f77")
 
 
@@ -49,12 +51,18 @@ def begin_at_once() -> None:
     """Note nothing before a deletion begins."""
 
 
+def is_name(name: str) -> bool:
+    """Return whether every store takes this as the name of a collection."""
+    return _SAFE_NAME.fullmatch(name) is not None and len(name.encode()) <= _MOST_BYTES
+
+
 def checked_name(name: str) -> str:
     """Return the name of a collection if every store takes it. Raises BadInputError."""
-    if not _SAFE_NAME.fullmatch(name):
+    if not is_name(name):
         raise BadInputError(
             f"{name!r} is not a collection name",
-            way_out="Use letters of any script, digits, '_', '.', '-'; a letter or digit first; 100 at most.",
+            way_out="Use letters of any script, digits, '_', '.', '-'; a letter or digit first; 100 at most "
+            f"(of most scripts but the Latin fewer: {_MOST_BYTES} bytes).",
         )
     return name
 
@@ -231,6 +239,9 @@ class CollectionStores(Protocol):
         """Make a new, empty collection and open it."""
 
     def names(self) -> list[str]: ...
+
+    def exists(self, name: str) -> bool:
+        """Return whether there is a collection of this name; no other one is looked at."""
 
     def drop(self, name: str, begin: Callable[[], None] = ...) -> None:
         """Delete a collection, or what an interrupted deletion left of it.

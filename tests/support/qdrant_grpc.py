@@ -1,7 +1,8 @@
-"""The gRPC side of `qdrant_wire`: the same local mode behind the protocol's own messages."""
+"""The gRPC side of `qdrant_wire`: the same local mode behind the protocol's own messages, beside its REST."""
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -12,31 +13,49 @@ import grpc as rpc
 from qdrant_client import QdrantClient, grpc
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 
+from tests.support.qdrant_wire import Wire, serving
+
 
 class GrpcWire:
-    """The server's state: its data, the codes to abort with next, and the requests it received."""
+    """The server's gRPC side: the codes to abort with next, and the requests it received.
 
-    def __init__(self) -> None:
-        self.client = QdrantClient(":memory:")
-        self.aborts: list[rpc.StatusCode] = []
+    `rest` is its other side, which holds the data.
+    """
+
+    def __init__(self, rest: Wire) -> None:
+        self.rest = rest
+        self.aborts: list[tuple[rpc.StatusCode, str]] = []
         self.seen: list[str] = []
         self.port = 0
+
+    @property
+    def url(self) -> str:
+        return self.rest.url
+
+    def abort(self, *codes: rpc.StatusCode, details: str = "told to fail") -> None:
+        self.aborts.extend((code, details) for code in codes)
 
 
 @contextmanager
 def serving_grpc() -> Iterator[GrpcWire]:
-    """A running gRPC server on 127.0.0.1."""
-    wire = GrpcWire()
+    """A running server on 127.0.0.1: gRPC, and REST over the same data."""
+    with serving() as rest, _serving_grpc(rest) as wire:
+        yield wire
+
+
+@contextmanager
+def _serving_grpc(rest: Wire) -> Iterator[GrpcWire]:
+    wire = GrpcWire(rest)
     server = rpc.server(futures.ThreadPoolExecutor(max_workers=1))
     grpc.add_PointsServicer_to_server(_servicer(grpc.PointsServicer, _POINTS, wire), server)
     grpc.add_CollectionsServicer_to_server(_servicer(grpc.CollectionsServicer, _COLLECTIONS, wire), server)
+    grpc.add_QdrantServicer_to_server(_servicer(grpc.QdrantServicer, _ROOT, wire), server)
     wire.port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
         yield wire
     finally:
         server.stop(grace=None).wait()
-        wire.client.close()
 
 
 def _servicer(base: type, calls: dict[str, Callable[[QdrantClient, Any], Any]], wire: GrpcWire) -> Any:
@@ -45,17 +64,42 @@ def _servicer(base: type, calls: dict[str, Callable[[QdrantClient, Any], Any]], 
 
 def _method(name: str, call: Callable[[QdrantClient, Any], Any], wire: GrpcWire) -> Any:
     def answer(_self: Any, request: Any, context: rpc.ServicerContext) -> Any:
-        wire.seen.append(name)
-        if wire.aborts:
-            context.abort(wire.aborts.pop(0), "told to fail")
-        with warnings.catch_warnings():
+        if name not in _COMPARING:
+            wire.seen.append(name)
+            if wire.aborts:
+                context.abort(*wire.aborts.pop(0))
+        with wire.rest.lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # local mode's remarks on indexes and search parameters
             try:
-                return call(wire.client, request)
+                if name == "CollectionClusterInfo":
+                    return grpc.CollectionClusterInfoResponse(peer_id=wire.rest.peer_id)
+                if name in _FILTERED and (says := _refusal(wire, request)):
+                    context.abort(rpc.StatusCode.INVALID_ARGUMENT, says)
+                if name == "Get" and isinstance(request, grpc.GetCollectionInfoRequest):
+                    described = wire.rest.describe(request.collection_name)
+                    return grpc.GetCollectionInfoResponse(
+                        result=RestToGrpc.convert_collection_info(described)
+                    )
+                if name == "CreateFieldIndex":
+                    kind = _KINDS[grpc.FieldType.Name(request.field_type)]
+                    wire.rest.indexes.setdefault(request.collection_name, {})[request.field_name] = kind
+                if name == "Delete" and isinstance(request, grpc.DeleteCollection):
+                    wire.rest.indexes.pop(request.collection_name, None)
+                if name == "HealthCheck":
+                    return grpc.HealthCheckReply(title="qdrant", version=wire.rest.version)
+                return call(wire.rest.client, request)
             except ValueError as error:
                 context.abort(_code(str(error)), str(error))
 
     return answer
+
+
+# What the two sides of a server are compared by, once: no test's business.
+_COMPARING = ("List", "CollectionClusterInfo", "HealthCheck")
+
+
+# What may hold a filter.
+_FILTERED = ("Query", "QueryBatch", "Scroll", "Delete")
 
 
 def _code(message: str) -> rpc.StatusCode:
@@ -74,9 +118,38 @@ def _create(client: QdrantClient, request: Any) -> Any:
     return grpc.CollectionOperationResponse(result=True)
 
 
-def _info(client: QdrantClient, request: Any) -> Any:
-    info = client.get_collection(request.collection_name)
-    return grpc.GetCollectionInfoResponse(result=RestToGrpc.convert_collection_info(info))
+def _answered_above(client: QdrantClient, request: Any) -> Any:
+    raise AssertionError("what needs more than the local mode knows is answered before")
+
+
+def _refusal(wire: GrpcWire, request: Any) -> str:
+    if "substring" in str(request) and wire.rest.version < "1.20":
+        return "Malformed Match condition"
+    return wire.rest.refusal(getattr(request, "collection_name", ""), _keys(request))
+
+
+def _keys(request: Any) -> str:
+    """The keys of a request's filters, as REST writes them."""
+    found = _KEY.findall(str(request))
+    return " ".join('"key":"' + key.replace('\\"', '"').replace('"', '\\"') + '"' for key in found)
+
+
+_KEY = re.compile(r'key: "((?:[^"\\\\]|\\\\.)*)"')
+_KINDS = {
+    "FieldTypeKeyword": "keyword",
+    "FieldTypeFloat": "float",
+    "FieldTypeBool": "bool",
+    "FieldTypeDatetime": "datetime",
+}
+
+
+def _facet(client: QdrantClient, request: Any) -> Any:
+    hits = client.facet(request.collection_name, request.key, limit=request.limit).hits
+    return grpc.FacetResponse(
+        hits=[
+            grpc.FacetHit(value=grpc.FacetValue(string_value=str(hit.value)), count=hit.count) for hit in hits
+        ]
+    )
 
 
 def _list(client: QdrantClient, request: Any) -> Any:
@@ -176,13 +249,15 @@ def _count(client: QdrantClient, request: Any) -> Any:
 
 _COLLECTIONS: dict[str, Callable[[QdrantClient, Any], Any]] = {
     "Create": _create,
-    "Get": _info,
+    "Get": _answered_above,
     "List": _list,
     "Delete": _drop,
     "Update": _update,
     "ListAliases": _aliases,
     "UpdateAliases": _point_aliases,
+    "CollectionClusterInfo": _answered_above,
 }
+_ROOT: dict[str, Callable[[QdrantClient, Any], Any]] = {"HealthCheck": _answered_above}
 _POINTS: dict[str, Callable[[QdrantClient, Any], Any]] = {
     "Upsert": _upsert,
     "Delete": _delete,
@@ -191,5 +266,6 @@ _POINTS: dict[str, Callable[[QdrantClient, Any], Any]] = {
     "Get": _get,
     "Scroll": _scroll,
     "Count": _count,
+    "Facet": _facet,
     "CreateFieldIndex": lambda client, request: _done(),
 }

@@ -6,9 +6,11 @@ It implements the part of the protocol that winnow uses, so that data really tra
 from __future__ import annotations
 
 import json
+import random
+import re
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +19,9 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel
 from qdrant_client import QdrantClient, models
+
+_KEY = re.compile(r'"key": ?"((?:[^"\\\\]|\\\\.)*)"')
+_NO_KEY = b"Must provide an API key or an Authorization bearer token"
 
 
 @dataclass
@@ -45,6 +50,17 @@ class Wire:
         # by request ("POST /collections/aliases"), what happens once before it is answered
         self.before: dict[str, Callable[[], object]] = {}
         self.port = 0
+        self.version = "1.20.0"
+        # of a collection; most passages are in the first, and each weighs terms by its own frequencies
+        self.shards = 1
+        # as from a key that may not see them
+        self.hides_aliases = False
+        self.most_bytes = 32 * 1024 * 1024
+        # payload indexes by collection, which the local mode does not have, and the limits of strict mode
+        self.indexes: dict[str, dict[str, str]] = {}
+        self.strict: dict[str, Any] = {}
+        # what a node calls itself in a cluster; given again to be the same cluster
+        self.peer_id = random.getrandbits(52)
 
     @property
     def url(self) -> str:
@@ -52,6 +68,30 @@ class Wire:
 
     def fail(self, *faults: Fault) -> None:
         self.faults.extend(faults)
+
+    def describe(self, name: str) -> models.CollectionInfo:
+        """Describe a collection, with what the local mode does not have."""
+        info = self.client.get_collection(name)
+        kinds = self.indexes.get(name, {})
+        info.payload_schema = {
+            path: models.PayloadIndexInfo(data_type=models.PayloadSchemaType(kind), points=0)
+            for path, kind in kinds.items()
+        }
+        info.config.params.shard_number = self.shards
+        if self.strict:
+            info.config.strict_mode_config = models.StrictModeConfigOutput(enabled=True, **self.strict)
+        return info
+
+    def refusal(self, name: str, body: str) -> str:
+        """Return what a real server says against the filters of a request; empty where nothing."""
+        if "substring" in body and self.version < "1.20":
+            return "Format error in JSON body: data did not match any variant of untagged enum Condition"
+        if self.strict.get("unindexed_filtering_retrieve", True):
+            return ""
+        used = {path.replace('\\"', "").replace('"', "") for path in _KEY.findall(body)}
+        if without := sorted(used - {path.replace('"', "") for path in self.indexes.get(name, {})}):
+            return f'Index required but not found for "{without[0]}" of one of the following types: [keyword]'
+        return ""
 
     def next_fault(self, path: str) -> Fault | None:
         for fault in self.faults:
@@ -98,12 +138,16 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault is not None:
             self._send(fault.status, fault.body or _error(f"told to fail ({fault.status})"), fault.headers)
             return
-        if self.wire.api_key and self.headers.get("api-key") != self.wire.api_key:
-            self._send(401, b"Must provide an API key or an Authorization bearer token")
+        if self.wire.api_key and (key := self.headers.get("api-key")) != self.wire.api_key:
+            self._send(401, b"Invalid API key or JWT" if key else _NO_KEY)
+            return
+        if len(body) > self.wire.most_bytes:
+            limit = f"(limit: {self.wire.most_bytes} bytes)"
+            self._send(400, _error(f"JSON payload ({len(body)} bytes) is larger than allowed {limit}."))
             return
         with self.wire.lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # local mode's remarks on indexes and search parameters
-            status, answer = _served(self.wire.client, self.command, path.strip("/").split("/"), body)
+            status, answer = _served(self.wire, self.command, path.strip("/").split("/"), body)
         self._send(status, answer)
 
     def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
@@ -123,13 +167,18 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-def _served(client: QdrantClient, method: str, path: list[str], body: bytes) -> tuple[int, bytes]:
+def _served(wire: Wire, method: str, path: list[str], body: bytes) -> tuple[int, bytes]:
+    client = wire.client
     if path == [""]:
-        return 200, json.dumps({"title": "qdrant", "version": "1.20.0"}).encode()
+        return 200, json.dumps({"title": "qdrant", "version": wire.version}).encode()
     if path == ["collections"]:
-        return 200, _result(client.get_collections())
+        found = [one for one in client.get_collections().collections if _SHARD not in one.name]
+        return 200, _result(models.CollectionsResponse(collections=found))
+    if path == ["cluster"]:
+        return 200, _result({"status": "disabled"})
     if path == ["aliases"]:
-        return 200, _result(client.get_aliases())
+        none = models.CollectionsAliasesResponse(aliases=[])
+        return 200, _result(none if wire.hides_aliases else client.get_aliases())
     if path == ["collections", "aliases"]:
         changes = models.ChangeAliasesOperation.model_validate_json(body)
         return 200, _result(client.update_collection_aliases(changes.actions))
@@ -138,7 +187,53 @@ def _served(client: QdrantClient, method: str, path: list[str], body: bytes) -> 
         return 404, _error(f"Not found: Collection `{name}` doesn't exist!")
     if route == "PUT" and client.collection_exists(name):
         return 409, _error(f"Wrong input: Collection `{name}` already exists!")
-    return 200, _result(_ROUTES[route](client, name, json.loads(body or b"null")))
+    if route == "GET/cluster":
+        shards: dict[str, list[object]] = {"local_shards": [], "remote_shards": [], "shard_transfers": []}
+        return 200, _result({"peer_id": wire.peer_id, "shard_count": 1, **shards})
+    if says := wire.refusal(name, body.decode()):
+        return 400, _error(f"Bad request: {says}")
+    if route == "GET":
+        return 200, _result(wire.describe(name))
+    if route == "PUT/index":
+        asked = json.loads(body)
+        wire.indexes.setdefault(name, {})[asked["field_name"]] = asked["field_schema"]
+    elif route == "DELETE":
+        wire.indexes.pop(name, None)
+    asked = json.loads(body or b"null")
+    if wire.shards > 1 and route in _SHARDED:
+        return 200, _result(_in_shards(wire, route, name, asked))
+    return 200, _result(_ROUTES[route](client, name, asked))
+
+
+_SHARD = "#"
+_SHARDED = ("PUT", "DELETE", "PUT/points", "POST/points/delete", "POST/points/query/batch")
+
+
+def _in_shards(wire: Wire, route: str, name: str, asked: Any) -> Any:
+    """Do it in a collection for each shard, too; a search is one of each, put together by score."""
+    shards = [f"{name}{_SHARD}{number}" for number in range(wire.shards)]
+    if route == "POST/points/query/batch":
+        answers = [_query_batch(wire.client, shard, asked) for shard in shards]
+        limits = [search["limit"] for search in asked["searches"]]
+        return [_together(limit, found) for limit, *found in zip(limits, *answers, strict=True)]
+    for number, shard in enumerate(shards):
+        part = asked
+        if route == "PUT/points":
+            own = [one for one in asked["points"] if _shard_of(one["id"], wire.shards) == number]
+            part = {**asked, "points": own}
+        if route != "PUT/points" or part["points"]:
+            _ROUTES[route](wire.client, shard, part)
+    return _ROUTES[route](wire.client, name, asked)
+
+
+def _shard_of(id_: str, shards: int) -> int:
+    place = int(id_.replace("-", ""), 16) % (2 * shards)
+    return place if place < shards else 0
+
+
+def _together(limit: int, answers: Sequence[models.QueryResponse]) -> models.QueryResponse:
+    points = sorted((point for answer in answers for point in answer.points), key=lambda point: -point.score)
+    return answers[0].model_copy(update={"points": points[:limit]})
 
 
 def _create(client: QdrantClient, name: str, body: Any) -> Any:
@@ -182,11 +277,12 @@ def _scroll(client: QdrantClient, name: str, body: Any) -> Any:
 
 
 _ROUTES: dict[str, Callable[[QdrantClient, str, Any], Any]] = {
-    "GET": lambda client, name, _: client.get_collection(name),
     "PUT": _create,
     "PATCH": lambda client, name, body: client.update_collection(name, metadata=body["metadata"]),
     "DELETE": lambda client, name, _: client.delete_collection(name),
-    "PUT/index": lambda client, name, body: models.UpdateResult(operation_id=0, status="completed"),
+    "PUT/index": lambda client, name, body: models.UpdateResult(
+        operation_id=0, status=models.UpdateStatus.COMPLETED
+    ),
     "PUT/points": lambda client, name, body: client.upsert(
         name, models.PointsList.model_validate(body).points
     ),
@@ -195,6 +291,7 @@ _ROUTES: dict[str, Callable[[QdrantClient, str, Any], Any]] = {
     "POST/points/query/batch": _query_batch,
     "POST/points": _retrieve,
     "POST/points/scroll": _scroll,
+    "POST/facet": lambda client, name, body: client.facet(name, body["key"], limit=body["limit"]),
     "POST/points/count": lambda client, name, body: client.count(name),
 }
 

@@ -242,6 +242,7 @@ def open_stores(settings: Settings) -> CollectionStores:
         chosen.url,
         api_key=chosen.api_key.get_secret_value() if chosen.api_key else None,
         prefer_grpc=chosen.prefer_grpc,
+        grpc_port=chosen.grpc_port,
         timeout_s=chosen.timeout_s,
         tuning=chosen.tuning,
     )

@@ -33,13 +33,26 @@ class _Section(BaseModel):
 
 
 class StoreSettings(_Section):
-    """The vector store. Without `url`: embedded, in the data folder. `tuning` is the engine's."""
+    """The vector store. Without `url`: embedded, in the data folder. `tuning` is the engine's.
+
+    `url` is the address of a Qdrant server, or several of one cluster (a list, or with commas in between).
+    gRPC is spoken where `grpc_port` is given or the URL's port is Qdrant's own, 6333.
+    """
 
     url: str | None = None
+    grpc_port: int | None = Field(default=None, ge=1, le=65_535)
     api_key: SecretStr | None = None
     prefer_grpc: bool = True
     timeout_s: float = Field(default=30, gt=0)
     tuning: Tuning = Tuning()
+
+    @field_validator("url", mode="before")
+    @classmethod
+    def _joined(cls, value: object) -> object:
+        """Join a list; an empty text is no address."""
+        if isinstance(value, list | tuple):
+            value = ", ".join(map(str, value))
+        return value or None
 
 
 class EncoderSettings(_Section):

@@ -30,6 +30,7 @@ from winnow.cli.command_options import CommandGroup
 from winnow.cli.lab import evaluate, mine, synthesize, train
 from winnow.cli.log import commands
 from winnow.cli.terminal import EXIT_USAGE, report
+from winnow.cli.upkeep import backup
 
 
 class Shell(TyperGroup):
@@ -88,6 +89,8 @@ app.command("serve")(serve.serve)
 app.command("mcp")(mcp.mcp)
 app.add_typer(tokens.app, name="token")
 app.command("doctor")(doctor.doctor)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("demo", hidden=True)(demo.demo)
 
 

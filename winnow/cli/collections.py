@@ -22,6 +22,7 @@ Name = Annotated[str, Argument(help="The collection's name.", show_default=False
 Yes = Annotated[bool, Option("--yes", "-y", help="Do not ask.")]
 Server = Annotated[str, Option("--to", help="The URL of a Qdrant server.", show_default=False)]
 Key = Annotated[str | None, Option("--api-key", envvar="WINNOW_COPY_API_KEY", help="Its key.")]
+GrpcPort = Annotated[int | None, Option("--grpc-port", help="Its gRPC port, where it is not 6334.")]
 
 
 @app.command("list")
@@ -55,7 +56,7 @@ def show(name: Name, options: Options) -> None:
 
 
 @app.command()
-def copy(name: Name, to: Server, options: Options, api_key: Key = None) -> None:
+def copy(name: Name, to: Server, options: Options, api_key: Key = None, grpc_port: GrpcPort = None) -> None:
     """Copy a collection to a Qdrant server and verify it. Run again, it continues where it stopped."""
     from winnow.upkeep.copying import copy_to_server
 
@@ -65,6 +66,7 @@ def copy(name: Name, to: Server, options: Options, api_key: Key = None) -> None:
             name,
             to,
             api_key=api_key,
+            grpc_port=grpc_port,
             progress=lambda done, of: bars("passages", done, of),
         )
     options.done(

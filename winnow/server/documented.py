@@ -14,7 +14,7 @@ _DESCRIPTIONS = {
     404: "Not found.",
     409: "The collection was built with different settings.",
     413: "The request is too large.",
-    422: "The request does not have the documented form.",
+    422: "The request does not have the documented form, or the vector store does not take it.",
     429: "Too many requests; Retry-After says when to try again.",
     501: "An optional dependency is not installed.",
     500: "An error on the server.",

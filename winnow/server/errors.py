@@ -32,6 +32,7 @@ from storage.errors import (
     StoreCorruptError,
     StoreError,
     StoreLockedError,
+    StoreRefusedError,
     StoreUnavailableError,
     WinnowError,
 )
@@ -106,6 +107,7 @@ STATUSES: Mapping[type[WinnowError], int] = {
     ModelError: 503,
     StoreLockedError: 503,
     StoreUnavailableError: 503,
+    StoreRefusedError: 422,
     StoreCorruptError: 500,
     FingerprintMismatchError: 409,
     StoreError: 503,

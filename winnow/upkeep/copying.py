@@ -19,6 +19,7 @@ def copy_to_server(
     url: str,
     *,
     api_key: str | None = None,
+    grpc_port: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Copied:
     """Make the server at `url` hold the collection, with the same ids and payloads.
@@ -31,6 +32,7 @@ def copy_to_server(
         url,
         api_key=api_key,
         prefer_grpc=chosen.prefer_grpc,
+        grpc_port=grpc_port,
         timeout_s=chosen.timeout_s,
         tuning=chosen.tuning,
     )

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from storage.errors import WinnowError
+from storage.errors import NotFoundError, WinnowError
 from storage.private_files import is_open_to_others
 from storage.secrets import masked
 from winnow.app.encoders import way_on
@@ -121,6 +121,34 @@ def _store(wiring: Wiring) -> Iterator[Check]:
         yield Check("store", "note", f"{finding}; none is called {chosen!r}", "Choose one with --collection.")
     else:
         yield Check("store", "ok", finding)
+    yield from _server(wiring)
+
+
+def _server(wiring: Wiring) -> Iterator[Check]:
+    """Describe the Qdrant server, and how the chosen collection lies on it."""
+    from storage.qdrant.server.stores import ServerStores
+
+    stores, chosen = wiring.stores, wiring.settings.collection
+    if not isinstance(stores, ServerStores):
+        return
+    cluster = stores.cluster()
+    if cluster.is_older:
+        advice = "There `contains` works on fields with an index of text only; a newer server does the rest."
+        yield Check("server", "note", f"{cluster}; winnow is written for Qdrant 1.20", advice)
+    else:
+        yield Check("server", "ok", str(cluster))
+    try:
+        state = stores.state(chosen)
+    except NotFoundError:
+        return
+    if state.stale:
+        advice = "Run the last ingest again once its nodes are back: they may lack what was written then."
+        yield Check("server", "note", f"{chosen}: {state}", advice)
+    else:
+        yield Check("server", "ok", f"{chosen}: {state}")
+    if state.lacking:
+        finding = f"{chosen} has no payload index over {', '.join(state.lacking)}"
+        yield Check("server", "note", finding, "The next winnow ingest makes it.")
 
 
 def _collections(wiring: Wiring, progress: Progress | None) -> Iterator[Check]:
@@ -131,7 +159,7 @@ def _collections(wiring: Wiring, progress: Progress | None) -> Iterator[Check]:
     for damage in found.damages:
         yield Check(name, "note" if damage.harmless else "bad", damage.finding, damage.advice)
     blocked = any(damage.remedy != "tidy" or damage.kind == "deletion" for damage in found.damages)
-    if chosen in wiring.stores.names() and not blocked:
+    if wiring.stores.exists(chosen) and not blocked:
         yield from _guarded(name, _fits(wiring, found))
     for other, left in wiring.stores.leftovers().items():
         if other != chosen:

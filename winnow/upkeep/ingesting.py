@@ -30,7 +30,7 @@ def ingest(wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) -> I
     if choices.reindex and not on_ray and rebuild.concerns_all(wiring, name, paths):
         act = rebuild.estimate if choices.dry_run else rebuild.reindex
         return act(wiring, name, paths, choices)
-    if name not in wiring.stores.names() and choices.dry_run:
+    if not wiring.stores.exists(name) and choices.dry_run:
         # not made for an estimate: somebody else may be making one of that name
         with parts.scratch(name, wiring.collections.fingerprint()) as store:
             ingestor = wiring.ingestor_into(store, columns=choices.columns)
@@ -39,7 +39,7 @@ def ingest(wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) -> I
 
 
 def _in_place(wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) -> IngestReport:
-    if name in wiring.stores.names():
+    if wiring.stores.exists(name):
         wiring.collections.check_chunker(name)
     report = wiring.ingestor(name, columns=choices.columns, engine=choices.engine).run(
         paths,

@@ -48,7 +48,7 @@ class Damage:
 
     @property
     def harmless(self) -> bool:
-        return self.kind in ("deletion", "leftovers", "unlisted")
+        return self.kind in ("deletion", "leftovers", "pending", "unlisted")
 
 
 @dataclass(slots=True)
@@ -175,6 +175,9 @@ def _against(known: Mapping[str, DocumentRow], stored: StoredDocuments, name: st
     if stale := stale_passages(known, stored):
         finding = f"{len(stale)} documents have passages that the manifest does not know of"
         yield Damage("stale", finding, "tidy", _repair(name))
+    if cut_off := [row.source for row in known.values() if row.status == PENDING]:
+        finding = f"{len(cut_off)} documents are being ingested, or were cut off: {_some(cut_off)}"
+        yield Damage("pending", finding, "tidy", "Where no ingest is running, run the last one again.")
     if unlisted := [stored.first[one].source for one in stored.ids if one not in known]:
         finding = f"{len(unlisted)} documents are in no manifest here: {_some(unlisted)}"
         advice = f"Ingested elsewhere, or winnow.db was lost. {_repair(name)}"

@@ -66,7 +66,7 @@ def estimate(wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) ->
     """Estimate what `reindex` would take: parse everything, encode a sample, write nothing."""
     started = time.monotonic()
     sources = Sources.of(known_documents(wiring, name).values(), paths, choices.columns)
-    if name not in wiring.stores.names():
+    if not wiring.stores.exists(name):
         raise NotFoundError(f"there is no collection {name!r}", way_out="Leave out --reindex.")
     with parts.scratch(name, wiring.collections.fingerprint(_built_with(wiring, name))) as store:
         reports = [

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from storage.errors import NotFoundError
 from storage.locks import PATIENCE_S
-from storage.qdrant.contract import Fingerprint, begin_at_once, checked_name
+from storage.qdrant.contract import Fingerprint, begin_at_once, checked_name, is_name
 from storage.qdrant.edge.collection import EdgeCollection
+from storage.qdrant.edge.file_copy import copied_while_unchanged
 from storage.qdrant.edge.folder import CollectionFolder
 from storage.qdrant.edge.rebuild import EdgeRebuild, leftovers, sweep
 from storage.qdrant.tuning import Tuning
@@ -38,6 +39,16 @@ class EdgeStores:
 
     def names(self) -> list[str]:
         return sorted(path.parent.name for path in self._root.glob("*/fingerprint.json"))
+
+    def exists(self, name: str) -> bool:
+        return is_name(name) and self._folder(name).exists
+
+    def copy_files(self, name: str, root: Path) -> None:
+        """Copy the files of a collection that another process has open, for `EdgeStores(root)`.
+
+        Raises StoreLockedError where that one writes to it all the time.
+        """
+        copied_while_unchanged(self._folder(name), CollectionFolder(root / checked_name(name)))
 
     def drop(self, name: str, begin: Callable[[], None] = begin_at_once) -> None:
         folder = self._folder(name)

@@ -1,25 +1,25 @@
-"""Translates the failures of a Qdrant server into our errors, and retries those that may pass."""
+"""Translates the failures of a Qdrant server into our errors, and tells those that may pass."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
-from urllib.parse import urlsplit
 
 import grpc
 import httpx
-from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
-from storage.errors import BadInputError, NotFoundError, StoreError, StoreUnavailableError, WinnowError
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from storage.errors import (
+    BadInputError,
+    NotFoundError,
+    StoreError,
+    StoreRefusedError,
+    StoreUnavailableError,
+    WinnowError,
+)
 
 # Between name and generation; no collection's own name has it: see storage.qdrant.contract.checked_name.
 AT = "@"
@@ -36,48 +36,53 @@ _GRPC_AS_HTTP = {
     grpc.StatusCode.ALREADY_EXISTS: 409,
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
     grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.OUT_OF_RANGE: 413,
     grpc.StatusCode.INTERNAL: 500,
 }
 _LONGEST_WAIT_S = 5.0
-_backoff = wait_exponential_jitter(multiplier=0.1, max=2, jitter=0.05)
+_LONGEST_SENTENCE = 200
+
+
+# What a real server says, each in both protocols.
+_TOO_LARGE = ("larger than allowed", "length too large", "larger than max", "upsert limit")
+_FULL_DISK = ("No space left on device", "exceeds available disk space")
+_ANY_REFUSAL = "winnow is written for Qdrant 1.20; winnow doctor shows the server's version."
+_REFUSALS = (
+    ("hnsw_ef", "Its strict mode limits the beam of a search: lower store.tuning.hnsw_ef."),
+    (
+        "Index required",
+        "Its strict mode refuses filters without an index; winnow ingest makes those of ours.",
+    ),
+    (
+        "Max collections",
+        "Raise its storage.max_collections, or delete one; --reindex needs one more.",
+    ),
+    ("payload index", "Its strict mode limits payload indexes: raise max_payload_index_count there."),
+    ("Exact search", "Its strict mode refuses exact searches: store.tuning.exact = false, without --exact."),
+)
+
+
+class OversizedError(StoreError):
+    """The server takes no request of this size; a smaller one may pass."""
+
+
+class UnservedError(StoreUnavailableError):
+    """The server answers, but cannot do this: a collection's nodes are down, the disk is full."""
 
 
 @dataclass(frozen=True, slots=True)
-class ServerLink:
-    """A client of a server, with the name of the server in errors and the patience of a call.
+class ServerErrors:
+    """Makes our errors out of those of the packages below.
 
-    `where` is the URL without credentials. Only transient failures are tried again, `attempts` times in all:
-    refused connections and what a busy server answers. A timeout is not: the caller has waited already.
+    `where` is the server's address or addresses, without credentials; `timeout_s` how long was waited.
     """
 
-    client: QdrantClient
     where: str
     timeout_s: float
-    attempts: int = 4
-
-    @classmethod
-    def to(cls, url: str, client: QdrantClient, timeout_s: float) -> ServerLink:
-        parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
-        return cls(client, f"{parts.scheme}://{host}{parts.path}", timeout_s)
-
-    def call(self, collection: str, request: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return the result of `request(*args, **kwargs)`, a method of the client.
-
-        Errors are ours, and name the server and the collection (with or without a generation).
-        """
-        retrying = Retrying(
-            stop=stop_after_attempt(self.attempts),
-            wait=_wait,
-            retry=retry_if_exception(is_transient),
-            reraise=True,
-        )
-        with self.translated(collection):
-            return retrying(request, *args, **kwargs)
 
     @contextmanager
     def translated(self, collection: str) -> Iterator[None]:
-        """Raise errors of the packages below as ours, without retrying."""
+        """Raise errors of the packages below as ours."""
         try:
             yield
         except WinnowError:
@@ -110,15 +115,18 @@ class ServerLink:
         if code is grpc.StatusCode.UNAVAILABLE:
             return self._unreachable(
                 f"gRPC: {details}",
-                way_out="Is it running, its gRPC port open? For REST alone set store.prefer_grpc = false.",
+                way_out="Is it running, its gRPC port open (store.grpc_port)? For REST alone set "
+                "store.prefer_grpc = false.",
             )
         return self._from_status(_GRPC_AS_HTTP.get(code, 0), f"{code.name}: {details}", collection)
 
     def _from_status(self, status: int, says: str, collection: str) -> StoreError | BadInputError:
         if status in (401, 403):
-            return StoreUnavailableError(
-                f"Qdrant at {self.where} refused the API key: {says}",
-                way_out="Set store.api_key (WINNOW_STORE__API_KEY) to a key that may write.",
+            return self._not_allowed(status, says, collection)
+        if status == 404 and not collection:
+            return StoreError(
+                f"{self.where} is no address of a Qdrant server: {says}",
+                way_out="Check store.url: its path, and what listens there.",
             )
         if status == 404:
             return NotFoundError(
@@ -130,19 +138,34 @@ class ServerLink:
                 f"the collection {_quoted(collection)} exists already at {self.where}",
                 way_out="Open it, or choose another name.",
             )
-        if status == 413:
-            return StoreError(
-                f"Qdrant at {self.where} finds a passage of {_quoted(collection)} too large: {says}",
+        if status == 413 or any(words in says for words in _TOO_LARGE):
+            return OversizedError(
+                f"a request for {_quoted(collection)} is too large for Qdrant at {self.where}: {says}",
                 way_out="Raise its service.max_request_size_mb, or use gRPC (store.prefer_grpc = true).",
             )
         if status in _TRANSIENT_HTTP or status >= 500:
-            return StoreUnavailableError(
+            no_room = any(words in says for words in _FULL_DISK)
+            return UnservedError(
                 f"Qdrant at {self.where} could not serve {_quoted(collection)}: {says}",
-                way_out="Try again; if it stays so, the server's own log says why.",
+                way_out="Its disk is full: make room there, then run it again."
+                if no_room
+                else "Try again; if it stays so, the server's own log says why.",
             )
-        return StoreError(
+        return StoreRefusedError(
             f"Qdrant at {self.where} refused a request on {_quoted(collection)}: {says}",
-            way_out="winnow is written for Qdrant 1.20; winnow doctor shows the server's version.",
+            way_out=next((way for words, way in _REFUSALS if words in says), _ANY_REFUSAL),
+        )
+
+    def _not_allowed(self, status: int, says: str, collection: str) -> StoreUnavailableError:
+        if status == 401 or "API key" in says or "JWT" in says:
+            return StoreUnavailableError(
+                f"Qdrant at {self.where} refused the API key and said: {says}",
+                way_out="Set store.api_key (WINNOW_STORE__API_KEY).",
+            )
+        return StoreUnavailableError(
+            f"Qdrant at {self.where} does not allow this key that, asked for {_quoted(collection)}: {says}",
+            way_out="store.api_key must be allowed to read the collection and its aliases; for an ingest, to "
+            "write; for --reindex and deletion, to manage collections.",
         )
 
     def _misunderstood(self, error: Exception, collection: str) -> StoreError | BadInputError:
@@ -181,11 +204,18 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, ResourceExhaustedResponse)
 
 
-def _wait(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
+def is_timeout(error: BaseException) -> bool:
+    """Return whether nobody answered in time."""
+    if isinstance(error, ResponseHandlingException):
+        return isinstance(error.source, httpx.TimeoutException)
+    return isinstance(error, grpc.RpcError) and _grpc_status(error)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def retry_after(error: BaseException) -> float | None:
+    """Return how many seconds a busy server asks us to wait, up to a limit; None where it does not say."""
     if isinstance(error, ResourceExhaustedResponse):
         return min(float(error.retry_after_s), _LONGEST_WAIT_S)
-    return _backoff(state)
+    return None
 
 
 def _quoted(collection: str) -> str:
@@ -203,6 +233,9 @@ def _server_says(error: UnexpectedResponse) -> str:
     """Return the server's own sentence where there is one, else the status."""
     try:
         says = json.loads(error.content)["status"]["error"]
-    except (ValueError, KeyError, TypeError):
+    except ValueError:  # Qdrant refuses a key in plain text
+        text = error.content.decode(errors="replace").strip()
+        says = text if len(text) <= _LONGEST_SENTENCE and text.isprintable() and text[:1] != "<" else ""
+    except (KeyError, TypeError):
         says = ""
     return str(says) if says else f"HTTP {error.status_code} {error.reason_phrase}".strip()

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from qdrant_client import models
 
-from storage.qdrant.server.errors import AT, ServerLink
+from storage.qdrant.server.errors import AT
+from storage.qdrant.server.link import ServerLink
 
-_CURRENT = "current"
+CURRENT = "current"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Generations:
     @classmethod
     def of(cls, link: ServerLink) -> Generations:
         """List them, by two requests, with a key that may see them."""
-        listed = link.call("", link.client.get_collections).collections
+        listed = link.call("", lambda client: client.get_collections()).collections
         return cls(read_aliases(link), frozenset(found.name for found in listed))
 
     def current(self, name: str) -> str:
@@ -41,13 +42,13 @@ class Generations:
 
 def read_aliases(link: ServerLink) -> dict[str, str]:
     """Return every alias on the server with its target."""
-    found = link.call("", link.client.get_aliases).aliases
+    found = link.call("", lambda client: client.get_aliases()).aliases
     return {alias.alias_name: alias.collection_name for alias in found}
 
 
 def in_use(name: str, aliases: Mapping[str, str]) -> str:
     """Return the collection on the server that has this name for winnow."""
-    return aliases.get(f"{name}{AT}{_CURRENT}", name)
+    return aliases.get(f"{name}{AT}{CURRENT}", name)
 
 
 def split(physical: str) -> tuple[str, str]:
@@ -63,7 +64,7 @@ def joined(name: str, generation: str) -> str:
 
 def pointing(name: str, physical: str, aliases: Mapping[str, str]) -> list[models.AliasOperations]:
     """Return the operations, for one request, that make `physical` the one in use."""
-    alias = f"{name}{AT}{_CURRENT}"
+    alias = f"{name}{AT}{CURRENT}"
     create = models.CreateAliasOperation(
         create_alias=models.CreateAlias(collection_name=physical, alias_name=alias)
     )

@@ -32,13 +32,15 @@ _QUANTIZATION: Mapping[str, models.QuantizationConfig] = {
 }
 
 
-def layout(fingerprint: Fingerprint, tuning: Tuning) -> dict[str, Any]:
-    """Return the arguments of `create_collection`."""
+def layout(fingerprint: Fingerprint, tuning: Tuning, notes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `create_collection`; `notes` join the fingerprint in its metadata."""
     return {
         "vectors_config": _vectors(fingerprint, tuning),
         "sparse_vectors_config": {LEXICAL: models.SparseVectorParams(modifier=models.Modifier.IDF)},
-        "metadata": {OURS: fingerprint.to_dict()},
-        "optimizers_config": models.OptimizersConfigDiff(indexing_threshold=tuning.indexing_threshold_kb),
+        "metadata": {OURS: fingerprint.to_dict(), **notes},
+        "optimizers_config": None
+        if tuning.indexing_threshold_kb is None
+        else models.OptimizersConfigDiff(indexing_threshold=tuning.indexing_threshold_kb),
         "on_disk_payload": tuning.payload_on_disk,
         "shard_number": tuning.shard_number,
         "replication_factor": tuning.replication_factor,
@@ -50,7 +52,7 @@ def _vectors(fingerprint: Fingerprint, tuning: Tuning) -> dict[str, models.Vecto
     dense = models.VectorParams(
         size=fingerprint.dim,
         distance=models.Distance.COSINE,
-        hnsw_config=models.HnswConfigDiff(m=tuning.hnsw_m, ef_construct=tuning.hnsw_ef_construct),
+        hnsw_config=_graph(tuning),
         quantization_config=_QUANTIZATION.get(tuning.quantization),
         on_disk=tuning.on_disk,
     )
@@ -66,6 +68,13 @@ def _vectors(fingerprint: Fingerprint, tuning: Tuning) -> dict[str, models.Vecto
         on_disk=True,
     )
     return {DENSE: dense, TOKENS: tokens}
+
+
+def _graph(tuning: Tuning) -> models.HnswConfigDiff | None:
+    """Return the settings of the graph; None without any: a cluster waits for empty ones in vain."""
+    if tuning.hnsw_m is None and tuning.hnsw_ef_construct is None:
+        return None
+    return models.HnswConfigDiff(m=tuning.hnsw_m, ef_construct=tuning.hnsw_ef_construct)
 
 
 def metadata_of(info: models.CollectionInfo) -> Mapping[str, Any] | None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from qdrant_client import QdrantClient
 
 from storage.errors import BadInputError, NotFoundError
-from storage.qdrant.contract import Fingerprint, begin_at_once, checked_name
+from storage.qdrant.contract import Fingerprint, begin_at_once, checked_name, is_name
 from storage.qdrant.server.collection import ServerCollection
-from storage.qdrant.server.errors import ServerLink
 from storage.qdrant.server.generations import Generations, in_use, read_aliases, split
+from storage.qdrant.server.link import Node, ServerLink
 from storage.qdrant.server.physical import PhysicalCollections
 from storage.qdrant.server.rebuild import ServerRebuild
+from storage.qdrant.server.state import Cluster, CollectionState
 from storage.qdrant.server.writes import being_built
 from storage.qdrant.tuning import Tuning
 
@@ -39,46 +39,44 @@ class ServerStores:
     @classmethod
     def connect(
         cls,
-        url: str,
+        urls: str,
         *,
         api_key: str | None = None,
         prefer_grpc: bool = True,
-        grpc_port: int = 6334,
+        grpc_port: int | None = None,
         timeout_s: float = 30.0,
         tuning: Tuning | None = None,
     ) -> ServerStores:
-        """Connect to `url` (http or https); the first request is made at the first use.
+        """Connect to one address (http or https) or to several of one cluster, with commas in between.
 
-        `https` encrypts gRPC too. Raises BadInputError where `url` is none.
+        The first request is made at the first use. `https` encrypts gRPC too, which is spoken where
+        `grpc_port` is given or the URL's port is 6333. Raises BadInputError where one is no URL.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BadInputError(
-                f"{url!r} is not the URL of a Qdrant server", way_out="It looks like http://localhost:6333."
+        link = ServerLink.to(
+            urls, api_key=api_key, prefer_grpc=prefer_grpc, grpc_port=grpc_port, timeout_s=timeout_s
+        )
+        if api_key and any(map(_is_open, link.where.split(", "))):
+            _log.warning(
+                "the API key travels unencrypted to %s: use https where others can listen", link.where
             )
-        if api_key and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-            _log.warning("the API key travels unencrypted to %s: use https where others can listen", url)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # the client's own warning about the key
-            client = QdrantClient(
-                url=url,
-                port=parts.port or (443 if parts.scheme == "https" else 6333),
-                grpc_port=grpc_port,
-                prefer_grpc=prefer_grpc,
-                api_key=api_key or None,
-                timeout=timeout_s,  # type: ignore[arg-type]  # annotated int; rounded up by the client itself
-                check_compatibility=False,  # asked by `version`, not by a thread that prints
-            )
-        return cls(ServerLink.to(url, client, timeout_s), tuning)
+        return cls(link, tuning)
 
     @classmethod
     def in_memory(cls, tuning: Tuning | None = None) -> ServerStores:
         """Use qdrant-client's local mode: the same calls without a server, for tests and small trials."""
-        return cls(ServerLink(QdrantClient(":memory:"), "memory", timeout_s=0, attempts=1), tuning)
+        return cls(ServerLink([Node(QdrantClient(":memory:"))], "memory", timeout_s=0, attempts=1), tuning)
 
     def version(self) -> str:
         """Return the server's version. Raises StoreUnavailableError."""
-        return self._link.call("", self._link.client.info).version
+        return self._link.version()
+
+    def cluster(self) -> Cluster:
+        """Describe the server and its nodes. Raises StoreUnavailableError."""
+        return Cluster.of(self._link)
+
+    def state(self, name: str) -> CollectionState:
+        """Describe how the collection in use lies on the server. Raises NotFoundError."""
+        return CollectionState.of(self._link, in_use(checked_name(name), read_aliases(self._link)))
 
     def open(self, name: str) -> ServerCollection:
         return self._physical.open(in_use(checked_name(name), read_aliases(self._link)))
@@ -90,7 +88,8 @@ class ServerStores:
                 f"the collection {name!r} exists already at {self._link.where}",
                 way_out="Open it, or choose another name.",
             )
-        return self._physical.make(name, fingerprint)
+        self._physical.make(name, fingerprint)
+        return self._physical.open(name)
 
     def names(self) -> list[str]:
         found = Generations.of(self._link)
@@ -98,8 +97,16 @@ class ServerStores:
         return sorted(
             name
             for name in names
-            if (current := found.current(name)) in found.physical and self._physical.is_ours(current)
+            if (current := found.current(name)) in found.physical and self._physical.is_listed(current)
         )
+
+    def exists(self, name: str) -> bool:
+        if not is_name(name):
+            return False
+        try:
+            return self._physical.is_ours(in_use(name, read_aliases(self._link)))
+        except NotFoundError:
+            return False
 
     def drop(self, name: str, begin: Callable[[], None] = begin_at_once) -> None:
         """Delete a collection, complete or half made.
@@ -148,4 +155,10 @@ class ServerStores:
 
     def close(self) -> None:
         """Close the connections."""
-        self._link.client.close()
+        self._link.close()
+
+
+def _is_open(url: str) -> bool:
+    """Return whether others may listen on the way to this address."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and parts.hostname not in _LOOPBACK

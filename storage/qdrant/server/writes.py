@@ -18,11 +18,16 @@ from qdrant_client import models
 
 from storage.errors import NotFoundError, StoreError, StoreLockedError
 from storage.locks import this_command
-from storage.qdrant.server.errors import ServerLink
 from storage.qdrant.server.generations import in_use, read_aliases, split
+from storage.qdrant.server.link import ServerLink
 
 # The key in a collection's own metadata that names who builds it; the swap removes it.
 _CLAIM = "winnow_building"
+# The key that names what has taken a generation's place, for keys that may not see aliases.
+_REPLACED = "winnow_replaced"
+
+# The claims that this process holds: one that it gave up without being able to say so does not count.
+_held: set[str] = set()
 
 _BEAT_S = 20.0
 # Between two writes a large file may be parsed, or a slow encoder be at work.
@@ -39,17 +44,27 @@ class InUse:
     def check(self) -> None:
         """Raise StoreError where what was just written is lost on everybody else."""
         name = split(self._physical)[0]
-        if in_use(name, read_aliases(self._link)) != self._physical:
+        aliases = read_aliases(self._link)
+        if in_use(name, aliases) != self._physical or (not aliases and self._is_replaced()):
             raise StoreError(
                 f"the collection {name!r} at {self._link.where} was re-indexed by another process meanwhile: "
                 "the last writes went to the old one",
                 way_out="Run it again: it writes to the new one, and costs only what is not there.",
             )
 
+    def _is_replaced(self) -> bool:
+        try:
+            return successor(describe(self._link, self._physical)) is not None
+        except NotFoundError:
+            return True
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Names who builds a generation. `beat` is its last sign of life, in Unix time; 0 once it has stopped."""
+    """Names who builds a generation. `beat` is its last sign of life, in Unix time; 0 once it has stopped.
+
+    One is `confirmed` once its process has seen that nobody else was quicker.
+    """
 
     token: str
     host: str
@@ -57,6 +72,7 @@ class Claim:
     command: str
     since: float
     beat: float
+    confirmed: bool = False
 
     @classmethod
     def new(cls) -> Self:
@@ -78,7 +94,18 @@ class Claim:
         """True while its process may still be building: on this machine alive, on another one beating."""
         if time.time() - self.beat > SILENT_S:
             return False
+        if self.host == socket.gethostname() and self.pid == os.getpid():
+            return self.token in _held
         return self.host != socket.gethostname() or _is_alive(self.pid)
+
+    @property
+    def note(self) -> dict[str, object]:
+        """What is written into a collection's metadata."""
+        return {_CLAIM: asdict(self)}
+
+    def precedes(self, other: Claim) -> bool:
+        """Return whether this one wins against another that began at the same time."""
+        return (self.since, self.token) < (other.since, other.token)
 
     def __str__(self) -> str:
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.since))
@@ -88,14 +115,20 @@ class Claim:
 class Building:
     """Writes to a generation that this process builds, unless another one has taken it over."""
 
-    def __init__(self, physical: str, link: ServerLink) -> None:
+    def __init__(self, physical: str, link: ServerLink, claim: Claim) -> None:
         self._physical = physical
         self._link = link
-        self._claim = Claim.new()
+        self._claim = claim
+        _held.add(claim.token)
 
     def begin(self) -> None:
         """Claim the generation for this process, whoever built it before."""
-        self._write(asdict(self._claim))
+        self._write(self._claim)
+
+    def confirm(self) -> None:
+        """Say that nobody else was quicker."""
+        self._claim = replace(self._claim, confirmed=True)
+        self._write(self._claim)
 
     def check(self) -> None:
         """Raise StoreError as `InUse.check` does; renew this process's claim from time to time."""
@@ -108,32 +141,53 @@ class Building:
                 way_out="Let that one finish, or run it again.",
             )
         if time.time() - standing.beat > _BEAT_S:
-            self._write(asdict(replace(self._claim, beat=time.time())))
+            self._write(replace(self._claim, beat=time.time()))
 
     def end(self) -> None:
         """Give up the claim: what was built can be resumed."""
+        _held.discard(self._claim.token)
         standing = self._standing()
         if standing is not None and standing.token == self._claim.token:
-            self._write(asdict(replace(self._claim, beat=0.0)))
+            self._write(replace(self._claim, beat=0.0))
 
     def done(self) -> None:
         """Remove the claim: the generation is in use now."""
+        _held.discard(self._claim.token)
         self._write(None)
 
     def _standing(self) -> Claim | None:
-        client = self._link.client
         try:
-            return Claim.read(self._link.call(self._physical, client.get_collection, self._physical))
+            return Claim.read(describe(self._link, self._physical))
         except NotFoundError:
             return None
 
-    def _write(self, claim: Mapping[str, Any] | None) -> None:
-        # merged with the rest of the metadata; null takes the key away
-        update = self._link.client.update_collection
-        self._link.call(self._physical, update, self._physical, metadata={_CLAIM: claim})
+    def _write(self, claim: Claim | None) -> None:
+        # null takes the key away
+        annotate(self._link, self._physical, claim.note if claim else {_CLAIM: None})
 
 
 WriteCheck = InUse | Building
+
+
+def describe(link: ServerLink, physical: str) -> models.CollectionInfo:
+    """Describe a generation. Raises NotFoundError."""
+    return link.call(physical, lambda client: client.get_collection(physical))
+
+
+def annotate(link: ServerLink, physical: str, note: Mapping[str, Any]) -> None:
+    """Merge keys into the metadata of a generation."""
+    link.call(physical, lambda client: client.update_collection(physical, metadata=dict(note)))
+
+
+def mark_replaced(link: ServerLink, old: str, new: str) -> None:
+    """Note on a generation what has taken its place."""
+    annotate(link, old, {_REPLACED: new})
+
+
+def successor(info: models.CollectionInfo) -> str | None:
+    """Return what has taken a generation's place; None where nothing has."""
+    written = (info.config.metadata or {}).get(_REPLACED)
+    return written if isinstance(written, str) else None
 
 
 def being_built(name: str, claim: Claim) -> StoreLockedError:

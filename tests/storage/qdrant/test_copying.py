@@ -16,6 +16,7 @@ from storage.qdrant.edge.stores import EdgeCollection, EdgeStores
 from storage.qdrant.server.stores import ServerStores
 from storage.records import Chunk
 from storage.vectors import Point
+from tests.support import real_qdrant
 from tests.support.passages import FINGERPRINT, graded_points, graded_query, legs, points
 from tests.support.qdrant_grpc import serving_grpc
 from tests.support.qdrant_wire import Fault, Wire, serving
@@ -44,9 +45,19 @@ def stores(wire: Wire) -> Iterator[ServerStores]:
         yield stores
 
 
-def test_a_copy_answers_like_the_original(source: EdgeCollection, stores: ServerStores) -> None:
+@pytest.fixture(params=["rest", *real_qdrant.KINDS])
+def either(request: pytest.FixtureRequest) -> Iterator[ServerStores]:
+    """The tests' own server, and a real one where there is one."""
+    if request.param == "server":
+        with real_qdrant.connected("papers") as stores:
+            yield stores
+    else:
+        yield request.getfixturevalue("stores")
+
+
+def test_a_copy_answers_like_the_original(source: EdgeCollection, either: ServerStores) -> None:
     """Embedded to server: the same passages, and the same hits in the same order."""
-    target = stores.create("papers", FINGERPRINT)
+    target = either.create("papers", FINGERPRINT)
     assert copy_passages(source, target) == Copied(sent=COUNT, present=0)
     assert checksums(target) == checksums(source)
     for mine, theirs in zip(source.search(legs(), 30), target.search(legs(), 30), strict=True):
@@ -58,7 +69,7 @@ def test_there_and_back_again(source: EdgeCollection, tmp_path: Path) -> None:
     source.upsert(graded_points())
     with ExitStack() as stack:
         wire = stack.enter_context(serving_grpc())
-        away = ServerStores.connect("http://127.0.0.1:6333", grpc_port=wire.port)
+        away = ServerStores.connect(wire.url, grpc_port=wire.port)
         stack.callback(away.close)
         home = EdgeStores(tmp_path / "back").create("papers", FINGERPRINT)
         stack.callback(home.close)

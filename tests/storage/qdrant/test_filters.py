@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storage.errors import BadInputError
+from storage.errors import BadInputError, StoreRefusedError
 from storage.qdrant.conditions import (
     Absent,
     All,
@@ -30,6 +30,7 @@ from storage.qdrant.edge.stores import EdgeStores
 from storage.qdrant.filters import parse_filter
 from storage.qdrant.matching import matches
 from storage.qdrant.server.stores import ServerStores
+from tests.support import real_qdrant
 from tests.support.passages import FINGERPRINT, legs, points
 from tests.support.qdrant_grpc import serving_grpc
 from tests.support.qdrant_wire import serving
@@ -174,8 +175,10 @@ def collections(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         stores: dict[str, CollectionStores] = {
             "edge": EdgeStores(folder),
             "rest": ServerStores.connect(wire.url, prefer_grpc=False),
-            "grpc": ServerStores.connect(wire.url, grpc_port=grpc_wire.port),
+            "grpc": ServerStores.connect(grpc_wire.url, grpc_port=grpc_wire.port),
         }
+        if real_qdrant.KINDS:
+            stores["server"] = stack.enter_context(real_qdrant.connected("filters"))
         opened: dict[str, CollectionStore] = {}
         for kind, store in stores.items():
             opened[kind] = stack.enter_context(closing(store.create("filters", FINGERPRINT)))
@@ -192,6 +195,7 @@ def _expected(condition: Condition) -> set[str]:
     return {p.chunk.id for p in points() if p.dense is not None and matches(condition, p.chunk)}
 
 
+KINDS = ["edge", "rest", "grpc", *real_qdrant.KINDS]
 ASKED = [
     'lang = "zh"',
     'lang != "zh"',
@@ -241,13 +245,20 @@ ASKED = [
 
 
 @pytest.mark.parametrize("text", ASKED)
-@pytest.mark.parametrize("kind", ["edge", "rest", "grpc"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_store_finds_what_the_filter_says(
     collections: dict[str, CollectionStore], kind: str, text: str
 ) -> None:
     """Every store finds the passages that `matches` finds in memory."""
     condition = parse_filter(text)
-    assert _found(collections[kind], condition) == _expected(condition)
+    try:
+        found = _found(collections[kind], condition)
+    except (BadInputError, StoreRefusedError):
+        # an older server has no substrings of unlisted values, a strict one no second index for a mixed field
+        assert kind == "server"
+        assert text.startswith(("mixed", "text contains"))
+        return
+    assert found == _expected(condition)
 
 
 def test_a_filter_holds_for_every_leg(collections: dict[str, CollectionStore]) -> None:
@@ -305,7 +316,7 @@ def test_any_condition_finds_what_it_says(
     assert _found(collections["edge"], condition) == _expected(condition)
 
 
-@pytest.mark.parametrize("kind", ["edge", "rest", "grpc"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_unknown_field_is_an_error_that_names_those_there_are(
     collections: dict[str, CollectionStore], kind: str
 ) -> None:

@@ -70,7 +70,7 @@ def test_numbers_and_dates_under_one_key_have_no_index_that_misleads(values: tup
 def test_a_key_that_no_path_can_say_is_kept_without_an_index(tmp_path: Path) -> None:
     """A key that no path can express is stored without an index."""
     odd = [_with({'a"b': "x", "c\\d": 1})]
-    assert Indexed({}).missing(odd) == {}
+    assert Indexed(OWN).missing(odd) == {}
     store = EdgeStores(tmp_path).create("c", FINGERPRINT)
     store.upsert(odd)
     assert {tuple(chunk.metadata) for chunk in store.chunks()} == {('a"b', "c\\d")}

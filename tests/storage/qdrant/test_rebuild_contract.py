@@ -14,6 +14,7 @@ from storage.errors import BadInputError, NotFoundError, StoreLockedError
 from storage.qdrant.contract import CollectionStores
 from storage.qdrant.edge.stores import EdgeStores
 from storage.qdrant.server.stores import ServerStores
+from tests.support import real_qdrant
 from tests.support.passages import FINGERPRINT, legs, points
 from tests.support.qdrant_grpc import serving_grpc
 from tests.support.qdrant_wire import serving
@@ -36,15 +37,18 @@ def _stores(kind: str, folder: Path) -> Iterator[CollectionStores]:
     elif kind == "rest":
         with serving() as wire, closing(ServerStores.connect(wire.url, prefer_grpc=False)) as stores:
             yield stores
+    elif kind == "server":
+        with real_qdrant.connected("论文") as stores:
+            yield stores
     else:
         with (
             serving_grpc() as grpc_wire,
-            closing(ServerStores.connect("http://127.0.0.1:6333", grpc_port=grpc_wire.port)) as stores,
+            closing(ServerStores.connect(grpc_wire.url, grpc_port=grpc_wire.port)) as stores,
         ):
             yield stores
 
 
-@pytest.fixture(params=["edge", "memory", "rest", "grpc"])
+@pytest.fixture(params=["edge", "memory", "rest", "grpc", *real_qdrant.KINDS])
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CollectionStores]:
     with _stores(request.param, tmp_path) as stores:
         yield stores

@@ -57,7 +57,7 @@ def grpc_wire() -> Iterator[GrpcWire]:
 
 @pytest.fixture
 def grpc_stores(grpc_wire: GrpcWire) -> Iterator[ServerStores]:
-    stores = ServerStores.connect("http://127.0.0.1:6333", grpc_port=grpc_wire.port, timeout_s=20)
+    stores = ServerStores.connect(grpc_wire.url, grpc_port=grpc_wire.port, timeout_s=20)
     yield stores
     stores.close()
 
@@ -308,7 +308,7 @@ def test_the_layout_follows_the_tuning(wire: Wire) -> None:
 
 GRPC_CODES: list[tuple[grpc.StatusCode, type[WinnowError], str]] = [
     (grpc.StatusCode.UNAUTHENTICATED, StoreUnavailableError, "refused the API key"),
-    (grpc.StatusCode.PERMISSION_DENIED, StoreUnavailableError, "refused the API key"),
+    (grpc.StatusCode.PERMISSION_DENIED, StoreUnavailableError, "does not allow this key"),
     (grpc.StatusCode.NOT_FOUND, NotFoundError, "no collection 'papers'"),
     (grpc.StatusCode.DEADLINE_EXCEEDED, StoreUnavailableError, "did not answer within"),
     (grpc.StatusCode.INVALID_ARGUMENT, StoreError, "refused a request"),
@@ -328,7 +328,7 @@ def test_every_grpc_code_has_its_error(
     """Every gRPC code maps to its error, without a retry."""
     collection = grpc_stores.create("papers", FINGERPRINT)
     del grpc_wire.seen[:]
-    grpc_wire.aborts.append(code)
+    grpc_wire.abort(code)
     with pytest.raises(error, match=words):
         collection.count()
     assert grpc_wire.seen == ["Count"]
@@ -343,7 +343,7 @@ def test_a_busy_grpc_server_is_asked_again(
     """Transient gRPC errors are retried."""
     collection = grpc_stores.create("papers", FINGERPRINT)
     del grpc_wire.seen[:]
-    grpc_wire.aborts.extend([code, code])
+    grpc_wire.abort(code, code)
     assert collection.count() == 0
     assert grpc_wire.seen == ["Count"] * 3
 

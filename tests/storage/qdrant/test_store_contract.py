@@ -1,11 +1,10 @@
 """One contract over every store: Qdrant Edge, qdrant-client's local mode, and a server where one is given.
 
-A real server takes part when WINNOW_TEST_QDRANT_URL is set (WINNOW_TEST_QDRANT_API_KEY where it wants one).
+A real server takes part when `tests.support.real_qdrant` is told of one.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -22,6 +21,7 @@ from storage.qdrant.edge.stores import EdgeCollection, EdgeStores
 from storage.qdrant.server.stores import ServerCollection, ServerStores
 from storage.records import Chunk
 from storage.vectors import Leg, Point, max_sim, normalised
+from tests.support import real_qdrant
 from tests.support.passages import DIM, FINGERPRINT, graded_points, graded_query, legs, points
 from tests.support.qdrant_grpc import serving_grpc
 from tests.support.qdrant_wire import serving
@@ -32,8 +32,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Local mode performs exact:UserWarning"),
     pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning"),
 ]
-
-URL = os.environ.get("WINNOW_TEST_QDRANT_URL")
 
 # The tolerated differences of scores. Legs are exact float32 scans on each; token vectors are stored in
 # 4 bits a dimension by the engines and in float32 by the client's local mode.
@@ -50,21 +48,23 @@ def _stores(kind: str, folder: Path) -> Iterator[CollectionStores]:
     elif kind == "rest":
         with serving() as wire, closing(ServerStores.connect(wire.url, prefer_grpc=False)) as stores:
             yield stores
+    elif kind == "sharded":
+        with serving() as wire, closing(ServerStores.connect(wire.url, prefer_grpc=False)) as stores:
+            wire.shards = 3
+            yield stores
     elif kind == "grpc":
         with (
             serving_grpc() as grpc_wire,
-            closing(ServerStores.connect("http://127.0.0.1:6333", grpc_port=grpc_wire.port)) as stores,
+            closing(ServerStores.connect(grpc_wire.url, grpc_port=grpc_wire.port)) as stores,
         ):
             yield stores
     else:
-        assert URL
-        key = os.environ.get("WINNOW_TEST_QDRANT_API_KEY")
-        with closing(ServerStores.connect(URL, api_key=key)) as stores:
+        with real_qdrant.connected() as stores:
             yield stores
 
 
 # `rest` and `grpc`: the local mode behind the real protocol, so that what is sent and read back travels
-KINDS = ["edge", "memory", "rest", "grpc", *(["server"] if URL else [])]
+KINDS = ["edge", "memory", "rest", "grpc", "sharded", *real_qdrant.KINDS]
 
 
 @pytest.fixture(params=KINDS)
@@ -117,6 +117,21 @@ def test_no_leg_and_an_empty_collection_find_nothing(collection: CollectionStore
     assert (
         collection.max_sim(np.eye(DIM, dtype=np.float32)[:2], ["7b1f1f5e-0000-5000-8000-000000000000"]) == {}
     )
+
+
+@pytest.mark.parametrize("limit", [1, 4, 7, 8, 20])
+def test_passages_of_one_score_come_by_id(collection: CollectionStore, limit: int) -> None:
+    """Equal scores are put in order by id, so that every store gives them alike, wherever the list is cut."""
+    stored = points()
+    twin = next(point for point in stored if point.dense is not None)
+    twins = [replace(point, lexical=twin.lexical, dense=twin.dense) for point in stored[:8]]
+    collection.upsert([*twins, *stored[8:]])
+    assert twin.dense is not None
+    asked = [Leg("dense", twin.dense), Leg("lexical", twin.lexical)]
+    first = sorted(point.chunk.id for point in twins)
+    for hits in collection.search(asked, limit=limit):
+        assert [hit.chunk.id for hit in hits][: min(limit, 8)] == first[:limit]
+        assert len(hits) <= limit
 
 
 def test_an_upsert_replaces_the_passage_with_the_same_id(collection: CollectionStore) -> None:

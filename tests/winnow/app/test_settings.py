@@ -149,3 +149,22 @@ def test_documents_that_are_no_texts_are_refused(texts: list[Any]) -> None:
         rerank("Which tide?", texts, "none")
     with pytest.raises(BadInputError, match="top_k"):
         rerank("Which tide?", ["a"], "none", top_k=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("", None),
+        ("http://a:6333", "http://a:6333"),
+        (["http://a:6333", "http://b:6333"], "http://a:6333, http://b:6333"),
+    ],
+)
+def test_the_address_of_a_server_may_be_several_or_empty(given: object, url: str | None) -> None:
+    """A list of addresses is one text with commas; an empty text means the embedded store."""
+    assert Settings.load(store={"url": given}).store.url == url
+
+
+def test_an_empty_address_in_the_environment_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that is set to nothing does not count."""
+    monkeypatch.setenv("WINNOW_STORE__URL", "")
+    assert Settings.load().store.url is None

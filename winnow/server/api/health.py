@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 from prometheus_client import generate_latest
 
 from winnow.server.api.schemas import Health, Readiness
 from winnow.server.documented import GUARDED, problems
-from winnow.server.shared_state import State, in_thread
+from winnow.server.errors import NotReadyError
+from winnow.server.shared_state import State
 from winnow.version import __version__
+
+# An orchestrator's own patience is a few seconds.
+_PATIENCE_S = 2
 
 router = APIRouter(tags=["health"])
 
@@ -24,8 +29,14 @@ async def healthz() -> Any:
 
 @router.get("/readyz", response_model=Readiness, responses=problems(403, 500, 503))
 async def readyz(served: State) -> Any:
-    """Models are loaded and the store answers."""
-    return {"status": "ready", "collections": await in_thread(served.warm_up.check)}
+    """Models are loaded and the store answers, both within two seconds."""
+    with anyio.move_on_after(_PATIENCE_S):
+        # left to itself where it takes longer: a store that stands still is asked as long as store.timeout_s
+        found = await anyio.to_thread.run_sync(served.warm_up.check, abandon_on_cancel=True)
+        return {"status": "ready", "collections": found}
+    raise NotReadyError(
+        f"the store did not answer within {_PATIENCE_S} s", way_out="Ask again in a few seconds."
+    )
 
 
 @router.get("/metrics", response_class=PlainTextResponse, responses=GUARDED)

@@ -23,7 +23,7 @@ def existing(wiring: Wiring, name: str | None) -> str:
     Only names of existing collections ever become paths.
     """
     name = name or wiring.settings.collection
-    if name not in wiring.stores.names():
+    if not wiring.stores.exists(name):
         raise NotFoundError(
             f"there is no collection {name!r}", way_out="See /v1/collections, or ingest into it."
         )

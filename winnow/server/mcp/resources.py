@@ -37,7 +37,7 @@ class AgentServer(MCPServer):
         except LogError:
             pass  # switched off, or unreadable: reading an answer then says so
         name, wiring = pipeline.settings.collection, pipeline.wiring
-        if name in wiring.stores.names():
+        if wiring.stores.exists(name):
             for row in wiring.manifest(name).listed(DocumentFilter(status="ingested"), limit=_FIRST):
                 uri, title = document_uri(name, row.id), row.title or row.source
                 offered.append(Resource(uri=uri, name=title, description=row.source, mime_type="text/plain"))

@@ -184,7 +184,7 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
 
         def read() -> DocumentsFound:
             name = collection or pipeline.settings.collection
-            if name not in wiring.stores.names():
+            if not wiring.stores.exists(name):
                 raise NotFoundError(f"there is no collection {name!r}", way_out="See list_collections.")
             manifest, where = wiring.manifest(name), DocumentFilter(text, status)
             rows = manifest.listed(where, limit=limit, offset=offset)
