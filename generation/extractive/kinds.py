@@ -79,6 +79,7 @@ _STAMP = re.compile(
 _DATES = re.compile(
     rf"(?:{_MONTHS}|{_SHORT})\.? \d{{1,2}}(?:st|nd|rd|th)?(?:, \d{{4}})?"
     r"|\d{2,4}\s*年(?:\s*\d{1,2}\s*月(?:\s*\d{1,2}\s*日)?)?"
+    rf"|\b\d{{1,2}}(?:st|nd|rd|th)?(?: of)? (?:{_MONTHS}|{_SHORT})\b(?:,? \d{{4}})?"
     r"|\d{1,2}\s*月\s*\d{1,2}\s*[日号號]|(?<!\d)\d{4}[-/]\d{1,2}[-/]\d{1,2}(?!\d)"
 )
 _NUMBER = re.compile(r"\d[\d.,:]*")
@@ -94,10 +95,11 @@ _NO_NAME = frozenset(
         r"\w+",
         f"{_MONTHS} {_SHORT} {_DAYS}".casefold()
         + """
-        a an the this that these those it he she they we you i in on at by for from to of with as and or but
-        if when while after before during since until although however then there here his her its their our your
-        my who what where which how why not no yes some many most all each both such also only one two three
-        first second another other later today according under over between through because so than into about
+        a an the this that these those it he she they we you i in on at by for from to of with as
+        and or but if when while after before during since until although however then there here
+        his her its their our your my who what where which how why not no yes some many most all
+        each both such also only one two three first second another other later today according
+        under over between through because so than into about
         """,
     )
 )
