@@ -14,14 +14,12 @@ from dataclasses import astuple, dataclass
 from operator import mul
 
 from generation.extractive.judging import Found
-from generation.extractive.kinds import Kind, asked, values
+from generation.extractive.kinds import asked, values
 from generation.language import language_of
 from storage.reasons import Language
 
-# Below, the answer is a weak match.
-WEAK = 0.55
-# Units of other passages agree or oppose if their score is at most this much less: in log-odds, and on the
-# scale of vectors and words.
+# Units of other passages oppose if their score is at most this much less: in log-odds, and on the scale of
+# vectors and words.
 NEAR_LOG_ODDS, NEAR_SCORE = 4.0, 0.1
 
 _TOKEN = re.compile(r"[A-Za-z0-9][\w.+#@/-]*[\w+#]|[A-Za-z0-9]")
@@ -50,10 +48,9 @@ class Signs:
 
     `score` is the judge's, `cosine` that of the unit's own vector (0 where nobody asked), `words` the share
     of the question's words in the unit. `names` counts names of the question that the passage lacks, numbers
-    and codes twice; `lacking` is the share of its other words. `unit_names` and `unit_lacking` are the same
-    for the unit under its heading. `untyped` is 1 where the question asks for a date, number, person or place
-    and the unit has none (`kinds`). `agreeing` and `opposing` count other passages, by their best unit: those
-    that hold the same thing of that kind, and those that hold others.
+    and codes twice; `lacking` is the share of its other words. `untyped` is 1 where the question asks for a
+    date, number, person or place and the unit has none (`kinds`), and part of it for part of a date.
+    `opposing` counts the passages whose best unit is nearly as good and holds other things of that kind.
     """
 
     score: float
@@ -61,10 +58,7 @@ class Signs:
     words: float = 0.0
     names: float = 0.0
     lacking: float = 0.0
-    unit_names: float = 0.0
-    unit_lacking: float = 0.0
     untyped: float = 0.0
-    agreeing: float = 0.0
     opposing: float = 0.0
 
 
@@ -72,12 +66,14 @@ class Signs:
 class Weights:
     """A logistic regression over `Signs`.
 
-    Below the probability `abstains` there is no answer; from `suffices` on one unit is enough.
+    Below the probability `abstains` there is no answer, below `doubts` the answer is a weak match; from
+    `suffices` on one unit is enough.
     """
 
     signs: Signs
     start: float
     abstains: float
+    doubts: float
     suffices: float
 
     def probability(self, signs: Signs) -> float:
@@ -88,22 +84,25 @@ class Weights:
 
 # For the cross-encoder's log-odds; for vectors and words (multilingual-e5-small's).
 CROSS_ENCODER = Weights(
-    Signs(score=0.363, names=-0.87, lacking=-0.47, untyped=-0.68, words=0.6),
-    start=-1.77,
+    Signs(score=0.4, words=1.1, names=-0.87, lacking=-0.47, opposing=-0.49),
+    start=-2.58,
     abstains=0.07,
-    suffices=0.8,
+    doubts=0.6,
+    suffices=0.85,
 )
 MEANING: Mapping[Language, Weights] = {
     "en": Weights(
         Signs(score=3.78, cosine=30.15, names=-0.59, lacking=-0.24, untyped=-0.37, words=2.38),
         start=-29.5,
         abstains=0.12,
+        doubts=0.55,
         suffices=0.95,
     ),
     "zh": Weights(
         Signs(score=5.06, cosine=12.6, names=-1.6, lacking=-2.08, untyped=-0.5, words=3.0),
         start=-15.0,
         abstains=0.1,
+        doubts=0.55,
         suffices=0.95,
     ),
 }
@@ -122,40 +121,32 @@ def signs(
     `passage` is all that stands around it, with title and headings.
     """
     best = ranked[0]
-    kind = asked(question)
-    unit = best.read().casefold()
     there = passage.casefold()
     names = _names(question)
-    agreeing, opposing = _others(question, kind, ranked, NEAR_LOG_ODDS if by_cross_encoder else NEAR_SCORE)
     return Signs(
         score=score,
         cosine=best.cosine or 0.0,
         words=best.by_words,
         names=_missing(names, there),
         lacking=_lacking(question, there),
-        unit_names=_missing(names, unit),
-        unit_lacking=_lacking(question, unit),
         untyped=1.0 - best.fit,
-        agreeing=float(agreeing),
-        opposing=float(opposing),
+        opposing=float(_opposing(question, ranked, NEAR_LOG_ODDS if by_cross_encoder else NEAR_SCORE)),
     )
 
 
-def _others(question: str, kind: Kind | None, ranked: Sequence[Found], near: float) -> tuple[int, int]:
-    """How many other passages say the same thing of a kind, and how many another."""
-    if kind is None:
-        return 0, 0
+def _opposing(question: str, ranked: Sequence[Found], near: float) -> int:
+    """How many passages hold other things of the kind asked for, in a unit at most `near` worse."""
+    kind = asked(question)
     best, seen = ranked[0], {ranked[0].passage}
-    own = values(kind, best.shown, question)
-    agreeing = opposing = 0
+    own = values(kind, best.shown, question) if kind else frozenset()
+    opposing = 0
     for one in ranked[1:]:
-        if one.passage in seen or one.score < best.score - near:
+        if kind is None or not own or one.passage in seen or one.score < best.score - near:
             continue
         seen.add(one.passage)
         said = values(kind, one.shown, question)
-        agreeing += not own.isdisjoint(said)
-        opposing += bool(own) and bool(said) and own.isdisjoint(said)
-    return agreeing, opposing
+        opposing += bool(said) and own.isdisjoint(said)
+    return opposing
 
 
 def _missing(names: Iterable[str], there: str) -> float:

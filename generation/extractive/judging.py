@@ -28,7 +28,7 @@ PLACE_LOG_ODDS = 0.3
 # What it is worth to hold all words of the question: the rare ones tell neighbours apart.
 WORDS_LOG_ODDS = 1.5
 # What it is worth to hold what is asked for, a date say: in log-odds, and on the scale of vectors and words.
-FIT_LOG_ODDS, FIT_SCORE = 2.0, 0.04
+FIT_LOG_ODDS, FIT_SCORE = 2.0, 0.0
 # The weight of a unit's own cosine against stored token vectors and words; docs/answers.md.
 COSINE_WEIGHT = 2.0
 # Neighbours whose scores are no further apart are quoted as one.

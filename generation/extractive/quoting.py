@@ -8,7 +8,7 @@ from itertools import islice
 
 from generation.citations import cite
 from generation.extractive.comparing import contradicts, repeats
-from generation.extractive.confidence import CROSS_ENCODER, WEAK, Signs, Weights
+from generation.extractive.confidence import CROSS_ENCODER, Signs, Weights
 from generation.extractive.judging import Found
 from generation.extractive.kinds import asked, values
 from generation.extractive.shown import is_block, shown
@@ -54,7 +54,7 @@ class JudgedUnits:
     @property
     def is_weak(self) -> bool:
         """True where the first may well not answer."""
-        return self.answers and self.confidence is not None and self.confidence < WEAK
+        return self.answers and self.confidence is not None and self.confidence < self.weights.doubts
 
 
 def chosen(judgement: JudgedUnits) -> list[Found]:
