@@ -27,8 +27,8 @@ PAIR_LOG_ODDS = 0.7
 PLACE_LOG_ODDS = 0.3
 # What it is worth to hold all words of the question: the rare ones tell neighbours apart.
 WORDS_LOG_ODDS = 1.5
-# What it is worth to hold what is asked for, a date say: in log-odds, and on the scale of vectors and words.
-FIT_LOG_ODDS, FIT_SCORE = 2.0, 0.0
+# What it is worth to hold what is asked for, a date say.
+FIT_LOG_ODDS = 2.0
 # The weight of a unit's own cosine against stored token vectors and words; docs/answers.md.
 COSINE_WEIGHT = 2.0
 # Neighbours whose scores are no further apart are quoted as one.
@@ -194,5 +194,4 @@ def _by_meaning(one: Found) -> Found:
     """A unit as vectors and words see it; one that points back is quoted with the sentence before it."""
     joined = one.unit.before is not None and _POINTS_BACK.match(one.text) is not None
     score = one.cheap + COSINE_WEIGHT * (one.cosine or 0.0)
-    score += FIT_SCORE * one.fit
     return replace(one, score=score - (LIST_SCORE if one.unit.kind == "list" else 0.0), joined=joined)
