@@ -11,8 +11,10 @@ from anyio import to_thread
 from generation.abstention import abstention
 from generation.base import STAGE
 from generation.citations import flagged
-from generation.extractive.confidence import signs, weights_for
+from generation.extractive.comparing import contradicts
+from generation.extractive.confidence import Signs, signs, weights_for
 from generation.extractive.judging import BY_PAIRS_UNDER_LOAD, Cosines, Found, PairJudge, judged
+from generation.extractive.kinds import fit
 from generation.extractive.lines import is_run_together
 from generation.extractive.quoting import JudgedUnits, chosen, citations, grouped, text
 from generation.extractive.scoring import lexical_scores, subject_share
@@ -85,7 +87,7 @@ class ExtractiveAnswerer:
     """
 
     name = NAME
-    fingerprint = f"{NAME}/4"
+    fingerprint = f"{NAME}/5"
 
     encoder: TextEncoder
     vectors: TokenScorer
@@ -99,13 +101,17 @@ class ExtractiveAnswerer:
 
     def _answer(self, question: str, candidates: Sequence[Candidate]) -> Generation:
         started = time.perf_counter()
-        judgement = self._judge(question, candidates)
+        judgement = self.judgement(question, candidates)
         best = chosen(judgement) if judgement.answers else []
         groups = grouped(best)
         percent = round(100 * (judgement.confidence or 0))
+        against = [one for one in best[1:] if contradicts(best[0], one)]
         outcome = flagged(
             Outcome(STAGE, ms=(time.perf_counter() - started) * 1000),
             judgement.complaint,
+            Reason("generation.contradiction", first=best[0].passage + 1, second=against[0].passage + 1)
+            if against
+            else None,
             Reason("generation.weak-match", percent=percent) if judgement.is_weak else None,
         )
         return Generation(
@@ -116,7 +122,8 @@ class ExtractiveAnswerer:
             answered=bool(best),
         )
 
-    def _judge(self, question: str, candidates: Sequence[Candidate]) -> JudgedUnits:
+    def judgement(self, question: str, candidates: Sequence[Candidate]) -> JudgedUnits:
+        """The units of the passages, judged, with the signs that the first answers."""
         found = self._found(candidates)
         if not found:
             return JudgedUnits()
@@ -130,6 +137,7 @@ class ExtractiveAnswerer:
                 one,
                 by_words=words,
                 similarity=near,
+                fit=fit(question, one.shown),
                 cheap=self._cheap(words, near, lowest, one, len(candidates)),
             )
             for one, words, near in zip(found, lexical, neural, strict=True)
@@ -138,10 +146,10 @@ class ExtractiveAnswerer:
         ranked, closely = judged(question, scored, self.judge, self._cosines(question), under_load=busy)
         if closely and busy:
             complaint = complaint or Reason("generation.few-units-read", n=BY_PAIRS_UNDER_LOAD)
-        sure = self._confidence(question, candidates, ranked[0], closely)
-        if sure is None and not self._related(question, candidates, found, neural):
+        seen = self._signs(question, candidates, ranked, closely)
+        if seen is None and not self._related(question, candidates, found, neural):
             ranked = []
-        return JudgedUnits(ranked, closely, sure, weights_for(question, closely), complaint)
+        return JudgedUnits(question, ranked, closely, seen, weights_for(question, closely), complaint)
 
     def _cosines(self, question: str) -> Cosines | None:
         """The encoder's own judgement of short texts, where it is worth its time: it runs here."""
@@ -180,16 +188,16 @@ class ExtractiveAnswerer:
         words = (1 - NEURAL_WEIGHT) * by_words
         return NEURAL_WEIGHT * neural + words + RANK_WEIGHT * place - LONGER_WEIGHT * longer
 
-    def _confidence(
-        self, question: str, candidates: Sequence[Candidate], best: Found, closely: bool
-    ) -> float | None:
+    def _signs(
+        self, question: str, candidates: Sequence[Candidate], ranked: Sequence[Found], closely: bool
+    ) -> Signs | None:
+        best = ranked[0]
         if not closely and (not self.scale.calibrated or best.similarity is None):
             return None
         candidate = candidates[best.passage]
         around = f"{candidate.chunk.context} {candidate.text}"
         score = best.score if closely else self.scale.score(best.similarity or 0.0)
-        seen = signs(question, best.shown, around, score=score, cosine=best.cosine, words=best.by_words)
-        return weights_for(question, closely).probability(seen)
+        return signs(question, ranked, around, score=score, by_cross_encoder=closely)
 
     def _related(
         self,

@@ -9,30 +9,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from operator import mul
 
+from generation.extractive.judging import Found
+from generation.extractive.kinds import asked, values
 from generation.language import language_of
 from storage.reasons import Language
 
-# Below, the answer is a weak match.
-WEAK = 0.55
+# Units of other passages oppose if their score is at most this much less: in log-odds, and on the scale of
+# vectors and words.
+NEAR_LOG_ODDS, NEAR_SCORE = 4.0, 0.1
 
 _TOKEN = re.compile(r"[A-Za-z0-9][\w.+#@/-]*[\w+#]|[A-Za-z0-9]")
-_NUMBER = re.compile(r"\d|[零一二三四五六七八九十百千万亿两半]")
-_WORDS_OF_NUMBERS = re.compile(
-    r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozens?|hundreds?|thousands?|millions?|billions?"
-    r"|half|third|quarter|twice|once|no|none|single|both|several|first|second)\b",
-    re.IGNORECASE,
-)
-_ASKS_NUMBER = re.compile(
-    r"\b(?:how (?:many|much|long|old|far|high|tall|big|large|often|fast|deep|wide|heavy)|phone number|when"
-    r"|what (?:year|date|day|percentage|percent|number|age|time|port|version|size)"
-    r"|which (?:year|version|port))\b"
-    r"|多少|几[个個年天次月岁歲种種位名條条层層点點分小]|[哪何]一?年|何[时時]|什[么麼][时時][候间間]"
-    r"|多[久长長大高远遠重快深]|[几幾]",
-    re.IGNORECASE,
-)
 _QUOTED = re.compile(r"[《“「『\"]([^》”」』\"]{2,40})[》”」』\"]")
 _STOP = frozenset(
     re.findall(
@@ -54,86 +44,65 @@ _ASKING = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """The evidence for and against a unit as the answer to a question.
+    """The evidence for and against a unit as the answer to a question, or a weight for each piece of it.
 
-    `score` is the judge's, `cosine` that of the unit's own vector (0 where nobody asked). `names` counts
-    names of the question that the passage lacks, numbers and codes twice; `lacking` is the share of its other
-    words. `untyped` is 1 where a number is asked for and the unit has none. `words`: the share of the
-    question's words in the unit.
+    `score` is the judge's, `cosine` that of the unit's own vector (0 where nobody asked), `words` the share
+    of the question's words in the unit. `names` counts names of the question that the passage lacks, numbers
+    and codes twice; `lacking` is the share of its other words. `untyped` is 1 where the question asks for a
+    date, number, person or place and the unit has none (`kinds`), and part of it for part of a date.
+    `opposing` counts the passages whose best unit is nearly as good and holds other things of that kind.
     """
 
     score: float
-    cosine: float
-    names: float
-    lacking: float
-    untyped: float
-    words: float
+    cosine: float = 0.0
+    words: float = 0.0
+    names: float = 0.0
+    lacking: float = 0.0
+    untyped: float = 0.0
+    opposing: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
     """A logistic regression over `Signs`.
 
-    Below the probability `abstains` there is no answer; from `suffices` on one unit is enough.
+    Below the probability `abstains` there is no answer, below `doubts` the answer is a weak match; from
+    `suffices` on one unit is enough.
     """
 
-    score: float
-    cosine: float
-    names: float
-    lacking: float
-    untyped: float
-    words: float
+    signs: Signs
     start: float
     abstains: float
+    doubts: float
     suffices: float
 
     def probability(self, signs: Signs) -> float:
         """How likely the unit answers the question."""
-        logit = (
-            self.start
-            + self.score * signs.score
-            + self.cosine * signs.cosine
-            + self.names * signs.names
-            + self.lacking * signs.lacking
-            + self.untyped * signs.untyped
-            + self.words * signs.words
-        )
+        logit = self.start + sum(map(mul, astuple(self.signs), astuple(signs)))
         return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
 
 
 # For the cross-encoder's log-odds; for vectors and words (multilingual-e5-small's).
 CROSS_ENCODER = Weights(
-    score=0.363,
-    cosine=0.0,
-    names=-0.87,
-    lacking=-0.47,
-    untyped=-0.68,
-    words=0.6,
-    start=-1.77,
+    Signs(score=0.4, words=1.1, names=-0.87, lacking=-0.47, opposing=-0.49),
+    start=-2.58,
     abstains=0.07,
-    suffices=0.8,
+    doubts=0.6,
+    suffices=0.85,
 )
 MEANING: Mapping[Language, Weights] = {
     "en": Weights(
-        score=3.78,
-        cosine=30.15,
-        names=-0.59,
-        lacking=-0.24,
-        untyped=-0.37,
-        words=2.38,
+        Signs(score=3.78, cosine=30.15, names=-0.59, lacking=-0.24, untyped=-0.37, words=2.38),
         start=-29.5,
         abstains=0.12,
+        doubts=0.55,
         suffices=0.95,
     ),
     "zh": Weights(
-        score=5.06,
-        cosine=12.6,
-        names=-1.6,
-        lacking=-2.08,
-        untyped=-0.5,
-        words=3.0,
+        Signs(score=5.06, cosine=12.6, names=-1.6, lacking=-2.08, untyped=-0.5, words=3.0),
         start=-15.0,
         abstains=0.1,
+        doubts=0.55,
         suffices=0.95,
     ),
 }
@@ -145,22 +114,44 @@ def weights_for(question: str, by_cross_encoder: bool) -> Weights:
 
 
 def signs(
-    question: str, unit: str, passage: str, *, score: float, cosine: float | None, words: float
+    question: str, ranked: Sequence[Found], passage: str, *, score: float, by_cross_encoder: bool
 ) -> Signs:
-    """The signs of a unit; `passage` is all that stands around it, with title and headings."""
+    """The signs of the first of the ranked units.
+
+    `passage` is all that stands around it, with title and headings.
+    """
+    best = ranked[0]
     there = passage.casefold()
     names = _names(question)
-    lacking = _lacking(question, there)
-    asks = _ASKS_NUMBER.search(question) is not None
-    typed = not asks or _holds_number(unit, question)
     return Signs(
         score=score,
-        cosine=cosine or 0.0,
-        names=min(3.0, sum(_weight(name) for name in names if not _stands(name, there))),
-        lacking=lacking,
-        untyped=0.0 if typed else 1.0,
-        words=words,
+        cosine=best.cosine or 0.0,
+        words=best.by_words,
+        names=_missing(names, there),
+        lacking=_lacking(question, there),
+        untyped=1.0 - best.fit,
+        opposing=float(_opposing(question, ranked, NEAR_LOG_ODDS if by_cross_encoder else NEAR_SCORE)),
     )
+
+
+def _opposing(question: str, ranked: Sequence[Found], near: float) -> int:
+    """How many passages hold other things of the kind asked for, in a unit at most `near` worse."""
+    kind = asked(question)
+    best, seen = ranked[0], {ranked[0].passage}
+    own = values(kind, best.shown, question) if kind else frozenset()
+    opposing = 0
+    for one in ranked[1:]:
+        if kind is None or not own or one.passage in seen or one.score < best.score - near:
+            continue
+        seen.add(one.passage)
+        said = values(kind, one.shown, question)
+        opposing += bool(said) and own.isdisjoint(said)
+    return opposing
+
+
+def _missing(names: Iterable[str], there: str) -> float:
+    """The weight of the names that a text lacks, at most 3."""
+    return min(3.0, sum(_weight(name) for name in names if not _stands(name, there)))
 
 
 def _names(question: str) -> set[str]:
@@ -204,14 +195,3 @@ def _lacking(question: str, there: str) -> float:
 def _stem(word: str) -> str:
     """A beginning that most forms of a word share."""
     return word[: max(4, len(word) - 3)] if len(word) > 4 else word
-
-
-def _holds_number(unit: str, question: str) -> bool:
-    """True for a number that is not the question's own."""
-    own = set(re.findall(r"\d+", question))
-    numbers = re.findall(r"\d+", unit)
-    if any(number not in own for number in numbers):
-        return True
-    if language_of(unit) == "zh":
-        return _NUMBER.search(re.sub(r"\d+", "", unit)) is not None
-    return _WORDS_OF_NUMBERS.search(unit) is not None

@@ -27,6 +27,8 @@ PAIR_LOG_ODDS = 0.7
 PLACE_LOG_ODDS = 0.3
 # What it is worth to hold all words of the question: the rare ones tell neighbours apart.
 WORDS_LOG_ODDS = 1.5
+# What it is worth to hold what is asked for, a date say.
+FIT_LOG_ODDS = 2.0
 # The weight of a unit's own cosine against stored token vectors and words; docs/answers.md.
 COSINE_WEIGHT = 2.0
 # Neighbours whose scores are no further apart are quoted as one.
@@ -64,7 +66,8 @@ class Found:
 
     `before` ends where the unit begins; `heading` is its title and path. `by_words` is the share of the
     question's words in it, `similarity` that of stored token vectors, `cheap` both together, `cosine` that of
-    the unit's own vector. `joined`: it is quoted with the sentence before it.
+    the unit's own vector. `fit` is 0 where it holds nothing of the kind that is asked for (`kinds.fit`).
+    `joined`: it is quoted with the sentence before it.
     """
 
     passage: int
@@ -78,6 +81,7 @@ class Found:
     similarity: float | None = None
     cheap: float = 0.0
     cosine: float | None = None
+    fit: float = 1.0
     score: float = 0.0
     joined: bool = False
 
@@ -181,9 +185,9 @@ def _by_cross_encoder(
 
 
 def _handicap(one: Found) -> float:
-    """The bonus for the question's words, less the penalties for lists and later passages, in log-odds."""
+    """In log-odds: what the question's words and kind add, less what lists and later passages cost."""
     against = PLACE_LOG_ODDS * one.passage + (LIST_LOG_ODDS if one.unit.kind == "list" else 0.0)
-    return WORDS_LOG_ODDS * one.by_words - against
+    return WORDS_LOG_ODDS * one.by_words + FIT_LOG_ODDS * one.fit - against
 
 
 def _by_meaning(one: Found) -> Found:

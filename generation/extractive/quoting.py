@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from generation.citations import cite
-from generation.extractive.confidence import CROSS_ENCODER, WEAK, Weights
+from generation.extractive.comparing import contradicts, repeats
+from generation.extractive.confidence import CROSS_ENCODER, Signs, Weights
 from generation.extractive.judging import Found
+from generation.extractive.kinds import asked, values
 from generation.extractive.shown import is_block, shown
 from storage.reasons import Reason
 from storage.records import Candidate, Citation
@@ -15,29 +18,33 @@ from storage.records import Candidate, Citation
 QUOTES = 3
 CHARACTERS = 1_000
 
-# A further unit is quoted where it is nearly as good as the best: from the same passage, from another, from
-# another although the best is sure. In log-odds, and on the scale of vectors and words. Chosen on SQuAD's
-# training set, DRCD and CMRC's trial.
-WITHIN_LOG_ODDS = (9.0, 2.0, 1.0)
-WITHIN_SCORE = (0.2, 0.03, 0.01)
+# A further unit is quoted where it is nearly as good as the best: from the same passage; from another, if it
+# holds another thing of the kind that is asked for; from another; from another although the best is sure.
+# In log-odds, and on the scale of vectors and words. Chosen on SQuAD's training set, DRCD and CMRC's trial.
+WITHIN_LOG_ODDS = (9.0, 3.0, 2.0, 1.0)
+WITHIN_SCORE = (0.2, 0.03, 0.03, 0.01)
 # What the cross-encoder finds less likely than this has nothing to do with the question.
 LEAST_LOG_ODDS = -2.0
-# Two units that share this much of their terms say the same thing.
-SAME = 0.75
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedUnits:
-    """The units that may be quoted, best first; how likely the first answers (None: nobody can tell).
+    """The units that may be quoted, best first; the signs that the first answers (None: nobody can tell).
 
     `weights` say from which confidence on there is an answer, and one unit is enough.
     """
 
+    question: str = ""
     ranked: Sequence[Found] = ()
     by_cross_encoder: bool = False
-    confidence: float | None = None
+    signs: Signs | None = None
     weights: Weights = CROSS_ENCODER
     complaint: Reason | None = None
+
+    @property
+    def confidence(self) -> float | None:
+        """How likely the first answers."""
+        return None if self.signs is None else self.weights.probability(self.signs)
 
     @property
     def answers(self) -> bool:
@@ -47,44 +54,60 @@ class JudgedUnits:
     @property
     def is_weak(self) -> bool:
         """True where the first may well not answer."""
-        return self.answers and self.confidence is not None and self.confidence < WEAK
+        return self.answers and self.confidence is not None and self.confidence < self.weights.doubts
 
 
 def chosen(judgement: JudgedUnits) -> list[Found]:
-    """The best unit, and those nearly as good that fit and do not repeat it.
+    """The best unit, and those nearly as good that fit and add to it: what contradicts it comes next.
 
-    If the best is sure, only another passage that says as much, or the opposite, follows.
+    If the best is sure, only one more follows, of another passage that says as much, or the opposite.
     """
+    if not judgement.ranked:
+        return []
+    first, *others = judgement.ranked
+    opposite = contradicted(judgement)
     sure = judgement.confidence is not None and judgement.confidence >= judgement.weights.suffices
-    best: list[Found] = []
-    room = CHARACTERS
-    for one in judgement.ranked:
-        if len(best) == (2 if sure else QUOTES):
+    best = [first]
+    room = CHARACTERS - len(first.shown)
+    for one in [*opposite, *others]:
+        if len(best) == (2 if sure and not opposite else QUOTES):
             break
-        fits = not best or (len(one.shown) <= room and _near(one, best[0], judgement, sure=sure))
-        if fits and not any(_same(one, other) for other in best):
+        fits = len(one.shown) <= room and (one in opposite or _near(one, best, judgement, sure=sure))
+        if fits and not any(repeats(one, other) for other in best):
             best.append(one)
             room -= len(one.shown)
     return best
 
 
-def _near(one: Found, best: Found, judgement: JudgedUnits, *, sure: bool) -> bool:
-    here, elsewhere, tied = WITHIN_LOG_ODDS if judgement.by_cross_encoder else WITHIN_SCORE
+def contradicted(judgement: JudgedUnits) -> list[Found]:
+    """The best unit of another passage, if any, that is the first but for a name or number."""
+    first = judgement.ranked[0]
+    within = WITHIN_LOG_ODDS if judgement.by_cross_encoder else WITHIN_SCORE
+    others = (one for one in judgement.ranked[1:] if one.score >= first.score - within[0])
+    return list(islice((one for one in others if contradicts(first, one)), 1))
+
+
+def _near(one: Found, chosen: Sequence[Found], judgement: JudgedUnits, *, sure: bool) -> bool:
+    best = chosen[0]
+    within = WITHIN_LOG_ODDS if judgement.by_cross_encoder else WITHIN_SCORE
+    here, other, elsewhere, tied = within
     if judgement.by_cross_encoder and one.score < LEAST_LOG_ODDS:
         return False
     if one.passage == best.passage:
         return not sure and one.score >= best.score - here
+    if one.score >= best.score - other and _adds(one, chosen, judgement.question):
+        return True
     # where the best stands in the best passage, two judges agree
     return one.score >= best.score - (tied if sure or best.passage == 0 else elsewhere)
 
 
-def _same(one: Found, other: Found) -> bool:
-    if one.passage == other.passage and one.span[0] < other.span[1] and other.span[0] < one.span[1]:
-        return True
-    if one.shown in other.shown or other.shown in one.shown:
-        return True
-    either = len(one.terms | other.terms)
-    return bool(either) and len(one.terms & other.terms) / either >= SAME
+def _adds(one: Found, chosen: Sequence[Found], question: str) -> bool:
+    """True if a unit holds a thing of the kind that the question asks for, and none that was quoted."""
+    kind = asked(question)
+    if kind is None:
+        return False
+    held = values(kind, one.shown, question)
+    return bool(held) and all(held.isdisjoint(values(kind, other.shown, question)) for other in chosen)
 
 
 def grouped(chosen: Sequence[Found]) -> list[list[Found]]:

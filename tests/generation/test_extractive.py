@@ -129,6 +129,20 @@ def test_what_is_said_twice_is_quoted_once(encoder: Encoder, lexical: LexicalEnc
     assert sum("March 1974" in quote for quote in quotes(generation)) == 1
 
 
+def test_passages_that_contradict_each_other_are_both_quoted(
+    encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    """The same sentence with another year in it is no repetition, and the outcome says so."""
+    candidates = [passage(BRIDGE, 1), passage(BRIDGE.replace("1937", "1973"), 2), passage(OIL, 3)]
+    question = "When did the Golden Gate Bridge open?"
+    for found in (
+        answer(encoder, lexical, question, candidates),
+        judged(encoder, lexical, question, *candidates),
+    ):
+        assert {quote[-5:-1] for quote in quotes(found)} >= {"1937", "1973"}
+        assert "the passages contradict each other" in found.outcome.reason
+
+
 def test_an_answer_stays_short(encoder: Encoder, lexical: LexicalEncoder) -> None:
     """Three sentences at most, and about 700 characters, whatever the passages hold."""
     long = " ".join(f"Oil of kind {n} is traded {'very ' * 40}often." for n in range(9))

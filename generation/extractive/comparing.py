@@ -1,0 +1,55 @@
+"""Whether two units say the same thing, or the same sentence with another name or number in it.
+
+Two copies of a text that differ in what they state ("opened in 1937", "opened in 1973") share nearly all
+words: who takes them for a repetition hides the one thing that a reader must know.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import SequenceMatcher
+
+from generation.extractive.judging import Found
+from generation.language import HAN
+
+# Two units that share this much of their terms say the same thing, unless they state different things;
+# from so much on, they are two versions of one sentence.
+SAME, VERSION = 0.75, 0.6
+_TOKEN = re.compile(rf"{HAN.pattern}|\d[\d.,:]*|[^\W\d_][\w'’-]*|[$€£¥%]")
+_STATED = re.compile(r"\d|[A-ZÀ-Þ]")
+# in Chinese a name is at least this long, and a word that merely differs is usually shorter
+_HAN_NAME = 2
+
+
+def repeats(one: Found, other: Found) -> bool:
+    """True if a unit adds nothing to another one."""
+    if one.passage == other.passage and one.span[0] < other.span[1] and other.span[0] < one.span[1]:
+        return True
+    if one.shown in other.shown or other.shown in one.shown:
+        return True
+    return _shared(one, other) >= SAME and not contradicts(one, other)
+
+
+def contradicts(one: Found, other: Found) -> bool:
+    """True if units of two passages are the same sentence, but for a name or number on either side."""
+    return one.passage != other.passage and _shared(one, other) >= VERSION and _differ(one.shown, other.shown)
+
+
+def _shared(one: Found, other: Found) -> float:
+    either = len(one.terms | other.terms)
+    return len(one.terms & other.terms) / either if either else 0.0
+
+
+def _differ(one: str, other: str) -> bool:
+    mine, theirs = _TOKEN.findall(one), _TOKEN.findall(other)
+    matched = SequenceMatcher(None, mine, theirs, autojunk=False)
+    return any(
+        step == "replace" and _states(mine[begin:end]) and _states(theirs[at:to])
+        for step, begin, end, at, to in matched.get_opcodes()
+    )
+
+
+def _states(tokens: list[str]) -> bool:
+    if any(_STATED.match(token) for token in tokens):
+        return True
+    return sum(HAN.match(token) is not None for token in tokens) >= _HAN_NAME

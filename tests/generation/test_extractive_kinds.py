@@ -1,0 +1,113 @@
+"""What kind of thing a question asks for, what holds one, and which quotes contradict each other."""
+
+from __future__ import annotations
+
+import pytest
+
+from generation.extractive.comparing import contradicts, repeats
+from generation.extractive.judging import Found
+from generation.extractive.kinds import Kind, asked, fit, values
+from generation.extractive.units import Unit
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("When was the bridge opened?", "date"),
+        ("What year did the war end?", "date"),
+        ("What is the premiere date of the third season?", "date"),
+        ("How many towers does it have?", "number"),
+        ("Which port does the proxy listen on?", "number"),
+        ("Who designed the bridge?", "person"),
+        ("Where was the treaty signed?", "place"),
+        ("Which country won the most medals?", "place"),
+        ("Why is it painted orange?", None),
+        ("大桥是什么时候通车的？", "date"),
+        ("電影首映日期是哪一天？", "date"),
+        ("首播时间", "date"),
+        ("事故死亡人数", "number"),
+        ("退货期限是多少天？", "number"),
+        ("这部电影的导演是谁？", "person"),
+        ("大会在哪里举行？", "place"),
+        ("如何安装？", None),
+    ],
+)
+def test_the_words_of_a_question_say_what_it_asks_for(question: str, kind: Kind | None) -> None:
+    """In either language and either script; many questions ask for nothing of the kind."""
+    assert asked(question) == kind
+
+
+@pytest.mark.parametrize(
+    ("question", "better", "worse"),
+    [
+        ("When was it released?", "It came out on 3 March 2017.", "It came out in 2017."),
+        ("When was it released?", "It came out in 2017.", "It was released by Nintendo."),
+        ("When was it released?", "It came out in May 2017.", "Jul 7, 2018 ... It was released."),
+        ("How many people live there?", "About 4,200 live there.", "On 7 May 2019 people lived there."),
+        ("Who won in 2019?", "In the final, Ana Lee won in 2019.", "The final of 2019 was played in May."),
+        ("Where is it?", "It is in Tampa.", "It is large."),
+        ("哪一年通车？", "大桥于1937年通车。", "大桥已经通车。"),
+        ("有多少人参加？", "共有三百人参加。", "很多人参加。"),
+        ("2022年大会在哪里举行？", "大会在成都市举行。", "大会如期举行。"),
+    ],
+)
+def test_a_text_that_holds_what_is_asked_for_fits_better(question: str, better: str, worse: str) -> None:
+    """The more of a date the better; the day of a snippet's page and a date for a number do not count."""
+    assert fit(question, better) > fit(question, worse)
+
+
+def test_what_the_question_says_itself_is_no_answer() -> None:
+    """A year or name of the question stands in most passages about it."""
+    question = "Who beat Serena Williams in 2019?"
+    assert values("person", "In 2019 Serena Williams lost to Simona Halep.", question) == {"simona", "halep"}
+    assert values("date", "In 2019 and in 2021.", question) == {"2021"}
+
+
+def unit(text: str, passage: int) -> Found:
+    words = frozenset(map(hash, text.split()))
+    return Found(passage, Unit((0, len(text))), text, "", "", "", words)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            "The bridge was opened in May 1937 by the mayor.",
+            "The bridge was opened in May 1973 by the mayor.",
+        ),
+        (
+            "Simona Halep won the title of 2019 in London.",
+            "Angelique Kerber won the title of 2019 in London.",
+        ),
+        ("Date: May 8, to be held on May 18", "Date: May 18, to be held on May 18"),
+        ("退货 期限 为 收到 商品 后 30 天", "退货 期限 为 收到 商品 后 15 天"),
+    ],
+)
+def test_versions_of_a_sentence_that_state_different_things_contradict(one: str, other: str) -> None:
+    """They share nearly all words, and are no repetition of each other."""
+    assert contradicts(unit(one, 0), unit(other, 1))
+    assert not repeats(unit(one, 0), unit(other, 1))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            "By March the price of a barrel of oil had risen to nearly $12 in most markets.",
+            "By March the price of a barrel of oil had risen to almost $12 in most markets.",
+        ),
+        ("The bridge was opened in 1937 by the mayor.", "The old bridge was opened in 1937 by the mayor."),
+    ],
+)
+def test_a_sentence_in_other_words_repeats(one: str, other: str) -> None:
+    """A word more, or another that states nothing, is the same sentence."""
+    assert repeats(unit(one, 0), unit(other, 1))
+    assert not contradicts(unit(one, 0), unit(other, 1))
+
+
+def test_one_passage_does_not_contradict_itself() -> None:
+    """Lists and tables repeat a sentence with other names in it."""
+    one, other = (
+        unit(f"The port of the {name} is 80{n} by default.", 0) for n, name in enumerate(("API", "GUI"))
+    )
+    assert not contradicts(one, other)
