@@ -33,14 +33,14 @@ _EXAMPLE = 80
 class Request:
     """One request: the messages, the reply's length in tokens, and optional features (see `ChatModel`).
 
-    `again_schema` is the form of a second reply, after one that could not be read.
+    `label_schema` is the form of a second reply, after one that could not be read.
     """
 
     messages: tuple[Message, ...]
     max_tokens: int
     schema: Mapping[str, object] | None = None
     top_logprobs: int = 0
-    again_schema: Mapping[str, object] | None = None
+    label_schema: Mapping[str, object] | None = None
 
     @property
     def most(self) -> Usage:
@@ -50,11 +50,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reading(Generic[T]):
-    """The value read from a reply; None where there is none, and `lost` says why."""
+    """The value read from a reply; None where there is none, and `lost` says why.
+
+    `constrained`: a free reply could not be read, and one that was held to labels could.
+    """
 
     value: T | None
     lost: Lost | None = None
     usage: Usage = field(default_factory=Usage)
+    constrained: bool = False
 
 
 @dataclass(slots=True)
@@ -162,19 +166,20 @@ class Caller:
         """
         completion = await self._call(request, retry=False)
         spent = Usage() if isinstance(completion, str) else completion.usage
-        value = None if isinstance(completion, str) else read(completion)
+        value, constrained = None if isinstance(completion, str) else read(completion), False
         if value is None and not isinstance(completion, str) and not completion.refusal:
             self._roomy = self._roomy or completion.cut == "length"
             completion = await self._call(_corrected(request, completion, again), retry=True)
             if not isinstance(completion, str):
                 spent += completion.usage
                 value = read(completion)
+                constrained = request.label_schema is not None and completion.text.lstrip().startswith("{")
         if isinstance(completion, str):
             return Reading(None, completion, spent)
         if value is None:
             self._counts.unread(completion)
             return Reading(None, "refused" if completion.refusal else "unreadable", spent)
-        return Reading(value, usage=spent)
+        return Reading(value, usage=spent, constrained=constrained)
 
     async def _call(self, wanted: Request, *, retry: bool) -> Completion | Lost:
         roomy = replace(wanted, max_tokens=max(wanted.max_tokens, _ROOMY))
@@ -264,8 +269,8 @@ def prompt_tokens(messages: Sequence[Message]) -> int:
 def _corrected(request: Request, completion: Completion, again: str) -> Request:
     """The same question with the reply and a correction; an empty reply cannot be sent back."""
     messages = request.messages
-    if request.again_schema:  # a free reply was no label: small models write one where nothing else is left
-        request = replace(request, schema=request.again_schema, top_logprobs=0)
+    if request.label_schema:  # a free reply was no label: small models write one where nothing else is left
+        request = replace(request, schema=request.label_schema, top_logprobs=0)
     if completion.cut == "length":
         return request
     if completion.text.strip():

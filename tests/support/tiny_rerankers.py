@@ -168,7 +168,7 @@ def pylate(folder: Path) -> Path:
 
 
 def taught(folder: Path, question: str, grades: Mapping[str, float], *, steps: int = 120) -> Path:
-    """The same model, fitted to the grades of some passages: what it tells apart is far more than rounding."""
+    """The model, fitted to the grades of some passages: what it tells apart is far more than rounding."""
     from sentence_transformers import CrossEncoder
 
     model: Any = CrossEncoder(str(folder), device="cpu", activation_fn=torch.nn.Identity()).float()

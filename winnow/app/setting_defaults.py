@@ -122,16 +122,23 @@ class RerankSettings(_Section):
     api_keys: Mapping[str, SecretStr] = Field(default_factory=dict)
 
 
+# Of a file that winnow serves itself: what small models hold, and what two cores read in seconds.
+_GGUF_CONTEXT = 4_096
+
+
 class LlmSettings(_Section):
     """The chat model, at any OpenAI-compatible endpoint. It is used only where it is named.
 
     `prices`: by model name, for a million tokens and for each call; without them costs are unknown.
     `headers`, `query` and `body` go with every request (Azure's `api-key` and `api-version`,
     `reasoning_effort`, `chat_template_kwargs`); a field of `body` replaces winnow's own. No reply larger
-    than `max_reply_bytes` is read, of a rerank API neither.
+    than `max_reply_bytes` is read, of a rerank API neither. `context`: the tokens that the model holds, prompt
+    and reply; prompts are cut to it. `gguf`: a model's file, which winnow serves itself in place of an endpoint.
     """
 
     model: str = "gpt-4o-mini"
+    gguf: Path | None = None
+    context: int | None = Field(default=None, ge=512)
     base_url: str = "https://api.openai.com/v1"
     api_key: SecretStr | None = None
     timeout_s: float = Field(default=60, gt=0)
@@ -141,6 +148,21 @@ class LlmSettings(_Section):
     query: Mapping[str, SecretStr] = Field(default_factory=dict)
     body: Mapping[str, Any] = Field(default_factory=dict)
     max_reply_bytes: int = Field(default=MAX_REPLY_BYTES, ge=1_024)
+
+    @property
+    def name(self) -> str:
+        """The model in use."""
+        return self.gguf.stem if self.gguf else self.model
+
+    @property
+    def place(self) -> str:
+        """Where the model runs."""
+        return str(self.gguf) if self.gguf else self.base_url
+
+    @property
+    def holds(self) -> int | None:
+        """The tokens of prompt and reply together; None where nothing is known."""
+        return self.context or (_GGUF_CONTEXT if self.gguf else None)
 
     @field_validator("body")
     @classmethod

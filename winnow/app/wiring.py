@@ -197,7 +197,7 @@ class Wiring(Parts):
         llm, chosen = self.settings.llm, self.settings.rerank
         return {
             "encoder": encoder.id,
-            "llm": masked(f"{llm.model} at {llm.base_url}") + _told(llm.body),
+            "llm": masked(f"{llm.name} at {llm.place}") + _told(llm.body),
             "cross_encoder": named_weights(chosen.cross_encoder),
             "prompts": str(chosen.prompts or "winnow's"),
             "instruction": chosen.instruction or "none",
@@ -223,6 +223,8 @@ class Wiring(Parts):
             cache=self._score_cache() if remembering else None,
             prompts=chosen.prompts,
             keep_exchanges=self.settings.log.llm_calls,
+            context=self.settings.llm.holds,
+            constrained=self.settings.llm.gguf is not None,
             locate=checked_folder,
             cross_encoder=chosen.cross_encoder,
             trust_remote_code=chosen.trust_remote_code,
