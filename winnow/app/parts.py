@@ -269,8 +269,8 @@ def scratch(name: str, fingerprint: Fingerprint) -> Iterator[CollectionStore]:
 def make_chat(settings: Settings, model: str) -> OpenAIChat | LocalChat:
     """Make the client of a chat model: at the endpoint of `[llm]`, or of the file that `llm.gguf` names.
 
-    Raises SettingsError for OpenAI's own endpoint without a key: nothing is sent there to be refused; and for a
-    file that is no model. Nothing is started or sent before the first question.
+    Raises SettingsError for OpenAI's own endpoint without a key (nothing is sent there to be refused) and for
+    a file that is no model. Nothing is started or sent before the first question.
     """
     llm = settings.llm
     if llm.gguf:
@@ -314,12 +314,9 @@ def make_prompter(settings: Settings) -> Prompter:
 
     chosen = settings.answer
     counter = TokenizerTokens.load(chosen.tokenizer) if chosen.tokenizer else EstimatedTokens()
-    holds = settings.llm.holds
-    room = (
-        chosen.prompt_tokens
-        if holds is None
-        else min(chosen.prompt_tokens, max(256, holds - chosen.max_tokens))
-    )
+    room = chosen.prompt_tokens
+    if settings.llm.holds is not None:
+        room = min(room, max(256, settings.llm.holds - chosen.max_tokens))
     return Prompter(Templates.load(chosen.templates), room, counter, chosen.order)
 
 

@@ -132,8 +132,8 @@ class LlmSettings(_Section):
     `prices`: by model name, for a million tokens and for each call; without them costs are unknown.
     `headers`, `query` and `body` go with every request (Azure's `api-key` and `api-version`,
     `reasoning_effort`, `chat_template_kwargs`); a field of `body` replaces winnow's own. No reply larger
-    than `max_reply_bytes` is read, of a rerank API neither. `context`: the tokens that the model holds, prompt
-    and reply; prompts are cut to it. `gguf`: a model's file, which winnow serves itself in place of an endpoint.
+    than `max_reply_bytes` is read, of a rerank API neither. `context`: the tokens that the model holds,
+    prompt and reply; prompts are cut to it. `gguf`: a model's file, which winnow serves itself.
     """
 
     model: str = "gpt-4o-mini"
