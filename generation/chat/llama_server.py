@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
+from storage.cores import available_cores
 from storage.errors import ChatError, MissingDependencyError, SettingsError
 
 _PROCESS = Path(__file__).with_name("llama_process.py")
@@ -57,7 +58,7 @@ class LlamaServer:
 
     def _started(self) -> tuple[str, str]:
         key, said = secrets.token_urlsafe(24), TemporaryFile()  # noqa: SIM115 - open as long as the process
-        arguments = [str(self.file), str(self._context), str(_SLOTS)]
+        arguments = [str(self.file), str(self._context), str(_SLOTS), str(available_cores())]
         process = subprocess.Popen(
             [sys.executable, "-P", str(_PROCESS), *arguments],
             stdin=subprocess.PIPE,

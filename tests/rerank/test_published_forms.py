@@ -290,7 +290,7 @@ def test_int8_keeps_the_order(make: Callable[[Path], Path], tmp_path: Path) -> N
     expected = own_scores(load_pair_model(folder, device="cpu"), list(grades))
     found = own_scores(load_pair_model(folder, backend="onnx", exported=tmp_path / "exported"), list(grades))
     assert correlation(_ranks(found), _ranks(expected)) >= 0.98
-    assert len(set(_ranks(expected))) > 20
+    assert len(set(_ranks(expected))) > 12
 
 
 def test_a_template_and_int8_do_not_go_together(tmp_path: Path) -> None:

@@ -6,10 +6,18 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 
 from rerank.llm.budget import Budget
 from retrieval.models.hub import DEFAULT_MODEL
@@ -17,7 +25,13 @@ from storage.chat import MAX_REPLY_BYTES, Price
 from storage.errors import BadInputError
 from storage.qdrant.tuning import Tuning
 
-Answerer = Literal["extractive", "openai"]
+
+def answerer_name(name: object) -> Any:
+    """The answerer's name; `chat` is another for `openai`, whose protocol other servers speak, too."""
+    return "openai" if name == "chat" else name
+
+
+Answerer = Annotated[Literal["extractive", "openai"], BeforeValidator(answerer_name)]
 EngineName = Literal["local", "ray"]
 
 # How many candidates are retrieved, and how many of them reranking keeps.
@@ -182,7 +196,7 @@ class LlmSettings(_Section):
 
 
 class AnswerSettings(_Section):
-    """The answerer: `extractive` quotes the passages, `openai` asks the chat model of `[llm]`.
+    """The answerer: `extractive` quotes the passages, `openai`, or `chat`, asks that of `[llm]`.
 
     `max_tokens` limits a reply, `prompt_tokens` a prompt, counted by the model's own `tokenizer` (the path of
     its tokenizer.json) or estimated. `order` is that of the passages in the prompt. `templates`: a folder

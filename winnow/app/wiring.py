@@ -26,7 +26,7 @@ from winnow.app.asked import Asked
 from winnow.app.encoders import Encoders
 from winnow.app.open_collections import OpenCollections
 from winnow.app.parts import Parts, make_prompter
-from winnow.app.setting_defaults import EngineName, RetrievalSettings
+from winnow.app.setting_defaults import EngineName, RetrievalSettings, answerer_name
 from winnow.app.settings import Settings
 from winnow.app.stages import NotedRetriever, Stages
 
@@ -262,7 +262,7 @@ class Wiring(Parts):
         from generation.abstention import ScoreFloor
 
         chosen = self.settings.answer
-        generator = self._answerer(store, encoders, answerer or chosen.answerer)
+        generator = self._answerer(store, encoders, answerer_name(answerer or chosen.answerer))
         if chosen.min_score is None:
             return generator
         return ScoreFloor(generator, at_least=chosen.min_score, stage=scored_by)
@@ -290,7 +290,7 @@ class Wiring(Parts):
         from generation.chat.templating import Templates
         from generation.followup import ChatRewriter, JoinedRewriter
 
-        if (answerer or self.settings.answer.answerer) != "openai":
+        if answerer_name(answerer or self.settings.answer.answerer) != "openai":
             return JoinedRewriter()
         templates = Templates.load(self.settings.answer.templates)
         return ChatRewriter(self.traced_chat(), templates, keep_exchanges=self.settings.log.llm_calls)
