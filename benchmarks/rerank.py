@@ -7,7 +7,8 @@ Part `cross`: the same 50 question-passage pairs and the same weights (the shape
 encoder's weights with a random head), every way in turn, in rounds; medians. `rerankers` takes part where it
 is installed. Part `forms`: a modular and a causal reranker against `CrossEncoder.rank`. Part `stages`:
 `diversity` over 50 candidates. Part `llm`: each strategy against an HTTP server on this machine that answers
-after 100 ms. Part `gpu` needs a GPU: pairs a second of two model shapes, as a share of the measured matrix rate.
+after 100 ms. Part `gpu` needs a GPU: pairs a second of two model shapes, as a share of the measured matrix
+rate.
 """
 
 from __future__ import annotations

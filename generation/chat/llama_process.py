@@ -1,7 +1,8 @@
 """The child process of LlamaServer: llama.cpp's own server on the loopback, until its standard input ends.
 
 Run as a script, it imports nothing of winnow's. Its arguments are the GGUF file, the context in tokens, the
-number of slots and that of cores; the key is the first line of standard input. It prints the address, one line of JSON.
+number of slots and that of cores; the key is the first line of standard input. It prints the address, as one
+line of JSON.
 """
 
 from __future__ import annotations

@@ -46,8 +46,9 @@ def model_file() -> Path:
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RAGPipeline]:
     """A pipeline over three short documents, and no key, address or name of a model but the file's."""
     folder = tmp_path_factory.mktemp("local")
+    (folder / "texts").mkdir()
     for name, text in TEXTS.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        (folder / "texts" / name).write_text(text, encoding="utf-8")
     chosen = Settings.load(
         data_dir=folder / "data",
         llm={"gguf": model_file(), "context": 1024, "timeout_s": 300},
@@ -55,7 +56,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RAGPipeline]:
         rerank={"cache": False},
     )
     with RAGPipeline.from_settings(chosen) as made:
-        made.ingest(folder / "france.md", folder / "spain.md", folder / "fruit.md")
+        made.ingest(folder / "texts")
         yield made
 
 
@@ -144,7 +145,7 @@ def _runs(pid: int) -> bool:
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
-    """Before anything is started, where the first bytes tell; with llama.cpp's words, where it has to be tried."""
+    """Before anything is started, where the first bytes tell; with llama.cpp's words where it has to try."""
     pytest.importorskip("xllamacpp")
     from generation.chat.llama_server import LlamaServer
 
@@ -154,5 +155,5 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="not a GGUF file"):
         LlamaServer(tmp_path / "text.gguf", context=512)
     (tmp_path / "cut.gguf").write_bytes(b"GGUF\x03\x00\x00\x00")
-    with pytest.raises(ChatError, match="cut.gguf cannot be served"):
+    with pytest.raises(ChatError, match=r"cut\.gguf cannot be served"):
         LlamaServer(tmp_path / "cut.gguf", context=512).address()
