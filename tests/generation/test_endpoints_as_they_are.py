@@ -429,3 +429,20 @@ def test_half_a_character_in_a_prompt_costs_nothing_else(endpoint: Endpoint) -> 
     """A lone surrogate cannot be sent, and is replaced."""
     endpoint.reply = "Spring tides [1]."
     assert answer(endpoint, "high\ud800 tide").outcome.status == "ok"
+
+
+def test_half_a_character_in_a_reply_is_joined_or_replaced(endpoint: Endpoint) -> None:
+    """Servers stream halves of a character apart; a lone one can be neither logged nor sent."""
+    endpoint.enqueue(Response(lines=events(["spring \ud83c", "\udf0a tide \udc00", " ebb \ud800"])))
+    *pieces, last = stream(endpoint)
+    assert "".join(map(str, pieces)) == "spring 🌊 tide \ufffd ebb "
+    assert isinstance(last, Completion)
+    assert last.text == "spring 🌊 tide \ufffd ebb"
+    endpoint.enqueue(
+        Response(body=completion("\ud83c\udf0a \ud800 [1]", model="m\udfff", finish_reason="st\ud800op"))
+    )
+    whole = ask(endpoint)
+    assert whole.text == "🌊 \ufffd [1]"
+    assert (whole.model + whole.finish_reason).encode()
+    endpoint.enqueue(Response(body=completion("The tide \ud800 is high [1].")))
+    assert answer(endpoint).text.encode()
