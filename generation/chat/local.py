@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from anyio import to_thread
@@ -39,7 +40,8 @@ class LocalChat:
     ) -> Completion:
         """See `ChatModel.complete`. Raises ChatError."""
         chat = await self._ready()
-        return await chat.complete(messages, max_tokens=max_tokens, schema=schema, top_logprobs=top_logprobs)
+        found = await chat.complete(messages, max_tokens=max_tokens, schema=schema, top_logprobs=top_logprobs)
+        return self._named(found)
 
     async def stream(
         self, messages: Sequence[Message], *, max_tokens: int
@@ -49,7 +51,7 @@ class LocalChat:
         pieces: Any = chat.stream(messages, max_tokens=max_tokens)
         async with aclosing(pieces):  # whoever leaves early ends the model's work
             async for piece in pieces:
-                yield piece
+                yield self._named(piece) if isinstance(piece, Completion) else piece
 
     async def models(self) -> list[str]:
         """The model, once it is served. Raises ChatError."""
@@ -61,6 +63,10 @@ class LocalChat:
         if self._chat is not None:
             await self._chat.aclose()
         await to_thread.run_sync(self._server.close)
+
+    def _named(self, completion: Completion) -> Completion:
+        """The completion under the model's name: the server calls it by the whole path of its file."""
+        return replace(completion, model=self.model)
 
     async def _ready(self) -> OpenAIChat:
         address = await to_thread.run_sync(self._server.address)
