@@ -25,8 +25,10 @@ _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionErro
 # A refusal because of the length of a prompt, in the words of the usual servers.
 TOO_LONG = re.compile(
     r"(?i)context[ _](?:length|size|window|limit)|maximum (?:prompt|input|model|number of input)"
-    r"|too many tokens|(?:prompt|input) (?:is )?too long|reduce the length|n_ctx|max_model_len"
-    r"|上下文|输入.{0,8}(?:过长|超)"
+    r"|too many tokens|(?:prompt|input|string) (?:is )?too long|reduce the length|n_ctx|max_model_len"
+    r"|exceeds? (?:the |its )?max(?:imum)? (?:number of tokens|length)|range of input length"
+    r"|request too large|token limit|tokens limit exceeded|max_new_tokens.{0,12}must be"
+    r"|上下文|输入.{0,8}(?:过长|超)|token.{0,6}超"
 )
 
 # What happened and what to do, by the exception's class name; a class without an entry goes by its bases, a
@@ -238,7 +240,7 @@ class OpenAIEndpoint:
         path = f" at {secrets.masked(str(asked))}" if asked else ""
         said = error and words(error)
         detail = f": {said}" if said else ""
-        if status and TOO_LONG.search(detail):
+        if status and status != 429 and TOO_LONG.search(detail):  # a rate limit counts tokens, too
             reason, way_out = (text.format_map(fields) for text in REASONS["too long"])
         return self.error(f"{self.model} at {self.where}: {reason}{code}{path}{detail}", way_out=way_out)
 

@@ -191,9 +191,18 @@ def test_a_limit_that_the_context_refuses_is_lowered_once(
     assert [request.body["max_tokens"] for request in endpoint.requests] == [4000, fits]
 
 
-def test_a_prompt_beyond_the_context_names_the_settings_that_help(endpoint: Endpoint) -> None:
+@pytest.mark.parametrize(
+    "told",
+    [
+        "the request exceeds the available context size",
+        "The input token count (32000) exceeds the maximum number of tokens allowed (30720).",
+        "Range of input length should be [1, 30720]",
+        "请求的token数超过模型最大长度",
+    ],
+)
+def test_a_prompt_beyond_the_context_names_the_settings_that_help(endpoint: Endpoint, told: str) -> None:
     """The way out of a context that is too small is a setting, not a guess."""
-    endpoint.reply = status(400, "the request exceeds the available context size")
+    endpoint.reply = status(400, told)
     with pytest.raises(ChatError, match="longer than the model's context") as caught:
         ask(endpoint)
     assert "answer.prompt_tokens" in caught.value.way_out
