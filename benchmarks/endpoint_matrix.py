@@ -183,7 +183,7 @@ def _shell(way: str) -> tuple[str, str]:
     seen = found.stdout + found.stderr
     if found.exit_code or found.exception:
         known = isinstance(found.exception, SystemExit | None) and found.exit_code == 1
-        return "error" if known and found.stderr else f"exit {found.exit_code}: {found.exception!r}", seen
+        return "error" if known and seen.strip() else f"exit {found.exit_code}: {found.exception!r}", seen
     if way == "streamed":
         return next((one for one in ("fallback", "partial", "repaired") if one in seen), "ok"), seen
     return json.loads(found.stdout)["stages"][-1]["status"], seen
