@@ -50,15 +50,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reading(Generic[T]):
-    """The value read from a reply; None where there is none, and `lost` says why.
-
-    `constrained`: a free reply could not be read, and one that was held to labels could.
-    """
+    """The value read from a reply; None where there is none, and `lost` says why."""
 
     value: T | None
     lost: Lost | None = None
     usage: Usage = field(default_factory=Usage)
-    constrained: bool = False
 
 
 @dataclass(slots=True)
@@ -148,7 +144,9 @@ class Caller:
         recall: Callable[[Request], Completion | None] = lambda _request: None,
         keep: Callable[[Request, Completion], None] = lambda _request, _completion: None,
         meter: Meter | None = None,
+        constrained: bool = False,
     ) -> None:
+        self.constrained = constrained
         self._chat = chat
         self._parts = parts
         self._counts = counts
@@ -162,24 +160,36 @@ class Caller:
     ) -> Reading[T]:
         """The value that `read` finds in the reply; where it finds None, the model is asked once more.
 
-        `again` is the text of that second request. A refusal is final.
+        `again` is the text of that second request. A refusal is final. Once a free reply could not be read
+        and one that was held to labels could, all are held to them from the first on: `constrained`.
         """
+        # one place for both calls: what the second one teaches, the next request knows
+        async with self._parts.limiter:
+            return await self._read(self._held(request), read, again)
+
+    def _held(self, request: Request) -> Request:
+        if not self.constrained or request.label_schema is None:
+            return request
+        return replace(request, schema=request.label_schema, top_logprobs=0)
+
+    async def _read(self, request: Request, read: Callable[[Completion], T | None], again: str) -> Reading[T]:
         completion = await self._call(request, retry=False)
         spent = Usage() if isinstance(completion, str) else completion.usage
-        value, constrained = None if isinstance(completion, str) else read(completion), False
+        value = None if isinstance(completion, str) else read(completion)
         if value is None and not isinstance(completion, str) and not completion.refusal:
             self._roomy = self._roomy or completion.cut == "length"
             completion = await self._call(_corrected(request, completion, again), retry=True)
             if not isinstance(completion, str):
                 spent += completion.usage
                 value = read(completion)
-                constrained = request.label_schema is not None and completion.text.lstrip().startswith("{")
+                held = request.label_schema is not None and completion.text.lstrip().startswith("{")
+                self.constrained = self.constrained or (held and value is not None)
         if isinstance(completion, str):
             return Reading(None, completion, spent)
         if value is None:
             self._counts.unread(completion)
             return Reading(None, "refused" if completion.refusal else "unreadable", spent)
-        return Reading(value, usage=spent, constrained=constrained)
+        return Reading(value, usage=spent)
 
     async def _call(self, wanted: Request, *, retry: bool) -> Completion | Lost:
         roomy = replace(wanted, max_tokens=max(wanted.max_tokens, _ROOMY))
@@ -188,21 +198,20 @@ class Caller:
             self._counts.cached += 1
             self._counts.usage += Usage(cached=1)
             return known
-        async with self._parts.limiter:
-            most = self._costed(request.most)
-            if reason := self._counts.stopped or self._meter.refusal(most):
-                self._counts.refused(reason)
-                return "not asked"
-            self._meter.reserve(most)
-            spent, completion, error = most, None, Reason("rerank.cut-off")
-            try:
-                with anyio.move_on_after(self._meter.remaining_s):
-                    completion = await self._completed(request)
-                    spent = completion.usage
-            except ChatError as failure:
-                spent, error = Usage(1), Reason.of(str(failure))
-            finally:
-                self._meter.settle(most, spent)
+        most = self._costed(request.most)
+        if reason := self._counts.stopped or self._meter.refusal(most):
+            self._counts.refused(reason)
+            return "not asked"
+        self._meter.reserve(most)
+        spent, completion, error = most, None, Reason("rerank.cut-off")
+        try:
+            with anyio.move_on_after(self._meter.remaining_s):
+                completion = await self._completed(request)
+                spent = completion.usage
+        except ChatError as failure:
+            spent, error = Usage(1), Reason.of(str(failure))
+        finally:
+            self._meter.settle(most, spent)
         spent = replace(spent, retries=spent.retries + retry)
         if completion is None:
             self._counts.failed_with(error, spent)

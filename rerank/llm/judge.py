@@ -137,7 +137,7 @@ class PassageJudge:
         self._locks: dict[Case, anyio.Lock] = {}
         self._fresh: dict[str, float] = {}
         self._counts = CallCounts()
-        self._caller = Caller(stage.chat, stage.parts, self._counts)
+        self._caller = Caller(stage.chat, stage.parts, self._counts, constrained=stage.constrained)
         fingerprint = f"{stage.prompt.template}:{stage.chat.model}"
         self._memory = ScoreMemory(stage.parts.cache, fingerprint, question)
 
@@ -244,13 +244,11 @@ class PassageJudge:
         top, group = case
         prompt, n = self._stage.prompt, len(group)
         labels = prompt.label_schema(n, top)
-        schema, logprobs = prompt.schema, prompt.top_logprobs
-        if self._stage.constrained and labels:
-            schema, logprobs = labels, 0
-        request = Request(self._messages(case), prompt.max_tokens(n), schema, logprobs, labels)
+        request = Request(
+            self._messages(case), prompt.max_tokens(n), prompt.schema, prompt.top_logprobs, labels
+        )
         again = self._stage.templates.text("again", self._language).strip()
         reading = await self._caller.asked(request, lambda reply: prompt.read(reply, n, top), again=again)
         self._counts.judged += reading.value is not None
-        # what had to be held to labels once is held from now on: a free reply would cost a second call
-        self._stage.constrained = self._stage.constrained or reading.constrained
+        self._stage.constrained = self._stage.constrained or self._caller.constrained
         return reading.value
