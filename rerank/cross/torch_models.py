@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer
 
 from rerank.cross.models import Forward, as_log_odds
-from rerank.cross.side_by_side import SideBySide
+from rerank.cross.parallel import ParallelForward
 from storage.cores import available_cores
 from storage.errors import ModelError
 from storage.vectors import Floats
@@ -75,7 +75,7 @@ def batch_tokens(device: str) -> int:
 
 def on_all_cores(forward: Forward, device: str) -> Forward:
     """On a CPU, the same forward on parts of a batch, a core each."""
-    return SideBySide(forward, _cores(), _CPU_TOKENS) if device == "cpu" else forward
+    return ParallelForward(forward, _cores(), _CPU_TOKENS) if device == "cpu" else forward
 
 
 def _cores() -> int:

@@ -19,7 +19,7 @@ from rerank.cross.models import Forward
 from storage.vectors import Floats
 
 
-class SideBySide:
+class ParallelForward:
     """A Forward that reads a batch in parts of at most `tokens`, padding included, on that many cores."""
 
     def __init__(self, forward: Forward, cores: int, tokens: int) -> None:
