@@ -5,9 +5,10 @@
 
 Part `cross`: the same 50 question-passage pairs and the same weights (the shape of MiniLM-L6, the packaged
 encoder's weights with a random head), every way in turn, in rounds; medians. `rerankers` takes part where it
-is installed. Part `forms`: a modular and a causal reranker against `CrossEncoder.rank`. Part `llm`: each
-strategy against an HTTP server on this machine that answers after 100 ms. Part `gpu` needs a GPU: pairs a
-second of two model shapes, as a share of the measured matrix rate.
+is installed. Part `forms`: a modular and a causal reranker against `CrossEncoder.rank`. Part `stages`:
+`diversity` over 50 candidates. Part `llm`: each strategy against an HTTP server on this machine that answers
+after 100 ms. Part `gpu` needs a GPU: pairs a second of two model shapes, as a share of the measured matrix
+rate.
 """
 
 from __future__ import annotations
@@ -116,6 +117,8 @@ def forms(texts: Sequence[str], rounds: int) -> None:
     """Rerankers of other forms, ours and sentence-transformers', with the same weights in float32."""
     from benchmarks import rerank_forms
 
+    # a passage's own [SEP] is text to winnow, and a special token to the library
+    texts = [text.replace("[", "(").replace("]", ")") for text in texts]
     print(f"\n{len(texts)} pairs, median seconds\n")
     print(f"{'form':<12}{'ST':>9}{'winnow':>9}{'× ST':>7}{'max |Δ|':>10}")
     for name, make in (("modular", rerank_forms.modular), ("causal", rerank_forms.causal)):
@@ -127,6 +130,39 @@ def forms(texts: Sequence[str], rounds: int) -> None:
         (theirs, expected), (ours, scores) = found["ST"], found["winnow"]
         apart = max(abs(a - b) for a, b in zip(scores, expected, strict=True))
         print(f"{name:<12}{theirs:9.3f}{ours:9.3f}{theirs / ours:7.2f}{apart:10.6f}")
+
+
+class Stored:
+    """A store's dense vectors."""
+
+    def __init__(self, vectors: Mapping[str, Any]) -> None:
+        self._vectors = vectors
+
+    def dense_vectors(self, ids: Sequence[str]) -> Mapping[str, Any]:
+        return {one: self._vectors[one] for one in ids}
+
+
+def stages(texts: Sequence[str], rounds: int) -> None:
+    """Stages that read no model: milliseconds for 50 candidates, whose vectors the store would give."""
+    import numpy as np
+
+    candidates = [Candidate.from_text(text, id=str(place)) for place, text in enumerate(texts)]
+    vectors = np.random.default_rng(0).normal(size=(len(texts), 384)).astype(np.float32)
+    scorer: Any = Stored(dict(zip((one.id for one in candidates), vectors, strict=True)))
+    print(f"\n{len(texts)} candidates, the best 5 and all, median milliseconds of processor time\n")
+    for spec in ("diversity(weight=0)", "diversity"):
+        chain = Chain.load(Spec.parse(spec), RerankParts(scorer=scorer, drop_twins=True))
+        for top_k in (5, len(texts)):
+            taken = [anyio.run(stage_seconds, chain, candidates, top_k) for _ in range(4 * rounds)]
+            print(f"{spec:<22}{top_k:>4}{statistics.median(taken) * 1000:9.2f}")
+
+
+async def stage_seconds(chain: Chain, candidates: Sequence[Candidate], top_k: int) -> float:
+    """Processor time, without the start of an event loop and of its first thread."""
+    await anyio.to_thread.run_sync(len, "")
+    started = time.process_time()
+    await chain.rerank(QUESTION, candidates, top_k)
+    return time.process_time() - started
 
 
 def report(found: Mapping[str, tuple[float, list[float]]], count: int) -> None:
@@ -366,13 +402,15 @@ def main() -> None:
     )
     parser.add_argument("--corpus", type=Path, help="a corpus.jsonl with the field `text`")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=("cross", "forms", "llm", "gpu"))
+    parser.add_argument("--only", choices=("cross", "forms", "stages", "llm", "gpu"))
     chosen = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if chosen.only in (None, "cross"):
         cross(passages(chosen.corpus), chosen.rounds)
     if chosen.only in (None, "forms"):
         forms(passages(chosen.corpus), chosen.rounds)
+    if chosen.only in (None, "stages"):
+        stages(passages(chosen.corpus), chosen.rounds)
     if chosen.only in (None, "llm"):
         llm()
     if chosen.only in (None, "gpu"):

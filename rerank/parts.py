@@ -51,6 +51,8 @@ class RerankParts:
     - `limiter`: shared by all calls over the network; `budget`: the limits of one question
     - `prices`: by model name; without a price, costs are not known
     - `cache`: scores paid for before; `prompts`: a folder of templates that replace winnow's
+    - `context`: the tokens that the chat model holds, where that is known
+    - `constrained`: the chat model takes a schema, and labels are held to one from the first reply on
     - `keep_exchanges`: keep every call of a language model in the outcome
     - `locate`: maps a model's hub id or path to its folder; `cross_encoder`: the default model
     - `trust_remote_code`: run code that a model's folder brings along
@@ -71,6 +73,8 @@ class RerankParts:
     cache: SqlScoreCache | None = None
     prompts: Path | None = None
     keep_exchanges: bool = False
+    context: int | None = None
+    constrained: bool = False
     locate: Callable[[str], Path] | None = None
     cross_encoder: str = "cross-encoder/ms-marco-MiniLM-L12-v2"
     trust_remote_code: bool = False

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-# <|im_start|> and its full-width form, sentence and turn marks, [INST] and its relatives, marks of reasoning
-# and of tools.
+# <|im_start|>, its full-width and half-open forms, sentence and turn marks, [INST] and its relatives, marks
+# of reasoning, of tools and of code to be filled in.
 _CONTROL_TOKEN = re.compile(
-    r"<[|｜](?=[^|｜\n]{1,40}[|｜]>)"
-    r"|<(?=/?(?:s|bos|eos|pad|unk|mask|(?:start|end)_of_(?:turn|image|audio|text)|unused\d+|extra_id_\d+"
+    r"[<＜][|｜](?=[^|｜\n]{1,40}[|｜][>＞])|<\|(?=\w{1,40}>)|<(?=\w{1,40}\|>)|\](?=~!?b[\[\]])|\[(?=e~\[)"
+    r"|<(?=/?(?:s|bos|eos|pad|unk|mask|(?:start|end)_of_(?:turn|image|audio|text)|(?:unused|extra_id_|reserved_)\d+"
+    r"|fim_(?:prefix|middle|suffix|pad)|seed:\w+|role"
     r"|think(?:ing)?|tool_(?:call|response)s?|function_calls?|im_(?:start|end)|(?:system|user|assistant|human))>)"
     r"|<(?=</?SYS>>)|\[(?=/?(?:INST|SYS(?:TEM_PROMPT)?|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS)|THINK|gMASK|sop)\])"
     r"|◁(?=/?think▷)",

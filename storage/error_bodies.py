@@ -10,9 +10,10 @@ from typing import Any
 
 from storage.secrets import masked
 
-# OpenAI, FastAPI, Cohere, Spring, Google, Baidu, MiniMax, RFC 9457 …
+# OpenAI, FastAPI, Cohere, Spring, Google, Baidu, MiniMax, Apigee, iFlytek, RFC 9457 …; in any case.
 _TEXTS = ("message", "msg", "detail", "details", "error", "errors", "error_msg", "error_message")
-_MORE = ("errorMessage", "error_description", "status_msg", "base_resp", "title", "reason", "output")
+_MORE = ("errormessage", "error_description", "status_msg", "base_resp", "title", "reason", "output")
+_REST = ("fault", "faultstring", "header")
 _HTML = re.compile(r"(?is)<(script|style)\b.*?</\1>|<!--.*?-->|<[^>]*>")
 _DEEPEST = 6
 _SNIPPET = 200
@@ -61,7 +62,8 @@ def _words(body: Any, depth: int) -> Iterator[str]:
         for one in body:
             yield from _words(one, depth + 1)
     elif isinstance(body, dict):
-        found = [word for key in (*_TEXTS, *_MORE) for word in _words(body.get(key), depth + 1)]
+        body = {str(key).lower(): value for key, value in body.items()}
+        found = [word for key in (*_TEXTS, *_MORE, *_REST) for word in _words(body.get(key), depth + 1)]
         place = body.get("loc")
         if isinstance(place, list | tuple):
             found = [f"{'.'.join(map(str, place))}: {' '.join(found)}".strip()]

@@ -88,10 +88,9 @@ class BoundedClient(httpx2.AsyncClient):
         request.headers["accept-encoding"] = _ENCODINGS
         response = await super().send(request, stream=True, **{**options, "follow_redirects": False})
         try:
-            packed = response.headers.pop("content-encoding", "").lower().strip()
-            if packed not in ("", "identity", "gzip", "x-gzip", "deflate"):
-                raise self._too_large(f"the reply is packed as {packed[:20]!r}, which was not asked for")
-            response.stream = _Bounded(response.stream, packed, self._max, self._too_large)
+            response.stream = _Bounded(
+                response.stream, _packed(response), self._max, self._too_large, " (llm.max_reply_bytes)"
+            )
             wait = retry_after(response.headers.get("retry-after"))
             remaining = anyio.current_effective_deadline() - anyio.current_time()
             if wait is not None and wait > remaining:
@@ -119,44 +118,114 @@ class BoundedClient(httpx2.AsyncClient):
         )
 
 
-class _Bounded(httpx2.AsyncByteStream):
+class BoundedSyncClient(httpx2.Client):
+    """A Client that reads replies as BoundedClient does; an address is taken as it is."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
+        too_large: Callable[[str], Exception] = ReplyTooLargeError,
+        **options: Any,
+    ) -> None:
+        options.setdefault("verify", _certificates())
+        with socks_needs_its_package():
+            super().__init__(trust_env=not is_loopback(base_url), follow_redirects=False, **options)
+        self._max = max_reply_bytes
+        self._too_large = too_large
+
+    def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:
+        response = self._once(request, stream=stream, **options)
+        for _ in range(_MOST_REDIRECTIONS):
+            following = response.next_request
+            if following is None or following.url.host != request.url.host:
+                break
+            response.close()
+            response = self._once(following, stream=stream, **options)
+        return response
+
+    def _once(self, request: httpx2.Request, *, stream: bool, **options: Any) -> httpx2.Response:
+        request.headers["accept-encoding"] = _ENCODINGS
+        response = super().send(request, stream=True, **{**options, "follow_redirects": False})
+        try:
+            response.stream = _Bounded(response.stream, _packed(response), self._max, self._too_large)
+            if not stream:
+                response.read()
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+
+def _packed(response: httpx2.Response) -> str:
+    """How a reply is packed; the client is not to unpack it, too."""
+    return str(response.headers.pop("content-encoding", "")).lower().strip()
+
+
+class _Bounded(httpx2.AsyncByteStream, httpx2.SyncByteStream):
     """The bytes of a reply, unpacked, as long as they are not too many.
 
     They are unpacked here because a decoder of its own choosing may make a gigabyte of one small piece.
     """
 
-    def __init__(self, source: Any, packed: str, most: int, too_large: Callable[[str], Exception]) -> None:
+    def __init__(
+        self,
+        source: Any,
+        packed: str,
+        most: int,
+        too_large: Callable[[str], Exception],
+        setting: str = "",
+    ) -> None:
+        if packed not in ("", "identity", "gzip", "x-gzip", "deflate"):
+            raise too_large(f"the reply is packed as {packed[:20]!r}, which was not asked for")
         self._source = source
-        self._packed = packed
         self._left = most
-        self._refused = too_large(f"the reply is larger than {most:,} bytes (llm.max_reply_bytes)")
+        self._refused = too_large(f"the reply is larger than {most:,} bytes{setting}")
+        # 32 more: gzip or zlib, as the header says; some servers send deflate without a header
+        self._unpacking = None if packed in ("", "identity") else zlib.decompressobj(32 + zlib.MAX_WBITS)
+        self._may_be_raw = packed == "deflate"
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        pieces = self._unpacked() if self._packed not in ("", "identity") else aiter(self._source)
-        async for piece in pieces:
-            self._left -= len(piece)
-            if self._left < 0:
-                raise self._refused
-            yield piece
-
-    async def _unpacked(self) -> AsyncIterator[bytes]:
-        # 32 more: gzip or zlib, as the header says; some servers send deflate without a header
-        unpacking, raw = zlib.decompressobj(32 + zlib.MAX_WBITS), self._packed == "deflate"
         async for piece in self._source:
-            rest = piece
-            while rest:
-                try:
-                    yield unpacking.decompress(rest, _PIECE)
-                except zlib.error as error:
-                    if not raw:
-                        raise httpx2.DecodingError(str(error)) from error
-                    unpacking, raw = zlib.decompressobj(-zlib.MAX_WBITS), False
-                    continue
-                raw, rest = False, unpacking.unconsumed_tail
-        yield unpacking.flush()
+            for unpacked in self._unpacked(piece):
+                yield unpacked
+        yield self._rest()
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._source:
+            yield from self._unpacked(piece)
+        yield self._rest()
+
+    def _unpacked(self, piece: bytes) -> Iterator[bytes]:
+        if self._unpacking is None:
+            yield self._counted(piece)
+            return
+        while piece:
+            try:
+                found = self._unpacking.decompress(piece, _PIECE)
+            except zlib.error as error:
+                if not self._may_be_raw:
+                    raise httpx2.DecodingError(str(error)) from error
+                self._unpacking, self._may_be_raw = zlib.decompressobj(-zlib.MAX_WBITS), False
+                continue
+            self._may_be_raw, piece = False, self._unpacking.unconsumed_tail
+            yield self._counted(found)
+
+    def _rest(self) -> bytes:
+        return self._counted(self._unpacking.flush() if self._unpacking else b"")
+
+    def _counted(self, piece: bytes) -> bytes:
+        self._left -= len(piece)
+        if self._left < 0:
+            raise self._refused
+        return piece
 
     async def aclose(self) -> None:
         await self._source.aclose()
+
+    def close(self) -> None:
+        self._source.close()
 
 
 @contextmanager

@@ -25,8 +25,10 @@ _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionErro
 # A refusal because of the length of a prompt, in the words of the usual servers.
 TOO_LONG = re.compile(
     r"(?i)context[ _](?:length|size|window|limit)|maximum (?:prompt|input|model|number of input)"
-    r"|too many tokens|(?:prompt|input) (?:is )?too long|reduce the length|n_ctx|max_model_len"
-    r"|上下文|输入.{0,8}(?:过长|超)"
+    r"|too many tokens|(?:prompt|input|string) (?:is )?too long|reduce the length|n_ctx|max_model_len"
+    r"|exceeds? (?:the |its )?max(?:imum)? (?:number of tokens|length)|range of input length"
+    r"|request too large|token limit|tokens limit exceeded|max_new_tokens.{0,12}must be"
+    r"|上下文|输入.{0,8}(?:过长|超)|token.{0,6}超"
 )
 
 # What happened and what to do, by the exception's class name; a class without an entry goes by its bases, a
@@ -37,7 +39,7 @@ REASONS: dict[str, tuple[str, str]] = {
     "APIStatusError": ("the endpoint refused the request", "Look at the message and the endpoint's own log."),
     "too large": (
         "the endpoint sent too much",
-        "Raise llm.max_reply_bytes if that is a reply; look at the endpoint's own log.",
+        "Look at the endpoint's own log; llm.max_reply_bytes is the limit for chat models and rerank APIs.",
     ),
     "too long": (
         "the prompt is longer than the model's context",
@@ -119,13 +121,13 @@ def sealed(
     """A client of that class (`openai.OpenAI`, `openai.AsyncOpenAI`) with the given key, or none.
 
     No credential, organisation or header from the environment is sent. A query of `base_url` goes with every
-    request, as `query` and `headers` do. The asynchronous client reads at most `max_reply_bytes` of a reply.
+    request, as `query` and `headers` do. At most `max_reply_bytes` of a reply are read.
     Raises what the class raises.
     """
     import httpx2
-    from openai import AsyncOpenAI, DefaultHttpxClient, OpenAIError
+    from openai import AsyncOpenAI, OpenAIError
 
-    from storage.http_client import BoundedClient, is_loopback, socks_needs_its_package
+    from storage.http_client import BoundedClient, BoundedSyncClient
 
     secrets.remember(api_key, *(headers or {}).values())
     address, own = split_address(base_url)
@@ -139,8 +141,9 @@ def sealed(
             limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
         )
     else:
-        with socks_needs_its_package():
-            http_client = DefaultHttpxClient(trust_env=not is_loopback(address))
+        http_client = BoundedSyncClient(
+            address, max_reply_bytes=max_reply_bytes, too_large=OpenAIError, timeout=timeout_s
+        )
     # An empty string keeps the client from looking into the environment; a None would not.
     client: Any = kind(
         api_key=api_key or "",
@@ -220,7 +223,7 @@ class OpenAIEndpoint:
     def translated(self, error: Exception) -> WinnowError:
         """The error that stands for an exception of the `openai` package."""
         names = [
-            "too large" if "max_reply_bytes" in str(error) else "",
+            "too large" if "the reply is larger than" in str(error) else "",
             f"HTTP {getattr(error, 'status_code', '')}",
             *(base.__name__ for base in type(error).__mro__),
         ]
@@ -237,7 +240,7 @@ class OpenAIEndpoint:
         path = f" at {secrets.masked(str(asked))}" if asked else ""
         said = error and words(error)
         detail = f": {said}" if said else ""
-        if status and TOO_LONG.search(detail):
+        if status and status != 429 and TOO_LONG.search(detail):  # a rate limit counts tokens, too
             reason, way_out = (text.format_map(fields) for text in REASONS["too long"])
         return self.error(f"{self.model} at {self.where}: {reason}{code}{path}{detail}", way_out=way_out)
 

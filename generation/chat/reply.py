@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from storage.error_bodies import error_text
@@ -34,6 +34,7 @@ class Reply:
     first_token: Mapping[str, float] | None = None
     reasoned: bool = False
     arguments: str = ""
+    _half: str = field(default="", init=False)  # of a character, at the end of a piece
 
     def add(self, chunk: Any) -> str:
         """Add a chunk of a stream; return its piece of the text. Raises ValueError."""
@@ -53,18 +54,20 @@ class Reply:
             self.tokens = (_count(usage, "prompt_tokens") + cached, _count(usage, "completion_tokens"))
             details = getattr(usage, "completion_tokens_details", None)
             self.reasoned = self.reasoned or _count(details, "reasoning_tokens") > 0
-        self.model = getattr(reply, "model", None) or self.model
+        self.model = _whole(str(getattr(reply, "model", None) or self.model))
 
     def _choice(self, choice: Any, message: Any) -> str:
-        self.finish_reason = str(getattr(choice, "finish_reason", None) or self.finish_reason)
+        self.finish_reason = _whole(str(getattr(choice, "finish_reason", None) or self.finish_reason))
         if message is None:
             return ""
         content = getattr(message, "content", None)
-        piece = _content(content)
+        piece = self._half + _content(content)
+        self._half = piece[-1:] if "\ud800" <= piece[-1:] < "\udc00" else ""
+        piece = _whole(piece.removesuffix(self._half))
         self.text += piece
-        self.refusal += _content(getattr(message, "refusal", None))
+        self.refusal += _whole(_content(getattr(message, "refusal", None)))
         self.reasoned = self.reasoned or _reasons(message, content)
-        self.arguments += "".join(_arguments(message))
+        self.arguments += _whole("".join(_arguments(message)))
         return piece
 
 
@@ -84,6 +87,11 @@ def read(reply: Any, model: str) -> Reply:
     if not result.reasoned and not has_reasoning(result.text):
         result.first_token = _first_token(choices[0], result.text)
     return result
+
+
+def _whole(text: str) -> str:
+    """Halves of a character joined; a half alone, which JSON allows and no log takes, is replaced."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _content(content: Any) -> str:

@@ -19,6 +19,7 @@ _NAMES_SYSTEM = re.compile(
     r"system[\s_-]*(?:role|message|prompt|instruction)|developer[\s_-]*(?:role|message|instruction)"
     r"|['\"`]system['\"`]|roles? must|must alternate|\brole\b[^.]{0,60}\b(?:system|user|assistant)\b"
     r"|\broles? (?:of|in|for) [^.]{0,30}message|unknown role|invalid role"
+    r"|\b(?:user|assistant)\b[^.]{0,30}\broles\b"
     r"|系统(?:角色|消息|提示)|system\s*(?:角色|消息)|角色.{0,12}(?:system|user|交替)"
 )
 # What a refusal without a name may mean, in the order in which it is tried.

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from rerank.cross.models import as_log_odds
+from rerank.cross.parallel import ParallelForward
 from rerank.cross.torch_loading import load_torch_model
 from rerank.cross.torch_models import Classifier, Modules
 from storage.errors import ModelError
@@ -31,7 +32,7 @@ def export(folder: Path, file: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model = load_torch_model(folder, device="cpu")
-    forward = model.forward
+    forward = model.forward.forward if isinstance(model.forward, ParallelForward) else model.forward
     if model.template is not None or not isinstance(forward, (Classifier, Modules)):
         raise ModelError(
             f"{folder.name} writes its inputs by a template, as causal models do: it does not run in int8"

@@ -132,13 +132,15 @@ def _opened(file: Path) -> onnxruntime.InferenceSession:
 def _tokenizer(folder: Path) -> Tokenizer:
     """The fast tokenizer, without saved truncation and padding."""
     file = folder / "tokenizer.json"
-    if not file.is_file():
+    if file.is_file():
+        tokenizer = Tokenizer.from_file(str(file))
+    else:
         from rerank.cross.torch_models import load_tokenizer
 
-        return load_tokenizer(folder)
-    tokenizer = Tokenizer.from_file(str(file))
+        tokenizer = load_tokenizer(folder)
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True  # [SEP] in a passage is text
     return tokenizer
 
 

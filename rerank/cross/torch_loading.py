@@ -25,6 +25,7 @@ from rerank.cross.torch_models import (
     batch_tokens,
     chosen_device,
     fields_of,
+    on_all_cores,
     translated,
 )
 from storage.errors import ModelError
@@ -53,7 +54,9 @@ def load_torch_model(
             pad = config.pad_token_id if config.pad_token_id is not None else (config.eos_token_id or 0)
         config.pad_token_id = pad if config.pad_token_id is None else config.pad_token_id
         template = _template(folder, transformer) if "message" in transformer.modality_config else None
-        forward = _forward(model, chosen, list(transformer.tokenizer.model_input_names))
+        # without a template only the tokenizer itself writes special tokens: [SEP] in a passage is text
+        tokenizer.encode_special_tokens = template is None
+        forward = on_all_cores(_forward(model, chosen, list(transformer.tokenizer.model_input_names)), chosen)
     instruction = model.prompts.get(model.default_prompt_name) or None
     places = getattr(config.get_text_config(), "max_position_embeddings", None)
     longest = longest_input(folder, {**form.config, "max_position_embeddings": places}, max_length)

@@ -11,11 +11,15 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from rerank.cross.models import as_log_odds
+from rerank.cross.models import Forward, as_log_odds
+from rerank.cross.parallel import ParallelForward
+from storage.cores import available_cores
 from storage.errors import ModelError
 from storage.vectors import Floats
 
-_BATCH_TOKENS = {"cpu": 1_024}
+# On a CPU padding costs more than large batches gain. A deadline is looked at between passes.
+_CPU_TOKENS = 1_024
+_CPU_TOKENS_A_CORE = 2_048
 _GPU_BATCH_TOKENS = 65_536
 
 
@@ -65,8 +69,17 @@ def fields_of(names: Sequence[str]) -> list[str]:
 
 
 def batch_tokens(device: str) -> int:
-    """The tokens of one batch, padding included."""
-    return _BATCH_TOKENS.get(device, _GPU_BATCH_TOKENS)
+    """The tokens of one pass, padding included."""
+    return _CPU_TOKENS_A_CORE * _cores() if device == "cpu" else _GPU_BATCH_TOKENS
+
+
+def on_all_cores(forward: Forward, device: str) -> Forward:
+    """On a CPU, the same forward on parts of a batch, a core each."""
+    return ParallelForward(forward, _cores(), _CPU_TOKENS) if device == "cpu" else forward
+
+
+def _cores() -> int:
+    return min(available_cores(), torch.get_num_threads())
 
 
 def chosen_device(device: str) -> str:

@@ -33,14 +33,14 @@ _EXAMPLE = 80
 class Request:
     """One request: the messages, the reply's length in tokens, and optional features (see `ChatModel`).
 
-    `again_schema` is the form of a second reply, after one that could not be read.
+    `label_schema` is the form of a second reply, after one that could not be read.
     """
 
     messages: tuple[Message, ...]
     max_tokens: int
     schema: Mapping[str, object] | None = None
     top_logprobs: int = 0
-    again_schema: Mapping[str, object] | None = None
+    label_schema: Mapping[str, object] | None = None
 
     @property
     def most(self) -> Usage:
@@ -144,7 +144,9 @@ class Caller:
         recall: Callable[[Request], Completion | None] = lambda _request: None,
         keep: Callable[[Request, Completion], None] = lambda _request, _completion: None,
         meter: Meter | None = None,
+        constrained: bool = False,
     ) -> None:
+        self.constrained = constrained
         self._chat = chat
         self._parts = parts
         self._counts = counts
@@ -158,8 +160,19 @@ class Caller:
     ) -> Reading[T]:
         """The value that `read` finds in the reply; where it finds None, the model is asked once more.
 
-        `again` is the text of that second request. A refusal is final.
+        `again` is the text of that second request. A refusal is final. Once a free reply could not be read
+        and one that was held to labels could, all are held to them from the first on: `constrained`.
         """
+        # one place for both calls: what the second one teaches, the next request knows
+        async with self._parts.limiter:
+            return await self._read(self._held(request), read, again)
+
+    def _held(self, request: Request) -> Request:
+        if not self.constrained or request.label_schema is None:
+            return request
+        return replace(request, schema=request.label_schema, top_logprobs=0)
+
+    async def _read(self, request: Request, read: Callable[[Completion], T | None], again: str) -> Reading[T]:
         completion = await self._call(request, retry=False)
         spent = Usage() if isinstance(completion, str) else completion.usage
         value = None if isinstance(completion, str) else read(completion)
@@ -169,6 +182,8 @@ class Caller:
             if not isinstance(completion, str):
                 spent += completion.usage
                 value = read(completion)
+                held = request.label_schema is not None and completion.text.lstrip().startswith("{")
+                self.constrained = self.constrained or (held and value is not None)
         if isinstance(completion, str):
             return Reading(None, completion, spent)
         if value is None:
@@ -183,21 +198,20 @@ class Caller:
             self._counts.cached += 1
             self._counts.usage += Usage(cached=1)
             return known
-        async with self._parts.limiter:
-            most = self._costed(request.most)
-            if reason := self._counts.stopped or self._meter.refusal(most):
-                self._counts.refused(reason)
-                return "not asked"
-            self._meter.reserve(most)
-            spent, completion, error = most, None, Reason("rerank.cut-off")
-            try:
-                with anyio.move_on_after(self._meter.remaining_s):
-                    completion = await self._completed(request)
-                    spent = completion.usage
-            except ChatError as failure:
-                spent, error = Usage(1), Reason.of(str(failure))
-            finally:
-                self._meter.settle(most, spent)
+        most = self._costed(request.most)
+        if reason := self._counts.stopped or self._meter.refusal(most):
+            self._counts.refused(reason)
+            return "not asked"
+        self._meter.reserve(most)
+        spent, completion, error = most, None, Reason("rerank.cut-off")
+        try:
+            with anyio.move_on_after(self._meter.remaining_s):
+                completion = await self._completed(request)
+                spent = completion.usage
+        except ChatError as failure:
+            spent, error = Usage(1), Reason.of(str(failure))
+        finally:
+            self._meter.settle(most, spent)
         spent = replace(spent, retries=spent.retries + retry)
         if completion is None:
             self._counts.failed_with(error, spent)
@@ -264,8 +278,8 @@ def prompt_tokens(messages: Sequence[Message]) -> int:
 def _corrected(request: Request, completion: Completion, again: str) -> Request:
     """The same question with the reply and a correction; an empty reply cannot be sent back."""
     messages = request.messages
-    if request.again_schema:  # a free reply was no label: small models write one where nothing else is left
-        request = replace(request, schema=request.again_schema, top_logprobs=0)
+    if request.label_schema:  # a free reply was no label: small models write one where nothing else is left
+        request = replace(request, schema=request.label_schema, top_logprobs=0)
     if completion.cut == "length":
         return request
     if completion.text.strip():

@@ -49,8 +49,8 @@ class JudgementPrompt:
     """A kind of prompt: its template, the form of the reply, and how the reply is read.
 
     `read` gets a reply, the number of passages, and `top`; `max_tokens` is the reply's length for n passages.
-    `verdicts` are the only replies to n passages and `top`, which a second reply is held to where the
-    endpoint takes a schema; without, any is free.
+    `verdicts` are the only replies to n passages and `top`, which a reply is held to where a free one could
+    not be read and the endpoint takes a schema; without, any is free.
     """
 
     template: str
@@ -61,8 +61,8 @@ class JudgementPrompt:
     top_logprobs: int = 0
     verdicts: Callable[[int, int], Sequence[str | int]] | None = None
 
-    def again_schema(self, n: int, top: int) -> Mapping[str, object] | None:
-        """The form of a second reply; None where it is that of the first."""
+    def label_schema(self, n: int, top: int) -> Mapping[str, object] | None:
+        """The form of a reply that is nothing but a verdict; None where `schema` is the only one."""
         if self.verdicts is None:
             return None
         verdict = {"enum": list(self.verdicts(n, top))}
@@ -101,6 +101,7 @@ class LLMStage(ABC, Generic[Options]):
     fewest = 2  # fewer candidates are not judged
 
     def __init__(self, parts: RerankParts, name: str, options: Options, prompt: JudgementPrompt) -> None:
+        self.constrained = parts.constrained  # replies are held to labels from the first on
         self.name = name
         self.options = options
         self.prompt = prompt
@@ -136,7 +137,7 @@ class PassageJudge:
         self._locks: dict[Case, anyio.Lock] = {}
         self._fresh: dict[str, float] = {}
         self._counts = CallCounts()
-        self._caller = Caller(stage.chat, stage.parts, self._counts)
+        self._caller = Caller(stage.chat, stage.parts, self._counts, constrained=stage.constrained)
         fingerprint = f"{stage.prompt.template}:{stage.chat.model}"
         self._memory = ScoreMemory(stage.parts.cache, fingerprint, question)
 
@@ -218,7 +219,8 @@ class PassageJudge:
     def _messages(self, case: Case) -> tuple[Message, ...]:
         top, group = case
         words, prompt, n = self._stage.options.words, self._stage.prompt, len(group)
-        room = self._stage.options.context - prompt.max_tokens(n)
+        held = self._stage.parts.context or self._stage.options.context
+        room = min(self._stage.options.context, held) - prompt.max_tokens(n)
         while True:
             texts = [clipped(self._texts[i], words) for i in group]
             messages = self._stage.templates.messages(
@@ -241,14 +243,12 @@ class PassageJudge:
     async def _judged(self, case: Case) -> Judgement | None:
         top, group = case
         prompt, n = self._stage.prompt, len(group)
+        labels = prompt.label_schema(n, top)
         request = Request(
-            self._messages(case),
-            prompt.max_tokens(n),
-            prompt.schema,
-            prompt.top_logprobs,
-            prompt.again_schema(n, top),
+            self._messages(case), prompt.max_tokens(n), prompt.schema, prompt.top_logprobs, labels
         )
         again = self._stage.templates.text("again", self._language).strip()
         reading = await self._caller.asked(request, lambda reply: prompt.read(reply, n, top), again=again)
         self._counts.judged += reading.value is not None
+        self._stage.constrained = self._stage.constrained or self._caller.constrained
         return reading.value

@@ -36,7 +36,9 @@ def _form(pattern: str, *, ids: str = r"-?\d+", flags: int = 0) -> re.Pattern[st
 
 
 _ALONE = _form(rf"{_ID}[\s.。]*")
-_LINK = rf"[ ]?(?:{_BETTER}|<{{1,2}}|=|~|≈|{_NEXT})[ \n]?"
+# "[3] is the best, followed by [1]", 第3段最相关，其次是第1段
+_BEST = r"(?: is (?:the )?(?:best|most relevant)|最(?:相关|好|佳))?"
+_LINK = rf"{_BEST}[ ]?(?:{_BETTER}|<{{1,2}}|=|~|≈|{_NEXT})[ \n]?"
 _CHAIN = _form(f"{_ID}(?:{_LINK}{_ID})+".replace("(NUMBER)", "NUMBER"))
 _STRONG = re.compile(_BETTER)
 _NAMED = _form(rf"[\[(#<{{]{{1,3}}(?:(?:{_NAMES})[ :#_=-]{{0,3}})?-?\d|(?:{_NAMES})[ :#_=-]{{0,3}}-?\d")
@@ -50,7 +52,8 @@ _ROW = _form(rf"^[ ]?\|[ *]{{0,3}}\d+[ *]{{0,3}}\|[ ]?{_ID}[ ]?\|", flags=re.MUL
 _RANKED_TABLE = re.compile(r"^\s*\|\s*(?:rank|#|place|position|排名|名次)", re.IGNORECASE | re.MULTILINE)
 # A passage and its grade, as in "Passage 2: 9/10".
 _GRADE = _form(
-    rf"{_ID}[ ]?(?:[:=|–-]|\()[ ]?(?:(?:score|relevance|grade|rating|分数|得分|评分)[ :=*]{{0,3}})?"
+    rf"{_ID}[ ]?(?:[:=|–-]|\(|(?=[ ]\d+[ ]?/))[ ]?"
+    r"(?:(?:score|relevance|grade|rating|分数|得分|评分)[ :=*]{0,3})?"
     r"(\d+(?:\.\d+)?)(?![\d.]*\d)[ ]?(/[ ]?\d+|%)?"
 )
 _BARE = re.compile(r"(?:[^\d\n]{0,40}:\s*)?-?\d+(?:\s*[,>、;\s]\s*-?\d+)*\s*[.。]?")
@@ -143,9 +146,17 @@ def _chained(text: str) -> list[int] | None:
         if not (strong or whole_line or _is_named(found[0])):
             continue  # numbers in a sentence
         ids = [int(i) for i in _NUMBER.findall(found[0].replace("->", ">"))]
+        if not strong and not whole_line and _lacks_one(text, found.start(), ids):
+            continue  # its beginning was written in another way
         if (strong, len(ids)) >= standing:
             best, standing = (ids[::-1] if _rises(found[0]) else ids), (strong, len(ids))
     return best
+
+
+def _lacks_one(text: str, start: int, ids: Sequence[int]) -> bool:
+    """True where an id is named before a chain, in its line, that the chain lacks."""
+    before = text[text.rfind("\n", 0, start) + 1 : start].rpartition(":")[2]
+    return any(int(found) not in ids for named in _NAMED.findall(before) for found in _NUMBER.findall(named))
 
 
 def _rises(chain: str) -> bool:

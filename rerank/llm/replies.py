@@ -14,7 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from storage.chat import Completion
 from storage.reasoning import without_reasoning
 
-_ALONE = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(?:/\s*(\d+))?\s*[.。]?\s*")
+_ALONE = re.compile(
+    r"\s*(?:\\boxed\{\s*)?(-?\d+(?:\.\d+)?)\s*(?:(?:/|out of)\s*(\d+)|分|points?)?\s*\}?\s*[.。]?\s*"
+)
 _LABELLED = re.compile(
     r"(?:score|rating|relevance|answer|分数|得分|评分|答案)\D{0,12}?(-?\d+(?:\.\d+)?)(?:\s*/\s*(\d+))?",
     re.IGNORECASE,
@@ -22,6 +24,10 @@ _LABELLED = re.compile(
 _OWN_LINE = re.compile(r"^[\s*`]*(-?\d+(?:\.\d+)?)\s*(?:/\s*(\d+))?[\s*`.]*$", re.MULTILINE)
 _BREAKS = r"[\s.,:;!。，：；！、*`\"'“”]+"
 _YES = {"yes", "true", "是", "是的", "相关"}
+_EITHER = {"or", "/", "或", "或者", "还是", "and"}
+_ANSWER = re.compile(
+    r"\A[\s*]*(?:the |my )?(?:final )?(?:answer|verdict|答案|结论)[\s*]*(?:is|是|为|[:=])[\s*:]*", re.I
+)
 _NO = {"no", "false", "否", "不", "不是", "不相关"}
 
 
@@ -59,12 +65,13 @@ def _only(found: Iterator[re.Match[str]]) -> re.Match[str] | None:
 
 def read_yes_no(reply: str) -> float | None:
     """1 for yes, 0 for no, in English or Chinese."""
-    text = _only_value(plain(reply)).lower()
+    text = _ANSWER.sub("", _only_value(plain(reply)).lower())
     lines = [re.split(_BREAKS, line.strip()) for line in (text.partition("\n")[0], *text.split("\n"))]
     # the first word of all, otherwise a line of its own
     said = [words for words in ([word for word in line if word] for line in lines) if words]
     first = said[:1] + [words for words in said if len(words) == 1]
-    verdicts = [1.0 if words[0] in _YES else 0.0 for words in first if words[0] in _YES | _NO]
+    sure = [words for words in first if words[1:2] == [] or words[1] not in _EITHER]  # "yes or no" is neither
+    verdicts = [1.0 if words[0] in _YES else 0.0 for words in sure if words[0] in _YES | _NO]
     return verdicts[0] if len(set(verdicts)) == 1 else None
 
 

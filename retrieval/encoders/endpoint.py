@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 # Known widths, which need no call.
 _DIMS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
-# OpenAI takes 2,048 texts and 300,000 tokens a request; the tokens here are estimated.
-_MOST_TEXTS, _MOST_TOKENS = 2_048, 200_000
+# OpenAI takes 2,048 texts and 300,000 tokens a request; the tokens here are estimated. The vectors of 512
+# texts, of 4,096 numbers each and written out, are some 45 MB.
+_MOST_TEXTS, _MOST_TOKENS = 512, 200_000
+_MOST_BYTES = 64 << 20
 _TOO_MUCH = re.compile(
     r"too (long|large|many|big)|context length|maximum|max_|exceed|longer than|limit", re.I
 )
@@ -197,7 +199,12 @@ def load_openai_encoder(
         )
     with _endpoint(model, base_url).translating():
         client = sealed(
-            OpenAI, base_url=base_url, api_key=api_key, timeout_s=timeout_s, max_retries=max_retries
+            OpenAI,
+            base_url=base_url,
+            api_key=api_key,
+            timeout_s=timeout_s,
+            max_retries=max_retries,
+            max_reply_bytes=_MOST_BYTES,
         )
     tokenizer = WholeTokenizer(estimating_tokenizer())
     forward = OpenAIEmbeddings(client, model, tokenizer, dim=dim, max_tokens=max_tokens, price=price)

@@ -191,9 +191,18 @@ def test_a_limit_that_the_context_refuses_is_lowered_once(
     assert [request.body["max_tokens"] for request in endpoint.requests] == [4000, fits]
 
 
-def test_a_prompt_beyond_the_context_names_the_settings_that_help(endpoint: Endpoint) -> None:
+@pytest.mark.parametrize(
+    "told",
+    [
+        "the request exceeds the available context size",
+        "The input token count (32000) exceeds the maximum number of tokens allowed (30720).",
+        "Range of input length should be [1, 30720]",
+        "请求的token数超过模型最大长度",
+    ],
+)
+def test_a_prompt_beyond_the_context_names_the_settings_that_help(endpoint: Endpoint, told: str) -> None:
     """The way out of a context that is too small is a setting, not a guess."""
-    endpoint.reply = status(400, "the request exceeds the available context size")
+    endpoint.reply = status(400, told)
     with pytest.raises(ChatError, match="longer than the model's context") as caught:
         ask(endpoint)
     assert "answer.prompt_tokens" in caught.value.way_out
@@ -429,3 +438,20 @@ def test_half_a_character_in_a_prompt_costs_nothing_else(endpoint: Endpoint) -> 
     """A lone surrogate cannot be sent, and is replaced."""
     endpoint.reply = "Spring tides [1]."
     assert answer(endpoint, "high\ud800 tide").outcome.status == "ok"
+
+
+def test_half_a_character_in_a_reply_is_joined_or_replaced(endpoint: Endpoint) -> None:
+    """Servers stream halves of a character apart; a lone one can be neither logged nor sent."""
+    endpoint.enqueue(Response(lines=events(["spring \ud83c", "\udf0a tide \udc00", " ebb \ud800"])))
+    *pieces, last = stream(endpoint)
+    assert "".join(map(str, pieces)) == "spring 🌊 tide \ufffd ebb "
+    assert isinstance(last, Completion)
+    assert last.text == "spring 🌊 tide \ufffd ebb"
+    endpoint.enqueue(
+        Response(body=completion("\ud83c\udf0a \ud800 [1]", model="m\udfff", finish_reason="st\ud800op"))
+    )
+    whole = ask(endpoint)
+    assert whole.text == "🌊 \ufffd [1]"
+    assert (whole.model + whole.finish_reason).encode()
+    endpoint.enqueue(Response(body=completion("The tide \ud800 is high [1].")))
+    assert answer(endpoint).text.encode()

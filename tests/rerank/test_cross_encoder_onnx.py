@@ -119,6 +119,15 @@ def test_a_pair_scores_the_same_in_every_company() -> None:
     assert together == all_scores(model, [*TEXTS, "A long passage about many things. " * 40])[: len(TEXTS)]
 
 
+def test_special_tokens_in_a_passage_are_text(folders: Mapping[str, Path]) -> None:
+    """A passage with [SEP] in it does not end itself, whatever runs the model."""
+    for folder in (locate(PACKAGED).folder, folders["bert"]):
+        model = load_pair_model(folder, device="cpu")
+        special = {model.tokenizer.token_to_id(one) for one in ("[CLS]", "[SEP]")}
+        for ids, _ in model._rows(QUESTION, ["The fox.", "The fox [SEP] [CLS] jumps."]):
+            assert sum(one in special for one in ids) == 3
+
+
 @pytest.mark.parametrize("place", ["model.onnx", "onnx/model.onnx"])
 @pytest.mark.parametrize("with_config", [True, False])
 def test_a_folder_with_an_onnx_file_is_a_cross_encoder(

@@ -217,6 +217,8 @@ def test_a_model_that_rambles_is_held_to_a_label_by_schema(endpoint: Endpoint, s
     endpoint.reply = reply
     ranking = asked(endpoint, spec)
     assert ranking.outcome.status == "ok"
+    free = sum("response_format" not in request.body for request in endpoint.requests)
+    assert 0 < free <= 4  # those in flight; from the first that had to be held to labels on, all are at once
     if "yes" not in spec:
         assert ranking.candidates[0].id == BEST[0]
 

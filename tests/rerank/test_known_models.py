@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,11 @@ def test_the_docs_have_every_model_with_its_figures(model: KnownModel) -> None:
 def test_the_default_is_among_them() -> None:
     """The cross-encoder that comes with winnow is in the list."""
     assert RerankParts().cross_encoder in {model.name for model in known_models()}
+
+
+def test_what_is_recommended_is_in_the_table() -> None:
+    """docs/choosing.md names no model that the list does not have."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "choosing.md").read_text(encoding="utf-8")
+    named = set(re.findall(r'cross-encoder\(model="([^"]+)"', text))
+    assert named
+    assert named <= {model.name for model in known_models()}

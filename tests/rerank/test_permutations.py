@@ -10,6 +10,9 @@ from rerank.llm.permutations import Permutation, read_permutation
 
 MEANT = Permutation((2, 0, 1))
 FORMS = [
+    "第3段最相关，其次是第1段，最后是第2段",
+    "[3] is the best, followed by [1], then [2]",
+    "[3] 9/10; [1] 6/10; [2] 1/10",
     "[3] > [1] > [2]",
     "3 > 1 > 2",
     "Ranking: 3, 1, 2",
@@ -68,6 +71,7 @@ FORMS = [
     "The order is [3] > [1] > [2], I think.",
 ]
 UNCLEAR = [
+    "Passage 3 comes before all; passage 1, passage 2",  # its best would be lost
     "Passage 3 beats passage 1.",
     "Passage 1: 2\nPassage 2: 3\nPassage 3: 1",  # ranks, or grades
     '{"1": 2, "2": 3, "3": 1}',

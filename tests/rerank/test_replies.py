@@ -26,6 +26,10 @@ from storage.errors import SettingsError
         ("7", 7.0),
         (" 8.5 ", 8.5),
         ("8/10", 8.0),
+        ("8 out of 10", 8.0),
+        ("8 out of 5", None),
+        ("8分", 8.0),
+        ("\\boxed{8}", 8.0),
         ("８", 8.0),
         ("10。", 10.0),
         ("Score: 6", 6.0),
@@ -51,7 +55,19 @@ def test_a_score_is_read_or_there_is_none(reply: str, score: float | None) -> No
 
 @pytest.mark.parametrize(
     ("reply", "score"),
-    [("Yes.", 1.0), ("no", 0.0), ("是。", 1.0), ("否", 0.0), ("不相关", 0.0), ("Not sure", None), ("", None)],
+    [
+        *[
+            ("Yes.", 1.0),
+            ("no", 0.0),
+            ("是。", 1.0),
+            ("否", 0.0),
+            ("不相关", 0.0),
+            ("Not sure", None),
+            ("", None),
+        ],
+        *[("Answer: yes", 1.0), ("The answer is no.", 0.0), ("答案是：是", 1.0)],
+        *[("yes or no", None), ("是或否", None), ("Yes and no.", None)],
+    ],
 )
 def test_yes_and_no_in_both_languages(reply: str, score: float | None) -> None:
     """Yes or no is read from the first word, in both languages; anything else is no verdict."""

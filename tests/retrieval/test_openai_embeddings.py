@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -423,3 +424,16 @@ def test_only_the_choice_of_the_provider_reads_the_key(
     assert chosen.unused_keys() == []
     assert chosen.encoder_api_key() == "k"
     assert json.loads(chosen.model_dump_json())["encoder"]["api_key"] is None
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_no_reply_is_read_beyond_what_vectors_can_be(
+    endpoint: Endpoint, load: Callable[..., Encoder], packed: bool
+) -> None:
+    """A reply larger than the vectors of a request can be ends at once, packed or not."""
+    body, headers = b"x" * (66 << 20), {}
+    if packed:
+        body, headers = gzip.compress(body, 1), {"content-encoding": "gzip"}
+    endpoint.routes["/v1/embeddings"] = lambda _request: Response(body=body, headers=headers)
+    with pytest.raises(ModelError, match="larger than 67,108,864 bytes"):
+        load(max_retries=0).encode_query("What is a fox?")

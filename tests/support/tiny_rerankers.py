@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,21 @@ def pylate(folder: Path) -> Path:
              "query_prefix": "", "document_prefix": "", "attend_to_expansion_tokens": False}  # fmt: skip
     (folder / "config_sentence_transformers.json").write_text(json.dumps(saved), encoding="utf-8")
     return folder
+
+
+def taught(folder: Path, question: str, grades: Mapping[str, float], *, steps: int = 120) -> Path:
+    """The model, fitted to the grades of some passages: what it tells apart is far more than rounding."""
+    from sentence_transformers import CrossEncoder
+
+    model: Any = CrossEncoder(str(folder), device="cpu", activation_fn=torch.nn.Identity()).float()
+    features = model.preprocess([(question, text) for text in grades])
+    wanted = torch.tensor(list(grades.values()))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        torch.nn.functional.mse_loss(model(features)["scores"].flatten(), wanted).backward()
+        optimizer.step()
+    return _saved(model, folder)
 
 
 def with_activation(folder: Path, activation: str) -> Path:

@@ -110,7 +110,7 @@ def _of_sections(
         elif stage.name == "late-interaction" and named:
             yield _Need(str(named), f"reranker of {who}")
     if answer.answerer == "openai":
-        yield _Need(llm.model, f"chat model of {who}", llm.base_url)
+        yield _Need(llm.name, f"chat model of {who}", llm.place)
 
 
 def _located(need: _Need, used_as: str) -> Model:

@@ -18,6 +18,7 @@ from winnow.app.settings import Settings
 
 if TYPE_CHECKING:
     from generation.chat.client import OpenAIChat
+    from generation.chat.local import LocalChat
     from generation.chat.prompts import Prompter
     from retrieval.encoders.encoder import Encoder, ForwardModel
     from retrieval.lexical import LexicalEncoder
@@ -42,7 +43,7 @@ class Parts:
         self._making: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
         self._parts: dict[str, object] = {}
         self._encoders: dict[str, Encoder] = {}
-        self._chats: dict[str, OpenAIChat] = {}
+        self._chats: dict[str, OpenAIChat | LocalChat] = {}
         self._keys_used: set[str] = set()
         self._database: Database | None = None
         self._wrap: Callable[[ForwardModel], ForwardModel] | None = None
@@ -154,9 +155,12 @@ class Parts:
         name = name or self.settings.collection
         return Manifest(self.database, name, self.stores.generation(name))
 
-    def chat(self, model: str | None = None) -> OpenAIChat:
-        """Return the chat model of that name, or the configured one. Only this reads its API key."""
-        name = model or self.settings.llm.model
+    def chat(self, model: str | None = None) -> OpenAIChat | LocalChat:
+        """Return the chat model of that name, or the configured one. Only this reads its API key.
+
+        The file of `llm.gguf` is the one model there is, whatever name is asked for.
+        """
+        name = self.settings.llm.name if self.settings.llm.gguf else model or self.settings.llm.model
         self._keys_used.add("OPENAI_API_KEY")
         with self.lock:
             if name not in self._chats:
@@ -263,22 +267,35 @@ def scratch(name: str, fingerprint: Fingerprint) -> Iterator[CollectionStore]:
         yield rebuild.store
 
 
-def make_chat(settings: Settings, model: str) -> OpenAIChat:
-    """Make the client of a chat model at the endpoint of `[llm]`.
+def make_chat(settings: Settings, model: str) -> OpenAIChat | LocalChat:
+    """Make the client of a chat model: at the endpoint of `[llm]`, or of the file that `llm.gguf` names.
 
-    Raises SettingsError for OpenAI's own endpoint without a key: nothing is sent there to be refused.
+    Raises SettingsError for OpenAI's own endpoint without a key (nothing is sent there to be refused) and for
+    a file that is no model. Nothing is started or sent before the first question.
     """
-    from generation.chat.client import OpenAIChat
+    llm = settings.llm
+    if llm.gguf:
+        from generation.chat.llama_server import LlamaServer
+        from generation.chat.local import LocalChat
 
-    llm, key = settings.llm, settings.chat_api_key()
+        server = LlamaServer(llm.gguf, context=llm.holds or 0)
+        return LocalChat(server, lambda url, key: _client(settings, model, url, key))
+    key = settings.chat_api_key()
     if not key and not llm.headers and "api.openai.com" in llm.base_url:
         raise SettingsError(
             f"the chat model {model} at {llm.base_url} needs an API key",
             way_out="Set llm.api_key or OPENAI_API_KEY, or llm.base_url for a server of your own.",
         )
+    return _client(settings, model, llm.base_url, key)
+
+
+def _client(settings: Settings, model: str, base_url: str, key: str | None) -> OpenAIChat:
+    from generation.chat.client import OpenAIChat
+
+    llm = settings.llm
     return OpenAIChat.load(
         model=model,
-        base_url=llm.base_url,
+        base_url=base_url,
         api_key=key,
         timeout_s=llm.timeout_s,
         max_retries=llm.max_retries,
@@ -298,7 +315,10 @@ def make_prompter(settings: Settings) -> Prompter:
 
     chosen = settings.answer
     counter = TokenizerTokens.load(chosen.tokenizer) if chosen.tokenizer else EstimatedTokens()
-    return Prompter(Templates.load(chosen.templates), chosen.prompt_tokens, counter, chosen.order)
+    room = chosen.prompt_tokens
+    if settings.llm.holds is not None:
+        room = min(room, max(256, settings.llm.holds - chosen.max_tokens))
+    return Prompter(Templates.load(chosen.templates), room, counter, chosen.order)
 
 
 def make_tracing(settings: Settings) -> Tracing:

@@ -6,10 +6,18 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 
 from rerank.llm.budget import Budget
 from retrieval.models.hub import DEFAULT_MODEL
@@ -17,7 +25,13 @@ from storage.chat import MAX_REPLY_BYTES, Price
 from storage.errors import BadInputError
 from storage.qdrant.tuning import Tuning
 
-Answerer = Literal["extractive", "openai"]
+
+def answerer_name(name: object) -> Any:
+    """The answerer's name; `chat` is another for `openai`, whose protocol other servers speak, too."""
+    return "openai" if name == "chat" else name
+
+
+Answerer = Annotated[Literal["extractive", "openai"], BeforeValidator(answerer_name)]
 EngineName = Literal["local", "ray"]
 
 # How many candidates are retrieved, and how many of them reranking keeps.
@@ -135,16 +149,23 @@ class RerankSettings(_Section):
     api_keys: Mapping[str, SecretStr] = Field(default_factory=dict)
 
 
+# Of a file that winnow serves itself: what small models hold, and what two cores read in seconds.
+_GGUF_CONTEXT = 4_096
+
+
 class LlmSettings(_Section):
     """The chat model, at any OpenAI-compatible endpoint. It is used only where it is named.
 
     `prices`: by model name, for a million tokens and for each call; without them costs are unknown.
     `headers`, `query` and `body` go with every request (Azure's `api-key` and `api-version`,
     `reasoning_effort`, `chat_template_kwargs`); a field of `body` replaces winnow's own. No reply larger
-    than `max_reply_bytes` is read, of a rerank API neither.
+    than `max_reply_bytes` is read, of a rerank API neither. `context`: the tokens that the model holds,
+    prompt and reply; prompts are cut to it. `gguf`: a model's file, which winnow serves itself.
     """
 
     model: str = "gpt-4o-mini"
+    gguf: Path | None = None
+    context: int | None = Field(default=None, ge=512)
     base_url: str = "https://api.openai.com/v1"
     api_key: SecretStr | None = None
     timeout_s: float = Field(default=60, gt=0)
@@ -154,6 +175,21 @@ class LlmSettings(_Section):
     query: Mapping[str, SecretStr] = Field(default_factory=dict)
     body: Mapping[str, Any] = Field(default_factory=dict)
     max_reply_bytes: int = Field(default=MAX_REPLY_BYTES, ge=1_024)
+
+    @property
+    def name(self) -> str:
+        """The model in use."""
+        return self.gguf.stem if self.gguf else self.model
+
+    @property
+    def place(self) -> str:
+        """Where the model runs."""
+        return str(self.gguf) if self.gguf else self.base_url
+
+    @property
+    def holds(self) -> int | None:
+        """The tokens of prompt and reply together; None where nothing is known."""
+        return self.context or (_GGUF_CONTEXT if self.gguf else None)
 
     @field_validator("body")
     @classmethod
@@ -173,7 +209,7 @@ class LlmSettings(_Section):
 
 
 class AnswerSettings(_Section):
-    """The answerer: `extractive` quotes the passages, `openai` asks the chat model of `[llm]`.
+    """The answerer: `extractive` quotes the passages, `openai`, or `chat`, asks that of `[llm]`.
 
     `max_tokens` limits a reply, `prompt_tokens` a prompt, counted by the model's own `tokenizer` (the path of
     its tokenizer.json) or estimated. `order` is that of the passages in the prompt. `templates`: a folder

@@ -26,7 +26,7 @@ from winnow.app.asked import Asked
 from winnow.app.encoders import Encoders
 from winnow.app.open_collections import OpenCollections
 from winnow.app.parts import Parts, make_prompter
-from winnow.app.setting_defaults import EngineName, RetrievalSettings
+from winnow.app.setting_defaults import EngineName, RetrievalSettings, answerer_name
 from winnow.app.settings import Settings
 from winnow.app.stages import NotedRetriever, Stages
 
@@ -197,7 +197,7 @@ class Wiring(Parts):
         llm, chosen = self.settings.llm, self.settings.rerank
         return {
             "encoder": encoder.id,
-            "llm": masked(f"{llm.model} at {llm.base_url}") + _told(llm.body),
+            "llm": masked(f"{llm.name} at {llm.place}") + _told(llm.body),
             "cross_encoder": named_weights(chosen.cross_encoder),
             "prompts": str(chosen.prompts or "winnow's"),
             "instruction": chosen.instruction or "none",
@@ -223,6 +223,8 @@ class Wiring(Parts):
             cache=self._score_cache() if remembering else None,
             prompts=chosen.prompts,
             keep_exchanges=self.settings.log.llm_calls,
+            context=self.settings.llm.holds,
+            constrained=self.settings.llm.gguf is not None,
             locate=checked_folder,
             cross_encoder=chosen.cross_encoder,
             trust_remote_code=chosen.trust_remote_code,
@@ -260,7 +262,7 @@ class Wiring(Parts):
         from generation.abstention import ScoreFloor
 
         chosen = self.settings.answer
-        generator = self._answerer(store, encoders, answerer or chosen.answerer)
+        generator = self._answerer(store, encoders, answerer_name(answerer or chosen.answerer))
         if chosen.min_score is None:
             return generator
         return ScoreFloor(generator, at_least=chosen.min_score, stage=scored_by)
@@ -288,7 +290,7 @@ class Wiring(Parts):
         from generation.chat.templating import Templates
         from generation.followup import ChatRewriter, JoinedRewriter
 
-        if (answerer or self.settings.answer.answerer) != "openai":
+        if answerer_name(answerer or self.settings.answer.answerer) != "openai":
             return JoinedRewriter()
         templates = Templates.load(self.settings.answer.templates)
         return ChatRewriter(self.traced_chat(), templates, keep_exchanges=self.settings.log.llm_calls)

@@ -151,7 +151,7 @@ class AskOptions(SearchOptions):
         str | None,
         Option(
             "--answerer",
-            help="`extractive` quotes; `openai` asks the chat model of the section `llm`.",
+            help="`extractive` quotes; `chat` (or `openai`) asks the chat model of the section `llm`.",
             metavar="NAME",
         ),
     ] = None

@@ -202,10 +202,13 @@ def _log(wiring: Wiring) -> Iterator[Check]:
 
 
 def _chat(settings: Settings) -> Iterator[Check]:
-    model = f"{settings.llm.model} at {settings.llm.base_url}"
+    model, file = f"{settings.llm.name} at {settings.llm.place}", settings.llm.gguf
+    lacks_key = settings.chat_api_key() is None and "api.openai.com" in settings.llm.base_url
     if settings.answer.answerer == "extractive" and not _rerank_asks_chat(settings):
         yield Check("chat model", "ok", "none is used: answers are quoted from the passages")
-    elif settings.chat_api_key() is None and "api.openai.com" in settings.llm.base_url:
+    elif file and not file.expanduser().is_file():
+        yield Check("chat model", "bad", f"{file} is no file", "Set llm.gguf to a GGUF file.")
+    elif not file and lacks_key:
         yield Check("chat model", "bad", f"{model} needs a key", "Set OPENAI_API_KEY.")
     else:
         yield Check("chat model", "ok", f"{model} (not asked by this check)")

@@ -62,10 +62,10 @@ class SynthesisContext:
         encoders = wiring.encoders if store is None else wiring.encoders_of(store.name, store.fingerprint)
         chat = wiring.chat(plan.model)
         examples = plan.examples if isinstance(plan, QueryPlan) else ()
-        with Journal(plan.journal, masked(f"{chat.model} at {settings.llm.base_url}")) as journal:
+        with Journal(plan.journal, masked(f"{chat.model} at {settings.llm.place}")) as journal:
             yield cls(
                 chat=chat,
-                endpoint=masked(settings.llm.base_url),
+                endpoint=masked(settings.llm.place),
                 price=settings.llm.prices.get(chat.model),
                 parts=wiring.rerank_parts(store, encoders.dense),
                 templates=SynthesisTemplates(settings.rerank.prompts, examples),

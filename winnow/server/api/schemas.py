@@ -13,6 +13,7 @@ from storage.records import Status
 from winnow.app.json_model.answers import AnswerJson
 from winnow.app.json_model.log import FeedbackJson, SummaryJson
 from winnow.app.json_model.passages import DocumentJson, PassageJson
+from winnow.app.setting_defaults import Answerer
 
 Short = Annotated[str, Field(max_length=2_000)]
 Text = Annotated[str, Field(min_length=1, max_length=20_000)]
@@ -84,7 +85,7 @@ class TurnGiven(Strict):
 class AskRequest(SearchRequest):
     """A question. It may follow others: `history`, or `follow_up`, a logged answer's id (or `last`)."""
 
-    answerer: Literal["extractive", "openai"] | None = None
+    answerer: Answerer | None = None
     history: Annotated[list[TurnGiven], Field(max_length=20)] | None = None
     follow_up: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     stream: bool = Field(default=False, description="Server-sent events: `piece` …, then `answer`.")
@@ -161,7 +162,7 @@ class ReplayRequest(Strict):
     """Run the logged candidates through another chain; without a spec through the logged one."""
 
     rerank: SpecText | None = None
-    answerer: Literal["extractive", "openai"] | None = None
+    answerer: Answerer | None = None
     top_k: int | None = Field(default=None, ge=1, le=100)
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"rerank": "none"}]})

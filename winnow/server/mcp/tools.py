@@ -19,6 +19,7 @@ from storage.qdrant.contract import checked_name
 from winnow.app import portal
 from winnow.app.asked import Asked
 from winnow.app.json_model.answers import RankedTextsJson
+from winnow.app.setting_defaults import Answerer
 from winnow.server.api import inventory
 from winnow.server.api.schemas import SpecText, Text
 from winnow.server.mcp.desk import Desk
@@ -97,7 +98,7 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
         min_score: MinScore = None,
         expand: Expand = None,
         answerer: Annotated[
-            Literal["extractive", "openai"] | None,
+            Answerer | None,
             Field(description="`extractive` quotes the passages; left out: as configured."),
         ] = None,
         follow_up: Annotated[
