@@ -39,6 +39,7 @@ RINGS: dict[str, tuple[str, ...]] = {
     "winnow.upkeep": (*STAGES, "winnow.app", "winnow.upkeep", "winnow.version"),
     "winnow.lab": (*STAGES, "winnow.app", "winnow.lab", "winnow.version"),
     "winnow.cli": (*STAGES, "winnow"),
+    "winnow.integrations": ("storage", "winnow.app", "winnow.pipeline", "winnow.integrations", "rerank"),
     "winnow.server": (*STAGES, "winnow"),
     "winnow.__main__": (*STAGES, "winnow"),
 }
