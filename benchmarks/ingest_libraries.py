@@ -167,7 +167,7 @@ def _files(folder: Path, suffix: str, most: int) -> list[Path]:
 
 
 def _recall(read: Reader, files: list[Path]) -> str:
-    recalls, failed, seconds = [], 0, 0.0
+    recalls, failed, seconds, problem = [], 0, 0.0, ""
     for path in files:
         try:
             truth = words(TRUTHS[path.suffix](path))
@@ -176,14 +176,15 @@ def _recall(read: Reader, files: list[Path]) -> str:
         started = time.process_time()
         try:
             found = words(read(path))
-        except Exception:  # noqa: BLE001 - what a library raises
+        except Exception as error:  # noqa: BLE001 - what a library raises
             failed += 1
+            problem = problem or f"{type(error).__name__}: {error}"
             continue
         seconds += time.process_time() - started
         if truth:
             recalls.append((truth & found).total() / truth.total())
     if not recalls:
-        return f"none of {len(files)} read"
+        return f"none of {len(files)} read {problem}"
     return (
         f"{len(recalls)} files, {failed} failed, median {statistics.median(recalls):.3f}, "
         f"least {min(recalls):.3f}, {sum(one < 0.9 for one in recalls)} below 0.9, {seconds:.1f} s"

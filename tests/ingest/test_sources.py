@@ -233,3 +233,38 @@ def test_objects_of_a_store_are_copied_when_their_version_is_another(mirrors: Mi
     assert not (folder / "in/b.txt").exists()
     with pytest.raises(BadInputError, match="nothing below"):
         objects.copy("s3://bucket/none", mirrors, store)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_bucket_is_read_over_http_as_s3_speaks(
+    tmp_path: Path, mirrors: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real s3fs, at a store of the tests' own: read once, and again when the ETag is another."""
+    pytest.importorskip("s3fs")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-north-1")
+    with local_site() as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
+        _put(store, b"# Pump", "1")
+        (folder,), left = fetch(["s3://bucket/docs"], mirrors.folder, private=False)
+        assert left == []
+        assert (folder / "pump.md").read_bytes() == b"# Pump"
+        fetch(["s3://bucket/docs"], mirrors.folder, private=False)
+        assert sum(path.startswith("/bucket/docs/pump.md") for _, path in store.asked) == 1
+        _put(store, b"# Pump 2", "2")
+        fetch(["s3://bucket/docs"], mirrors.folder, private=False)
+        assert (folder / "pump.md").read_bytes() == b"# Pump 2"
+
+
+def _put(store: LocalSite, body: bytes, tag: str) -> None:
+    """Make the one object of a bucket, and the list that holds it."""
+    listed = (
+        "<ListBucketResult><Name>bucket</Name><Prefix>docs/</Prefix><KeyCount>1</KeyCount>"
+        "<IsTruncated>false</IsTruncated><Contents><Key>docs/pump.md</Key><Size>"
+        f"{len(body)}</Size><ETag>&quot;{tag}&quot;</ETag><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+        "</Contents></ListBucketResult>"
+    )
+    store.pages["/bucket?list-type=2"] = Page(listed.encode(), "application/xml")
+    store.pages["/bucket/docs/pump.md"] = Page(body, "text/markdown", headers={"ETag": f'"{tag}"'})

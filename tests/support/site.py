@@ -21,7 +21,7 @@ class Page:
 
 @dataclass(slots=True)
 class LocalSite:
-    """`pages` by path; `asked` holds the status and path of every request, in order."""
+    """`pages` by path, with a query by how it begins; `asked` holds every request's status and path, in order."""
 
     url: str
     pages: dict[str, Page] = field(default_factory=dict)
@@ -34,7 +34,11 @@ def local_site(pages: Mapping[str, Page] | None = None) -> Iterator[LocalSite]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            page = site.pages.get(self.path, Page(b"no such page", status=404))
+            known = site.pages.get(self.path) or next(
+                (page for path, page in site.pages.items() if "?" in path and self.path.startswith(path)),
+                None,
+            )
+            page = known or Page(b"no such page", status=404)
             tag = page.headers.get("ETag")
             status = 304 if tag and self.headers.get("If-None-Match") == tag else page.status
             site.asked.append((status, self.path))
