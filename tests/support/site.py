@@ -21,7 +21,7 @@ class Page:
 
 @dataclass(slots=True)
 class LocalSite:
-    """`pages` by path, with a query by how it begins; `asked` holds every request's status and path, in order."""
+    """`pages` by path, with a query by how it begins; `asked` is every request's status and path."""
 
     url: str
     pages: dict[str, Page] = field(default_factory=dict)
