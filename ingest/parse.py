@@ -15,6 +15,7 @@ from ingest.engines.tasks import Done, Parsed, Refused, Reply, Setup, Task
 from ingest.languages import language_of
 from ingest.loaders import Loaded, Source, format_of, load
 from ingest.loaders.registry import check_size, format_in, mime_of, supported
+from ingest.sources.mirror import metadata
 from storage.errors import DocumentRefusedError
 from storage.qdrant.contract import document_id
 from storage.reasons import Reason
@@ -55,6 +56,7 @@ class Parser:
         del data
         modified = path.stat().st_mtime
         warnings = yield from self._attachments(task.source, loaded, modified, depth=1)
+        loaded = replace(loaded, metadata={**loaded.metadata, **metadata(path)})
         whole = document(task.source, loaded, digest, modified=modified)
         if is_code(whole.mime) and grammar(whole.mime) is None:
             warnings.append(Reason("ingest.code-as-text"))

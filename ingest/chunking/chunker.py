@@ -19,7 +19,7 @@ from typing import Any
 
 from ingest.chunking.code import grammar
 from ingest.chunking.context import Contexts, Path
-from ingest.chunking.outline import Outline, RowCounter, Span, with_headings
+from ingest.chunking.outline import Outline, RowCounter, Span
 from storage.qdrant.contract import chunk_id
 from storage.records import Chunk, Document, PageStart
 from storage.vectors import TokenCounter
@@ -41,7 +41,7 @@ _LETTERED = re.compile(rf"(.{{{_LONGEST_GRAPHEME}}}).")
 # A part of this many times the length of an average passage is too long without being counted.
 _SURELY_TOO_LONG = 4
 _SAMPLES, _SAMPLE = 8, 2000
-_STRETCH = 32_000
+_STRETCH, _STRETCH_OF_LINE = 32_000, 4_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,14 +91,14 @@ class Chunker:
     ) -> Iterator[Span]:
         """The splitter's spans; those that are too long (joined, or with a long context) are halved."""
         text = document.text
-        spans = list(self._spans(document, room))
+        spans = list(self._spans(document, outline, room))
         lengths = {span: self._length(text[slice(*span)]) for span in spans}
         stack = spans[::-1]
         while stack:
             span = stack.pop()
             length = lengths[span] if span in lengths else self._length(text[slice(*span)])
-            path = contexts.path(outline.path(span))
-            if length + path.tokens > self._limit and (halves := self._halves(span)):
+            too_long = length > self._limit or length + contexts.path(outline.path(span)).tokens > self._limit
+            if too_long and (halves := self._halves(span)):
                 stack.extend(reversed(halves))
             else:
                 yield span
@@ -110,7 +110,7 @@ class Chunker:
         start = len(text) - len(text.lstrip())
         return [(start, len(text.rstrip()))] if text.strip() else []
 
-    def _spans(self, document: Document, room: int) -> Iterator[Span]:
+    def _spans(self, document: Document, outline: Outline, room: int) -> Iterator[Span]:
         text = document.text
         size = max(8, (room - self._overlap) // 8 * 8)
         splitter = _splitter(self._bounded(text, size), document, size)
@@ -120,7 +120,7 @@ class Chunker:
             for at, piece in splitter.chunk_indices(self._text[start:end])
         ]
         pieces = [part for piece in pieces for part in self._not_too_long(piece)]
-        return self._overlapped(text, with_headings(text, pieces, document.headings))
+        return self._overlapped(text, outline.with_headings(pieces))
 
     def _bounded(self, text: str, size: int) -> Callable[[str], int]:
         """The tokens of a part; of one that is far too long for a passage only that it is.
@@ -191,18 +191,21 @@ def _breakable(text: str) -> str:
 
 def _stretches(text: str) -> Iterator[Span]:
     """A long text in parts, since the splitter's time grows faster than its text: they end at the last
-    heading, blank line, line or space before their limit."""
+    heading, blank line or line before their limit, or, within a line that does not end, at a space soon."""
     start = 0
     while len(text) - start > _STRETCH:
-        least, end = start + _STRETCH // 2, start + _STRETCH
-        breaks = (
-            text.rfind(mark, least, end) + len(mark) - mark.endswith("#")
-            for mark in ("\n\n#", "\n\n", "\n", " ")
-        )
-        cut = next((at for at in breaks if at > least), end)
+        cut = _last_break(text, start, _STRETCH, ("\n\n#", "\n\n", "\n"))
+        cut = cut or _last_break(text, start, _STRETCH_OF_LINE, ("。", " ")) or start + _STRETCH_OF_LINE
         yield start, cut
         start = cut
     yield start, len(text)
+
+
+def _last_break(text: str, start: int, length: int, marks: Sequence[str]) -> int:
+    """The end of the last of these marks, the earliest in order, in the second half of a part; 0 if none."""
+    least, end = start + length // 2, start + length
+    breaks = (text.rfind(mark, least, end) + len(mark) - mark.endswith("#") for mark in marks)
+    return next((at for at in breaks if at > least), 0)
 
 
 def _with_base(text: str, span: Span) -> Span:

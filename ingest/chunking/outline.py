@@ -22,8 +22,8 @@ class Outline:
 
     def __init__(self, document: Document) -> None:
         self._text = document.text
-        self._headings = document.headings
         self._offsets = [heading.offset for heading in document.headings]
+        self._ends = [_end_of(document.text, heading) for heading in document.headings]
         self._pages = document.pages
         self._page_offsets = [page.offset for page in document.pages]
         self._paths = list(_paths(document.headings))
@@ -31,17 +31,40 @@ class Outline:
     def path(self, span: Span) -> tuple[str, ...]:
         """The path at the first text of a passage that is not a heading."""
         index = bisect_right(self._offsets, span[0])
-        body = max(span[0], _end_of(self._text, self._headings[index - 1])) if index else span[0]
+        body = max(span[0], self._ends[index - 1]) if index else span[0]
         while index < len(self._offsets) and self._offsets[index] < span[1]:
             if self._text[body : self._offsets[index]].strip():
                 break
-            body = _end_of(self._text, self._headings[index])
+            body = self._ends[index]
             index += 1
         return self._paths[index - 1] if index else ()
 
     def paths(self) -> set[tuple[str, ...]]:
         """Every heading path of the document, and the empty one of text before any heading."""
         return {(), *self._paths}
+
+    def with_headings(self, spans: Sequence[Span]) -> list[Span]:
+        """Join spans that are only headings to the span that follows."""
+        joined: list[Span] = []
+        start: int | None = None
+        for index, span in enumerate(spans):
+            begin = span[0] if start is None else start
+            if index + 1 < len(spans) and self._only_headings(span):
+                start = begin
+                continue
+            joined.append((begin, span[1]))
+            start = None
+        return joined
+
+    def _only_headings(self, span: Span) -> bool:
+        """True if a span contains nothing but headings that begin within it."""
+        first, last = bisect_left(self._offsets, span[0]), bisect_left(self._offsets, span[1])
+        at = span[0]
+        for index in range(first, last):
+            if self._text[at : self._offsets[index]].strip():
+                return False
+            at = self._ends[index]
+        return first < last and not self._text[at : span[1]].strip()
 
     def page(self, offset: int) -> int | None:
         index = bisect_right(self._page_offsets, offset)
@@ -71,32 +94,6 @@ def _end_of(text: str, heading: Heading) -> int:
 def _line_end(text: str, start: int) -> int:
     found = text.find("\n", start)
     return len(text) if found < 0 else found
-
-
-def with_headings(text: str, spans: Sequence[Span], headings: Sequence[Heading]) -> list[Span]:
-    """Join spans that are only headings to the span that follows."""
-    offsets = [heading.offset for heading in headings]
-    joined: list[Span] = []
-    start: int | None = None
-    for index, span in enumerate(spans):
-        begin = span[0] if start is None else start
-        within = headings[bisect_left(offsets, span[0]) : bisect_left(offsets, span[1])]
-        if index + 1 < len(spans) and _only_headings(text, span, within):
-            start = begin
-            continue
-        joined.append((begin, span[1]))
-        start = None
-    return joined
-
-
-def _only_headings(text: str, span: Span, headings: Sequence[Heading]) -> bool:
-    """True if a span contains only `headings`, which are those that begin within it."""
-    at = span[0]
-    for heading in headings:
-        if text[at : heading.offset].strip():
-            return False
-        at = _end_of(text, heading)
-    return bool(headings) and not text[at : span[1]].strip()
 
 
 class RowCounter:

@@ -9,6 +9,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from ingest.loaders.base import Loaded, Source
 from ingest.loaders.decoding import decode
+from ingest.loaders.html_nesting import check_nesting
 from ingest.loaders.metadata import language
 from ingest.loaders.tables import Grid, table_lines
 from ingest.loaders.text import TextBuilder, one_line, superscript
@@ -42,10 +43,11 @@ _BLOCKS = frozenset(_BLOCK_NAMES.split())
 def load(source: Source) -> Loaded:
     """Headings, paragraphs, lists, tables and code; navigation, banners, forms and scripts are left out.
 
-    If next to nothing remains without this boilerplate, the boilerplate is read.
+    If next to nothing remains without this boilerplate, the boilerplate is read. Raises DocumentRefusedError.
     """
     declared = _DECLARED.search(source.data[:4096])
     decoded = decode(source.data, declared=_whatwg(declared[1].decode("ascii")) if declared else None)
+    check_nesting(decoded.text)
     tree = LexborHTMLParser(decoded.text)
     title, metadata = _head(tree)
     _drop(tree, _INVISIBLE)
@@ -119,8 +121,22 @@ def _read(tree: LexborHTMLParser, *, without_boilerplate: bool) -> Page:
 
 def _boilerplate(tree: LexborHTMLParser) -> list[LexborNode]:
     # A header inside the article is the article's own.
-    own = {node.mem_id for node in tree.css("article header, main header")}
-    return tree.css(_BOILERPLATE) + [node for node in tree.css("header") if node.mem_id not in own]
+    within: dict[int, bool] = {}
+    return tree.css(_BOILERPLATE) + [node for node in tree.css("header") if not _in_article(node, within)]
+
+
+def _in_article(node: LexborNode, known: dict[int, bool]) -> bool:
+    """True for a node within an article; `known` keeps what was found for the elements around it."""
+    around = []
+    found, at = False, node.parent
+    while at is not None and not found:
+        if at.mem_id in known:
+            found = known[at.mem_id]
+            break
+        around.append(at.mem_id)
+        found, at = at.tag in ("article", "main"), at.parent
+    known.update(dict.fromkeys(around, found))
+    return found
 
 
 class Page:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import datetime
 from email import message_from_bytes
+from email.header import decode_header, make_header
 from email.message import EmailMessage, Message, MIMEPart
 from email.policy import default
 from email.utils import parsedate_to_datetime
@@ -17,17 +19,32 @@ from ingest.loaders.text import TextBuilder, clean, one_line
 from storage.records import Meta
 
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
+# The library's parser of addresses copies the rest of a header for every part of it.
+_LONG_HEADER = 10_000
 
 
 def load(source: Source) -> Loaded:
     """A message as mail programs save it (RFC 5322): who wrote what to whom, then the body."""
     message = message_from_bytes(source.data, _class=EmailMessage, policy=default)
     headers = {name: _header(message, name) for name in _HEADERS}
-    attachments = [_attachment(part, number) for number, part in enumerate(message.iter_attachments(), 1)]
     body = message.get_body(preferencelist=("plain", "html"))
-    if body is None:
-        return _mail(source, headers, "", "plain", tuple(attachments))
-    return _mail(source, headers, _content(body), body.get_content_subtype(), tuple(attachments))
+    others = list(message.iter_attachments())
+    attached = [part for part in others if not _goes_on(part)]
+    attachments = tuple(_attachment(part, number) for number, part in enumerate(attached, 1))
+    mail = _mail(
+        source,
+        headers,
+        "" if body is None else _content(body),
+        "plain" if body is None else body.get_content_subtype(),
+        attachments,
+    )
+    rest = "\n\n".join(text for part in others if _goes_on(part) and (text := clean(_content(part)).strip()))
+    return replace(mail, text=f"{mail.text}\n\n{rest}") if rest else mail
+
+
+def _goes_on(part: MIMEPart) -> bool:
+    """True for text that goes on after an attachment, or that a mailing list adds: it has no name."""
+    return part.get_content_type() == "text/plain" and not (part.is_attachment() or part.get_filename())
 
 
 def load_outlook(source: Source) -> Loaded:
@@ -80,8 +97,10 @@ def _mail(
 
 
 def _header(message: EmailMessage, name: str) -> str:
+    raw = next((value for key, value in message.raw_items() if key.lower() == name.lower()), "")
     try:
-        return one_line(str(message.get(name, "")))
+        text = message.get(name, "") if len(raw) <= _LONG_HEADER else make_header(decode_header(raw))
+        return one_line(str(text))
     except (ValueError, LookupError, IndexError):  # a header that no standard allows
         return ""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from itertools import accumulate, pairwise
+from html import unescape
+from itertools import accumulate
 
 from ingest.loaders.base import Loaded, Source
 from ingest.loaders.decoding import decode, inline_pictures
@@ -11,8 +12,9 @@ from ingest.loaders.metadata import front_matter
 from ingest.loaders.text import clean, one_line, without_data
 from storage.records import Heading
 
-_LINK = re.compile(r"!?\[([^\]\[]*)\]\([^()]*\)")
-_MARKUP = re.compile(r"\s*\{[^{}]*\}\s*$|[*`]|<[^<>]*>|(?<!\w)_+|_+(?!\w)")
+_HEADING = re.compile(r'<h([1-6]) data-sourcepos="(\d+):[^"]*">(.*?)</h\1>', re.DOTALL)
+_TAG = re.compile(r'<img [^>]*?alt="([^"]*)"[^>]*>|<[^>]*>')
+_ATTRIBUTES = re.compile(r"\s*\{[^{}]*\}\s*$")
 
 
 def load(source: Source) -> Loaded:
@@ -39,20 +41,19 @@ def _title(headings: tuple[Heading, ...]) -> str:
 
 
 def headings_of(text: str) -> tuple[Heading, ...]:
-    """The headings of Markdown text with their offsets, without those in code blocks."""
-    from markdown_it import MarkdownIt
+    """The headings of Markdown text with their offsets, without those in code blocks and raw HTML."""
+    from cmarkgfm.cmark import Options, markdown_to_html
 
-    tokens = MarkdownIt("commonmark").disable("inline").parse(text)
+    # raw HTML is left out of what it writes, so that a page's text cannot look like a heading of it
+    page = markdown_to_html(text, Options.CMARK_OPT_SOURCEPOS)
     lines = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
-    found = []
-    for token, content in pairwise(tokens):
-        if token.type == "heading_open" and token.map:
-            title = plain(content.content)
-            if title:
-                found.append(Heading(lines[token.map[0]], int(token.tag[1]), title))
-    return tuple(found)
+    return tuple(
+        Heading(lines[int(line) - 1], int(level), title)
+        for level, line, content in _HEADING.findall(page)
+        if (title := plain(content))
+    )
 
 
-def plain(inline: str) -> str:
-    """Inline Markdown as plain text, for titles."""
-    return " ".join(_MARKUP.sub("", _LINK.sub(r"\1", inline)).split())
+def plain(content: str) -> str:
+    """The HTML of a heading as plain text, without attributes in braces."""
+    return " ".join(_ATTRIBUTES.sub("", unescape(_TAG.sub(r"\1", content))).split())

@@ -27,6 +27,8 @@ _LONGEST_NAME = 120
 _SENTENCE = re.compile(r"[.!?]\s+\S+.*[.!?]$|[。！？].")
 # As HTML bounds them; a larger span says nothing that a reader could see.
 _WIDEST, _HIGHEST = 1000, 5000
+# A table is filled with so many copies of cells that span others; further spans are cells like any other.
+_MOST_COPIES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,18 @@ class Grid:
     _rows: dict[int, dict[int, str]] = field(default_factory=dict)
     _spans: dict[int, set[int]] = field(default_factory=dict)
     _height: int = 0
+    _copies: int = 0
+    _filled_to: dict[int, int] = field(default_factory=dict)
 
     def add(self, row: int, column: int, text: str, *, height: int = 1, width: int = 1) -> None:
         """Put a cell's text at a place, both counted from 0."""
-        for at in range(row, row + max(1, min(height, _HIGHEST))):
+        height, width = max(1, min(height, _HIGHEST)), max(1, min(width, _WIDEST))
+        if self._copies + height * width > _MOST_COPIES:
+            height = width = 1
+        self._copies += height * width - 1
+        for at in range(row, row + height):
             cells = self._rows.setdefault(at, {})
-            for beside in range(column, column + max(1, min(width, _WIDEST))):
+            for beside in range(column, column + width):
                 cells.setdefault(beside, text)
                 if beside > column:
                     self._spans.setdefault(at, set()).add(beside)
@@ -57,10 +65,13 @@ class Grid:
 
     def free(self, row: int, column: int) -> int:
         """The first column from `column` on where a row has no cell yet."""
-        cells = self._rows.get(row, {})
-        while column in cells:
-            column += 1
-        return column
+        cells, known = self._rows.get(row, {}), self._filled_to.get(row, 0)
+        free = max(column, known)
+        while free in cells:
+            free += 1
+        if column <= known:
+            self._filled_to[row] = free
+        return free
 
     def above(self, row: int, column: int) -> str:
         """The text of the cell over a place."""
@@ -97,6 +108,8 @@ def table_lines(
     names = {} if names is None else names
     for block in _blocks(rows):
         above, found, body = _structured(block, names, head)
+        if found is not None and all(row.cells == found for row in body):
+            above, found, body = [], None, block  # nothing but rows that are alike
         for row in above:
             yield row.number, _plain(row)
         if found is not None or any(column not in names for row in body for column in row.cells):
@@ -149,18 +162,16 @@ def _beside(block: list[Row]) -> Iterator[list[Row]]:
     if len(parts) == 1 or min(map(len, parts)) < 2:
         yield block
         return
-    tables = [_only(block, part) for part in parts]
+    table_of = {column: number for number, part in enumerate(parts) for column in part}
+    tables: list[list[Row]] = [[] for _ in parts]
+    for row in block:
+        cells: dict[int, dict[int, str]] = {}
+        for column, text in row.cells.items():
+            cells.setdefault(table_of[column], {})[column] = text
+        for number, own in cells.items():
+            tables[number].append(Row(row.number, own))
     extents = {(table[0].number, table[-1].number) for table in tables}
     yield from tables if len(extents) > 1 else [block]
-
-
-def _only(block: Sequence[Row], columns: Sequence[int]) -> list[Row]:
-    low, high = columns[0], columns[-1]
-    kept = (
-        Row(row.number, {column: text for column, text in row.cells.items() if low <= column <= high})
-        for row in block
-    )
-    return [row for row in kept if row.cells]
 
 
 def _structured(

@@ -7,7 +7,7 @@ best segmentation (Unigram: Kudo 2018), so that a tokenizer of those gives the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -28,6 +28,10 @@ _Group = tuple[dict[str, int], int]
 # Unicode's compatibility form folds this character, the model's own normaliser does not.
 _WAVE, _PRIVATE = "\uff5e", "\ue000"
 _REMEMBERED_WORDS = 50_000
+_LONGEST_REMEMBERED = 32
+_MANY_WORDS = 20_000
+# The model's normaliser makes a space of it.
+_ODD_SPACE = "\ufffd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +74,40 @@ class PieceTokenizer:
     def counting(self, text: str) -> Callable[[str], int]:
         """See `storage.vectors.TokenCounter`."""
         tokenizer, _ = self._covering([text])
-        return lambda part: len(tokenizer.encode_batch_fast([part], add_special_tokens=False)[0].ids)
+        known: dict[str, int] = {}
+
+        def count(part: str) -> int:
+            # no piece reaches over a space, and a chunker asks for the same words again and again
+            part = part.replace(_ODD_SPACE, " ")
+            words = part.split()
+            if new := [word for word in words if word not in known]:
+                tokens = tokenizer.encode_batch_fast(new, add_special_tokens=False)
+                known.update((word, len(found.ids)) for word, found in zip(new, tokens, strict=True))
+            total = sum([known[word] for word in words]) + part[-1:].isspace()
+            for word in new:
+                if len(word) > _LONGEST_REMEMBERED:
+                    known.pop(word, None)
+            return total
+
+        return count
 
     def _covering(self, texts: Sequence[str]) -> tuple[Tokenizer, list[int]]:
-        """A tokenizer of the pieces that occur in the texts, and the real id of each of its ids."""
+        """A tokenizer of at least the pieces that occur in the texts, and the real id of each of its ids."""
         words = {word for text in texts for word in _words(text)}
-        found = {piece for word in words for piece in self._of_word(word)}
+        if len(words) <= _MANY_WORDS:
+            found = {piece for word in words for piece in self._of_word(word)}
+        else:
+            found = self._spelled(set().union(*words))
         # the score of an unknown character follows from the lowest of all
         found.update((*self._table.special, self._table.lowest))
         known = {self._id(piece): piece for piece in found}
         ids = sorted(known)
         return unigram_tokenizer([(known[i], float(self._table.scores[i])) for i in ids]), ids
+
+    def _spelled(self, alphabet: set[str]) -> set[str]:
+        """All pieces of these characters: of a text of very many words sooner found than those in its words."""
+        starts = (key for key in self._table.keys if alphabet.issuperset(key))
+        return {piece for key in starts for piece in self._group(key)[0] if alphabet.issuperset(piece)}
 
     def _of_word(self, word: str) -> tuple[str, ...]:
         known = self._words.get(word)
@@ -128,6 +155,11 @@ class _Table:
         self._places = dict(zip(groups, np.load(folder / "groups.npy").tolist(), strict=True))
         *special, self.lowest = (folder / "always.txt").read_bytes().decode().split("\0")
         self.special = tuple(special)
+
+    @property
+    def keys(self) -> Collection[str]:
+        """The beginnings that there are pieces of."""
+        return self._places.keys()
 
     def group(self, key: str) -> _Group:
         if key not in self._places:

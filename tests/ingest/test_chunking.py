@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -243,3 +244,45 @@ def test_a_chunk_crosses_a_process_boundary(encoder: object) -> None:
     chunks = CHUNKER.chunks(document(loaded.text, structured=False), loaded.rows)
     assert pickle.loads(pickle.dumps(chunks)) == chunks
     assert isinstance(chunks[0], Chunk)
+
+
+HOSTILE = {
+    "words": lambda n: " ".join(f"{i * 7919 % 1_000_003:x}" for i in range(n)),
+    "lines": lambda n: "a\n" * n,
+    "headings": lambda n: "# h\n" * n,
+    "items": lambda n: "- a\n" * n,
+    "cells": lambda n: "|\n" * n,
+    "quotes": lambda n: "> " * n + "a",
+    "one line": lambda n: "y" * n,
+    "Chinese": lambda n: "".join(chr(0x4E00 + i * 7919 % 20_000) for i in range(n)),
+    "marks": lambda n: "e" + "\u0301" * n,
+}
+
+
+class _Counted:
+    """A counter that adds up the characters it is asked to count."""
+
+    special = 0
+
+    def __init__(self) -> None:
+        self.characters = 0
+
+    def counting(self, text: str) -> Callable[[str], int]:
+        def count(part: str) -> int:
+            self.characters += len(part)
+            return length(part)
+
+        return count
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_the_work_grows_with_the_text_and_no_faster(kind: str) -> None:
+    """Twice the text makes about twice the characters that are counted, and a bounded number each."""
+    work = []
+    for size in (3_000, 6_000):
+        counter = _Counted()
+        text = HOSTILE[kind](size)
+        Chunker(counter, LIMIT, ChunkSizes(total=LIMIT, context=10, overlap=5)).chunks(document(text))
+        work.append(counter.characters / len(text))
+    assert work[1] < 1.3 * work[0]
+    assert work[1] < 60

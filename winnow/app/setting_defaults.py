@@ -97,7 +97,7 @@ class IngestSettings(_Section):
 
     `engine`: this machine, or a Ray cluster (extra `[distributed]`, and `store.url`). `workers` parse (half
     of the cores); on Ray as many encode, each with `gpus` of a GPU. `ocr`: scanned pages are read (extra
-    `[ocr]`).
+    `[ocr]`). `private`: sites may be fetched from addresses of this machine and its network.
     """
 
     token_vectors: bool = True
@@ -105,6 +105,7 @@ class IngestSettings(_Section):
     workers: int | None = Field(default=None, ge=1, le=10_000)
     gpus: float = Field(default=0, ge=0)
     ocr: bool = False
+    private: bool = False
 
 
 class RetrievalSettings(_Section):

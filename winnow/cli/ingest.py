@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -27,9 +26,9 @@ class IngestFlags(CollectionOptions):
     """The options of `winnow ingest`."""
 
     paths: Annotated[
-        list[Path] | None,
+        list[str] | None,
         Argument(
-            help="Files, folders, quoted patterns; - is standard input.",
+            help="Files, folders, quoted patterns, https://, git+file://, s3://; - is standard input.",
             metavar="PATH...",
             show_default=False,
         ),
@@ -67,6 +66,10 @@ class IngestFlags(CollectionOptions):
         bool | None,
         Option("--ocr/--no-ocr", help="Read pages of PDFs that are pictures (no); needs the extra ocr."),
     ] = None
+    private: Annotated[
+        bool | None,
+        Option("--private/--no-private", help="Fetch from addresses of this machine and its network (no)."),
+    ] = None
     last: Annotated[bool, Option("--last", help="Show the report of the last run.")] = False
     text_column: Annotated[
         str | None, Option(help="Each line of a CSV, TSV or JSONL is a document: the column of its text.")
@@ -98,7 +101,9 @@ def ingest(options: IngestFlags) -> None:
     """Bring documents into a collection. What did not change costs nothing."""
     from winnow.pipeline import RAGPipeline
 
-    section = {name: getattr(options, name) for name in ("token_vectors", "engine", "workers", "ocr")}
+    section = {
+        name: getattr(options, name) for name in ("token_vectors", "engine", "workers", "ocr", "private")
+    }
     chosen = options.settings(ingest=section)
     with RAGPipeline.from_settings(chosen) as pipeline:
         if options.last:

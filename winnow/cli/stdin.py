@@ -52,14 +52,16 @@ def kept_document(settings: Settings, name: str | None) -> Path:
     return area.keep(settings.collection, [Upload(name, io.BytesIO(content))])[0]
 
 
-def replaced(paths: Sequence[Path], settings: Settings, name: str | None) -> tuple[list[Path], Path | None]:
+def replaced(
+    paths: Sequence[str], settings: Settings, name: str | None
+) -> tuple[list[str | Path], Path | None]:
     """Return the paths with a file in place of `-`, and that file. Raises BadInputError."""
-    if Path(DASH) not in paths:
+    if DASH not in paths:
         if name is not None:
             raise BadInputError("--name is for standard input", way_out="winnow ingest - --name notes.md")
         return [*paths], None
     document = kept_document(settings, name)
-    return [document if path == Path(DASH) else path for path in paths], document
+    return [document if path == DASH else path for path in paths], document
 
 
 def _read() -> bytes:

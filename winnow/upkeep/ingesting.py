@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from ingest.discover import discover
-from ingest.report import IngestReport
+from ingest.report import DocumentResult, IngestReport
+from ingest.sources.fetching import fetch, is_address
 from storage.errors import BadInputError
+from storage.qdrant.contract import checked_name
+from storage.reasons import Reason
 from winnow.app import distributed, parts
 from winnow.app.wiring import Wiring
 from winnow.upkeep import rebuild
@@ -13,11 +19,15 @@ from winnow.upkeep.rebuild import IngestChoices, Paths
 
 
 def ingest(wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) -> IngestReport:
-    """Bring files and trees into a collection.
+    """Bring files, trees and what addresses name (pages, repositories, objects) into a collection.
+
+    What is fetched is kept below the collection's uploads, and goes when its document is deleted.
 
     Raises BadInputError, FingerprintMismatchError (other settings than the collection's, without `reindex`),
     StoreError, LogError.
     """
+    if addresses := [str(path) for path in paths if is_address(path)]:
+        return _with_fetched(wiring, name, paths, addresses, choices)
     on_ray = (choices.engine or wiring.settings.ingest.engine) == "ray"
     if on_ray:
         distributed.check(wiring.settings)
@@ -36,6 +46,28 @@ def ingest(wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) -> I
             ingestor = wiring.ingestor_into(store, columns=choices.columns)
             return ingestor.run(paths, progress=choices.progress, dry_run=True)
     return _in_place(wiring, name, paths, choices)
+
+
+def _with_fetched(
+    wiring: Wiring, name: str, paths: Paths, addresses: Sequence[str], choices: IngestChoices
+) -> IngestReport:
+    """Ingest with copies in the place of addresses; what could not be fetched is in the report."""
+    settings = wiring.settings
+    settings.make_data_dir()
+    folder = settings.uploads_dir.absolute() / checked_name(name) / "fetched"
+    copies, left = fetch(addresses, folder, private=settings.ingest.private)
+    named = [*(path for path in paths if not is_address(path)), *copies]
+    if not named:
+        why = left[0].reason if left else Reason("ingest.nothing-to-read")
+        raise BadInputError(f"{addresses[0]} was not fetched: {why}")
+    report = ingest(wiring, name, named, choices)
+    refused = [
+        DocumentResult(one.url, "refused", Reason("ingest.not-fetched", why=one.reason)) for one in left
+    ]
+    whole = replace(report, documents=(*report.documents, *refused))
+    if left and not choices.dry_run:
+        wiring.manifest(name).save_run(whole.to_json())
+    return whole
 
 
 def _in_place(wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) -> IngestReport:

@@ -42,6 +42,7 @@ _PAGE_NUMBER = re.compile(
     re.IGNORECASE,
 )
 _STANDING_NUMBER = re.compile(r"^\d{1,4}(?=\s)|(?<=\s)\d{1,4}$|(?<=[Pp]age )\d{1,4}")
+_DIGITS = re.compile(r"\d+")
 # Running heads are among so many lines, within this share of the page's height.
 _EDGE_LINES, _MARGIN = 2, 0.13
 
@@ -100,7 +101,8 @@ def _edges(blocks: Sequence[Block], extent: tuple[float, float]) -> list[Line]:
 
 
 def _place(line: Line) -> tuple[str, int]:
-    return _STANDING_NUMBER.sub("#", line.text), round(line.middle / 6)
+    number = _DIGITS if _PAGE_NUMBER.fullmatch(line.text) else _STANDING_NUMBER
+    return number.sub("#", line.text), round(line.middle / 6)
 
 
 def _stays(line: Line, running: set[tuple[str, int]], seen: set[tuple[str, int]], pages: int) -> bool:
