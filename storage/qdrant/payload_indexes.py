@@ -95,13 +95,18 @@ class Indexed:
         own = f"{METADATA}."
         return {path.removeprefix(own): kind for path, kind in self._kinds.items() if path.startswith(own)}
 
+    @property
+    def whole(self) -> bool:
+        """Whether `fields` are all that there are; with more kinds of metadata than indexes they are not."""
+        return len(self._kinds) < MOST
+
     def check(self, condition: Condition) -> None:
         """Raise BadInputError where a condition names a field that no passage has.
 
         Where a collection has more kinds of metadata than indexes, nothing is known of the others.
         """
         known = self.fields
-        if not known or len(self._kinds) >= MOST:
+        if not known or not self.whole:
             return
         for field in fields_of(condition):
             name = field.removeprefix(f"{METADATA}.")

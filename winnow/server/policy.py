@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from rerank.registry import STRATEGIES, strategy
 from rerank.spec import Spec, Stage, Value
-from storage.errors import SpecError
+from storage.errors import SpecError, WinnowError
 from storage.records import Answer
 from winnow.app.settings import Settings
 from winnow.server.errors import NotAllowedError
@@ -36,6 +36,14 @@ class Policy:
             return
         for stage in Spec.parse(spec).stages:
             self._check_stage(stage)
+
+    def allows(self, spec: str) -> bool:
+        """Tell whether a request may choose a spec."""
+        try:
+            self.check_rerank(spec)
+        except WinnowError:
+            return False
+        return True
 
     def check_answerer(self, answerer: str | None) -> None:
         """Raises NotAllowedError."""

@@ -21,6 +21,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from storage.errors import WinnowError
+from winnow.app.visibility import EVERYTHING, Visibility
 from winnow.server.errors import NotAllowedError, Problems, TooLargeError, UnauthorisedError
 from winnow.server.limits import Rate
 from winnow.server.sessions import Sessions, key_of
@@ -195,6 +196,12 @@ def token_of(request: HTTPConnection) -> Token | None:
     """Return the token of a request; None where none is needed, or nobody is logged in."""
     token: Token | None = getattr(request.state, "token", None)
     return token
+
+
+def visibility_of(request: HTTPConnection) -> Visibility:
+    """Return what a request may see: everything where no token is needed."""
+    token = token_of(request)
+    return EVERYTHING if token is None else token.visibility
 
 
 def locked_out(request: HTTPConnection) -> bool:

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 from qdrant_client import models
 
 from storage.errors import NotFoundError, StoreError
-from storage.qdrant.collection import CollectionReader
+from storage.qdrant.collection import MOST_VALUES, CollectionReader
 from storage.qdrant.conditions import Condition, Equals
 from storage.qdrant.contract import TOKENS, Fingerprint
 from storage.qdrant.payload_indexes import Indexed
@@ -140,6 +140,13 @@ class ServerCollection(CollectionReader):
         chosen = server_filter(where)
         scroll = self._client.scroll
         return self._call(scroll, self.physical, scroll_filter=chosen, limit=limit, with_payload=True)[0]
+
+    def _facet(self, field: str, where: Condition) -> dict[str, int]:
+        chosen = server_filter(where)
+        answer = self._call(
+            self._client.facet, self.physical, field, facet_filter=chosen, limit=MOST_VALUES, exact=True
+        )
+        return {str(hit.value): hit.count for hit in answer.hits}
 
     def _scroll(self) -> Iterator[models.Record]:
         offset: models.ExtendedPointId | None = None

@@ -10,7 +10,7 @@ from prometheus_client import generate_latest
 
 from winnow.server.api.schemas import Health, Readiness
 from winnow.server.documented import GUARDED, problems
-from winnow.server.shared_state import State, in_thread
+from winnow.server.shared_state import Seen, State, in_thread
 from winnow.version import __version__
 
 router = APIRouter(tags=["health"])
@@ -29,7 +29,8 @@ async def readyz(served: State) -> Any:
 
 
 @router.get("/metrics", response_class=PlainTextResponse, responses=GUARDED)
-async def metrics(served: State) -> PlainTextResponse:
-    """Counters in Prometheus' text format."""
+async def metrics(served: State, seen: Seen) -> PlainTextResponse:
+    """Counters in Prometheus' text format, of everybody's questions."""
+    seen.check_sees_all()
     text = generate_latest(served.metrics.registry).decode()
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4")

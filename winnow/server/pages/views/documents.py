@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from storage.errors import WinnowError
+from storage.errors import NotFoundError, WinnowError
 from storage.manifest.manifest import DocumentFilter, DocumentRow
 from storage.records import Chunk, Meta
 from winnow.app.encoders import Encoders
-from winnow.app.wiring import Wiring
-from winnow.server.api import inventory
 from winnow.server.pages.views.paging import Paging
 from winnow.server.shared_state import Served
+from winnow.server.visible import Visible
 
 PER_PAGE = 25
 PASSAGES_PER_PAGE = 20
@@ -52,34 +51,33 @@ class DocumentView:
     problem: str
 
 
-def listed(served: Served, name: str, where: DocumentFilter, page: int) -> DocumentList:
+def listed(seen: Visible, name: str, where: DocumentFilter, page: int) -> DocumentList:
     """Return a page of the matching documents of a collection."""
-    wiring = served.pipeline.wiring
-    manifest = wiring.manifest(name)
-    paging = Paging(manifest.count(where), PER_PAGE, page)
-    rows = manifest.listed(where, limit=PER_PAGE, offset=paging.offset)
-    metadata = _metadata(wiring, name, rows)
+    total, rows = seen.documents(name, where, offset=(page - 1) * PER_PAGE, limit=PER_PAGE)
+    paging = Paging(total, PER_PAGE, page)
+    if paging.offset != (page - 1) * PER_PAGE:  # a page after the last one
+        _, rows = seen.documents(name, where, offset=paging.offset, limit=PER_PAGE)
+    metadata = _metadata(seen, name, rows)
     return DocumentList([(row, metadata.get(row.id, {})) for row in rows], paging)
 
 
-def read(served: Served, name: str, document_id: str, page: int = 1) -> DocumentView:
+def read(served: Served, seen: Visible, name: str, document_id: str, page: int = 1) -> DocumentView:
     """Return one document. Raises NotFoundError."""
-    wiring = served.pipeline.wiring
-    name = inventory.existing(wiring, name)
-    row = inventory.row_of(wiring, name, document_id)
+    name = seen.existing(name)
+    row = seen.document(name, document_id)
     paging = Paging(len(row.chunk_ids), PASSAGES_PER_PAGE, page)
     passages, problem = list[PassageView](), ""
     try:
         ids = row.chunk_ids[paging.offset : paging.offset + PASSAGES_PER_PAGE]
-        store = wiring.collection(name)
+        store = seen.passages(name)
         found = sorted(store.passages(ids), key=lambda chunk: ids.index(chunk.id))
-        encoders = wiring.encoders_of(name, store.fingerprint)
+        encoders = seen.wiring.encoders_of(name, store.fingerprint)
         passages = [_passage(encoders, chunk, n) for n, chunk in enumerate(found, start=paging.offset + 1)]
     except WinnowError as error:
         problem = served.problems.sentence(error)
     return DocumentView(
         row=row,
-        original=wiring.manifest(name).get(row.duplicate_of) if row.duplicate_of else None,
+        original=_original(seen, name, row),
         metadata=passages[0].chunk.metadata if passages else {},
         passages=passages,
         paging=paging,
@@ -88,11 +86,18 @@ def read(served: Served, name: str, document_id: str, page: int = 1) -> Document
     )
 
 
-def _metadata(wiring: Wiring, name: str, rows: Sequence[DocumentRow]) -> dict[str, Mapping[str, Meta]]:
+def _original(seen: Visible, name: str, row: DocumentRow) -> DocumentRow | None:
+    try:
+        return seen.document(name, row.duplicate_of) if row.duplicate_of else None
+    except NotFoundError:
+        return None
+
+
+def _metadata(seen: Visible, name: str, rows: Sequence[DocumentRow]) -> dict[str, Mapping[str, Meta]]:
     """Return each document's metadata, which its first passage has."""
     ids = [row.chunk_ids[0] for row in rows if row.chunk_ids]
     try:
-        return {chunk.document_id: chunk.metadata for chunk in wiring.collection(name).passages(ids)}
+        return {chunk.document_id: chunk.metadata for chunk in seen.passages(name).passages(ids)}
     except WinnowError:  # the list does without; the page says above it why the collection cannot be read
         return {}
 
