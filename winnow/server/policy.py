@@ -26,7 +26,7 @@ class Policy:
     def __init__(self, settings: Settings) -> None:
         own = [Spec.parse(text) for text in (settings.rerank.spec, *settings.server.specs)]
         self._own = {_bare(stage) for spec in own for stage in spec.stages}
-        self._asks_chat = settings.answer.answerer == "openai" or any(
+        self.asks_chat = settings.answer.answerer == "openai" or any(
             _over_network(stage) and stage.name not in _APIS for spec in own for stage in _all_stages(spec)
         )
 
@@ -47,7 +47,7 @@ class Policy:
 
     def check_answerer(self, answerer: str | None) -> None:
         """Raises NotAllowedError."""
-        if answerer == "openai" and not self._asks_chat:
+        if answerer == "openai" and not self.asks_chat:
             raise NotAllowedError(
                 "this server calls no chat model", way_out="Whoever runs it can set answer.answerer = openai."
             )
@@ -68,7 +68,7 @@ class Policy:
                     self.check_rerank(text)
             elif not _harmless(name, value):
                 raise _refused(f"a request may not set {name!r} of {stage.name}")
-        if _over_network(stage) and not self._asks_chat:
+        if _over_network(stage) and not self.asks_chat:
             raise _refused(f"{stage.name} calls a chat model, and this server calls none")
 
 

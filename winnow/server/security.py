@@ -30,7 +30,7 @@ from winnow.server.tokens import Token, TokenBook
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]]+))(?::[0-9]*)?")
 _API = ("/v1", "/v2", "/rerank", "/mcp", "/metrics", "/openapi.json")
-_OPEN = ("/healthz", "/readyz")
+_OPEN = ("/healthz", "/readyz", "/favicon.ico")
 # The looks of a page are no secret.
 _STATIC = "/static/"
 LOGIN, LOGOUT = "/login", "/logout"
@@ -106,6 +106,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        if scope["method"] == "HEAD":  # the server leaves the body out
+            scope = {**scope, "method": "GET"}
         started = too_large = False
 
         async def sending(message: Message) -> None:

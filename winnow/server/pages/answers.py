@@ -128,6 +128,7 @@ async def _answer(
             replay_of=log.summary(answer.id).replay_of,
             replays=log.replays(answer.id),
             specs=offered(served.pipeline.settings, served.policy, [answer.rerank]),
+            no_answerers=() if served.policy.asks_chat else ("openai",),
             problem=problem,
             about=about,
             typed=typed or {},

@@ -10,13 +10,16 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from rerank.spec import PRESETS
 from storage.errors import WinnowError
 from storage.records import Answer
 from winnow.server.api.asking import asked_by, failed, to_json
 from winnow.server.disconnects import event
-from winnow.server.pages.rendering import clean, fragment, render
+from winnow.server.pages.rendering import HEADERS, clean, fragment, render
 from winnow.server.pages.views.answer import AnswerView
-from winnow.server.pages.views.question import choices, request_of
+from winnow.server.pages.views.fields import fields_of
+from winnow.server.pages.views.question import asked_with, choices, request_of
+from winnow.server.pages.views.threads import thread_of
 from winnow.server.shared_state import Seen, Served, State, in_thread
 from winnow.server.visible import Visible
 
@@ -57,6 +60,17 @@ async def page(
         )
 
     return await in_thread(made)
+
+
+@router.get("/fields")
+async def fields(request: Request, seen: Seen, collection: Short = "") -> HTMLResponse:
+    """Send the part of the form that puts a filter together, for its script to insert."""
+    return await in_thread(
+        lambda: HTMLResponse(
+            fragment(request, "_fields.html", fields=fields_of(seen, collection or seen.default)),
+            headers=HEADERS,
+        )
+    )
 
 
 @router.get("/ask")
@@ -106,7 +120,15 @@ async def _events(
 
 def _answer_data(request: Request, seen: Visible, answer: Answer) -> str:
     address = _address(seen, answer)
-    html = fragment(request, "_result.html", shown=AnswerView(answer), logged=bool(address), good=None)
+    html = fragment(
+        request,
+        "_result.html",
+        shown=AnswerView(answer),
+        thread=thread_of(seen, answer) if address else None,
+        asked_with=asked_with(answer),
+        logged=bool(address),
+        good=None,
+    )
     return to_json({"html": html, "address": address})
 
 
@@ -127,8 +149,10 @@ def _page(
         "ask.html",
         choices=choices(served, seen, collection),
         question=question,
-        rerank=rerank,
+        rerank=PRESETS.get(rerank, rerank),
+        asked_with=asked_with(answer) if answer else {},
         shown=answer and AnswerView(answer),
+        thread=thread_of(seen, answer) if answer and logged else None,
         logged=logged,
         good=good,
     )

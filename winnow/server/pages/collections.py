@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import BaseModel, Field
 
 from storage.manifest.manifest import DocumentFilter
 from winnow.server.api import ingesting
@@ -26,6 +27,23 @@ upload_router = APIRouter(include_in_schema=False)
 Name = Annotated[str, Path(max_length=100)]
 Page = Annotated[int, Query(ge=1, le=1_000_000)]
 Filter = Literal["", "ingested", "refused", "duplicate", "warned"]
+
+
+class PassageLink(BaseModel):
+    """What a link to a document names: a passage and a span of characters in it."""
+
+    page: int = Field(default=1, ge=1, le=1_000_000)
+    passage: str = Field(default="", max_length=100)
+    start: int | None = Field(default=None, alias="from", ge=0, le=1 << 40)
+    end: int | None = Field(default=None, alias="to", ge=0, le=1 << 40)
+    lang: str = ""
+    theme: str = ""
+
+    @property
+    def wanted(self) -> documents.Wanted:
+        """The passage and the span."""
+        span = (self.start, self.end) if self.start is not None and self.end is not None else None
+        return documents.Wanted(self.passage, span)
 
 
 @router.get("/collections")
@@ -81,10 +99,25 @@ async def one(
 
 @router.get("/collections/{name}/documents/{document_id}")
 async def document(
-    request: Request, served: State, seen: Seen, name: Name, document_id: DocumentId, page: Page = 1
+    request: Request,
+    served: State,
+    seen: Seen,
+    name: Name,
+    document_id: DocumentId,
+    link: Annotated[PassageLink, Query()],
 ) -> HTMLResponse:
-    view = await in_thread(lambda: documents.read(served, seen, name, document_id, page))
+    """Show a document with its passages; or one of these with its neighbours, where a link names it."""
+    view = await in_thread(lambda: documents.read(served, seen, name, document_id, link.page, link.wanted))
     return render(request, "document.html", name=name, document=view)
+
+
+@router.get("/collections/{name}/documents/{document_id}/page.png")
+async def picture(
+    seen: Seen, name: Name, document_id: DocumentId, link: Annotated[PassageLink, Query()]
+) -> Response:
+    """Send the page of a passage as a picture, the span marked."""
+    drawn = await in_thread(lambda: documents.picture_of(seen, name, document_id, link.wanted))
+    return Response(drawn, media_type="image/png")
 
 
 @router.get("/collections/{name}/documents/{document_id}/delete")

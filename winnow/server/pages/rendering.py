@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from winnow.server.pages.preferences import Preferences, changed, remember
 from winnow.server.pages.views.formats import FILTERS
+from winnow.server.pages.views.passages import address_of
 from winnow.server.pages.words import Words
 from winnow.server.security import locked_out, may_change, token_of, visibility_of
 from winnow.version import __version__
@@ -78,6 +79,7 @@ def fragment(request: Request, template: str, **values: Any) -> str:
             token=token_of(request),
             may_change=may_change(request),
             may_write=may_change(request) and visibility_of(request).where is None,
+            address_of=address_of,
             here="/" + request.url.path.strip("/").partition("/")[0],
             changed=lambda **query: changed(request, **query),
             version=__version__,

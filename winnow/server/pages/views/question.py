@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from storage.errors import LogError, WinnowError
 from storage.log.records import AnswerFilter, AnswerSummary
-from storage.records import Chunk
+from storage.records import Answer, Chunk
+from winnow.app.conversation import searched_with
 from winnow.server.api.schemas import AskRequest
 from winnow.server.pages.forms import texts
 from winnow.server.pages.views.specs import OfferedSpec, offered
@@ -60,7 +61,7 @@ def choices(served: Served, seen: Visible, collection: str | None) -> QuestionCh
         passages=passages,
         problem=problem,
         filter=example,
-        specs=[spec for spec in offered(settings, served.policy) if not spec.refused],
+        specs=offered(settings, served.policy),
         retrieve=settings.retrieval.top_k,
         keep=settings.rerank.top_k,
         recent=_recent(seen, chosen),
@@ -79,10 +80,20 @@ def _filter(passage: Chunk | None) -> str:
     return f"source contains '{PurePosixPath(passage.source).name}'"
 
 
+def asked_with(answer: Answer) -> Mapping[str, object]:
+    """Return the choices that an answer was asked with and that the settings would not make, by field."""
+    chosen = searched_with(answer)
+    return {name: chosen[name] for name in ("where", "expand") if name in chosen}
+
+
 def request_of(form: Mapping[str, object]) -> AskRequest:
     """Return the request that a form describes; empty fields count as left out."""
     try:
-        return AskRequest.model_validate({name: value for name, value in texts(form).items() if value})
+        typed = texts(form)
+        given = {name: value for name, value in typed.items() if value}
+        if other := given.pop("other", None):
+            given["rerank"] = other
+        return AskRequest.model_validate(given)
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from error
 
