@@ -36,6 +36,11 @@ LogOf = Annotated[
 ]
 
 
+IfNone = Annotated[
+    bool, Option("--if-none", help="Do nothing where there is a token: for the first start of a container.")
+]
+
+
 @app.command()
 def create(
     name: Name,
@@ -44,10 +49,14 @@ def create(
     only: Only = None,
     where: Where = "",
     log: LogOf = None,
+    if_none: IfNone = False,
 ) -> None:
     """Make a token, read-only unless --full. It is shown once; only its hash is kept."""
     scope: Scope = "full" if full else "read"
     book = _book(options, make=True)
+    if if_none and book.tokens():
+        note("There is a token already; nothing was made.")
+        return
     token, text = book.create(name, scope, collections=only, where=where, log=log)
     if options.as_json:
         print_json({**_as_json(token), "token": text})

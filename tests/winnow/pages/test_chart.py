@@ -224,15 +224,16 @@ def test_code_stands_in_a_block_and_links_show_their_words() -> None:
 def test_markdown_is_shown_without_its_signs_and_letter_by_letter() -> None:
     """Tables, lists, headings and quotes become blocks; nothing that is text is lost."""
     text = (
-        "# Head\n\n| a | b |\n|---|---|\n| 1 | `x|y` |\n| 2 |\n\n3. three\n   more\n4. four\n\n- dot\n> said\n"
-        "reads only the\n20. When\n"
+        "# Head\n\n| a | b |\n|---|---|\n| 1 | `x` |\n| 2 |\n\n3. three\n   more\n4. four\n\n- dot\n"
+        "> said\nreads only the\n20. When\n"
     )
     found = blocks(text)
     assert [block.kind for block in found] == ["heading", "table", "list", "list", "quote"]
     table, numbered = found[1], found[2]
     assert [len(row) for row in table.rows] == [2, 2, 2]
     assert (numbered.start, len(numbered.rows)) == (3, 2)
-    assert "".join(run.text for run in found[-1].runs).split() == ["said", "reads", "only", "the", "20.", "When"]
+    said = "".join(run.text for run in found[-1].runs)
+    assert said.split() == ["said", "reads", "only", "the", "20.", "When"]
 
 
 def test_letters_that_look_like_markdown_stay() -> None:
@@ -287,7 +288,7 @@ def test_a_citation_without_a_quotation_marks_what_is_most_like_it() -> None:
         candidates=(replace(answer.candidates[0], chunk=chunk),),
     )
     [source] = cited(answer).sources
-    assert [run.text for runs in source.texts for run in runs if run.marked] == [text[16:]]
+    assert [run.text for run in _runs(source) if run.marked] == [text[16:]]
     assert not source.quoted
 
 
@@ -300,7 +301,9 @@ def test_a_quotation_from_a_neighbour_is_marked_there() -> None:
     elsewhere = replace(beside, id="elsewhere", document_id="other")
     citation = replace(_citation(own, 1), start=beside.start, end=beside.end, quote=beside.text)
     found = cited(replace(answer, text="[1]", citations=(citation,), neighbours=(beside, elsewhere)))
-    marks = [[run.text for run in runs if run.marked] for runs in found.sources[0].texts]
+    marks = [
+        [run.text for block in text for run in block.runs if run.marked] for text in found.sources[0].texts
+    ]
     assert marks == [[], ["Said next door."]]
 
 

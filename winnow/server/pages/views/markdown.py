@@ -96,15 +96,15 @@ def _group(piece: _Piece) -> tuple[Kind, int, bool]:
 def _pieces(text: str) -> Iterator[_Piece | None]:
     """Yield the lines as pieces of blocks; None for what ends a paragraph."""
     lines = [match for match in _LINE.finditer(text) if match.end() > match.start()]
-    at, in_paragraph = 0, False
+    at, within = 0, ""  # the block that a line of mere text goes on with
     while at < len(lines):
         line, start = lines[at][0], lines[at].start()
         item = _ITEM.match(line)
         number = int(item["sign"][:-1]) if item and item["sign"][0].isdigit() else None
         # as in CommonMark: a wrapped line that begins with another number is none of a list
-        if in_paragraph and number not in (None, 1):
+        if within in ("text", "quote") and number not in (None, 1):
             item = None
-        in_paragraph = False
+        before, within = within, ""
         if fence := _FENCE.match(line):
             closing = _closing(lines, at + 1, fence["sign"])
             inner = (lines[at].end(), lines[closing].start() if closing < len(lines) else len(text))
@@ -122,13 +122,15 @@ def _pieces(text: str) -> Iterator[_Piece | None]:
                 at += 1
                 yield _fitted(_row(lines[at][0], lines[at].start()), len(head.cells))
         elif item:
+            within = "list"
             yield _Piece("list", ((_span(start, item),),), number)
         elif quote := _QUOTE.match(line):
+            within = "quote"
             yield _Piece("quote", ((_span(start, quote),),))
         elif not line.strip():
             yield None
         else:
-            in_paragraph = True
+            within = before or "text"
             yield _Piece("text", (((start, lines[at].end()),),))
         at += 1
 
