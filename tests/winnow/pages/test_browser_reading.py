@@ -1,4 +1,4 @@
-"""Reading answers in Chromium: conversations, sources in their documents, the chart on a phone, access for all."""
+"""Reading answers in Chromium: conversations, sources in documents, the chart on a phone, access for all."""
 
 from __future__ import annotations
 

@@ -13,7 +13,6 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 
@@ -24,12 +23,15 @@ from winnow.app.asked import Asked
 from winnow.server.api.asking import to_json
 from winnow.server.api.schemas_faces import ChatCompletion, ChatMessage, ChatRequest, ModelJson, Models
 from winnow.server.documented import ASKING, READING, streaming
+from winnow.server.pages.views.passages import address_of
 from winnow.server.shared_state import Seen, Served, State, in_thread
 from winnow.server.visible import Visible
 
 router = APIRouter(tags=["OpenAI's face"])
 
 PREFIX = "winnow/"
+# The default collection, whatever its name.
+OWN = "winnow"
 # The heading between answer and sources; clients send it back with the next question.
 _HEADS = {"en": "Sources:", "zh": "来源："}
 _SOURCES = re.compile(r"\n\n(?:Sources:|来源：)\n\[\d.*\Z", re.DOTALL)
@@ -79,7 +81,7 @@ async def complete(wanted: ChatRequest, request: Request, served: State, seen: S
 
 def named(model: str) -> tuple[str | None, str | None]:
     """Split a model's name into collection and spec. Raises NotFoundError for another server's model."""
-    if model == "winnow":
+    if model == OWN:
         return None, None
     if not model.startswith(PREFIX):
         raise NotFoundError(
@@ -91,7 +93,8 @@ def named(model: str) -> tuple[str | None, str | None]:
 
 def _names(served: Served, seen: Visible) -> list[str]:
     plain = [PREFIX + name for name in seen.names()]
-    return plain + [f"{name}@{spec}" for name in plain for spec in served.settings.specs]
+    default = [OWN] if seen.default in seen.names() else []
+    return default + plain + [f"{name}@{spec}" for name in plain for spec in served.settings.specs]
 
 
 def _model(name: str) -> dict[str, Any]:
@@ -245,9 +248,9 @@ def _title(citation: Citation) -> str:
 
 
 def _url(citation: Citation, collection: str, base: str) -> str:
-    """Return the document's URL on this server; the fragment names the characters (RFC 5147)."""
-    path = f"{base.rstrip('/')}/v1/documents/{quote(citation.document_id)}?collection={quote(collection)}"
-    return f"{path}#char={citation.start},{citation.end}"
+    """Return the address of the passage on its document's page, which people read."""
+    span = (citation.start, citation.end) if citation.quote else None
+    return base.rstrip("/") + address_of(collection, citation, span)
 
 
 def _usage(answer: Answer) -> dict[str, int]:
