@@ -12,7 +12,7 @@ from winnow.app.settings import Settings
 from winnow.server.policy import Policy
 
 _ALWAYS = ("none", "late-interaction")
-_ABOUT = {name: f"spec.about.{name}" for name in (*_ALWAYS, "fast", "balanced", "accurate")}
+_ABOUT = {name: f"about.{name}" for name in (*_ALWAYS, "fast", "balanced", "accurate")}
 
 
 @dataclass(frozen=True, slots=True)
