@@ -55,12 +55,14 @@ class Visible:
         A chain that a request may not choose is not inherited either: the settings' own takes its place.
         Raises NotFoundError for an answer that is not there.
         """
-        name = asked.collection or (self.default if asked.follow_up in (None, LAST) else None)
+        # the settings' own collection stays unnamed: a pipeline of ready parts takes no name
+        default = self.default if self.rights.restricted else None
+        name = asked.collection or (default if asked.follow_up in (None, LAST) else None)
         held = replace(asked, collection=name, within=self.rights)
         chosen = self.pipeline.continued(held)
         if asked.rerank is None and isinstance(chosen.rerank, str) and not policy.allows(chosen.rerank):
             chosen = replace(chosen, rerank=self.pipeline.settings.rerank.spec)
-        return replace(chosen, collection=chosen.collection or self.default)
+        return replace(chosen, collection=chosen.collection or default)
 
     def names(self) -> list[str]:
         """Return the collections that may be seen."""
