@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 from pathlib import Path, PurePosixPath
+from shutil import copytree, rmtree
+from tempfile import mkdtemp
 from typing import Any
-
-from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = {"index.md": "README.md", "index.zh.md": "README.zh-CN.md"}
 _LINK = re.compile(r"(?P<image>!?)\[(?P<words>[^\]]*)\]\((?P<to>[^)\s]+)\)")
 
 
-def on_files(files: Files, config: Any) -> Files:
-    """Add the README files."""
+def on_config(config: Any) -> Any:
+    """Build from a copy of docs/ with the README files in it."""
+    pages = Path(mkdtemp(prefix="winnow-site-"))
+    atexit.register(rmtree, pages, ignore_errors=True)
+    copytree(config.docs_dir, pages, dirs_exist_ok=True)
     for name, readme in READMES.items():
         text = (ROOT / readme).read_text(encoding="utf-8")
-        files.append(File.generated(config, name, content=_links(text, in_readme=True)))
-    return files
+        (pages / name).write_text(_links(text, in_readme=True), encoding="utf-8")
+    config.docs_dir = str(pages)
+    return config
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -35,10 +40,8 @@ def _link(link: re.Match[str], *, in_readme: bool) -> str:
     if re.match(r"[a-z]+:|#", to):
         return link[0]
     path, mark, anchor = to.partition("#")
-    if in_readme and path in READMES.values():
-        path = next(name for name, readme in READMES.items() if readme == path)
-    elif in_readme and path.startswith("docs/"):
+    if in_readme and path.startswith("docs/"):
         path = path.removeprefix("docs/")
     elif in_readme or ".." in PurePosixPath(path).parts:
-        return words  # a file of the repository
+        return words  # a file of the repository; languages have a switch
     return f"{link['image']}[{words}]({path}{mark}{anchor})"
