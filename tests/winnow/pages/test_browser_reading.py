@@ -140,7 +140,7 @@ def test_a_citation_of_a_pdf_shows_its_page_with_the_words_marked(browser: Brows
         source.locator("a").click()
         image = page.locator(".page-image img")
         image.scroll_into_view_if_needed()
-        page.wait_for_function("document.querySelector('.page-image img').naturalWidth > 0")
+        page.wait_for_function("document.querySelector('.page-image img').naturalWidth > 0", timeout=90_000)
         yellow = page.evaluate(
             """() => {
                 const image = document.querySelector('.page-image img');
