@@ -1,4 +1,4 @@
-"""A page of a PDF as a picture: the quotation is marked, and what is hostile or gone takes nothing with it."""
+"""A page of a PDF as a picture: the quotation is marked; what is hostile or gone takes nothing with it."""
 
 from __future__ import annotations
 
