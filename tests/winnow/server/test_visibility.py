@@ -221,7 +221,8 @@ def test_answers_of_others_are_not_there(part: Holder, admins_ids: list[str], pa
             assert not {one["id"] for one in reply.json()["answers"]} & set(admins_ids)
         for form in ("jsonl", "csv", "beir"):
             exported = part.get(f"/v1/answers/export?form={form}&collection=shared")
-            assert b"irconium" not in exported.content
+            own = exported.content.replace(b"text contains 'zirconium'", b"")  # a filter of the holder's
+            assert b"irconium" not in own
     for one in admins_ids:
         for prefix in (one, one[:10]):
             paths = (
