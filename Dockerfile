@@ -24,6 +24,7 @@ COPY ingest/ ingest/
 COPY retrieval/ retrieval/
 COPY rerank/ rerank/
 COPY generation/ generation/
+COPY examples/ examples/
 RUN pip install ".[server]"
 
 USER winnow

@@ -68,6 +68,7 @@ def test_nothing_listens_beyond_the_loopback(compose: dict[str, Any]) -> None:
     assert {name: len(published) for name, published in ports.items()} == {
         "qdrant": 2,
         "winnow": 0,
+        "first-token": 0,
         "serve": 1,
     }
     assert all(port.startswith("127.0.0.1:") for published in ports.values() for port in published)

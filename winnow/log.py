@@ -11,7 +11,15 @@ import anyio.to_thread
 from storage.errors import SettingsError
 from storage.log.answer_log import AnswerLog
 from storage.log.export import Shape
-from storage.log.records import EVERY, AnswerFilter, AnswerSummary, ExportFormat, Feedback
+from storage.log.records import (
+    EVERY,
+    EVERYBODY,
+    AnswerFilter,
+    AnswerSummary,
+    ExportFormat,
+    Feedback,
+    LogReader,
+)
 from storage.records import Answer
 from winnow.app import portal
 from winnow.app.replay import Replay, replay
@@ -34,8 +42,8 @@ def as_json(answer: Answer, feedback: Feedback, summary: AnswerSummary) -> dict[
 class Log(AnswerLog):
     """The answer log, with replays and comparisons."""
 
-    def __init__(self, wiring: Wiring) -> None:
-        super().__init__(wiring.database, redact=wiring.settings.log.redact)
+    def __init__(self, wiring: Wiring, *, reader: LogReader = EVERYBODY) -> None:
+        super().__init__(wiring.database, redact=wiring.settings.log.redact, reader=reader)
         self._wiring = wiring
 
     def off(self) -> None:

@@ -17,11 +17,12 @@ import anyio.to_thread
 
 from generation.base import closing
 from storage.errors import BadInputError, LogError, NotFoundError, WinnowError
+from storage.log.records import EVERYBODY, LogReader
 from storage.reasons import Reason
 from storage.records import Answer
 from winnow.app import asking, portal
 from winnow.app.asked import Asked, AskWishes, SearchWishes
-from winnow.app.conversation import Conversation, conversation
+from winnow.app.conversation import Conversation, continued, conversation
 from winnow.app.setting_defaults import EngineName
 from winnow.app.settings import Settings
 from winnow.app.stages import SearchResult, Stages
@@ -188,16 +189,29 @@ class RAGPipeline:
     @property
     def log(self) -> Log:
         """The log: get, list, search, feedback, replay, compare, export … Raises LogError if it is off."""
+        return self.log_of(EVERYBODY)
+
+    def log_of(self, reader: LogReader) -> Log:
+        """The log as a reader may see it."""
         from winnow.log import Log
 
         if not self.settings.log.enabled:
             raise LogError("the log is switched off", way_out="Set log.enabled = true.")
-        return Log(self._wiring)
+        return Log(self._wiring, reader=reader)
 
     @property
     def wiring(self) -> Wiring:
         """The parts behind this pipeline, for tools that need one of them."""
         return self._wiring
+
+    def continued(self, asked: Asked) -> Asked:
+        """Return a follow-up with the filter, chain and limits of the answer that it follows. Blocking.
+
+        What it chooses itself holds. Raises NotFoundError, LogError.
+        """
+        if not asked.follow_up or asked.history or self._ready is not None:
+            return asked
+        return continued(asked, self.log_of(asked.reader), asked.collection or self.settings.collection)
 
     def warm(self) -> None:
         """Load models and open the collection now, so that the first question need not wait for them.
@@ -227,7 +241,7 @@ class RAGPipeline:
         with self._wiring.tracing.question("ask", asked.question, stages) as traced:
             answer = await asking.ask(asked, traced.stages, follows)
             traced.done(answer)
-        return await self._logged(answer)
+        return await self._logged(answer, asked.reader)
 
     async def _stream(self, asked: Asked) -> AsyncIterator[str | Answer]:
         asked, follows, stages = await self._prepared(asked)
@@ -236,7 +250,7 @@ class RAGPipeline:
                 async for item in items:
                     if isinstance(item, Answer):
                         traced.done(item)
-                        item = await self._logged(item)
+                        item = await self._logged(item, asked.reader)
                     yield item
 
     async def _search(self, asked: Asked) -> SearchResult:
@@ -254,13 +268,15 @@ class RAGPipeline:
         """The question with the settings' limits, the conversation that it continues, and its stages."""
         if self._closed:  # reading the log would open it again
             raise BadInputError("this pipeline is closed", way_out="Make a new one.")
+        if asked.follow_up:
+            asked = await anyio.to_thread.run_sync(self.continued, asked)
         limits = self.settings.retrieval.top_k, self.settings.rerank.top_k
         asked = replace(Asked(asked.question, *limits), **asked.given)
         follows = None
         if asked.history or asked.follow_up:
             own = self._ready.collection if self._ready else self.settings.collection
             follows = await anyio.to_thread.run_sync(
-                lambda: conversation(asked, lambda: self.log, asked.collection or own)
+                lambda: conversation(asked, lambda: self.log_of(asked.reader), asked.collection or own)
             )
         if self._ready is None:
             # models load on first use, which blocks
@@ -268,7 +284,8 @@ class RAGPipeline:
         return asked, follows, self._ready_stages(self._ready, asked)
 
     def _ready_stages(self, ready: Stages, asked: Asked) -> Stages:
-        if asked.wishes - _OF_ANY or isinstance(asked.rerank, str):
+        hidden = asked.within is not None and asked.within.restricted
+        if hidden or asked.wishes - _OF_ANY or isinstance(asked.rerank, str):
             raise BadInputError(
                 "this pipeline has ready parts: there is no collection, spec, answerer or filter to choose",
                 way_out="Give rerank= a ready reranker, or use RAGPipeline.from_settings().",
@@ -278,12 +295,12 @@ class RAGPipeline:
         chain = ready_chain(asked.rerank, self.settings)
         return replace(ready, reranker=chain, rerank=chain.name)
 
-    async def _logged(self, answer: Answer) -> Answer:
+    async def _logged(self, answer: Answer, reader: LogReader) -> Answer:
         """Save the answer; a log that cannot be written is a warning on the answer, not a lost answer."""
         if not self.settings.logging:
             return answer
         try:
-            await anyio.to_thread.run_sync(lambda: self._wiring.answers.save(answer))
+            await anyio.to_thread.run_sync(lambda: self._wiring.answers.save(answer, reader=reader))
         except WinnowError as error:
             unlogged = Reason("winnow.app.not-logged", error=str(error))
             return replace(answer, warnings=(*answer.warnings, unlogged))

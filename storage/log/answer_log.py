@@ -6,26 +6,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from storage.database import Database
 from storage.log import export as log_export
 from storage.log import feedback as log_feedback
 from storage.log import query as log_query
 from storage.log import stats as log_stats
+from storage.log import threads as log_threads
 from storage.log import upkeep
 from storage.log.read import number_of, read_answer
 from storage.log.records import (
     EVERY,
+    EVERYBODY,
     AnswerFilter,
     AnswerSummary,
+    Conversed,
     ExportFormat,
     Feedback,
+    LogReader,
     Pruned,
     StrategyStats,
 )
 from storage.log.redaction import Redactor
-from storage.log.tables import AnswerRow
+from storage.log.tables import AnswerRow, ThreadRow
 from storage.log.write import insert_answer, passage_rows
 from storage.records import Answer
 
@@ -40,33 +44,43 @@ class AnswerLog:
 
     Where a method takes an answer's id, a prefix will do if only one answer has it; otherwise it raises
     NotFoundError, which lists similar ids. `redact` are regular expressions: what they match is never
-    written; raises SettingsError where one is not valid.
+    written; raises SettingsError where one is not valid. For a `reader` there are only the answers that it
+    may see; `prune`, `redact`, `vacuum` and `backup` concern the whole log.
     """
 
-    def __init__(self, database: Database, *, redact: Sequence[str] = ()) -> None:
+    def __init__(
+        self, database: Database, *, redact: Sequence[str] = (), reader: LogReader = EVERYBODY
+    ) -> None:
         self._database = database
         self._redactor = Redactor.of(redact)
+        self._reader = reader
 
-    def save(self, answer: Answer, *, replay_of: str | None = None) -> None:
+    def save(self, answer: Answer, *, replay_of: str | None = None, reader: LogReader | None = None) -> None:
         """Write an answer, all of it or nothing. An answer that is in the log already is not changed.
 
-        `replay_of` is the id of the answer that this one replays.
+        `replay_of` is the id of the answer that this one replays, `reader` is who asked (default: who uses
+        this log).
         """
+        asked = reader or self._reader
         passages = passage_rows(answer, self._redactor)
         with self._database.writing() as connection:
-            original = None if replay_of is None else number_of(connection, replay_of)
-            insert_answer(connection, answer, passages, self._redactor, original)
+            more = {
+                "replay_of": None if replay_of is None else self._number(connection, replay_of),
+                "asker": asked.asker,
+                "scope": asked.scope,
+            }
+            insert_answer(connection, answer, passages, self._redactor, more)
             connection.commit()
 
     def get(self, id_or_prefix: str) -> Answer:
         """Return the answer, equal to what was saved."""
         with self._database.reading() as connection:
-            return read_answer(connection, number_of(connection, id_or_prefix))
+            return read_answer(connection, self._number(connection, id_or_prefix))
 
     def summary(self, id_or_prefix: str) -> AnswerSummary:
         """Return the answer in one line, with its feedback and the id of the answer that it replays."""
         with self._database.reading() as connection:
-            [found] = log_query.summaries_of(connection, [number_of(connection, id_or_prefix)])
+            [found] = log_query.summaries_of(connection, [self._number(connection, id_or_prefix)])
         return found
 
     def answers(self, where: AnswerFilter = EVERY) -> Iterator[Answer]:
@@ -79,14 +93,62 @@ class AnswerLog:
 
     def count(self, where: AnswerFilter = EVERY) -> int:
         with self._database.reading() as connection:
-            return log_query.count(connection, where)
+            return log_query.count(connection, where, self._reader)
 
     def replays(self, id_or_prefix: str) -> Summaries:
         """List the replays of an answer, oldest first."""
         with self._database.reading() as connection:
-            original = number_of(connection, id_or_prefix)
-            query = select(AnswerRow.number).where(AnswerRow.replay_of == original).order_by(AnswerRow.number)
+            original = self._number(connection, id_or_prefix)
+            seen = (AnswerRow.replay_of == original, *log_query.visible(self._reader))
+            query = select(AnswerRow.number).where(*seen).order_by(AnswerRow.number)
             return log_query.summaries_of(connection, connection.execute(query).scalars().all())
+
+    def thread(self, id_or_prefix: str) -> Conversed:
+        """Return the conversation that ends with an answer."""
+        with self._database.reading() as connection:
+            return self._threads(connection, [self._number(connection, id_or_prefix)])[0]
+
+    def threads(self, limit: int = 20) -> list[Conversed]:
+        """Return the newest conversations, whole; where one forks, each end is one."""
+        with self._database.reading() as connection:
+            ends = log_threads.latest(connection, log_query.visible(self._reader), limit)
+            return self._threads(connection, ends)
+
+    def rename_thread(self, id_or_prefix: str, name: str) -> None:
+        """Name the conversation of an answer; without a name it has that of its first question again."""
+        with self._database.writing() as connection:
+            first = self._turns(connection, self._number(connection, id_or_prefix))[0]
+            row = self._redactor.row(ThreadRow, {"name": " ".join(name.split())[:200]})
+            log_threads.rename(connection, first, row["name"])
+            connection.commit()
+
+    def delete_thread(self, id_or_prefix: str) -> int:
+        """Delete the conversation that ends with an answer, its feedback too; return the number of answers.
+
+        Answers that another end of a forked conversation needs stay.
+        """
+        with self._database.reading() as connection:
+            end = self._number(connection, id_or_prefix)
+            going = log_threads.going(connection, self._turns(connection, end))
+        upkeep.delete(self._database, going)
+        return len(going)
+
+    def _threads(self, connection: Connection, ends: Sequence[int]) -> list[Conversed]:
+        walks = [self._turns(connection, end) for end in ends]
+        names = log_threads.names(connection, [walk[0] for walk in walks])
+        found = (log_query.summaries_of(connection, walk) for walk in walks)
+        return [
+            Conversed(names.get(walk[0], turns[0].question), tuple(turns))
+            for walk, turns in zip(walks, found, strict=True)
+        ]
+
+    def _turns(self, connection: Connection, end: int) -> list[int]:
+        """Return the answers of a conversation that may be seen, up to `end`, from the last hidden one on."""
+        walk = log_threads.turns(connection, end)
+        seen = select(AnswerRow.number).where(AnswerRow.number.in_(walk), *log_query.visible(self._reader))
+        visible = set(connection.execute(seen).scalars())
+        hidden = [place for place, number in enumerate(walk) if number not in visible]
+        return walk[hidden[-1] + 1 :] if hidden else walk
 
     def feedback(
         self,
@@ -102,7 +164,7 @@ class AnswerLog:
         3 (answers the question). Raises BadInputError where nothing is given, or no such place exists.
         """
         with self._database.writing() as connection:
-            number = number_of(connection, id_or_prefix)
+            number = self._number(connection, id_or_prefix)
             log_feedback.add(connection, number, good, note, grades or {}, self._redactor)
             connection.commit()
             return log_feedback.of(connection, number)
@@ -110,7 +172,7 @@ class AnswerLog:
     def feedback_of(self, id_or_prefix: str) -> Feedback:
         """Return all feedback on an answer, put together."""
         with self._database.reading() as connection:
-            return log_feedback.of(connection, number_of(connection, id_or_prefix))
+            return log_feedback.of(connection, self._number(connection, id_or_prefix))
 
     def grades(self, answer: Answer) -> dict[str, int]:
         """Return the grades (0 to 3) that people gave an answer's passages, by chunk id."""
@@ -120,7 +182,7 @@ class AnswerLog:
     def stats(self, where: AnswerFilter = EVERY) -> tuple[StrategyStats, ...]:
         """Return statistics of each rerank spec, the most used first."""
         with self._database.reading() as connection:
-            return tuple(log_stats.stats(connection, where))
+            return tuple(log_stats.stats(connection, where, self._reader))
 
     def export(
         self,
@@ -164,12 +226,15 @@ class AnswerLog:
     def list(self, limit: int = 20, where: AnswerFilter = EVERY, *, offset: int = 0) -> Summaries:
         """List the selected answers, newest first, at most `limit` after the first `offset`."""
         with self._database.reading() as connection:
-            page = log_query.numbers(connection, where).limit(limit).offset(offset)
+            page = log_query.numbers(connection, where, self._reader).limit(limit).offset(offset)
             return log_query.summaries_of(connection, connection.execute(page).scalars().all())
+
+    def _number(self, connection: Connection, id_or_prefix: str) -> int:
+        return number_of(connection, id_or_prefix, log_query.visible(self._reader))
 
     def _entries(self, where: AnswerFilter) -> Iterator[log_export.Entry]:
         with self._database.reading() as connection:
-            meant = connection.execute(log_query.numbers(connection, where)).scalars().all()
+            meant = connection.execute(log_query.numbers(connection, where, self._reader)).scalars().all()
         for start in range(0, len(meant), _PAGE):
             with self._database.reading() as connection:
                 page = [

@@ -8,25 +8,27 @@ import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
 from storage.log import full_text
-from storage.log.records import AnswerFilter, AnswerSummary
+from storage.log.records import AnswerFilter, AnswerSummary, LogReader
 from storage.log.rows import RecordColumns, iso
-from storage.log.tables import AnswerRow
+from storage.log.tables import AnswerRow, FollowUpRow
 
 _SUMMARY = RecordColumns(AnswerSummary, renamed={"replay_of": "original"})
 # The search index. The column of its own name means all of its columns.
 _FTS = sa.table("answers_fts", sa.column("rowid", sa.Integer), sa.column("answers_fts", sa.Text))
 
 
-def numbers(connection: sa.Connection, where: AnswerFilter) -> sa.Select[int]:
-    """Return the query for the numbers of the selected answers, newest first.
+def numbers(connection: sa.Connection, where: AnswerFilter, reader: LogReader) -> sa.Select[int]:
+    """Return the query for the numbers of the selected answers that the reader may see, newest first.
 
     All columns but the text are in one index, which is read in the order of the list. Where only the text
     matters, the search index is read instead, from the answer that was logged last: both end at the limit.
     """
-    if where == AnswerFilter(text=where.text) and (matching := _matching(connection, where.text)) is not None:
+    seen = visible(reader)
+    text_alone = where == AnswerFilter(text=where.text) and not seen
+    if text_alone and (matching := _matching(connection, where.text)) is not None:
         return matching
     newest = (AnswerRow.created_at.desc(), AnswerRow.number.desc())
-    return sa.select(AnswerRow.number).where(*conditions(connection, where)).order_by(*newest)
+    return sa.select(AnswerRow.number).where(*conditions(connection, where), *seen).order_by(*newest)
 
 
 def summaries_of(connection: sa.Connection, page: Sequence[int]) -> list[AnswerSummary]:
@@ -46,10 +48,24 @@ def existing(connection: sa.Connection, page: Sequence[int]) -> list[tuple[int, 
     return [(number, found[number]) for number in page if number in found]
 
 
-def count(connection: sa.Connection, where: AnswerFilter) -> int:
-    return connection.execute(
-        sa.select(sa.func.count()).select_from(AnswerRow).where(*conditions(connection, where))
-    ).scalar_one()
+def count(connection: sa.Connection, where: AnswerFilter, reader: LogReader) -> int:
+    meant = (*conditions(connection, where), *visible(reader))
+    return connection.execute(sa.select(sa.func.count()).select_from(AnswerRow).where(*meant)).scalar_one()
+
+
+def visible(reader: LogReader) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions on a row of `answers` that the reader may see; none where all may be seen."""
+    row, found = AnswerRow, list[sa.ColumnElement[bool]]()
+    if reader.collections is not None:
+        found.append(row.collection.in_(reader.collections))
+    if reader.scope:
+        found.append(row.scope == reader.scope)
+    if reader.own:
+        found.append(row.asker == reader.asker)
+    elif found:  # a follow-up of others repeats what they asked elsewhere
+        follows = sa.exists().where(FollowUpRow.answer_number == row.number)
+        found.append(sa.or_(row.asker == reader.asker, ~follows))
+    return found
 
 
 def conditions(connection: sa.Connection, where: AnswerFilter) -> list[sa.ColumnElement[bool]]:

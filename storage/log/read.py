@@ -8,7 +8,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, inspect, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, inspect, select
 
 from storage.errors import NotFoundError
 from storage.log import tables
@@ -17,16 +17,16 @@ from storage.records import Answer, Candidate, Chunk, Citation, Exchange, Follow
 from storage.tables import TableBase
 
 
-def number_of(connection: Connection, id_or_prefix: str) -> int:
+def number_of(connection: Connection, id_or_prefix: str, seen: Sequence[ColumnElement[bool]] = ()) -> int:
     """Return the number of the answer with that id, or of the only one whose id begins so.
 
-    Raises NotFoundError, which lists what is near.
+    Raises NotFoundError, which lists what is near. Answers that do not meet `seen` are not there.
     """
-    same = select(tables.AnswerRow.number).where(tables.AnswerRow.id == id_or_prefix)
+    same = select(tables.AnswerRow.number).where(tables.AnswerRow.id == id_or_prefix, *seen)
     exact = connection.execute(same).scalar()
     if exact is not None:
         return exact
-    found = _beginning_with(connection, id_or_prefix) if id_or_prefix else []
+    found = _beginning_with(connection, id_or_prefix, seen) if id_or_prefix else []
     if len(found) == 1:
         return found[0][1]
     if found:
@@ -36,25 +36,27 @@ def number_of(connection: Connection, id_or_prefix: str) -> int:
         )
     raise NotFoundError(
         f"no answer {id_or_prefix!r} in the log",
-        way_out=_near(connection, id_or_prefix) or "the log is empty",
+        way_out=_near(connection, id_or_prefix, seen) or "the log is empty",
     )
 
 
-def _beginning_with(connection: Connection, prefix: str, limit: int = 5) -> Sequence[Row[str, int]]:
+def _beginning_with(
+    connection: Connection, prefix: str, seen: Sequence[ColumnElement[bool]], limit: int = 5
+) -> Sequence[Row[str, int]]:
     """Return answers whose ids begin so, newest first."""
     row = tables.AnswerRow
-    query = select(row.id, row.number).where(row.id.startswith(prefix, autoescape=True))
+    query = select(row.id, row.number).where(row.id.startswith(prefix, autoescape=True), *seen)
     if connection.dialect.name == "sqlite":
         # SQLite's LIKE reads every id; this lets it go to the first one that fits.
         query = query.where(row.id >= prefix, row.id < f"{prefix}\U0010ffff")
     return connection.execute(query.order_by(row.number.desc()).limit(limit)).all()
 
 
-def _near(connection: Connection, wanted: str) -> str:
+def _near(connection: Connection, wanted: str, seen: Sequence[ColumnElement[bool]]) -> str:
     """Name the ids that share the longest beginning with `wanted`, to choose from."""
     near: Sequence[Row[str, int]] = []
     for length in range(len(wanted) + 1):
-        found = _beginning_with(connection, wanted[:length])
+        found = _beginning_with(connection, wanted[:length], seen)
         if not found:
             break
         near = found

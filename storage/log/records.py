@@ -40,6 +40,27 @@ EVERY = AnswerFilter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogReader:
+    """Who uses the log, and which answers are there for them.
+
+    `asker` is who answers are logged under. `scope` is the filter that all their questions are held to, as
+    text; empty: none. `collections` are the only ones that they know; None: all. `own`: answers of others are
+    not there.
+
+    With a scope, answers from outside of it are not there, not even one's own. Where some passage may be
+    hidden, neither are follow-ups of others, which may repeat what came from elsewhere.
+    """
+
+    asker: str = ""
+    scope: str = ""
+    collections: tuple[str, ...] | None = None
+    own: bool = False
+
+
+EVERYBODY = LogReader()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerSummary:
     """One answer in a list.
 
@@ -61,6 +82,14 @@ class AnswerSummary:
     feedback: Verdict | None = None
     judged: int = 0
     replay_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conversed:
+    """A conversation: its answers, the first first, and its name, which is the first question until given."""
+
+    name: str
+    turns: tuple[AnswerSummary, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

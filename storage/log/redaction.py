@@ -31,6 +31,7 @@ COLUMNS: Mapping[type[TableBase], PrivateColumns] = {
     tables.AnswerRow: PrivateColumns(("question", "text"), ("warnings",), ("warnings_data",)),
     tables.PromptRow: PrivateColumns(("text",)),
     tables.FollowUpRow: PrivateColumns(("question", "prompt")),
+    tables.ThreadRow: PrivateColumns(("name",)),
     tables.StageRow: PrivateColumns(("reason",), (), ("reason_data",)),
     tables.CallRow: PrivateColumns(("reply", "error"), ("messages",)),
     tables.CitationRow: PrivateColumns(("source", "title", "quote"), ("headings",)),

@@ -12,17 +12,17 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, case, func, literal, select
 
-from storage.log.query import conditions
-from storage.log.records import AnswerFilter, StageStats, StrategyStats
+from storage.log.query import conditions, visible
+from storage.log.records import AnswerFilter, LogReader, StageStats, StrategyStats
 from storage.log.tables import AnswerRow, StageRow
 
 # Times by rerank spec and stage; the whole answer's have no stage.
 _Times = dict[tuple[str, str], list[float]]
 
 
-def stats(connection: Connection, where: AnswerFilter) -> list[StrategyStats]:
+def stats(connection: Connection, where: AnswerFilter, reader: LogReader) -> list[StrategyStats]:
     """Return one entry a rerank spec, the most used first."""
-    meant = conditions(connection, where)
+    meant = [*conditions(connection, where), *visible(reader)]
     # these columns are all in the index of the list: no wide row is read
     row = AnswerRow
     sums = select(

@@ -61,7 +61,8 @@ class AnswerRow(_UsageColumns, TableBase):
     """One answer. `number` is for joins; `status` is that of the worst stage.
 
     `feedback` is the latest verdict, `judged` counts judged passages, `replay_of` is the original's number.
-    `warnings_data` is JSON: for each of `warnings` its code and values, null for plain text.
+    `warnings_data` is JSON: for each of `warnings` its code and values, null for plain text. `asker` is the
+    id of the token that asked, `scope` the filter that it is held to.
     """
 
     __tablename__ = "answers"
@@ -73,6 +74,7 @@ class AnswerRow(_UsageColumns, TableBase):
             *("feedback", "judged", "replay_of", "ms", "cost"),
         ),
         Index("ix_answers_replay_of", "replay_of"),
+        Index("ix_answers_asker", "asker", "created_at", "number"),
     )
 
     number: Mapped[int] = mapped_column(primary_key=True)
@@ -95,6 +97,8 @@ class AnswerRow(_UsageColumns, TableBase):
     judged: Mapped[int] = mapped_column(server_default="0")
     replay_of: Mapped[int | None] = mapped_column(ForeignKey("answers.number", ondelete="SET NULL"))
     warnings_data: Mapped[str | None]
+    asker: Mapped[str] = mapped_column(server_default="")
+    scope: Mapped[str] = mapped_column(server_default="")
 
 
 class FollowUpRow(TableBase):
@@ -110,6 +114,15 @@ class FollowUpRow(TableBase):
     question: Mapped[str]
     prompt: Mapped[str]
     follows: Mapped[int | None] = mapped_column(ForeignKey("answers.number", ondelete="SET NULL"))
+
+
+class ThreadRow(TableBase):
+    """The name that somebody gave a conversation, by its first answer."""
+
+    __tablename__ = "threads"
+
+    answer_number: Mapped[AnswerKey]
+    name: Mapped[str]
 
 
 class PromptRow(TableBase):

@@ -50,6 +50,14 @@ def prune(database: Database, older_than: datetime, *, judged: bool) -> Pruned:
     return Pruned(answers=answers, passages=passages, kept=kept)
 
 
+def delete(database: Database, numbers: Sequence[int]) -> None:
+    """Delete answers with all that belongs to them."""
+    with database.writing() as connection:
+        mine = sa.select(AnswerRow.number, AnswerRow.question, AnswerRow.text)
+        _forget(connection, connection.execute(mine.where(AnswerRow.number.in_(numbers))).all())
+        connection.commit()
+
+
 def _forget(connection: sa.Connection, rows: Sequence[Any]) -> int:
     """Delete answers; return the number of passages that went with them."""
     numbers = [row.number for row in rows]

@@ -36,10 +36,13 @@ _STATEMENTS: Mapping[type[TableBase], Insert] = {
 
 
 def insert_answer(
-    connection: Connection, answer: Answer, passages: Sequence[Row], redactor: Redactor, replay_of: int | None
+    connection: Connection, answer: Answer, passages: Sequence[Row], redactor: Redactor, more: Row
 ) -> None:
-    """Write an answer, or nothing where its id is there already; `passages` come from `passage_rows`."""
-    row = redactor.row(tables.AnswerRow, {**_answer_row(answer), "replay_of": replay_of})
+    """Write an answer, or nothing where its id is there already; `passages` come from `passage_rows`.
+
+    `more` are the columns of its row that are not of the answer itself.
+    """
+    row = redactor.row(tables.AnswerRow, {**_answer_row(answer), **more})
     new = insert_new(connection, tables.AnswerRow).returning(tables.AnswerRow.number)
     number = connection.execute(new, _taken(connection, [row])).scalar()
     if number is None:

@@ -111,6 +111,13 @@ class Manifest:
             found = self._by_id(connection, ids)
         return [found[one] for one in ids]
 
+    def ids(self, where: DocumentFilter) -> list[str]:
+        """Return the ids of the selected documents, by path."""
+        meant = select(DocumentEntry.id).where(self._mine, *_conditions(where))
+        with self._database.reading() as connection:
+            in_order = meant.order_by(DocumentEntry.source, DocumentEntry.id)
+            return list(connection.execute(in_order).scalars())
+
     def count(self, where: DocumentFilter) -> int:
         meant = select(func.count()).select_from(DocumentEntry).where(self._mine, *_conditions(where))
         with self._database.reading() as connection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from storage.qdrant.conditions import All, Condition, around
@@ -13,6 +13,10 @@ from storage.qdrant.points import chunk_of, floats, point_of, vector_of
 from storage.records import Chunk
 from storage.vectors import Floats, Hit, Leg, Point
 
+# More documents than one collection has.
+MOST_DOCUMENTS = 10_000_000
+
+_EVERY = All(())
 # Two engines, or two shards, add the same products in another order: scores as near as this are one.
 _SAME = 2e-6
 # How many equal scores at the end of a list are put in order.
@@ -71,8 +75,18 @@ class CollectionReader(ABC):
     def chunks(self) -> Iterator[Chunk]:
         return (chunk_of(record) for record in self._scroll())
 
+    @property
+    def fields(self) -> Mapping[str, str] | None:
+        return self._indexed.fields if self._indexed.knows_all else None
+
+    def by_document(self, where: Condition) -> dict[str, int]:
+        return self._facet("document_id", self._indexed.fitted(where))
+
+    def first(self, limit: int, where: Condition = _EVERY) -> list[Chunk]:
+        return [chunk_of(record) for record in self._first(self._indexed.fitted(where), limit)]
+
     def any_passage(self) -> Chunk | None:
-        return next((chunk_of(record) for record in self._first(All(()), 1)), None)
+        return next(iter(self.first(1)), None)
 
     def passages(self, chunk_ids: Sequence[str]) -> list[Chunk]:
         return [chunk_of(record) for record in self._retrieve(chunk_ids, False, payload=True)]
@@ -96,6 +110,10 @@ class CollectionReader(ABC):
     @abstractmethod
     def _first(self, where: Condition, limit: int) -> Iterable[Any]:
         """Return at most `limit` records that meet the condition, with payloads."""
+
+    @abstractmethod
+    def _facet(self, field: str, where: Condition) -> dict[str, int]:
+        """Count the points that meet `where` by the value of a field of keywords."""
 
     @abstractmethod
     def _scroll(self) -> Iterator[Any]:

@@ -186,8 +186,18 @@ class CollectionStore(Searcher, Writer, TokenScorer, Neighbourhood, Protocol):
     def points(self, chunk_ids: Sequence[str]) -> list[Point]:
         """Return given passages with all their vectors, without those that are not stored."""
 
+    @property
+    def fields(self) -> Mapping[str, str] | None:
+        """The metadata that passages have, with the kind of its values; None where it is not known whole."""
+
     def count(self) -> int:
         """Return the number of passages."""
+
+    def by_document(self, where: Condition) -> dict[str, int]:
+        """Return the number of passages that meet `where` by document, for documents that have any."""
+
+    def first(self, limit: int, where: Condition = ...) -> list[Chunk]:
+        """Return some passages that meet `where`, at most `limit`."""
 
     def any_passage(self) -> Chunk | None:
         """Return some passage; None where the collection is empty."""

@@ -18,6 +18,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,6 +60,7 @@ def opened(
     dark: bool = False,
     phone: bool = False,
     scripts: bool = True,
+    foreign_scripts: bool = False,
     expecting: tuple[str, ...] = (),
 ) -> Iterator[Page]:
     """A page of a server in a context of its own; see above for what is asserted at its end."""
@@ -69,6 +71,7 @@ def opened(
         viewport={"width": width, "height": height},
         has_touch=phone,
         java_script_enabled=scripts,
+        bypass_csp=foreign_scripts,  # axe-core is run in the page
     )
     context.set_default_timeout(20_000)
     page = context.new_page()
@@ -105,3 +108,18 @@ HOSTILE = (
     '<svg onload=window.hacked=1> " onmouseover="window.hacked=1" x=\' {{7*7}} ${7*7} '
     "javascript:window.hacked=1 <style>*{display:none}</style> \u202egnp.exe\u202c &lt;b&gt;"
 )
+
+
+def shortcomings(page: Page) -> list[str]:
+    """What axe-core finds that keeps people out, as rule and element; the context must allow its script.
+
+    Skips the test, with the reason, where axe-core is not installed.
+    """
+    axe = pytest.importorskip(
+        "axe_playwright_python",
+        reason="NO ACCESSIBILITY TEST WAS RUN: axe-core is missing (pip install axe-playwright-python)",
+    )
+    script = next(Path(axe.__file__).parent.rglob("axe.min.js"))
+    page.evaluate(script.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [f"{one['id']}: {node['target']}" for one in found["violations"] for node in one["nodes"]]

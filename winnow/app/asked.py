@@ -9,8 +9,10 @@ from typing import Any, TypedDict, Unpack
 from generation.followup import Turn
 from rerank.base import Reranker
 from storage.errors import BadInputError
+from storage.log.records import EVERYBODY, LogReader
 from storage.records import Answer
 from winnow.app.setting_defaults import TOP_K_RERANK, TOP_K_RETRIEVE
+from winnow.app.visibility import Visibility
 
 
 class SearchWishes(TypedDict, total=False):
@@ -44,6 +46,8 @@ class Asked:
     The rest concerns answers alone. `answerer`: `"extractive"` or `"openai"`. A follow-up takes either the
     `history` (earlier turns or answers, oldest first) or `follow_up`, the id of a logged answer or `"last"`
     (the newest from this collection).
+
+    `within` is what the asker may see, which holds whatever the wishes are; None: everything.
     """
 
     question: str
@@ -58,6 +62,7 @@ class Asked:
     answerer: str | None = None
     history: Sequence[Turn | Answer] | None = None
     follow_up: str | None = None
+    within: Visibility | None = None
 
     @classmethod
     def of(
@@ -81,7 +86,12 @@ class Asked:
     @property
     def wishes(self) -> set[str]:
         """The names of what is chosen, limits aside."""
-        return self.given.keys() - {"question", "top_k_retrieve", "top_k_rerank"}
+        return self.given.keys() - {"question", "top_k_retrieve", "top_k_rerank", "within"}
+
+    @property
+    def reader(self) -> LogReader:
+        """Who asks, for the log."""
+        return EVERYBODY if self.within is None else self.within.reader
 
     @property
     def limits(self) -> tuple[int, int]:

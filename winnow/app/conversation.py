@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from generation.followup import TURNS, Turn
-from storage.errors import BadInputError, NotFoundError
+from rerank.spec import Spec
+from storage.errors import BadInputError, NotFoundError, SpecError
 from storage.log.records import AnswerFilter
 from storage.records import Answer
+from storage.secrets import MASK
 from winnow.app.asked import Asked
 
 if TYPE_CHECKING:
@@ -39,6 +41,42 @@ def conversation(asked: Asked, log: Callable[[], AnswerLog], collection: str) ->
         return None
     last = earlier[-1]
     return Conversation(tuple(map(_turn, earlier)), last.id if isinstance(last, Answer) else "")
+
+
+def continued(asked: Asked, log: AnswerLog, collection: str) -> Asked:
+    """A follow-up with the filter, chain and limits of the answer that it follows, where it chooses none.
+
+    An answer of another collection gives chain and limits alone: its filter is about other passages. Raises
+    NotFoundError for an answer that is not in the log.
+    """
+    if not asked.follow_up:
+        return asked
+    before = log.get(_newest(log, collection) if asked.follow_up == LAST else asked.follow_up)
+    kept: dict[str, Any] = {
+        "top_k_retrieve": before.top_k_retrieve,
+        "top_k_rerank": before.top_k_rerank,
+        "rerank": _spec(before.rerank),
+    }
+    if before.collection == (asked.collection or before.collection):
+        kept |= {"collection": before.collection, **searched_with(before)}
+    chosen = {name: value for name, value in kept.items() if value is not None} | asked.given
+    return Asked(**{**chosen, "follow_up": before.id})
+
+
+def searched_with(answer: Answer) -> dict[str, Any]:
+    """The wishes about passages that a logged answer was asked with, by their names in `Asked`."""
+    kept = answer.fingerprints
+    read = {"where": str, "min_score": float, "expand": int, "exact": bool}
+    return {name: convert(kept[name]) for name, convert in read.items() if name in kept}
+
+
+def _spec(logged: str) -> str | None:
+    """The logged chain, where it can be asked for: no user's own reranker, and nothing that was masked."""
+    try:
+        Spec.parse(logged)
+    except SpecError:
+        return None
+    return None if MASK in logged else logged
 
 
 def logged(answer_id: str, log: AnswerLog, collection: str) -> list[Answer]:

@@ -29,6 +29,7 @@ from winnow.app.parts import Parts, make_prompter
 from winnow.app.setting_defaults import EngineName, RetrievalSettings, answerer_name
 from winnow.app.settings import Settings
 from winnow.app.stages import NotedRetriever, Stages
+from winnow.app.visibility import EVERYTHING
 
 if TYPE_CHECKING:
     from generation.base import Generator
@@ -83,8 +84,11 @@ class Wiring(Parts):
 
         chosen = self.settings.retrieval.chosen(min_score=asked.min_score, expand=asked.expand)
         spec = self.settings.rerank.spec if asked.rerank is None else asked.rerank
-        with self._loading_ahead(asked.collection or self.settings.collection, spec):
-            store = self.collection(asked.collection)
+        name, within = asked.collection or self.settings.collection, asked.within or EVERYTHING
+        if within.restricted:
+            within.check(name, self.stores.names())
+        with self._loading_ahead(name, spec):
+            store = within.narrowed(self.collection(name))
         encoders = self.encoders_of(store.name, store.fingerprint)
         reranker = self.reranker(store, encoders.dense, spec, top_k=asked.top_k_rerank)
         searched_with = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,13 +21,17 @@ COLLECTION = "examples"
 # As wide as the narrowest terminal, since a pipe has no width.
 _RULE = "─" * 80
 
-Examples = Annotated[Path, Option("--examples", help="The folder with documents/ and questions.jsonl.")]
+Examples = Annotated[
+    Path | None,
+    Option("--examples", help="The folder with documents/ and questions.jsonl.", show_default=False),
+]
 
 
-def demo(examples: Examples = Path("examples"), data_dir: DataDir = None) -> None:
+def demo(examples: Examples = None, data_dir: DataDir = None) -> None:
     """Ingest the examples and ask four questions."""
     from winnow.pipeline import RAGPipeline
 
+    examples = examples or shipped()
     # the demo shows the embedded default, whatever winnow.toml says
     chosen = settings(data_dir, COLLECTION, answer={"answerer": "extractive"})
     with RAGPipeline.from_settings(chosen) as pipeline:
@@ -35,6 +40,13 @@ def demo(examples: Examples = Path("examples"), data_dir: DataDir = None) -> Non
         for question in _questions(examples / "questions.jsonl"):
             _ask(pipeline, question, warned)
     _look_further()
+
+
+def shipped() -> Path:
+    """Return the folder of the examples: in a clone its own, and what lies in the wheel elsewhere."""
+    here, packaged = Path("examples"), Path(str(files("winnow"))) / "examples"
+    clone = Path(__file__).resolve().parents[2] / "examples"
+    return next((one for one in (here, packaged, clone) if (one / "questions.jsonl").is_file()), here)
 
 
 def _ingest(pipeline: RAGPipeline, documents: Path) -> None:
@@ -68,6 +80,11 @@ def _command(*words: str) -> None:
     out().print()
 
 
+def _in_clone() -> str:
+    """Return where `make demo` has put the command; outside of a clone it is found by its name."""
+    return ".venv/bin/" if Path("Makefile").is_file() and Path(".venv/bin/winnow").exists() else ""
+
+
 def _look_further() -> None:
     out().print()
     out().print(safe(_RULE, "dim"))
@@ -77,5 +94,5 @@ def _look_further() -> None:
         (f"winnow ask '...' --collection {COLLECTION} --json", "the same for programs"),
         ("winnow ingest PATH", "your own documents"),
     ):
-        out().print(safe(f"  .venv/bin/{words}", "cyan"))
+        out().print(safe(f"  {_in_clone()}{words}", "cyan"))
         out().print(safe(f"      {what}", "dim"))

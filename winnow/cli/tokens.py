@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
@@ -10,8 +10,10 @@ from winnow.cli.command_options import CommandGroup
 from winnow.cli.options import Options
 from winnow.cli.terminal import note, out, print_json, print_rows
 
+LogRight = Literal["own", "all"]
+
 if TYPE_CHECKING:
-    from winnow.server.tokens import Token, TokenBook
+    from winnow.server.tokens import Scope, Token, TokenBook
 
 app = CommandGroup(help="Create, list and revoke the tokens of `winnow serve`.", no_args_is_help=True)
 
@@ -20,10 +22,42 @@ Id = Annotated[str, Argument(help="The token's id; see `winnow token list`.", sh
 Full = Annotated[bool, Option("--full", help="May change things, too: ingest, delete, give feedback.")]
 
 
+Only = Annotated[
+    list[str] | None,
+    Option("--only", help="May see this collection alone; can be repeated.", show_default=False),
+]
+Where = Annotated[
+    str,
+    Option("--where", help="May see the passages that meet this filter alone.", show_default=False),
+]
+LogOf = Annotated[
+    LogRight | None,
+    Option("--log", help="Whose answers it may see (own; all with --full alone).", show_default=False),
+]
+
+
+IfNone = Annotated[
+    bool, Option("--if-none", help="Do nothing where there is a token: for the first start of a container.")
+]
+
+
 @app.command()
-def create(name: Name, options: Options, full: Full = False) -> None:
+def create(
+    name: Name,
+    options: Options,
+    full: Full = False,
+    only: Only = None,
+    where: Where = "",
+    log: LogOf = None,
+    if_none: IfNone = False,
+) -> None:
     """Make a token, read-only unless --full. It is shown once; only its hash is kept."""
-    token, text = _book(options, make=True).create(name, "full" if full else "read")
+    scope: Scope = "full" if full else "read"
+    book = _book(options, make=True)
+    if if_none and book.tokens():
+        note("There is a token already; nothing was made.")
+        return
+    token, text = book.create(name, scope, collections=only, where=where, log=log)
     if options.as_json:
         print_json({**_as_json(token), "token": text})
         return
@@ -39,8 +73,11 @@ def list_(options: Options) -> None:
         print_json([_as_json(token) for token in tokens])
     elif tokens:
         print_rows(
-            ("id", "scope", "created", "name"),
-            ((token.id, token.scope, token.created_at, token.name) for token in tokens),
+            ("id", "scope", "log", "sees", "created", "name"),
+            (
+                (token.id, token.scope, token.log, _sees(token), token.created_at, token.name)
+                for token in tokens
+            ),
         )
     else:
         note("There is no token yet: winnow token create NAME makes one.")
@@ -62,5 +99,11 @@ def _book(options: Options, *, make: bool = False) -> TokenBook:
     return TokenBook(chosen.tokens_file)
 
 
-def _as_json(token: Token) -> dict[str, str]:
-    return {"id": token.id, "name": token.name, "scope": token.scope, "created_at": token.created_at}
+def _sees(token: Token) -> str:
+    collections = "everything" if token.collections is None else ", ".join(token.collections)
+    return f"{collections} where {token.where}" if token.where else collections
+
+
+def _as_json(token: Token) -> dict[str, object]:
+    shown = ("id", "name", "scope", "created_at", "collections", "where", "log")
+    return {name: getattr(token, name) for name in shown}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as changed
 from itertools import islice
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from storage.errors import BadInputError
@@ -25,6 +26,8 @@ Quality = Mapping[str, tuple[float, float]]
 
 _SEED = 13
 _EXCERPT = 400
+# Answers whose times stand for a spec.
+_TIMED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class SpecRow:
     `overlap` and `rbo` compare its final passages with the logged ones; `ndcg` (at 5) and `mrr` are over the
     `judged` answers, None without any; `against_first` is the nDCG difference to the first spec. Intervals
     (95 %) are by bootstrap over the answers, the same draws for every spec; `each` has them one by one.
+    The times are of the `timed` newest answers that were asked with the spec; where the log has none, they
+    are of the replays, which run without the store and take as long as no question does.
     """
 
     spec: str
@@ -72,6 +77,7 @@ class SpecRow:
     rbo_interval: Interval
     ms_p50: float
     ms_p95: float
+    timed: int
     calls: int
     cost: float | None
     fallbacks: int
@@ -99,7 +105,21 @@ def compare_logged(
     """
     answers = _newest(log, where, last)
     grades = {answer.id: log.grades(answer) for answer in answers}
-    return portal.call(lambda: compare(answers, grades, specs, wiring, progress))
+    times = {spec: _asked_ms(log, spec) for spec in specs}
+    return portal.call(lambda: compare(answers, grades, specs, wiring, progress, times))
+
+
+def _asked_ms(log: AnswerLog, spec: str) -> list[float]:
+    """The milliseconds of the rerank stages of the newest answers that were asked with the spec."""
+    asked = log.answers(AnswerFilter(strategy=spec, replays=False))
+    same = islice((answer for answer in asked if answer.rerank == spec), _TIMED)
+    return [sum(stage.ms for stage in answer.stages if _reranks(stage.name, answer)) for answer in same]
+
+
+def _reranks(name: str, answer: Answer) -> bool:
+    """Whether a stage is one of the chain; what ran inside another is part of its time."""
+    outer = {stage.name for stage in answer.stages}
+    return name not in AROUND_RERANK and name.rpartition(".")[0] not in outer
 
 
 def regress(
@@ -125,11 +145,13 @@ async def compare(
     specs: Sequence[str],
     wiring: Wiring,
     progress: Progress | None = None,
+    times: Mapping[str, Sequence[float]] = MappingProxyType({}),
 ) -> list[SpecRow]:
     """Replay every answer under every spec, without logging it.
 
     `grades` maps an answer's id to its judged passages' grades, by chunk id; `progress` gets each spec's
-    progress. Raises BadInputError where there is nothing to compare.
+    progress; `times` are milliseconds of questions that were asked with a spec. Raises BadInputError where
+    there is nothing to compare.
     """
     if not answers or not specs:
         raise BadInputError(
@@ -144,7 +166,7 @@ async def compare(
             if progress is not None:
                 progress(spec, len(replays), len(answers))
         quality = _quality(replays, grades)
-        rows.append(_row(spec, replays, quality, grades, first))
+        rows.append(_row(spec, replays, quality, grades, first, times.get(spec, ())))
         first = first if first is not None else [ndcg for ndcg, _ in quality.values()]
     return rows
 
@@ -155,6 +177,7 @@ def _row(
     quality: Quality,
     grades: Mapping[str, Grades],
     first: Sequence[float] | None,
+    asked_ms: Sequence[float],
 ) -> SpecRow:
     import numpy as np
 
@@ -164,7 +187,7 @@ def _row(
         _compared(one, stages, quality.get(one.original.id), grades.get(one.original.id, {}))
         for one, stages in zip(replays, outcomes, strict=True)
     )
-    ms = [one.ms for one in each]
+    ms = asked_ms or [one.ms for one in each]
     overlap, rbo = _mean([one.overlap for one in each]), _mean([one.rbo for one in each])
     ndcgs = [ndcg for ndcg, _ in quality.values()]
     ndcg, mrr = (_mean(ndcgs), _mean([rank for _, rank in quality.values()])) if quality else (None, None)
@@ -177,6 +200,7 @@ def _row(
         rbo_interval=rbo[1],
         ms_p50=float(np.percentile(ms, 50)),
         ms_p95=float(np.percentile(ms, 95)),
+        timed=len(asked_ms),
         calls=usage.calls,
         cost=usage.cost,
         fallbacks=sum(any(outcome.status == "fallback" for outcome in stages) for stages in outcomes),

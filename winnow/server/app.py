@@ -52,7 +52,7 @@ def served_by(pipeline: RAGPipeline, access: Access) -> Served:
         warm_up=WarmUp(pipeline),
         area=area,
         jobs=Jobs(pipeline, area, problems),
-        comparisons=Comparisons(pipeline, problems),
+        comparisons=Comparisons(problems),
         sessions=access.sessions,
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from rerank.registry import STRATEGIES, strategy
 from rerank.spec import Spec, Stage, Value
-from storage.errors import SpecError
+from storage.errors import SpecError, WinnowError
 from storage.records import Answer
 from winnow.app.settings import Settings
 from winnow.server.errors import NotAllowedError
@@ -26,7 +26,7 @@ class Policy:
     def __init__(self, settings: Settings) -> None:
         own = [Spec.parse(text) for text in (settings.rerank.spec, *settings.server.specs)]
         self._own = {_bare(stage) for spec in own for stage in spec.stages}
-        self._asks_chat = settings.answer.answerer == "openai" or any(
+        self.asks_chat = settings.answer.answerer == "openai" or any(
             _over_network(stage) and stage.name not in _APIS for spec in own for stage in _all_stages(spec)
         )
 
@@ -37,9 +37,17 @@ class Policy:
         for stage in Spec.parse(spec).stages:
             self._check_stage(stage)
 
+    def allows(self, spec: str) -> bool:
+        """Tell whether a request may choose a spec."""
+        try:
+            self.check_rerank(spec)
+        except WinnowError:
+            return False
+        return True
+
     def check_answerer(self, answerer: str | None) -> None:
         """Raises NotAllowedError."""
-        if answerer == "openai" and not self._asks_chat:
+        if answerer == "openai" and not self.asks_chat:
             raise NotAllowedError(
                 "this server calls no chat model", way_out="Whoever runs it can set answer.answerer = openai."
             )
@@ -60,7 +68,7 @@ class Policy:
                     self.check_rerank(text)
             elif not _harmless(name, value):
                 raise _refused(f"a request may not set {name!r} of {stage.name}")
-        if _over_network(stage) and not self._asks_chat:
+        if _over_network(stage) and not self.asks_chat:
             raise _refused(f"{stage.name} calls a chat model, and this server calls none")
 
 

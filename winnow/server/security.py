@@ -21,6 +21,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from storage.errors import WinnowError
+from winnow.app.visibility import EVERYTHING, Visibility
 from winnow.server.errors import NotAllowedError, Problems, TooLargeError, UnauthorisedError
 from winnow.server.limits import Rate
 from winnow.server.sessions import Sessions, key_of
@@ -29,7 +30,7 @@ from winnow.server.tokens import Token, TokenBook
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]]+))(?::[0-9]*)?")
 _API = ("/v1", "/v2", "/rerank", "/mcp", "/metrics", "/openapi.json")
-_OPEN = ("/healthz", "/readyz")
+_OPEN = ("/healthz", "/readyz", "/favicon.ico")
 # The looks of a page are no secret.
 _STATIC = "/static/"
 LOGIN, LOGOUT = "/login", "/logout"
@@ -105,6 +106,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        if scope["method"] == "HEAD":  # the server leaves the body out
+            scope = {**scope, "method": "GET"}
         started = too_large = False
 
         async def sending(message: Message) -> None:
@@ -195,6 +198,12 @@ def token_of(request: HTTPConnection) -> Token | None:
     """Return the token of a request; None where none is needed, or nobody is logged in."""
     token: Token | None = getattr(request.state, "token", None)
     return token
+
+
+def visibility_of(request: HTTPConnection) -> Visibility:
+    """Return what a request may see: everything where no token is needed."""
+    token = token_of(request)
+    return EVERYTHING if token is None else token.visibility
 
 
 def locked_out(request: HTTPConnection) -> bool:

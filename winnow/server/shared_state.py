@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 
 import anyio.to_thread
 from fastapi import Depends, Request
+from starlette.requests import HTTPConnection
 
 from storage.errors import WinnowError
 from winnow.server.disconnects import EventStream, watched
 from winnow.server.limits import Gate
+from winnow.server.security import visibility_of
+from winnow.server.visible import Visible
 
 if TYPE_CHECKING:
     from winnow.app.setting_defaults import ServerSettings
@@ -45,6 +48,10 @@ class Served:
     jobs: Jobs
     comparisons: Comparisons
     sessions: Sessions | None
+
+    def seen_by(self, request: HTTPConnection) -> Visible:
+        """Return the pipeline as the client of a request may see it."""
+        return Visible(self.pipeline, visibility_of(request))
 
     async def work(self, request: Request, make: Callable[[], Awaitable[T]]) -> T:
         """Run the work of a question when there is a place for it.
@@ -106,3 +113,10 @@ def _served(request: Request) -> Served:
 
 
 State = Annotated[Served, Depends(_served)]
+
+
+def _seen(request: Request) -> Visible:
+    return _served(request).seen_by(request)
+
+
+Seen = Annotated[Visible, Depends(_seen)]

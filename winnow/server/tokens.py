@@ -15,11 +15,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex, token_urlsafe
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from filelock import FileLock, Timeout
 
 from storage.errors import BadInputError, NotFoundError, SettingsError
+from storage.qdrant.contract import checked_name
+from storage.qdrant.filters import parse_filter
+from winnow.app.visibility import LogRight, Visibility
 
 Scope = Literal["read", "full"]
 _PATIENCE_S = 5.0
@@ -27,13 +30,26 @@ _PATIENCE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """The stored part of a token. `read` may ask and look, `full` may change things, too."""
+    """The stored part of a token. `read` may ask and look, `full` may change things, too.
+
+    The rest is what its holder may see (`winnow.app.visibility`); a token of an earlier version sees
+    everything. `where` is a filter's text; empty: none.
+    """
 
     id: str
     name: str
     scope: Scope
     created_at: str
     sha256: str
+    collections: tuple[str, ...] | None = None
+    where: str = ""
+    log: LogRight = "all"
+
+    @property
+    def visibility(self) -> Visibility:
+        """What its holder may see. Raises BadInputError where the filter cannot be read."""
+        where = parse_filter(self.where) if self.where else None
+        return Visibility(asker=self.id, collections=self.collections, where=where, log=self.log)
 
 
 class TokenBook:
@@ -44,17 +60,30 @@ class TokenBook:
         self._seen: tuple[int, int, int] | None = None
         self._tokens: tuple[Token, ...] = ()
 
-    def create(self, name: str, scope: Scope) -> tuple[Token, str]:
+    def create(
+        self,
+        name: str,
+        scope: Scope,
+        *,
+        collections: Sequence[str] | None = None,
+        where: str = "",
+        log: LogRight | None = None,
+    ) -> tuple[Token, str]:
         """Create a token and return it with its text, which is stored nowhere.
 
-        Raises BadInputError, SettingsError.
+        Without a choice of `log`, only who may change everything sees the answers of others. Raises
+        BadInputError, SettingsError.
         """
         if not name.strip() or len(name) > 100:
             raise BadInputError("a token needs a name of at most 100 characters", way_out="Say who uses it.")
         identifier = token_hex(4)
         text = f"winnow_{identifier}_{token_urlsafe(32)}"
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        token = Token(identifier, name, scope, now, _digest(text))
+        seen = None if collections is None else tuple(dict.fromkeys(map(checked_name, collections)))
+        everything = scope == "full" and seen is None and not where
+        right = log or ("all" if everything else "own")
+        token = Token(identifier, name, scope, now, _digest(text), seen, where, right)
+        _ = token.visibility  # a filter that cannot be read is told here
         with self._changing() as tokens:
             self._write([*tokens, token])
         return token, text
@@ -101,8 +130,8 @@ class TokenBook:
 
     def _read(self) -> tuple[Token, ...]:
         try:
-            return tuple(Token(**values) for values in json.loads(self._file.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            return tuple(map(_token, json.loads(self._file.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, TypeError, BadInputError) as error:
             raise self._unusable(f"{type(error).__name__}") from error
 
     def _write(self, tokens: Sequence[Token]) -> None:
@@ -119,6 +148,22 @@ class TokenBook:
             f"the tokens in {self._file} cannot be used: {why}",
             way_out="Repair or remove the file; without it, there are no tokens.",
         )
+
+
+def _token(values: dict[str, Any]) -> Token:
+    """Make a token of a file's values. Raises where any of its rights cannot be read: nobody gets more."""
+    collections = values.get("collections")
+    token = Token(**{**values, "collections": None if collections is None else _names(collections)})
+    if token.scope not in get_args(Scope) or token.log not in get_args(LogRight):
+        raise ValueError("no such right")
+    _ = token.visibility
+    return token
+
+
+def _names(collections: object) -> tuple[str, ...]:
+    if not isinstance(collections, list):
+        raise TypeError("collections are no list")
+    return tuple(checked_name(name) for name in collections)
 
 
 def _digest(text: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar
 
 from storage.errors import NotFoundError, WinnowError
 from winnow.server.errors import BusyError
@@ -92,12 +92,14 @@ class Worker(Generic[J]):
         """Return a snapshot of the job. Raises NotFoundError."""
         with self._lock:
             job = self._jobs.get(identifier)
-        if job is None:
-            raise NotFoundError(
-                f"there is no {self._kind} job {identifier!r}",
-                way_out=f"The last {self._remembered} since the server started are remembered.",
-            )
-        return job
+        return job or self.unknown(identifier)
+
+    def unknown(self, identifier: str) -> NoReturn:
+        """Raise the error for a job that is not there."""
+        raise NotFoundError(
+            f"there is no {self._kind} job {identifier!r}",
+            way_out=f"The last {self._remembered} since the server started are remembered.",
+        )
 
     def all(self) -> list[J]:
         """Return the jobs that are remembered, newest first."""

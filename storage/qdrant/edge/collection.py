@@ -17,7 +17,7 @@ import qdrant_edge as qdrant
 from storage.disk_space import OPENING_BYTES, DiskSpace
 from storage.errors import StoreError
 from storage.locks import PATIENCE_S, CollectionLock
-from storage.qdrant.collection import CollectionReader
+from storage.qdrant.collection import MOST_DOCUMENTS, CollectionReader
 from storage.qdrant.conditions import Condition, Equals
 from storage.qdrant.contract import DENSE, TOKENS, Fingerprint
 from storage.qdrant.edge.errors import translated
@@ -256,6 +256,11 @@ class EdgeCollection(CollectionReader):
         request = qdrant.ScrollRequest(limit=limit, filter=edge_filter(where), with_payload=True)
         with translated(self.name):
             return self._shard.scroll(request)[0]
+
+    def _facet(self, field: str, where: Condition) -> dict[str, int]:
+        request = qdrant.FacetRequest(field, limit=MOST_DOCUMENTS, exact=True, filter=edge_filter(where))
+        with translated(self.name):
+            return {str(hit.value): hit.count for hit in self._shard.facet(request).hits}
 
     def _scroll(self) -> Iterator[qdrant.Record]:
         offset: Any = None

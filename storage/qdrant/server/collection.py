@@ -9,7 +9,7 @@ from typing import TypeGuard, TypeVar
 from qdrant_client import QdrantClient, models
 
 from storage.errors import NotFoundError, StoreError
-from storage.qdrant.collection import CollectionReader
+from storage.qdrant.collection import MOST_DOCUMENTS, CollectionReader
 from storage.qdrant.conditions import Condition, Equals, payload_key
 from storage.qdrant.contract import LEXICAL, TOKENS, Fingerprint
 from storage.qdrant.payload_indexes import IndexKind
@@ -180,6 +180,15 @@ class ServerCollection(CollectionReader):
 
     def _first(self, where: Condition, limit: int) -> list[models.Record]:
         return self._page(server_filter(where), limit)[0]
+
+    def _facet(self, field: str, where: Condition) -> dict[str, int]:
+        chosen = server_filter(where)
+        answer = self._call(
+            lambda client: client.facet(
+                self.physical, field, facet_filter=chosen, limit=MOST_DOCUMENTS, exact=True
+            )
+        )
+        return {str(hit.value): hit.count for hit in answer.hits}
 
     def _scroll(self) -> Iterator[models.Record]:
         offset: models.ExtendedPointId | None = None

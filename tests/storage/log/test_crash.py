@@ -53,7 +53,7 @@ def test_a_kill_in_the_middle_of_a_save_leaves_nothing_half_written(tmp_path: Pa
         "log.save(a_plain_answer(1))\n"
         "redactor, answer = Redactor(), a_full_answer()\n"
         "with database.writing() as connection:\n"
-        "    insert_answer(connection, answer, passage_rows(answer, redactor), redactor, None)\n"
+        "    insert_answer(connection, answer, passage_rows(answer, redactor), redactor, {})\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     assert run(script, tmp_path / "log.db").returncode == -signal.SIGKILL

@@ -43,6 +43,7 @@ def a_row(spec: str, *rbos: float) -> SpecRow:
         rbo_interval=Interval(0.5, 0.7),
         ms_p50=12.5,
         ms_p95=40.0,
+        timed=3,
         calls=3,
         cost=0.25,
         fallbacks=1,

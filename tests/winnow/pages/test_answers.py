@@ -165,7 +165,7 @@ def test_an_answer_is_shown_with_all_that_happened(server: Server) -> None:
         assert shown in text, shown
     assert len(tree.css("table.candidates tr.final")) == 5
     assert len(tree.css("table.candidates tbody tr")) == 50
-    assert len(tree.css(".way")) == 50
+    assert len(tree.css(".rank-chart-picture .way")) == 50
     assert len(tree.css("details.source")) == 2
     assert tree.css_first("mark")
     assert tree.css_first('a[href="/v1/answers/0198a-full?exchanges=true"]')

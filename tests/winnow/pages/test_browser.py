@@ -72,8 +72,8 @@ def test_a_question_shows_its_answer_and_what_reranking_did(browser: Browser, se
         page.keyboard.press("Enter")
         page.wait_for_selector(".result")
         assert "cannot bring back a passage that retrieval missed" in page.inner_text(".result .answer-text")
-        assert page.locator(".way").count() == 50
-        assert page.locator(".way .name").count() == 5
+        assert page.locator(".rank-chart-picture .way").count() == 50
+        assert page.locator(".rank-chart-picture .way .name").count() == 5
         assert "the reranker" in page.inner_text(".moved").lower()
         assert "?answer=" in page.url
         sentence = page.inner_text(".moved")
@@ -86,7 +86,8 @@ def test_a_chinese_reader_sees_chinese(browser: Browser, server: Server) -> None
     """A Chinese browser gets Chinese pages, including the reasons of degraded stages."""
     with opened(browser, server.url, language="zh-CN") as page:
         page.get_by_label("问题").fill(CHINESE)
-        page.get_by_label("重排序方式").fill("cross-encoder")
+        page.locator(".more summary").click()
+        page.get_by_label("其他重排序规格").fill("cross-encoder")
         page.get_by_role("button", name="提问").click()
         page.wait_for_selector(".result")
         assert "重排序无法找回" in page.inner_text(".result .answer-text")
@@ -104,14 +105,14 @@ def test_a_line_is_pointed_at_and_its_passage_read(browser: Browser, server: Ser
         page.keyboard.press("Enter")
         panel = page.locator(".rank-chart-panel article:visible")
         panel.wait_for()
-        dropped = page.locator(".way.dropped").first
+        dropped = page.locator(".rank-chart-picture .way.dropped").first
         dropped.locator(".reach").hover(force=True)
-        shown = page.locator(".way.shown")
+        shown = page.locator(".rank-chart-picture .way.shown")
         assert shown.count() == 1
         assert panel.count() == 1
         assert shown.get_attribute("data-shows") == panel.get_attribute("id")
         assert "then dropped" in (shown.get_attribute("aria-label") or "")
-        page.locator(".way.place-2").focus()
+        page.locator(".rank-chart-picture .way.place-2").focus()
         page.keyboard.press("ArrowUp")
         assert "Final rank 1" in panel.inner_text()
         for _ in range(5):
@@ -215,7 +216,7 @@ def test_hostile_text_is_shown_and_not_run(browser: Browser, server: Server) -> 
             page.wait_for_selector(".result")
             for details in page.locator("details").all():
                 details.evaluate("one => { one.open = true }")
-            for way in page.locator(".way").all()[-6:]:
+            for way in page.locator(".rank-chart-picture .way").all()[-6:]:
                 way.dispatch_event("pointerover")
             assert "window.hacked=1" in page.inner_text("#result")
             assert "49" not in page.inner_text("h1")
@@ -236,7 +237,7 @@ def test_it_works_without_scripts(browser: Browser, server: Server) -> None:
         page.wait_for_selector(".result")
         assert "?answer=" in page.url
         assert page.locator(".rank-chart-panel article:visible").count() == 1
-        page.locator(".way.place-3").focus()
+        page.locator(".rank-chart-picture .way.place-3").focus()
         page.keyboard.press("Enter")
         assert "Final rank 3" in page.locator(".rank-chart-panel article:visible").inner_text()
         assert page.locator(".rank-chart-panel article:visible").count() == 1
@@ -246,7 +247,8 @@ def test_a_mistake_is_said_with_its_way_out(browser: Browser, server: Server) ->
     """An unknown spec gives an error with a way out, and the question stays in its field."""
     with opened(browser, server.url, expecting=("400",)) as page:
         page.get_by_label("Question").fill(ENGLISH)
-        page.get_by_label("Reranking").fill("late-interacton")
+        page.locator(".more summary").click()
+        page.get_by_label("Another rerank spec").fill("late-interacton")
         page.get_by_role("button", name="Ask", exact=True).click()
         problem = page.locator("#failed")
         problem.wait_for()

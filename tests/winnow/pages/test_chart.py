@@ -22,7 +22,8 @@ from storage.records import (
 from tests.support.log_samples import a_chunk, a_plain_answer
 from winnow.app.stages import warnings_of
 from winnow.server.pages.views.answer import AnswerView
-from winnow.server.pages.views.cited import TextPiece, cited, likely
+from winnow.server.pages.views.cited import CitedSource, cited, likely
+from winnow.server.pages.views.markdown import Run, blocks
 from winnow.server.pages.views.movement import movement
 from winnow.server.pages.views.passages import cut, marked, short_of
 from winnow.server.pages.views.rank_chart import rank_chart
@@ -176,11 +177,10 @@ def test_odd_charts_are_charts(kept: int) -> None:
 def test_quoted_sentences_are_marked_where_they_stand() -> None:
     """Quoted spans are marked by document offsets, merged if they overlap, ignored if outside."""
     chunk = replace(a_chunk(1), text="One. Two. Three.", start=100, end=116)
-    runs = marked(chunk, [(105, 109), (107, 110), (300, 310), (0, 50)])
-    assert [(run.text, run.marked) for run in runs] == [
+    [block] = marked(chunk, [(105, 109), (107, 110), (300, 310), (0, 50)])
+    assert [(run.text, run.marked) for run in block.runs] == [
         ("One. ", False),
-        ("Two.", True),
-        (" ", True),
+        ("Two. ", True),
         ("Three.", False),
     ]
 
@@ -192,25 +192,57 @@ def test_an_answers_markers_lead_to_their_passages() -> None:
     text = "A [1]. **B** [1, 2]. C [9]. `x[1]` <b>"
     citations = (_citation(first, 1, first.text[:4]), _citation(second, 2))
     found = cited(replace(answer, text=text, citations=citations))
-    assert [piece for piece in found.pieces if piece.markers] == [
-        TextPiece("[1]", (1,)),
-        TextPiece("[1, 2]", (1, 2)),
+    [block] = found.blocks
+    assert [(run.text, run.markers) for run in block.runs if run.markers] == [
+        ("[1]", (1,)),
+        ("[1, 2]", (1, 2)),
     ]
-    assert "".join(piece.text for piece in found.pieces) == "A [1]. B [1, 2]. C [9]. x[1] <b>"
-    styled = [(piece.text, piece.style) for piece in found.pieces if piece.style]
+    assert "".join(run.text for run in block.runs) == "A [1]. B [1, 2]. C [9]. x[1] <b>"
+    styled = [(run.text, run.style) for run in block.runs if run.style]
     assert styled == [("B", "strong"), ("x[1]", "code")]
     quoted, whole = found.sources
-    assert [run.text for runs in quoted.texts for run in runs if run.marked] == [first.text[:4]]
+    assert [run.text for run in _runs(quoted) if run.marked] == [first.text[:4]]
     assert (quoted.quoted, whole.quoted) == (True, False)
-    assert not any(run.marked for runs in whole.texts for run in runs)
+    assert not any(run.marked for run in _runs(whole))
+    assert f"passage={first.id}&from={first.start}&to={first.start + 4}" in quoted.address
+
+
+def _runs(source: CitedSource) -> list[Run]:
+    return [run for text in source.texts for block in text for run in block.runs]
 
 
 def test_code_stands_in_a_block_and_links_show_their_words() -> None:
     """A fence becomes a block of its own; of a link only its words are shown."""
     text = "Run [this](http://a.b/c):\n```bash\nmake **it**\n```\nDone."
     found = cited(replace(an_answer([1], 1), text=text, citations=()))
-    styled = [(piece.text, piece.style) for piece in found.pieces if piece.style]
-    assert styled == [("this", "link"), ("make **it**", "block")]
+    before, code, after = found.blocks
+    assert "".join(run.text for run in before.runs) == "Run this:\n"
+    assert (code.kind, [run.text for run in code.runs]) == ("code", ["make **it**\n"])
+    assert [run.text for run in after.runs] == ["Done."]
+
+
+def test_markdown_is_shown_without_its_signs_and_letter_by_letter() -> None:
+    """Tables, lists, headings and quotes become blocks; nothing that is text is lost."""
+    text = (
+        "# Head\n\n| a | b |\n|---|---|\n| 1 | `x` |\n| 2 |\n\n3. three\n   more\n4. four\n\n- dot\n"
+        "> said\nreads only the\n20. When\n"
+    )
+    found = blocks(text)
+    assert [block.kind for block in found] == ["heading", "table", "list", "list", "quote"]
+    table, numbered = found[1], found[2]
+    assert [len(row) for row in table.rows] == [2, 2, 2]
+    assert (numbered.start, len(numbered.rows)) == (3, 2)
+    said = "".join(run.text for run in found[-1].runs)
+    assert said.split() == ["said", "reads", "only", "the", "20.", "When"]
+
+
+def test_letters_that_look_like_markdown_stay() -> None:
+    """A C signature keeps its asterisks, and what is no Markdown is shown as it is."""
+    [block] = blocks("void f(char **a, void **b)")
+    assert "".join(run.text for run in block.runs) == "void f(char **a, void **b)"
+    chunk = replace(a_chunk(1), text="# include <x>\n**p", source="a.c", start=0, end=17)
+    [as_is] = marked(chunk, [])
+    assert (as_is.kind, [run.text for run in as_is.runs]) == ("plain", ["# include <x>\n**p"])
 
 
 def test_a_weak_match_is_no_complaint_but_a_remark() -> None:
@@ -256,7 +288,7 @@ def test_a_citation_without_a_quotation_marks_what_is_most_like_it() -> None:
         candidates=(replace(answer.candidates[0], chunk=chunk),),
     )
     [source] = cited(answer).sources
-    assert [run.text for runs in source.texts for run in runs if run.marked] == [text[16:]]
+    assert [run.text for run in _runs(source) if run.marked] == [text[16:]]
     assert not source.quoted
 
 
@@ -269,7 +301,9 @@ def test_a_quotation_from_a_neighbour_is_marked_there() -> None:
     elsewhere = replace(beside, id="elsewhere", document_id="other")
     citation = replace(_citation(own, 1), start=beside.start, end=beside.end, quote=beside.text)
     found = cited(replace(answer, text="[1]", citations=(citation,), neighbours=(beside, elsewhere)))
-    marks = [[run.text for run in runs if run.marked] for runs in found.sources[0].texts]
+    marks = [
+        [run.text for block in text for run in block.runs if run.marked] for text in found.sources[0].texts
+    ]
     assert marks == [[], ["Said next door."]]
 
 

@@ -92,8 +92,8 @@ def comparison(rows: Sequence[SpecRow]) -> RenderableType:
         "n": lambda row: str(row.answers),
         "overlap": lambda row: f"{row.overlap:.2f}",
         "RBO": lambda row: f"{row.rbo:.3f}",
-        "p50 ms": lambda row: f"{row.ms_p50:.1f}",
-        "p95 ms": lambda row: f"{row.ms_p95:.1f}",
+        "p50 ms": lambda row: _asked_or_replayed(row, row.ms_p50),
+        "p95 ms": lambda row: _asked_or_replayed(row, row.ms_p95),
         "fallbacks": lambda row: str(row.fallbacks),
     }
     if any(row.calls for row in rows):
@@ -117,7 +117,16 @@ def comparison(rows: Sequence[SpecRow]) -> RenderableType:
         for row in rows
         if (gain := row.against_first)
     ]
+    if untimed := [row.spec for row in rows if not row.timed]:
+        what = "replays, without the store; a question takes another time"
+        against.append(
+            safe(f"≈ times of {what}: nothing in the log was asked with {'; '.join(untimed)}", "dim")
+        )
     return Group(table, *against)
+
+
+def _asked_or_replayed(row: SpecRow, ms: float) -> str:
+    return f"{'' if row.timed else '≈ '}{ms:.1f}"
 
 
 def statistics(rows: Sequence[StrategyStats]) -> RenderableType:

@@ -39,13 +39,15 @@ def html(rows: Sequence[SpecRow]) -> str:
 
 def plots(rows: Sequence[SpecRow]) -> Iterator[Plot]:
     """Quality (if any is known) and agreement, each against latency and, if any is known, cost."""
-    times = [max(row.ms_p50, 0.1) for row in rows]
+    # a replay's time is none that a question takes
+    times = [max(row.ms_p50, 0.1) if row.timed else None for row in rows]
     # without calls there is no cost; None: unknown
     costs = [row.cost if row.calls else 0.0 for row in rows]
     ndcg = [(row.ndcg, row.ndcg_interval) for row in rows]
     for y, values in (("nDCG@5", ndcg), ("RBO", [(row.rbo, row.rbo_interval) for row in rows])):
         if y == "RBO" or rows[0].judged:
-            yield Plot("latency", y, _dots(rows, times, values))
+            if any(times):
+                yield Plot("latency", y, _dots(rows, times, values))
             if any(costs):
                 thousands = [
                     cost and cost / row.answers * 1000 for cost, row in zip(costs, rows, strict=True)

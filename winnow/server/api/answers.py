@@ -14,7 +14,6 @@ from starlette.background import BackgroundTask
 from winnow.app.json_model.answers import AnswerJson
 from winnow.app.json_model.log import FeedbackJson, ReplayJson, SummaryJson
 from winnow.app.replay import Replay
-from winnow.log import Log
 from winnow.server.api.schemas import (
     AnswerPage,
     AnswerWithFeedback,
@@ -24,7 +23,8 @@ from winnow.server.api.schemas import (
     ReplayRequest,
 )
 from winnow.server.documented import ASKING, READING
-from winnow.server.shared_state import Served, State, in_thread
+from winnow.server.shared_state import Seen, Served, State, in_thread
+from winnow.server.visible import Visible
 
 router = APIRouter(tags=["log"], responses=READING)
 
@@ -33,11 +33,11 @@ _MEDIA = {"jsonl": "application/jsonl", "csv": "text/csv", "beir": "application/
 
 
 @router.get("/v1/answers", response_model=AnswerPage)
-async def answers(served: State, query: Annotated[ListQuery, Query()]) -> Any:
+async def answers(seen: Seen, query: Annotated[ListQuery, Query()]) -> Any:
     """Logged answers, newest first; searched with `text`, filtered with the others."""
 
     def read() -> dict[str, Any]:
-        log, where = served.pipeline.log, query.where()
+        log, where = seen.log, query.where()
         page = map(SummaryJson.of, log.list(query.limit, where, offset=query.offset))
         return {"total": log.count(where), "offset": query.offset, "answers": [*page]}
 
@@ -49,7 +49,7 @@ async def answers(served: State, query: Annotated[ListQuery, Query()]) -> Any:
     response_class=FileResponse,
     responses={200: {"content": {media: {} for media in _MEDIA.values()}}},
 )
-async def export(served: State, query: Annotated[ExportQuery, Query()]) -> FileResponse:
+async def export(seen: Seen, query: Annotated[ExportQuery, Query()]) -> FileResponse:
     """The answers that match, as a file: JSON lines, CSV, or BEIR (a zip of the judged ones)."""
     form = query.form
 
@@ -57,7 +57,7 @@ async def export(served: State, query: Annotated[ExportQuery, Query()]) -> FileR
         folder = TemporaryDirectory(prefix="winnow-export-")
         target = FilePath(folder.name) / f"answers.{form}"
         try:
-            served.pipeline.log.export(form, target, query.where())
+            seen.log.export(form, target, query.where())
             if form == "beir":
                 target = FilePath(make_archive(str(target), "zip", target))
             return target, folder
@@ -72,11 +72,11 @@ async def export(served: State, query: Annotated[ExportQuery, Query()]) -> FileR
 
 
 @router.get("/v1/answers/{answer_id}", response_model=AnswerWithFeedback)
-async def answer(answer_id: Id, served: State, exchanges: bool = False) -> Any:
+async def answer(answer_id: Id, seen: Seen, exchanges: bool = False) -> Any:
     """One answer in full, with feedback and replays; `exchanges`: the calls of chat models that were kept."""
 
     def read() -> dict[str, Any]:
-        log = served.pipeline.log
+        log = seen.log
         logged = log.get(answer_id)
         return {
             "answer": AnswerJson.of(logged, exchanges=exchanges),
@@ -89,21 +89,22 @@ async def answer(answer_id: Id, served: State, exchanges: bool = False) -> Any:
 
 
 @router.post("/v1/answers/{answer_id}/replay", response_model=ReplayJson, responses=ASKING)
-async def replay(answer_id: Id, asked: ReplayRequest, request: Request, served: State) -> Any:
+async def replay(answer_id: Id, asked: ReplayRequest, request: Request, served: State, seen: Seen) -> Any:
     """Run a logged answer's own candidates through another chain; logged, linked to its original."""
-    return ReplayJson.of(await replayed(served, request, answer_id, asked))
+    return ReplayJson.of(await replayed(served, seen, request, answer_id, asked))
 
 
 @router.post("/v1/answers/{answer_id}/feedback", response_model=FeedbackJson)
-async def feedback(answer_id: Id, given: FeedbackRequest, served: State) -> Any:
+async def feedback(answer_id: Id, given: FeedbackRequest, seen: Seen) -> Any:
     """Note what somebody thinks; the reply is all feedback on the answer."""
-    log = served.pipeline.log
-    return FeedbackJson.of(await in_thread(lambda: log.feedback(answer_id, **given.model_dump())))
+    return FeedbackJson.of(await in_thread(lambda: seen.log.feedback(answer_id, **given.model_dump())))
 
 
-async def replayed(served: Served, request: Request, answer_id: str, asked: ReplayRequest) -> Replay:
+async def replayed(
+    served: Served, seen: Visible, request: Request, answer_id: str, asked: ReplayRequest
+) -> Replay:
     """Run the replay once there is a place for it. Raises NotAllowedError, SpecError, BusyError …"""
-    log: Log = served.pipeline.log
+    log = seen.log
 
     async def run() -> Replay:
         # what the shell may have chosen then is not a request's to choose now

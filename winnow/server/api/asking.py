@@ -15,7 +15,8 @@ from winnow.app.json_model.answers import AnswerJson, SearchJson
 from winnow.server.api.schemas import AskRequest, SearchRequest
 from winnow.server.disconnects import event
 from winnow.server.documented import ASKING, streaming
-from winnow.server.shared_state import Served, State
+from winnow.server.shared_state import Seen, Served, State, in_thread
+from winnow.server.visible import Visible
 
 router = APIRouter(tags=["questions"])
 
@@ -26,13 +27,14 @@ _STREAM = streaming(
 
 
 @router.post("/v1/ask", response_model=AnswerJson, responses={200: _STREAM, **ASKING})
-async def ask(wanted: AskRequest, request: Request, served: State) -> Any:
+async def ask(wanted: AskRequest, request: Request, served: State, seen: Seen) -> Any:
     """Answer a question from a collection, with citations; logged.
 
     With `stream` the reply is server-sent events: `piece` (text while it comes), then `answer` (as without
     `stream`), or `error` (a problem). Closing the connection cancels the work.
     """
-    asked, pipeline = asked_by(wanted, served), served.pipeline
+    asked = await in_thread(lambda: asked_by(wanted, served, seen))
+    pipeline = served.pipeline
     if wanted.stream:
         return await served.stream(
             request,
@@ -46,16 +48,19 @@ async def ask(wanted: AskRequest, request: Request, served: State) -> Any:
 
 
 @router.post("/v1/search", response_model=SearchJson, responses=ASKING)
-async def search(wanted: SearchRequest, request: Request, served: State) -> Any:
+async def search(wanted: SearchRequest, request: Request, served: State, seen: Seen) -> Any:
     """Retrieve and rerank, without an answer and without a log entry."""
-    asked = asked_by(wanted, served)
+    asked = await in_thread(lambda: asked_by(wanted, served, seen))
     result = await served.work(request, lambda: served.pipeline.asearch(asked))
     served.metrics.staged(result.stages)
     return SearchJson.of(result)
 
 
-def asked_by(wanted: SearchRequest | AskRequest, served: Served) -> Asked:
-    """The question of a request. Raises NotAllowedError, SpecError."""
+def asked_by(wanted: SearchRequest | AskRequest, served: Served, seen: Visible) -> Asked:
+    """The question of a request, held to what its client may see. Blocking.
+
+    Raises NotAllowedError, SpecError, and NotFoundError for what a follow-up follows.
+    """
     from generation.followup import Turn
 
     wishes = wanted.model_dump(exclude={"stream", "history"})
@@ -63,7 +68,7 @@ def asked_by(wanted: SearchRequest | AskRequest, served: Served) -> Asked:
     if isinstance(wanted, AskRequest):
         served.policy.check_answerer(wanted.answerer)
         wishes["history"] = [Turn(turn.question, turn.answer) for turn in wanted.history or []] or None
-    return Asked(**{**wishes, "collection": wanted.collection or None})
+    return seen.asked(Asked(**{**wishes, "collection": wanted.collection or None}), served.policy)
 
 
 async def _events(items: AsyncGenerator[str | Answer], served: Served) -> AsyncGenerator[str]:

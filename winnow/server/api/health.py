@@ -12,7 +12,7 @@ from prometheus_client import generate_latest
 from winnow.server.api.schemas import Health, Readiness
 from winnow.server.documented import GUARDED, problems
 from winnow.server.errors import NotReadyError
-from winnow.server.shared_state import State
+from winnow.server.shared_state import Seen, State
 from winnow.version import __version__
 
 # An orchestrator's own patience is a few seconds.
@@ -40,7 +40,8 @@ async def readyz(served: State) -> Any:
 
 
 @router.get("/metrics", response_class=PlainTextResponse, responses=GUARDED)
-async def metrics(served: State) -> PlainTextResponse:
-    """Counters in Prometheus' text format."""
+async def metrics(served: State, seen: Seen) -> PlainTextResponse:
+    """Counters in Prometheus' text format, of everybody's questions."""
+    seen.check_sees_all()
     text = generate_latest(served.metrics.registry).decode()
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4")

@@ -13,7 +13,6 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 
@@ -21,15 +20,18 @@ from generation.citations import places
 from storage.errors import BadInputError, NotFoundError, WinnowError
 from storage.records import Answer, Citation
 from winnow.app.asked import Asked
-from winnow.server.api import inventory
 from winnow.server.api.asking import to_json
 from winnow.server.api.schemas_faces import ChatCompletion, ChatMessage, ChatRequest, ModelJson, Models
 from winnow.server.documented import ASKING, READING, streaming
-from winnow.server.shared_state import Served, State, in_thread
+from winnow.server.pages.views.passages import address_of
+from winnow.server.shared_state import Seen, Served, State, in_thread
+from winnow.server.visible import Visible
 
 router = APIRouter(tags=["OpenAI's face"])
 
 PREFIX = "winnow/"
+# The default collection, whatever its name.
+OWN = "winnow"
 # The heading between answer and sources; clients send it back with the next question.
 _HEADS = {"en": "Sources:", "zh": "来源："}
 _SOURCES = re.compile(r"\n\n(?:Sources:|来源：)\n\[\d.*\Z", re.DOTALL)
@@ -38,28 +40,31 @@ _STREAM = streaming('data: {"object": "chat.completion.chunk", "choices": []}\n\
 
 
 @router.get("/v1/models", response_model=Models, responses=READING)
-async def models(served: State) -> Any:
+async def models(served: State, seen: Seen) -> Any:
     """The collections as models, then each with every further spec that the server names."""
-    return {"object": "list", "data": [_model(name) for name in await in_thread(lambda: _names(served))]}
+    return {
+        "object": "list",
+        "data": [_model(name) for name in await in_thread(lambda: _names(served, seen))],
+    }
 
 
 @router.get("/v1/models/{model:path}", response_model=ModelJson, responses=READING)
-async def model(model: str, served: State) -> Any:
+async def model(model: str, served: State, seen: Seen) -> Any:
     """One model, if its collection exists and its spec is allowed."""
     collection, spec = named(model)
     served.policy.check_rerank(spec)
-    await in_thread(lambda: inventory.existing(served.pipeline.wiring, collection))
+    await in_thread(lambda: seen.existing(collection))
     return _model(model)
 
 
 @router.post("/v1/chat/completions", response_model=ChatCompletion, responses={200: _STREAM, **ASKING})
-async def complete(wanted: ChatRequest, request: Request, served: State) -> Any:
+async def complete(wanted: ChatRequest, request: Request, served: State, seen: Seen) -> Any:
     """Answer the last question of a conversation from a collection.
 
     The sources are below the text, and in annotations. `winnow`, next to the choices, has the answer's id in
     the log, its warnings, and whether there was an answer.
     """
-    asked = _asked_by(wanted, served)
+    asked = _asked_by(wanted, served, seen)
     reply = ReplyFrame(wanted.model, str(request.base_url))
     if wanted.stream:
         usage = wanted.stream_options is not None and wanted.stream_options.include_usage
@@ -76,7 +81,7 @@ async def complete(wanted: ChatRequest, request: Request, served: State) -> Any:
 
 def named(model: str) -> tuple[str | None, str | None]:
     """Split a model's name into collection and spec. Raises NotFoundError for another server's model."""
-    if model == "winnow":
+    if model == OWN:
         return None, None
     if not model.startswith(PREFIX):
         raise NotFoundError(
@@ -86,17 +91,17 @@ def named(model: str) -> tuple[str | None, str | None]:
     return collection or None, spec or None
 
 
-def _names(served: Served) -> list[str]:
-    collections = served.pipeline.wiring.stores.names()
-    plain = [PREFIX + name for name in collections]
-    return plain + [f"{name}@{spec}" for name in plain for spec in served.settings.specs]
+def _names(served: Served, seen: Visible) -> list[str]:
+    plain = [PREFIX + name for name in seen.names()]
+    default = [OWN] if seen.default in seen.names() else []
+    return default + plain + [f"{name}@{spec}" for name in plain for spec in served.settings.specs]
 
 
 def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "winnow"}
 
 
-def _asked_by(wanted: ChatRequest, served: Served) -> Asked:
+def _asked_by(wanted: ChatRequest, served: Served, seen: Visible) -> Asked:
     from generation.followup import Turn
 
     collection, spec = named(wanted.model)
@@ -105,7 +110,8 @@ def _asked_by(wanted: ChatRequest, served: Served) -> Asked:
     if not talk or talk[-1].role != "user":
         raise BadInputError("the last message is no question", way_out="End with a message of role user.")
     turns = [Turn(*pair) for pair in _pairs(talk[:-1])]
-    return Asked(talk[-1].text, collection=collection, rerank=spec, history=turns[-20:] or None)
+    asked = Asked(talk[-1].text, collection=collection, rerank=spec, history=turns[-20:] or None)
+    return seen.asked(asked, served.policy)
 
 
 def _pairs(messages: Sequence[ChatMessage]) -> list[tuple[str, str]]:
@@ -242,9 +248,9 @@ def _title(citation: Citation) -> str:
 
 
 def _url(citation: Citation, collection: str, base: str) -> str:
-    """Return the document's URL on this server; the fragment names the characters (RFC 5147)."""
-    path = f"{base.rstrip('/')}/v1/documents/{quote(citation.document_id)}?collection={quote(collection)}"
-    return f"{path}#char={citation.start},{citation.end}"
+    """Return the address of the passage on its document's page, which people read."""
+    span = (citation.start, citation.end) if citation.quote else None
+    return base.rstrip("/") + address_of(collection, citation, span)
 
 
 def _usage(answer: Answer) -> dict[str, int]:

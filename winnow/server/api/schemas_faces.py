@@ -51,7 +51,7 @@ class ChatRequest(BaseModel):
         json_schema_extra={
             "examples": [
                 {
-                    "model": "winnow/default",
+                    "model": "winnow",
                     "messages": [{"role": "user", "content": "What can a reranker not do?"}],
                 }
             ]

@@ -13,9 +13,11 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from starlette.requests import Request
 
 from storage.errors import NotFoundError, WinnowError
+from winnow.app.visibility import EVERYTHING
 from winnow.server.errors import NotAllowedError, TimedOutError
 from winnow.server.security import may_change, token_of
 from winnow.server.shared_state import Served
+from winnow.server.visible import Visible
 
 T = TypeVar("T")
 
@@ -66,8 +68,22 @@ class Desk:
         except WinnowError as error:
             raise ResourceError(self.served.problems.sentence(error)) from error
 
+    def seen(self, context: Context) -> Visible:
+        """Return the pipeline as the caller may see it: over HTTP its token decides."""
+        return self.seen_by(context.request_context.request)
+
+    def seen_by(self, request: object) -> Visible:
+        """Return the pipeline as the sender of a request may see it; whole for the agent at stdin."""
+        if isinstance(request, Request):
+            return self.served.seen_by(request)
+        return Visible(self.served.pipeline, EVERYTHING)
+
     def check_may_change(self, context: Context) -> None:
-        """Raise NotAllowedError where a call came over HTTP with a read-only token."""
+        """Raise NotAllowedError where a call came over HTTP with a read-only token, or one that sees a part.
+
+        Files of the server's folders are nobody's in particular: who ingests them could read them all.
+        """
+        self.seen(context).check_sees_all()
         request = context.request_context.request
         if isinstance(request, Request) and not may_change(request):
             token = token_of(request)

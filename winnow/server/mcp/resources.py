@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from mcp.server.mcpserver import MCPServer
-from mcp.types import Resource
+from typing import Any
+
+from mcp.server.context import ServerRequestContext
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.types import ListResourcesResult, PaginatedRequestParams, Resource
 
 from storage.errors import LogError
 from storage.manifest.manifest import DocumentFilter
 from storage.records import Chunk
 from winnow.app.json_model.answers import AnswerJson
-from winnow.server.api import inventory
 from winnow.server.mcp.desk import Desk
 from winnow.server.mcp.replies import answer_uri, document_uri
+from winnow.server.visible import Visible
 
 # How many are offered for picking; all others can be read by their address.
 _NEWEST = 20
@@ -23,22 +26,27 @@ class AgentServer(MCPServer):
 
     desk: Desk
 
-    async def list_resources(self) -> list[Resource]:
-        """See `MCPServer.list_resources`."""
-        return await self.desk.blocking(self._offered)
+    async def _handle_list_resources(
+        self,
+        ctx: ServerRequestContext[Any],
+        params: PaginatedRequestParams | None,  # noqa: ARG002 - all are on the first page
+    ) -> ListResourcesResult:
+        # `list_resources` does not tell who asks
+        seen = self.desk.seen_by(ctx.request)
+        return ListResourcesResult(resources=await self.desk.blocking(lambda: self._offered(seen)))
 
-    def _offered(self) -> list[Resource]:
-        pipeline = self.desk.served.pipeline
+    def _offered(self, seen: Visible) -> list[Resource]:
         offered = []
         try:
-            for summary in pipeline.log.list(_NEWEST):
+            for summary in seen.log.list(_NEWEST):
                 uri = answer_uri(summary.id)
                 offered.append(Resource(uri=uri, name=summary.question, mime_type="application/json"))
         except LogError:
             pass  # switched off, or unreadable: reading an answer then says so
-        name, wiring = pipeline.settings.collection, pipeline.wiring
-        if wiring.stores.exists(name):
-            for row in wiring.manifest(name).listed(DocumentFilter(status="ingested"), limit=_FIRST):
+        name = seen.default
+        if name in seen.names():
+            _, rows = seen.documents(name, DocumentFilter(status="ingested"), offset=0, limit=_FIRST)
+            for row in rows:
                 uri, title = document_uri(name, row.id), row.title or row.source
                 offered.append(Resource(uri=uri, name=title, description=row.source, mime_type="text/plain"))
         return offered
@@ -46,27 +54,27 @@ class AgentServer(MCPServer):
 
 def add_resources(server: MCPServer, desk: Desk) -> None:
     """Give the server the templates of its resources."""
-    pipeline = desk.served.pipeline
 
     @server.resource("winnow://documents/{collection}/{document_id}", mime_type="text/plain")
-    async def document(collection: str, document_id: str) -> str:
+    async def document(collection: str, document_id: str, context: Context) -> str:
         """The text of a document, as it was ingested."""
 
         def read() -> str:
-            wiring = pipeline.wiring
-            name = inventory.existing(wiring, collection)
-            row = inventory.row_of(wiring, name, document_id)
-            chunks = wiring.collection(name).passages(row.chunk_ids)
+            name = seen.existing(collection)
+            row = seen.document(name, document_id)
+            chunks = seen.passages(name).passages(row.chunk_ids)
             return f"{row.title}\n{row.source}\n\n{_joined(chunks)}"
 
+        seen = desk.seen(context)
         with desk.resource_errors():
             return await desk.blocking(read)
 
     @server.resource("winnow://answers/{answer_id}", mime_type="application/json")
-    async def answer(answer_id: str) -> str:
+    async def answer(answer_id: str, context: Context) -> str:
         """A logged answer in full: every candidate with every stage's rank and score."""
+        seen = desk.seen(context)
         with desk.resource_errors():
-            logged = await desk.blocking(lambda: pipeline.log.get(answer_id))
+            logged = await desk.blocking(lambda: seen.log.get(answer_id))
             return AnswerJson.of(logged).model_dump_json()
 
 

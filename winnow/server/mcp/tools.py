@@ -13,7 +13,7 @@ from pydantic import Field
 
 from ingest.report import Progress
 from rerank.texts import RankedTexts, rerank_texts
-from storage.errors import BadInputError, NotFoundError
+from storage.errors import BadInputError
 from storage.manifest.manifest import DocumentFilter
 from storage.qdrant.contract import checked_name
 from winnow.app import portal
@@ -64,6 +64,7 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
 
     @server.tool(annotations=_READS)
     async def search(
+        context: Context,
         question: Question,
         collection: InCollection = None,
         where: Where = None,
@@ -75,7 +76,8 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
         """Find the passages that say most about a question, with their places; `ask` answers instead."""
         with desk.tool_errors():
             served.policy.check_rerank(rerank)
-            asked = Asked(
+            seen = desk.seen(context)
+            wanted = Asked(
                 question,
                 top_k_rerank=top_k,
                 rerank=rerank,
@@ -84,12 +86,14 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
                 min_score=min_score,
                 expand=expand,
             )
+            asked = await desk.blocking(lambda: seen.asked(wanted, served.policy))
             result = await desk.work(lambda: pipeline.asearch(asked))
             served.metrics.staged(result.stages)
             return FoundPassages.found_by(result)
 
     @server.tool(annotations=_READS)
     async def ask(
+        context: Context,
         question: Question,
         collection: InCollection = None,
         where: Where = None,
@@ -110,7 +114,8 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
         with desk.tool_errors():
             served.policy.check_rerank(rerank)
             served.policy.check_answerer(answerer)
-            asked = Asked(
+            seen = desk.seen(context)
+            wanted = Asked(
                 question,
                 top_k_rerank=top_k,
                 rerank=rerank,
@@ -121,6 +126,7 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
                 answerer=answerer,
                 follow_up=follow_up,
             )
+            asked = await desk.blocking(lambda: seen.asked(wanted, served.policy))
             answer = await desk.work(lambda: pipeline.aask(asked))
             served.metrics.answered(answer)
             return CitedAnswer.of(answer)
@@ -147,16 +153,18 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
 
     @server.tool(annotations=_READS)
     async def show_answer(
+        context: Context,
         answer_id: Annotated[
             str, Field(min_length=1, max_length=64, description="An answer's id, or its start.")
         ],
     ) -> LoggedAnswer:
         """Show a logged answer: its text and citations, how each stage went, where it ranked each passage."""
+        seen = desk.seen(context)
         with desk.tool_errors():
-            return LoggedAnswer.logged(await desk.blocking(lambda: pipeline.log.get(answer_id)))
+            return LoggedAnswer.logged(await desk.blocking(lambda: seen.log.get(answer_id)))
 
     @server.tool(annotations=_READS)
-    async def list_collections() -> CollectionsFound:
+    async def list_collections(context: Context) -> CollectionsFound:
         """List the collections of documents, and how many documents each holds."""
 
         def read() -> list[CollectionBrief]:
@@ -164,17 +172,19 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
                 CollectionBrief(
                     name=one["name"],
                     default=one["default"],
-                    documents=dict(wiring.manifest(one["name"]).counts().by_status),
+                    documents=dict(seen.counts(one["name"]).by_status),
                     note=one["note"],
                 )
-                for one in inventory.collections(wiring)
+                for one in inventory.collections(seen)
             ]
 
+        seen = desk.seen(context)
         with desk.tool_errors():
             return CollectionsFound(collections=await desk.blocking(read))
 
     @server.tool(annotations=_READS)
     async def list_documents(
+        context: Context,
         collection: InCollection = None,
         text: Annotated[str, Field(max_length=1_000, description="Words in path or title.")] = "",
         status: Literal["ingested", "refused", "duplicate"] | None = None,
@@ -184,18 +194,16 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
         """List the documents of a collection by path, the refused ones with the reason."""
 
         def read() -> DocumentsFound:
-            name = collection or pipeline.settings.collection
-            if not wiring.stores.exists(name):
-                raise NotFoundError(f"there is no collection {name!r}", way_out="See list_collections.")
-            manifest, where = wiring.manifest(name), DocumentFilter(text, status)
-            rows = manifest.listed(where, limit=limit, offset=offset)
+            name, where = seen.existing(collection), DocumentFilter(text, status)
+            total, rows = seen.documents(name, where, offset=offset, limit=limit)
             return DocumentsFound(
                 collection=name,
-                total=manifest.count(where),
+                total=total,
                 offset=offset,
                 documents=[DocumentBrief.of_row(name, row) for row in rows],
             )
 
+        seen = desk.seen(context)
         with desk.tool_errors():
             return await desk.blocking(read)
 

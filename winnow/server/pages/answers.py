@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from rerank.registry import STRATEGIES
 from storage.errors import BadInputError, NotFoundError, WinnowError
+from winnow.log import Log
 from winnow.server.api.answers import Id, replayed
 from winnow.server.api.schemas import FeedbackRequest, ReplayRequest
 from winnow.server.pages.forms import checked, texts
@@ -22,7 +23,8 @@ from winnow.server.pages.views.movement import ranking_stages
 from winnow.server.pages.views.paging import Paging
 from winnow.server.pages.views.passages import candidates_of
 from winnow.server.pages.views.specs import offered
-from winnow.server.shared_state import Served, State, in_thread
+from winnow.server.shared_state import Seen, Served, State, in_thread
+from winnow.server.visible import Visible
 
 router = APIRouter(include_in_schema=False)
 
@@ -35,12 +37,12 @@ _GRADE = "grade-"
 
 @router.get("/answers")
 async def page(
-    request: Request, served: State, page: Annotated[int, Query(ge=1, le=1_000_000)] = 1
+    request: Request, served: State, seen: Seen, page: Annotated[int, Query(ge=1, le=1_000_000)] = 1
 ) -> HTMLResponse:
     chosen = LogFilter.of(request.query_params)
 
     def made() -> HTMLResponse:
-        log = None if chosen.wrong else served.pipeline.log
+        log = None if chosen.wrong else seen.log
         paging = Paging(log.count(chosen.where) if log else 0, PER_PAGE, page)
         return render(
             request,
@@ -57,14 +59,14 @@ async def page(
 
 
 @router.get("/answers/{answer_id}")
-async def one(request: Request, answer_id: Id, served: State) -> HTMLResponse:
-    return await _answer(request, served, answer_id)
+async def one(request: Request, answer_id: Id, served: State, seen: Seen) -> HTMLResponse:
+    return await _answer(request, served, seen, answer_id)
 
 
 @router.get("/answers/{answer_id}/beside")
-async def beside(request: Request, answer_id: Id, served: State) -> HTMLResponse:
+async def beside(request: Request, answer_id: Id, seen: Seen) -> HTMLResponse:
     return await in_thread(
-        lambda: render(request, "beside.html", shown=side_by_side.read(served.pipeline.log, answer_id))
+        lambda: render(request, "beside.html", shown=side_by_side.read(seen.log, answer_id))
     )
 
 
@@ -76,32 +78,33 @@ async def again(request: Request, answer_id: Id) -> RedirectResponse:
 
 
 @router.post("/answers/{answer_id}/replay")
-async def replay(request: Request, answer_id: Id, served: State) -> Response:
+async def replay(request: Request, answer_id: Id, served: State, seen: Seen) -> Response:
     typed = texts(await request.form(max_files=0, max_fields=_MAX_FIELDS))
     try:
-        done = await replayed(served, request, answer_id, _replay(typed))
+        done = await replayed(served, seen, request, answer_id, _replay(typed))
     except NotFoundError:
         raise
     except WinnowError as error:
-        return await _answer(request, served, answer_id, refused=error, about="replay", typed=typed)
+        return await _answer(request, served, seen, answer_id, refused=error, about="replay", typed=typed)
     return RedirectResponse(f"/answers/{done.answer.id}/beside", _SEE_OTHER)
 
 
 @router.post("/answers/{answer_id}/feedback")
-async def feedback(request: Request, answer_id: Id, served: State) -> Response:
+async def feedback(request: Request, answer_id: Id, served: State, seen: Seen) -> Response:
     typed = texts(await request.form(max_files=0, max_fields=_MAX_FIELDS))
     try:
-        await in_thread(lambda: _save_feedback(served, answer_id, typed))
+        await in_thread(lambda: _save_feedback(seen.log, answer_id, typed))
     except NotFoundError:
         raise
     except BadInputError as error:
-        return await _answer(request, served, answer_id, refused=error, about="feedback", typed=typed)
+        return await _answer(request, served, seen, answer_id, refused=error, about="feedback", typed=typed)
     return RedirectResponse(f"/answers/{quote(answer_id, safe='')}#feedback", _SEE_OTHER)
 
 
 async def _answer(
     request: Request,
     served: Served,
+    seen: Visible,
     answer_id: str,
     *,
     refused: WinnowError | None = None,
@@ -112,7 +115,7 @@ async def _answer(
     problem = served.problems.of(refused) if refused else None
 
     def made() -> HTMLResponse:
-        log = served.pipeline.log
+        log = seen.log
         answer = log.get(answer_id)
         return render(
             request,
@@ -125,6 +128,7 @@ async def _answer(
             replay_of=log.summary(answer.id).replay_of,
             replays=log.replays(answer.id),
             specs=offered(served.pipeline.settings, served.policy, [answer.rerank]),
+            no_answerers=() if served.policy.asks_chat else ("openai",),
             problem=problem,
             about=about,
             typed=typed or {},
@@ -140,9 +144,8 @@ def _replay(typed: Mapping[str, str]) -> ReplayRequest:
     return checked(ReplayRequest, {**given, "rerank": spec})
 
 
-def _save_feedback(served: Served, answer_id: str, typed: Mapping[str, str]) -> None:
+def _save_feedback(log: Log, answer_id: str, typed: Mapping[str, str]) -> None:
     """Save the feedback of a form, without grades that have not changed. Raises BadInputError."""
-    log = served.pipeline.log
     grades = {name.removeprefix(_GRADE): value for name, value in typed.items() if name.startswith(_GRADE)}
     given = checked(
         FeedbackRequest,

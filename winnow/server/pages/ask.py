@@ -10,14 +10,18 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from rerank.spec import PRESETS
 from storage.errors import WinnowError
 from storage.records import Answer
 from winnow.server.api.asking import asked_by, failed, to_json
 from winnow.server.disconnects import event
-from winnow.server.pages.rendering import clean, fragment, render
+from winnow.server.pages.rendering import HEADERS, clean, fragment, render
 from winnow.server.pages.views.answer import AnswerView
-from winnow.server.pages.views.question import choices, request_of
-from winnow.server.shared_state import Served, State, in_thread
+from winnow.server.pages.views.fields import fields_of
+from winnow.server.pages.views.question import asked_with, choices, request_of
+from winnow.server.pages.views.threads import thread_of
+from winnow.server.shared_state import Seen, Served, State, in_thread
+from winnow.server.visible import Visible
 
 router = APIRouter(include_in_schema=False)
 
@@ -30,6 +34,7 @@ _MAX_FIELDS = 20
 async def page(
     request: Request,
     served: State,
+    seen: Seen,
     answer: Annotated[str, Query(max_length=64, description="A logged answer to show.")] = "",
     question: Text = "",
     collection: Short = "",
@@ -39,12 +44,13 @@ async def page(
 
     def made() -> HTMLResponse:
         if not answer:
-            return _page(request, served, None, collection or None, question, rerank)
-        logged = served.pipeline.log.get(answer)
-        good = served.pipeline.log.feedback_of(logged.id).good
+            return _page(request, served, seen, None, collection or None, question, rerank)
+        logged = seen.log.get(answer)
+        good = seen.log.feedback_of(logged.id).good
         return _page(
             request,
             served,
+            seen,
             logged,
             collection or logged.collection,
             question,
@@ -56,6 +62,17 @@ async def page(
     return await in_thread(made)
 
 
+@router.get("/fields")
+async def fields(request: Request, seen: Seen, collection: Short = "") -> HTMLResponse:
+    """Send the part of the form that puts a filter together, for its script to insert."""
+    return await in_thread(
+        lambda: HTMLResponse(
+            fragment(request, "_fields.html", fields=fields_of(seen, collection or seen.default)),
+            headers=HEADERS,
+        )
+    )
+
+
 @router.get("/ask")
 async def again() -> RedirectResponse:
     """Redirect a browser that opens the form's own address."""
@@ -63,7 +80,7 @@ async def again() -> RedirectResponse:
 
 
 @router.post("/ask")
-async def ask(request: Request, served: State) -> Response:
+async def ask(request: Request, served: State, seen: Seen) -> Response:
     """Answer the form's question: as events for the page's script, as a page for a browser without one.
 
     The events are `piece` (text as it is written), then `answer` (its HTML and its address) or `error` (a
@@ -71,45 +88,54 @@ async def ask(request: Request, served: State) -> Response:
     """
     async with request.form(max_files=0, max_fields=_MAX_FIELDS) as form:
         wanted = request_of(form)
-    pipeline, question = served.pipeline, asked_by(wanted, served)
+    pipeline, question = served.pipeline, await in_thread(lambda: asked_by(wanted, served, seen))
     if "text/event-stream" in request.headers.get("accept", ""):
         return await served.stream(
             request,
             pipeline.astream(question),
-            lambda joined: _events(joined, served, request),
+            lambda joined: _events(joined, served, seen, request),
             lambda error: failed(error, served),
         )
     answer = await served.work(request, lambda: pipeline.aask(question))
     served.metrics.answered(answer)
 
     def made() -> Response:
-        if address := _address(served, answer):
+        if address := _address(seen, answer):
             return RedirectResponse(address, status_code=303)
-        return _page(request, served, answer, wanted.collection, wanted.question, wanted.rerank or "")
+        return _page(request, served, seen, answer, wanted.collection, wanted.question, wanted.rerank or "")
 
     return await in_thread(made)
 
 
 async def _events(
-    items: AsyncGenerator[str | Answer], served: Served, request: Request
+    items: AsyncGenerator[str | Answer], served: Served, seen: Visible, request: Request
 ) -> AsyncGenerator[str]:
     async for item in items:
         if isinstance(item, str):
             yield event("piece", to_json({"text": clean(item)}))
         else:
             served.metrics.answered(item)
-            yield event("answer", await in_thread(partial(_answer_data, request, served, item)))
+            yield event("answer", await in_thread(partial(_answer_data, request, seen, item)))
 
 
-def _answer_data(request: Request, served: Served, answer: Answer) -> str:
-    address = _address(served, answer)
-    html = fragment(request, "_result.html", shown=AnswerView(answer), logged=bool(address), good=None)
+def _answer_data(request: Request, seen: Visible, answer: Answer) -> str:
+    address = _address(seen, answer)
+    html = fragment(
+        request,
+        "_result.html",
+        shown=AnswerView(answer),
+        thread=thread_of(seen, answer) if address else None,
+        asked_with=asked_with(answer),
+        logged=bool(address),
+        good=None,
+    )
     return to_json({"html": html, "address": address})
 
 
 def _page(
     request: Request,
     served: Served,
+    seen: Visible,
     answer: Answer | None,
     collection: str | None,
     question: str,
@@ -121,19 +147,21 @@ def _page(
     return render(
         request,
         "ask.html",
-        choices=choices(served, collection),
+        choices=choices(served, seen, collection),
         question=question,
-        rerank=rerank,
+        rerank=PRESETS.get(rerank, rerank),
+        asked_with=asked_with(answer) if answer else {},
         shown=answer and AnswerView(answer),
+        thread=thread_of(seen, answer) if answer and logged else None,
         logged=logged,
         good=good,
     )
 
 
-def _address(served: Served, answer: Answer) -> str:
+def _address(seen: Visible, answer: Answer) -> str:
     """Return the address of an answer's page; empty where it was not logged."""
     try:
-        served.pipeline.log.summary(answer.id)
+        seen.log.summary(answer.id)
     except WinnowError:
         return ""
     return f"/?answer={quote(answer.id, safe='')}"

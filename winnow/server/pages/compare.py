@@ -22,7 +22,8 @@ from winnow.server.pages.rendering import render
 from winnow.server.pages.views.log_filter import LogFilter
 from winnow.server.pages.views.specs import offered
 from winnow.server.pages.words import Words
-from winnow.server.shared_state import Served, State, in_thread
+from winnow.server.shared_state import Seen, Served, State, in_thread
+from winnow.server.visible import Visible
 
 router = APIRouter(include_in_schema=False)
 
@@ -34,25 +35,25 @@ _DEFAULT_LAST = 50
 
 
 @router.get("/compare")
-async def page(request: Request, served: State) -> HTMLResponse:
-    return await _page(request, served)
+async def page(request: Request, served: State, seen: Seen) -> HTMLResponse:
+    return await _page(request, served, seen)
 
 
 @router.post("/compare")
-async def compare(request: Request, served: State) -> Response:
+async def compare(request: Request, served: State, seen: Seen) -> Response:
     async with request.form(max_files=0, max_fields=_MAX_FIELDS) as form:
         typed, specs = texts(form), _specs(form)
     try:
-        job = await in_thread(lambda: _comparison(served, typed, specs))
+        job = await in_thread(lambda: _comparison(served, seen, typed, specs))
         served.comparisons.check_room()
     except WinnowError as error:
-        return await _page(request, served, refused=error, typed=typed, specs=specs)
+        return await _page(request, served, seen, refused=error, typed=typed, specs=specs)
     return RedirectResponse(f"/compare/{served.comparisons.submit(job).id}", _SEE_OTHER)
 
 
 @router.get("/compare/{job_id}")
-async def one(request: Request, job_id: Id, served: State) -> HTMLResponse:
-    job = served.comparisons.get(job_id)
+async def one(request: Request, job_id: Id, served: State, seen: Seen) -> HTMLResponse:
+    job = served.comparisons.one(seen, job_id)
     words = Words(Preferences.of(request).language)
     return await in_thread(
         lambda: render(
@@ -69,21 +70,22 @@ async def one(request: Request, job_id: Id, served: State) -> HTMLResponse:
 
 
 @router.post("/compare/{job_id}/cancel")
-async def cancel(job_id: Id, served: State) -> RedirectResponse:
-    served.comparisons.cancel(job_id)
+async def cancel(job_id: Id, served: State, seen: Seen) -> RedirectResponse:
+    served.comparisons.cancel(served.comparisons.one(seen, job_id).id)
     return RedirectResponse(f"/compare/{job_id}", _SEE_OTHER)
 
 
 async def _page(
     request: Request,
     served: Served,
+    seen: Visible,
     *,
     refused: WinnowError | None = None,
     typed: Mapping[str, str] | None = None,
     specs: Sequence[str] = (),
 ) -> HTMLResponse:
     # a replay reuses its original's stages, so its times tell nothing
-    stats = await in_thread(lambda: served.pipeline.log.stats(AnswerFilter(replays=False)))
+    stats = await in_thread(lambda: seen.log.stats(AnswerFilter(replays=False)))
     problem = served.problems.of(refused) if refused else None
     logged = [row.rerank for row in stats[:_FROM_LOG]]
     return render(
@@ -92,7 +94,7 @@ async def _page(
         status=problem["status"] if problem else 200,
         stats=stats,
         specs=offered(served.pipeline.settings, served.policy, logged),
-        jobs=served.comparisons.all(),
+        jobs=served.comparisons.seen(seen),
         problem=problem,
         typed=typed or {"last": str(_DEFAULT_LAST)},
         chosen=specs or logged[:2],
@@ -101,7 +103,7 @@ async def _page(
     )
 
 
-def _comparison(served: Served, typed: Mapping[str, str], specs: Sequence[str]) -> Comparison:
+def _comparison(served: Served, seen: Visible, typed: Mapping[str, str], specs: Sequence[str]) -> Comparison:
     """Return the job that a form describes. Raises BadInputError, NotAllowedError, SpecError, LogError."""
     if not 1 <= len(specs) <= MOST_SPECS:
         raise BadInputError(f"{len(specs)} rerank specs are chosen", way_out=f"Choose 1 to {MOST_SPECS}.")
@@ -114,12 +116,12 @@ def _comparison(served: Served, typed: Mapping[str, str], specs: Sequence[str]) 
             f"the value of the field {chosen.wrong or 'last'!r} is not valid",
             way_out=f"Compare over 1 to {MOST_ANSWERS} answers.",
         )
-    if not served.pipeline.log.list(1, replace(chosen.where, replays=False)):
+    if not seen.log.list(1, replace(chosen.where, replays=False)):
         raise BadInputError(
             "no logged answer matches, so there is nothing to compare",
             way_out="Ask something first, or remove words and filters.",
         )
-    return Comparison(specs=tuple(specs), last=int(last), where=chosen.where)
+    return Comparison(specs=tuple(specs), last=int(last), where=chosen.where, seen=seen)
 
 
 def _drawn(plot: Plot, words: Words) -> Markup:

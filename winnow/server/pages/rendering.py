@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -14,8 +14,9 @@ from markupsafe import Markup
 
 from winnow.server.pages.preferences import Preferences, changed, remember
 from winnow.server.pages.views.formats import FILTERS
+from winnow.server.pages.views.passages import address_of
 from winnow.server.pages.words import Words
-from winnow.server.security import locked_out, may_change, token_of
+from winnow.server.security import locked_out, may_change, token_of, visibility_of
 from winnow.version import __version__
 
 # `same-origin`, not the API's `no-referrer`: under that one browsers send a form's Origin as `null`.
@@ -33,6 +34,8 @@ NAVIGATION = (
     ("/collections", "page.collections"),
     ("/settings", "page.settings"),
 )
+# Shows the whole server.
+_WHOLE = "/settings"
 # Paths whose errors are JSON even for a browser.
 _NO_PAGES = ("/v1", "/v2", "/metrics", "/openapi.json")
 # Marks that turn the direction of the text after them, so that it reads as something else.
@@ -72,9 +75,11 @@ def fragment(request: Request, template: str, **values: Any) -> str:
             ordinal=words.ordinal,
             lang=chosen.language,
             theme=chosen.theme,
-            navigation=() if locked_out(request) else NAVIGATION,
+            navigation=_navigation(request),
             token=token_of(request),
             may_change=may_change(request),
+            may_write=may_change(request) and visibility_of(request).where is None,
+            address_of=address_of,
             here="/" + request.url.path.strip("/").partition("/")[0],
             changed=lambda **query: changed(request, **query),
             version=__version__,
@@ -93,6 +98,14 @@ def problem_page(
     return render(
         request, "problem.html", status=body["status"], headers=headers, problem=body, heading=heading
     )
+
+
+def _navigation(request: Request) -> Sequence[tuple[str, str]]:
+    """Return the pages that the reader may open."""
+    if locked_out(request):
+        return ()
+    part = visibility_of(request).restricted
+    return [one for one in NAVIGATION if not (part and one[0] == _WHOLE)]
 
 
 @cache

@@ -6,13 +6,25 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter
 
-from winnow.server.pages import answers, ask, collections, compare, login, settings, static
+from winnow.server.pages import (
+    answers,
+    ask,
+    collections,
+    compare,
+    login,
+    reference,
+    settings,
+    static,
+    threads,
+)
 
 ROUTERS: Sequence[APIRouter] = (
     static.router,
     login.router,
     ask.router,
     answers.router,
+    threads.router,
+    reference.router,
     compare.router,
     collections.router,
     settings.router,

@@ -14,7 +14,7 @@ from storage.errors import WinnowError
 from winnow.app.settings import FILE, Settings
 from winnow.server.pages.rendering import render
 from winnow.server.pages.views.in_effect import in_effect
-from winnow.server.shared_state import Served, State, in_thread
+from winnow.server.shared_state import Seen, Served, State, in_thread
 
 if TYPE_CHECKING:
     from winnow.upkeep.doctor_checks import Check
@@ -23,7 +23,8 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/settings")
-async def page(request: Request, served: State) -> HTMLResponse:
+async def page(request: Request, served: State, seen: Seen) -> HTMLResponse:
+    seen.check_sees_all()
     return await in_thread(lambda: render(request, "settings.html", served=served, **_values(served)))
 
 

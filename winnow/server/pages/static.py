@@ -44,6 +44,12 @@ def listing() -> Mapping[str, StaticFile]:
     return found
 
 
+@router.get("/favicon.ico")
+async def favicon(request: Request) -> Response:
+    """Send the icon to those who ask for it by its old name."""
+    return await static("icon.svg", request)
+
+
 @router.get("/static/{name}")
 async def static(name: str, request: Request) -> Response:
     """Send a static file, or 304 where the browser has it."""

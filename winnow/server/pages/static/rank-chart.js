@@ -1,11 +1,13 @@
 // The rank chart: shows the passage of the line that has the pointer or the focus.
 const ways = (chart) =>
-  [...chart.querySelectorAll(".way")].sort((one, other) => one.dataset.number - other.dataset.number);
+  [...chart.querySelectorAll(".way")]
+    .filter((way) => way.getClientRects().length) // of the wide and the narrow chart one is shown
+    .sort((one, other) => one.dataset.number - other.dataset.number);
 
 function show(way) {
   const chart = way.closest("[data-rank-chart]");
   for (const other of chart.querySelectorAll(".way.shown")) other.classList.remove("shown");
-  way.classList.add("shown");
+  for (const same of chart.querySelectorAll(`.way[data-shows="${CSS.escape(way.dataset.shows)}"]`)) same.classList.add("shown");
   chart.classList.add("pointed");
   for (const passage of chart.querySelectorAll(".rank-chart-panel article")) {
     passage.hidden = passage.id !== way.dataset.shows;
@@ -13,7 +15,7 @@ function show(way) {
 }
 
 function at(event) {
-  return event.target instanceof Element ? event.target.closest("[data-rank-chart] .way") : null;
+  return event.target instanceof Element ? event.target.closest("[data-rank-chart] [data-shows]") : null;
 }
 
 for (const name of ["pointerover", "focusin"]) {

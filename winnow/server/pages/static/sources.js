@@ -11,3 +11,18 @@ document.addEventListener("click", (event) => {
   source.querySelector("summary").focus({ preventScroll: true });
   (source.querySelector("mark") ?? source).scrollIntoView({ block: "center" });
 });
+
+// A link to a text copies it instead, where the browser lets it.
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest?.("a[data-copy]");
+  if (!link || !navigator.clipboard) return;
+  event.preventDefault();
+  try {
+    const reply = await fetch(link.href);
+    if (!reply.ok) throw new Error(reply.statusText);
+    await navigator.clipboard.writeText(await reply.text());
+    link.textContent = link.dataset.copied;
+  } catch {
+    location.assign(link.href);
+  }
+});

@@ -9,22 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
 
 from generation.citations import located, places
 from generation.extractive.units import units
 from storage.records import Answer, Chunk, Citation
-from winnow.server.pages.views.passages import TextRun, label_of, marked, short_of
+from winnow.server.pages.views.markdown import Block, Notes, blocks
+from winnow.server.pages.views.passages import address_of, label_of, marked, short_of
 
 # Below this share of the claim's terms no sentence is similar enough to be marked.
 ENOUGH = 0.3
-# Inline Markdown; lines and lists are readable as they are.
-_INLINE = re.compile(
-    r"^(?P<fence>`{3,}|~{3,})[^\n]*\n(?P<block>.*?)\n?(?P=fence)\n?|\*\*(?P<strong>[^*\n]+)\*\*|`(?P<code>[^`\n]+)`"
-    r"|!?\[(?P<link>[^\]\n]+)\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*\)",
-    re.DOTALL | re.MULTILINE,
-)
-Style = Literal["", "strong", "code", "block", "link"]
 _CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _WORD = re.compile(rf"[^\W_{_CJK}]+")
 _CJK_RUN = re.compile(rf"[{_CJK}]+")
@@ -32,38 +25,27 @@ _SENTENCE_END = re.compile(r"[.!?]\s|[。！？\n]")
 
 
 @dataclass(frozen=True, slots=True)
-class TextPiece:
-    """A run of the answer's text; one with `markers` cites these sources and no others.
-
-    A `block` is code in lines of its own; of a `link` only its words are shown.
-    """
-
-    text: str
-    markers: tuple[int, ...] = ()
-    style: Style = ""
-
-
-@dataclass(frozen=True, slots=True)
 class CitedSource:
     """A marker's target: the passage's names, its file, and its text with the quoted sentences marked.
 
     `texts` has the passage and the neighbours that are quoted, too. `quoted` is False for a passage cited
-    without a quotation.
+    without a quotation. `address` is the passage on its document's page.
     """
 
     marker: int
     short: str
     name: str
     path: str
-    texts: Sequence[Sequence[TextRun]]
+    texts: Sequence[Sequence[Block]]
     quoted: bool
+    address: str
 
 
 @dataclass(frozen=True, slots=True)
 class CitedText:
     """The text of an answer and its sources, by marker."""
 
-    pieces: Sequence[TextPiece]
+    blocks: Sequence[Block]
     sources: Sequence[CitedSource]
 
 
@@ -71,7 +53,9 @@ def cited(answer: Answer) -> CitedText:
     """Split the text of an answer at its citations."""
     sources = [_source(answer, marker) for marker in sorted({one.marker for one in answer.citations})]
     known = {source.marker for source in sources}
-    return CitedText(list(_pieces(answer, known)), sources)
+    # a marker without a source stays text
+    linked = [place for place in places(answer.text, answer.citations) if set(place[2]) <= known]
+    return CitedText(blocks(answer.text, Notes(places=linked)), sources)
 
 
 def claim_before(text: str, end: int) -> str:
@@ -92,26 +76,6 @@ def likely(claim: str, passage: str) -> tuple[int, int] | None:
     return best if shared[best] >= ENOUGH else None
 
 
-def _pieces(answer: Answer, known: set[int]) -> Iterator[TextPiece]:
-    text, at = answer.text, 0
-    for start, end, numbers in places(text, answer.citations):
-        if set(numbers) <= known:  # a marker without a source stays text
-            yield from _styled(text[at:start])
-            yield TextPiece(text[start:end], numbers)
-            at = end
-    yield from _styled(text[at:])
-
-
-def _styled(text: str) -> Iterator[TextPiece]:
-    at = 0
-    for match in _INLINE.finditer(text):
-        yield TextPiece(text[at : match.start()])
-        style = cast("Style", match.lastgroup or "")
-        yield TextPiece(match[style] if style else match[0], style=style)
-        at = match.end()
-    yield TextPiece(text[at:])
-
-
 def _source(answer: Answer, marker: int) -> CitedSource:
     citations = [one for one in answer.citations if one.marker == marker]
     spans = [(one.start, one.end) for one in citations if one.quote]
@@ -121,7 +85,8 @@ def _source(answer: Answer, marker: int) -> CitedSource:
         spans = [span for chunk in chunks for span in _likely_spans(answer.text, marker, chunk)]
     names = (short_of(chunks[0]), label_of(chunks[0])) if chunks else (citations[0].title,) * 2
     texts = [marked(chunk, spans) for chunk in chunks]
-    return CitedSource(marker, *names, citations[0].source, texts, quoted)
+    address = address_of(answer.collection, citations[0], min(spans, default=None))
+    return CitedSource(marker, *names, citations[0].source, texts, quoted, address)
 
 
 def _likely_spans(text: str, marker: int, chunk: Chunk) -> Iterator[tuple[int, int]]:

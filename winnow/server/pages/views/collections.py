@@ -13,8 +13,8 @@ from storage.manifest.manifest import DocumentCounts
 from storage.qdrant.contract import Fingerprint
 from storage.reasons import Reason
 from winnow.app.wiring import Wiring
-from winnow.server.api import inventory
 from winnow.server.shared_state import Served
+from winnow.server.visible import Visible
 
 _NO_DOCUMENTS = DocumentCounts({}, 0, 0)
 _CHINESE = "重排序让最相关的段落排在最前面。"
@@ -27,7 +27,7 @@ class CollectionView:
     `built` is None where it cannot be read, and then `problem` says why. `misfits`: why the settings cannot
     search it. `note`: how to move it on from a former default. `left`: what crashes left behind. `chinese`:
     whether its encoder reads Chinese, None where it is not one of ours. `bytes` is None for a collection on a
-    Qdrant server.
+    Qdrant server, and where a part of it is hidden.
     """
 
     name: str
@@ -52,28 +52,25 @@ class CollectionView:
         return self.counts.by_status.get("refused", 0)
 
 
-def every_collection(served: Served) -> list[CollectionView]:
+def every_collection(served: Served, seen: Visible) -> list[CollectionView]:
     """Return all collections. Raises StoreError where the store cannot be reached."""
-    wiring = served.pipeline.wiring
-    left = wiring.stores.leftovers()
-    return [_view(served, name, left.get(name, ())) for name in wiring.stores.names()]
+    left = seen.wiring.stores.leftovers()
+    return [_view(served, seen, name, left.get(name, ())) for name in seen.names()]
 
 
-def one_collection(served: Served, name: str) -> CollectionView:
+def one_collection(served: Served, seen: Visible, name: str) -> CollectionView:
     """Return one collection. Raises NotFoundError, StoreError."""
-    wiring = served.pipeline.wiring
-    name = inventory.existing(wiring, name)
-    return _view(served, name, wiring.stores.leftovers().get(name, ()))
+    name = seen.existing(name)
+    return _view(served, seen, name, seen.wiring.stores.leftovers().get(name, ()))
 
 
-def _view(served: Served, name: str, left: Sequence[str]) -> CollectionView:
-    wiring = served.pipeline.wiring
-    view = CollectionView(
-        name=name, default=name == wiring.settings.collection, bytes=_bytes(wiring, name), left=left
-    )
+def _view(served: Served, seen: Visible, name: str, left: Sequence[str]) -> CollectionView:
+    wiring, whole = seen.wiring, seen.rights.where is None
+    size = _bytes(wiring, name) if whole else None
+    view = CollectionView(name=name, default=name == seen.default, bytes=size, left=left)
     try:
         manifest = wiring.manifest(name)
-        view = replace(view, counts=manifest.counts(), last_run=manifest.last_run_at())
+        view = replace(view, counts=seen.counts(name), last_run=manifest.last_run_at() if whole else None)
         built = wiring.stores.fingerprint(name)
         if built is None:
             return view

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import Match, SequenceMatcher
 
-from winnow.server.pages.views.passages import TextRun
+from winnow.server.pages.views.markdown import Run
 
 _CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 # A character of a script without spaces, a word, a run of spaces, or any other sign.
@@ -22,15 +22,15 @@ _LEAST_WORDS = 3
 class TextDifference:
     """Two texts in runs, marked where they differ. `compared` is False for texts that are too long for it."""
 
-    old: tuple[TextRun, ...]
-    new: tuple[TextRun, ...]
+    old: tuple[Run, ...]
+    new: tuple[Run, ...]
     same: bool
     compared: bool = True
 
 
 def difference(old: str, new: str) -> TextDifference:
     """Mark what only one of two texts has (Ratcliff & Obershelp's matching, by `difflib`)."""
-    plain = (TextRun(old, marked=False),), (TextRun(new, marked=False),)
+    plain = (Run(old, marked=False),), (Run(new, marked=False),)
     if old == new:
         return TextDifference(*plain, same=True)
     before, after = _TOKEN.findall(old), _TOKEN.findall(new)
@@ -53,12 +53,12 @@ def _is_shared(block: Match, before: Sequence[str], after: Sequence[str]) -> boo
     return begins or ends or words >= _LEAST_WORDS
 
 
-def _runs(tokens: Sequence[str], shared: Sequence[tuple[int, int]]) -> Iterator[TextRun]:
+def _runs(tokens: Sequence[str], shared: Sequence[tuple[int, int]]) -> Iterator[Run]:
     """Join the tokens into runs: the `shared` blocks (start, length), and what lies between them."""
     at = 0
     for start, size in shared:
         if start > at:
-            yield TextRun("".join(tokens[at:start]), marked=True)
+            yield Run("".join(tokens[at:start]), marked=True)
         if size:
-            yield TextRun("".join(tokens[start : start + size]), marked=False)
+            yield Run("".join(tokens[start : start + size]), marked=False)
         at = start + size

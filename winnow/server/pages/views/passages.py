@@ -5,17 +5,11 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
-from storage.records import Answer, Candidate, Chunk
-from winnow.server.pages.views.formats import file_name
-
-
-@dataclass(frozen=True, slots=True)
-class TextRun:
-    """A run of a text; `marked` where it is quoted, or where it differs from the other side."""
-
-    text: str
-    marked: bool
+from storage.records import Answer, Candidate, Chunk, Citation
+from winnow.server.pages.views.formats import file_name, segment
+from winnow.server.pages.views.markdown import Block, Notes, blocks, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +52,7 @@ class CandidateView:
         return short_of(self.chunk)
 
     @property
-    def text(self) -> Sequence[TextRun]:
+    def blocks(self) -> Sequence[Block]:
         """The passage, its quoted sentences marked."""
         return marked(self.chunk, self.spans or ())
 
@@ -105,12 +99,24 @@ def cut(text: str, cells: int) -> str:
     return text
 
 
-def marked(chunk: Chunk, spans: Iterable[tuple[int, int]]) -> list[TextRun]:
-    """Split a passage into runs; `spans` are characters of the document, as citations count them."""
-    runs, at = [], 0
-    for start, end in sorted(spans):
-        low, high = max(at, start - chunk.start), min(len(chunk.text), end - chunk.start)
-        if low < high:
-            runs += [TextRun(chunk.text[at:low], marked=False), TextRun(chunk.text[low:high], marked=True)]
-            at = high
-    return [run for run in (*runs, TextRun(chunk.text[at:], marked=False)) if run.text]
+def marked(chunk: Chunk, spans: Iterable[tuple[int, int]]) -> list[Block]:
+    """Return a passage as blocks; `spans` are characters of the document, as citations count them."""
+    inside = [
+        (max(0, start - chunk.start), min(len(chunk.text), end - chunk.start)) for start, end in sorted(spans)
+    ]
+    notes = Notes(spans=[span for span in inside if span[0] < span[1]])
+    return blocks(chunk.text, notes) if is_markdown(chunk) else plain(chunk.text, notes)
+
+
+def is_markdown(chunk: Chunk) -> bool:
+    """Tell whether a passage's signs are Markdown's: in other files they are letters like others."""
+    mime = chunk.metadata.get("mime")
+    return mime == "text/markdown" or (mime is None and chunk.source.lower().endswith((".md", ".markdown")))
+
+
+def address_of(collection: str, chunk: Chunk | Citation, span: tuple[int, int] | None = None) -> str:
+    """Return the address of a passage on its document's page, with a span of the document marked."""
+    passage = chunk.id if isinstance(chunk, Chunk) else chunk.chunk_id
+    page = f"/collections/{segment(collection)}/documents/{segment(chunk.document_id)}"
+    query = {"passage": passage, **({"from": span[0], "to": span[1]} if span else {})}
+    return f"{page}?{urlencode(query)}#shown"

@@ -12,11 +12,13 @@ from pydantic import ValidationError
 
 from storage.errors import LogError, WinnowError
 from storage.log.records import AnswerFilter, AnswerSummary
-from storage.records import Chunk
+from storage.records import Answer, Chunk
+from winnow.app.conversation import searched_with
 from winnow.server.api.schemas import AskRequest
 from winnow.server.pages.forms import texts
 from winnow.server.pages.views.specs import OfferedSpec, offered
 from winnow.server.shared_state import Served
+from winnow.server.visible import Visible
 
 _RECENT, _LOOKED_AT = 5, 25
 
@@ -41,29 +43,28 @@ class QuestionChoices:
     recent: Sequence[AnswerSummary]
 
 
-def choices(served: Served, collection: str | None) -> QuestionChoices:
+def choices(served: Served, seen: Visible, collection: str | None) -> QuestionChoices:
     """Return the choices with `collection` (default: the settings' one) selected. Blocking."""
-    wiring, settings = served.pipeline.wiring, served.pipeline.settings
-    names = wiring.stores.names()
-    chosen = collection or settings.collection
+    settings, names = served.pipeline.settings, seen.names()
+    chosen = collection or seen.default
     passages, problem, example = None, None, ""
     if chosen in names:
         try:
-            store = wiring.collection(chosen)
-            passages, example = store.count(), _filter(store.any_passage())
+            store = seen.passages(chosen)
+            passages, example = store.count(), _filter(next(iter(store.first(1)), None))
         except WinnowError as error:  # another one can be chosen instead
             problem = served.problems.of(error)
     return QuestionChoices(
         collections=names if chosen in names else [chosen, *names],
-        default=settings.collection,
+        default=seen.default,
         collection=chosen,
         passages=passages,
         problem=problem,
         filter=example,
-        specs=[spec for spec in offered(settings, served.policy) if not spec.refused],
+        specs=offered(settings, served.policy),
         retrieve=settings.retrieval.top_k,
         keep=settings.rerank.top_k,
-        recent=_recent(served, chosen),
+        recent=_recent(seen, chosen),
     )
 
 
@@ -79,17 +80,27 @@ def _filter(passage: Chunk | None) -> str:
     return f"source contains '{PurePosixPath(passage.source).name}'"
 
 
+def asked_with(answer: Answer) -> Mapping[str, object]:
+    """Return the choices that an answer was asked with and that the settings would not make, by field."""
+    chosen = searched_with(answer)
+    return {name: chosen[name] for name in ("where", "expand") if name in chosen}
+
+
 def request_of(form: Mapping[str, object]) -> AskRequest:
     """Return the request that a form describes; empty fields count as left out."""
     try:
-        return AskRequest.model_validate({name: value for name, value in texts(form).items() if value})
+        typed = texts(form)
+        given = {name: value for name, value in typed.items() if value}
+        if other := given.pop("other", None):
+            given["rerank"] = other
+        return AskRequest.model_validate(given)
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from error
 
 
-def _recent(served: Served, collection: str) -> Sequence[AnswerSummary]:
+def _recent(seen: Visible, collection: str) -> Sequence[AnswerSummary]:
     try:
-        answers = served.pipeline.log.list(_LOOKED_AT, AnswerFilter(collection=collection, replays=False))
+        answers = seen.log.list(_LOOKED_AT, AnswerFilter(collection=collection, replays=False))
     except LogError:  # a log that is off has no questions
         return ()
     newest: dict[str, AnswerSummary] = {}

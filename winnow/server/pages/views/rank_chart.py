@@ -8,7 +8,7 @@ skipped.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -29,6 +29,8 @@ COLOURED = 5
 # More lines than these are a grey wall; the final ones are always among them.
 _MAX_LINES = 100
 _RETRIEVAL, _FINAL = "retrieval", "final"
+# The two columns of a phone, whose heads are lower.
+_NARROW_LEFT, _NARROW_RIGHT, _NARROW_UP = 34, 292, 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,8 @@ class CandidateLine:
     """One candidate's way.
 
     `ranks` are those in the columns that saw it. `path` is an SVG path, `dots` are its corners. `label` is a
-    name that fits the chart; `label_y` is None where there is no room for it.
+    name that fits the chart; `label_y` is None where there is no room for it. `narrow` is the path of two
+    columns alone, retrieval and final, empty for what retrieval did not rank.
     """
 
     view: CandidateView
@@ -62,6 +65,7 @@ class CandidateLine:
     ranks: tuple[int, ...]
     path: str
     dots: tuple[tuple[float, float], ...]
+    narrow: str
 
     @property
     def way(self) -> str:
@@ -94,7 +98,14 @@ class RankChartView:
     movement: Movement
     stages: tuple[str, ...]
     candidates: Sequence[CandidateView]
+    collection: str
     width: int = WIDTH
+
+    @property
+    def drawn(self) -> Sequence[CandidateLine]:
+        """The lines in the order of painting and of the keyboard: dropped ones first, below the others."""
+        dropped = [line for line in self.lines if line.view.place is None]
+        return [*dropped, *(line for line in self.lines if line.view.place is not None)]
 
 
 def rank_chart(answer: Answer, *, prefix: str = "") -> RankChartView:
@@ -112,6 +123,7 @@ def rank_chart(answer: Answer, *, prefix: str = "") -> RankChartView:
         movement=movement(answer),
         stages=(*ranking_stages(answer), *([_FINAL] if answer.final else [])),
         candidates=candidates,
+        collection=answer.collection,
     )
 
 
@@ -161,7 +173,17 @@ class _Layout:
             ranks=tuple(rank for _, rank in seen),
             path=_path(dots),
             dots=dots,
+            narrow=self._narrow(ranks),
         )
+
+    def _narrow(self, ranks: Mapping[str, int]) -> str:
+        """Draw a line of the two columns of a phone; that of a dropped candidate ends at once."""
+        if _RETRIEVAL not in ranks:
+            return ""
+        left = (_NARROW_LEFT, round(self.y(ranks[_RETRIEVAL]) - _NARROW_UP, 1))
+        if _FINAL not in ranks:
+            return f"M{left[0]} {left[1]}h14"
+        return _path((left, (_NARROW_RIGHT, round(self.y(ranks[_FINAL]) - _NARROW_UP, 1))))
 
 
 def _dropped(answer: Answer, name: str, later: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from storage.errors import BadInputError
+from storage.log.records import AnswerFilter, StrategyStats
 from storage.records import Answer
 from winnow.app.replay import Replay, beside
 from winnow.log import Log
@@ -33,9 +34,14 @@ class AnswerSide(AnswerView):
 
 @dataclass(frozen=True, slots=True)
 class SideBySide:
-    """Both answers, and how similar they are."""
+    """Both answers, and how similar they are.
+
+    `asked` are the times of questions that were asked with the new chain; None where none was. The replay's
+    own times are of work without the store, and of no question.
+    """
 
     replay: Replay
+    asked: StrategyStats | None
     old: AnswerSide
     new: AnswerSide
     text: TextDifference
@@ -52,8 +58,10 @@ def read(log: Log, answer_id: str) -> SideBySide:
     if summary.replay_of is None:
         raise BadInputError(f"the answer {summary.id} is not a replay", way_out="Replay it first.")
     old, new = log.get(summary.replay_of), log.get(summary.id)
+    stats = log.stats(AnswerFilter(strategy=new.rerank, replays=False))
     return SideBySide(
         beside(old, new),
+        next((row for row in stats if row.rerank == new.rerank), None),
         AnswerSide(old, "old-", other=new),
         AnswerSide(new, "new-", other=old),
         difference(old.text, new.text),

@@ -1,0 +1,142 @@
+"""What somebody may see of collections and log: the rights of a token, which go with every question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from storage.errors import NotFoundError
+from storage.log.records import LogReader
+from storage.qdrant.conditions import FIELDS, METADATA, Absent, All, AnyOf, Condition, Not
+from storage.qdrant.contract import CollectionStore, Fingerprint
+from storage.qdrant.matching import matches
+from storage.records import Chunk
+from storage.vectors import Floats, Hit, Leg
+
+LogRight = Literal["own", "all"]
+
+# Every passage has a document.
+_NEVER: Condition = Absent("document_id")
+_ALWAYS: Condition = Not(_NEVER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visibility:
+    """The rights of `asker`, a token's id; empty where no token is needed.
+
+    `collections`: no others are there for the asker; None: all are. `where`: the filter that every passage
+    must meet. `log`: the asker's own answers, or those of others too.
+    """
+
+    asker: str = ""
+    collections: tuple[str, ...] | None = None
+    where: Condition | None = None
+    log: LogRight = "all"
+
+    @property
+    def restricted(self) -> bool:
+        """Whether some passage of some collection may be hidden."""
+        return self.collections is not None or self.where is not None
+
+    @property
+    def reader(self) -> LogReader:
+        """The part of the rights that the log applies."""
+        return LogReader(
+            asker=self.asker,
+            scope="" if self.where is None else str(self.where),
+            collections=self.collections,
+            own=self.log == "own",
+        )
+
+    def seen(self, names: Sequence[str]) -> list[str]:
+        """Return those of the collections that may be seen."""
+        return [name for name in names if self.collections is None or name in self.collections]
+
+    def check(self, name: str, names: Sequence[str]) -> None:
+        """Raise NotFoundError for a collection that is hidden, as for one that is not among `names`."""
+        seen = self.seen(names)
+        if name not in seen:
+            there = f"There are: {', '.join(seen)}." if seen else "There is none yet."
+            raise NotFoundError(f"there is no collection {name!r}", way_out=there)
+
+    def narrowed(self, store: CollectionStore) -> CollectionStore | VisiblePassages:
+        """Return a collection as far as it may be seen."""
+        return store if self.where is None else VisiblePassages(store, self.where)
+
+
+EVERYTHING = Visibility()
+
+
+@dataclass(frozen=True)
+class VisiblePassages:
+    """The passages of a collection that meet a filter, as if there were no others."""
+
+    store: CollectionStore
+    where: Condition
+
+    @property
+    def name(self) -> str:
+        return self.store.name
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        return self.store.fingerprint
+
+    @cached_property
+    def by_document(self) -> Mapping[str, int]:
+        """The number of passages of each document that has any, by the document's id."""
+        return self.store.by_document(self._fitted(self.where))
+
+    def search(self, legs: Sequence[Leg], limit: int, where: Condition | None = None) -> list[list[Hit]]:
+        """See `storage.qdrant.contract.Searcher`; a field that no passage has is no error here."""
+        parts = [self.where] if where is None else [self.where, where]
+        return self.store.search(legs, limit, self._fitted(All(tuple(parts))))
+
+    def max_sim(self, query: Floats, chunk_ids: Sequence[str]) -> dict[str, float]:
+        """See `storage.qdrant.contract.TokenScorer`; the ids come from a search."""
+        return self.store.max_sim(query, chunk_ids)
+
+    def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
+        return self.store.token_vectors(chunk_ids)
+
+    def dense_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
+        return self.store.dense_vectors(chunk_ids)
+
+    def neighbours(self, chunks: Sequence[Chunk], reach: int) -> list[Chunk]:
+        return self._seen(self.store.neighbours(chunks, reach))
+
+    def passages(self, chunk_ids: Sequence[str]) -> list[Chunk]:
+        return self._seen(self.store.passages(chunk_ids))
+
+    def first(self, limit: int) -> list[Chunk]:
+        """Return some of the passages, at most `limit`."""
+        return self.store.first(limit, self._fitted(self.where))
+
+    def count(self) -> int:
+        return sum(self.by_document.values())
+
+    def _seen(self, chunks: Sequence[Chunk]) -> list[Chunk]:
+        return [chunk for chunk in chunks if matches(self.where, chunk)]
+
+    def _fitted(self, where: Condition) -> Condition:
+        """Decide beforehand about fields that no passage of the whole collection has.
+
+        The store refuses these, and names the fields that there are: of hidden passages, too.
+        """
+        known = self.store.fields
+        return where if known is None else _decided(where, frozenset((*known, *FIELDS)))
+
+
+def _decided(where: Condition, known: frozenset[str]) -> Condition:
+    match where:
+        case All(parts):
+            return All(tuple(_decided(part, known) for part in parts))
+        case AnyOf(parts):
+            return AnyOf(tuple(_decided(part, known) for part in parts))
+        case Not(part):
+            return Not(_decided(part, known))
+    if where.field.removeprefix(f"{METADATA}.") in known or where.field in known:
+        return where
+    return _ALWAYS if isinstance(where, Absent) else _NEVER

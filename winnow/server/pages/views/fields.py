@@ -1,0 +1,60 @@
+"""The fields that a filter can name: those that passages have, with some of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from storage.qdrant.payload_indexes import DATE
+from storage.records import Meta
+from winnow.server.visible import Visible
+
+_LOOKED_AT = 300
+_MOST_VALUES = 12
+_LONGEST = 60
+
+
+@dataclass(frozen=True, slots=True)
+class FilterField:
+    """A field as a filter names it, and values that passages have, the most frequent first.
+
+    `ordered` where its values are numbers or dates.
+    """
+
+    name: str
+    values: Sequence[str]
+    ordered: bool
+
+
+def fields_of(seen: Visible, collection: str) -> list[FilterField]:
+    """Return the fields of some of a collection's passages, by name. Blocking."""
+    counts: dict[str, dict[Meta, int]] = {}
+    for chunk in seen.passages(seen.existing(collection)).first(_LOOKED_AT):
+        for name, value in (*chunk.metadata.items(), ("source", chunk.source), ("page", chunk.page)):
+            for one in value if isinstance(value, tuple) else (value,):
+                if one is not None and "`" not in name:
+                    counter = counts.setdefault(name, {})
+                    counter[one] = counter.get(one, 0) + 1
+    return [_field(name, values) for name, values in sorted(counts.items())]
+
+
+def _field(name: str, values: dict[Meta, int]) -> FilterField:
+    short = [one for one in values if len(str(one)) <= _LONGEST]
+    best = sorted(short, key=lambda one: (-values[one], str(one)))[:_MOST_VALUES]
+    ordered = all(_ordered(one) for one in values)
+    return FilterField(name if name.isidentifier() else f"`{name}`", [_literal(one) for one in best], ordered)
+
+
+def _ordered(value: Meta) -> bool:
+    if isinstance(value, str):
+        return DATE.fullmatch(value) is not None
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _literal(value: Meta) -> str:
+    """Return a value as a filter writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
