@@ -12,12 +12,12 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from anyio import from_thread, to_thread
+from anyio import to_thread
 from pydantic import Field
 
 from rerank.base import by_score, check_top_k, flagged, probability, unchanged
@@ -28,6 +28,7 @@ from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.score_memory import ScoreMemory, text_key
 from rerank.spec import Value
+from storage.cancellation import stop_if_cancelled
 from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking, Status, Usage
 
@@ -211,8 +212,7 @@ class _Reading:
                 if self._meter.remaining_s <= 0:
                     self._out_of_time = True
                     break
-                with suppress(RuntimeError):  # outside of a worker thread nothing can be cancelled
-                    from_thread.check_cancelled()
+                stop_if_cancelled()
 
     def outcome(self, name: str, logits: Sequence[float | None], windows: int) -> Outcome:
         """The outcome of the stage, once the passages are read."""
