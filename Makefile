@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+MINUTES ?= 1
 
 # The demo has no use for anybody's API keys, so it does not even see them.
 FOREIGN_KEYS := OPENAI_API_KEY ANTHROPIC_API_KEY COHERE_API_KEY JINA_API_KEY VOYAGE_API_KEY
 
-.PHONY: help demo test test-fast test-slow check format clean
+.PHONY: help demo test test-fast test-slow kills faults fuzz bench lock check format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -30,6 +31,21 @@ test-fast: $(INSTALLED) ## the tests that start no process, train nothing and op
 
 test-slow: $(INSTALLED) ## kills, browsers, big data
 	$(RUN) -m pytest -m slow
+
+kills: $(INSTALLED) ## kill -9 in the middle of everything, 18 times each (docs/reliability.md)
+	$(RUN) -m benchmarks.kills --kills 18 --seed 1
+
+faults: $(INSTALLED) ## faults of models, stores and disks, at every door (docs/reliability.md)
+	$(RUN) -m benchmarks.faults
+
+fuzz: $(INSTALLED) ## a minute of strange files for every loader; MINUTES=10 for more
+	$(RUN) -m benchmarks.fuzz --minutes $(MINUTES)
+
+bench: $(INSTALLED) ## what docs and README measure, at a size for two cores: benchmarks/RESULTS.md
+	$(RUN) -m benchmarks.all
+
+lock: $(INSTALLED) ## versions and hashes of an install for Linux
+	$(RUN) release/lock.py > requirements.lock
 
 check: $(INSTALLED)
 	$(RUN) -m ruff check .
