@@ -156,24 +156,26 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=VICTIMS)
     chosen = parser.parse_args()
     dice = random.Random(chosen.seed)
-    rows: dict[str, Row] = {}
+    wrong = False
+    print("| killed | kills | doctor green | mended by `--repair` | shown, all logged | wrong |")
+    print("|---|---|---|---|---|---|", flush=True)
     with TemporaryDirectory(prefix="winnow-kills-") as place:
         base = Path(place) / "base"
         base.mkdir()
         prepare(base)
         for name in chosen.only or VICTIMS:
-            row, calm = rows.setdefault(name, Row()), Path(place) / f"calm-{name}"
+            row, calm = Row(), Path(place) / f"calm-{name}"
             start(name, calm, base)
             seconds = run(name, calm).seconds
             expected = held(calm)
             while row.kills < chosen.kills and row.too_late <= 3 * chosen.kills:
                 killed_once(name, base, expected, seconds, row, dice)
-    print("| killed | kills | doctor green | mended by `--repair` | shown, all logged | wrong |")
-    print("|---|---|---|---|---|---|")
-    for name, row in rows.items():
-        wrong = "; ".join(row.wrong) or "–"
-        print(f"| {name} | {row.kills} | {row.green} | {row.mended} | {row.shown or '–'} | {wrong} |")
-    if any(row.wrong for row in rows.values()):
+            found, wrong = "; ".join(row.wrong) or "–", wrong or bool(row.wrong)
+            print(
+                f"| {name} | {row.kills} | {row.green} | {row.mended} | {row.shown or '–'} | {found} |",
+                flush=True,
+            )
+    if wrong:
         raise SystemExit(1)
 
 
