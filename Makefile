@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+MINUTES ?= 1
 
 # The demo has no use for anybody's API keys, so it does not even see them.
 FOREIGN_KEYS := OPENAI_API_KEY ANTHROPIC_API_KEY COHERE_API_KEY JINA_API_KEY VOYAGE_API_KEY
 
-.PHONY: help demo test test-fast test-slow test-qdrant check format clean
+.PHONY: help demo test test-fast test-slow test-qdrant kills faults fuzz bench lock check format clean
 QDRANT_TESTS := $(addprefix tests/storage/qdrant/test_,store_contract.py filters.py rebuild_contract.py copying.py)
 .DEFAULT_GOAL := help
 
@@ -37,6 +38,21 @@ test-qdrant: $(INSTALLED) ## the store's tests against a real, empty server: URL
 	WINNOW_TEST_QDRANT_URL='$(URL)' WINNOW_TEST_QDRANT_API_KEY='$(API_KEY)' WINNOW_TEST_QDRANT_SHARDS='$(SHARDS)' \
 	WINNOW_TEST_QDRANT_GRPC_PORT='$(GRPC_PORT)' WINNOW_TEST_QDRANT_PREFER_GRPC='$(PREFER_GRPC)' \
 	$(RUN) -m pytest -n0 $(QDRANT_TESTS)
+
+kills: $(INSTALLED) ## kill -9 in the middle of everything, 18 times each (docs/reliability.md)
+	$(RUN) -m benchmarks.kills --kills 18 --seed 1
+
+faults: $(INSTALLED) ## faults of models, stores and disks, at every door (docs/reliability.md)
+	$(RUN) -m benchmarks.faults
+
+fuzz: $(INSTALLED) ## a minute of strange files for every loader; MINUTES=10 for more
+	$(RUN) -m benchmarks.fuzz --minutes $(MINUTES)
+
+bench: $(INSTALLED) ## what docs and README measure, at a size for two cores: benchmarks/RESULTS.md
+	$(RUN) -m benchmarks.all
+
+lock: $(INSTALLED) ## versions and hashes of an install for Linux
+	$(RUN) release/lock.py > requirements.lock
 
 check: $(INSTALLED)
 	$(RUN) -m ruff check .

@@ -16,13 +16,14 @@ from typing import Self
 
 from sqlalchemy import URL, Connection, Engine, Insert, create_engine, event, insert, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from storage.errors import BadInputError, LogError, MissingDependencyError, WinnowError
+from storage.errors import LogError
 from storage.migrations.upgrade import needs_upgrade, upgrade
-from storage.private_files import make_private_file, make_private_folder
+from storage.private_files import make_private_folder
+from storage.sqlite.errors import REPAIR, is_busy, translated
+from storage.sqlite.file import identity, make_file
 from storage.tables import TableBase
 
 # How long a writer waits for another process before it gives up, in seconds.
@@ -39,6 +40,7 @@ class Database:
         self._engine = engine
         self.path = _file_of(engine.url)
         self.shown = str(self.path) if self.path else engine.url.render_as_string(hide_password=True)
+        self._file = identity(self.path)
         # SQLite lets one connection write at a time and has the others poll: of forty threads some never get
         # their turn. Those of one process wait for each other here.
         self._turn: AbstractContextManager[object] = threading.Lock() if self.is_sqlite else nullcontext()
@@ -63,6 +65,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a connection that sees one state of the database until the block ends."""
+        self.check()
         with translated(self.shown), self._engine.connect() as connection:
             yield connection
 
@@ -72,8 +75,10 @@ class Database:
 
         A thread within such a block must not begin another.
         """
-        with self._turn, translated(self.shown), self._engine.connect() as connection:
-            yield connection.execution_options(winnow_writes=True)
+        with self._turn:
+            self.check()
+            with translated(self.shown), self._engine.connect() as connection:
+                yield connection.execution_options(winnow_writes=True)
 
     @contextmanager
     def driver(self) -> Iterator[sqlite3.Connection]:
@@ -85,10 +90,19 @@ class Database:
             raise LogError(
                 f"the database {self.shown} is not an SQLite file", way_out="use the tools of its own server"
             )
+        self.check()
         with translated(self.shown), closing(self._engine.raw_connection()) as pooled:
             driver = pooled.driver_connection
             assert isinstance(driver, sqlite3.Connection)
             yield driver
+
+    def check(self) -> None:
+        """Raise LogError where the file is not the one that was opened: what is written to that is lost."""
+        if self.path is not None and (found := identity(self.path)) != self._file:
+            raise LogError(
+                f"the database {self.path} was {'removed' if found is None else 'replaced'} while in use",
+                way_out="put the old file back, or start this program again: it then uses what is there",
+            )
 
     def close(self) -> None:
         """Close every connection; using the database again opens new ones."""
@@ -106,6 +120,10 @@ class Database:
 
     def _prepare(self, patience_s: float) -> None:
         """Make or upgrade the schema where needed; two processes may do so at once."""
+        if self.path is not None and self.path.is_dir():
+            raise LogError(f"a folder is in the place of the database {self.path}", way_out=REPAIR)
+        if self.path is not None and self.path.is_file() and not self.path.stat().st_size:
+            raise LogError(f"the database {self.path} is empty: its content is lost", way_out=REPAIR)
         with self.reading() as connection:
             outdated = needs_upgrade(connection, self.shown)
         if not outdated:
@@ -130,7 +148,7 @@ class Database:
                     driver.execute("PRAGMA journal_mode=WAL")
                     return
                 except sqlite3.OperationalError as error:
-                    if not _is_busy(error) or time.monotonic() > deadline:
+                    if not is_busy(error) or time.monotonic() > deadline:
                         raise
                     time.sleep(0.02)
 
@@ -145,8 +163,12 @@ def _parsed(url: str) -> URL:
         ) from error
 
 
+def file_of(address: str | Path) -> Path | None:
+    """Return the file of an SQLite database; None for any other kind. Raises LogError."""
+    return address if isinstance(address, Path) else _file_of(_parsed(address))
+
+
 def _file_of(url: URL) -> Path | None:
-    """Return the file of an SQLite database; None for any other kind."""
     if url.get_backend_name() != "sqlite":
         return None
     name = (url.database or "").removeprefix("file:")
@@ -162,8 +184,8 @@ def _engine(url: URL, patience_s: float) -> Engine:
     if (file := _file_of(url)) is None:
         return create_engine(url)
     make_folder(file.parent)
-    with suppress(OSError):  # the engine says what stands in the way; its -wal and -shm get the file's rights
-        make_private_file(file)
+    with suppress(OSError, sqlite3.Error):  # the engine says what stands in the way
+        make_file(file)
     engine = create_engine(url)
     event.listen(engine, "connect", _configure(patience_s))
     event.listen(engine, "begin", _begin)
@@ -207,90 +229,3 @@ def insert_new(connection: Connection, table: type[TableBase]) -> Insert:
 
         return postgresql.insert(table).on_conflict_do_nothing()
     return insert(table).prefix_with("OR IGNORE", dialect="sqlite")
-
-
-# By SQLite's names of its primary result codes (https://www.sqlite.org/rescode.html): the state of the file,
-# and the way out.
-_SQLITE: dict[str, tuple[str, str]] = {
-    "SQLITE_BUSY": (
-        "is locked by another process",
-        "wait until the other process is done, or stop it; then try again",
-    ),
-    "SQLITE_LOCKED": ("is locked by another connection of this process", "try again"),
-    "SQLITE_READONLY": (
-        "is read-only",
-        "make the file and its folder writable for this user, or use another data folder",
-    ),
-    "SQLITE_PERM": ("may not be used by this user", "give this user the right to read and write it"),
-    "SQLITE_CANTOPEN": (
-        "cannot be opened",
-        "check that this user may write in its folder, where SQLite keeps -wal and -shm files too",
-    ),
-    "SQLITE_CORRUPT": (
-        "is damaged",
-        "restore a backup, or move the file away; `sqlite3 FILE .recover` may save the rest",
-    ),
-    "SQLITE_NOTADB": (
-        "is not an SQLite database",
-        "name another file, or move this one away: a new log is begun",
-    ),
-    "SQLITE_FULL": ("cannot grow: the disk is full", "free some space; nothing half-written was kept"),
-    "SQLITE_TOOBIG": ("was given a value that is too big for it", "ask with shorter texts"),
-    "SQLITE_IOERR": (
-        "cannot be read or written: the disk reports an error",
-        "check the disk and its free space; nothing half-written was kept",
-    ),
-}
-
-
-@contextmanager
-def translated(shown: str) -> Iterator[None]:
-    """Raise errors of a driver or SQLAlchemy as `LogError`; `shown` names the database."""
-    try:
-        yield
-    except WinnowError:
-        raise
-    except UnicodeDecodeError as error:  # of the driver, which meets other bytes where text should be
-        raise LogError(
-            f"the database {shown} is damaged: it holds what is no text ({error.reason})",
-            way_out=_SQLITE["SQLITE_CORRUPT"][1],
-        ) from error
-    except UnicodeEncodeError as error:
-        raise BadInputError(f"{error.object[:80]!r} is no text", way_out="Write it in UTF-8.") from error
-    except (SQLAlchemyError, sqlite3.Error, OverflowError) as error:
-        raise _log_error(error, shown) from error
-
-
-def _log_error(error: Exception, shown: str) -> WinnowError:
-    driver = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(driver, sqlite3.Error):
-        return _sqlite_error(driver, shown)
-    if isinstance(error, NoSuchModuleError | ImportError):
-        return MissingDependencyError(
-            f"no driver for the database {shown}: {error}",
-            way_out="use an SQLite file, or install the driver that the URL names (pip install psycopg)",
-        )
-    if isinstance(error, PoolTimeoutError):
-        return LogError(f"the database {shown} is busy: {error}", way_out="ask fewer questions at once")
-    return LogError(
-        f"the database {shown} failed: {driver}",
-        way_out="check the URL, and that the database is up and may be written by this user",
-    )
-
-
-def _sqlite_error(error: sqlite3.Error, shown: str) -> LogError:
-    # Extended codes such as SQLITE_BUSY_SNAPSHOT begin with their primary code.
-    name = getattr(error, "sqlite_errorname", "") or ""
-    known = next(
-        (meaning for code, meaning in _SQLITE.items() if name == code or name.startswith(f"{code}_")), None
-    )
-    if known is None:
-        return LogError(f"the database {shown} failed: {error}", way_out="see `winnow doctor`")
-    what, way_out = known
-    return LogError(f"the database {shown} {what} ({error})", way_out=way_out)
-
-
-def _is_busy(error: Exception) -> bool:
-    """Return whether a driver's error means that another process holds the file now."""
-    driver = error.orig if isinstance(error, DBAPIError) else error
-    return getattr(driver, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))

@@ -22,7 +22,10 @@ RINGS: dict[str, tuple[str, ...]] = {
     "storage": ("storage",),
     "storage.qdrant": (*NOUNS, "storage.qdrant", *FILES),
     "storage.qdrant.edge": (*NOUNS, "storage.qdrant", *FILES),
-    "storage.log": (*NOUNS, "storage.log", "storage.tables", "storage.database", "storage.private_files"),
+    "storage.log": (
+        *(*NOUNS, "storage.log", "storage.tables", "storage.database", "storage.private_files"),
+        "storage.sqlite.errors",
+    ),
     **{stage: (stage, "storage") for stage in STAGES[1:]},
     "rerank.cross": ("rerank.cross", "rerank.base", "rerank.spec", "storage"),
     "rerank.api": ("rerank.api", "rerank.base", "storage"),

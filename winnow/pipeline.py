@@ -302,6 +302,7 @@ class RAGPipeline:
         try:
             await anyio.to_thread.run_sync(lambda: self._wiring.answers.save(answer, reader=reader))
         except WinnowError as error:
-            unlogged = Reason("winnow.app.not-logged", error=str(error))
+            why = f"{error}. {error.way_out}" if error.way_out else str(error)
+            unlogged = Reason("winnow.app.not-logged", error=why)
             return replace(answer, warnings=(*answer.warnings, unlogged))
         return answer

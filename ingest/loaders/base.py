@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from storage.memory import available_memory
 from storage.records import Heading, Meta, PageStart
 
 MIB = 1 << 20
@@ -17,6 +18,11 @@ _NAME = r'("(?:[^"\\]|\\.)*"|[^",]+)'
 _COLUMNS = re.compile(rf"{_BY_LINE}{_NAME}, {_NAME}, {_NAME}, (\(.*\)); ")
 # As written before names were quoted; of a name with commas only the first part is read.
 _UNQUOTED = re.compile(rf"{_BY_LINE}(.+), (.+), (.+), (\(.*\)); ")
+
+
+def worker_memory(available: int | None) -> int:
+    """The address space of a process that parses: half of the machine's memory, from 1 to 4 GiB."""
+    return 4096 * MIB if available is None else max(1024 * MIB, min(4096 * MIB, available // 2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +40,7 @@ class Limits:
     nesting: int = 200
     record_bytes: int = 16 * MIB
     seconds: float = 120.0
-    worker_bytes: int = 4096 * MIB
+    worker_bytes: int = field(default_factory=lambda: worker_memory(available_memory()))
 
     def unpacked(self, packed: int) -> int:
         """The most bytes that `packed` compressed bytes may unpack to."""

@@ -38,6 +38,8 @@ class MultiVectorModel:
         return _encoding(self._model.encode_query([text], convert_to_numpy=True, show_progress_bar=False)[0])
 
     def encode_passages(self, texts: Sequence[str], *, tokens: bool) -> list[Encoding]:  # noqa: ARG002 - always
+        if not texts:
+            return []
         found = self._model.encode_document(list(texts), convert_to_numpy=True, show_progress_bar=False)
         return [_encoding(vectors) for vectors in found]
 

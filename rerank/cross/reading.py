@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import TYPE_CHECKING
-
-from anyio import from_thread
 
 from rerank.base import flagged
 from rerank.cross.windows import Window, cut, read, shortened_to
 from rerank.llm.budget import Meter
 from rerank.score_memory import ScoreMemory, text_key
+from storage.cancellation import stop_if_cancelled
 from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Status, Usage
 
@@ -236,8 +235,7 @@ class Reading:
                 if self._meter.remaining_s <= 0:
                     self._out_of_time = True
                     break
-                with suppress(RuntimeError):  # outside of a worker thread nothing can be cancelled
-                    from_thread.check_cancelled()
+                stop_if_cancelled()
 
     def outcome(self, name: str, logits: Sequence[float | None]) -> Outcome:
         """The outcome of the stage, once the passages are read."""

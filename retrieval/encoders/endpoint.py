@@ -14,6 +14,7 @@ from retrieval.encoders.encoder import Encoder
 from retrieval.encoders.endpoint_reply import read_tokens, read_vectors
 from retrieval.encoders.prompts import chosen_prompts
 from retrieval.encoders.tokenizer import WholeTokenizer
+from storage.cancellation import stop_if_cancelled
 from storage.chat import Price, sendable
 from storage.errors import ModelError, SettingsError
 from storage.openai_client import OPENAI, OpenAIEndpoint, key_headers, sealed, words
@@ -92,7 +93,11 @@ class OpenAIEmbeddings:
                 way_out="Leave them out: Encoder.reads(text) is False for them.",
             )
         sent = [self._fitted(sendable(prompt + text)) for text in texts]
-        return [encoding for group in self._groups(sent) for encoding in self._embedded(group)]
+        found: list[Encoding] = []
+        for group in self._groups(sent):
+            stop_if_cancelled()
+            found += self._embedded(group)
+        return found
 
     def close(self) -> None:
         """Close the connections."""

@@ -105,7 +105,7 @@ class PieceTokenizer:
         return unigram_tokenizer([(known[i], float(self._table.scores[i])) for i in ids]), ids
 
     def _spelled(self, alphabet: set[str]) -> set[str]:
-        """All pieces of these characters: of a text of very many words sooner found than those in its words."""
+        """All pieces of these characters: sooner found than those in the words of a text of very many."""
         starts = (key for key in self._table.keys if alphabet.issuperset(key))
         return {piece for key in starts for piece in self._group(key)[0] if alphabet.issuperset(piece)}
 

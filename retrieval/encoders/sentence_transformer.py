@@ -12,10 +12,13 @@ from tokenizers import Tokenizer
 from retrieval.encoders.tokenizer import WholeTokenizer
 from retrieval.models.devices import chosen_device, torch_dtype
 from retrieval.models.locate import model_json
+from storage.cancellation import stop_if_cancelled
 from storage.errors import ModelError
 from storage.vectors import Encoding, Floats, normalised
 
 _CPU_BATCH, _GPU_BATCH = 32, 256
+# Batches that are sorted by length together, and between which an encoding can stop.
+_BATCHES = 8
 _STATES = "token_embeddings"
 _ANYTHING = 1 << 20
 
@@ -56,13 +59,16 @@ class SentenceTransformerModel:
     def encode(self, texts: Sequence[str], *, tokens: bool, prompt: str = "") -> list[Encoding]:
         """See `retrieval.encoders.encoder.ForwardModel.encode`."""
         read = self.tokenizer.encode_ids([prompt + text for text in texts])
-        outputs = self._model.encode(
-            list(texts),
-            prompt=prompt,
-            batch_size=self._batch_size,
-            output_value=None,
-            show_progress_bar=False,
-        )
+        outputs: list[Any] = []
+        for start in range(0, len(texts), self._batch_size * _BATCHES):
+            stop_if_cancelled()
+            outputs += self._model.encode(
+                list(texts[start : start + self._batch_size * _BATCHES]),
+                prompt=prompt,
+                batch_size=self._batch_size,
+                output_value=None,
+                show_progress_bar=False,
+            )
         return [
             self._encoding(output, tokens, len(one) > self.max_tokens)
             for output, one in zip(outputs, read, strict=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage.database import Database, make_folder, translated
+from storage.database import Database, make_folder
 from storage.errors import BadInputError
 from storage.log.records import Pruned
 from storage.log.redaction import COLUMNS, Redactor
@@ -19,6 +19,7 @@ from storage.log.rows import iso, with_address
 from storage.log.tables import AnswerRow, CandidateRow, NeighbourRow, PassageRow
 from storage.log.write import index, unindex
 from storage.private_files import make_private_file
+from storage.sqlite.errors import translated
 from storage.tables import TableBase
 
 # Answers deleted, or rows redacted, in one transaction: other processes may write in between.

@@ -205,6 +205,11 @@ class CollectionStore(Searcher, Writer, TokenScorer, Neighbourhood, Protocol):
     def graph_pays(self) -> bool:
         """Return whether a graph of the dense vectors pays now; False where the engine sees to it."""
 
+    @property
+    def has_graph(self) -> bool:
+        """True where a graph of the dense vectors was built since the collection was made."""
+        ...
+
     def build_graph(self) -> bool:
         """Build the graph, which takes minutes; True where anything was done.
 

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, insert, inspect, text
 
-from storage.database import Database, translated
+from storage.database import Database
 from storage.errors import LogError, MissingDependencyError
 from storage.log.answer_log import AnswerLog
 from storage.log.full_text import indexed
 from storage.manifest.tables import RunRow
 from storage.migrations.upgrade import known_revisions, upgrade
 from storage.reasons import Reason
+from storage.sqlite.errors import translated
 from storage.tables import TableBase
 from tests.support.log_samples import a_full_answer, a_plain_answer
 from winnow.app.logged import LoggedStage
@@ -277,6 +278,8 @@ def test_a_locked_database_is_named_as_such(tmp_path: Path) -> None:
 def test_a_fresh_file_that_is_locked_is_named_as_such(tmp_path: Path) -> None:
     """A migration waits for a lock no longer than its timeout."""
     other = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
+    other.execute("PRAGMA user_version=0")  # a file that has a header
+    other.execute("PRAGMA journal_mode=WAL")
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(LogError, match="locked by another process"):
         Database.open(tmp_path / "log.db", patience_s=0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,7 +21,9 @@ _MARKS = {"ok": ("✓", "green"), "note": ("•", "yellow"), "bad": ("✗", "red
 
 Repair = Annotated[
     bool,
-    Option("--repair", help="Rebuild a broken collection from its files, then swap it in."),
+    Option(
+        "--repair", help="Rebuild a broken collection from its files; save what a damaged database holds."
+    ),
 ]
 
 
@@ -46,17 +49,20 @@ def doctor(options: CollectionOptions, repair: Repair = False) -> None:
 def _repaired(chosen: Settings, as_json: bool) -> Repaired:
     from winnow.app.wiring import Wiring
     from winnow.upkeep.integrity import examine
-    from winnow.upkeep.repair import repair
+    from winnow.upkeep.repair import repair, repair_database
 
+    mended = repair_database(chosen)  # the manifest in it tells what the collection lacks
     with Wiring(chosen) as wiring:
         if as_json:
-            return repair(wiring, examine(wiring, chosen.collection))
+            repaired = repair(wiring, examine(wiring, chosen.collection))
+            return replace(repaired, done=(*mended, *repaired.done))
         from winnow.cli import ingest_rendering
 
         with progress_bars() as bars:
             found = examine(wiring, chosen.collection, bars)
         with ingest_rendering.progress_bar() as progress:
             repaired = repair(wiring, found, progress)
+        repaired = replace(repaired, done=(*mended, *repaired.done))
         if repaired.report is not None:
             ingest_rendering.print_report(repaired.report)
         note(*repaired.done or ("there was nothing to repair",))

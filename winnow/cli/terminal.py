@@ -7,6 +7,7 @@ from documents is untrusted: control characters never reach the terminal and mar
 from __future__ import annotations
 
 import json
+import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,6 +34,11 @@ EXIT_INTERRUPTED = 130
 
 _SHOWN_CONTROLS = "\n\t"
 
+
+# What steers a terminal and JSON leaves as it is: controls of 8 bits, marks of direction, invisible ones.
+_STEERING = re.compile(
+    "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0001-\U000e007f]"
+)
 
 # Columns of what is no terminal: no path and no command is ever broken for a program that reads on.
 _UNBROKEN = 100_000
@@ -103,7 +109,13 @@ def print_json(value: Any) -> None:
         indent=2 if sys.stdout.isatty() else None,
         default=_jsonable,
     )
+    text = _STEERING.sub(_escaped, text)
     sys.stdout.write(text.encode("utf-8", "replace").decode("utf-8") + "\n")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """Return a character as JSON's escape, which a program reads as the same character."""
+    return json.dumps(found[0])[1:-1]
 
 
 def _jsonable(value: Any) -> Any:

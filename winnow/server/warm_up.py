@@ -34,7 +34,7 @@ class WarmUp:
             self._failure, self._warm = None, True
 
     def check(self) -> int:
-        """Return the number of collections. Raises NotReadyError, or the store's error."""
+        """Return the number of collections. Raises NotReadyError, or the store's or the database's error."""
         if not self._warm:
             if self._failure is not None:
                 self.run()  # what was missing may be there by now
@@ -42,4 +42,6 @@ class WarmUp:
                 raise NotReadyError(str(self._failure), way_out=self._failure.way_out) from self._failure
         if not self._warm:
             raise NotReadyError("models are being loaded", way_out="Ask again in a few seconds.")
+        if self._pipeline.wiring.has_database:
+            self._pipeline.wiring.database.check()
         return len(self._pipeline.wiring.stores.names())

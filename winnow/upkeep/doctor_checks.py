@@ -10,9 +10,12 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
+from storage.database import file_of
 from storage.errors import NotFoundError, WinnowError
 from storage.private_files import is_open_to_others
 from storage.secrets import masked
+from storage.sqlite.damage import damage_of, set_aside
+from storage.sqlite.errors import translated
 from winnow.app.encoders import way_on
 from winnow.app.settings import Settings
 from winnow.app.wiring import Wiring
@@ -64,6 +67,7 @@ def _before_collections(wiring: Wiring) -> list[Check]:
 
 
 def _after_collections(wiring: Wiring) -> Iterator[Check]:
+    yield from _guarded("database", _database(wiring.settings))
     yield from _guarded("uploads", _uploads(wiring))
     yield from _guarded("log", _log(wiring))
     yield from _guarded("chat model", _chat(wiring.settings))
@@ -185,6 +189,21 @@ def _uploads(wiring: Wiring) -> Iterator[Check]:
             f"accepted {upload.created_at:%Y-%m-%d %H:%M} and not ingested yet: {names}",
             "winnow serve goes on with it when it starts.",
         )
+
+
+def _database(settings: Settings) -> Iterator[Check]:
+    """Look for damage that SQLite finds, and for what repairs have set aside."""
+    path = file_of(settings.database)
+    if path is None:
+        return
+    with translated(str(path)):
+        damage = damage_of(path)
+    if damage is not None:
+        advice = "winnow doctor --repair saves what can be read and sets the file aside."
+        yield Check("database", "bad", f"{path} is damaged: {damage}", advice)
+    for aside in set_aside(path):
+        advice = f"Delete it when nothing in it is missed any more: rm -r '{aside}'*"
+        yield Check("database", "note", f"{aside} was damaged, and is kept", advice)
 
 
 def _log(wiring: Wiring) -> Iterator[Check]:

@@ -80,6 +80,7 @@ def _in_place(wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) -
         reindex=choices.reindex,
         dry_run=choices.dry_run,
     )
-    if report.embedded and not choices.dry_run:
+    if not choices.dry_run and (report.embedded or not wiring.collection(name).has_graph):
+        # also where nothing is new: an earlier run may have been killed while it built
         build_where_it_pays(wiring.collection(name), choices.progress)
     return report

@@ -7,6 +7,11 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from ingest.report import IngestReport, Progress
+from storage.database import file_of
+from storage.sqlite.damage import damage_of
+from storage.sqlite.errors import translated
+from storage.sqlite.recover import recover
+from winnow.app.settings import Settings
 from winnow.app.wiring import Wiring
 from winnow.upkeep import rebuild
 from winnow.upkeep.copy_forward import unlisted_row
@@ -36,6 +41,28 @@ def repair(
         return Repaired(done)
     report = rebuild.reindex(wiring, found.name, (), rebuild.IngestChoices(progress=progress))
     return Repaired((*done, f"{found.name!r} was rebuilt"), report)
+
+
+def repair_database(settings: Settings) -> tuple[str, ...]:
+    """Repair the database of log and manifest where it is damaged; return what was done.
+
+    Nothing may have it open. Raises LogError.
+    """
+    path = file_of(settings.database)
+    if path is None:
+        return ()
+    with translated(str(path)):
+        if damage_of(path) is None:
+            return ()
+    found = recover(path)
+    saved = ", ".join(f"{count} {name}" for name, count in sorted(found.rows.items()) if count)
+    done = [
+        f"{path} was damaged; saved from it: {saved or 'nothing'}",
+        f"the old file is kept as {found.aside}",
+    ]
+    if found.incomplete:
+        done.append(f"not all could be read of: {', '.join(found.incomplete)}")
+    return tuple(done)
 
 
 def _tidied(wiring: Wiring, found: ExaminedCollection) -> list[str]:

@@ -22,6 +22,9 @@ from storage.records import Meta
 
 FEW_CHARACTERS = 200
 _RATIO_FROM = 16 << 20
+# What a byte can unpack to, and how much is unpacked at a time to see what a part really is.
+_MOST_DEFLATED, _PIECE = 1032, 1 << 16
+_TEXTS = (".xml", ".rels")
 _FILE_NAME = re.compile(r"\S*\.(?:png|jpe?g|gif|bmp|tiff?|svg|emf|wmf|webp)", re.IGNORECASE)
 # No entities, no network: a part says what it says and nothing else.
 PARSER = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
@@ -88,10 +91,10 @@ def opened(source: Source) -> zipfile.ZipFile:
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(source.data))
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        bombs = _bombs(archive, source)
+    except (zipfile.BadZipFile, OSError, ValueError, zlib.error, RuntimeError) as error:
         reason = Reason("ingest.not-an-archive", error=str(error))
         raise DocumentRefusedError("ingest.damaged", reason) from error
-    bombs = _bombs(archive, source)
     if any(name.endswith((".xhtml", ".html", ".htm", ".opf")) for name in bombs):
         size = max(archive.getinfo(name).file_size for name in bombs)
         reason = Reason("ingest.part-unpacks-to", part=min(bombs), size=size)
@@ -103,13 +106,31 @@ def _bombs(archive: zipfile.ZipFile, source: Source) -> set[str]:
     """The names of parts that would only fill the memory; raises where a part with text is one."""
     members = archive.infolist()
     bombs = [member for member in members if _is_bomb(member, source)]
-    if any(member.filename.endswith((".xml", ".rels")) for member in bombs):
+    if any(member.filename.endswith(_TEXTS) for member in bombs):
         reason = Reason("ingest.part-unpacks-to", part=bombs[0].filename, size=bombs[0].file_size)
         raise DocumentRefusedError("ingest.too-large", reason)
     unpacked = sum(member.file_size for member in members if member not in bombs)
     if unpacked > source.limits.unpacked_bytes:
         raise DocumentRefusedError("ingest.too-large", Reason("ingest.unpacks-to", size=unpacked))
+    for member in members:
+        try:
+            if member not in bombs:
+                _check_size(archive, member)
+        except zipfile.BadZipFile:
+            if member.filename.endswith(_TEXTS):
+                raise
+            bombs.append(member)
     return {member.filename for member in bombs}
+
+
+def _check_size(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """Raise BadZipFile where a part is more than its header says: read whole, all of it would be unpacked."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile(f"{member.filename} is compressed in a way that office files are not")
+    if member.compress_size * _MOST_DEFLATED > _RATIO_FROM:
+        with archive.open(member) as part:
+            while part.read(_PIECE):
+                pass  # after what the header says the checksum is wrong
 
 
 def _main_part(archive: zipfile.ZipFile) -> str | None:

@@ -19,6 +19,7 @@ from ingest.loaders.pdf.cells import Carried
 from ingest.loaders.pdf.layout import Block, as_written, blocks
 from ingest.loaders.pdf.pieces import HYPHEN, Piece, is_vertical, pieces
 from ingest.loaders.pdf.sentences import Vocabulary, continues, paragraphs, without_running_heads
+from ingest.loaders.pdf.streams import check_streams
 from ingest.loaders.text import TextBuilder, one_line
 from storage.errors import DocumentRefusedError
 from storage.reasons import Reason
@@ -53,6 +54,7 @@ def load(source: Source) -> Loaded:
     """
     if b"%PDF-" not in source.data[:1024]:
         raise DocumentRefusedError("ingest.damaged", Reason("ingest.no-pdf-header"))
+    check_streams(source)
     document = _open(source)
     try:
         document.init_forms()

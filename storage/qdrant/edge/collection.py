@@ -6,7 +6,7 @@ import logging
 import shutil
 from collections.abc import Collection as Container
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from secrets import token_hex
 from threading import RLock
@@ -15,7 +15,7 @@ from typing import Any
 import qdrant_edge as qdrant
 
 from storage.disk_space import OPENING_BYTES, DiskSpace
-from storage.errors import StoreError
+from storage.errors import StoreError, StoreLockedError
 from storage.locks import PATIENCE_S, CollectionLock
 from storage.qdrant.collection import MOST_DOCUMENTS, CollectionReader
 from storage.qdrant.conditions import Condition, Equals
@@ -95,7 +95,14 @@ class EdgeCollection(CollectionReader):
     def load(
         cls, folder: CollectionFolder, tuning: Tuning, *, patience_s: float = PATIENCE_S
     ) -> EdgeCollection:
+        """Open the collection, and remove what a build of its graph that was killed has left.
+
+        Raises what `of` does, and StoreLockedError.
+        """
         with folder.lock().kept(patience_s) as lock:
+            if any(folder.strays()):
+                with suppress(StoreLockedError), folder.rebuild_lock().held(0):
+                    folder.remove_strays()
             return cls.of(folder, folder.current(), lock, tuning)
 
     @classmethod
@@ -165,6 +172,10 @@ class EdgeCollection(CollectionReader):
             done = self._has_room(times=1) and self._shard.optimize()
         give_back_free_memory()
         return done
+
+    @property
+    def has_graph(self) -> bool:
+        return bool(self._built.place)  # the place of a copy in which one was built
 
     def build_graph(self) -> bool:
         """Build the graph in a copy of the shard. Searches continue meanwhile; writes wait."""

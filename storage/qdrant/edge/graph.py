@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,8 +23,10 @@ from storage.errors import StoreError
 _BUILT = "built"
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from storage.qdrant.edge.graph import build; build(sys.argv[2])"
+    "from storage.qdrant.edge.graph import build; build(sys.argv[2], int(sys.argv[3]))"
 )
+# Linux' prctl: the signal to get when the parent ends.
+_PR_SET_PDEATHSIG = 1
 
 
 def built_in_copy(shard: Path, copy: Path) -> bool:
@@ -43,7 +48,7 @@ def built_in_copy(shard: Path, copy: Path) -> bool:
 
 def _in_a_process(shard: Path) -> bool:
     process = subprocess.Popen(
-        [sys.executable, "-c", _START, json.dumps(sys.path), str(shard)],
+        [sys.executable, "-c", _START, json.dumps(sys.path), str(shard), str(os.getpid())],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -61,15 +66,29 @@ def _in_a_process(shard: Path) -> bool:
     return output.decode().strip() == _BUILT
 
 
-def build(shard: str) -> None:
+def build(shard: str, parent: int) -> None:
     """Build the graph, in that process; print whether there was anything to do."""
     import qdrant_edge
 
+    _end_with(parent)
     opened = qdrant_edge.EdgeShard.load(shard)
     done = opened.optimize()
     opened.flush()
     opened.close()
     print(_BUILT if done else "")  # noqa: T201 - to the process that waits for it
+
+
+def _end_with(parent: int) -> None:
+    """Have the system end this process when its parent ends, however that ends.
+
+    A thread that watches the parent would not run: the engine's call holds the interpreter's lock. Elsewhere
+    than on Linux the process ends when the graph is built, which nobody then takes over.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before that
+            sys.exit(1)
 
 
 def give_back_free_memory() -> None:

@@ -94,6 +94,11 @@ class ServerCollection(CollectionReader):
         """False: a server builds its graph by itself, in the background."""
         return False
 
+    @property
+    def has_graph(self) -> bool:
+        """The server builds its own."""
+        return True
+
     def build_graph(self) -> bool:
         return False
 

@@ -5,11 +5,20 @@ Their fields that mean nothing here (a temperature, a seed) are ignored, since c
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 ChatText = Annotated[str, Field(max_length=200_000)]
+# Of all texts of a request together: what a chain reads of them costs minutes, whatever the limit of bytes.
+MOST_CHARACTERS = 1_000_000
+
+
+def _bounded(texts: Sequence[str]) -> None:
+    """Raise ValueError where the texts are too long together."""
+    if (total := sum(map(len, texts))) > MOST_CHARACTERS:
+        raise ValueError(f"the texts have {total:,} characters together; at most {MOST_CHARACTERS:,}")
 
 
 class TextPart(BaseModel):
@@ -46,6 +55,11 @@ class ChatRequest(BaseModel):
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     n: Literal[1] | None = None
+
+    @model_validator(mode="after")
+    def _within_bounds(self) -> Self:
+        _bounded([message.text for message in self.messages])
+        return self
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -129,6 +143,11 @@ class RerankRequest(BaseModel):
             raise ValueError("the query is empty")
         return value
 
+    @model_validator(mode="after")
+    def _within_bounds(self) -> Self:
+        _bounded(self.texts)
+        return self
+
     @property
     def texts(self) -> list[str]:
         return [one if isinstance(one, str) else one.text for one in self.documents]
@@ -143,6 +162,11 @@ class TeiRequest(BaseModel):
     query: Annotated[str, Field(min_length=1, max_length=20_000)]
     texts: Annotated[list[Annotated[str, Field(max_length=200_000)]], Field(min_length=1, max_length=1_000)]
     return_text: bool = False
+
+    @model_validator(mode="after")
+    def _within_bounds(self) -> Self:
+        _bounded(self.texts)
+        return self
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"query": "Which fruit?", "texts": ["Apples keep.", "Bananas rot."]}]}
