@@ -52,7 +52,7 @@ bench: $(INSTALLED) ## what docs and README measure, at a size for two cores: be
 	$(RUN) -m benchmarks.all
 
 lock: $(INSTALLED) ## versions and hashes of an install for Linux
-	$(RUN) release/lock.py > requirements.lock
+	$(RUN) .github/release/lock.py > requirements.lock
 
 check: $(INSTALLED)
 	$(RUN) -m ruff check .

@@ -22,12 +22,12 @@ from pydantic import Field
 
 from rerank.base import by_score, check_top_k, probability, unchanged
 from rerank.cross.loading import Backend, load_pair_model
-from rerank.cross.reading import Near, Reading
 from rerank.llm.budget import current_meter
 from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.score_memory import ScoreMemory, text_key
 from rerank.spec import Value
+from rerank.window_reading import Near, WindowReading
 from storage.records import Candidate, Outcome, Ranking
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class CrossEncoder:
         if not candidates:
             return Ranking((), (Outcome(self.name),))
         memory = ScoreMemory(self.cache, self.fingerprint, query)
-        reading = Reading(
+        reading = WindowReading(
             self.model,
             memory,
             current_meter(),

@@ -29,7 +29,8 @@ pytestmark = pytest.mark.heavy
 COLUMNS = {
     "answers": "number id created_at collection rerank answerer status answered ms calls prompt_tokens"
     " completion_tokens cost top_k_retrieve top_k_rerank question text timings_ms warnings fingerprints"
-    " retries cached feedback judged replay_of warnings_data",
+    " retries cached feedback judged replay_of warnings_data asker scope",
+    "threads": "answer_number name",
     "prompts": "answer_number text",
     "follow_ups": "answer_number question prompt follows",
     "stages": "answer_number position name status reason ms calls prompt_tokens completion_tokens cost"

@@ -40,7 +40,8 @@ class WinnowRetriever:
 
     def to_dict(self) -> dict[str, Any]:
         """The component without its pipeline, as Haystack saves it."""
-        return default_to_dict(self, top_k=self._top_k, **self._wishes)
+        saved: dict[str, Any] = default_to_dict(self, top_k=self._top_k, **self._wishes)
+        return saved
 
     @component.output_types(documents=list[Document])
     def run(self, query: str, top_k: int | None = None) -> dict[str, list[Document]]:
@@ -67,7 +68,8 @@ class WinnowRanker:
 
     def to_dict(self) -> dict[str, Any]:
         """The component as Haystack saves it."""
-        return default_to_dict(self, spec=self._spec, top_k=self._top_k)
+        saved: dict[str, Any] = default_to_dict(self, spec=self._spec, top_k=self._top_k)
+        return saved
 
     @component.output_types(documents=list[Document])
     def run(

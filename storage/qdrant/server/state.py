@@ -62,7 +62,8 @@ class CollectionState:
             shards, replicas = info.config.params.shard_number or 1, Counter[str]()
         else:
             shards = lies.shard_count
-            replicas = Counter(shard.state.value for shard in (*lies.local_shards, *lies.remote_shards))
+            replicas = Counter(shard.state.value for shard in lies.local_shards)
+            replicas.update(shard.state.value for shard in lies.remote_shards)
         limits = StrictLimits.of(info)
         return cls(
             shards,

@@ -13,7 +13,9 @@ from winnow.app.asked import AskWishes, SearchWishes
 from winnow.cli.options import AskOptions, SearchOptions
 from winnow.server.api.schemas import AskRequest, SearchRequest
 
-WISHES = {field.name for field in fields(Asked)} - {"question", "top_k_retrieve", "top_k_rerank"}
+# `within` is what a token may see: nobody's wish.
+ASKED = {field.name for field in fields(Asked)} - {"within"}
+WISHES = ASKED - {"question", "top_k_retrieve", "top_k_rerank"}
 OF_ANSWERS = {"answerer", "history", "follow_up"}
 
 
@@ -42,12 +44,11 @@ def test_every_door_offers_every_wish() -> None:
     """Every interface offers every option, except that the command line takes no earlier turns."""
     assert AskWishes.__annotations__.keys() == WISHES
     assert SearchWishes.__annotations__.keys() == WISHES - OF_ANSWERS
-    asked = {field.name for field in fields(Asked)}
-    assert AskRequest.model_fields.keys() == asked | {"stream"}
-    assert SearchRequest.model_fields.keys() == asked - OF_ANSWERS
+    assert AskRequest.model_fields.keys() == ASKED | {"stream"}
+    assert SearchRequest.model_fields.keys() == ASKED - OF_ANSWERS
     own = {"data_dir", "as_json"}
-    assert {field.name for field in fields(AskOptions)} - own == asked - {"question", "history"}
-    assert {field.name for field in fields(SearchOptions)} - own == asked - OF_ANSWERS - {"question"}
+    assert {field.name for field in fields(AskOptions)} - own == ASKED - {"question", "history"}
+    assert {field.name for field in fields(SearchOptions)} - own == ASKED - OF_ANSWERS - {"question"}
 
 
 def test_a_ready_question_is_asked_whole(pipeline: RAGPipeline) -> None:

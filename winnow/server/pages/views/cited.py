@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from generation.citations import located, places
 from generation.extractive.units import units
 from storage.records import Answer, Chunk, Citation
-from winnow.server.pages.views.markdown import Block, Notes, blocks
+from winnow.server.pages.views.markdown import Notes, ShownBlock, blocks
 from winnow.server.pages.views.passages import address_of, label_of, marked, short_of
 
 # Below this share of the claim's terms no sentence is similar enough to be marked.
@@ -36,7 +36,7 @@ class CitedSource:
     short: str
     name: str
     path: str
-    texts: Sequence[Sequence[Block]]
+    texts: Sequence[Sequence[ShownBlock]]
     quoted: bool
     address: str
 
@@ -45,7 +45,7 @@ class CitedSource:
 class CitedText:
     """The text of an answer and its sources, by marker."""
 
-    blocks: Sequence[Block]
+    blocks: Sequence[ShownBlock]
     sources: Sequence[CitedSource]
 
 

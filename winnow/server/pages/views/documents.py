@@ -12,7 +12,7 @@ from storage.records import Chunk, Meta
 from winnow.app.encoders import Encoders
 from winnow.server.pages.pdf_page import picture
 from winnow.server.pages.views.formats import segment
-from winnow.server.pages.views.markdown import Block
+from winnow.server.pages.views.markdown import ShownBlock
 from winnow.server.pages.views.paging import Paging
 from winnow.server.pages.views.passages import marked
 from winnow.server.shared_state import Served
@@ -43,7 +43,7 @@ class PassageView:
     number: int
     tokens: int
     terms: int
-    blocks: Sequence[Block]
+    blocks: Sequence[ShownBlock]
     wanted: bool
 
 

@@ -40,7 +40,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class ShownBlock:
     """A block: `runs`, or the `rows` of a table, each of cells; the rows of a list have one cell.
 
     `start` is the number of an ordered list's first item.
@@ -69,22 +69,24 @@ class _Piece:
     number: int | None = None
 
 
-def blocks(text: str, notes: Notes = Notes()) -> list[Block]:
+def blocks(text: str, notes: Notes = Notes()) -> list[ShownBlock]:
     """Return the blocks of a Markdown text."""
     found = []
     for (kind, *_), pieces in groupby(_joined(_pieces(text)), key=_group):
         some = list(pieces)
         if kind in ("list", "table"):
             rows = tuple(tuple(_runs(text, cell, notes) for cell in piece.cells) for piece in some)
-            found.append(Block(kind, rows=rows, start=some[0].number))
+            found.append(ShownBlock(kind, rows=rows, start=some[0].number))
         else:
-            found += [Block(kind, _runs(text, piece.cells[0], notes, plain=kind == "code")) for piece in some]
+            found += [
+                ShownBlock(kind, _runs(text, piece.cells[0], notes, plain=kind == "code")) for piece in some
+            ]
     return found
 
 
-def plain(text: str, notes: Notes = Notes()) -> list[Block]:
+def plain(text: str, notes: Notes = Notes()) -> list[ShownBlock]:
     """Return a text that is no Markdown as one block, letter by letter."""
-    return [Block("plain", _runs(text, ((0, len(text)),), notes, plain=True))]
+    return [ShownBlock("plain", _runs(text, ((0, len(text)),), notes, plain=True))]
 
 
 def _group(piece: _Piece) -> tuple[Kind, int, bool]:

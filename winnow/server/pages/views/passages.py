@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from storage.records import Answer, Candidate, Chunk, Citation
 from winnow.server.pages.views.formats import file_name, segment
-from winnow.server.pages.views.markdown import Block, Notes, blocks, plain
+from winnow.server.pages.views.markdown import Notes, ShownBlock, blocks, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class CandidateView:
         return short_of(self.chunk)
 
     @property
-    def blocks(self) -> Sequence[Block]:
+    def blocks(self) -> Sequence[ShownBlock]:
         """The passage, its quoted sentences marked."""
         return marked(self.chunk, self.spans or ())
 
@@ -99,7 +99,7 @@ def cut(text: str, cells: int) -> str:
     return text
 
 
-def marked(chunk: Chunk, spans: Iterable[tuple[int, int]]) -> list[Block]:
+def marked(chunk: Chunk, spans: Iterable[tuple[int, int]]) -> list[ShownBlock]:
     """Return a passage as blocks; `spans` are characters of the document, as citations count them."""
     inside = [
         (max(0, start - chunk.start), min(len(chunk.text), end - chunk.start)) for start, end in sorted(spans)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from storage.records import Answer
 from winnow.server.pages.views.cited import cited
-from winnow.server.pages.views.markdown import Block
+from winnow.server.pages.views.markdown import ShownBlock
 from winnow.server.visible import Visible
 
 # Earlier turns that are shown whole; of a longer conversation the others are links.
@@ -20,7 +20,7 @@ class EarlierTurn:
 
     id: str
     question: str
-    blocks: Sequence[Block] | None
+    blocks: Sequence[ShownBlock] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Writes the table of docs/licences.md: the licence of every distribution in requirements.lock.
 
-    python release/licences.py requirements.lock        # where they are installed
+    python .github/release/licences.py requirements.lock        # where they are installed
 
 Their metadata says it in one of three ways: an SPDX expression, a classifier, or free text.
 """

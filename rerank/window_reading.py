@@ -32,7 +32,7 @@ _QUESTION_SHARE = 0.5
 Near = Callable[[str, Sequence[Candidate], Sequence[tuple[int, tuple[int, int]]]], Sequence[float | None]]
 
 
-class Reading:
+class WindowReading:
     """The best windows of one question's passages, and what did not go as requested.
 
     At most `windows` of a passage are read, of `size` tokens at most: those that `near` puts first, or the

@@ -1,6 +1,6 @@
 """Writes requirements.lock: every distribution of a server on Linux x86-64, by version and SHA-256.
 
-    python release/lock.py > requirements.lock      # with the Python that is to be locked, on that platform
+    python .github/release/lock.py > requirements.lock     # with the Python and on the platform to be locked
     pip install 'torch==…' --index-url https://download.pytorch.org/whl/cpu
     pip install --no-deps --require-hashes -r requirements.lock && pip install --no-deps .
 
@@ -38,7 +38,7 @@ def lines(found: list[dict[str, Any]]) -> list[str]:
     machine = f"Linux {platform.machine()}, CPython {sys.version_info.major}.{sys.version_info.minor}"
     return [
         f"# winnow[{EXTRAS}] for {machine}; before it: torch=={torch} from the index for CPUs.",
-        "# Written by release/lock.py; install with --no-deps --require-hashes.",
+        "# Written by .github/release/lock.py; install with --no-deps --require-hashes.",
         *(
             f"{_name(one)}=={one['metadata']['version']} "
             f"--hash=sha256:{one['download_info']['archive_info']['hashes']['sha256']}"
