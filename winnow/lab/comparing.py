@@ -113,13 +113,8 @@ def _asked_ms(log: AnswerLog, spec: str) -> list[float]:
     """The milliseconds of the rerank stages of the newest answers that were asked with the spec."""
     asked = log.answers(AnswerFilter(strategy=spec, replays=False))
     same = islice((answer for answer in asked if answer.rerank == spec), _TIMED)
-    return [sum(stage.ms for stage in answer.stages if _reranks(stage.name, answer)) for answer in same]
-
-
-def _reranks(name: str, answer: Answer) -> bool:
-    """Whether a stage is one of the chain; what ran inside another is part of its time."""
-    outer = {stage.name for stage in answer.stages}
-    return name not in AROUND_RERANK and name.rpartition(".")[0] not in outer
+    # a fusion's own time is without its members', which are stages, too
+    return [sum(stage.ms for stage in one.stages if stage.name not in AROUND_RERANK) for one in same]
 
 
 def regress(

@@ -164,12 +164,15 @@ def test_a_list_goes_on_where_the_page_before_ended(log: AnswerLog) -> None:
 def test_lists_read_an_index_and_not_the_answers(tmp_path: Path) -> None:
     """Filters other than text search read a single index, in list order."""
     from storage.log.query import numbers
+    from storage.log.records import LogReader
 
     where = AnswerFilter(
         collection="c", status="ok", strategy="listwise", feedback="good", min_ms=1, replays=False
     )
     with a_database("sqlite", tmp_path) as database, database.reading() as connection:
-        statement = numbers(connection, where).limit(20).compile(compile_kwargs={"literal_binds": True})
+        statement = (
+            numbers(connection, where, LogReader()).limit(20).compile(compile_kwargs={"literal_binds": True})
+        )
         plan = " ".join(
             row.detail
             for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}".replace("%%", "%"))
