@@ -142,7 +142,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("search", {"question": QUESTION, "where": "lang ="}, "lang"),
     ("search", {"question": ""}, "at least 1 character"),
     ("show_answer", {"answer_id": "ffff"}, "ffff"),
-    ("list_documents", {"collection": "papers"}, "list_collections"),
+    ("list_documents", {"collection": "papers"}, "There are: default"),
     ("ingest", {"paths": ["."]}, "ingest"),
 ]
 
