@@ -8,7 +8,7 @@ MINUTES ?= 1
 # The demo has no use for anybody's API keys, so it does not even see them.
 FOREIGN_KEYS := OPENAI_API_KEY ANTHROPIC_API_KEY COHERE_API_KEY JINA_API_KEY VOYAGE_API_KEY
 
-.PHONY: help demo test test-fast test-slow test-qdrant kills faults fuzz bench lock check format clean
+.PHONY: help demo test test-fast test-slow test-nightly test-qdrant kills faults fuzz bench lock check format clean
 QDRANT_TESTS := $(addprefix tests/storage/qdrant/test_,store_contract.py filters.py rebuild_contract.py copying.py)
 .DEFAULT_GOAL := help
 
@@ -28,10 +28,13 @@ test: $(INSTALLED) check ## lint, types and tests
 	$(RUN) -m pytest -n auto --dist worksteal
 
 test-fast: $(INSTALLED) ## the tests that start no process, train nothing and open no browser
-	$(RUN) -m pytest -n auto --dist worksteal -m 'not slow and not heavy'
+	$(RUN) -m pytest -n auto --dist worksteal -m 'not slow and not heavy and not nightly'
 
 test-slow: $(INSTALLED) ## kills, browsers, big data
 	$(RUN) -m pytest -m slow
+
+test-nightly: $(INSTALLED) ## every block of the documentation, hostile requests, a local language model
+	$(RUN) -m pytest -m nightly
 
 test-qdrant: $(INSTALLED) ## the store's tests against a real, empty server: URL=http://localhost:6333
 	@test -n "$(URL)" || { echo "name a Qdrant server that holds nothing else: make test-qdrant URL=http://localhost:6333" >&2; exit 2; }

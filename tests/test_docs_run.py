@@ -22,7 +22,7 @@ from tests.support.serving import serving
 from winnow import Settings
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.nightly,
     pytest.mark.skipif(os.name != "posix", reason="the blocks are for a POSIX shell"),
 ]
 

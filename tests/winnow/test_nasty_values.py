@@ -18,7 +18,7 @@ from winnow import Settings
 from winnow.cli.app import app
 from winnow.cli.terminal import print_json
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 # Any of them may come for a text, a number or a moment.
 NASTY: dict[str, Any] = {

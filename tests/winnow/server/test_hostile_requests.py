@@ -106,7 +106,7 @@ def _resident() -> int:
     return pages * 4096
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from Linux' /proc")
 @pytest.mark.parametrize("spec", ["late-interaction", "cross-encoder", "diversity"])
 def test_twenty_hostile_requests_leave_others_served(server: Server, spec: str) -> None:
