@@ -1,4 +1,4 @@
-"""How often the extractive answerer is right at each confidence, and the weights that say so.
+"""Measures how often the extractive answerer is right at each confidence, and fits its weights.
 
     python -P benchmarks/answer_confidence.py SET... [--questions N] [--rerank fast] [--fit] [--svg FILE]
 

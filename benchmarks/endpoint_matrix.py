@@ -1,4 +1,4 @@
-"""What every way of asking makes of every way that an endpoint behaves.
+"""Tries every way of asking against every way that an endpoint behaves.
 
     python benchmarks/endpoint_matrix.py                         # all cells, a few minutes
     python benchmarks/endpoint_matrix.py --doors python --only "401, key echoed"
@@ -81,7 +81,7 @@ def changed(change: Callable[[str], Reply]) -> Asked:
 
 @dataclass(frozen=True)
 class Row:
-    """What an endpoint does; `api` is what a rerank API does instead, by default the same."""
+    """A behaviour of an endpoint; `api` is a rerank API's instead, by default the same."""
 
     asked: Reply | Asked
     allowed: frozenset[str]

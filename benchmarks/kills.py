@@ -36,7 +36,7 @@ OLD_ANSWERS = 3_000
 
 @dataclass
 class Row:
-    """What became of the kills of one kind."""
+    """The results of the kills of one kind."""
 
     kills: int = 0
     too_late: int = 0
@@ -105,7 +105,7 @@ def held(folder: Path) -> tuple[list[str], int, int]:
 
 
 def looked_at(folder: Path) -> tuple[bool, bool]:
-    """Whether doctor finds nothing bad, and whether it does so after repairing."""
+    """Return True where doctor finds nothing bad, and the same after repairing."""
     with opened(folder) as rag:
         settings = rag.settings
     if _sound(settings):

@@ -91,7 +91,8 @@ class WindowReading:
             if best is not None and len(own[number]) > 1:
                 window = next(window for window, score in scores.items() if score is best)
                 self.spans[number] = _in_passage(window, candidate)
-        if self._closer and not model.together and not self._in_part and not self._is_sure(logits):
+        settled = self._out_of_time or self._in_part or self._is_sure(logits)
+        if self._closer and not model.together and not settled:
             self._read_closer(query, candidates, own, logits, room)
         return logits
 
@@ -155,18 +156,14 @@ class WindowReading:
             now, needed = needed[:size], needed[size:]
             scores = self._scored(query, candidates, self._chosen(query, candidates, own, now))
             found |= scores
-            if self._sure is None:
-                continue
-            surest = max(
-                (s for by in scores.values() for s in by.values() if s is not None), default=-math.inf
-            )
-            if surest >= self._sure:
+            if any(self._is_sure(by.values()) for by in scores.values()):
                 self._not_needed, needed = len(needed), []
             elif needed and self._model.passes.crowded:
                 self._waiting, self._not_needed, needed = self._model.passes.waiting, len(needed), []
         return found
 
     def _is_sure(self, logits: Iterable[float | None]) -> bool:
+        """True where one of them reaches `sure`."""
         sure = math.inf if self._sure is None else self._sure
         return any(logit is not None and logit >= sure for logit in logits)
 

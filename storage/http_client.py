@@ -159,7 +159,7 @@ class BoundedSyncClient(httpx2.Client):
 
 
 def _packed(response: httpx2.Response) -> str:
-    """How a reply is packed; the client is not to unpack it, too."""
+    """Return a reply's packing, which the client is not to undo a second time."""
     return str(response.headers.pop("content-encoding", "")).lower().strip()
 
 

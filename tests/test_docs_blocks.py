@@ -1,4 +1,4 @@
-"""What the documentation shows is what winnow takes: every command, setting, query and program in it.
+"""Checks that winnow takes what the documentation shows: every command, setting, query and program.
 
 Commands are read by the shell's own parser, settings by the settings, SQL by SQLite, programs by Python.
 `tests/test_docs_run.py` runs them.

@@ -24,7 +24,7 @@ APART = re.compile(r"torch|triton|nvidia-.*|cuda-.*")
 
 
 def resolved(extras: str) -> list[dict[str, Any]]:
-    """What pip would install for winnow with these extras, by name."""
+    """Return what pip would install for winnow with these extras, by name."""
     words = ["install", "--dry-run", "--quiet", "--ignore-installed", "--report", "-", f".[{extras}]"]
     told = subprocess.run([sys.executable, "-m", "pip", *words], capture_output=True, text=True, check=True)
     found: list[dict[str, Any]] = json.loads(told.stdout)["install"]

@@ -1,4 +1,4 @@
-"""Whether two units say the same thing, or the same sentence with another name or number in it.
+"""Tells units that say the same from those that say it with another name or number.
 
 Two copies of a text that differ in what they state ("opened in 1937", "opened in 1973") share nearly all
 words: who takes them for a repetition hides the one thing that a reader must know.

@@ -135,7 +135,7 @@ def signs(
 
 
 def _opposing(question: str, ranked: Sequence[Found], near: float) -> int:
-    """How many passages hold other things of the kind asked for, in a unit at most `near` worse."""
+    """Count the passages that hold other things of the kind asked for, in a unit at most `near` worse."""
     kind = asked(question)
     best, seen = ranked[0], {ranked[0].passage}
     own = values(kind, best.shown, question) if kind else frozenset()

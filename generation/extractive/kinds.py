@@ -122,7 +122,7 @@ def asked(question: str) -> Kind | None:
 
 
 def fit(question: str, text: str) -> float:
-    """How well a text fits the kind of thing that is asked for: 0 if it holds none, 1 if it does or none is.
+    """Return how well a text fits the kind of thing asked for: 0 if it holds none, 1 if it does or none is.
 
     A date is worth more the more of year, month and day it says beyond the question.
     """

@@ -43,7 +43,7 @@ class JudgedUnits:
 
     @property
     def confidence(self) -> float | None:
-        """How likely the first answers."""
+        """Return the probability that the first answers."""
         return None if self.signs is None else self.weights.probability(self.signs)
 
     @property

@@ -26,7 +26,7 @@ MOST_BYTES = 64 * MIB
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a copy came from, and its version there: a site's `ETag` and `Last-Modified`, a git blob."""
+    """The origin of a copy, and its version there: a site's `ETag` and `Last-Modified`, a git blob."""
 
     url: str
     version: str = ""
@@ -35,7 +35,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Unfetched:
-    """What could not be fetched, and why."""
+    """Something that could not be fetched, with the reason."""
 
     url: str
     reason: str

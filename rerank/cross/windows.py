@@ -45,7 +45,7 @@ def cut(number: int, text: str, context: int, tokens: Encoding, room: int, size:
 
 
 def read(window: Window, text: str, context: int) -> str:
-    """What a model reads for a window: the text's context, and the part."""
+    """Return what a model reads for a window: the text's context, and the part."""
     if window.start <= context:
         return text[: window.end]
     return text[:context] + text[window.start : window.end]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from rerank.parts import RerankParts
 from rerank.score_memory import ScoreMemory, text_key
 from rerank.spec import Value
 from rerank.window_reading import Near, WindowReading
+from storage.errors import ModelError
 from storage.records import Candidate, Outcome, Ranking
 
 if TYPE_CHECKING:
@@ -160,12 +162,13 @@ def _near(
     encoder: TextEncoder,
     vectors: TokenScorer,
 ) -> Sequence[float | None]:
-    """How near places of stored passages are to the question; None for all where it cannot be read."""
+    """Score places of stored passages by their nearness to the question; None where it is illegible."""
     from storage.qdrant.similarities import similarities
 
-    if not encoder.reads(query):
-        return [None] * len(places)
-    return similarities(query, candidates, places, encoder, vectors)
+    if encoder.reads(query):
+        with suppress(ModelError):  # an endpoint that is down: retrieval has said so
+            return similarities(query, candidates, places, encoder, vectors)
+    return [None] * len(places)
 
 
 def _state(folder: Path) -> str:

@@ -41,7 +41,7 @@ EVERY = AnswerFilter()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogReader:
-    """Who uses the log, and which answers are there for them.
+    """A user of the log, and the answers that are there for them.
 
     `asker` is who answers are logged under. `scope` is the filter that all their questions are held to, as
     text; empty: none. `collections` are the only ones that they know; None: all. `own`: answers of others are

@@ -1,4 +1,4 @@
-"""How near parts of stored passages are to a question, by the token vectors that ingestion stored.
+"""Scores parts of stored passages for a question by the token vectors that ingestion stored.
 
 Only the question is encoded, so that a passage's parts cost milliseconds.
 """

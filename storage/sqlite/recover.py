@@ -37,7 +37,7 @@ _COMPANIONS = ("-wal", "-shm")
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What became of a damaged database: where it lies now, the rows saved by table, the tables with gaps."""
+    """The result of a recovery: where the damaged database lies, rows saved by table, tables with gaps."""
 
     aside: Path
     rows: Mapping[str, int]

@@ -1,4 +1,4 @@
-"""What kind of thing a question asks for, what holds one, and which quotes contradict each other."""
+"""Kinds of things that questions ask for: recognised in questions and texts, and compared."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class Asked:
 
     @property
     def reader(self) -> LogReader:
-        """Who asks, for the log."""
+        """Return the asker, for the log."""
         return EVERYBODY if self.within is None else self.within.reader
 
     @property

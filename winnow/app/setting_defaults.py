@@ -184,7 +184,7 @@ class LlmSettings(_Section):
 
     @property
     def place(self) -> str:
-        """Where the model runs."""
+        """Return the address of the running model."""
         return str(self.gguf) if self.gguf else self.base_url
 
     @property

@@ -1,4 +1,4 @@
-"""What somebody may see of collections and log: the rights of a token, which go with every question."""
+"""The rights of a token to collections and log, which go with every question."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Visibility:
 
     @property
     def restricted(self) -> bool:
-        """Whether some passage of some collection may be hidden."""
+        """True where some passage of some collection may be hidden."""
         return self.collections is not None or self.where is not None
 
     @property

@@ -1,4 +1,4 @@
-"""What the adapters share: passages of a pipeline, and the ranking of a framework's own texts."""
+"""Shared by the adapters: passages of a pipeline, and the ranking of a framework's own texts."""
 
 from __future__ import annotations
 

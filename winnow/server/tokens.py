@@ -47,7 +47,7 @@ class Token:
 
     @property
     def visibility(self) -> Visibility:
-        """What its holder may see. Raises BadInputError where the filter cannot be read."""
+        """Return the holder's rights. Raises BadInputError where the filter cannot be read."""
         where = parse_filter(self.where) if self.where else None
         return Visibility(asker=self.id, collections=self.collections, where=where, log=self.log)
 

@@ -1,4 +1,4 @@
-"""What a backup holds, and how it is known to be whole.
+"""The contents of a backup, and the check that it is whole.
 
 FOLDER/backup.json          written last: a backup without it is not complete
 FOLDER/winnow.db            the log, the manifest, unfinished work

@@ -1,4 +1,4 @@
-"""Who asked, and the filter that they are held to; names of conversations."""
+"""Adds the asker of an answer and their filter, and names of conversations."""
 
 import sqlalchemy as sa
 from alembic import op

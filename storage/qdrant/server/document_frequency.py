@@ -30,7 +30,7 @@ _KEPT_S = 300.0
 
 
 class DocumentFrequencies:
-    """What is known of the terms of one collection; asked for again after some minutes, or a write.
+    """The known frequencies of one collection's terms; asked for again after some minutes, or a write.
 
     `ask` asks the server, `count` returns the number of passages.
     """

@@ -23,7 +23,7 @@ _PAUSES_S = (0.2, 0.5, 1.0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one way showed: the collections there, and the nodes that hold one of them, `anchor`.
+    """The view through one address: its collections, and the nodes that hold one of them, `anchor`.
 
     `nodes` is empty where there is no collection, or the key may not ask.
     """

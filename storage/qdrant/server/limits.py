@@ -1,4 +1,4 @@
-"""What a server in strict mode refuses, so that winnow keeps to it (Qdrant Cloud's default is strict)."""
+"""Limits of a server in strict mode, which winnow keeps to (Qdrant Cloud's default is strict)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server says of itself, for `winnow doctor`: version, nodes, and how a collection lies on them."""
+"""Reads a server's version, its nodes and the layout of a collection on them, for `winnow doctor`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class CollectionState:
-    """How a collection lies on its nodes.
+    """The layout of a collection on its nodes.
 
     `replicas` counts the copies of shards by their state, `lacking` names fields of ours without an index.
     """

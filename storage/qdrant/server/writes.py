@@ -100,7 +100,7 @@ class Claim:
 
     @property
     def note(self) -> dict[str, object]:
-        """What is written into a collection's metadata."""
+        """Return what is written into a collection's metadata."""
         return {_CLAIM: asdict(self)}
 
     def precedes(self, other: Claim) -> bool:

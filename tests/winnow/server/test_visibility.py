@@ -1,4 +1,4 @@
-"""Who may see what: every way in, tried by the holder of a token that sees a part."""
+"""Tries every way in as the holder of a token that sees a part."""
 
 from __future__ import annotations
 

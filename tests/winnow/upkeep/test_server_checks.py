@@ -1,4 +1,4 @@
-"""What `winnow doctor` says of a Qdrant server, and `/readyz` of one that stands still."""
+"""Checks of a Qdrant server by `winnow doctor`, and `/readyz` with one that stands still."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ Filter = Literal["", "ingested", "refused", "duplicate", "warned"]
 
 
 class PassageLink(BaseModel):
-    """What a link to a document names: a passage and a span of characters in it."""
+    """The target of a link to a document: a passage and a span of characters in it."""
 
     page: int = Field(default=1, ge=1, le=1_000_000)
     passage: str = Field(default="", max_length=100)

@@ -54,7 +54,7 @@ class ShownBlock:
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What a text's characters mean to a reader: quoted spans, and places that cite sources."""
+    """Marks in a text: quoted spans, and places that cite sources."""
 
     spans: Sequence[Span] = ()
     places: Sequence[tuple[int, int, tuple[int, ...]]] = ()
