@@ -91,7 +91,7 @@ class WindowReading:
             if best is not None and len(own[number]) > 1:
                 window = next(window for window, score in scores.items() if score is best)
                 self.spans[number] = _in_passage(window, candidate)
-        settled = self._out_of_time or self._in_part or self._is_sure(logits)
+        settled = self._out_of_time or self._waiting or self._in_part or self._is_sure(logits)
         if self._closer and not model.together and not settled:
             self._read_closer(query, candidates, own, logits, room)
         return logits
@@ -245,8 +245,11 @@ class WindowReading:
             outcome = flagged(outcome, status, reason)
         if self._out_of_time:
             unread, why = logits.count(None) - self._illegible - self._not_needed, Reason("rerank.time-is-up")
-            reason = Reason("rerank.passages-not-read", count=unread, total=total, reason=why)
-            outcome = flagged(outcome, status, reason)
+            if unread:
+                reason = Reason("rerank.passages-not-read", count=unread, total=total, reason=why)
+                outcome = flagged(outcome, status, reason)
+            elif self._closer:
+                outcome = flagged(outcome, status, Reason("rerank.not-read-closer", reason=why))
         if self._waiting:
             why = Reason("rerank.many-wait", count=self._waiting)
             reason = Reason("rerank.passages-not-read", count=self._not_needed, total=total, reason=why)

@@ -53,7 +53,8 @@ def _pool(cores: int) -> ThreadPoolExecutor:
     pool, all_there, before = ThreadPoolExecutor(cores), Barrier(cores), torch.get_num_threads()
 
     def alone(_: int) -> None:
-        torch.set_num_threads(1)  # of this thread, and of those that torch sees for the first time
+        torch.get_num_threads()  # lets torch see this thread: what is set before that does not hold
+        torch.set_num_threads(1)
         all_there.wait()
 
     list(pool.map(alone, range(cores)))

@@ -163,16 +163,8 @@ class Caller:
         `again` is the text of that second request. A refusal is final. Once a free reply could not be read
         and one that was held to labels could, all are held to them from the first on: `constrained`.
         """
-        # one place for both calls: what the second one teaches, the next request knows
-        async with self._parts.limiter:
-            return await self._read(self._held(request), read, again)
-
-    def _held(self, request: Request) -> Request:
-        if not self.constrained or request.label_schema is None:
-            return request
-        return replace(request, schema=request.label_schema, top_logprobs=0)
-
-    async def _read(self, request: Request, read: Callable[[Completion], T | None], again: str) -> Reading[T]:
+        if self.constrained and request.label_schema is not None:
+            request = replace(request, schema=request.label_schema, top_logprobs=0)
         completion = await self._call(request, retry=False)
         spent = Usage() if isinstance(completion, str) else completion.usage
         value = None if isinstance(completion, str) else read(completion)
@@ -198,20 +190,21 @@ class Caller:
             self._counts.cached += 1
             self._counts.usage += Usage(cached=1)
             return known
-        most = self._costed(request.most)
-        if reason := self._counts.stopped or self._meter.refusal(most):
-            self._counts.refused(reason)
-            return "not asked"
-        self._meter.reserve(most)
-        spent, completion, error = most, None, Reason("rerank.cut-off")
-        try:
-            with anyio.move_on_after(self._meter.remaining_s):
-                completion = await self._completed(request)
-                spent = completion.usage
-        except ChatError as failure:
-            spent, error = Usage(1), Reason.of(str(failure))
-        finally:
-            self._meter.settle(most, spent)
+        async with self._parts.limiter:
+            most = self._costed(request.most)
+            if reason := self._counts.stopped or self._meter.refusal(most):
+                self._counts.refused(reason)
+                return "not asked"
+            self._meter.reserve(most)
+            spent, completion, error = most, None, Reason("rerank.cut-off")
+            try:
+                with anyio.move_on_after(self._meter.remaining_s):
+                    completion = await self._completed(request)
+                    spent = completion.usage
+            except ChatError as failure:
+                spent, error = Usage(1), Reason.of(str(failure))
+            finally:
+                self._meter.settle(most, spent)
         spent = replace(spent, retries=spent.retries + retry)
         if completion is None:
             self._counts.failed_with(error, spent)

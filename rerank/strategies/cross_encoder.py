@@ -29,7 +29,7 @@ from rerank.parts import RerankParts
 from rerank.score_memory import ScoreMemory, text_key
 from rerank.spec import Value
 from rerank.window_reading import Near, WindowReading
-from storage.errors import ModelError
+from storage.errors import ModelError, StoreError
 from storage.records import Candidate, Outcome, Ranking
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def _near(
     from storage.qdrant.similarities import similarities
 
     if encoder.reads(query):
-        with suppress(ModelError):  # an endpoint that is down: retrieval has said so
+        with suppress(ModelError, StoreError):  # late interaction asks the same of both, and says so
             return similarities(query, candidates, places, encoder, vectors)
     return [None] * len(places)
 

@@ -162,10 +162,12 @@ def test_what_is_not_read_is_flagged(folders: Mapping[str, Path]) -> None:
 
 def test_the_deadline_stops_between_batches(folders: Mapping[str, Path]) -> None:
     """Scores from before the deadline count; the other candidates follow, and the outcome is flagged."""
-    ranking = ranked(folders["bert"], ["the fox " * 8] * 200, budget=Budget(deadline_ms=0))
+    texts = [f"{'the fox ' * 20} {n}" for n in range(600)]
+    ranking = ranked(folders["bert"], texts, budget=Budget(deadline_ms=0))
     assert ranking.outcome.status in ("partial", "fallback")
     assert "deadline" in ranking.outcome.reason
-    assert len(ranking.everything) == 200
+    assert "0 of" not in ranking.outcome.reason
+    assert len(ranking.everything) == 600
 
 
 def test_reading_ends_where_the_model_is_sure(folders: Mapping[str, Path]) -> None:
