@@ -163,14 +163,21 @@ class Caller:
         `again` is the text of that second request. A refusal is final. Once a free reply could not be read
         and one that was held to labels could, all are held to them from the first on: `constrained`.
         """
-        if self.constrained and request.label_schema is not None:
-            request = replace(request, schema=request.label_schema, top_logprobs=0)
-        completion = await self._call(request, retry=False)
+        place = _Place(self._parts.limiter)
+        try:
+            return await self._asked(request, read, again, place)
+        finally:
+            place.leave()
+
+    async def _asked(
+        self, request: Request, read: Callable[[Completion], T | None], again: str, place: _Place
+    ) -> Reading[T]:
+        completion = await self._call(request, place, retry=False)
         spent = Usage() if isinstance(completion, str) else completion.usage
         value = None if isinstance(completion, str) else read(completion)
         if value is None and not isinstance(completion, str) and not completion.refusal:
             self._roomy = self._roomy or completion.cut == "length"
-            completion = await self._call(_corrected(request, completion, again), retry=True)
+            completion = await self._call(_corrected(request, completion, again), place, retry=True)
             if not isinstance(completion, str):
                 spent += completion.usage
                 value = read(completion)
@@ -183,28 +190,28 @@ class Caller:
             return Reading(None, "refused" if completion.refusal else "unreadable", spent)
         return Reading(value, usage=spent)
 
-    async def _call(self, wanted: Request, *, retry: bool) -> Completion | Lost:
-        roomy = replace(wanted, max_tokens=max(wanted.max_tokens, _ROOMY))
-        request, other = (roomy, wanted) if self._roomy else (wanted, roomy)
+    async def _call(self, wanted: Request, place: _Place, *, retry: bool) -> Completion | Lost:
+        request, other = self._as_sent(wanted)
         if (known := self._recalled(request, other)) is not None:
             self._counts.cached += 1
             self._counts.usage += Usage(cached=1)
             return known
-        async with self._parts.limiter:
-            most = self._costed(request.most)
-            if reason := self._counts.stopped or self._meter.refusal(most):
-                self._counts.refused(reason)
-                return "not asked"
-            self._meter.reserve(most)
-            spent, completion, error = most, None, Reason("rerank.cut-off")
-            try:
-                with anyio.move_on_after(self._meter.remaining_s):
-                    completion = await self._completed(request)
-                    spent = completion.usage
-            except ChatError as failure:
-                spent, error = Usage(1), Reason.of(str(failure))
-            finally:
-                self._meter.settle(most, spent)
+        await place.take()
+        request, _ = self._as_sent(wanted)  # others' replies may have taught something while it waited
+        most = self._costed(request.most)
+        if reason := self._counts.stopped or self._meter.refusal(most):
+            self._counts.refused(reason)
+            return "not asked"
+        self._meter.reserve(most)
+        spent, completion, error = most, None, Reason("rerank.cut-off")
+        try:
+            with anyio.move_on_after(self._meter.remaining_s):
+                completion = await self._completed(request)
+                spent = completion.usage
+        except ChatError as failure:
+            spent, error = Usage(1), Reason.of(str(failure))
+        finally:
+            self._meter.settle(most, spent)
         spent = replace(spent, retries=spent.retries + retry)
         if completion is None:
             self._counts.failed_with(error, spent)
@@ -212,6 +219,13 @@ class Caller:
             self._counts.succeeded(spent)
         self._note(request.messages, completion, spent, "" if completion else error)
         return completion or "failed"
+
+    def _as_sent(self, wanted: Request) -> tuple[Request, Request]:
+        """The request as the replies so far teach to send it; the same with the other limit of tokens."""
+        if self.constrained and wanted.label_schema is not None:
+            wanted = replace(wanted, schema=wanted.label_schema, top_logprobs=0)
+        roomy = replace(wanted, max_tokens=max(wanted.max_tokens, _ROOMY))
+        return (roomy, wanted) if self._roomy else (wanted, roomy)
 
     def _recalled(self, request: Request, other: Request) -> Completion | None:
         """A reply that was paid for: to this request, or a complete one to the same with another limit."""
@@ -246,6 +260,26 @@ class Caller:
         sent = tuple((message.role, message.content) for message in messages)
         text, ms = (completion.text, completion.ms) if completion else ("", 0.0)
         self._counts.exchanges.append(Exchange(self._chat.model, sent, text, spent, ms, error))
+
+
+class _Place:
+    """A place among the requests in flight: taken at the first, kept for the one that corrects it.
+
+    A correction that queued up behind all other first requests would teach them nothing.
+    """
+
+    def __init__(self, limiter: anyio.CapacityLimiter) -> None:
+        self._limiter = limiter
+        self._taken = False
+
+    async def take(self) -> None:
+        if not self._taken:
+            await self._limiter.acquire()
+            self._taken = True
+
+    def leave(self) -> None:
+        if self._taken:
+            self._limiter.release()
 
 
 def _shown(completion: Completion) -> Reason:

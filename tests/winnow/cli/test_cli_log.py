@@ -73,8 +73,9 @@ def test_judged_answers_are_compared_and_guarded(data: Path) -> None:
     assert run("log", "feedback", answer["id"], "--passage", "9=3", "--data-dir", data).exit_code == 2
 
 
-def test_comparing_counts_what_a_logged_stage_took(data: Path) -> None:
+def test_comparing_counts_what_a_logged_stage_took(tmp_path: Path) -> None:
     """A comparison counts the logged time of a stage that is not recomputed."""
+    data = ingested(tmp_path)  # the median is over all answers in a log
     answer = as_json("ask", QUESTION, "--data-dir", data)
     took = sum(stage["ms"] for stage in answer["stages"] if stage["name"].startswith(("fusion", "diversity")))
     [row] = as_json("log", "compare", "-r", "balanced", "--last", 1, "--data-dir", data)["results"]
