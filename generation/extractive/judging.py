@@ -36,6 +36,9 @@ TIED = 0.03
 # A list as a whole must be worth more than its best item.
 LIST_LOG_ODDS = 1.5
 LIST_SCORE = 0.03
+# An entry of a change log names what it changed with the words of many questions, and answers few.
+CHANGE_LOG_ODDS = 4.0
+CHANGE_SCORE = 0.1
 # Characters of heading and lead that are read with a unit.
 _HEADING, _LEAD = 90, 200
 # Begins with what stands for something in the sentence before.
@@ -187,6 +190,7 @@ def _by_cross_encoder(
 def _handicap(one: Found) -> float:
     """In log-odds: what the question's words and kind add, less what lists and later passages cost."""
     against = PLACE_LOG_ODDS * one.passage + (LIST_LOG_ODDS if one.unit.kind == "list" else 0.0)
+    against += CHANGE_LOG_ODDS if one.unit.of_change else 0.0
     return WORDS_LOG_ODDS * one.by_words + FIT_LOG_ODDS * one.fit - against
 
 
@@ -194,4 +198,6 @@ def _by_meaning(one: Found) -> Found:
     """A unit as vectors and words see it; one that points back is quoted with the sentence before it."""
     joined = one.unit.before is not None and _POINTS_BACK.match(one.text) is not None
     score = one.cheap + COSINE_WEIGHT * (one.cosine or 0.0)
-    return replace(one, score=score - (LIST_SCORE if one.unit.kind == "list" else 0.0), joined=joined)
+    score -= LIST_SCORE if one.unit.kind == "list" else 0.0
+    score -= CHANGE_SCORE if one.unit.of_change else 0.0
+    return replace(one, score=score, joined=joined)

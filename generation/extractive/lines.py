@@ -31,6 +31,11 @@ _RULE = re.compile(r"[\s|:+-]+\Z")
 _LINK = re.compile(
     r"!?\[(?:[^\[\]\n]|!?\[[^\]\n]*\](?:\([^)\n]*\))?)*\](?:\([^)\s]*(?:\s[^)\n]*)?\)|\[[^\]\n]*\])"
 )
+# `PR [#123](…)`, `(#123)`, `[a1b2c3d](…/commit/a1b2…)`
+_CHANGE = re.compile(
+    r"\[#?\w+\]\(https?://[^\s)]+/(?:pulls?|issues?|commit|merge_requests)/\w+/?\)"
+    r"|\b(?:PR|MR) \[?#\d+\b|\(#\d+\)"
+)
 _WORD = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_]+")
 _DIRECTIVE = re.compile(
     r"\s*(?:\{[%*{<#].*[%*}>#]\}\s*\Z|--8<--|\.\. [\w-]+::|:{3,}|/{3}(?:\s|\Z)|!{3}\s|\?{3}\+?\s|<!--|-->"
@@ -145,6 +150,11 @@ def is_run_together(text: str) -> bool:
     numbers = re.findall(r"(?<=\s)[\d.,]+%?(?=\s)", text)
     ends = re.findall(r"[。！？；;!?]|\.(?:\s|\Z)", text)
     return len(numbers) >= 6 and len(ends) <= 1 and len(text) > 100
+
+
+def is_change_entry(text: str) -> bool:
+    """True for an entry of a change log: it cites the change that it names, and explains nothing."""
+    return _CHANGE.search(text) is not None
 
 
 def is_link_list(text: str) -> bool:

@@ -55,7 +55,7 @@ class Unit:
 
     `lead` is what it is read with: column names of a row (a reader needs these, too), the "as follows:" of an
     item or of code, a question before its answer. `before` is the sentence before it in its paragraph.
-    `heading` is in force there, of those within the passage.
+    `heading` is in force there, of those within the passage. `of_change`: it is of an entry of a change log.
     """
 
     span: Span
@@ -63,6 +63,7 @@ class Unit:
     lead: Span | None = None
     before: Span | None = None
     heading: str = ""
+    of_change: bool = False
 
 
 @dataclass(slots=True)
@@ -74,9 +75,10 @@ class _Cutting:
     units: list[Unit] = field(default_factory=list)
     heading: str = ""
     lead: Span | None = None
+    of_change: bool = False
 
     def add(self, span: Span, kind: Kind, lead: Span | None, before: Span | None = None) -> None:
-        self.units.append(Unit(span, kind, lead, before, self.heading))
+        self.units.append(Unit(span, kind, lead, before, self.heading, self.of_change))
 
 
 def units(text: str, titles: Container[str] = ()) -> list[Unit]:
@@ -97,6 +99,7 @@ def units(text: str, titles: Container[str] = ()) -> list[Unit]:
     for at, token in enumerate(tokens):
         if token.map is None:
             continue
+        reading.of_change = False
         first, end = place(token)
         span = starts[first], starts[end] if end < len(starts) else len(text)
         if token.type == "heading_open":
@@ -131,6 +134,7 @@ def _paragraph(reading: _Cutting, span: Span, *, numbered: bool | None) -> None:
     text = reading.text
     lead = reading.lead
     block = text[slice(*span)]
+    reading.of_change = numbered is not None and lines.is_change_entry(block)
     start = span[0] + lines.marker(block, item=numbered is not None, keep=False)
     number = span[0] + lines.marker(block, item=True, keep=True) if numbered else None
     was_item = numbered is not None
@@ -292,7 +296,8 @@ def _code(reading: _Cutting, token: Token, span: Span) -> None:
 def _whole_list(reading: _Cutting, span: Span) -> None:
     """A short list as one unit, with the "as follows:" before it; without one, if its items say something."""
     text, lead = reading.text, reading.lead
-    if span[1] - span[0] > _WHOLE_LIST or lines.is_link_list(text[slice(*span)]):
+    block = text[slice(*span)]
+    if len(block) > _WHOLE_LIST or lines.is_link_list(block) or lines.is_change_entry(block):
         return
     joined = (
         lead is not None

@@ -352,6 +352,15 @@ def test_the_cross_encoder_decides_what_comes_first(encoder: Encoder, lexical: L
     assert generation.outcome.status == "ok"
 
 
+def test_a_change_log_answers_where_nothing_else_does(encoder: Encoder, lexical: LexicalEncoder) -> None:
+    """Its entry has the words of the question, and so has the sentence that says how, which comes first."""
+    entry = passage("* Run the docs in multiple workers. PR [#7](https://git.example/q/q/pull/7)", 1)
+    guide = passage("Multiple workers run with `--workers 4`.", 2)
+    question = "run multiple workers"
+    assert "--workers 4" in quotes(judged(encoder, lexical, question, entry, guide))[0]
+    assert quotes(judged(encoder, lexical, question, entry))[0].startswith("Run the docs")
+
+
 def test_chinese_goes_past_a_judge_that_cannot_read_it(encoder: Encoder, lexical: LexicalEncoder) -> None:
     """The encoder's vectors decide alone, and that is no failure."""
     generation = judged(encoder, lexical, "交叉编码器为什么慢？", passage(RERANK, 1))

@@ -101,6 +101,20 @@ def test_markdown_gives_prose_rows_and_code_apart() -> None:
     assert texts(MARKDOWN, kind="code") == ["```python\nvalue = compute(one, two)\n```"]
 
 
+def test_an_entry_of_a_change_log_is_known_by_what_it_cites() -> None:
+    """Every sentence of an item that cites its change; not prose that cites an issue."""
+    passage = (
+        "* Serve in several workers. PR [#97](https://git.example/a/b/pull/97) by [@ann](https://git.example/ann).\n"
+        "* 支持多个工作进程，默认为四个。(#98)\n* Workers share one port and one log.\n\n"
+        "It hangs, see [#9](https://git.example/a/b/issues/9) for why."
+    )
+    found = {passage[slice(*one.span)]: one.of_change for one in units(passage)}
+    assert found["Serve in several workers."]
+    assert found["支持多个工作进程，默认为四个。"]
+    assert not found["Workers share one port and one log."]
+    assert not found[passage.split("\n\n")[1]]
+
+
 def test_a_list_stands_with_what_leads_to_it() -> None:
     """The "as follows:" is no answer by itself: it leads the items, and begins the whole list."""
     passage = "There are two modes:\n\n- `fast` skips the model.\n- `full` reads all of it.\n"
