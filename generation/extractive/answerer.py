@@ -128,7 +128,10 @@ class ExtractiveAnswerer:
         if not found:
             return JudgedUnits()
         asked = self.terms.terms(question)
-        lexical = lexical_scores(asked, [one.terms for one in found])
+        sentences = [one.terms for one in found]
+        lexical = lexical_scores(asked, sentences)
+        headings = {one.heading: self.terms.terms(one.heading) for one in found}
+        beyond = lexical_scores(asked, sentences, [headings[one.heading] for one in found])
         neural, complaint = self._neural(question, candidates, found)
         # a unit that the encoder could not read scores no better than the worst that it could
         lowest = min((score for score in neural if score is not None), default=None)
@@ -136,11 +139,12 @@ class ExtractiveAnswerer:
             replace(
                 one,
                 by_words=words,
+                beyond=more,
                 similarity=near,
                 fit=fit(question, one.shown),
                 cheap=self._cheap(words, near, lowest, one, len(candidates)),
             )
-            for one, words, near in zip(found, lexical, neural, strict=True)
+            for one, words, more, near in zip(found, lexical, beyond, neural, strict=True)
         ]
         busy = self.judge is not None and self.judge.busy
         ranked, closely = judged(question, scored, self.judge, self._cosines(question), under_load=busy)

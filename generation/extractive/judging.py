@@ -29,8 +29,9 @@ PLACE_LOG_ODDS = 0.3
 WORDS_LOG_ODDS = 1.5
 # What it is worth to hold what is asked for, a date say.
 FIT_LOG_ODDS = 2.0
-# The weight of a unit's own cosine against stored token vectors and words; docs/answers.md.
-COSINE_WEIGHT = 2.0
+# Where vectors judge: what a unit's own cosine, stored token vectors, words beyond its headings and the kind
+# of thing asked for are worth, and what each place of its passage costs; docs/answers.md.
+COSINE_WEIGHT, TOKENS_WEIGHT, BEYOND_WEIGHT, FIT_WEIGHT, PLACE_SCORE = 2.0, 0.4, 0.25, 0.04, 0.01
 # Neighbours whose scores are no further apart are quoted as one.
 TIED = 0.03
 # A list as a whole must be worth more than its best item.
@@ -68,7 +69,7 @@ class Found:
     """A unit of the `passage`-th candidate (from 0), its text, and what is known of it so far.
 
     `before` ends where the unit begins; `heading` is its title and path. `by_words` is the share of the
-    question's words in it, `similarity` that of stored token vectors, `cheap` both together, `cosine` that of
+    question's words in it, `beyond` of those that its headings lack, `similarity` that of stored token vectors, `cheap` both together, `cosine` that of
     the unit's own vector. `fit` is 0 where it holds nothing of the kind that is asked for (`kinds.fit`).
     `joined`: it is quoted with the sentence before it.
     """
@@ -81,6 +82,7 @@ class Found:
     heading: str
     terms: frozenset[int]
     by_words: float = 0.0
+    beyond: float = 0.0
     similarity: float | None = None
     cheap: float = 0.0
     cosine: float | None = None
@@ -197,7 +199,11 @@ def _handicap(one: Found) -> float:
 def _by_meaning(one: Found) -> Found:
     """A unit as vectors and words see it; one that points back is quoted with the sentence before it."""
     joined = one.unit.before is not None and _POINTS_BACK.match(one.text) is not None
-    score = one.cheap + COSINE_WEIGHT * (one.cosine or 0.0)
+    score = one.cheap
+    if one.cosine is not None:
+        tokens = one.cosine if one.similarity is None else one.similarity
+        score = COSINE_WEIGHT * one.cosine + TOKENS_WEIGHT * tokens + BEYOND_WEIGHT * one.beyond
+        score += FIT_WEIGHT * one.fit - PLACE_SCORE * one.passage
     score -= LIST_SCORE if one.unit.kind == "list" else 0.0
     score -= CHANGE_SCORE if one.unit.of_change else 0.0
     return replace(one, score=score, joined=joined)

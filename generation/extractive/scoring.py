@@ -10,15 +10,22 @@ from collections.abc import Sequence
 from storage.vectors import TermEncoder
 
 
-def lexical_scores(question: frozenset[int], sentences: Sequence[frozenset[int]]) -> list[float]:
+def lexical_scores(
+    question: frozenset[int], sentences: Sequence[frozenset[int]], known: Sequence[frozenset[int]] = ()
+) -> list[float]:
     """The share (0 to 1) of the question's terms that each sentence holds, rare terms weighing more.
 
-    Weights are BM25's inverse document frequencies over the sentences at hand.
+    Weights are BM25's inverse document frequencies over the sentences at hand. `known` are terms of the
+    question that need not be said again in each sentence, those of its headings: they do not count.
     """
     seen = Counter(term for terms in sentences for term in terms & question)
     weights = {term: _idf(seen[term], len(sentences)) for term in question}
-    total = sum(weights.values())
-    return [sum(weights[term] for term in terms & question) / total if total else 0.0 for terms in sentences]
+    scores = []
+    for at, terms in enumerate(sentences):
+        wanted = question - known[at] if known else question
+        total = sum(weights[term] for term in wanted)
+        scores.append(sum(weights[term] for term in terms & wanted) / total if total else 0.0)
+    return scores
 
 
 # Words that mark a Chinese question, in either script, and say nothing about its subject; longer ones first.
