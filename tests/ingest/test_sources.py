@@ -218,6 +218,46 @@ def test_a_repository_is_copied_as_it_was_at_a_revision(tmp_path: Path, mirrors:
             git.copy(git.Revision.parse(f"git+file://{repository}{wrong}"), mirrors)
 
 
+def test_nothing_that_a_repository_names_is_run(
+    tmp_path: Path, mirrors: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A missing object is not fetched by a command of its settings; filters and hooks stay unused."""
+    repository, ran = _repository(tmp_path / "repo"), tmp_path / "ran"
+    trap = tmp_path / "trap"
+    trap.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    trap.chmod(0o700)
+    (repository / ".git/info/attributes").write_text("*.md filter=trap diff=trap\n")
+    for hook in ("post-checkout", "reference-transaction", "pre-auto-gc"):
+        (repository / ".git/hooks" / hook).symlink_to(trap)
+    with (repository / ".git/config").open("a") as config:
+        config.write(
+            "[extensions]\npartialClone = origin\n[protocol]\nallow = always\n"
+            f'[protocol "ext"]\nallow = always\n[core]\nfsmonitor = {trap}\nsshCommand = {trap}\n'
+            f'[filter "trap"]\nsmudge = {trap}\n[diff "trap"]\ntextconv = {trap}\n'
+            '[remote "origin"]\npromisor = true\npartialclonefilter = blob:none\n'
+        )
+
+    def git_there(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", repository, *arguments], check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    blob = git_there("rev-parse", "v1:root.txt")
+    (repository / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    for remote in (f"ext::{trap}", f"ssh://host{repository}", repository.as_uri()):
+        git_there("config", "remote.origin.url", remote)
+        git_there("config", "remote.origin.uploadpack", f"{trap};")
+        (folder,), left = fetch([f"git+file://{repository}@v1"], mirrors.folder, private=False)
+        assert (folder / "docs/a b.md").read_text() == "# First\n\nOne."
+        assert [one.url for one in left] == [f"git+file://{repository}@v1#root.txt"]
+        assert not ran.exists()
+    monkeypatch.setenv("GIT_DIR", str(_repository(tmp_path / "other") / ".git"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInputError):
+        fetch([f"git+file://{tmp_path}/empty"], mirrors.folder, private=False)
+
+
 def test_objects_of_a_store_are_copied_when_their_version_is_another(mirrors: Mirror) -> None:
     """Only what changed is read; what is gone leaves; a prefix with nothing below it is an error."""
     store = fsspec.filesystem("memory", skip_instance_cache=True)
@@ -233,6 +273,31 @@ def test_objects_of_a_store_are_copied_when_their_version_is_another(mirrors: Mi
     assert not (folder / "in/b.txt").exists()
     with pytest.raises(BadInputError, match="nothing below"):
         objects.copy("s3://bucket/none", mirrors, store)
+
+
+def test_an_object_that_cannot_be_had_leaves_the_others(mirrors: Mirror) -> None:
+    """A key that is no name of a file, or leads out of the folder, is in the report; so is one that fails."""
+    wrong = ("../../../out.md", "a.md/b.md", ".fetched/c.md", "z\0.md", f"{'n' * 300}.md")
+    keys = ("0/denied.md", "a.md", *wrong)
+
+    class Store:
+        def find(self, prefix: str, detail: bool) -> dict[str, dict[str, object]]:
+            return {f"{prefix}/{key}": {"ETag": key, "size": 3} for key in keys}
+
+        def cat_file(self, path: str) -> bytes:
+            if "denied" in path:
+                raise PermissionError("Access Denied")
+            return b"# A"
+
+    store = Store()
+    name, left = objects.copy("s3://lake/docs", mirrors, store)
+    assert [path.name for path in mirrors.path(name).rglob("*.md")] == ["a.md"]
+    assert len(left) == len(keys) - 1
+    assert "Access Denied" in next(one.reason for one in left if "denied" in one.url)
+    assert objects.copy("s3://lake/docs", mirrors, store)[1] == left
+    for address in ("s3://", "s3:///docs"):
+        with pytest.raises(BadInputError, match="no bucket"):
+            objects.copy(address, mirrors, store)
 
 
 @pytest.mark.slow
