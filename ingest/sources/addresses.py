@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import httpx2
 
 from storage.reasons import Reason
 
 # IPv4 within IPv6, as translators write it.
-_TRANSLATED = ip_network("64:ff9b::/96")
+_TRANSLATED = IPv6Network("64:ff9b::/96")
+# The one part of IPv6 that is given to hosts of the internet: what lies outside (older forms of IPv4, sites,
+# a translator of one's own) ends in somebody's network. Python 3.11 does not know the range for examples.
+_UNICAST, _EXAMPLES = IPv6Network("2000::/3"), IPv6Network("3fff::/20")
 
 
 class PrivateAddressError(Exception):
@@ -34,6 +37,8 @@ def is_public(address: str) -> bool:
             found = IPv4Address(int(found) & 0xFFFFFFFF)
         elif inner := found.ipv4_mapped or found.sixtofour:
             found = inner
+        elif found not in _UNICAST or found in _EXAMPLES:
+            return False
     return found.is_global and not found.is_multicast
 
 
