@@ -7,8 +7,12 @@ name that changes its address in between gains nothing. Redirections come throug
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from threading import Timer
+from typing import Any
 
 import httpx2
 
@@ -74,6 +78,32 @@ class CheckedAddresses(httpx2.BaseTransport):
 
     def close(self) -> None:
         self._transport.close()
+
+
+@contextmanager
+def cut_off(ends: float) -> Iterator[dict[str, Any]]:
+    """Give what a request takes as `extensions`; at `ends` (monotonic time) its connection is cut off.
+
+    A timeout alone holds for one read: a server that sends a byte now and then has all the time it likes.
+    """
+    sockets: list[socket.socket] = []
+
+    def note(event: str, about: dict[str, Any]) -> None:
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            sockets.append(about["return_value"].get_extra_info("socket"))
+
+    def cut() -> None:
+        for one in sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    timer = Timer(ends - time.monotonic(), cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield {"trace": note}
+    finally:
+        timer.cancel()
 
 
 def _addresses(host: str, port: int) -> list[str]:

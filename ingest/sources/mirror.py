@@ -130,11 +130,11 @@ def origin_of(path: Path) -> Origin | None:
         return None
 
 
-def flat_name(address: str, suffix: str = "") -> str:
-    """A file name for the path of an address; a long one is cut and told apart by a hash."""
+def flat_name(address: str, suffix: str = "", *, marked: bool = False) -> str:
+    """A file name for the path of an address: readable; one that is `marked` or long is its own by a hash."""
     name = quote(address.strip("/"), safe=" ()+,=@~") or "index"
     name = name if name.lower().endswith(suffix) else name + suffix
-    if len(name) > _LONGEST_NAME or name.startswith("."):
+    if marked or len(name) > _LONGEST_NAME or name.startswith("."):
         mark = hashlib.sha256(address.encode()).hexdigest()[:12]
         end = suffix or Path(name).suffix[:16]
         name = f"{name.lstrip('.')[: _LONGEST_NAME - 30]}-{mark}{end}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import fsspec
@@ -107,6 +110,75 @@ def test_robots_txt_is_obeyed(web: LocalSite, mirrors: Mirror) -> None:
     assert pauses == [3.0]
     web.pages["/robots.txt"] = Page(status=500)
     assert "robots.txt" in fetched(f"{web.url}/open", mirrors)[1][f"{web.url}/open"]
+
+
+def test_a_robots_txt_that_cannot_be_read_is_told_from_one_that_forbids(
+    web: LocalSite, mirrors: Mirror
+) -> None:
+    """Lines without sense are passed over, it may have moved, and a host that is not there is called that."""
+    rules = "User-agent: *\nCrawl-delay: ²\nDisallow: //[x\nCrawl-delay: {}\nDisallow: /guide\n".format(
+        "9" * 5000
+    )
+    web.pages["/rules"] = Page(rules.encode(), "text/plain")
+    web.pages["/robots.txt"] = Page(status=301, headers={"Location": "/rules"})
+    web.pages["/open"] = Page(b"<p>Open.")
+    with closing(Site(mirrors, lambda _: True)) as site:
+        assert len(site.fetch(f"{web.url}/open")) == 1
+        assert site.fetch(f"{web.url}/guide/pump") == []
+        assert site.fetch("http://127.0.0.1:1/x") == site.fetch("http://127.0.0.1:1/y") == []
+        told = [one.reason.split(":")[0] for one in site.unfetched]
+    assert told == ["the site's robots.txt does not allow it", *["the server gives no reply"] * 2]
+
+
+def test_a_sitemap_that_moved_means_the_pages_of_its_new_host(web: LocalSite, mirrors: Mirror) -> None:
+    """A site that is now `www.` lists pages of that name."""
+    port = web.url.rpartition(":")[2]
+    there = f"http://localhost:{port}"
+    web.pages["/s.xml"] = Page(status=301, headers={"Location": f"{there}/new.xml"})
+    web.pages["/new.xml"] = Page(
+        f"<urlset><loc>{there}/guide/pump</loc><loc>{web.url}/other</loc></urlset>".encode(), "text/xml"
+    )
+    paths, left = fetched(f"{web.url}/s.xml", mirrors)
+    assert [origin_of(path).url for path in paths] == [f"{there}/guide/pump"]  # type: ignore[union-attr]
+    assert left == {}
+
+
+@pytest.mark.parametrize("begin", [b"", b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n"])
+def test_a_page_has_so_much_time_and_no_more(begin: bytes, mirrors: Mirror) -> None:
+    """A server that sends a byte now and then is cut off, and what it sent is no page."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            with suppress(OSError):
+                while True:
+                    with server.accept()[0] as there:
+                        robots = there.recv(4096).startswith(b"GET /robots.txt")
+                        there.sendall(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n" if robots else begin)
+                        while not robots and not over.wait(0.05):
+                            there.sendall(b"H")
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        with closing(Site(mirrors, lambda _: True, seconds=0.5)) as site:
+            started = time.monotonic()
+            assert site.fetch(f"http://127.0.0.1:{server.getsockname()[1]}/x") == []
+            assert time.monotonic() - started < 5
+            assert site.unfetched[0].reason == "it takes longer than 1 s"
+        over.set()
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+def test_addresses_that_read_alike_have_copies_of_their_own(web: LocalSite, mirrors: Mirror) -> None:
+    """A slash at the end, a suffix that is not there, another case or query: none takes another's copy."""
+    alike = ("/", "/index", "/index.html", "/a", "/a/", "/a.html", "/A", "/a?x=1", "/a?X=1", "/a/?x=1")
+    web.pages |= {path: Page(f"<p>This is {path}.".encode(), headers={"ETag": f'"{path}"'}) for path in alike}
+    for _ in range(2):
+        copies, left = fetch([web.url + path for path in alike], mirrors.folder, private=True)
+        assert left == []
+        assert [copy.read_text() for copy in copies] == [f"<p>This is {path}." for path in alike]
+    assert sum(status == 304 for status, _ in web.asked) == len(alike)
 
 
 def test_types_and_sizes_are_limited(web: LocalSite, mirrors: Mirror) -> None:
