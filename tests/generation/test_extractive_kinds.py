@@ -1,13 +1,10 @@
-"""Kinds of things that questions ask for: recognised in questions and texts, and compared."""
+"""Kinds of things that questions ask for: recognised in questions and texts."""
 
 from __future__ import annotations
 
 import pytest
 
-from generation.extractive.comparing import contradicts, repeats
-from generation.extractive.judging import Found
 from generation.extractive.kinds import Kind, asked, fit, values
-from generation.extractive.units import Unit
 
 
 @pytest.mark.parametrize(
@@ -61,53 +58,3 @@ def test_what_the_question_says_itself_is_no_answer() -> None:
     question = "Who beat Serena Williams in 2019?"
     assert values("person", "In 2019 Serena Williams lost to Simona Halep.", question) == {"simona", "halep"}
     assert values("date", "In 2019 and in 2021.", question) == {"2021"}
-
-
-def unit(text: str, passage: int) -> Found:
-    words = frozenset(map(hash, text.split()))
-    return Found(passage, Unit((0, len(text))), text, "", "", "", words)
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (
-            "The bridge was opened in May 1937 by the mayor.",
-            "The bridge was opened in May 1973 by the mayor.",
-        ),
-        (
-            "Simona Halep won the title of 2019 in London.",
-            "Angelique Kerber won the title of 2019 in London.",
-        ),
-        ("Date: May 8, to be held on May 18", "Date: May 18, to be held on May 18"),
-        ("退货 期限 为 收到 商品 后 30 天", "退货 期限 为 收到 商品 后 15 天"),
-    ],
-)
-def test_versions_of_a_sentence_that_state_different_things_contradict(one: str, other: str) -> None:
-    """They share nearly all words, and are no repetition of each other."""
-    assert contradicts(unit(one, 0), unit(other, 1))
-    assert not repeats(unit(one, 0), unit(other, 1))
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (
-            "By March the price of a barrel of oil had risen to nearly $12 in most markets.",
-            "By March the price of a barrel of oil had risen to almost $12 in most markets.",
-        ),
-        ("The bridge was opened in 1937 by the mayor.", "The old bridge was opened in 1937 by the mayor."),
-    ],
-)
-def test_a_sentence_in_other_words_repeats(one: str, other: str) -> None:
-    """A word more, or another that states nothing, is the same sentence."""
-    assert repeats(unit(one, 0), unit(other, 1))
-    assert not contradicts(unit(one, 0), unit(other, 1))
-
-
-def test_one_passage_does_not_contradict_itself() -> None:
-    """Lists and tables repeat a sentence with other names in it."""
-    one, other = (
-        unit(f"The port of the {name} is 80{n} by default.", 0) for n, name in enumerate(("API", "GUI"))
-    )
-    assert not contradicts(one, other)
