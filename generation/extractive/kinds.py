@@ -85,7 +85,7 @@ _DATES = re.compile(
 _NUMBER = re.compile(r"\d[\d.,:]*")
 _NUMBER_WORDS = re.compile(
     r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozens?|hundreds?|thousands?|millions?|billions?"
-    r"|twenty|thirty|forty|fifty|half|thirds?|quarters?|twice|once|no|none|single|both|several|first|second|a|an)\b",
+    r"|twenty|thirty|forty|fifty|half|thirds?|quarters?|twice|once|none|single|both|several)\b",
     re.IGNORECASE,
 )
 _NUMBER_ZH = re.compile(r"[零〇一二三四五六七八九十百千万萬亿億两兩半]")

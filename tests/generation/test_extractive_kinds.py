@@ -40,6 +40,11 @@ def test_the_words_of_a_question_say_what_it_asks_for(question: str, kind: Kind 
         ("When was it released?", "It came out on 3 March 2017.", "It came out in 2017."),
         ("When was it released?", "It came out in 2017.", "It was released by Nintendo."),
         ("When was it released?", "It came out in May 2017.", "Jul 7, 2018 ... It was released."),
+        (
+            "How many towers does it have?",
+            "Its twelve towers are new.",
+            "It is a bridge with no second deck.",
+        ),
         ("How many people live there?", "About 4,200 live there.", "On 7 May 2019 people lived there."),
         ("Who won in 2019?", "In the final, Ana Lee won in 2019.", "The final of 2019 was played in May."),
         ("Where is it?", "It is in Tampa.", "It is large."),
