@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 from functools import partial
 from typing import Any
 
 from ingest.loaders.registry import supported
-from ingest.sources.mirror import Mirror, Origin, Round, Unfetched, folder_name
+from ingest.sources.mirror import Mirror, Origin, Round, Unfetched, flat_name, folder_name
 from storage.errors import BadInputError, MissingDependencyError
 
 SCHEME = "s3"
@@ -28,6 +29,8 @@ def copy(address: str, mirrors: Mirror, filesystem: Any = None) -> tuple[str, li
     copies = Round(Mirror(mirrors.path(folder)))
     for path, facts in sorted(_listed(filesystem, address, prefix).items()):
         name = path.removeprefix("/").removeprefix(prefix).removeprefix("/") or path.rpartition("/")[2]
+        if posixpath.normpath(name) != name or name.startswith(("/", "..")):
+            name = flat_name(name, marked=True)  # a//b.md and a/../b.md are keys of their own
         if supported(name):
             origin = Origin(f"{scheme}://{path.removeprefix('/')}", str(facts.get("ETag") or ""))
             read = partial(filesystem.cat_file, path)

@@ -357,9 +357,10 @@ def test_objects_of_a_store_are_copied_when_their_version_is_another(mirrors: Mi
 
 
 def test_an_object_that_cannot_be_had_leaves_the_others(mirrors: Mirror) -> None:
-    """A key that is no name of a file, or leads out of the folder, is in the report; so is one that fails."""
-    wrong = ("../../../out.md", "a.md/b.md", ".fetched/c.md", "z\0.md", f"{'n' * 300}.md")
-    keys = ("0/denied.md", "a.md", *wrong)
+    """A key that is no name of a file is reported, and one that fails; none leads out of the folder."""
+    odd = ("../../../out.md", "in//a.md", "in/../a.md", "/a.md")
+    wrong = ("a.md/b.md", ".fetched/c.md", "z\0.md", f"{'n' * 300}.md")
+    keys = ("0/denied.md", "a.md", *odd, *wrong)
 
     class Store:
         def find(self, prefix: str, detail: bool) -> dict[str, dict[str, object]]:
@@ -372,8 +373,10 @@ def test_an_object_that_cannot_be_had_leaves_the_others(mirrors: Mirror) -> None
 
     store = Store()
     name, left = objects.copy("s3://lake/docs", mirrors, store)
-    assert [path.name for path in mirrors.path(name).rglob("*.md")] == ["a.md"]
-    assert len(left) == len(keys) - 1
+    copies = list(mirrors.folder.parent.rglob("*.md"))
+    assert len(copies) == 1 + len(odd)
+    assert {path.parent for path in copies} == {mirrors.path(name)}
+    assert len(left) == 1 + len(wrong)
     assert "Access Denied" in next(one.reason for one in left if "denied" in one.url)
     assert objects.copy("s3://lake/docs", mirrors, store)[1] == left
     for address in ("s3://", "s3:///docs"):
