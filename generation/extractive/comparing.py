@@ -6,17 +6,14 @@ words: who takes them for a repetition hides the one thing that a reader must kn
 
 from __future__ import annotations
 
-import re
 from difflib import SequenceMatcher
 
 from generation.extractive.judging import Found
-from generation.language import HAN
+from generation.extractive.statements import Lexeme, lexemes
 
 # Two units that share this much of their terms say the same thing, unless they state different things;
 # from so much on, they are two versions of one sentence.
 SAME, VERSION = 0.75, 0.6
-_TOKEN = re.compile(rf"{HAN.pattern}|\d[\d.,:]*|[^\W\d_][\w'’-]*|[$€£¥%]")
-_STATED = re.compile(r"\d|[A-ZÀ-Þ]")
 # in Chinese a name is at least this long, and a word that merely differs is usually shorter
 _HAN_NAME = 2
 
@@ -41,15 +38,23 @@ def _shared(one: Found, other: Found) -> float:
 
 
 def _differ(one: str, other: str) -> bool:
-    mine, theirs = _TOKEN.findall(one), _TOKEN.findall(other)
-    matched = SequenceMatcher(None, mine, theirs, autojunk=False)
+    mine, theirs = lexemes(one), lexemes(other)
+    keys = [lexeme.key for lexeme in mine], [lexeme.key for lexeme in theirs]
+    matched = SequenceMatcher(None, *keys, autojunk=False)
     return any(
-        step == "replace" and _states(mine[begin:end]) and _states(theirs[at:to])
+        step == "replace" and _contradict(mine[begin:end], theirs[at:to])
         for step, begin, end, at, to in matched.get_opcodes()
     )
 
 
-def _states(tokens: list[str]) -> bool:
-    if any(_STATED.match(token) for token in tokens):
-        return True
-    return sum(HAN.match(token) is not None for token in tokens) >= _HAN_NAME
+def _contradict(mine: list[Lexeme], theirs: list[Lexeme]) -> bool:
+    """True for a number against another one, or a name against another one."""
+    if "".join(lexeme.key for lexeme in mine) == "".join(lexeme.key for lexeme in theirs):
+        return False  # only their spaces and hyphens differ
+    both = (mine, theirs)
+    return all(any(lexeme.kind == "number" for lexeme in one) for one in both) or all(map(_names, both))
+
+
+def _names(some: list[Lexeme]) -> bool:
+    han = [lexeme.kind for lexeme in some if lexeme.kind in ("han", "pointer")]
+    return any(lexeme.kind == "name" for lexeme in some) or (len(han) >= _HAN_NAME and "pointer" not in han)

@@ -49,7 +49,8 @@ class Signs:
     `score` is the judge's, `cosine` that of the unit's own vector (0 where nobody asked), `words` the share
     of the question's words in the unit. `names` counts names of the question that the passage lacks, numbers
     and codes twice; `lacking` is the share of its other words. `untyped` is 1 where the question asks for a
-    date, number, person or place and the unit has none (`kinds`), and part of it for part of a date.
+    date, number, person or place and the unit has none (`kinds`), and part of it for part of a date; the
+    cross-encoder's score counts that already, so that its weight is 0.
     `opposing` counts the passages whose best unit is nearly as good and holds other things of that kind.
     """
 

@@ -15,9 +15,9 @@ from storage.reasons import Language
 
 Kind = Literal["date", "number", "person", "place"]
 
-_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
-_SHORT = "Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
-_DAYS = "Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday"
+MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
+SHORT_MONTHS = "Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
+DAYS = "Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday"
 
 # In this order: "what year did the city …" asks for a date.
 _ASKS: dict[Language, dict[Kind, re.Pattern[str]]] = {
@@ -60,48 +60,53 @@ _ASKS: dict[Language, dict[Kind, re.Pattern[str]]] = {
 }
 _YEAR = re.compile(r"(?<!\d)(?:1\d{3}|20\d\d)s?(?!\d)")
 _DATE_EN = re.compile(
-    rf"\b(?:{_MONTHS}|(?:{_SHORT})\b\.?(?= ?\d)|{_DAYS}|centur(?:y|ies)|AD|BC|B\.C\.|noon|midnight)\b"
+    rf"\b(?:{MONTHS}|(?:{SHORT_MONTHS})\b\.?(?= ?\d)|{DAYS}|centur(?:y|ies)|AD|BC|B\.C\.|noon|midnight)\b"
     r"|\b\d{1,2}(?::\d\d)? ?[ap]\.?m\b|\b\d{1,2}:\d\d\b|\b(?:spring|summer|autumn|winter)\b"
 )
 _DATE_ZH = re.compile(
     r"(?:\d{1,4}|[〇零一二三四五六七八九十]{1,4})\s*(?:年|月|日|号|號|世[纪紀]|[点點時时])|年[间間代]|初年|末年|[時时]期|世[纪紀]|\d{1,2}[:：]\d\d"
 )
-_MONTH = re.compile(rf"\b(?:{_MONTHS}|{_SHORT})\b|\d\s*月|(?<!\d)\d{{4}}[-/]\d")
+_MONTH = re.compile(rf"\b(?:{MONTHS}|{SHORT_MONTHS})\b|\d\s*月|(?<!\d)\d{{4}}[-/]\d")
 _DAY = re.compile(
-    rf"(?:{_MONTHS}|{_SHORT})\.? \d|\b\d{{1,2}}(?:st|nd|rd|th)?(?: of)? (?:{_MONTHS}|{_SHORT})\b"
+    rf"(?:{MONTHS}|{SHORT_MONTHS})\.? \d|\b\d{{1,2}}(?:st|nd|rd|th)?(?: of)? (?:{MONTHS}|{SHORT_MONTHS})\b"
     r"|\d\s*[日号號]"
 )
 # what a search engine puts in front of a snippet: the day of the page
 _STAMP = re.compile(
-    rf"\A(?:{_SHORT}|May) \d{{1,2}}, \d{{4}} \.\.\. |\A\d{{4}}年\d{{1,2}}月\d{{1,2}}日 \.\.\. "
+    rf"\A(?:{SHORT_MONTHS}|May) \d{{1,2}}, \d{{4}} \.\.\. |\A\d{{4}}年\d{{1,2}}月\d{{1,2}}日 \.\.\. "
 )
 # The stamp that search engines and mail put in front, or a bare year: no amount of anything.
 _DATES = re.compile(
-    rf"(?:{_MONTHS}|{_SHORT})\.? \d{{1,2}}(?:st|nd|rd|th)?(?:, \d{{4}})?"
+    rf"(?:{MONTHS}|{SHORT_MONTHS})\.? \d{{1,2}}(?:st|nd|rd|th)?(?:, \d{{4}})?"
     r"|\d{2,4}\s*年(?:\s*\d{1,2}\s*月(?:\s*\d{1,2}\s*日)?)?"
-    rf"|\b\d{{1,2}}(?:st|nd|rd|th)?(?: of)? (?:{_MONTHS}|{_SHORT})\b(?:,? \d{{4}})?"
+    rf"|\b\d{{1,2}}(?:st|nd|rd|th)?(?: of)? (?:{MONTHS}|{SHORT_MONTHS})\b(?:,? \d{{4}})?"
     r"|\d{1,2}\s*月\s*\d{1,2}\s*[日号號]|(?<!\d)\d{4}[-/]\d{1,2}[-/]\d{1,2}(?!\d)"
 )
 _NUMBER = re.compile(r"\d[\d.,:]*")
 _NUMBER_WORDS = re.compile(
     r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozens?|hundreds?|thousands?|millions?|billions?"
-    r"|twenty|thirty|forty|fifty|half|thirds?|quarters?|twice|once|no|none|single|both|several|first|second|a|an)\b",
+    r"|twenty|thirty|forty|fifty|half|thirds?|quarters?|twice|once|none|single|both|several)\b",
     re.IGNORECASE,
 )
 _NUMBER_ZH = re.compile(r"[零〇一二三四五六七八九十百千万萬亿億两兩半]")
 _CAPITAL = re.compile(r"(?<![\w@#./-])[A-ZÀ-Þ][\w’'.-]*\w|(?<!\w)[A-Z]\b")
-_NO_NAME = frozenset(
+# English words that begin with a capital where a sentence begins, and name nothing.
+FUNCTION_WORDS = frozenset(
     re.findall(
         r"\w+",
-        f"{_MONTHS} {_SHORT} {_DAYS}".casefold()
-        + """
-        a an the this that these those it he she they we you i in on at by for from to of with as
-        and or but if when while after before during since until although however then there here
-        his her its their our your my who what where which how why not no yes some many most all
-        each both such also only one two three first second another other later today according
-        under over between through because so than into about
+        """
+    a an the this that these those it he she they we you i in on at by for from to of with as
+    and or but if when while after before during since until although however then there here
+    his her its their our your my who what where which how why some many most all each every any
+    both such also only another other later today according under over between through because so
+    than into about
         """,
     )
+)
+_NO_NAME = (
+    FUNCTION_WORDS
+    | {"yes", "no", "not", "one", "two", "three", "first", "second"}
+    | frozenset(re.findall(r"\w+", f"{MONTHS} {SHORT_MONTHS} {DAYS}".casefold()))
 )
 _SURNAMES = (
     "王李张張刘劉陈陳杨楊赵趙黄黃周吴吳徐孙孫胡朱高林何郭马馬罗羅梁宋郑鄭谢謝韩韓唐冯馮于董萧蕭程曹袁邓鄧许許傅沈曾彭吕呂苏蘇卢盧"

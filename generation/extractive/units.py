@@ -102,7 +102,9 @@ def units(text: str, titles: Container[str] = ()) -> list[Unit]:
         reading.of_change = False
         first, end = place(token)
         span = starts[first], starts[end] if end < len(starts) else len(text)
-        if token.type == "heading_open":
+        if token.type == "heading_open" and token.markup in "=-" and end - first > 2:
+            _paragraph(reading, (span[0], starts[end - 1]), numbered=None)  # lines over a rule, no heading
+        elif token.type == "heading_open":
             reading.heading, reading.lead = _ANCHOR.sub("", tokens[at + 1].content), None
         elif token.type in ("fence", "code_block"):
             _code(reading, token, span)

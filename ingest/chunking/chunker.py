@@ -42,6 +42,8 @@ _LETTERED = re.compile(rf"(.{{{_LONGEST_GRAPHEME}}}).")
 _SURELY_TOO_LONG = 4
 _SAMPLES, _SAMPLE = 8, 2000
 _STRETCH, _STRETCH_OF_LINE = 32_000, 4_000
+# So much without a place to cut at: the splitter would try them all, again and again.
+_UNBROKEN = re.compile(r"(?<![^\s。！？])[^\s。！？]{2000,}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,13 +116,36 @@ class Chunker:
         text = document.text
         size = max(8, (room - self._overlap) // 8 * 8)
         splitter = _splitter(self._bounded(text, size), document, size)
-        pieces = [
-            (start + at, start + at + len(piece))
-            for start, end in _stretches(self._text)
-            for at, piece in splitter.chunk_indices(self._text[start:end])
-        ]
-        pieces = [part for piece in pieces for part in self._not_too_long(piece)]
+        pieces = list[Span]()
+        last = 0
+        for run in _UNBROKEN.finditer(self._text):
+            pieces += self._split(splitter, last, run.start())
+            pieces += self._cut_by_length(run.span(), size)
+            last = run.end()
+        pieces += self._split(splitter, last, len(text))
         return self._overlapped(text, outline.with_headings(pieces))
+
+    def _split(self, splitter: Any, start: int, end: int) -> Iterator[Span]:
+        """The splitter's pieces of a part of the text."""
+        for first, last in _stretches(self._text, start, end):
+            for at, piece in splitter.chunk_indices(self._text[first:last]):
+                yield from self._not_too_long((first + at, first + at + len(piece)))
+
+    def _cut_by_length(self, run: Span, size: int) -> Iterator[Span]:
+        """A run without a place to cut at, in pieces of at most `size` tokens and of whole graphemes."""
+        from semantic_text_splitter import TextSplitter
+
+        at, characters = run[0], size
+        while at < run[1]:
+            ahead = self._text[at : min(run[1], at + characters + _LONGEST_GRAPHEME)]
+            piece = TextSplitter(characters).chunks(ahead)[0]
+            tokens = self._length(piece)
+            if tokens <= size or len(piece) == 1:
+                yield at, at + len(piece)
+                at += len(piece)
+            # by the tokens of this piece the next one is full, or this one short enough
+            fitting = len(piece) * size // max(1, tokens) * 19 // 20
+            characters = max(1, min(fitting, self._characters if tokens <= size else len(piece) - 1))
 
     def _bounded(self, text: str, size: int) -> Callable[[str], int]:
         """The tokens of a part; of one that is far too long for a passage only that it is.
@@ -189,16 +214,16 @@ def _breakable(text: str) -> str:
     return _ENDLESS.sub(lambda run: _LETTERED.sub(r"\1x", run[0]), copy)
 
 
-def _stretches(text: str) -> Iterator[Span]:
-    """A long text in parts, since the splitter's time grows faster than its text: they end at the last
-    heading, blank line or line before their limit, or, within a line that does not end, at a space soon."""
-    start = 0
-    while len(text) - start > _STRETCH:
+def _stretches(text: str, start: int, last: int) -> Iterator[Span]:
+    """A part of a text in shorter ones, since the splitter's time grows faster than its text: they end at the
+    last heading, blank line or line before their limit, or, in a line that does not end, at a space soon."""
+    while last - start > _STRETCH:
         cut = _last_break(text, start, _STRETCH, ("\n\n#", "\n\n", "\n"))
         cut = cut or _last_break(text, start, _STRETCH_OF_LINE, ("。", " ")) or start + _STRETCH_OF_LINE
         yield start, cut
         start = cut
-    yield start, len(text)
+    if start < last:
+        yield start, last
 
 
 def _last_break(text: str, start: int, length: int, marks: Sequence[str]) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from ingest.loaders.base import Loaded, Source
 from ingest.loaders.decoding import decode
 from ingest.loaders.text import clean, one_line
+from ingest.loaders.text_column import MOST_ROWS, text_column_hint
 from storage.errors import DocumentRefusedError
 from storage.reasons import Reason
 from storage.records import PageStart
@@ -44,20 +45,22 @@ def load(source: Source) -> Loaded:
 def load_lines(source: Source) -> Loaded:
     """One line a record; lines that are not JSON are left out and named by a warning."""
     decoded = decode(source.data)
-    lines, bad = [], []
+    lines, bad, records = list[str](), list[Reason](), list[dict[str, Json]]()
     for number, line in enumerate(decoded.text.split("\n"), 1):
         record, problem = parse_line(line)
         if problem:
             bad.append(Reason("ingest.bad-line", line=number, problem=problem))
         # a line without a value becomes a blank one, so that lines and rows stay in step
         lines.append("" if record is None else record_line(record, source))
+        if isinstance(record, dict) and len(records) < MOST_ROWS:
+            records.append(record)
     if bad and not any(lines):
         raise DocumentRefusedError("ingest.damaged", Reason("ingest.no-good-line", first=bad[0]))
     return Loaded(
         text="\n".join(lines).rstrip("\n"),
         rows=(PageStart(0, 1),),
         metadata=decoded.metadata,
-        warnings=(*decoded.warnings, *first_problems(bad)),
+        warnings=(*decoded.warnings, *first_problems(bad), *text_column_hint(records)),
     )
 
 

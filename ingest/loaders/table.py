@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from ingest.loaders.base import Loaded, Source
 from ingest.loaders.decoding import decode
 from ingest.loaders.tables import rows_of, table_lines
-from ingest.loaders.text import TextBuilder, clean
+from ingest.loaders.text import TextBuilder, clean, one_line
+from ingest.loaders.text_column import text_column_hint
 from storage.errors import DocumentRefusedError
 from storage.reasons import Reason
 
@@ -83,3 +84,6 @@ def _warnings(rows: Sequence[Sequence[str]]) -> Iterator[Reason]:
         yield Reason("ingest.ragged-rows", n=odd, of=len(widths))
     if rows and len(set(rows[0])) < len(rows[0]):
         yield Reason("ingest.columns-of-one-name")
+    if rows:
+        names = [one_line(name) for name in rows[0]]
+        yield from text_column_hint(dict(zip(names, row, strict=False)) for row in rows[1:] if row)

@@ -7,15 +7,22 @@ name that changes its address in between gains nothing. Redirections come throug
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from threading import Timer
+from typing import Any
 
 import httpx2
 
 from storage.reasons import Reason
 
 # IPv4 within IPv6, as translators write it.
-_TRANSLATED = ip_network("64:ff9b::/96")
+_TRANSLATED = IPv6Network("64:ff9b::/96")
+# The one part of IPv6 that is given to hosts of the internet: what lies outside (older forms of IPv4, sites,
+# a translator of one's own) ends in somebody's network. Python 3.11 does not know the range for examples.
+_UNICAST, _EXAMPLES = IPv6Network("2000::/3"), IPv6Network("3fff::/20")
 
 
 class PrivateAddressError(Exception):
@@ -34,6 +41,8 @@ def is_public(address: str) -> bool:
             found = IPv4Address(int(found) & 0xFFFFFFFF)
         elif inner := found.ipv4_mapped or found.sixtofour:
             found = inner
+        elif found not in _UNICAST or found in _EXAMPLES:
+            return False
     return found.is_global and not found.is_multicast
 
 
@@ -69,6 +78,32 @@ class CheckedAddresses(httpx2.BaseTransport):
 
     def close(self) -> None:
         self._transport.close()
+
+
+@contextmanager
+def cut_off(ends: float) -> Iterator[dict[str, Any]]:
+    """Give what a request takes as `extensions`; at `ends` (monotonic time) its connection is cut off.
+
+    A timeout alone holds for one read: a server that sends a byte now and then has all the time it likes.
+    """
+    sockets: list[socket.socket] = []
+
+    def note(event: str, about: dict[str, Any]) -> None:
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            sockets.append(about["return_value"].get_extra_info("socket"))
+
+    def cut() -> None:
+        for one in sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    timer = Timer(ends - time.monotonic(), cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield {"trace": note}
+    finally:
+        timer.cancel()
 
 
 def _addresses(host: str, port: int) -> list[str]:

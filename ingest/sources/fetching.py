@@ -18,15 +18,18 @@ def is_address(given: object) -> bool:
     return isinstance(given, str) and _ADDRESS.match(given) is not None
 
 
-def fetch(addresses: Iterable[str], folder: Path, *, private: bool) -> tuple[list[Path], list[Unfetched]]:
+def fetch(
+    addresses: Iterable[str], folder: Path, *, private: bool, prune: bool = False
+) -> tuple[list[Path], list[Unfetched]]:
     """Fetch into `folder` and return the copies, files and folders, and what could not be fetched.
 
-    `private`: sites on addresses of this machine and its network are allowed. Raises BadInputError for an
+    `private`: sites on addresses of this machine and its network are allowed. `prune`: a page stands for the
+    folder of its site, where copies of pages that are gone are missing. Raises BadInputError for an
     address of another kind, MissingDependencyError without what its kind needs.
     """
     from ingest.sources import git, objects
     from ingest.sources.addresses import is_public
-    from ingest.sources.web import Site
+    from ingest.sources.web import Site, folder_of
 
     mirrors = Mirror(folder)
     found: list[Path] = []
@@ -35,7 +38,10 @@ def fetch(addresses: Iterable[str], folder: Path, *, private: bool) -> tuple[lis
         for address in dict.fromkeys(addresses):
             scheme = address.partition("://")[0].lower()
             if scheme in ("http", "https"):
-                found += map(mirrors.path, site.fetch(_checked(address)))
+                names = site.fetch(_checked(address))
+                if prune:
+                    names = [folder_of(address), *(name.partition("/")[0] for name in names)]
+                found += map(mirrors.path, names)
                 continue
             if scheme == git.SCHEME:
                 name, unfetched = git.copy(git.Revision.parse(address), mirrors)

@@ -1,24 +1,30 @@
 """Copies the files of a git repository at a revision: `git+file:///path@revision#folder`.
 
-Objects are read as they are stored: no filter, hook or attribute that a repository brings is run.
+Objects are read as they are stored: no filter, hook or attribute that a repository brings is run, and no
+object that it lacks is fetched.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ingest.loaders.registry import supported
-from ingest.sources.mirror import MOST_BYTES, Mirror, Origin, Unfetched, folder_name
+from ingest.sources.mirror import Mirror, Origin, Round, Unfetched, folder_name
 from storage.errors import BadInputError, MissingDependencyError
-from storage.reasons import Reason
 
 SCHEME = "git+file"
 _FILE_MODES = (b"100644", b"100755")
 _IGNORE_FILE = ".winnowignore"
+# A repository's settings may name commands: git runs those of a remote to fetch an object that is missing.
+# The user's own settings hold: they say whose repositories are safe.
+_NOTHING_FETCHED = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
+_NOTHING_RUN = ("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +63,17 @@ class _File:
 
 
 def copy(revision: Revision, mirrors: Mirror) -> tuple[str, list[Unfetched]]:
-    """Bring a folder of copies up to date and return its name, and what was too large to copy.
+    """Bring a folder of copies up to date and return its name, and what could not be copied.
 
     Files of formats that no parser knows, links and submodules are left out. Raises BadInputError for what is
     no repository or revision, MissingDependencyError without git.
     """
     folder = folder_name(f"{revision}#{revision.folder}")
-    mirror = Mirror(mirrors.path(folder))
-    left: list[Unfetched] = []
-    kept: list[str] = []
+    copies = Round(Mirror(mirrors.path(folder)))
     for file in _files(revision):
-        url = f"{revision}#{file.name}"
-        if file.size > MOST_BYTES:
-            reason = Reason("ingest.too-many-bytes", size=file.size, limit=MOST_BYTES)
-            left.append(Unfetched(url, reason))
-            continue
-        known = mirror.origin(file.name)
-        if known is None or known.version != file.blob:
-            mirror.keep(file.name, _git(revision, ["cat-file", "blob", file.blob]), Origin(url, file.blob))
-        kept.append(file.name)
-    mirror.drop_all_but(kept)
-    return folder, left
+        read = partial(_git, revision, ["cat-file", "blob", file.blob])
+        copies.bring(file.name, Origin(f"{revision}#{file.name}", file.blob), file.size, read)
+    return folder, copies.end()
 
 
 def _files(revision: Revision) -> Iterator[_File]:
@@ -88,13 +84,19 @@ def _files(revision: Revision) -> Iterator[_File]:
         mode, _, blob, size = (*facts.split(), b"", b"", b"", b"")[:4]
         path = name.decode("utf-8", "replace")
         if mode in _FILE_MODES and (supported(path) or Path(path).name == _IGNORE_FILE):
-            yield _File(path, blob.decode(), int(size))
+            # an object that is missing has no size
+            yield _File(path, blob.decode(), int(size) if size.isdigit() else 0)
 
 
 def _git(revision: Revision, arguments: list[str]) -> bytes:
-    command = ["git", "--no-replace-objects", "-C", str(revision.repository), *arguments]
+    # GIT_DIR and its like, which git gives to hooks, would name another repository than the address does
+    given = {name: value for name, value in dict(os.environ).items() if not name.startswith("GIT_")}
+    command = ["git", "--no-replace-objects", *_NOTHING_RUN, "-C", str(revision.repository), *arguments]
     try:
-        return subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL).stdout
+        done = subprocess.run(
+            command, check=True, capture_output=True, stdin=subprocess.DEVNULL, env=given | _NOTHING_FETCHED
+        )
+        return done.stdout
     except FileNotFoundError as error:
         raise MissingDependencyError("git is not installed", way_out="Install git.") from error
     except subprocess.CalledProcessError as error:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import posixpath
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePath
 from urllib.parse import quote
 
 from ingest.loaders.base import MIB
 from storage.errors import BadInputError
+from storage.reasons import Reason
 
 # Beside the files, in a folder that no run looks into.
 _FACTS = ".fetched"
@@ -48,11 +50,11 @@ class Mirror:
     folder: Path
 
     def path(self, name: str) -> Path:
-        """The path of a copy. Raises BadInputError for a name that leads out of the folder."""
-        path = Path(os.path.normpath(self.folder / name))
-        if not path.is_relative_to(self.folder) or path == self.folder or _FACTS in path.parts:
+        """The path of a copy. Raises BadInputError for a name that leads elsewhere, as one with `..` does."""
+        parts = PurePath(name).parts
+        if posixpath.normpath(name) != name or PurePath(name).anchor or {*parts} & {"", ".", "..", _FACTS}:
             raise BadInputError(f"{name!r} is no name of a file")
-        return path
+        return self.folder / name
 
     def origin(self, name: str) -> Origin | None:
         """The origin of a copy that is still there, otherwise None."""
@@ -86,6 +88,39 @@ class Mirror:
                     self.drop(path.relative_to(self.folder).as_posix())
 
 
+@dataclass(slots=True)
+class Round:
+    """A round over the files of one place: reads those that are others than their copies.
+
+    `left`: what could not be read; its old copy stays, unless it is too large by now.
+    """
+
+    mirror: Mirror
+    left: list[Unfetched] = field(default_factory=list)
+    _kept: list[str] = field(default_factory=list)
+
+    def bring(self, name: str, origin: Origin, size: int, read: Callable[[], bytes]) -> None:
+        """Bring a copy up to date; without a version it is read each time."""
+        if size > MOST_BYTES:
+            reason = Reason("ingest.too-many-bytes", size=size, limit=MOST_BYTES)
+            self.left.append(Unfetched(origin.url, reason))
+            return
+        try:
+            if known := self.mirror.origin(name):
+                self._kept.append(name)
+            if not origin.version or known is None or known.version != origin.version:
+                self.mirror.keep(name, read(), origin)
+                self._kept.append(name)
+        except Exception as error:  # noqa: BLE001 - one file never stops a round, and stores have errors of their own
+            reason = Reason("ingest.unreadable", error=str(error) or type(error).__name__)
+            self.left.append(Unfetched(origin.url, reason))
+
+    def end(self) -> list[Unfetched]:
+        """Remove the copies of what is gone and return `left`."""
+        self.mirror.drop_all_but(self._kept)
+        return self.left
+
+
 def origin_of(path: Path) -> Origin | None:
     """The origin of a copy; None for a file that is none."""
     try:
@@ -95,11 +130,11 @@ def origin_of(path: Path) -> Origin | None:
         return None
 
 
-def flat_name(address: str, suffix: str = "") -> str:
-    """A file name for the path of an address; a long one is cut and told apart by a hash."""
+def flat_name(address: str, suffix: str = "", *, marked: bool = False) -> str:
+    """A file name for the path of an address: readable; one that is `marked` or long is its own by a hash."""
     name = quote(address.strip("/"), safe=" ()+,=@~") or "index"
     name = name if name.lower().endswith(suffix) else name + suffix
-    if len(name) > _LONGEST_NAME or name.startswith("."):
+    if marked or len(name) > _LONGEST_NAME or name.startswith("."):
         mark = hashlib.sha256(address.encode()).hexdigest()[:12]
         end = suffix or Path(name).suffix[:16]
         name = f"{name.lstrip('.')[: _LONGEST_NAME - 30]}-{mark}{end}"

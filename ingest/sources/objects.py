@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
+from functools import partial
 from typing import Any
 
 from ingest.loaders.registry import supported
-from ingest.sources.mirror import MOST_BYTES, Mirror, Origin, Unfetched, folder_name
+from ingest.sources.mirror import Mirror, Origin, Round, Unfetched, flat_name, folder_name
 from storage.errors import BadInputError, MissingDependencyError
-from storage.reasons import Reason
 
 SCHEME = "s3"
 
@@ -19,32 +20,22 @@ def copy(address: str, mirrors: Mirror, filesystem: Any = None) -> tuple[str, li
     and the endpoint that AWS's own tools would take (AWS_ENDPOINT_URL for stores that are compatible). Raises
     BadInputError where it cannot be listed, MissingDependencyError without the extra.
     """
-    filesystem = filesystem or _s3()
     scheme, _, place = address.partition("://")
-    prefix = place.strip("/")
+    prefix = place.rstrip("/")
+    if not prefix or prefix.startswith("/"):
+        raise BadInputError(f"{address} names no bucket", way_out="Name one: s3://bucket/prefix")
+    filesystem = filesystem or _s3()
     folder = folder_name(address)
-    mirror, left, kept = Mirror(mirrors.path(folder)), list[Unfetched](), list[str]()
+    copies = Round(Mirror(mirrors.path(folder)))
     for path, facts in sorted(_listed(filesystem, address, prefix).items()):
-        name = path.strip("/").removeprefix(prefix).strip("/") or path.rpartition("/")[2]
-        if not supported(name):
-            continue
-        url = f"{scheme}://{path.strip('/')}"
-        version, size = str(facts.get("ETag") or ""), int(facts.get("size") or 0)
-        if size > MOST_BYTES:
-            left.append(Unfetched(url, Reason("ingest.too-many-bytes", size=size, limit=MOST_BYTES)))
-            continue
-        try:
-            known = mirror.origin(name)
-            if known is None or not version or known.version != version:
-                mirror.keep(name, bytes(filesystem.cat_file(path)), Origin(url, version))
-        except Exception as error:  # noqa: BLE001 - one object never stops a run; its old copy stays
-            left.append(Unfetched(url, Reason("ingest.no-reply", error=str(error) or type(error).__name__)))
-        else:
-            known = mirror.origin(name)
-        if known is not None:
-            kept.append(name)
-    mirror.drop_all_but(kept)
-    return folder, left
+        name = path.removeprefix("/").removeprefix(prefix).removeprefix("/") or path.rpartition("/")[2]
+        if posixpath.normpath(name) != name or name.startswith(("/", "..")):
+            name = flat_name(name, marked=True)  # a//b.md and a/../b.md are keys of their own
+        if supported(name):
+            origin = Origin(f"{scheme}://{path.removeprefix('/')}", str(facts.get("ETag") or ""))
+            read = partial(filesystem.cat_file, path)
+            copies.bring(name, origin, int(facts.get("size") or 0), read)
+    return folder, copies.end()
 
 
 def _listed(filesystem: Any, address: str, prefix: str) -> dict[str, dict[str, Any]]:

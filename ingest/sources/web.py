@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ from lxml import etree
 
 from ingest.loaders.base import MIB
 from ingest.loaders.registry import FORMATS, format_of
-from ingest.sources.addresses import CheckedAddresses, PrivateAddressError, is_public
+from ingest.sources.addresses import CheckedAddresses, PrivateAddressError, cut_off, is_public
 from ingest.sources.mirror import MOST_BYTES, Mirror, Origin, Unfetched, flat_name, folder_name
 from storage.reasons import Reason
 
@@ -27,8 +28,7 @@ AGENT = "winnow"
 _MOST_PAGES = 1000
 _MOST_REDIRECTIONS = 5
 _ROBOTS_BYTES, _SITEMAP_BYTES = MIB // 2, 50 * MIB
-_SECONDS = 120.0
-_LONGEST_DELAY = 10.0
+_LONGEST_DELAY = 10
 # What a server calls a file, and the suffix by which it is read.
 _SUFFIX_OF = {
     "application/xhtml+xml": ".html",
@@ -36,6 +36,7 @@ _SUFFIX_OF = {
     "text/x-markdown": ".md",
     **{kind.mime: suffix for suffix, kind in reversed(FORMATS.items())},
 }
+_SUFFIXES = ("", *dict.fromkeys(_SUFFIX_OF.values()))
 _UNSAID = ("application/octet-stream", "binary/octet-stream", "application/zip", "text/plain", "")
 _XML = ("application/xml", "text/xml")
 _GONE = (404, 410)
@@ -52,14 +53,16 @@ class Site:
     """Fetches into folders below `mirrors`, a folder of copies for each host.
 
     `allows` says which IP addresses may be asked. `pause` waits between pages where
-    robots.txt asks for it.
+    robots.txt asks for it. `seconds`: the longest that a page may take, with robots.txt and redirections.
     """
 
     mirrors: Mirror
     allows: Callable[[str], bool] = is_public
     pause: Callable[[float], None] = time.sleep
+    seconds: float = 120.0
     unfetched: list[Unfetched] = field(default_factory=list, init=False)
-    _robots: dict[str, RobotFileParser] = field(default_factory=dict, init=False)
+    _robots: dict[str, RobotFileParser | Reason] = field(default_factory=dict, init=False)
+    _visited: set[str] = field(default_factory=set, init=False)
     _client: httpx2.Client = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,10 +79,9 @@ class Site:
         A page that cannot be had is in `unfetched`; the copy of one that is gone is removed.
         """
         found = []
-        for number, page in enumerate(self._pages(url)):
-            if number and (delay := self._delay(page)):
-                self.pause(min(delay, _LONGEST_DELAY))
+        for page in self._pages(url):
             try:
+                self._wait(page)
                 found.append(self._page(page))
             except _NotFetchedError as error:
                 self.unfetched.append(Unfetched(page, error.reason))
@@ -92,14 +94,17 @@ class Site:
         if not PurePosixPath(httpx2.URL(url).path).name.lower().endswith((".xml", ".xml.gz")):
             yield url
             return
-        host, seen = httpx2.URL(url).host, {url}
+        host, seen = "", {url}
         lists, pages = [url], list[str]()
         while lists and len(seen) < _MOST_PAGES:
+            place = lists.pop(0)
             try:
-                kind, listed = _listed(self._read(lists.pop(0), _SITEMAP_BYTES)[1])
+                response, data = self._read(place, _SITEMAP_BYTES)
+                kind, listed = _listed(data)
             except _NotFetchedError as error:
-                self.unfetched.append(Unfetched(url, error.reason))
+                self.unfetched.append(Unfetched(place, error.reason))
                 continue
+            host = host or response.url.host  # a site may have moved to `www.`
             fresh = [one for one in dict.fromkeys(listed) if one not in seen and _host(one) == host]
             seen.update(fresh)
             (lists if kind == "sitemapindex" else pages).extend(fresh)
@@ -110,9 +115,8 @@ class Site:
     def _page(self, url: str) -> str:
         """The name of a page's copy, fetched only if it is another than the one that is there."""
         place = httpx2.URL(url).copy_with(fragment=None)
-        folder = folder_name(f"{place.scheme}://{place.netloc.decode()}")
-        stem = f"{folder}/{flat_name(place.raw_path.decode())}"
-        known = next((name for name in (stem, *_suffixed(stem)) if self._origin(name, place)), None)
+        possible = (name for suffix in _SUFFIXES for name in _names(place, suffix))
+        known = next((name for name in possible if self._owner(name) == str(place)), None)
         origin = self.mirrors.origin(known) if known else None
         asked = {}
         if origin and origin.version:
@@ -127,27 +131,33 @@ class Site:
             raise
         if response.status_code == 304 and known:
             return known
-        name = f"{folder}/{flat_name(place.raw_path.decode(), _suffix(str(place), response.headers))}"
+        names = _names(place, _suffix(str(place), response.headers))
+        if known in names:
+            name = known
+        else:  # the readable one may be another's: `/a`, `/a/` and `/a.html` have one
+            name = names[0] if self._owner(names[0]) in (None, str(place)) else names[1]
         if known and known != name:
             self.mirrors.drop(known)
         version, modified = (response.headers.get(one, "") for one in ("ETag", "Last-Modified"))
         self.mirrors.keep(name, data, Origin(str(place), version, modified))
         return name
 
-    def _origin(self, name: str, place: httpx2.URL) -> bool:
+    def _owner(self, name: str) -> str | None:
         origin = self.mirrors.origin(name)
-        return origin is not None and origin.url == str(place)
+        return origin.url if origin else None
 
     def _read(
         self, url: str, limit: int, headers: Mapping[str, str] | None = None
     ) -> tuple[httpx2.Response, bytes]:
         """A reply and its bytes, after redirections. Raises _NotFetchedError."""
+        ends = time.monotonic() + self.seconds
         for _ in range(_MOST_REDIRECTIONS + 1):
             if httpx2.URL(url).scheme not in ("http", "https"):
                 raise _NotFetchedError(Reason("ingest.no-web-address", url=url))
-            if not self._allowed(url):
+            path = httpx2.URL(url).raw_path.decode()
+            if not self._rules(url, ends).can_fetch(AGENT, f"http://host{path}"):
                 raise _NotFetchedError(Reason("ingest.robots"))
-            response, data = self._once(url, limit, headers)
+            response, data = self._once(url, limit, ends, headers)
             if response.next_request is None:
                 break
             url = str(response.next_request.url)
@@ -158,53 +168,76 @@ class Site:
         return response, data
 
     def _once(
-        self, url: str, limit: int, headers: Mapping[str, str] | None = None
+        self, url: str, limit: int, ends: float, headers: Mapping[str, str] | None = None
     ) -> tuple[httpx2.Response, bytes]:
-        data, ends = bytearray(), time.monotonic() + _SECONDS
+        data = bytearray()
+        slow = _NotFetchedError(Reason("ingest.slow-reply", seconds=math.ceil(self.seconds)))
         try:
-            with self._client.stream("GET", url, headers=dict(headers or {})) as response:
+            with (
+                cut_off(ends) as traced,
+                self._client.stream("GET", url, headers=dict(headers or {}), extensions=traced) as response,
+            ):
                 if response.headers.get("Content-Encoding", "identity") != "identity":
                     raise _NotFetchedError(Reason("ingest.packed-reply"))
                 for piece in response.iter_raw(1 << 16):
                     data += piece
                     if len(data) > limit:
                         raise _NotFetchedError(Reason("ingest.too-many-bytes", size=len(data), limit=limit))
-                    if time.monotonic() > ends:
-                        raise _NotFetchedError(Reason("ingest.slow-reply", seconds=int(_SECONDS)))
+                if time.monotonic() >= ends:  # what was cut off may look like the end
+                    raise slow
                 return response, bytes(data)
         except PrivateAddressError as error:
             raise _NotFetchedError(error.reason) from error
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            if time.monotonic() >= ends:
+                raise slow from error
             raise _NotFetchedError(
                 Reason("ingest.no-reply", error=str(error) or type(error).__name__)
             ) from error
 
-    def _allowed(self, url: str) -> bool:
-        return self._rules(url).can_fetch(AGENT, url)
+    def _wait(self, url: str) -> None:
+        """Wait between two pages of a host as long as its robots.txt says."""
+        host = _host(url)
+        if host in self._visited and (
+            delay := self._rules(url, time.monotonic() + self.seconds).crawl_delay(AGENT)
+        ):
+            self.pause(float(min(int(delay), _LONGEST_DELAY)))
+        self._visited.add(host)
 
-    def _delay(self, url: str) -> float:
-        return float(self._rules(url).crawl_delay(AGENT) or 0)
+    def _rules(self, url: str, ends: float) -> RobotFileParser:
+        """The host's robots.txt; all is allowed where there is none.
 
-    def _rules(self, url: str) -> RobotFileParser:
-        """The host's robots.txt; all is allowed where there is none, nothing where the host is in trouble."""
-        place = httpx2.URL(url).copy_with(raw_path=b"/robots.txt", fragment=None)
-        rules = self._robots.get(str(place))
-        if rules is None:
-            rules = self._robots[str(place)] = RobotFileParser()
-            try:
-                response, data = self._once(str(place), _ROBOTS_BYTES)
-            except _NotFetchedError as error:
-                if error.reason.code == "ingest.private-address":
-                    del self._robots[str(place)]
-                    raise
-                response, data = None, b""
-            if response is not None and response.status_code == 200:
-                rules.parse(data.decode("utf-8", "replace").splitlines())
-            elif response is not None and response.status_code < 500:
-                rules.parse([])
-            else:
-                rules.parse(["User-agent: *", "Disallow: /"])
+        Raises _NotFetchedError where it cannot be had: such a host is asked for nothing.
+        """
+        place = str(httpx2.URL(url).copy_with(raw_path=b"/robots.txt", fragment=None))
+        if place not in self._robots:
+            self._robots[place] = self._asked_rules(place, ends)
+        rules = self._robots[place]
+        if isinstance(rules, Reason):
+            raise _NotFetchedError(rules)
         return rules
+
+    def _asked_rules(self, place: str, ends: float) -> RobotFileParser | Reason:
+        try:
+            for _ in range(_MOST_REDIRECTIONS + 1):
+                response, data = self._once(place, _ROBOTS_BYTES, ends)
+                if response.next_request is None:
+                    break
+                place = str(response.next_request.url)
+        except _NotFetchedError as error:
+            if error.reason.code in ("ingest.private-address", "ingest.no-reply"):
+                return error.reason  # so says the whole host
+            return Reason("ingest.no-robots", why=error.reason)
+        if response.status_code >= 500:
+            why = Reason("ingest.http-status", status=response.status_code)
+            return Reason("ingest.no-robots", why=why)
+        return _parsed(data if response.status_code == 200 else b"")
+
+
+def folder_of(url: str) -> str:
+    """The folder with the copies of a page's host."""
+    place = httpx2.URL(url)
+    return folder_name(f"{place.scheme}://{place.netloc.decode()}")
 
 
 def _host(url: str) -> str:
@@ -214,8 +247,26 @@ def _host(url: str) -> str:
         return ""
 
 
-def _suffixed(stem: str) -> Iterator[str]:
-    return (stem + suffix for suffix in dict.fromkeys(_SUFFIX_OF.values()))
+def _parsed(robots: bytes) -> RobotFileParser:
+    """The rules of a robots.txt, without lines that Python's parser fails on."""
+    rules, lines = RobotFileParser(), robots.decode("utf-8", "replace").splitlines()
+    rules.parse([line for line in lines if _is_rule(line)])
+    return rules
+
+
+def _is_rule(line: str) -> bool:
+    try:
+        RobotFileParser().parse(["User-agent: *", line])
+    except ValueError:
+        return False
+    return True
+
+
+def _names(place: httpx2.URL, suffix: str) -> tuple[str, str]:
+    """The names that a page's copy may have: a readable one, and one that no other address has."""
+    path = place.raw_path.decode()
+    plain, marked = flat_name(path, suffix), flat_name(path, suffix, marked=True)
+    return f"{folder_of(str(place))}/{plain}", f"{folder_of(str(place))}/{marked}"
 
 
 def _suffix(url: str, headers: httpx2.Headers) -> str:

@@ -28,7 +28,7 @@ _Group = tuple[dict[str, int], int]
 # Unicode's compatibility form folds this character, the model's own normaliser does not.
 _WAVE, _PRIVATE = "\uff5e", "\ue000"
 _REMEMBERED_WORDS = 50_000
-_LONGEST_REMEMBERED = 32
+_LONGEST_REMEMBERED = 100
 _MANY_WORDS = 20_000
 # The model's normaliser makes a space of it.
 _ODD_SPACE = "\ufffd"
@@ -56,6 +56,7 @@ class PieceTokenizer:
         self._folder = folder
         self._words: dict[str, tuple[str, ...]] = {}
         self._groups: dict[str, _Group] = {}
+        self._reaches: dict[str, dict[str, int]] = {}
 
     def __reduce__(self) -> tuple[type[PieceTokenizer], tuple[Path]]:
         return PieceTokenizer, (self._folder,)
@@ -122,7 +123,10 @@ class PieceTokenizer:
         """The pieces in a word."""
         length = len(word)
         for start in range(length):
-            ids, longest = self._group(_key(word, start))
+            key = _key(word, start)
+            ids, longest = self._group(key)
+            if length > _LONGEST_REMEMBERED:  # of letters in no language nearly all pieces are short
+                longest = self._reach(key).get(word[start : start + 3], 2)
             for end in range(start + 1, min(length, start + longest) + 1):
                 if (part := word[start:end]) in ids:
                     yield part
@@ -138,6 +142,14 @@ class PieceTokenizer:
         if group is None:
             group = self._groups[key] = self._table.group(key)
         return group
+
+    def _reach(self, key: str) -> dict[str, int]:
+        """The length of the longest piece by its first three characters, of those with that beginning."""
+        reach = self._reaches.get(key)
+        if reach is None:
+            pieces = sorted(self._group(key)[0], key=len)
+            reach = self._reaches[key] = {piece[:3]: len(piece) for piece in pieces if len(piece) > 2}
+        return reach
 
     @cached_property
     def _table(self) -> _Table:

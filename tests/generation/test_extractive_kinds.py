@@ -1,13 +1,10 @@
-"""Kinds of things that questions ask for: recognised in questions and texts, and compared."""
+"""Kinds of things that questions ask for: recognised in questions and texts."""
 
 from __future__ import annotations
 
 import pytest
 
-from generation.extractive.comparing import contradicts, repeats
-from generation.extractive.judging import Found
 from generation.extractive.kinds import Kind, asked, fit, values
-from generation.extractive.units import Unit
 
 
 @pytest.mark.parametrize(
@@ -43,6 +40,11 @@ def test_the_words_of_a_question_say_what_it_asks_for(question: str, kind: Kind 
         ("When was it released?", "It came out on 3 March 2017.", "It came out in 2017."),
         ("When was it released?", "It came out in 2017.", "It was released by Nintendo."),
         ("When was it released?", "It came out in May 2017.", "Jul 7, 2018 ... It was released."),
+        (
+            "How many towers does it have?",
+            "Its twelve towers are new.",
+            "It is a bridge with no second deck.",
+        ),
         ("How many people live there?", "About 4,200 live there.", "On 7 May 2019 people lived there."),
         ("Who won in 2019?", "In the final, Ana Lee won in 2019.", "The final of 2019 was played in May."),
         ("Where is it?", "It is in Tampa.", "It is large."),
@@ -61,53 +63,3 @@ def test_what_the_question_says_itself_is_no_answer() -> None:
     question = "Who beat Serena Williams in 2019?"
     assert values("person", "In 2019 Serena Williams lost to Simona Halep.", question) == {"simona", "halep"}
     assert values("date", "In 2019 and in 2021.", question) == {"2021"}
-
-
-def unit(text: str, passage: int) -> Found:
-    words = frozenset(map(hash, text.split()))
-    return Found(passage, Unit((0, len(text))), text, "", "", "", words)
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (
-            "The bridge was opened in May 1937 by the mayor.",
-            "The bridge was opened in May 1973 by the mayor.",
-        ),
-        (
-            "Simona Halep won the title of 2019 in London.",
-            "Angelique Kerber won the title of 2019 in London.",
-        ),
-        ("Date: May 8, to be held on May 18", "Date: May 18, to be held on May 18"),
-        ("退货 期限 为 收到 商品 后 30 天", "退货 期限 为 收到 商品 后 15 天"),
-    ],
-)
-def test_versions_of_a_sentence_that_state_different_things_contradict(one: str, other: str) -> None:
-    """They share nearly all words, and are no repetition of each other."""
-    assert contradicts(unit(one, 0), unit(other, 1))
-    assert not repeats(unit(one, 0), unit(other, 1))
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (
-            "By March the price of a barrel of oil had risen to nearly $12 in most markets.",
-            "By March the price of a barrel of oil had risen to almost $12 in most markets.",
-        ),
-        ("The bridge was opened in 1937 by the mayor.", "The old bridge was opened in 1937 by the mayor."),
-    ],
-)
-def test_a_sentence_in_other_words_repeats(one: str, other: str) -> None:
-    """A word more, or another that states nothing, is the same sentence."""
-    assert repeats(unit(one, 0), unit(other, 1))
-    assert not contradicts(unit(one, 0), unit(other, 1))
-
-
-def test_one_passage_does_not_contradict_itself() -> None:
-    """Lists and tables repeat a sentence with other names in it."""
-    one, other = (
-        unit(f"The port of the {name} is 80{n} by default.", 0) for n, name in enumerate(("API", "GUI"))
-    )
-    assert not contradicts(one, other)

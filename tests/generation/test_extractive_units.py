@@ -135,6 +135,15 @@ def test_a_passage_that_begins_inside_code_is_seen_as_such() -> None:
     assert texts("This is prose.\n```python\nvalue = one two three") == ["This is prose."]
 
 
+def test_lines_over_a_rule_are_no_heading() -> None:
+    """One underlined line is Markdown's heading; several are text that somebody drew a line under."""
+    assert texts("Hub $79.99\nTOTAL $821.14\n=====\n\nThank you for shopping.") == [
+        "Hub $79.99\nTOTAL $821.14",
+        "Thank you for shopping.",
+    ]
+    assert texts("Total\n=====\n\nIt is $821.14 in all.") == ["It is $821.14 in all."]
+
+
 def test_headings_of_formats_without_marks_are_known_by_name() -> None:
     """A line that equals a heading of the passage is no prose."""
     assert texts("Getting started\nRun the program.", "Getting started") == ["Run the program."]

@@ -286,3 +286,25 @@ def test_the_work_grows_with_the_text_and_no_faster(kind: str) -> None:
         work.append(counter.characters / len(text))
     assert work[1] < 1.3 * work[0]
     assert work[1] < 60
+
+
+@pytest.mark.parametrize("letters", ["水泵的额定扭矩为二十五牛米，", "aGVsbG8gd29ybGQ/+"])
+def test_text_without_a_place_to_cut_is_counted_a_few_times(letters: str) -> None:
+    """Chinese without sentences, or base64, is cut by its tokens; the passages are full."""
+    counter = _Counted()
+    text = "".join(letters[i * i * 7919 % len(letters)] for i in range(20_000))
+    chunks = Chunker(counter, LIMIT, ChunkSizes(total=LIMIT, context=10, overlap=5)).chunks(document(text))
+    assert counter.characters < 4 * len(text)
+    assert "".join(chunk.text for chunk in chunks) == text
+    sizes = sorted(max(length(chunk.text), len(chunk.text) // 12) for chunk in chunks)
+    assert LIMIT // 2 < sizes[len(sizes) // 2] <= sizes[-1] <= LIMIT
+
+
+def test_text_without_a_place_to_cut_is_cut_between_graphemes() -> None:
+    """A family, a flag and a letter with its mark stay whole, and what is around keeps its passages."""
+    run = "👩\u200d👩\u200d👧e\u0301नि🇨🇳字" * 400
+    text = f"A sentence before.\n\n{run}\n\nA sentence after."
+    chunks = CHUNKER.chunks(document(text, structured=False))
+    edges = {match.end() for match in regex.finditer(r"\X", text)} | {0}
+    assert all(chunk.start in edges and chunk.end in edges for chunk in chunks)
+    assert [chunks[0].text, chunks[-1].text] == ["A sentence before.", "A sentence after."]

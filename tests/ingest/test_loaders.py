@@ -321,6 +321,22 @@ def test_the_language_of_a_text_is_told_where_it_is_sure(text: str, language: st
     assert language_of(text) == language
 
 
+@pytest.mark.parametrize(
+    "flat",
+    [
+        "<svg>" + "<path d='M0 0'/><circle />" * 6_000 + "</svg>",
+        "<math>" + "<mspace/>" * 11_000 + "</math>",
+        "<script>" + "for(i=0;i<n;i++);" * 11_000 + "</SCRIPT>",
+        "<style>" + "/* <b> */" * 11_000 + "</style>",
+        "<!--" + "<div>" * 11_000 + "-->",
+    ],
+    ids=lambda flat: flat[:5],
+)
+def test_html_that_only_looks_nested_is_read(flat: str) -> None:
+    """Elements of drawings and formulas that close themselves, scripts, styles and comments nest nothing."""
+    assert "The torque" in read("a.html", f"<p>The torque is 25 Nm.</p>{flat}<p>End.").text
+
+
 def test_html_nested_without_end_is_refused() -> None:
     """HTML5's rules look through all open elements at each new one; 200,000 are refused before that."""
     with pytest.raises(DocumentRefusedError) as refused:

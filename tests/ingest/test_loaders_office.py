@@ -148,6 +148,17 @@ def test_columns_that_were_written_row_by_row_are_read_one_after_the_other() -> 
     assert text.startswith("Kettles: how to care for them")
 
 
+def test_a_rule_of_signs_parts_the_paragraphs_of_a_pdf() -> None:
+    """A receipt's total is in a line of its own; a rule is no part of the line below it."""
+    rule = "-" * 40
+    data = pdf(
+        ["Hub 2 @ $79.99", rule, "SUBTOTAL $863.91", "Rewards -$25.00", "=" * 40, "TOTAL $821.14", rule]
+    )
+    assert load(Source("/x/a.pdf", data)).text == (
+        "Hub 2 @ $79.99\n\nSUBTOTAL $863.91\nRewards -$25.00\n\nTOTAL $821.14"
+    )
+
+
 def test_a_row_of_a_pdf_table_is_a_line_under_the_names_of_its_columns() -> None:
     """Cells find their column, English and Chinese; a paragraph before the table stays one."""
     pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import fsspec
@@ -109,6 +112,75 @@ def test_robots_txt_is_obeyed(web: LocalSite, mirrors: Mirror) -> None:
     assert "robots.txt" in fetched(f"{web.url}/open", mirrors)[1][f"{web.url}/open"]
 
 
+def test_a_robots_txt_that_cannot_be_read_is_told_from_one_that_forbids(
+    web: LocalSite, mirrors: Mirror
+) -> None:
+    """Lines without sense are passed over, it may have moved, and a host that is not there is called that."""
+    rules = "User-agent: *\nCrawl-delay: ²\nDisallow: //[x\nCrawl-delay: {}\nDisallow: /guide\n".format(
+        "9" * 5000
+    )
+    web.pages["/rules"] = Page(rules.encode(), "text/plain")
+    web.pages["/robots.txt"] = Page(status=301, headers={"Location": "/rules"})
+    web.pages["/open"] = Page(b"<p>Open.")
+    with closing(Site(mirrors, lambda _: True)) as site:
+        assert len(site.fetch(f"{web.url}/open")) == 1
+        assert site.fetch(f"{web.url}/guide/pump") == []
+        assert site.fetch("http://127.0.0.1:1/x") == site.fetch("http://127.0.0.1:1/y") == []
+        told = [one.reason.split(":")[0] for one in site.unfetched]
+    assert told == ["the site's robots.txt does not allow it", *["the server gives no reply"] * 2]
+
+
+def test_a_sitemap_that_moved_means_the_pages_of_its_new_host(web: LocalSite, mirrors: Mirror) -> None:
+    """A site that is now `www.` lists pages of that name."""
+    port = web.url.rpartition(":")[2]
+    there = f"http://localhost:{port}"
+    web.pages["/s.xml"] = Page(status=301, headers={"Location": f"{there}/new.xml"})
+    web.pages["/new.xml"] = Page(
+        f"<urlset><loc>{there}/guide/pump</loc><loc>{web.url}/other</loc></urlset>".encode(), "text/xml"
+    )
+    paths, left = fetched(f"{web.url}/s.xml", mirrors)
+    assert [origin_of(path).url for path in paths] == [f"{there}/guide/pump"]  # type: ignore[union-attr]
+    assert left == {}
+
+
+@pytest.mark.parametrize("begin", [b"", b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n"])
+def test_a_page_has_so_much_time_and_no_more(begin: bytes, mirrors: Mirror) -> None:
+    """A server that sends a byte now and then is cut off, and what it sent is no page."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            with suppress(OSError):
+                while True:
+                    with server.accept()[0] as there:
+                        robots = there.recv(4096).startswith(b"GET /robots.txt")
+                        there.sendall(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n" if robots else begin)
+                        while not robots and not over.wait(0.05):
+                            there.sendall(b"H")
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        with closing(Site(mirrors, lambda _: True, seconds=0.5)) as site:
+            started = time.monotonic()
+            assert site.fetch(f"http://127.0.0.1:{server.getsockname()[1]}/x") == []
+            assert time.monotonic() - started < 5
+            assert site.unfetched[0].reason == "it takes longer than 1 s"
+        over.set()
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+def test_addresses_that_read_alike_have_copies_of_their_own(web: LocalSite, mirrors: Mirror) -> None:
+    """A slash at the end, a suffix that is not there, another case or query: none takes another's copy."""
+    alike = ("/", "/index", "/index.html", "/a", "/a/", "/a.html", "/A", "/a?x=1", "/a?X=1", "/a/?x=1")
+    web.pages |= {path: Page(f"<p>This is {path}.".encode(), headers={"ETag": f'"{path}"'}) for path in alike}
+    for _ in range(2):
+        copies, left = fetch([web.url + path for path in alike], mirrors.folder, private=True)
+        assert left == []
+        assert [copy.read_text() for copy in copies] == [f"<p>This is {path}." for path in alike]
+    assert sum(status == 304 for status, _ in web.asked) == len(alike)
+
+
 def test_types_and_sizes_are_limited(web: LocalSite, mirrors: Mirror) -> None:
     """A type that no parser reads and a page without end are refused; what is packed was not asked for."""
     web.pages |= {
@@ -156,7 +228,16 @@ def test_private_addresses_are_refused_at_every_turn(web: LocalSite, mirrors: Mi
         ("224.0.0.1", False),
         ("::ffff:10.0.0.1", False),
         ("64:ff9b::7f00:1", False),
+        ("64:ff9b::808:808", True),
+        ("64:ff9b:1::7f00:1", False),
+        ("::127.0.0.1", False),
+        ("::ffff:0:127.0.0.1", False),
+        ("2002:7f00:1::", False),
+        ("2001:0:4136:e378:8000:63bf:80ff:fffe", False),
         ("fd00::1", False),
+        ("fec0::1", False),
+        ("3fff::1", False),
+        ("5f00::1", False),
         ("fe80::1%eth0", False),
     ],
 )
@@ -218,6 +299,46 @@ def test_a_repository_is_copied_as_it_was_at_a_revision(tmp_path: Path, mirrors:
             git.copy(git.Revision.parse(f"git+file://{repository}{wrong}"), mirrors)
 
 
+def test_nothing_that_a_repository_names_is_run(
+    tmp_path: Path, mirrors: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A missing object is not fetched by a command of its settings; filters and hooks stay unused."""
+    repository, ran = _repository(tmp_path / "repo"), tmp_path / "ran"
+    trap = tmp_path / "trap"
+    trap.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    trap.chmod(0o700)
+    (repository / ".git/info/attributes").write_text("*.md filter=trap diff=trap\n")
+    for hook in ("post-checkout", "reference-transaction", "pre-auto-gc"):
+        (repository / ".git/hooks" / hook).symlink_to(trap)
+    with (repository / ".git/config").open("a") as config:
+        config.write(
+            "[extensions]\npartialClone = origin\n[protocol]\nallow = always\n"
+            f'[protocol "ext"]\nallow = always\n[core]\nfsmonitor = {trap}\nsshCommand = {trap}\n'
+            f'[filter "trap"]\nsmudge = {trap}\n[diff "trap"]\ntextconv = {trap}\n'
+            '[remote "origin"]\npromisor = true\npartialclonefilter = blob:none\n'
+        )
+
+    def git_there(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", repository, *arguments], check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    blob = git_there("rev-parse", "v1:root.txt")
+    (repository / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    for remote in (f"ext::{trap}", f"ssh://host{repository}", repository.as_uri()):
+        git_there("config", "remote.origin.url", remote)
+        git_there("config", "remote.origin.uploadpack", f"{trap};")
+        (folder,), left = fetch([f"git+file://{repository}@v1"], mirrors.folder, private=False)
+        assert (folder / "docs/a b.md").read_text() == "# First\n\nOne."
+        assert [one.url for one in left] == [f"git+file://{repository}@v1#root.txt"]
+        assert not ran.exists()
+    monkeypatch.setenv("GIT_DIR", str(_repository(tmp_path / "other") / ".git"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInputError):
+        fetch([f"git+file://{tmp_path}/empty"], mirrors.folder, private=False)
+
+
 def test_objects_of_a_store_are_copied_when_their_version_is_another(mirrors: Mirror) -> None:
     """Only what changed is read; what is gone leaves; a prefix with nothing below it is an error."""
     store = fsspec.filesystem("memory", skip_instance_cache=True)
@@ -233,6 +354,34 @@ def test_objects_of_a_store_are_copied_when_their_version_is_another(mirrors: Mi
     assert not (folder / "in/b.txt").exists()
     with pytest.raises(BadInputError, match="nothing below"):
         objects.copy("s3://bucket/none", mirrors, store)
+
+
+def test_an_object_that_cannot_be_had_leaves_the_others(mirrors: Mirror) -> None:
+    """A key that is no name of a file is reported, and one that fails; none leads out of the folder."""
+    odd = ("../../../out.md", "in//a.md", "in/../a.md", "/a.md")
+    wrong = ("a.md/b.md", ".fetched/c.md", "z\0.md", f"{'n' * 300}.md")
+    keys = ("0/denied.md", "a.md", *odd, *wrong)
+
+    class Store:
+        def find(self, prefix: str, detail: bool) -> dict[str, dict[str, object]]:
+            return {f"{prefix}/{key}": {"ETag": key, "size": 3} for key in keys}
+
+        def cat_file(self, path: str) -> bytes:
+            if "denied" in path:
+                raise PermissionError("Access Denied")
+            return b"# A"
+
+    store = Store()
+    name, left = objects.copy("s3://lake/docs", mirrors, store)
+    copies = list(mirrors.folder.parent.rglob("*.md"))
+    assert len(copies) == 1 + len(odd)
+    assert {path.parent for path in copies} == {mirrors.path(name)}
+    assert len(left) == 1 + len(wrong)
+    assert "Access Denied" in next(one.reason for one in left if "denied" in one.url)
+    assert objects.copy("s3://lake/docs", mirrors, store)[1] == left
+    for address in ("s3://", "s3:///docs"):
+        with pytest.raises(BadInputError, match="no bucket"):
+            objects.copy(address, mirrors, store)
 
 
 @pytest.mark.slow

@@ -242,3 +242,28 @@ def test_powerpoint_cells_are_read_through_spans() -> None:
         "Shift: Early; Hours: 8",
         "Shift: Early; Hours: 6",
     ]
+
+
+PASSAGE = "A long passage about pumps and what their seals are made of; it goes on for a while. "
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "column"),
+    [
+        ("a.csv", f"id,text\n1,{PASSAGE}\n2,{PASSAGE}\n", "text"),
+        ("a.tsv", f"id\t内容\n1\t{PASSAGE}\n2\t{PASSAGE}\n", "'内容'"),
+        ("a.jsonl", f'{{"n": 1, "my body": "{PASSAGE * 4}"}}\n' * 2, "'my body'"),
+        ("a.jsonl", f'{{"n": 1, "my body": "{PASSAGE}"}}\n' * 2, None),
+        ("a.csv", f"id,text\n1,{PASSAGE}\n", None),
+        ("a.csv", "id,text\n1,short\n2,short\n", None),
+        ("a.jsonl", "[1]\n2\nnull\n{}\n{}\n", None),
+    ],
+)
+def test_a_table_of_texts_is_told_how_to_be_read_by_line(name: str, data: str, column: str | None) -> None:
+    """The column is named whose values clearly are texts, by its name or by their length."""
+    warnings = [str(one) for one in load(Source(f"/x/{name}", data.encode())).warnings]
+    assert [one for one in warnings if "--text-column" in one] == (
+        [f"it was read as one document; --text-column {column} makes a document of each of its lines"]
+        if column
+        else []
+    )

@@ -151,6 +151,7 @@ def test_a_question_is_tokenized_as_the_whole_vocabulary_does(
         "THE ＰＵＭＰ　水",
         "resetting 重置 the，水泵水",
         "x" * 70,
+        "thepumpresetting水泵" * 20,
     ]:
         for special in (True, False):
             found, wanted = mine.encode(text, special), whole.encode(text, add_special_tokens=special)

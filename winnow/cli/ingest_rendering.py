@@ -54,6 +54,9 @@ def print_report(report: IngestReport) -> None:
         if len(notable) > _MOST_ROWS:
             out().print(f"… and {len(notable) - _MOST_ROWS} more: --json lists them all", style="dim")
     out().print(_totals(report))
+    warnings = (warning for result in report.documents for warning in result.warnings)
+    if hint := next((one for one in warnings if Reason.of(one).code == "ingest.text-column"), None):
+        note(hint)
     if report.usage.calls:
         cost = "" if report.usage.cost is None else f", cost {report.usage.cost:.6g}"
         note(f"embeddings: {report.usage.calls} calls, {report.usage.prompt_tokens:,} tokens{cost}")
@@ -77,8 +80,9 @@ def _table(results: list[DocumentResult]) -> Table:
 
 
 def _remarks(result: DocumentResult) -> list[str]:
-    """Return a document's warnings but for illegible passages, which are reported once for the whole run."""
-    return [warning for warning in result.warnings if Reason.of(warning).code != "ingest.unencoded-passages"]
+    """Return a document's warnings but for those that are reported once for the whole run."""
+    once = ("ingest.unencoded-passages", "ingest.text-column")
+    return [warning for warning in result.warnings if Reason.of(warning).code not in once]
 
 
 def _totals(report: IngestReport) -> Text:

@@ -35,6 +35,7 @@ class WinnowRetriever:
         where: str | None = None,
     ) -> None:
         self._pipeline = pipeline
+        self._own: RAGPipeline | None = None
         self._top_k = top_k
         self._wishes: dict[str, Any] = {"rerank": rerank, "collection": collection, "where": where}
 
@@ -46,15 +47,22 @@ class WinnowRetriever:
     @component.output_types(documents=list[Document])
     def run(self, query: str, top_k: int | None = None) -> dict[str, list[Document]]:
         """The best passages, best first, under `documents`."""
-        if self._pipeline is None:
-            self._pipeline = RAGPipeline.from_settings()
-        found = passages(self._pipeline.search(query, None, top_k or self._top_k, **self._wishes))
+        pipeline = self._pipeline or self._own
+        if pipeline is None:
+            pipeline = self._own = RAGPipeline.from_settings()
+        found = passages(pipeline.search(query, None, top_k or self._top_k, **self._wishes))
         return {
             "documents": [
                 Document(id=one.id, content=one.text, meta=dict(one.metadata), score=one.score)
                 for one in found
             ]
         }
+
+    def close(self) -> None:
+        """Close the pipeline that it made of the settings, if any; one that it was given stays open."""
+        if self._own is not None:
+            self._own.close()
+            self._own = None
 
 
 @component
@@ -79,3 +87,7 @@ class WinnowRanker:
         texts = [one for one in documents if one.content]
         ranked = self._ranking.rank(query, [one.content or "" for one in texts], top_k or self._top_k)
         return {"documents": [replace(texts[place], score=score) for place, score in ranked]}
+
+    def close(self) -> None:
+        """Let go of the models."""
+        self._ranking.close()

@@ -78,6 +78,10 @@ class WinnowReranker(BaseDocumentCompressor):
         ranked = await self._ranking.arank(query, [one.page_content for one in documents], self.top_n)
         return _scored(documents, ranked)
 
+    def close(self) -> None:
+        """Let go of the models."""
+        self._ranking.close()
+
 
 def _documents(found: Sequence[Passage]) -> list[Document]:
     return [

@@ -76,6 +76,10 @@ class WinnowReranker(BaseNodePostprocessor):
         ranked = self._ranking.rank(query_bundle.query_str, texts, self.top_n)
         return [NodeWithScore(node=nodes[place].node, score=score) for place, score in ranked]
 
+    def close(self) -> None:
+        """Let go of the models."""
+        self._ranking.close()
+
 
 def _nodes(found: Sequence[Passage]) -> list[NodeWithScore]:
     return [

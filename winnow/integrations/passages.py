@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
@@ -12,7 +13,7 @@ from winnow.app import portal
 
 if TYPE_CHECKING:
     from rerank.chain import Chain
-    from storage.records import Candidate, Ranking
+    from storage.records import Candidate, Outcome, Ranking
     from winnow.app.stages import SearchResult
     from winnow.app.wiring import Wiring
 
@@ -28,7 +29,8 @@ class Passage:
 
 
 def passages(result: SearchResult) -> list[Passage]:
-    """The final passages of a search, as an answerer would see them."""
+    """The final passages of a search, as an answerer would see them; problems are Python's warnings."""
+    _warn(result.stages)
     stages = [outcome.name for outcome in result.stages]
     return [
         Passage(one.id, one.text, _score(one, stages), _metadata(one, rank))
@@ -38,7 +40,10 @@ def passages(result: SearchResult) -> list[Passage]:
 
 @dataclass(slots=True)
 class TextRanking:
-    """Ranks texts by a rerank spec (None: that of the settings). Models are loaded once, on first use."""
+    """Ranks texts by a rerank spec (None: that of the settings). Models are loaded once, on first use.
+
+    A stage that falls short is said as one of Python's warnings.
+    """
 
     spec: str | None = None
     _wiring: Wiring | None = field(default=None, init=False)
@@ -65,7 +70,7 @@ class TextRanking:
         return _places(await portal.acall(lambda: chain.rerank(question, _candidates(texts), top_k)))
 
     def close(self) -> None:
-        """Let go of the models."""
+        """Close what was opened for ranking, and let go of the models; the next texts load them again."""
         with self._lock:
             if self._wiring is not None:
                 self._wiring.close()
@@ -78,10 +83,13 @@ class TextRanking:
         with self._lock:
             if self._chain is None:
                 settings = Settings.load()
-                self._wiring = Wiring(settings)
-                self._chain = self._wiring.reranker(
-                    None, self._wiring.encoder, self.spec or settings.rerank.spec
-                )
+                wiring = Wiring(settings)
+                try:
+                    self._chain = wiring.reranker(None, wiring.encoder, self.spec or settings.rerank.spec)
+                except BaseException:
+                    wiring.close()
+                    raise
+                self._wiring = wiring
             return self._chain
 
 
@@ -97,8 +105,17 @@ def _candidates(texts: Sequence[str]) -> list[Candidate]:
 
 
 def _places(ranking: Ranking) -> list[tuple[int, float | None]]:
+    _warn(ranking.outcomes)
     stages = [outcome.name for outcome in ranking.outcomes]
     return [(int(one.id), _score(one, stages)) for one in ranking.candidates]
+
+
+def _warn(outcomes: Sequence[Outcome]) -> None:
+    """Warn of each problem; Python says the same one once. A framework's own result has no place for it."""
+    from winnow.app.stages import warnings_of
+
+    for reason in warnings_of(outcomes):
+        warnings.warn(reason, RuntimeWarning, stacklevel=2)
 
 
 def _score(candidate: Candidate, stages: Sequence[str]) -> float | None:

@@ -55,7 +55,7 @@ def _with_fetched(
     settings = wiring.settings
     settings.make_data_dir()
     folder = settings.uploads_dir.absolute() / checked_name(name) / "fetched"
-    copies, left = fetch(addresses, folder, private=settings.ingest.private)
+    copies, left = fetch(addresses, folder, private=settings.ingest.private, prune=choices.prune)
     named = [*(path for path in paths if not is_address(path)), *copies]
     if not named:
         why = left[0].reason if left else Reason("ingest.nothing-to-read")

@@ -43,6 +43,8 @@ _PAGE_NUMBER = re.compile(
 )
 _STANDING_NUMBER = re.compile(r"^\d{1,4}(?=\s)|(?<=\s)\d{1,4}$|(?<=[Pp]age )\d{1,4}")
 _DIGITS = re.compile(r"\d+")
+# A rule that is drawn with signs: Markdown would make a heading of the line above it.
+_RULE = re.compile(r"[-=_*~—–\s]{5,}")
 # Running heads are among so many lines, within this share of the page's height.
 _EDGE_LINES, _MARGIN = 2, 0.13
 
@@ -155,15 +157,22 @@ class Vocabulary:
 
 
 def paragraphs(block: Block, words: Vocabulary) -> str:
-    """The text of a block: each row of a table a line, lines of prose joined to paragraphs."""
+    """The text of a block: each row of a table a line, lines of prose joined to paragraphs.
+
+    A rule that is drawn with signs parts paragraphs.
+    """
     if block.table:
         return words.joined("\n".join(_marks(line.text) for line in block.lines))
     left = min(line.left for line in block.lines)
     width = max(line.right for line in block.lines) - left
-    text, full = "", False
+    text, full, ruled = "", False, False
     for line in block.lines:
         words_of_line = _marks(line.text)
-        joins = line.tight and (full or words_of_line[:1].islower()) and not _BEGINS.match(words_of_line)
+        if _RULE.fullmatch(words_of_line):
+            ruled = True
+            continue
+        tight, ruled = line.tight and not ruled, False
+        joins = tight and (full or words_of_line[:1].islower()) and not _BEGINS.match(words_of_line)
         if not text:
             text = words_of_line
         elif joins and (text.endswith(HYPHEN) or re.search(r"\w-$", text)):
@@ -172,7 +181,7 @@ def paragraphs(block: Block, words: Vocabulary) -> str:
             wide = _WIDE_JOIN.fullmatch(f"{text[-1:]}\n{words_of_line[:1]}")
             text += words_of_line if wide else f" {words_of_line}"
         else:
-            text += ("\n" if line.tight else "\n\n") + words_of_line
+            text += ("\n" if tight else "\n\n") + words_of_line
         ends = _SENTENCE_END.search(words_of_line)
         full = text.endswith(HYPHEN) or (line.right - left >= 0.75 * width and not ends)
     return words.joined(text)

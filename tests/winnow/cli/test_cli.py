@@ -424,3 +424,12 @@ def test_no_help_holds_markup() -> None:
         waiting += getattr(command, "commands", {}).values()
         said = [command.help or "", *(getattr(one, "help", None) or "" for one in command.params)]
         assert not [text for text in said if "[" in text], command.name
+
+
+def test_a_run_over_tables_of_texts_says_once_how_to_read_them_by_line(tmp_path: Path) -> None:
+    """Each of the documents has the hint; the terminal shows it below the totals."""
+    line = json.dumps({"id": 1, "text": "A passage about pumps, and what their seals are made of. " * 2})
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_text(f"{line}\n{line} \n" + name[0].join("{}"), encoding="utf-8")
+    result = run("ingest", tmp_path, "--dry-run", "--data-dir", tmp_path / "data")
+    assert " ".join(result.output.split()).count("--text-column text") == 1

@@ -39,3 +39,17 @@ def test_a_site_is_ingested_found_read_again_without_it_and_deleted(tmp_path: Pa
     assert len(copies) == 1
     assert as_json("documents", "delete", copies[0], *data) == {"deleted": str(copies[0])}
     assert not copies[0].exists()
+
+
+def test_a_page_that_is_gone_leaves_with_prune(tmp_path: Path) -> None:
+    """Also where it is the only address; without --prune its document stays, and others of its site do."""
+    data = ("--private", "--data-dir", tmp_path / "data")
+    pages = {f"/{name}": Page(f"<p>The {name} turns clockwise.".encode()) for name in ("pump", "valve")}
+    with local_site(pages) as site:
+        as_json("ingest", f"{site.url}/pump", f"{site.url}/valve", *data)
+        del site.pages["/pump"]
+        assert run("ingest", f"{site.url}/pump", *data).exit_code != 0
+        totals = as_json("ingest", f"{site.url}/pump", "--prune", *data)["totals"]
+        assert (totals["removed"], totals["refused"]) == (1, 1)
+    listed = as_json("documents", "list", *data[1:])
+    assert [Path(one["source"]).name for one in listed] == ["valve.html"]
