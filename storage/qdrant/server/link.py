@@ -145,15 +145,15 @@ class ServerLink:
                     pause = self._moved_on(place, error, attempt)
                 time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
 
-    def once(self, collection: str, request: Callable[[QdrantClient], T]) -> T:
-        """Return the result of a request that must not be sent twice; errors as `call` raises them."""
-        with self.errors.translated(collection):
-            return request(self._client(self._place))
+    def once(self, collection: str, request: Callable[[QdrantClient], object]) -> QdrantClient:
+        """Send a request that must not be sent twice; errors as `call` raises them.
 
-    def undo(self, collection: str, request: Callable[[QdrantClient], T]) -> T:
-        """Do as `once`, where the last request went, whatever server that has turned out to be."""
+        Returns the client that it was sent by: what it did can be undone there, and nowhere else.
+        """
         with self.errors.translated(collection):
-            return request(self._nodes[self._place].client)
+            client = self._client(self._place)
+            request(client)
+            return client
 
     def close(self) -> None:
         """Close the connections."""

@@ -149,6 +149,20 @@ def test_an_address_of_another_cluster_is_never_used(cluster: list[Wire]) -> Non
         assert not [seen for seen in stranger.seen if seen.startswith(("PUT", "POST"))]
 
 
+def test_what_is_taken_back_is_never_a_strangers(cluster: list[Wire]) -> None:
+    """A creation that fails half-way is undone where it was made, not where the next request went."""
+    with serving() as stranger:
+        stranger.client.create_collection("papers", vectors_config={})
+        with closing(ServerStores.connect(_urls(cluster[0], stranger), prefer_grpc=False)) as stores:
+            stores.create("other", FINGERPRINT)
+            cluster[0].fail(*[Fault(503, path="/collections/papers/index")] * 20)
+            with pytest.raises(StoreError, match="belong to different Qdrant servers"):
+                stores.create("papers", FINGERPRINT)
+        assert stranger.client.collection_exists("papers")
+        assert not [seen for seen in stranger.seen if seen.startswith("DELETE")]
+    assert not cluster[0].client.collection_exists("papers")
+
+
 def test_when_all_are_down_all_are_named() -> None:
     """The error names every address that was tried."""
     ports = [_nobody_listens(), _nobody_listens()]
