@@ -53,7 +53,7 @@ class Wire:
         self.version = "1.20.0"
         # of a collection; most passages are in the first, and each weighs terms by its own frequencies
         self.shards = 1
-        # as from a key that may not see them
+        # those of winnow, as from a key that may not see them
         self.hides_aliases = False
         self.most_bytes = 32 * 1024 * 1024
         # payload indexes by collection, which the local mode does not have, and the limits of strict mode
@@ -177,8 +177,9 @@ def _served(wire: Wire, method: str, path: list[str], body: bytes) -> tuple[int,
     if path == ["cluster"]:
         return 200, _result({"status": "disabled"})
     if path == ["aliases"]:
-        none = models.CollectionsAliasesResponse(aliases=[])
-        return 200, _result(none if wire.hides_aliases else client.get_aliases())
+        aliases = client.get_aliases().aliases
+        shown = [one for one in aliases if not (wire.hides_aliases and one.alias_name.endswith("@current"))]
+        return 200, _result(models.CollectionsAliasesResponse(aliases=shown))
     if path == ["collections", "aliases"]:
         changes = models.ChangeAliasesOperation.model_validate_json(body)
         return 200, _result(client.update_collection_aliases(changes.actions))
