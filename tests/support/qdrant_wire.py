@@ -61,6 +61,7 @@ class Wire:
         self.strict: dict[str, Any] = {}
         # what a node calls itself in a cluster; given again to be the same cluster
         self.peer_id = random.getrandbits(52)
+        self.peers: list[int] = []
 
     @property
     def url(self) -> str:
@@ -175,7 +176,7 @@ def _served(wire: Wire, method: str, path: list[str], body: bytes) -> tuple[int,
         found = [one for one in client.get_collections().collections if _SHARD not in one.name]
         return 200, _result(models.CollectionsResponse(collections=found))
     if path == ["cluster"]:
-        return 200, _result({"status": "disabled"})
+        return 200, _result(_cluster(wire) if wire.peers else {"status": "disabled"})
     if path == ["aliases"]:
         aliases = client.get_aliases().aliases
         shown = [one for one in aliases if not (wire.hides_aliases and one.alias_name.endswith("@current"))]
@@ -204,6 +205,18 @@ def _served(wire: Wire, method: str, path: list[str], body: bytes) -> tuple[int,
     if wire.shards > 1 and route in _SHARDED:
         return 200, _result(_in_shards(wire, route, name, asked))
     return 200, _result(_ROUTES[route](client, name, asked))
+
+
+def _cluster(wire: Wire) -> dict[str, object]:
+    raft = {"term": 1, "commit": 1, "pending_operations": 0, "is_voter": True}
+    return {
+        "status": "enabled",
+        "peer_id": wire.peer_id,
+        "peers": {str(peer): {"uri": "http://127.0.0.1:1/"} for peer in wire.peers},
+        "raft_info": raft,
+        "consensus_thread_status": {"consensus_thread_status": "stopped"},
+        "message_send_failures": {},
+    }
 
 
 _SHARD = "#"
