@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from qdrant_client import QdrantClient, models
 
 _KEY = re.compile(r'"key": ?"((?:[^"\\\\]|\\\\.)*)"')
+_EXACT, _LIMIT = re.compile(r'"exact": ?true'), re.compile(r'"limit": ?(\d+)')
 _NO_KEY = b"Must provide an API key or an Authorization bearer token"
 
 
@@ -87,6 +88,11 @@ class Wire:
         """Return what a real server says against the filters of a request; empty where nothing."""
         if "substring" in body and self.version < "1.20":
             return "Format error in JSON body: data did not match any variant of untagged enum Condition"
+        if not self.strict.get("search_allow_exact", True) and _EXACT.search(body):
+            return "Exact search disabled!"
+        most = self.strict.get("max_query_limit")
+        if most is not None and (asked := max(map(int, _LIMIT.findall(body)), default=0)) > most:
+            return f'Limit exceeded {asked} > {most} for "limit"'
         if self.strict.get("unindexed_filtering_retrieve", True):
             return ""
         used = {path.replace('\\"', "").replace('"', "") for path in _KEY.findall(body)}
