@@ -7,6 +7,7 @@ can be restored into any store; a second run sends what has changed.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -205,15 +206,12 @@ def _remove_departed(source: CollectionStore, target: CollectionStore) -> None:
 def _files(settings: Settings, folder: Path) -> dict[str, str]:
     """Copy the other files of the data folder, links left out; return all files of the backup."""
     shutil.rmtree(folder / FILES, ignore_errors=True)
-    own = (settings.collections_dir.name, ".gitignore")
     database = folder / DATABASE
     found = {DATABASE: sha256(database)} if database.exists() else {}
-    for path in sorted(settings.data_dir.rglob("*")):
-        place = path.relative_to(settings.data_dir)
-        ours = place.parts[0] in own or place.parts[0].startswith(DATABASE)
-        if ours or path.is_symlink() or not path.is_file():
+    for path in sorted(_others(settings)):
+        if path.is_symlink() or not path.is_file():
             continue
-        target = folder / FILES / place
+        target = folder / FILES / path.relative_to(settings.data_dir)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             shutil.copy2(path, target)
@@ -221,6 +219,16 @@ def _files(settings: Settings, folder: Path) -> dict[str, str]:
             continue
         found[target.relative_to(folder).as_posix()] = sha256(target)
     return found
+
+
+def _others(settings: Settings) -> Iterator[Path]:
+    """Yield the files of the data folder but for collections and database, passing over folders that go."""
+    top = settings.data_dir
+    for parent, folders, files in os.walk(top):
+        if Path(parent) == top:
+            folders[:] = [name for name in folders if name != settings.collections_dir.name]
+            files = [name for name in files if name != ".gitignore" and not name.startswith(DATABASE)]
+        yield from (Path(parent, name) for name in files)
 
 
 def _changed(folder: Path, stores: EdgeStores, collections: Mapping[str, BackedUp]) -> tuple[str, ...]:

@@ -248,6 +248,40 @@ def test_a_database_elsewhere_takes_no_restore(tmp_path: Path, encoder: Path) ->
     assert _shown(restored) == was
 
 
+_VANISHING = """
+import os, sys
+from pathlib import Path
+from winnow.app.settings import Settings
+from winnow.upkeep.backup import backup
+
+data, folder = map(Path, sys.argv[1:])
+segment = data / "collections" / "default" / "merged"
+scratch, upload = data / "evaluation" / "scratch", data / "evaluation" / "upload.tmp"
+segment.mkdir()
+scratch.mkdir()
+upload.write_text("half")
+
+def vanish(event, arguments):
+    if event == "os.scandir" and str(arguments[0]) in (str(segment), str(scratch)):
+        os.rmdir(arguments[0])
+    if event == "shutil.copyfile" and str(arguments[0]) == str(upload):
+        upload.unlink()
+
+sys.addaudithook(vanish)
+print(*backup(Settings.load(data_dir=data), folder).contents.files)
+"""
+
+
+def test_files_that_go_meanwhile_are_left_out(tmp_path: Path, encoder: Path) -> None:
+    """A data folder in use changes under the backup: what is gone by then hinders nothing."""
+    settings = _settings(tmp_path / "data", encoder, EMBEDDED)
+    _filled(settings, tmp_path / "docs")
+    command = [sys.executable, "-c", _VANISHING, settings.data_dir, tmp_path / "backup"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["winnow.db", "files/evaluation/qrels.txt"]
+
+
 _HOLD = """
 import sys
 from pathlib import Path
