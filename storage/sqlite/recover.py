@@ -299,6 +299,8 @@ def _undo_swap(path: Path) -> None:
         if not path.exists() or not aside.samefile(path):
             continue
         log, kept = Path(f"{path}-wal"), Path(f"{aside}-wal")
+        if kept.exists() and log.exists() and not kept.samefile(log):
+            continue  # somebody has written since: both stay
         if kept.exists() and not log.exists():
             kept.rename(log)
         for name in (aside, kept):
