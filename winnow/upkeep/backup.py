@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from storage.database import Database
+from storage.database import Database, file_of
 from storage.errors import BadInputError, LogError, StoreError, StoreLockedError
 from storage.log import upkeep as log_upkeep
 from storage.manifest.manifest import Manifest
@@ -223,12 +223,14 @@ def _files(settings: Settings, folder: Path) -> dict[str, str]:
 
 def _others(settings: Settings) -> Iterator[Path]:
     """Yield the files of the data folder but for collections and database, passing over folders that go."""
-    top = settings.data_dir
+    top, database = settings.data_dir, file_of(settings.database)
+    ours = tuple(str(path.resolve()) for path in (top / DATABASE, database) if path)
     for parent, folders, files in os.walk(top):
         if Path(parent) == top:
             folders[:] = [name for name in folders if name != settings.collections_dir.name]
-            files = [name for name in files if name != ".gitignore" and not name.startswith(DATABASE)]
-        yield from (Path(parent, name) for name in files)
+            files = [name for name in files if name != ".gitignore"]
+        found = (Path(parent, name) for name in files)
+        yield from (path for path in found if not str(path.resolve()).startswith(ours))
 
 
 def _changed(folder: Path, stores: EdgeStores, collections: Mapping[str, BackedUp]) -> tuple[str, ...]:

@@ -125,6 +125,10 @@ def test_a_restore_that_was_cut_off_is_gone_on_with(tmp_path: Path, encoder: Pat
         wire.fail(Fault(500, path="/collections/default/points"))
         with pytest.raises(StoreError, match="told to fail"):
             restore(restored, tmp_path / "backup")
+        with pytest.raises(
+            BadInputError, match="holds something already"
+        ):  # another store is another restore
+            restore(_settings(tmp_path / "new", encoder, EMBEDDED), tmp_path / "backup")
         restore(restored, tmp_path / "backup")
         assert _shown(restored) == was
         assert not (tmp_path / "new" / "restore.json").exists()
@@ -234,10 +238,11 @@ def test_a_store_in_use_takes_no_restore(tmp_path: Path, encoder: Path, server: 
 
 def test_a_database_elsewhere_takes_no_restore(tmp_path: Path, encoder: Path) -> None:
     """The rows of a live database at log.url are not replaced by those of a backup."""
-    url = f"sqlite:///{tmp_path / 'live.db'}"
+    url = f"sqlite:///{tmp_path / 'data' / 'live.db'}"
     settings = _settings(tmp_path / "data", encoder, EMBEDDED, url)
     was = _filled(settings, tmp_path / "docs")
-    backup(settings, tmp_path / "backup")
+    files = backup(settings, tmp_path / "backup").contents.files
+    assert set(files) == {"winnow.db", "files/evaluation/qrels.txt"}  # not the file that is written to
     with pytest.raises(BadInputError, match=r"log\.url is set") as caught:
         restore(_settings(tmp_path / "new", encoder, EMBEDDED, url), tmp_path / "backup")
     assert "WINNOW_LOG__URL" in caught.value.way_out
