@@ -85,9 +85,6 @@ class CollectionReader(ABC):
     def first(self, limit: int, where: Condition = _EVERY) -> list[Chunk]:
         return [chunk_of(record) for record in self._first(self._indexed.fitted(where), limit)]
 
-    def any_passage(self) -> Chunk | None:
-        return next(iter(self.first(1)), None)
-
     def passages(self, chunk_ids: Sequence[str]) -> list[Chunk]:
         return [chunk_of(record) for record in self._retrieve(chunk_ids, False, payload=True)]
 

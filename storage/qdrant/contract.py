@@ -199,9 +199,6 @@ class CollectionStore(Searcher, Writer, TokenScorer, Neighbourhood, Protocol):
     def first(self, limit: int, where: Condition = ...) -> list[Chunk]:
         """Return some passages that meet `where`, at most `limit`."""
 
-    def any_passage(self) -> Chunk | None:
-        """Return some passage; None where the collection is empty."""
-
     def graph_pays(self) -> bool:
         """Return whether a graph of the dense vectors pays now; False where the engine sees to it."""
 

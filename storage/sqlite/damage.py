@@ -10,7 +10,7 @@ from pathlib import Path
 import storage.log.tables
 import storage.manifest.tables  # noqa: F401 - both enter their tables into TableBase.metadata
 from storage.migrations.upgrade import known_revisions
-from storage.sqlite.errors import is_busy
+from storage.sqlite.errors import is_damage
 from storage.tables import TableBase
 
 # Between the name of a database and the time when it was set aside.
@@ -22,8 +22,8 @@ Columns = dict[str, list[str]]
 def damage_of(path: Path) -> str | None:
     """Return what is wrong with the file in one line; None where it is whole, newer than this, or not there.
 
-    Reads all of it, which takes a second for some 100 MB. Raises sqlite3.OperationalError where another
-    process has it locked.
+    Reads all of it, which takes a second for some 100 MB. Raises sqlite3.Error where it cannot be read for
+    another reason: it is locked, or this user may not, or the disk fails.
     """
     if path.is_dir():
         return "a folder is in its place"
@@ -35,7 +35,7 @@ def damage_of(path: Path) -> str | None:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
             return _examined(connection)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        if isinstance(error, sqlite3.OperationalError) and is_busy(error):
+        if not is_damage(error):
             raise
         return str(error)
 

@@ -47,6 +47,12 @@ _SQLITE: dict[str, tuple[str, str]] = {
 }
 
 
+_HINDRANCES = (
+    *("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_READONLY", "SQLITE_PERM"),
+    *("SQLITE_CANTOPEN", "SQLITE_FULL", "SQLITE_IOERR"),
+)
+
+
 @contextmanager
 def translated(shown: str) -> Iterator[None]:
     """Raise errors of a driver or SQLAlchemy as `LogError`; `shown` names the database."""
@@ -96,5 +102,19 @@ def _sqlite_error(error: sqlite3.Error, shown: str) -> LogError:
 
 def is_busy(error: Exception) -> bool:
     """Return whether a driver's error means that another process holds the file now."""
+    return _is(error, "SQLITE_BUSY", "SQLITE_LOCKED")
+
+
+def is_damage(error: Exception) -> bool:
+    """Return whether a driver's error means that the file holds what it should not."""
+    return isinstance(error, UnicodeDecodeError) or _is(error, "SQLITE_CORRUPT", "SQLITE_NOTADB")
+
+
+def is_hindrance(error: Exception) -> bool:
+    """Return whether a driver's error comes from the disk, rights or others, whatever the file holds."""
+    return _is(error, *_HINDRANCES)
+
+
+def _is(error: Exception, *names: str) -> bool:
     driver = error.orig if isinstance(error, DBAPIError) else error
-    return getattr(driver, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+    return (getattr(driver, "sqlite_errorname", "") or "").startswith(names)

@@ -5,15 +5,17 @@ Nothing is deleted: the damaged file stays, under another name, and is read from
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
 from sqlalchemy import create_engine, select, text
 
@@ -23,16 +25,14 @@ from storage.log.tables import AnswerRow
 from storage.log.write import index
 from storage.migrations.upgrade import known_revisions, upgrade
 from storage.private_files import make_private_file
-from storage.sqlite.damage import ASIDE, Columns, columns_of, revision_of
-from storage.sqlite.errors import is_busy, translated
+from storage.sqlite.damage import ASIDE, Columns, columns_of, revision_of, set_aside
+from storage.sqlite.errors import is_damage, is_hindrance, translated
 from storage.sqlite.salvage import Row, Salvage, Table
 from storage.tables import TableBase
 
 _HEADER = 100
 _PAGE = 4096
 _BATCH = 500
-# Beside a database: what it has not taken over yet, and the memory that its users share.
-_COMPANIONS = ("-wal", "-shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +47,16 @@ class Recovered:
 def recover(path: Path) -> Recovered:
     """Replace a damaged database by a new one with every row that can be read.
 
-    Raises LogError where another process uses it, or the disk does not allow it.
+    Raises LogError where another process uses it, or the disk does not allow it; then all is as it was.
     """
     try:
-        with TemporaryDirectory(prefix=".recovering-", dir=path.parent) as folder:
+        with TemporaryDirectory(prefix=".recovering-", dir=path.parent) as folder, translated(str(path)):
             new, work = Path(folder) / "new.db", Path(folder) / "damaged.db"
-            with _locked(path):
-                rows, incomplete = _saved(_copied(path, work), new)
-            return Recovered(_swapped(path, new), rows, incomplete)
+            _undo_swap(path)
+            # closed last: closing it takes the lock away
+            with _readable(path) as file, _locked(path) as lock:
+                rows, incomplete = _saved(_copied(path, file, work), new)
+                return Recovered(_swapped(path, new, lock), rows, incomplete)
     except OSError as error:
         raise LogError(
             f"the database {path} cannot be recovered: {error.strerror or error}",
@@ -63,28 +65,35 @@ def recover(path: Path) -> Recovered:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep others from writing, where the file is whole enough for that."""
-    if not path.is_file():
-        yield
+def _locked(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """Keep others from writing, where the file is whole enough for that.
+
+    An empty one is not opened: SQLite would delete the log beside it, which may hold the last rows.
+    """
+    if not path.is_file() or not path.stat().st_size:
+        yield None
         return
-    with translated(str(path)), closing(sqlite3.connect(path, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.DatabaseError as error:
-            if is_busy(error):
+            if not is_damage(error):
                 raise
-        yield
+        yield connection
 
 
-def _copied(path: Path, work: Path) -> Path:
+def _readable(path: Path) -> AbstractContextManager[BinaryIO | None]:
+    return path.open("rb") if path.is_file() else nullcontext()
+
+
+def _copied(path: Path, file: BinaryIO | None, work: Path) -> Path:
     """Copy the damaged file, and what it has not taken over yet; a folder in its place has no rows."""
     make_private_file(work)
-    if path.is_file():
-        shutil.copyfile(path, work)
-        for suffix in _COMPANIONS[:1]:
-            with suppress(FileNotFoundError):
-                shutil.copyfile(f"{path}{suffix}", f"{work}{suffix}")
+    if file is not None:
+        with work.open("wb") as copy:
+            shutil.copyfileobj(file, copy)
+        with suppress(FileNotFoundError):
+            shutil.copyfile(f"{path}-wal", f"{work}-wal")
     return work
 
 
@@ -93,20 +102,22 @@ def _saved(work: Path, new: Path) -> tuple[dict[str, int], tuple[str, ...]]:
     head = known_revisions()[-1]
     _make(new, head)
     _mend_header(work, new)
-    saved: dict[str, int] = {}
-    incomplete: list[str] = []
     with closing(sqlite3.connect(work)) as damaged:
         damaged.text_factory = lambda data: data.decode("utf-8", "replace")
         damaged.execute("PRAGMA cell_size_check=ON")
         # otherwise a file that is shorter than it says is not read at all
         damaged.execute("PRAGMA writable_schema=ON")
-        with suppress(sqlite3.DatabaseError):
+        there: Columns = {}
+        try:
             there = columns_of(damaged)
-            revision = revision_of(damaged) or _fitting(there, new.parent)
-            if revision in known_revisions() and revision != head:
-                new.unlink()
-                _make(new, revision)
-            saved, incomplete = _filled(new, damaged, there)
+        except sqlite3.DatabaseError as error:
+            if is_hindrance(error):
+                raise
+        revision = revision_of(damaged) or _fitting(there, new.parent)
+        if revision in known_revisions() and revision != head:
+            new.unlink()
+            _make(new, revision)
+        saved, incomplete = _filled(new, damaged, there)
     _finish(new)
     gaps = incomplete if saved else sorted(TableBase.metadata.tables)
     return saved, tuple(gaps)
@@ -166,9 +177,11 @@ def _mend_header(work: Path, new: Path) -> None:
     otherwise that of a new database is tried, and given up where the rest of the list does not follow it.
     """
     size = work.stat().st_size
+    fresh = new.read_bytes()[:_PAGE]
+    if not size and Path(f"{work}-wal").exists():
+        work.write_bytes(fresh)  # what the log beside it has of the first page takes the place of this
     if size < 2 * _PAGE or _layout(work):
         return
-    fresh = new.read_bytes()[:_PAGE]
     header = bytearray(fresh[:_HEADER])
     header[28:32] = (size // _PAGE).to_bytes(4, "big")
     header[32:40] = bytes(8)  # no free pages are known
@@ -228,16 +241,70 @@ def _finish(new: Path) -> None:
             driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _swapped(path: Path, new: Path) -> Path:
-    """Set the damaged file aside, with what belongs to it, and put the new one in its place."""
+def _swapped(path: Path, new: Path, lock: sqlite3.Connection | None) -> Path:
+    """Set the damaged file aside, with what belongs to it, and put the new one in its place.
+
+    A kill at any moment leaves one of the two there, and the damaged one's log beside one of its names.
+    """
     aside = path.with_name(f"{path.name}{ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
-    # the new database must not take over what was written for the old one
-    for suffix in _COMPANIONS:
-        with suppress(FileNotFoundError):
-            Path(f"{path}{suffix}").rename(f"{aside}{suffix}")
-    path.rename(aside)
-    new.rename(path)
+    if path.is_dir():
+        path.rename(aside)
+        new.rename(path)
+        return aside
+    if os.name == "nt" and lock:
+        lock.close()  # what is open cannot be moved there
+    with _unopened(new):
+        _second_name(path, aside)
+        log = Path(f"{path}-wal")
+        if log.exists():
+            _second_name(log, Path(f"{aside}-wal"))
+        # the new database must not take over what was written for the old one, and the memory that those who
+        # use the old one share holds the lock on it
+        log.unlink(missing_ok=True)
+        new.replace(path)
+        Path(f"{path}-shm").unlink(missing_ok=True)
+        if lock:
+            lock.close()
+    with suppress(sqlite3.OperationalError), closing(sqlite3.connect(path)) as connection:
+        # as any other; where somebody was quicker, it is in use as it is
+        connection.execute("PRAGMA journal_mode=WAL")
     return aside
+
+
+@contextmanager
+def _unopened(new: Path) -> Iterator[None]:
+    """Have others wait who open the new database in its place.
+
+    Closing a damaged one deletes the log that lies beside its former name, which must not be theirs.
+    """
+    if os.name == "nt":
+        yield
+        return
+    with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+        connection.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+def _second_name(file: Path, name: Path) -> None:
+    try:
+        name.hardlink_to(file)
+    except OSError:  # a disk without links
+        shutil.copyfile(file, name)
+
+
+def _undo_swap(path: Path) -> None:
+    """Put the log of a damaged file back beside it, where a recovery was killed between the two."""
+    for aside in set_aside(path):
+        if not path.exists() or not aside.samefile(path):
+            continue
+        log, kept = Path(f"{path}-wal"), Path(f"{aside}-wal")
+        if kept.exists() and log.exists() and not kept.samefile(log):
+            continue  # somebody has written since: both stay
+        if kept.exists() and not log.exists():
+            kept.rename(log)
+        for name in (aside, kept):
+            name.unlink(missing_ok=True)
 
 
 def _marks(columns: list[str]) -> str:

@@ -10,6 +10,8 @@ import sqlite3
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
+from storage.sqlite.errors import is_hindrance
+
 # Where the end of a table cannot be read, so many keys after the last good one are tried, and
 # single ones up to a distance of two to the power of `_FARTHEST`.
 _BEYOND = 1 << 12
@@ -80,7 +82,9 @@ class Salvage:
                 for key, *row in self._connection.execute(self._query(where, direction), values):
                     ends[-1] = key if isinstance(key, int) else None
                     yield tuple(row)
-            except (sqlite3.DatabaseError, OverflowError):
+            except (sqlite3.DatabaseError, OverflowError) as error:
+                if is_hindrance(error):
+                    raise
                 self._failures += 1
             else:
                 break

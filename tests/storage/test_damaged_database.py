@@ -179,6 +179,8 @@ def test_one_bad_page_costs_what_is_on_it(path: Path, table: str, fill: bytes) -
     _overwrite(path, (leaves[len(leaves) // 2] - 1) * PAGE, fill * PAGE)
     assert damage_of(path)
     found = recover(path)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert table in found.incomplete
     assert damage_of(path) is None
     after = _content(path)
@@ -244,6 +246,20 @@ def test_a_database_in_use_is_not_recovered(path: Path) -> None:
         with pytest.raises(LogError, match="locked by another process"):
             recover(path)
     assert set_aside(path) == []
+    assert len(_content(path)[0]) == ANSWERS
+
+
+def test_what_cannot_be_opened_is_not_damaged(path: Path) -> None:
+    """Trouble with rights, disk or folder says nothing of what the file holds: it is not replaced."""
+    with Database.open(path):
+        pass
+    Path(f"{path}-wal").mkdir()
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        damage_of(path)
+    with pytest.raises(LogError, match="cannot be opened"):
+        recover(path)
+    Path(f"{path}-wal").rmdir()
+    assert damage_of(path) is None
     assert len(_content(path)[0]) == ANSWERS
 
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from qdrant_client import QdrantClient, models
 
 _KEY = re.compile(r'"key": ?"((?:[^"\\\\]|\\\\.)*)"')
+_EXACT, _LIMIT = re.compile(r'"exact": ?true'), re.compile(r'"limit": ?(\d+)')
 _NO_KEY = b"Must provide an API key or an Authorization bearer token"
 
 
@@ -53,7 +54,7 @@ class Wire:
         self.version = "1.20.0"
         # of a collection; most passages are in the first, and each weighs terms by its own frequencies
         self.shards = 1
-        # as from a key that may not see them
+        # those of winnow, as from a key that may not see them
         self.hides_aliases = False
         self.most_bytes = 32 * 1024 * 1024
         # payload indexes by collection, which the local mode does not have, and the limits of strict mode
@@ -61,6 +62,7 @@ class Wire:
         self.strict: dict[str, Any] = {}
         # what a node calls itself in a cluster; given again to be the same cluster
         self.peer_id = random.getrandbits(52)
+        self.peers: list[int] = []
 
     @property
     def url(self) -> str:
@@ -86,6 +88,11 @@ class Wire:
         """Return what a real server says against the filters of a request; empty where nothing."""
         if "substring" in body and self.version < "1.20":
             return "Format error in JSON body: data did not match any variant of untagged enum Condition"
+        if not self.strict.get("search_allow_exact", True) and _EXACT.search(body):
+            return "Exact search disabled!"
+        most = self.strict.get("max_query_limit")
+        if most is not None and (asked := max(map(int, _LIMIT.findall(body)), default=0)) > most:
+            return f'Limit exceeded {asked} > {most} for "limit"'
         if self.strict.get("unindexed_filtering_retrieve", True):
             return ""
         used = {path.replace('\\"', "").replace('"', "") for path in _KEY.findall(body)}
@@ -175,10 +182,11 @@ def _served(wire: Wire, method: str, path: list[str], body: bytes) -> tuple[int,
         found = [one for one in client.get_collections().collections if _SHARD not in one.name]
         return 200, _result(models.CollectionsResponse(collections=found))
     if path == ["cluster"]:
-        return 200, _result({"status": "disabled"})
+        return 200, _result(_cluster(wire) if wire.peers else {"status": "disabled"})
     if path == ["aliases"]:
-        none = models.CollectionsAliasesResponse(aliases=[])
-        return 200, _result(none if wire.hides_aliases else client.get_aliases())
+        aliases = client.get_aliases().aliases
+        shown = [one for one in aliases if not (wire.hides_aliases and one.alias_name.endswith("@current"))]
+        return 200, _result(models.CollectionsAliasesResponse(aliases=shown))
     if path == ["collections", "aliases"]:
         changes = models.ChangeAliasesOperation.model_validate_json(body)
         return 200, _result(client.update_collection_aliases(changes.actions))
@@ -203,6 +211,18 @@ def _served(wire: Wire, method: str, path: list[str], body: bytes) -> tuple[int,
     if wire.shards > 1 and route in _SHARDED:
         return 200, _result(_in_shards(wire, route, name, asked))
     return 200, _result(_ROUTES[route](client, name, asked))
+
+
+def _cluster(wire: Wire) -> dict[str, object]:
+    raft = {"term": 1, "commit": 1, "pending_operations": 0, "is_voter": True}
+    return {
+        "status": "enabled",
+        "peer_id": wire.peer_id,
+        "peers": {str(peer): {"uri": "http://127.0.0.1:1/"} for peer in wire.peers},
+        "raft_info": raft,
+        "consensus_thread_status": {"consensus_thread_status": "stopped"},
+        "message_send_failures": {},
+    }
 
 
 _SHARD = "#"

@@ -7,16 +7,17 @@ can be restored into any store; a second run sends what has changed.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from storage.database import Database
-from storage.errors import BadInputError, StoreError, StoreLockedError
+from storage.database import Database, file_of
+from storage.errors import BadInputError, LogError, StoreError, StoreLockedError
 from storage.log import upkeep as log_upkeep
 from storage.manifest.manifest import Manifest
 from storage.private_files import make_private_folder
@@ -24,6 +25,8 @@ from storage.qdrant.contract import CollectionStore
 from storage.qdrant.copying import copy_passages
 from storage.qdrant.edge.stores import EdgeStores
 from storage.secrets import masked
+from storage.sqlite.damage import damage_of
+from storage.sqlite.errors import REPAIR
 from winnow.app.settings import Settings
 from winnow.app.wiring import Wiring
 from winnow.upkeep.backup_contents import (
@@ -31,6 +34,7 @@ from winnow.upkeep.backup_contents import (
     CONTENTS,
     DATABASE,
     FILES,
+    ORIGIN,
     SETTINGS,
     BackedUp,
     BackupContents,
@@ -56,21 +60,20 @@ class Backup:
 def backup(settings: Settings, folder: Path, progress: Progress | None = None) -> Backup:
     """Write all collections, the database and the files of the data folder into `folder`, and verify it.
 
-    A folder with an earlier backup of it is brought up to date. Raises BadInputError, StoreError, LogError.
+    A folder with an earlier backup of it is brought up to date; it stays as it is until all that is to be
+    read now has been opened. Raises BadInputError, StoreError, LogError.
     """
     _refuse(settings, folder)
-    make_private_folder(folder)
-    (folder / CONTENTS).unlink(missing_ok=True)
     with Wiring(settings) as wiring:
-        (folder / DATABASE).unlink(missing_ok=True)
-        if wiring.has_database and wiring.database.is_sqlite:
-            # first: what is written afterwards is in a collection and not in the list, which can be mended
-            log_upkeep.backup(wiring.database, folder / DATABASE)
+        names = _sources(wiring)
+        make_private_folder(folder)
+        _describe(settings, folder)
+        _database(wiring, folder)
+        (folder / CONTENTS).unlink(missing_ok=True)
         stores = EdgeStores(folder / COLLECTIONS, tuning=settings.store.tuning)
-        names = wiring.stores.names()
+        collections = {name: _collection(wiring, stores, name, folder, progress) for name in names}
         for gone in set(stores.names()) - set(names):
             stores.drop(gone)
-        collections = {name: _collection(wiring, stores, name, folder, progress) for name in names}
     changed = _changed(folder, stores, collections)
     made = datetime.now(UTC).isoformat()
     contents = BackupContents(made, __version__, collections, _files(settings, folder))
@@ -83,11 +86,66 @@ def _refuse(settings: Settings, folder: Path) -> None:
         raise BadInputError(
             f"{folder} lies in the data folder {settings.data_dir}", way_out="Back up to another folder."
         )
-    if folder.exists() and any(folder.iterdir()) and not (folder / SETTINGS).exists():
-        raise BadInputError(f"{folder} holds something else", way_out="Name a new folder.")
-    make_private_folder(folder)
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    place = folder / ORIGIN
+    try:
+        before = json.loads(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{folder} holds something else", way_out="Name a new folder.") from error
+    for key, now in _origin(settings).items():
+        if before.get(key) != now:
+            raise BadInputError(
+                f"{folder} holds a backup of other data: its {key} is {before.get(key)!r}, not {now!r}",
+                way_out=f"Name a new folder. If this is the same data, moved, correct that in {place}.",
+            )
+
+
+def _origin(settings: Settings) -> dict[str, str | None]:
+    """Return the settings that say which data is backed up, without passwords."""
+    urls = {"store.url": settings.store.url, "log.url": settings.log.url}
+    return {"data_dir": str(settings.data_dir.resolve())} | {
+        key: url and masked(url) for key, url in urls.items()
+    }
+
+
+def _describe(settings: Settings, folder: Path) -> None:
+    origin = json.dumps(_origin(settings), indent=2, ensure_ascii=False)
     shown = json.dumps(settings.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    (folder / ORIGIN).write_text(origin, encoding="utf-8")
     (folder / SETTINGS).write_text(masked(shown), encoding="utf-8")
+
+
+def _sources(wiring: Wiring) -> list[str]:
+    """Open what is to be backed up; return the names of the collections. Raises BadInputError for nothing."""
+    names = wiring.stores.names()
+    if not names and not wiring.has_database:
+        raise BadInputError(
+            f"there is nothing to back up in {wiring.settings.data_dir.resolve()}",
+            way_out="Name the data folder: --data-dir FOLDER. Is its disk there?",
+        )
+    for name in names:
+        with suppress(StoreLockedError):  # it is in use, and its files are copied
+            wiring.stores.open(name).close()
+    return names
+
+
+def _database(wiring: Wiring, folder: Path) -> None:
+    """Copy the database in the place of an earlier copy, once it is whole.
+
+    Before the collections: what is written afterwards is in a collection and not in the list, which can be
+    mended.
+    """
+    target, draft = folder / DATABASE, folder / f"{DATABASE}.draft"
+    if not wiring.has_database or not wiring.database.is_sqlite:
+        target.unlink(missing_ok=True)
+        return
+    draft.unlink(missing_ok=True)
+    log_upkeep.backup(wiring.database, draft)
+    if harm := damage_of(draft):
+        draft.unlink()
+        raise LogError(f"the database {wiring.database.shown} is damaged: {harm}", way_out=REPAIR)
+    draft.replace(target)
 
 
 def _collection(
@@ -148,19 +206,31 @@ def _remove_departed(source: CollectionStore, target: CollectionStore) -> None:
 def _files(settings: Settings, folder: Path) -> dict[str, str]:
     """Copy the other files of the data folder, links left out; return all files of the backup."""
     shutil.rmtree(folder / FILES, ignore_errors=True)
-    own = (settings.collections_dir.name, ".gitignore")
     database = folder / DATABASE
     found = {DATABASE: sha256(database)} if database.exists() else {}
-    for path in sorted(settings.data_dir.rglob("*")):
-        place = path.relative_to(settings.data_dir)
-        ours = place.parts[0] in own or place.parts[0].startswith(DATABASE)
-        if ours or path.is_symlink() or not path.is_file():
+    for path in sorted(_others(settings)):
+        if path.is_symlink() or not path.is_file():
             continue
-        target = folder / FILES / place
+        target = folder / FILES / path.relative_to(settings.data_dir)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, target)
+        try:
+            shutil.copy2(path, target)
+        except FileNotFoundError:  # gone since it was listed
+            continue
         found[target.relative_to(folder).as_posix()] = sha256(target)
     return found
+
+
+def _others(settings: Settings) -> Iterator[Path]:
+    """Yield the files of the data folder but for collections and database, passing over folders that go."""
+    top, database = settings.data_dir, file_of(settings.database)
+    ours = tuple(str(path.resolve()) for path in (top / DATABASE, database) if path)
+    for parent, folders, files in os.walk(top):
+        if Path(parent) == top:
+            folders[:] = [name for name in folders if name != settings.collections_dir.name]
+            files = [name for name in files if name != ".gitignore"]
+        found = (Path(parent, name) for name in files)
+        yield from (path for path in found if not str(path.resolve()).startswith(ours))
 
 
 def _changed(folder: Path, stores: EdgeStores, collections: Mapping[str, BackedUp]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ FOLDER/backup.json          written last: a backup without it is not complete
 FOLDER/winnow.db            the log, the manifest, unfinished work
 FOLDER/collections/NAME/    each collection, embedded, wherever it came from
 FOLDER/files/               the rest of the data folder: uploads, evaluation, hashes of tokens
-FOLDER/settings.json        the settings it was made with, without secrets, for people
+FOLDER/settings.json        the settings it was made with, without secrets: whose backup this is
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from storage.qdrant.contract import CollectionStore
 from storage.qdrant.copying import checksums
 
 FORM = 1
-CONTENTS, DATABASE, COLLECTIONS, FILES, SETTINGS = (
+CONTENTS, DATABASE, COLLECTIONS, FILES, ORIGIN, SETTINGS = (
     *("backup.json", "winnow.db", "collections"),
-    *("files", "settings.json"),
+    *("files", "origin.json", "settings.json"),
 )
 
 

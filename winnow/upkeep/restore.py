@@ -8,12 +8,14 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from storage.database import file_of
 from storage.errors import BadInputError, StoreError
 from storage.manifest.manifest import Manifest
 from storage.private_files import make_private_file
 from storage.qdrant.contract import CollectionStore, Fingerprint
 from storage.qdrant.copying import copy_passages
 from storage.qdrant.edge.stores import EdgeStores
+from storage.secrets import masked
 from winnow.app.settings import Settings
 from winnow.app.wiring import Wiring
 from winnow.upkeep.backup import Progress
@@ -26,8 +28,9 @@ _MARK = "restore.json"
 def restore(settings: Settings, folder: Path, progress: Progress | None = None) -> BackupContents:
     """Restore the backup in `folder`: verified before anything is written, and at the end.
 
-    One that was cut off is gone on with by the same call. Raises BadInputError where the backup is not whole
-    or the data folder holds something already, StoreError, LogError.
+    One that was cut off is gone on with by the same call. Raises BadInputError where the backup is not whole,
+    the data folder or the store holds something of it already, or the database lies elsewhere; StoreError,
+    LogError.
     """
     contents = BackupContents.read(folder)
     contents.check_files(folder)
@@ -35,9 +38,9 @@ def restore(settings: Settings, folder: Path, progress: Progress | None = None) 
     for name, one in contents.collections.items():
         with closing(backed_up.open(name)) as store:
             _check(store, one, f"the collection {name!r} of the backup")
-    _begin(settings, contents)
-    _restore_files(settings, folder, contents)
     with Wiring(settings) as wiring:
+        _begin(wiring, contents)
+        _restore_files(settings, folder, contents)
         for name, one in contents.collections.items():
             with (
                 closing(backed_up.open(name)) as source,
@@ -59,10 +62,12 @@ def _check(store: CollectionStore, one: BackedUp, what: str) -> None:
         )
 
 
-def _begin(settings: Settings, contents: BackupContents) -> None:
-    """Mark the data folder as being restored. Raises BadInputError where it is in use already."""
+def _begin(wiring: Wiring, contents: BackupContents) -> None:
+    """Mark the data folder as being restored. Raises BadInputError where it or the store is in use."""
+    settings = wiring.settings
+    _refuse_other_database(settings)
     mark = settings.data_dir / _MARK
-    begun = json.dumps(contents.created_at)
+    begun = masked(json.dumps([contents.created_at, settings.store.url]))
     if mark.exists() and mark.read_text(encoding="utf-8") == begun:
         return
     if settings.data_dir.exists() and any(path.name != ".gitignore" for path in settings.data_dir.iterdir()):
@@ -70,9 +75,24 @@ def _begin(settings: Settings, contents: BackupContents) -> None:
             f"the data folder {settings.data_dir} holds something already",
             way_out="Restore into another one: --data-dir FOLDER.",
         )
+    if there := [name for name in contents.collections if wiring.stores.exists(name)]:
+        raise BadInputError(
+            f"the store has these collections already: {', '.join(there)}",
+            way_out="Restore into another store, or delete them there first: winnow collections delete NAME",
+        )
     settings.make_data_dir()
     make_private_file(mark)
     mark.write_text(begun, encoding="utf-8")
+
+
+def _refuse_other_database(settings: Settings) -> None:
+    """Raise BadInputError where the database is not the data folder's: its rows are those of other data."""
+    file = file_of(settings.database)
+    if file is None or file.resolve() != (settings.data_dir / DATABASE).resolve():
+        raise BadInputError(
+            "log.url is set: a backup is restored into the data folder's own database",
+            way_out="Restore without it (WINNOW_LOG__URL); afterwards move the database with its own tools.",
+        )
 
 
 def _restore_files(settings: Settings, folder: Path, contents: BackupContents) -> None:

@@ -26,10 +26,10 @@ def copied_while_unchanged(source: CollectionFolder, target: CollectionFolder) -
             before = _state(shard)
             shutil.copytree(shard, target.shard(built))
             unchanged = before == _state(shard) and built == source.current()
-        except FileNotFoundError:  # a segment was merged, or the shard swapped
-            unchanged = False
         except OSError as error:
-            raise StoreError(f"{shard} cannot be copied: {error}", way_out="Is there room?") from error
+            if not _has_vanished(error):
+                raise StoreError(f"{shard} cannot be copied: {error}", way_out="Is there room?") from error
+            unchanged = False
         if unchanged:
             target.publish(built)
             return
@@ -38,6 +38,13 @@ def copied_while_unchanged(source: CollectionFolder, target: CollectionFolder) -
         f"the collection {source.name!r} is being written to all the time",
         way_out="Back up when the ingest is done.",
     )
+
+
+def _has_vanished(error: OSError) -> bool:
+    """Return whether files were gone: a segment was merged, or the shard swapped."""
+    if isinstance(error, shutil.Error):  # names every file that failed
+        return not any(Path(name).exists() for name, *_ in error.args[0])
+    return isinstance(error, FileNotFoundError)
 
 
 def _state(shard: Path) -> dict[str, tuple[int, int]]:

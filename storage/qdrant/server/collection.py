@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Collection as Container
+from itertools import islice
 from typing import TypeGuard, TypeVar
 
 from qdrant_client import QdrantClient, models
@@ -13,7 +15,7 @@ from storage.qdrant.collection import MOST_DOCUMENTS, CollectionReader
 from storage.qdrant.conditions import Condition, Equals, payload_key
 from storage.qdrant.contract import LEXICAL, TOKENS, Fingerprint
 from storage.qdrant.payload_indexes import IndexKind
-from storage.qdrant.server.document_frequency import SPARE, DocumentFrequencies
+from storage.qdrant.server.document_frequency import COUNTED, SPARE, DocumentFrequencies
 from storage.qdrant.server.errors import OversizedError
 from storage.qdrant.server.generations import split
 from storage.qdrant.server.layout import SCHEMAS
@@ -57,7 +59,8 @@ class ServerCollection(CollectionReader):
         self._link = link
         self._params = self._limits.params(tuning)
         self._shards = info.config.params.shard_number or 1
-        self._frequencies = DocumentFrequencies(self._shards, self._ask, self.count)
+        counted = self._limits.most(COUNTED)
+        self._frequencies = DocumentFrequencies(self._shards, self._ask, self.count, counted)
         self._closed = False
 
     def upsert(self, points: Sequence[Point]) -> None:
@@ -106,14 +109,21 @@ class ServerCollection(CollectionReader):
         """Score on the server: an exact scan of the given passages' multivectors."""
         if not chunk_ids or self.fingerprint.token_dim is None:
             return {}
+        asked, most = query.tolist(), self._limits.most(len(chunk_ids))
+        scores: dict[str, float] = {}
+        for start in range(0, len(chunk_ids), most):
+            scores |= self._max_sim(asked, list(chunk_ids[start : start + most]))
+        return scores
+
+    def _max_sim(self, query: list[list[float]], ids: list[str]) -> dict[str, float]:
         answer = self._call(
             lambda client: client.query_points(
                 self.physical,
-                query=query.tolist(),
+                query=query,
                 using=TOKENS,
-                query_filter=models.Filter(must=[models.HasIdCondition(has_id=list(chunk_ids))]),
+                query_filter=models.Filter(must=[models.HasIdCondition(has_id=[*ids])]),
                 search_params=_EXACT if self._limits.exact else None,
-                limit=len(chunk_ids),
+                limit=len(ids),
                 with_payload=False,
             )
         )
@@ -159,7 +169,7 @@ class ServerCollection(CollectionReader):
             limit=self._limits.most(limit * SPARE if scattered else limit),
             with_payload=True,
             with_vector=[LEXICAL] if scattered else False,
-            params=_EXACT if leg.exact and self._limits.exact else self._params,
+            params=_EXACT if leg.exact else self._params,
         )
 
     def _is_scattered(self, query: Floats | SparseVector) -> TypeGuard[SparseVector]:
@@ -184,10 +194,12 @@ class ServerCollection(CollectionReader):
         )
 
     def _first(self, where: Condition, limit: int) -> list[models.Record]:
-        return self._page(server_filter(where), limit)[0]
+        return list(islice(self._scroll(server_filter(where), limit), limit))
 
     def _facet(self, field: str, where: Condition) -> dict[str, int]:
         chosen = server_filter(where)
+        if not self._limits.exact or self._limits.results is not None:  # neither counts nor lists them all
+            return dict(Counter(str((record.payload or {})[field]) for record in self._scroll(chosen)))
         answer = self._call(
             lambda client: client.facet(
                 self.physical, field, facet_filter=chosen, limit=MOST_DOCUMENTS, exact=True
@@ -195,10 +207,10 @@ class ServerCollection(CollectionReader):
         )
         return {str(hit.value): hit.count for hit in answer.hits}
 
-    def _scroll(self) -> Iterator[models.Record]:
+    def _scroll(self, chosen: models.Filter | None = None, page: int = _PAGE) -> Iterator[models.Record]:
         offset: models.ExtendedPointId | None = None
         while True:
-            records, offset = self._page(None, self._limits.most(_PAGE), offset)
+            records, offset = self._page(chosen, self._limits.most(page), offset)
             yield from records
             if offset is None:
                 return

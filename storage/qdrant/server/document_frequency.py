@@ -20,7 +20,7 @@ from storage.vectors import SparseVector
 Ask = Callable[[Sequence[models.QueryRequest]], list[list[models.ScoredPoint]]]
 
 # A term in fewer passages is counted, which takes some 40 bytes each; of a more frequent one the shards'
-# frequencies differ little.
+# frequencies differ little where passages are spread evenly.
 COUNTED = 1_000
 # Passages asked for, for each that is kept: the shards' own order decides which come.
 SPARE = 3
@@ -32,13 +32,14 @@ _KEPT_S = 300.0
 class DocumentFrequencies:
     """The known frequencies of one collection's terms; asked for again after some minutes, or a write.
 
-    `ask` asks the server, `count` returns the number of passages.
+    `ask` asks the server, `count` returns the number of passages; a term in `counted` or more is estimated.
     """
 
-    def __init__(self, shards: int, ask: Ask, count: Callable[[], int]) -> None:
+    def __init__(self, shards: int, ask: Ask, count: Callable[[], int], counted: int = COUNTED) -> None:
         self._shards = shards
         self._ask = ask
         self._count = count
+        self._counted = counted
         self._idf: dict[int, float] = {}
         self._passages = 0
         self._since = 0.0
@@ -65,17 +66,22 @@ class DocumentFrequencies:
             self._idf, self._passages, self._since = {}, self._count(), time.monotonic()
         idf = self._idf
         if unknown := [term for term in terms if term not in idf]:
-            found = self._ask([_holders(term, COUNTED, vectors=False) for term in unknown])
-            frequent = [term for term, points in zip(unknown, found, strict=True) if len(points) >= COUNTED]
+            most = self._counted
+            found = self._ask([_holders(term, most, vectors=False) for term in unknown])
+            frequent = [term for term, points in zip(unknown, found, strict=True) if len(points) >= most]
             idf |= {term: self._idf_of(len(points)) for term, points in zip(unknown, found, strict=True)}
             idf |= self._measured(frequent)
         return idf
 
     def _measured(self, terms: Sequence[int]) -> dict[int, float]:
-        """Read frequent terms off the scores that the shards give, and take the mean of their frequencies."""
+        """Estimate frequent terms by the mean of the shards' frequencies, read off the best passages' scores.
+
+        A shard that none of these is from does not count.
+        """
         if not terms:
             return {}
-        found = self._ask([_holders(term, _PER_SHARD * self._shards, vectors=True) for term in terms])
+        limit = min(self._counted, _PER_SHARD * self._shards)
+        found = self._ask([_holders(term, limit, vectors=True) for term in terms])
         measured = {}
         for term, points in zip(terms, found, strict=True):
             shares = {round(math.exp(-point.score / _weight(point, term)), 9) for point in points}

@@ -28,6 +28,12 @@ _TRANSIENT_HTTP = frozenset({429, 502, 503, 504})
 _TRANSIENT_GRPC = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.ABORTED}
 )
+_NODES_OWN_GRPC = frozenset(
+    {
+        *(grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNIMPLEMENTED),
+        *(grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED),
+    }
+)
 # gRPC's codes as HTTP's, so that each meaning is written once.
 _GRPC_AS_HTTP = {
     grpc.StatusCode.UNAUTHENTICATED: 401,
@@ -209,6 +215,17 @@ def is_timeout(error: BaseException) -> bool:
     if isinstance(error, ResponseHandlingException):
         return isinstance(error.source, httpx.TimeoutException)
     return isinstance(error, grpc.RpcError) and _grpc_status(error)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def is_of_node(error: BaseException) -> bool:
+    """Return whether another node may do better: this one is broken, refuses the key, or is no Qdrant."""
+    if isinstance(error, ResponseHandlingException):
+        return isinstance(error.source, ValueError)
+    if isinstance(error, UnexpectedResponse):
+        return error.status_code in (401, 403) or (error.status_code or 0) >= 500
+    if isinstance(error, grpc.RpcError):
+        return _grpc_status(error)[0] in _NODES_OWN_GRPC
+    return isinstance(error, ValueError)
 
 
 def retry_after(error: BaseException) -> float | None:

@@ -12,10 +12,10 @@ from typing import Self
 
 import grpc
 from qdrant_client import QdrantClient
-from qdrant_client.http.exceptions import UnexpectedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from storage.errors import StoreError
-from storage.qdrant.server.errors import AT, is_transient
+from storage.qdrant.server.errors import AT, is_timeout, is_transient
 
 # A node of a cluster, or the other side of a server, may learn of a new collection a moment later.
 _PAUSES_S = (0.2, 0.5, 1.0, 0.0)
@@ -23,7 +23,7 @@ _PAUSES_S = (0.2, 0.5, 1.0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The view through one address: its collections, and the nodes that hold one of them, `anchor`.
+    """The view through one address: its collections, the nodes that hold one of them, and the cluster's.
 
     `nodes` is empty where there is no collection, or the key may not ask.
     """
@@ -37,12 +37,15 @@ class Seen:
     def by(cls, client: QdrantClient) -> Self:
         names = _names(client)
         anchor = min(names, default="")
-        return cls("", names, anchor, _nodes(client, anchor) if anchor else frozenset())
+        nodes = _nodes(client, anchor) if anchor else frozenset[int]()
+        return cls("", names, anchor, nodes and nodes | _peers(client))
 
     def fits(self, client: QdrantClient) -> bool:
         """Return whether another way leads to the same."""
         names = _names(client)
-        if self.anchor in names and self.nodes and (nodes := _nodes(client, self.anchor)):
+        # that one may be gone by now: any other names nodes, too
+        anchor = self.anchor if self.anchor in names else min(names, default="")
+        if anchor and self.nodes and (nodes := _nodes(client, anchor)):
             return not nodes.isdisjoint(self.nodes)
         # generations come and go
         return _without_generations(names) == _without_generations(self.names)
@@ -81,3 +84,13 @@ def _nodes(client: QdrantClient, collection: str) -> frozenset[int]:
             raise
         return frozenset()  # gone meanwhile, or not for this key
     return frozenset({info.peer_id, *(shard.peer_id for shard in info.remote_shards)})
+
+
+def _peers(client: QdrantClient) -> frozenset[int]:
+    try:
+        status = client.cluster_status()
+    except (UnexpectedResponse, ResponseHandlingException) as error:
+        if is_transient(error) or is_timeout(error):
+            raise
+        return frozenset()  # not for this key
+    return frozenset(map(int, getattr(status, "peers", None) or ()))

@@ -46,11 +46,11 @@ class StrictLimits:
         return Indexed.of(info, SCHEMAS, own, most, strict=not self.unindexed)
 
     def params(self, tuning: Tuning) -> models.SearchParams:
-        """Return how a collection is searched."""
+        """Return how a collection is searched; the server refuses exact searches that it does not allow."""
         beam = tuning.hnsw_ef
         if beam is not None and self.beam is not None:
             beam = min(beam, self.beam)
-        return models.SearchParams(exact=tuning.exact and self.exact, hnsw_ef=beam)
+        return models.SearchParams(exact=tuning.exact, hnsw_ef=beam)
 
     def most(self, wanted: int) -> int:
         """Return how many results to ask for at once."""

@@ -13,8 +13,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from qdrant_client import QdrantClient
 
-from storage.errors import BadInputError
-from storage.qdrant.server.errors import ServerErrors, is_timeout, is_transient, retry_after
+from storage.errors import BadInputError, StoreError
+from storage.qdrant.server.errors import ServerErrors, is_of_node, is_timeout, is_transient, retry_after
 from storage.qdrant.server.identity import Seen, require_same
 
 T = TypeVar("T")
@@ -73,7 +73,8 @@ class ServerLink:
 
     A request goes to the node that answered last. Where it cannot be reached, is busy or (with several
     addresses) does not answer within its share of the time, the next one is asked, `attempts` rounds in all
-    and no longer than `timeout_s`. A timeout of the only address is not tried again: the caller has waited.
+    and no longer than `timeout_s`; where it answers, but not as a node should, each of the others is asked
+    once. A timeout of the only address is not tried again: the caller has waited.
 
     Before a node is first used its two sides, and what is known of the nodes used before, are compared
     (`storage.qdrant.server.identity`), so that no request ever goes to a server that was not meant.
@@ -139,21 +140,26 @@ class ServerLink:
                     return request(self._client(place))
                 except Exception as error:
                     attempt += 1
-                    left = self._attempts * len(self._nodes) - attempt
-                    if left <= 0 or time.monotonic() >= deadline or not self._may_pass(error):
+                    self._move_on(place, error)
+                    if time.monotonic() >= deadline or not self._may_pass(error, attempt):
                         raise
-                    pause = self._moved_on(place, error, attempt)
+                    pause = self._pause(error, attempt)
                 time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
 
-    def once(self, collection: str, request: Callable[[QdrantClient], T]) -> T:
-        """Return the result of a request that must not be sent twice; errors as `call` raises them."""
-        with self.errors.translated(collection):
-            return request(self._client(self._place))
+    def once(self, collection: str, request: Callable[[QdrantClient], object]) -> QdrantClient:
+        """Send a request that must not be sent twice; errors as `call` raises them.
 
-    def undo(self, collection: str, request: Callable[[QdrantClient], T]) -> T:
-        """Do as `once`, where the last request went, whatever server that has turned out to be."""
+        Returns the client that it was sent by: what it did can be undone there, and nowhere else.
+        """
         with self.errors.translated(collection):
-            return request(self._nodes[self._place].client)
+            place = self._place
+            try:
+                client = self._client(place)
+                request(client)
+            except Exception as error:
+                self._move_on(place, error)
+                raise
+            return client
 
     def close(self) -> None:
         """Close the connections."""
@@ -181,14 +187,24 @@ class ServerLink:
             self._first = self._first or replace(seen, address=node.address)
             self._proven.add(place)
 
-    def _may_pass(self, error: Exception) -> bool:
-        return is_transient(error) or (len(self._nodes) > 1 and is_timeout(error))
+    def _may_pass(self, error: Exception, attempt: int) -> bool:
+        nodes = len(self._nodes)
+        if is_transient(error) or (nodes > 1 and is_timeout(error)):
+            return attempt < self._attempts * nodes
+        return is_of_node(error) and attempt < nodes
 
-    def _moved_on(self, place: int, error: Exception, attempt: int) -> float:
-        """Turn to the next node; return how long to wait before it is asked."""
+    def _move_on(self, place: int, error: Exception) -> None:
+        """Turn to the next node where an error speaks against this one, be it another server's."""
+        if not (
+            is_transient(error) or is_timeout(error) or is_of_node(error) or isinstance(error, StoreError)
+        ):
+            return
         with self._lock:
             if self._place == place:  # another thread may have moved on already
                 self._place = (place + 1) % len(self._nodes)
+
+    def _pause(self, error: Exception, attempt: int) -> float:
+        """Return how long to wait before the next node is asked."""
         if attempt % len(self._nodes):
             return 0.0
         asked = retry_after(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from qdrant_client import models
+from qdrant_client import QdrantClient, models
 
 from storage.errors import NotFoundError, StoreError, StoreUnavailableError, WinnowError
 from storage.qdrant.contract import Fingerprint
@@ -52,9 +52,10 @@ class PhysicalCollections:
     def make(self, physical: str, fingerprint: Fingerprint, claim: Claim | None = None) -> None:
         """Make a generation of a collection, claimed or not; one that fails half-way is deleted."""
         arguments = layout(fingerprint, self._tuning, claim.note if claim else {})
+        made_by: QdrantClient | None = None
         try:
             # once: a second try would meet its own collection
-            self.link.once(physical, lambda client: client.create_collection(physical, **arguments))
+            made_by = self.link.once(physical, lambda client: client.create_collection(physical, **arguments))
         except StoreUnavailableError:
             if not self._has_arrived(physical, arguments["metadata"]):
                 raise
@@ -62,7 +63,8 @@ class PhysicalCollections:
             for path, kind in OWN_ON_A_SERVER.items():
                 self._make_index(physical, path, kind)
         except WinnowError:
-            self._take_back(physical)
+            if made_by is not None:  # otherwise nobody said that it is this process's
+                self._take_back(physical, made_by)
             raise
 
     def _has_arrived(self, physical: str, metadata: Mapping[str, object]) -> bool:
@@ -112,8 +114,10 @@ class PhysicalCollections:
             physical, lambda client: client.create_payload_index(physical, path, SCHEMAS[kind], wait=True)
         )
 
-    def _take_back(self, name: str) -> None:
+    def _take_back(self, name: str, made_by: QdrantClient) -> None:
+        """Delete what was just made, at the node that made it: another one's may be somebody else's."""
         try:
-            self.link.undo(name, lambda client: client.delete_collection(name))
+            with self.link.errors.translated(name):
+                made_by.delete_collection(name)
         except WinnowError as error:
             _log.warning("the half-made collection %r stays at %s: %s", name, self.link.where, error)

@@ -18,7 +18,7 @@ from qdrant_client import models
 
 from storage.errors import NotFoundError, StoreError, StoreLockedError
 from storage.locks import this_command
-from storage.qdrant.server.generations import in_use, read_aliases, split
+from storage.qdrant.server.generations import CURRENT, in_use, joined, read_aliases, split
 from storage.qdrant.server.link import ServerLink
 
 # The key in a collection's own metadata that names who builds it; the swap removes it.
@@ -45,7 +45,8 @@ class InUse:
         """Raise StoreError where what was just written is lost on everybody else."""
         name = split(self._physical)[0]
         aliases = read_aliases(self._link)
-        if in_use(name, aliases) != self._physical or (not aliases and self._is_replaced()):
+        hidden = joined(name, CURRENT) not in aliases  # or there is none; the key may see others'
+        if in_use(name, aliases) != self._physical or (hidden and self._is_replaced()):
             raise StoreError(
                 f"the collection {name!r} at {self._link.where} was re-indexed by another process meanwhile: "
                 "the last writes went to the old one",

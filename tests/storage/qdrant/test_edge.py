@@ -267,3 +267,32 @@ def test_opening_does_not_read_the_last_batch_again(tmp_path: Path) -> None:
     count, mebibytes = map(int, done.stdout.split())
     assert count == 60
     assert mebibytes < 40
+
+
+_COPY = """
+import os, sys
+from pathlib import Path
+from storage.qdrant.edge.stores import EdgeStores
+
+root = Path(sys.argv[1])
+vanishing = root / "papers" / "shard" / "segments" / "merged.tmp"
+vanishing.write_text("a segment")
+
+def merge(event, arguments):
+    if event == "shutil.copyfile" and os.fspath(arguments[0]) == str(vanishing):
+        vanishing.unlink()
+
+sys.addaudithook(merge)
+EdgeStores(root).copy_files("papers", root / "copies")
+"""
+
+
+def test_a_file_that_goes_while_a_collection_is_copied_has_it_copied_again(tmp_path: Path) -> None:
+    """The engine merges segments while it is in use: what is gone is no failure of the disk."""
+    EdgeStores(tmp_path).create("papers", PRINT).close()
+    done = subprocess.run(
+        [sys.executable, "-c", _COPY, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    with closing(EdgeStores(tmp_path / "copies").open("papers")) as copy:
+        assert copy.count() == 0

@@ -127,6 +127,36 @@ def test_a_node_that_does_not_answer_is_passed_over(cluster: list[Wire]) -> None
         assert collection.count() == 0
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(500), Fault(401), Fault(200, body=b"<html>Welcome</html>")],
+    ids=["500", "401", "no Qdrant"],
+)
+def test_a_node_that_answers_wrongly_is_passed_over(cluster: list[Wire], fault: Fault) -> None:
+    """A node that is broken, refuses the key or is no Qdrant is left, and asked again in its turn."""
+    with closing(ServerStores.connect(_urls(*cluster[:2]), prefer_grpc=False)) as stores:
+        collection = stores.create("papers", FINGERPRINT)
+        cluster[0].fail(fault)
+        collection.upsert(points(3))
+        cluster[1].fail(fault)
+        assert collection.count() == 3
+        for node in cluster[:2]:
+            node.fail(fault)
+        with pytest.raises(StoreError):
+            collection.count()
+        assert collection.count() == 3
+
+
+def test_a_create_that_fails_leaves_the_node(cluster: list[Wire]) -> None:
+    """What is sent once is sent to another node when it is asked for again."""
+    with closing(ServerStores.connect(_urls(*cluster[:2]), prefer_grpc=False)) as stores:
+        stores.create("papers", FINGERPRINT)
+        cluster[0].fail(*[Fault(500, path="/collections/more")] * 20)
+        with pytest.raises(StoreUnavailableError, match="500"):
+            stores.create("more", FINGERPRINT)
+        assert stores.create("more", FINGERPRINT).count() == 0
+
+
 def test_a_create_is_not_sent_to_a_second_node(cluster: list[Wire]) -> None:
     """What must not be done twice is asked of one node only."""
     with closing(ServerStores.connect(_urls(*cluster), prefer_grpc=False)) as stores:
@@ -146,7 +176,51 @@ def test_an_address_of_another_cluster_is_never_used(cluster: list[Wire]) -> Non
             cluster[0].fail(*[Fault(503, path="/points")] * 20)
             with pytest.raises(StoreError, match="belong to different Qdrant servers"):
                 collection.upsert(points(3))
+            cluster[0].faults.clear()
+            collection.upsert(points(3))
         assert not [seen for seen in stranger.seen if seen.startswith(("PUT", "POST"))]
+
+
+def test_what_an_address_was_known_by_may_be_gone(cluster: list[Wire]) -> None:
+    """Nodes are told by their ids, whatever became of the collections that were there at first."""
+    for number, node in enumerate(cluster):
+        node.peer_id, node.peers = number + 1, [1, 2, 3]
+    with closing(ServerStores.connect(_urls(*cluster[:2]), prefer_grpc=False)) as stores:
+        stores.create("papers", FINGERPRINT)
+        stores.names()
+        stores.drop("papers")
+        stores.create("zeta", FINGERPRINT)
+        cluster[0].fail(*[Fault(503)] * 20)
+        assert stores.names() == ["zeta"]
+
+
+def test_a_stranger_with_another_generation_is_one(cluster: list[Wire]) -> None:
+    """A copy of a server has collections of the same names, and is another server all the same."""
+    with serving() as stranger:
+        stranger.client.create_collection("papers@other", vectors_config={})
+        with closing(ServerStores.connect(_urls(cluster[0], stranger), prefer_grpc=False)) as stores:
+            stores.create("papers", FINGERPRINT)
+            stores.names()
+            with stores.rebuild("papers", FINGERPRINT) as rebuild:
+                rebuild.finish(None).close()
+            stores.sweep("papers")
+            cluster[0].fail(*[Fault(503)] * 20)
+            with pytest.raises(StoreError, match="belong to different Qdrant servers"):
+                stores.names()
+
+
+def test_what_is_taken_back_is_never_a_strangers(cluster: list[Wire]) -> None:
+    """A creation that fails half-way is undone where it was made, not where the next request went."""
+    with serving() as stranger:
+        stranger.client.create_collection("papers", vectors_config={})
+        with closing(ServerStores.connect(_urls(cluster[0], stranger), prefer_grpc=False)) as stores:
+            stores.create("other", FINGERPRINT)
+            cluster[0].fail(*[Fault(503, path="/collections/papers/index")] * 20)
+            with pytest.raises(StoreError, match="belong to different Qdrant servers"):
+                stores.create("papers", FINGERPRINT)
+        assert stranger.client.collection_exists("papers")
+        assert not [seen for seen in stranger.seen if seen.startswith("DELETE")]
+    assert not cluster[0].client.collection_exists("papers")
 
 
 def test_when_all_are_down_all_are_named() -> None:

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
+from qdrant_client import models
 
 from storage.errors import StoreError, StoreLockedError
 from storage.qdrant.contract import Rebuild
@@ -73,8 +74,9 @@ def test_a_claim_that_could_not_be_given_up_does_not_lock_its_own_process_out(
         assert again.store.count() == 5
 
 
+@pytest.mark.parametrize("others", [False, True])
 def test_a_key_that_may_not_see_the_alias_never_writes_to_what_was_replaced(
-    wire: Wire, stores: ServerStores
+    wire: Wire, stores: ServerStores, *, others: bool
 ) -> None:
     """A server hides aliases from a key without an error; the old generation itself says that it is old."""
     with closing(stores.create("papers", FINGERPRINT)) as before:
@@ -82,6 +84,9 @@ def test_a_key_that_may_not_see_the_alias_never_writes_to_what_was_replaced(
             rebuild.finish(None).close()
         newer = "papers@" + stores.generation("papers")
         wire.hides_aliases = True
+        if others:
+            theirs = models.CreateAlias(collection_name=newer, alias_name="theirs")
+            wire.client.update_collection_aliases([models.CreateAliasOperation(create_alias=theirs)])
         with pytest.raises(StoreError, match=r"'papers' at .* was re-indexed: ") as caught:
             stores.open("papers")
         assert newer in str(caught.value)
@@ -98,8 +103,6 @@ def test_a_swap_that_another_one_follows_at_once_is_told(wire: Wire, stores: Ser
     stores.create("quick", FINGERPRINT)
 
     def other_swap() -> None:
-        from qdrant_client import models
-
         wire.before["GET /aliases"] = lambda: wire.client.update_collection_aliases(
             [
                 models.CreateAliasOperation(

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import grpc
+import numpy as np
 import pytest
 from qdrant_client import models
 
 from storage.errors import BadInputError, StoreError, StoreRefusedError, StoreUnavailableError
+from storage.qdrant.conditions import All
 from storage.qdrant.filters import parse_filter
 from storage.qdrant.matching import matches
 from storage.qdrant.payload_indexes import OWN_ON_A_SERVER
 from storage.qdrant.server.document_frequency import COUNTED, DocumentFrequencies
 from storage.qdrant.server.stores import ServerStores
+from storage.qdrant.tuning import Tuning
 from storage.vectors import Leg, SparseVector
-from tests.support.passages import FINGERPRINT, legs, points
+from tests.support.passages import DIM, FINGERPRINT, legs, points
 from tests.support.qdrant_grpc import GrpcWire, serving_grpc
 from tests.support.qdrant_wire import Fault, Wire, serving
 
@@ -144,16 +148,36 @@ def test_the_indexes_of_a_strict_server_are_not_exceeded(server: GrpcWire, store
         _found(stores, 'published > "2024-01-01"')
 
 
-def test_searches_keep_to_a_strict_servers_limits(server: GrpcWire) -> None:
-    """Beam, results and exact searches are what the collection allows."""
+@pytest.mark.parametrize("shards", [1, 3])
+def test_searches_keep_to_a_strict_servers_limits(server: GrpcWire, shards: int) -> None:
+    """Beam and results are what the collection allows; what is asked for whole comes in parts."""
     server.rest.strict = {"search_max_hnsw_ef": 128, "max_query_limit": 7, "search_allow_exact": False}
+    server.rest.shards = shards
+    stored = points()
     with closing(ServerStores.connect(server.url, prefer_grpc=False)) as stores:
         collection = stores.create("papers", FINGERPRINT)
+        collection.upsert(stored)
+        assert [len(hits) for hits in collection.search(legs(), limit=50)] == [7, 7]
+        sent = server.rest.bodies["POST /collections/papers/points/query/batch"]["searches"][0]
+        ids = [point.chunk.id for point in stored if point.tokens is not None]
+        assert collection.max_sim(np.eye(DIM, dtype=np.float32), ids).keys() == set(ids)
+        assert len(collection.first(20)) == 20
+        assert collection.by_document(All(())) == Counter(point.chunk.document_id for point in stored)
+    if shards == 1:
+        assert (sent["params"]["exact"], sent["params"]["hnsw_ef"], sent["limit"]) == (False, 128, 7)
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_an_exact_search_that_is_not_allowed_is_refused(server: GrpcWire, *, always: bool) -> None:
+    """Another search than the one that was asked for would be no answer: the error says what to change."""
+    server.rest.strict = {"search_allow_exact": False}
+    tuning = Tuning(exact=always)
+    with closing(ServerStores.connect(server.url, prefer_grpc=False, tuning=tuning)) as stores:
+        collection = stores.create("papers", FINGERPRINT)
         collection.upsert(points())
-        exact = [replace(leg, exact=True) for leg in legs()]
-        assert [len(hits) for hits in collection.search(exact, limit=50)] == [7, 7]
-    sent = server.rest.bodies["POST /collections/papers/points/query/batch"]["searches"][0]
-    assert (sent["params"]["exact"], sent["params"]["hnsw_ef"], sent["limit"]) == (False, 128, 7)
+        with pytest.raises(StoreRefusedError, match="Exact search disabled") as caught:
+            collection.search([replace(leg, exact=not always) for leg in legs()], limit=5)
+    assert "store.tuning.exact = false, without --exact" in caught.value.way_out
 
 
 def test_metadata_of_another_process_is_noticed(stores: ServerStores) -> None:
