@@ -45,7 +45,7 @@ class Asked:
 
     The rest concerns answers alone. `answerer`: `"extractive"` or `"openai"`. A follow-up takes either the
     `history` (earlier turns or answers, oldest first) or `follow_up`, the id of a logged answer or `"last"`
-    (the newest from this collection).
+    (the asker's newest from this collection).
 
     `within` is what the asker may see, which holds whatever the wishes are; None: everything.
     """

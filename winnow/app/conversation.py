@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from generation.followup import TURNS, Turn
 from rerank.spec import Spec
 from storage.errors import BadInputError, NotFoundError, SpecError
-from storage.log.records import AnswerFilter
 from storage.records import Answer
 from storage.secrets import MASK
 from winnow.app.asked import Asked
@@ -82,7 +81,7 @@ def _spec(logged: str) -> str | None:
 def logged(answer_id: str, log: AnswerLog, collection: str) -> list[Answer]:
     """Return a logged answer after those that it follows, oldest first, at most four.
 
-    `answer_id` may be the beginning of an id, or `last`: the newest answer from the collection.
+    `answer_id` may be the beginning of an id, or `last`: the asker's newest from the collection.
     """
     answer = log.get(_newest(log, collection) if answer_id == LAST else answer_id)
     answers = [answer]
@@ -97,10 +96,10 @@ def _turn(earlier: Turn | Answer) -> Turn:
 
 
 def _newest(log: AnswerLog, collection: str) -> str:
-    newest = log.list(1, AnswerFilter(collection=collection, replays=False))
-    if not newest:
+    newest = log.last(collection)
+    if newest is None:
         raise NotFoundError(
-            f"there is no answer to follow: the log has none from the collection {collection!r}",
+            f"there is no answer to follow: the log has none of yours from the collection {collection!r}",
             way_out="Ask something first, or name an answer by its id (winnow log list).",
         )
-    return newest[0].id
+    return newest.id

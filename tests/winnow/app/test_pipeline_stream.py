@@ -337,7 +337,7 @@ def test_what_cannot_be_followed_is_said(data: Path, tmp_path: Path) -> None:
     """Following an empty log, an unknown id, two histories at once or a switched-off log is an error."""
     settings = Settings.load(data_dir=data, log={"url": f"sqlite:///{tmp_path}/log.db"})
     with RAGPipeline.from_settings(settings) as pipeline:
-        with pytest.raises(NotFoundError, match="none from the collection 'default'"):
+        with pytest.raises(NotFoundError, match="none of yours from the collection 'default'"):
             pipeline.ask("And when?", follow_up="last")
         with pytest.raises(NotFoundError, match="nothere"):
             pipeline.ask("And when?", follow_up="nothere")

@@ -110,7 +110,10 @@ def test_a_conversation_is_named_resumed_and_deleted(browser: Browser, server: S
         text = server.get(f"/threads/{last}/text").text
         assert text.startswith("# Pump <b>screws</b>\n")
         assert text.count("\n## ") == 2
+        page.locator(".thread a").first.click()  # an earlier turn
+        page.wait_for_url(f"**/?answer={first}")
         page.get_by_role("link", name="Delete", exact=True).click()
+        assert "2 answers" in page.inner_text("main")
         page.get_by_role("button", name="Delete").click()
         page.wait_for_url("**/threads")
         assert "Pump" not in page.inner_text("main")

@@ -16,8 +16,8 @@ Span = tuple[int, int]
 Kind = Literal["plain", "text", "heading", "list", "code", "quote", "table"]
 RunStyle = Literal["", "strong", "code"]
 
-# A text is anybody's, so each pattern reads it once: what matched is not given back (`++`), or nothing is left
-# to match after it.
+# Anybody may have written the text, so each pattern reads a line once: what matched is not given back (`++`)
+# where something has to follow it.
 _LINE = re.compile(r"[^\n]*(?:\n|\Z)")
 _FENCE = re.compile(r" {0,3}(?P<sign>`{3,}|~{3,}+)[^`\n]*\n?\Z")
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]+")
