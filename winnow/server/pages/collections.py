@@ -113,10 +113,19 @@ async def document(
 
 @router.get("/collections/{name}/documents/{document_id}/page.png")
 async def picture(
-    seen: Seen, name: Name, document_id: DocumentId, link: Annotated[PassageLink, Query()]
+    request: Request,
+    served: State,
+    seen: Seen,
+    name: Name,
+    document_id: DocumentId,
+    link: Annotated[PassageLink, Query()],
 ) -> Response:
-    """Send the page of a passage as a picture, the span marked."""
-    drawn = await in_thread(lambda: documents.picture_of(seen, name, document_id, link.wanted))
+    """Send the page of a passage as a picture, the span marked; one is drawn at a time."""
+    drawn = await served.work(
+        request,
+        lambda: in_thread(lambda: documents.picture_of(seen, name, document_id, link.wanted)),
+        served.drawing,
+    )
     return Response(drawn, media_type="image/png")
 
 
