@@ -87,7 +87,7 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
                 expand=expand,
             )
             asked = await desk.blocking(lambda: seen.asked(wanted, served.policy))
-            result = await desk.work(lambda: pipeline.asearch(asked))
+            result = await desk.work(lambda: seen.search(asked))
             served.metrics.staged(result.stages)
             return FoundPassages.found_by(result)
 
@@ -127,7 +127,7 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
                 follow_up=follow_up,
             )
             asked = await desk.blocking(lambda: seen.asked(wanted, served.policy))
-            answer = await desk.work(lambda: pipeline.aask(asked))
+            answer = await desk.work(lambda: seen.ask(asked))
             served.metrics.answered(answer)
             return CitedAnswer.of(answer)
 
