@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from generation.followup import TURNS, Turn
 from rerank.spec import Spec
 from storage.errors import BadInputError, NotFoundError, SpecError
+from storage.reasons import Reason
 from storage.records import Answer
 from storage.secrets import MASK
 from winnow.app.asked import Asked
@@ -51,15 +52,22 @@ def continued(asked: Asked, log: AnswerLog, collection: str) -> Asked:
     if not asked.follow_up:
         return asked
     before = log.get(_newest(log, collection) if asked.follow_up == LAST else asked.follow_up)
+    spec = _spec(before.rerank)
     kept: dict[str, Any] = {
         "top_k_retrieve": before.top_k_retrieve,
         "top_k_rerank": before.top_k_rerank,
-        "rerank": _spec(before.rerank),
+        "rerank": spec,
+        "noted": another_chain(before.rerank) if spec is None and asked.rerank is None else None,
     }
     if before.collection == (asked.collection or before.collection):
         kept |= {"collection": before.collection, **searched_with(before)}
     chosen = {name: value for name, value in kept.items() if value is not None} | asked.given
     return Asked(**{**chosen, "follow_up": before.id})
+
+
+def another_chain(before: str) -> Reason:
+    """Return what is said of a follow-up that is not reranked like the answer before it."""
+    return Reason("winnow.app.another-chain", before=before)
 
 
 def searched_with(answer: Answer) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from storage.errors import NotFoundError
 from storage.manifest.manifest import PENDING, DocumentCounts, DocumentFilter
-from winnow.app.conversation import LAST
+from winnow.app.conversation import LAST, another_chain
 from winnow.app.visibility import Visibility, VisiblePassages
 from winnow.server.errors import NotAllowedError
 
@@ -56,8 +56,8 @@ class Visible:
     def asked(self, asked: Asked, policy: Policy) -> Asked:
         """Return a question held to the rights; a follow-up with the choices that it inherits. Blocking.
 
-        A chain that a request may not choose is not inherited either: the settings' own takes its place.
-        Raises NotFoundError for an answer that is not there.
+        A chain that a request may not choose is not inherited: the answer is given by the settings' own, and
+        says so. Raises NotFoundError for an answer that is not there.
         """
         # the settings' own collection stays unnamed: a pipeline of ready parts takes no name
         default = self.default if self.rights.restricted else None
@@ -65,7 +65,8 @@ class Visible:
         held = replace(asked, collection=name, within=self.rights)
         chosen = self.pipeline.continued(held)
         if asked.rerank is None and isinstance(chosen.rerank, str) and not policy.allows(chosen.rerank):
-            chosen = replace(chosen, rerank=self.pipeline.settings.rerank.spec)
+            own = self.pipeline.settings.rerank.spec
+            chosen = replace(chosen, rerank=own, noted=another_chain(chosen.rerank))
         return replace(chosen, collection=chosen.collection or default)
 
     async def ask(self, asked: Asked) -> Answer:
