@@ -217,9 +217,10 @@ def _add_ingest(server: MCPServer, desk: Desk) -> None:
     folders = [folder.absolute() for folder in served.pipeline.settings.mcp.ingest]
 
     @server.tool(
-        annotations=_CHANGES,
+        annotations=_CHANGES,  # every agent may read the description, so it names no folder
         description="Bring files and folders into a collection; what did not change costs nothing. "
-        f"Allowed is what lies below {', '.join(map(str, folders))}.",
+        "Allowed are folders that whoever runs winnow chose; a relative path is below the first. "
+        "The refusal of another path names them.",
     )
     async def ingest(
         context: Context,

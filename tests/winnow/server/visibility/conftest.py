@@ -16,7 +16,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server for others, with answers of an administrator about everything in its log."""
     data = with_secrets(tmp_path_factory.mktemp("seen"))
     settings = Settings.load(
-        data_dir=data, collection="closed", server={"host": "0.0.0.0", "specs": ["late-interaction"]}
+        data_dir=data,
+        collection="closed",
+        server={"host": "0.0.0.0", "specs": ["late-interaction"]},
+        mcp={"ingest": [data.with_name("zirconium")]},
     )
     with serving(settings, for_agents=True) as running:
         admin = holder(running, full=True)

@@ -34,12 +34,16 @@ def test_agents_are_held_to_the_token(part: Holder, server: Server, admins_ids: 
             ("list_documents", {}),
             ("list_documents", {"collection": "closed"}),
             ("list_documents", {"text": "osmium"}),
+            ("ingest", {"paths": ["/etc/passwd"]}),
         ):
             said = await client.call_tool(tool, given)
             text = json.dumps([one.model_dump(mode="json") for one in said.content], ensure_ascii=False)
             assert not [word for word in SECRETS if word in text], (tool, given, text)
             if "closed" in given.values() or admins_ids[0] in given.values():
                 assert said.is_error
+        tools = (await client.list_tools()).model_dump_json()
+        assert "Bring files and folders" in tools
+        assert not [word for word in SECRETS if word in tools]
         listed = await client.list_resources()
         names = [f"{one.name} {one.uri}" for one in listed.resources]
         assert names
