@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 from storage.errors import NotFoundError
-from storage.log.records import LogReader
+from storage.log.records import LogReader, LogRight
 from storage.qdrant.conditions import Absent, All, AnyOf, Condition, Not
 from storage.qdrant.contract import CollectionStore, Fingerprint
 from storage.qdrant.payload_indexes import ALWAYS, NEVER
 from storage.records import Chunk
 from storage.vectors import Floats, Hit, Leg
-
-LogRight = Literal["own", "all"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,8 +36,6 @@ class PassageLink(BaseModel):
     passage: str = Field(default="", max_length=100)
     start: int | None = Field(default=None, alias="from", ge=0, le=1 << 40)
     end: int | None = Field(default=None, alias="to", ge=0, le=1 << 40)
-    lang: str = ""
-    theme: str = ""
 
     @property
     def wanted(self) -> documents.Wanted:
