@@ -1,4 +1,4 @@
-"""The Helm chart's files, checked without helm, which CI's lint job runs: values, templates, versions."""
+"""The files of chart and workflows, checked without helm and runners: values, templates, versions, paths."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "docs" / "deploy" / "helm"
 TEMPLATES = sorted((CHART / "templates").iterdir())
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 _ACTION = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
 
 
@@ -56,12 +57,30 @@ def test_every_value_is_used() -> None:
             assert f".Values.{name}{'.' + inner if inner else ''}" in texts, f"{name}.{inner}"
 
 
-@pytest.mark.parametrize("name", ["lint", "test", "release", "docs"])
-def test_workflows_run_what_is_there(name: str) -> None:
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflows_run_what_is_there(path: Path) -> None:
     """Each workflow is YAML with jobs, may write nothing by default, and runs files that exist."""
-    text = (ROOT / ".github" / "workflows" / f"{name}.yml").read_text("utf-8")
+    text = path.read_text("utf-8")
     loaded = yaml.safe_load(text)
     assert loaded["permissions"] == {"contents": "read"}
     assert loaded["jobs"]
-    for path in re.findall(r"(?:\.ci|\.github|docs)/[\w./-]+", text):
-        assert (ROOT / path).exists(), path
+    for named in re.findall(r"(?:\.ci|\.github|docs)/[\w./-]*\w", text):
+        assert (ROOT / named).exists(), named
+
+
+def test_a_change_is_tested_once() -> None:
+    """Of the workflows that a change starts one runs lint, types and tests; the night runs other tests."""
+    loaded = {path.stem: yaml.safe_load(path.read_text("utf-8")) for path in WORKFLOWS}
+    commands = {
+        name: [
+            step["run"]
+            for job in workflow["jobs"].values()
+            for step in job["steps"]
+            if re.search(r"\.ci/run|make (test(?!-qdrant)|check)|pytest|ruff|mypy", step.get("run", ""))
+        ]
+        for name, workflow in loaded.items()
+    }
+    assert {name: found for name, found in commands.items() if found} == {
+        "test": [".ci/run"],
+        "nightly": ["pytest -m nightly"],
+    }

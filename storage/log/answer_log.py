@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, select
 
 from storage.database import Database
+from storage.errors import BadInputError
 from storage.log import export as log_export
 from storage.log import feedback as log_feedback
 from storage.log import query as log_query
@@ -91,6 +93,11 @@ class AnswerLog:
         """Find answers in whose question and text all words occur, newest first. Chinese needs no spaces."""
         return self.list(limit, AnswerFilter(text=text))
 
+    def last(self, collection: str) -> AnswerSummary | None:
+        """Return the newest answer of the reader's own from a collection, replays left out."""
+        own = AnswerLog(self._database, reader=replace(self._reader, own=True))
+        return next(iter(own.list(1, AnswerFilter(collection=collection, replays=False))), None)
+
     def count(self, where: AnswerFilter = EVERY) -> int:
         with self._database.reading() as connection:
             return log_query.count(connection, where, self._reader)
@@ -111,7 +118,7 @@ class AnswerLog:
     def threads(self, limit: int = 20) -> list[Conversed]:
         """Return the newest conversations, whole; where one forks, each end is one."""
         with self._database.reading() as connection:
-            ends = log_threads.latest(connection, log_query.visible(self._reader), limit)
+            ends = log_threads.latest(connection, self._reader, limit)
             return self._threads(connection, ends)
 
     def rename_thread(self, id_or_prefix: str, name: str) -> None:
@@ -123,15 +130,29 @@ class AnswerLog:
             connection.commit()
 
     def delete_thread(self, id_or_prefix: str) -> int:
-        """Delete the conversation that ends with an answer, its feedback too; return the number of answers.
-
-        Answers that another end of a forked conversation needs stay.
-        """
-        with self._database.reading() as connection:
-            end = self._number(connection, id_or_prefix)
-            going = log_threads.going(connection, self._turns(connection, end))
+        """Delete the conversation of an answer and return the number of answers: see `answers_of_thread`."""
+        going = self._going(id_or_prefix)
         upkeep.delete(self._database, going)
         return len(going)
+
+    def answers_of_thread(self, id_or_prefix: str) -> int:
+        """Return how many answers go where the conversation of an answer is deleted.
+
+        These are the turns before, those after, and their replays, with all feedback; what another end of a
+        forked conversation follows stays. Raises BadInputError where nothing could go.
+        """
+        return len(self._going(id_or_prefix))
+
+    def _going(self, id_or_prefix: str) -> Sequence[int]:
+        with self._database.reading() as connection:
+            end = self._number(connection, id_or_prefix)
+            going = log_threads.going(connection, self._turns(connection, end), self._reader)
+        if not going:
+            raise BadInputError(
+                "others have asked on from this conversation, so it stays",
+                way_out="Who may see their answers can delete it.",
+            )
+        return going
 
     def _threads(self, connection: Connection, ends: Sequence[int]) -> list[Conversed]:
         walks = [self._turns(connection, end) for end in ends]

@@ -53,9 +53,9 @@ def count(connection: sa.Connection, where: AnswerFilter, reader: LogReader) -> 
     return connection.execute(sa.select(sa.func.count()).select_from(AnswerRow).where(*meant)).scalar_one()
 
 
-def visible(reader: LogReader) -> list[sa.ColumnElement[bool]]:
+def visible(reader: LogReader, row: type[AnswerRow] = AnswerRow) -> list[sa.ColumnElement[bool]]:
     """Return the conditions on a row of `answers` that the reader may see; none where all may be seen."""
-    row, found = AnswerRow, list[sa.ColumnElement[bool]]()
+    found = list[sa.ColumnElement[bool]]()
     if reader.collections is not None:
         found.append(row.collection.in_(reader.collections))
     if reader.scope:
@@ -63,7 +63,8 @@ def visible(reader: LogReader) -> list[sa.ColumnElement[bool]]:
     if reader.own:
         found.append(row.asker == reader.asker)
     elif found:  # a follow-up of others repeats what they asked elsewhere
-        follows = sa.exists().where(FollowUpRow.answer_number == row.number)
+        link = aliased(FollowUpRow)  # never the one of a query around it
+        follows = sa.exists().where(link.answer_number == row.number)
         found.append(sa.or_(row.asker == reader.asker, ~follows))
     return found
 

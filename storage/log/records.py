@@ -10,6 +10,8 @@ from typing import Literal
 from storage.records import Status
 
 Verdict = Literal["good", "bad"]
+# Whose answers a token may see.
+LogRight = Literal["own", "all"]
 ExportFormat = Literal["jsonl", "csv", "beir"]
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import sqlalchemy as sa
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
+from storage.log.query import visible
+from storage.log.records import EVERYBODY, LogReader
 from storage.log.tables import AnswerRow, FollowUpRow, ThreadRow
 
 # Deeper conversations than anybody has are cut, so that no walk is endless.
@@ -28,23 +30,56 @@ def turns(connection: sa.Connection, number: int) -> list[int]:
     return list(connection.execute(query).scalars())
 
 
-def latest(connection: sa.Connection, seen: Sequence[sa.ColumnElement[bool]], limit: int) -> list[int]:
-    """Return the last answers of the newest conversations: those that nothing follows, replays left out."""
-    row, later = AnswerRow, aliased(FollowUpRow)
-    ends = (row.replay_of.is_(None), ~sa.exists().where(later.follows == row.number), *seen)
+def latest(connection: sa.Connection, reader: LogReader, limit: int) -> list[int]:
+    """Return the last answers of the newest conversations: replays left out, and those that one follows.
+
+    What the reader may not see follows nothing.
+    """
+    row, later, link = AnswerRow, aliased(AnswerRow), aliased(FollowUpRow)
+    goes_on = sa.exists().where(
+        link.follows == row.number,
+        later.number == link.answer_number,
+        later.replay_of.is_(None),
+        *visible(reader, later),
+    )
+    ends = (row.replay_of.is_(None), ~goes_on, *visible(reader))
     query = sa.select(row.number).where(*ends).order_by(row.created_at.desc(), row.number.desc()).limit(limit)
     return list(connection.execute(query).scalars())
 
 
-def going(connection: sa.Connection, walk: Sequence[int]) -> list[int]:
-    """Return the answers of a conversation from its end to the last fork: no other conversation has them."""
-    found: list[int] = []
-    for number in reversed(walk):
-        after = sa.select(FollowUpRow.answer_number).where(FollowUpRow.follows == number)
-        if set(connection.execute(after).scalars()) - set(found):
-            break
-        found.append(number)
-    return found
+def going(connection: sa.Connection, walk: Sequence[int], reader: LogReader) -> list[int]:
+    """Return what a deletion takes: a conversation, what goes on from its end, and the replays of both.
+
+    What an answer that stays follows stays, too: another end of a fork, or what the reader may not see.
+    """
+    own = {*walk, *_closure(connection, FollowUpRow.answer_number, FollowUpRow.follows, walk[-1:], reader)}
+    replays = set(_closure(connection, AnswerRow.number, AnswerRow.replay_of, [*own])) - own
+    found = own | replays
+    after = sa.select(FollowUpRow.follows, FollowUpRow.answer_number).where(FollowUpRow.follows.in_(found))
+    links = [tuple(row) for row in connection.execute(after)]
+    original = sa.select(AnswerRow.replay_of, AnswerRow.number).where(AnswerRow.number.in_(replays))
+    origins = [tuple(row) for row in connection.execute(original)]
+    while True:
+        staying = {before for before, later in links if later not in found}
+        staying |= {replay for of, replay in origins if of not in found}
+        if found.isdisjoint(staying):
+            return sorted(found)
+        found -= staying
+
+
+def _closure(
+    connection: sa.Connection,
+    child: InstrumentedAttribute[int],
+    parent: InstrumentedAttribute[int | None],
+    numbers: Sequence[int],
+    reader: LogReader = EVERYBODY,
+) -> list[int]:
+    """Return the answers that the reader may see and that a chain of links leads to from `numbers`."""
+    reached = sa.select(AnswerRow.number).where(AnswerRow.number.in_(numbers)).cte("reached", recursive=True)
+    step = sa.select(child).where(parent == reached.c.number)
+    seen = visible(reader)
+    step = step.where(AnswerRow.number == child, *seen) if seen else step
+    return list(connection.execute(sa.select(reached.union(step).c.number)).scalars())
 
 
 def names(connection: sa.Connection, firsts: Sequence[int]) -> dict[int, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from storage.qdrant.conditions import All, Condition, around
@@ -65,28 +65,31 @@ class CollectionReader(ABC):
         stored = ((str(record.id), floats(vector_of(record, DENSE))) for record in records)
         return {id_: vector for id_, vector in stored if vector is not None}
 
-    def neighbours(self, chunks: Sequence[Chunk], reach: int) -> list[Chunk]:
+    def neighbours(self, chunks: Sequence[Chunk], reach: int, where: Condition | None = None) -> list[Chunk]:
         if not chunks:
             return []
+        near = around(chunks, reach)
         # each place in a document taken once
         most = len(chunks) * (2 * reach + 1)
-        return [chunk_of(record) for record in self._first(around(chunks, reach), most)]
+        found = self._first(near if where is None else All((near, self._fitted(where))), most)
+        return [chunk_of(record) for record in found]
 
     def chunks(self) -> Iterator[Chunk]:
         return (chunk_of(record) for record in self._scroll())
 
-    @property
-    def fields(self) -> Mapping[str, str] | None:
-        return self._indexed.fields if self._indexed.knows_all else None
+    def unknown(self, where: Condition) -> set[str]:
+        return self._indexed.unknown(where) if self._indexed.knows_all else set()
 
     def by_document(self, where: Condition) -> dict[str, int]:
-        return self._facet("document_id", self._indexed.fitted(where))
+        return self._facet("document_id", self._fitted(where))
 
     def first(self, limit: int, where: Condition = _EVERY) -> list[Chunk]:
-        return [chunk_of(record) for record in self._first(self._indexed.fitted(where), limit)]
+        return [chunk_of(record) for record in self._first(self._fitted(where), limit)]
 
-    def passages(self, chunk_ids: Sequence[str]) -> list[Chunk]:
-        return [chunk_of(record) for record in self._retrieve(chunk_ids, False, payload=True)]
+    def passages(self, chunk_ids: Sequence[str], where: Condition | None = None) -> list[Chunk]:
+        if where is None:
+            return [chunk_of(record) for record in self._retrieve(chunk_ids, False, payload=True)]
+        return [chunk_of(record) for record in self._among(chunk_ids, self._fitted(where))]
 
     def points(self, chunk_ids: Sequence[str]) -> list[Point]:
         return [point_of(record) for record in self._retrieve(chunk_ids, True, payload=True)]
@@ -107,6 +110,10 @@ class CollectionReader(ABC):
     @abstractmethod
     def _first(self, where: Condition, limit: int) -> Iterable[Any]:
         """Return at most `limit` records that meet the condition, with payloads."""
+
+    @abstractmethod
+    def _among(self, ids: Sequence[str], where: Condition) -> Iterable[Any]:
+        """Return the records of those of the ids that meet the condition, with payloads."""
 
     @abstractmethod
     def _facet(self, field: str, where: Condition) -> dict[str, int]:

@@ -180,15 +180,20 @@ class CollectionStore(Searcher, Writer, TokenScorer, Neighbourhood, Protocol):
     def chunks(self) -> Iterator[Chunk]:
         """Yield all passages, in the store's order."""
 
-    def passages(self, chunk_ids: Sequence[str]) -> list[Chunk]:
-        """Return given passages, in any order, without those that are not stored."""
+    def passages(self, chunk_ids: Sequence[str], where: Condition | None = None) -> list[Chunk]:
+        """Return those of the given passages that are stored and meet `where`, in any order."""
+
+    def neighbours(self, chunks: Sequence[Chunk], reach: int, where: Condition | None = None) -> list[Chunk]:
+        """See `Neighbourhood`; of the passages found, those that meet `where`."""
 
     def points(self, chunk_ids: Sequence[str]) -> list[Point]:
         """Return given passages with all their vectors, without those that are not stored."""
 
-    @property
-    def fields(self) -> Mapping[str, str] | None:
-        """The metadata that passages have, with the kind of its values; None where it is not known whole."""
+    def unknown(self, where: Condition) -> set[str]:
+        """Return the fields in `where` that no passage has, for which a search, a count or a list is refused.
+
+        None where it is not known of all passages which fields they have.
+        """
 
     def count(self) -> int:
         """Return the number of passages."""

@@ -21,7 +21,7 @@ from storage.qdrant.conditions import (
     Order,
     Ordered,
 )
-from storage.qdrant.payload_indexes import DATE
+from storage.qdrant.payload_indexes import DATE, NUMBER
 from storage.records import Chunk
 
 _ORDERS: Mapping[Order, Callable[[Any, Any], bool]] = {
@@ -44,7 +44,7 @@ def matches(condition: Condition, chunk: Chunk) -> bool:
         case Among(field, values):
             return any(matches(Equals(field, value), chunk) for value in values)
         case Equals(field, value):
-            return any(one == value and _kind(one) == _kind(value) for one in _values(chunk, field))
+            return any(_equal(one, value) for one in _values(chunk, field))
         case Contains(field, piece):
             return any(isinstance(one, str) and piece in one for one in _values(chunk, field))
         case Absent(field):
@@ -69,6 +69,12 @@ def _ordered(value: object, order: Order, bound: int | float | datetime) -> bool
         found = moment(value)
         return found is not None and _ORDERS[order](found, bound)
     return _kind(value) is float and _ORDERS[order](value, bound)
+
+
+def _equal(one: object, wanted: object) -> bool:
+    if isinstance(wanted, str) and _kind(one) is float and NUMBER.fullmatch(wanted):
+        return one == float(wanted)  # a number in quotes finds the number, too
+    return one == wanted and _kind(one) == _kind(wanted)
 
 
 def _kind(value: object) -> type:

@@ -52,9 +52,8 @@ OWN_ON_A_SERVER: Mapping[str, IndexKind] = {
 MOST = 32
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?)?")
+NUMBER = re.compile(r"[+-]?\d{1,15}(?:\.\d{1,15})?")
 
-
-_NUMBER = re.compile(r"[+-]?\d{1,15}(?:\.\d{1,15})?")
 _NAMES: Mapping[IndexKind, str] = {
     "keyword": "text",
     "number": "number",
@@ -193,7 +192,7 @@ class Indexed:
             case Ordered(field, _, bound):
                 rival = "number" if isinstance(bound, datetime) else "date"
                 return NEVER if self.kind(field) == rival else condition
-            case Equals(field, str(value)) if _NUMBER.fullmatch(value):
+            case Equals(field, str(value)) if NUMBER.fullmatch(value):
                 if self.kind(field) == "number":
                     return AnyOf((condition, Equals(field, float(value))))
                 return condition

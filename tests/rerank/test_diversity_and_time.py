@@ -198,6 +198,8 @@ class TestBoost:
         ]
         assert kept(ranked("boost(where=\"lang = 'zh'\",factor=2)", given)) == ["b", "a", "c"]
         assert kept(ranked("boost(where=\"lang = 'en'\",factor=0.1)", given)) == ["b", "c", "a"]
+        of_years = [passage("d", "d", 0.5, year=2019), passage("e", "e", 0.5, year=2020)]
+        assert kept(ranked("boost(where=\"year = '2020'\")", of_years)) == ["e", "d"]
         assert "none of 3 passages meets" in ranked("boost(where=\"lang = 'fr'\")", given).outcome.reason
 
     @pytest.mark.parametrize(

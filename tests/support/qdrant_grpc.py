@@ -99,7 +99,7 @@ _COMPARING = ("List", "CollectionClusterInfo", "HealthCheck")
 
 
 # What may hold a filter.
-_FILTERED = ("Query", "QueryBatch", "Scroll", "Delete")
+_FILTERED = ("Query", "QueryBatch", "Scroll", "Delete", "Facet")
 
 
 def _code(message: str) -> rpc.StatusCode:
@@ -144,7 +144,8 @@ _KINDS = {
 
 
 def _facet(client: QdrantClient, request: Any) -> Any:
-    hits = client.facet(request.collection_name, request.key, limit=request.limit).hits
+    chosen = GrpcToRest.convert_filter(request.filter) if request.HasField("filter") else None
+    hits = client.facet(request.collection_name, request.key, chosen, request.limit).hits
     return grpc.FacetResponse(
         hits=[
             grpc.FacetHit(value=grpc.FacetValue(string_value=str(hit.value)), count=hit.count) for hit in hits

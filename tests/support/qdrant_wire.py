@@ -296,6 +296,11 @@ def _scroll(client: QdrantClient, name: str, body: Any) -> Any:
     return models.ScrollResult(points=points, next_page_offset=following)
 
 
+def _facet(client: QdrantClient, name: str, body: Any) -> Any:
+    asked = models.FacetRequest.model_validate(body)
+    return client.facet(name, asked.key, asked.filter, asked.limit or 10)
+
+
 _ROUTES: dict[str, Callable[[QdrantClient, str, Any], Any]] = {
     "PUT": _create,
     "PATCH": lambda client, name, body: client.update_collection(name, metadata=body["metadata"]),
@@ -311,7 +316,7 @@ _ROUTES: dict[str, Callable[[QdrantClient, str, Any], Any]] = {
     "POST/points/query/batch": _query_batch,
     "POST/points": _retrieve,
     "POST/points/scroll": _scroll,
-    "POST/facet": lambda client, name, body: client.facet(name, body["key"], limit=body["limit"]),
+    "POST/facet": _facet,
     "POST/points/count": lambda client, name, body: client.count(name),
 }
 

@@ -10,6 +10,7 @@ from generation.followup import Turn
 from rerank.base import Reranker
 from storage.errors import BadInputError
 from storage.log.records import EVERYBODY, LogReader
+from storage.reasons import Reason
 from storage.records import Answer
 from winnow.app.setting_defaults import TOP_K_RERANK, TOP_K_RETRIEVE
 from winnow.app.visibility import Visibility
@@ -45,9 +46,10 @@ class Asked:
 
     The rest concerns answers alone. `answerer`: `"extractive"` or `"openai"`. A follow-up takes either the
     `history` (earlier turns or answers, oldest first) or `follow_up`, the id of a logged answer or `"last"`
-    (the newest from this collection).
+    (the asker's newest from this collection).
 
-    `within` is what the asker may see, which holds whatever the wishes are; None: everything.
+    `within` is what the asker may see, which holds whatever the wishes are; None: everything. `noted` becomes
+    a warning of the answer: what could not be taken over from the one before.
     """
 
     question: str
@@ -63,6 +65,7 @@ class Asked:
     history: Sequence[Turn | Answer] | None = None
     follow_up: str | None = None
     within: Visibility | None = None
+    noted: Reason | None = None
 
     @classmethod
     def of(
@@ -86,7 +89,7 @@ class Asked:
     @property
     def wishes(self) -> set[str]:
         """The names of what is chosen, limits aside."""
-        return self.given.keys() - {"question", "top_k_retrieve", "top_k_rerank", "within"}
+        return self.given.keys() - {"question", "top_k_retrieve", "top_k_rerank", "within", "noted"}
 
     @property
     def reader(self) -> LogReader:

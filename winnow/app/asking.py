@@ -108,7 +108,7 @@ class _Prepared:
             candidates=self.result.candidates,
             stages=outcomes,
             timings_ms=_timings(outcomes, (time.perf_counter() - self.started) * 1000),
-            warnings=warnings_of(outcomes),
+            warnings=(*([self.asked.noted] if self.asked.noted else ()), *warnings_of(outcomes)),
             prompt=generation.prompt,
             fingerprints=_with_prompt(self.stages),
             follow_up=self.follow_up,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from generation.followup import TURNS, Turn
 from rerank.spec import Spec
 from storage.errors import BadInputError, NotFoundError, SpecError
-from storage.log.records import AnswerFilter
+from storage.reasons import Reason
 from storage.records import Answer
 from storage.secrets import MASK
 from winnow.app.asked import Asked
@@ -52,15 +52,22 @@ def continued(asked: Asked, log: AnswerLog, collection: str) -> Asked:
     if not asked.follow_up:
         return asked
     before = log.get(_newest(log, collection) if asked.follow_up == LAST else asked.follow_up)
+    spec = _spec(before.rerank)
     kept: dict[str, Any] = {
         "top_k_retrieve": before.top_k_retrieve,
         "top_k_rerank": before.top_k_rerank,
-        "rerank": _spec(before.rerank),
+        "rerank": spec,
+        "noted": another_chain(before.rerank) if spec is None and asked.rerank is None else None,
     }
     if before.collection == (asked.collection or before.collection):
         kept |= {"collection": before.collection, **searched_with(before)}
     chosen = {name: value for name, value in kept.items() if value is not None} | asked.given
     return Asked(**{**chosen, "follow_up": before.id})
+
+
+def another_chain(before: str) -> Reason:
+    """Return what is said of a follow-up that is not reranked like the answer before it."""
+    return Reason("winnow.app.another-chain", before=before)
 
 
 def searched_with(answer: Answer) -> dict[str, Any]:
@@ -82,7 +89,7 @@ def _spec(logged: str) -> str | None:
 def logged(answer_id: str, log: AnswerLog, collection: str) -> list[Answer]:
     """Return a logged answer after those that it follows, oldest first, at most four.
 
-    `answer_id` may be the beginning of an id, or `last`: the newest answer from the collection.
+    `answer_id` may be the beginning of an id, or `last`: the asker's newest from the collection.
     """
     answer = log.get(_newest(log, collection) if answer_id == LAST else answer_id)
     answers = [answer]
@@ -97,10 +104,10 @@ def _turn(earlier: Turn | Answer) -> Turn:
 
 
 def _newest(log: AnswerLog, collection: str) -> str:
-    newest = log.list(1, AnswerFilter(collection=collection, replays=False))
-    if not newest:
+    newest = log.last(collection)
+    if newest is None:
         raise NotFoundError(
-            f"there is no answer to follow: the log has none from the collection {collection!r}",
+            f"there is no answer to follow: the log has none of yours from the collection {collection!r}",
             way_out="Ask something first, or name an answer by its id (winnow log list).",
         )
-    return newest[0].id
+    return newest.id

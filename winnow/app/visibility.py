@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 from storage.errors import NotFoundError
-from storage.log.records import LogReader
-from storage.qdrant.conditions import FIELDS, METADATA, Absent, All, AnyOf, Condition, Not
+from storage.log.records import LogReader, LogRight
+from storage.qdrant.conditions import Absent, All, AnyOf, Condition, Not
 from storage.qdrant.contract import CollectionStore, Fingerprint
-from storage.qdrant.matching import matches
+from storage.qdrant.payload_indexes import ALWAYS, NEVER
 from storage.records import Chunk
 from storage.vectors import Floats, Hit, Leg
-
-LogRight = Literal["own", "all"]
-
-# Every passage has a document.
-_NEVER: Condition = Absent("document_id")
-_ALWAYS: Condition = Not(_NEVER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +98,10 @@ class VisiblePassages:
         return self.store.dense_vectors(chunk_ids)
 
     def neighbours(self, chunks: Sequence[Chunk], reach: int) -> list[Chunk]:
-        return self._seen(self.store.neighbours(chunks, reach))
+        return self.store.neighbours(chunks, reach, self._fitted(self.where))
 
     def passages(self, chunk_ids: Sequence[str]) -> list[Chunk]:
-        return self._seen(self.store.passages(chunk_ids))
+        return self.store.passages(chunk_ids, self._fitted(self.where))
 
     def first(self, limit: int) -> list[Chunk]:
         """Return some of the passages, at most `limit`."""
@@ -117,26 +110,23 @@ class VisiblePassages:
     def count(self) -> int:
         return sum(self.by_document.values())
 
-    def _seen(self, chunks: Sequence[Chunk]) -> list[Chunk]:
-        return [chunk for chunk in chunks if matches(self.where, chunk)]
-
     def _fitted(self, where: Condition) -> Condition:
         """Decide beforehand about fields that no passage of the whole collection has.
 
         The store refuses these, and names the fields that there are: of hidden passages, too.
         """
-        known = self.store.fields
-        return where if known is None else _decided(where, frozenset((*known, *FIELDS)))
+        unknown = self.store.unknown(where)
+        return _decided(where, unknown) if unknown else where
 
 
-def _decided(where: Condition, known: frozenset[str]) -> Condition:
+def _decided(where: Condition, unknown: Container[str]) -> Condition:
     match where:
         case All(parts):
-            return All(tuple(_decided(part, known) for part in parts))
+            return All(tuple(_decided(part, unknown) for part in parts))
         case AnyOf(parts):
-            return AnyOf(tuple(_decided(part, known) for part in parts))
+            return AnyOf(tuple(_decided(part, unknown) for part in parts))
         case Not(part):
-            return Not(_decided(part, known))
-    if where.field.removeprefix(f"{METADATA}.") in known or where.field in known:
+            return Not(_decided(part, unknown))
+    if where.field not in unknown:
         return where
-    return _ALWAYS if isinstance(where, Absent) else _NEVER
+    return ALWAYS if isinstance(where, Absent) else NEVER

@@ -13,7 +13,7 @@ from rich.text import Text
 from ingest.report import STATUSES, DocumentResult, IngestReport
 from ingest.report import Progress as Progressed
 from storage.reasons import Reason
-from winnow.cli.terminal import err, note, out, plain, safe, shortened, warn
+from winnow.cli.terminal import err, note, now_and_then, out, plain, safe, shortened, warn
 
 _MOST_ROWS = 20
 _STATUS_STYLE = {"refused": "red", "replaced": "cyan", "ingested": "green", "removed": "yellow"}
@@ -21,7 +21,13 @@ _STATUS_STYLE = {"refused": "red", "replaced": "cyan", "ingested": "green", "rem
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[Progressed], None]]:
-    """Show a bar on standard error that goes away when the run ends; nothing if that is no terminal."""
+    """Show a bar on standard error that goes away when the run ends; in a pipe a line now and then."""
+    if not err().is_terminal:
+        tell = now_and_then()
+        yield lambda progressed: tell(
+            f"{progressed.documents:,} of {progressed.documents_total:,} documents, {_rate(progressed)}"
+        )
+        return
     bar = Progress(
         BarColumn(),
         MofNCompleteColumn(),
@@ -33,17 +39,21 @@ def progress_bar() -> Iterator[Callable[[Progressed], None]]:
     task = bar.add_task("", total=None, rate="")
 
     def advance(progressed: Progressed) -> None:
-        left = "" if progressed.seconds_left is None else f"  {_duration(progressed.seconds_left)} left"
         bar.update(
             task,
             completed=progressed.documents,
             total=progressed.documents_total,
-            rate=f"{progressed.passages_per_second:.0f} passages/s{left}",
+            rate=_rate(progressed),
             description=plain(Path(progressed.path).name)[:40],
         )
 
     with bar:
         yield advance
+
+
+def _rate(progressed: Progressed) -> str:
+    left = "" if progressed.seconds_left is None else f", {_duration(progressed.seconds_left)} left"
+    return f"{progressed.passages_per_second:.0f} passages/s{left}"
 
 
 def print_report(report: IngestReport) -> None:

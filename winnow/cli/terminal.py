@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -43,6 +44,8 @@ _STEERING = re.compile(
 # Columns of what is no terminal: no path and no command is ever broken for a program that reads on.
 _UNBROKEN = 100_000
 
+_FIRST_S, _LONGEST_S = 10.0, 60.0
+
 
 def out() -> Console:
     """Standard output: as wide as the terminal, and unbroken lines where it is none."""
@@ -58,9 +61,24 @@ def _console(*, stderr: bool) -> Console:
     console = Console(stderr=stderr, highlight=False)
     if console.no_color:  # rich would keep bold and dim
         console = Console(stderr=stderr, highlight=False, color_system=None)
-    if not console.is_terminal:
-        console.width = _UNBROKEN
-    return console
+    if console.is_terminal:
+        return console
+    stream = _Trimmed(sys.stderr if stderr else sys.stdout)
+    return Console(file=cast("IO[str]", stream), highlight=False, width=_UNBROKEN)
+
+
+class _Trimmed:
+    """A stream without the spaces that fill up the lines of tables."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        *lines, rest = text.split("\n")
+        return self._stream.write("".join(f"{line.rstrip(' ')}\n" for line in lines) + rest)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class ByWidth:
@@ -161,9 +179,27 @@ def warn(*texts: str) -> None:
         err().print(Text("warning: ", style="yellow") + safe(text))
 
 
+def now_and_then(clock: Callable[[], float] = time.monotonic) -> Callable[[str], None]:
+    """Return what notes how far long work is, for who sees no bar.
+
+    Of what it is told it prints a line after ten seconds, then after twice as long each, a minute at most.
+    """
+    wait = _FIRST_S
+    due = clock() + wait
+
+    def tell(line: str) -> None:
+        nonlocal wait, due
+        if (now := clock()) >= due:
+            note(line)
+            wait = min(2 * wait, _LONGEST_S)
+            due = now + wait
+
+    return tell
+
+
 @contextmanager
 def progress_bars(*, shown: bool = True) -> Iterator[Progress]:
-    """Show bars on standard error if that is a terminal; they vanish when the work is done.
+    """Show bars on standard error that vanish when the work is done; in a pipe a line now and then.
 
     The work reports its name, how much of it is done, and how much there is.
     """
@@ -171,13 +207,17 @@ def progress_bars(*, shown: bool = True) -> Iterator[Progress]:
     from rich.progress import Progress as Bars
 
     console = err()
+    if shown and not console.is_terminal:
+        tell = now_and_then()
+        yield lambda what, done, total: tell(f"{what}: {done:,} of {total:,}")
+        return
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bars:
+    with Bars(*columns, console=console, transient=True, disable=not shown) as bars:
         tasks = {}
 
         def progress(what: str, done: int, total: int) -> None:

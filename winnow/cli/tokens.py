@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from storage.log.records import LogRight
 from winnow.cli.command_options import CommandGroup
 from winnow.cli.options import Options
 from winnow.cli.terminal import note, out, print_json, print_rows
-
-LogRight = Literal["own", "all"]
 
 if TYPE_CHECKING:
     from winnow.server.tokens import Scope, Token, TokenBook

@@ -46,6 +46,7 @@ def served_by(pipeline: RAGPipeline, access: Access) -> Served:
         pipeline=pipeline,
         settings=chosen,
         gate=gate,
+        drawing=Gate(1, chosen.queue),  # each may take a gigabyte
         problems=problems,
         policy=Policy(pipeline.settings),
         metrics=Metrics(gate),

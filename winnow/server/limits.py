@@ -1,4 +1,4 @@
-"""Back-pressure: limits on questions at once, waiting, and per minute; refusals say when to try again."""
+"""Back-pressure: limits on requests at once, waiting, and per minute; refusals say when to try again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Gate:
         """Wait for a place and hold it. Raises BusyError at once where the queue is full."""
         if self._free.locked() and self.waiting >= self._queue:
             raise BusyError(
-                f"{self.inside} questions are in progress and {self.waiting} are waiting",
+                f"{self.inside} requests like this are in progress and {self.waiting} are waiting",
                 retry_after=self.retry_after(),
                 way_out="Try again after the seconds in Retry-After.",
             )

@@ -35,11 +35,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """One running server. `sessions` is None where no tokens are needed."""
+    """One running server: `gate` is for questions, `drawing` for pages of PDFs.
+
+    `sessions` is None where no tokens are needed.
+    """
 
     pipeline: RAGPipeline
     settings: ServerSettings
     gate: Gate
+    drawing: Gate
     problems: Problems
     policy: Policy
     metrics: Metrics
@@ -53,14 +57,14 @@ class Served:
         """Return the pipeline as the client of a request may see it."""
         return Visible(self.pipeline, visibility_of(request))
 
-    async def work(self, request: Request, make: Callable[[], Awaitable[T]]) -> T:
-        """Run the work of a question when there is a place for it.
+    async def work(self, request: Request, make: Callable[[], Awaitable[T]], gate: Gate | None = None) -> T:
+        """Run the work of a question, or of another gate's requests, when there is a place for it.
 
         Raises BusyError, TimedOutError, ClientGoneError.
         """
 
         async def placed() -> T:
-            async with self.gate.place():
+            async with (gate or self.gate).place():
                 return await make()
 
         return await watched(request.receive, placed(), self.settings.timeout_s)

@@ -20,9 +20,10 @@ from typing import Any, Literal, get_args
 from filelock import FileLock, Timeout
 
 from storage.errors import BadInputError, NotFoundError, SettingsError
+from storage.log.records import LogRight
 from storage.qdrant.contract import checked_name
 from storage.qdrant.filters import parse_filter
-from winnow.app.visibility import LogRight, Visibility
+from winnow.app.visibility import Visibility
 
 Scope = Literal["read", "full"]
 _PATIENCE_S = 5.0

@@ -1,8 +1,8 @@
 """The pipeline as one client may see it. Routes reach passages, documents and answers through this alone.
 
 What is hidden is not there: a hidden collection, document or answer is reported like one that never was.
-So every list, count and suggestion is made of what may be seen. `tests/winnow/server/test_visibility.py`
-tries to get round it, and holds that no route reads log, manifest or store by another way.
+So every list, count and suggestion is made of what may be seen. `tests/winnow/server/visibility` tries
+to get round it, and holds that no route asks, or reads log, manifest or store, by another way.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING
 
 from storage.errors import NotFoundError
 from storage.manifest.manifest import PENDING, DocumentCounts, DocumentFilter
-from winnow.app.conversation import LAST
+from winnow.app.conversation import LAST, another_chain
 from winnow.app.visibility import Visibility, VisiblePassages
 from winnow.server.errors import NotAllowedError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from storage.manifest.manifest import DocumentRow
     from storage.qdrant.contract import CollectionStore
+    from storage.records import Answer
     from winnow.app.asked import Asked
+    from winnow.app.stages import SearchResult
     from winnow.app.wiring import Wiring
     from winnow.log import Log
     from winnow.pipeline import RAGPipeline
@@ -52,8 +56,8 @@ class Visible:
     def asked(self, asked: Asked, policy: Policy) -> Asked:
         """Return a question held to the rights; a follow-up with the choices that it inherits. Blocking.
 
-        A chain that a request may not choose is not inherited either: the settings' own takes its place.
-        Raises NotFoundError for an answer that is not there.
+        A chain that a request may not choose is not inherited: the answer is given by the settings' own, and
+        says so. Raises NotFoundError for an answer that is not there.
         """
         # the settings' own collection stays unnamed: a pipeline of ready parts takes no name
         default = self.default if self.rights.restricted else None
@@ -61,8 +65,21 @@ class Visible:
         held = replace(asked, collection=name, within=self.rights)
         chosen = self.pipeline.continued(held)
         if asked.rerank is None and isinstance(chosen.rerank, str) and not policy.allows(chosen.rerank):
-            chosen = replace(chosen, rerank=self.pipeline.settings.rerank.spec)
+            own = self.pipeline.settings.rerank.spec
+            chosen = replace(chosen, rerank=own, noted=another_chain(chosen.rerank))
         return replace(chosen, collection=chosen.collection or default)
+
+    async def ask(self, asked: Asked) -> Answer:
+        """Answer a question within the rights, whatever it says itself."""
+        return await self.pipeline.aask(replace(asked, within=self.rights))
+
+    async def search(self, asked: Asked) -> SearchResult:
+        """Find passages within the rights."""
+        return await self.pipeline.asearch(replace(asked, within=self.rights))
+
+    def stream(self, asked: Asked) -> AsyncGenerator[str | Answer]:
+        """Answer within the rights, in pieces: see `RAGPipeline.astream`."""
+        return self.pipeline.astream(replace(asked, within=self.rights))
 
     def names(self) -> list[str]:
         """Return the collections that may be seen."""

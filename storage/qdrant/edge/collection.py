@@ -268,6 +268,12 @@ class EdgeCollection(CollectionReader):
         with translated(self.name):
             return self._shard.scroll(request)[0]
 
+    def _among(self, ids: Sequence[str], where: Condition) -> list[qdrant.Record]:
+        chosen = qdrant.Filter(must=[qdrant.HasIdCondition(set(ids)), edge_filter(where)])
+        request = qdrant.ScrollRequest(limit=len(ids), filter=chosen, with_payload=True)
+        with translated(self.name):
+            return self._shard.scroll(request)[0] if ids else []
+
     def _facet(self, field: str, where: Condition) -> dict[str, int]:
         request = qdrant.FacetRequest(field, limit=MOST_DOCUMENTS, exact=True, filter=edge_filter(where))
         with translated(self.name):

@@ -137,9 +137,13 @@ class ServerCollection(CollectionReader):
         """Refuse further calls; the connections belong to the stores."""
         self._closed = True
 
-    def _fitted(self, where: Condition) -> Condition:
+    def unknown(self, where: Condition) -> set[str]:
         if self._indexed.unknown(where):  # another process may have brought new metadata since
             self._indexed = self._limits.indexed(describe(self._link, self.physical))
+        return super().unknown(where)
+
+    def _fitted(self, where: Condition) -> Condition:
+        self.unknown(where)
         fitted = super()._fitted(where)
         if has_contains(fitted) and SINCE > number(version := self._link.version()) > ():
             return spelled_out(fitted, self._indexed, self._values, version)
@@ -195,6 +199,14 @@ class ServerCollection(CollectionReader):
 
     def _first(self, where: Condition, limit: int) -> list[models.Record]:
         return list(islice(self._scroll(server_filter(where), limit), limit))
+
+    def _among(self, ids: Sequence[str], where: Condition) -> Iterator[models.Record]:
+        chosen, page = server_filter(where), self._limits.most(_PAGE)
+        for start in range(0, len(ids), page):
+            some = list(ids[start : start + page])
+            yield from self._page(
+                models.Filter(must=[models.HasIdCondition(has_id=list(some)), chosen]), len(some)
+            )[0]
 
     def _facet(self, field: str, where: Condition) -> dict[str, int]:
         chosen = server_filter(where)

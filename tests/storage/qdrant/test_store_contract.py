@@ -18,6 +18,7 @@ import pytest
 from storage.errors import BadInputError, NotFoundError, StoreError
 from storage.qdrant.contract import TOKENS, CollectionStore, CollectionStores, Fingerprint
 from storage.qdrant.edge.stores import EdgeCollection, EdgeStores
+from storage.qdrant.filters import parse_filter
 from storage.qdrant.server.stores import ServerCollection, ServerStores
 from storage.records import Chunk
 from storage.vectors import Leg, Point, max_sim, normalised
@@ -215,6 +216,22 @@ def test_the_neighbours_of_passages_come_in_one_read(collection: CollectionStore
     stored = {point.chunk.id: point.chunk for point in points()}
     assert all(chunk == stored[chunk.id] for chunk in found)
     assert collection.neighbours([], reach) == []
+
+
+def test_passages_and_neighbours_are_those_that_a_search_would_find(collection: CollectionStore) -> None:
+    """Given passages and neighbours are held to a filter by the rule of a search, numbers in quotes too."""
+    collection.upsert(points())
+    where = parse_filter('year = "2016" or not (lang = "zh" or year in ("2018", 7))')
+    legible = [point.chunk for point in points() if point.dense is not None]
+    wanted = {hit.chunk.id for hit in collection.search(legs(), 100, where)[0]}
+    assert 0 < len(wanted) < len(legible)
+    assert {chunk.id for chunk in collection.passages([chunk.id for chunk in legible], where)} == wanted
+    assert collection.passages([], where) == []
+    near = {chunk.id for chunk in collection.neighbours(legible, 1)} - {
+        point.chunk.id for point in points() if point.dense is None
+    }
+    assert {chunk.id for chunk in collection.neighbours(legible, 1, where)} & near == wanted & near
+    assert sum(collection.by_document(where).values()) == len(collection.first(100, where))
 
 
 def test_what_has_no_order_does_not_flood_its_neighbours(collection: CollectionStore) -> None:

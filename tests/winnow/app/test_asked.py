@@ -13,8 +13,8 @@ from winnow.app.asked import AskWishes, SearchWishes
 from winnow.cli.options import AskOptions, SearchOptions
 from winnow.server.api.schemas import AskRequest, SearchRequest
 
-# `within` is what a token may see: nobody's wish.
-ASKED = {field.name for field in fields(Asked)} - {"within"}
+# What a token may see, and what is said of that which a follow-up cannot take over: nobody's wishes.
+ASKED = {field.name for field in fields(Asked)} - {"within", "noted"}
 WISHES = ASKED - {"question", "top_k_retrieve", "top_k_rerank"}
 OF_ANSWERS = {"answerer", "history", "follow_up"}
 

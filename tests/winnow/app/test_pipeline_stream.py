@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from storage.errors import BadInputError, ChatError, LogError, NotFoundError, StageError
+from storage.reasons import Reason
 from tests.support.endpoint import Endpoint, Request, Response, completion, events
 from winnow import Answer, Candidate, RAGPipeline, Settings, Turn
 
@@ -53,6 +54,13 @@ def chatting(data: Path, endpoint: Endpoint, folder: Path, **more: object) -> Se
         llm={"base_url": endpoint.url, "model": "small", "api_key": "x", "max_retries": 0},
         log={"url": f"sqlite:///{folder}/log.db", **more},
     )  # fmt: skip
+
+
+class Reversed:
+    """Somebody's own reranker, which no spec names."""
+
+    def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> list[Candidate]:
+        return list(candidates)[::-1][:top_k]
 
 
 class Slow:
@@ -257,6 +265,13 @@ def test_a_follow_up_is_searched_with_the_question_before(data: Path, tmp_path: 
         assert second.stages[0].name == "rewrite"
         assert second.citations[0].source.endswith("hamlet.txt")
         assert pipeline.log.get(second.id) == second
+        assert second.warnings == ()
+        by_hand = pipeline.ask("Who wrote Hamlet?", rerank=Reversed())
+        after = pipeline.ask("And when?", follow_up=by_hand.id)
+        assert [reason.code for reason in map(Reason.of, after.warnings)] == ["winnow.app.another-chain"]
+        assert pipeline.log.get(after.id) == after
+        assert pipeline.ask("And when?", follow_up=by_hand.id, rerank="none").warnings == ()
+        pipeline.ask("And when?", follow_up=first.id)
         third = pipeline.ask("Was that before Macbeth?", follow_up="last")
         assert third.understood == "Who wrote Hamlet? And when? Was that before Macbeth?"
         assert pipeline.log.get(third.id) == third
@@ -337,7 +352,7 @@ def test_what_cannot_be_followed_is_said(data: Path, tmp_path: Path) -> None:
     """Following an empty log, an unknown id, two histories at once or a switched-off log is an error."""
     settings = Settings.load(data_dir=data, log={"url": f"sqlite:///{tmp_path}/log.db"})
     with RAGPipeline.from_settings(settings) as pipeline:
-        with pytest.raises(NotFoundError, match="none from the collection 'default'"):
+        with pytest.raises(NotFoundError, match="none of yours from the collection 'default'"):
             pipeline.ask("And when?", follow_up="last")
         with pytest.raises(NotFoundError, match="nothere"):
             pipeline.ask("And when?", follow_up="nothere")

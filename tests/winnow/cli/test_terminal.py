@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.shell import as_json, run
+from winnow.cli.terminal import now_and_then
 
 pytestmark = pytest.mark.heavy
 
@@ -71,6 +72,31 @@ def test_no_path_and_no_command_is_broken_in_a_pipe(data: Path) -> None:
     assert f"{data.parent / 'docs' / NAME}:" in done.stdout
     missing = run("ask", "?", "--data-dir", data, "-c", "no-collection-of-this-name-" + "x" * 60)
     assert len(missing.stderr.splitlines()) == 2
+
+
+def test_lines_in_a_pipe_end_where_their_text_does(data: Path) -> None:
+    """No line of what a program reads is filled up with spaces, and nothing is said of a short run."""
+    identifier = as_json("ask", "What does a reranker do?", "--data-dir", data)["id"]
+    for words in (
+        ("search", "What does a reranker do?"), ("ask", "What does a reranker do?"),
+        ("log", "show", identifier), ("log", "list"), ("log", "stats"),
+        ("log", "compare", "--rerank", "none", "--rerank", "late-interaction"), ("ingest", "--last"),
+        ("ingest", data.parent / "docs"), ("documents", "list"), ("collections", "list"), ("doctor",),
+    ):  # fmt: skip
+        done = run(*words, "--data-dir", data)
+        assert done.exit_code == 0, (words, done.output)
+        assert done.stdout
+        assert not [line for line in done.output.splitlines() if line.endswith(" ")], words
+        assert done.stderr.strip() == done.stderr.rstrip("\n"), words
+
+
+def test_long_work_says_in_a_pipe_how_far_it_is(capfd: pytest.CaptureFixture[str]) -> None:
+    """A plain line after ten seconds, then after twice as long, at most a minute; nothing of short work."""
+    times = iter([0.0, 9.0, 10.0, 29.0, 30.0, 60.0, 70.0, 130.0])
+    tell = now_and_then(lambda: next(times))
+    for number in range(7):
+        tell(f"{number} of 7 documents")
+    assert capfd.readouterr().err == "".join(f"{number} of 7 documents\n" for number in (1, 3, 5, 6))
 
 
 def test_narrow_terminals_keep_what_people_look_for(data: Path) -> None:

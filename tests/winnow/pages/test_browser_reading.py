@@ -43,7 +43,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (docs / "table.md").write_text(_TABLE, "utf-8")
     for number in range(12):
         team = "red" if number % 2 else "blue"
-        text = f"---\nteam: {team}\n---\n# Note {number}\n\nThe screw {number} is old.\n"
+        more = "in: the owner's\npage: Note of three\n" if number == 3 else ""
+        text = f"---\nteam: {team}\n{more}---\n# Note {number}\n\nThe screw {number} is old.\n"
         (docs / f"note {number}.md").write_text(text, "utf-8")
     pdf = Canvas(str(docs / "manual.pdf"))
     for page in range(2):
@@ -110,7 +111,10 @@ def test_a_conversation_is_named_resumed_and_deleted(browser: Browser, server: S
         text = server.get(f"/threads/{last}/text").text
         assert text.startswith("# Pump <b>screws</b>\n")
         assert text.count("\n## ") == 2
+        page.locator(".thread a").first.click()  # an earlier turn
+        page.wait_for_url(f"**/?answer={first}")
         page.get_by_role("link", name="Delete", exact=True).click()
+        assert "2 answers" in page.inner_text("main")
         page.get_by_role("button", name="Delete").click()
         page.wait_for_url("**/threads")
         assert "Pump" not in page.inner_text("main")
@@ -188,6 +192,31 @@ def test_a_filter_is_put_together(browser: Browser, server: Server) -> None:
         assert page.input_value("#where") == "team = 'red' and source contains 'note'"
         _ask(page, "Which screw is old?")
         assert "Note" in page.inner_text(".result")
+
+
+def test_what_is_put_together_means_what_was_chosen(browser: Browser, server: Server) -> None:
+    """Words of the language are fields in backticks, an `or` keeps to itself, quotes stay within a value."""
+    filters = []
+    with opened(browser, server.url) as page:
+        page.locator(".more summary").click()
+        for before, field, sign, value, made in (
+            ("team = 'red' or team = 'blue'", "`in`", "=", "'the owner\\'s'", "`in` = 'the owner\\'s'"),
+            ("", "metadata.page", "contains", "'Note'", "metadata.page contains 'Note'"),
+            ("", "`in`", "=", "the owner's", "`in` = 'the owner\\'s'"),
+            ("", "`in`", "contains", "\\", "`in` contains '\\\\'"),
+            ("", "`in`", "=", "'a' or 'b'", "`in` = '\\'a\\' or \\'b\\''"),
+        ):
+            page.fill("#where", before)
+            page.select_option("[data-field]", field)
+            page.select_option("[data-sign]", sign)
+            page.fill("[data-value]", value)
+            page.get_by_role("button", name="Add").click()
+            filters.append(page.input_value("#where"))
+            assert filters[-1] == (f"({before}) and {made}" if before else made)
+    for where in filters:
+        assert server.post("/v1/search", json={"question": "screw", "where": where}).status_code == 200
+    found = server.post("/v1/search", json={"question": "screw", "where": filters[0]}).json()["candidates"]
+    assert [one["source"].rpartition("/")[2] for one in found] == ["note 3.md"]
 
 
 def test_on_a_phone_both_ends_of_the_chart_are_in_view(browser: Browser, server: Server) -> None:

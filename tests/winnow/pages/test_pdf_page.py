@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from PIL import Image
 from reportlab.pdfgen.canvas import Canvas
 
 from storage.errors import NotFoundError
+from tests.support.serving import serving
+from winnow import Settings
 from winnow.server.pages.pdf_page import picture
 
 pytestmark = pytest.mark.heavy
@@ -64,3 +67,24 @@ def test_a_page_that_is_not_there_is_no_picture(manual: Path) -> None:
         picture(manual, 99, "")
     with pytest.raises(NotFoundError):
         picture(manual.with_name("gone.pdf"), 1, "")
+
+
+def test_pages_are_drawn_one_after_the_other(manual: Path) -> None:
+    """Beyond the queue a picture is refused with 429 and the seconds to wait, and other pages go on."""
+    settings = Settings.load(data_dir=manual.with_name("data"), server={"queue": 1})
+    with serving(settings) as server:
+        server.pipeline.ingest(manual)
+        [row] = server.get("/v1/documents").json()["documents"]
+        [passage] = server.get(f"/v1/documents/{row['id']}").json()["passages"]
+        address = f"/collections/default/documents/{row['id']}/page.png?passage={passage['chunk_id']}"
+        with ThreadPoolExecutor(6) as pool:
+            asked = [pool.submit(server.get, address) for _ in range(6)]
+            assert server.get("/").status_code == 200
+            replies = [one.result() for one in asked]
+        assert {one.status_code for one in replies} == {200, 429}
+        for one in replies:
+            if one.status_code == 429:
+                assert int(one.headers["retry-after"]) >= 1
+                assert one.json()["code"] == "busy"
+            else:
+                assert one.content.startswith(b"\x89PNG")

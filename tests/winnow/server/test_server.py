@@ -12,6 +12,7 @@ import pytest
 
 from retrieval.models.hub import MINILM
 from storage.records import Candidate, Generation, Outcome, Retrieval
+from tests.support.log_samples import a_plain_answer
 from tests.support.serving import DOCUMENTS, QUESTION, Server, events, ingested, serving
 from winnow import RAGPipeline, Settings
 
@@ -75,6 +76,18 @@ def test_a_follow_up_is_understood_with_the_answer_before(server: Server) -> Non
     told = server.post("/v1/ask", json={"question": "Why not?", "history": turns}).json()
     assert told["follow_up"]["answer_id"] == ""
     assert server.post("/v1/ask", json={**follow, "history": turns}).status_code == 400
+
+
+def test_a_chain_that_is_not_taken_over_is_said(server: Server) -> None:
+    """A follow-up that a request may not rerank like the answer before has a warning, in the log too."""
+    before = a_plain_answer(1, id="by-an-api", rerank='api(url="http://127.0.0.1:9")')
+    server.pipeline.log.save(before)
+    follow = {"question": "Why not?", "follow_up": before.id}
+    answer = server.post("/v1/ask", json=follow).json()
+    assert answer["rerank"] == server.pipeline.settings.rerank.spec
+    assert before.rerank in answer["warnings"][0]
+    assert server.get(f"/v1/answers/{answer['id']}").json()["answer"] == answer
+    assert server.post("/v1/ask", json={**follow, "rerank": "none"}).json()["warnings"] == []
 
 
 def test_collections_and_documents_are_listed_with_their_passages(server: Server) -> None:

@@ -34,15 +34,14 @@ async def ask(wanted: AskRequest, request: Request, served: State, seen: Seen) -
     `stream`), or `error` (a problem). Closing the connection cancels the work.
     """
     asked = await in_thread(lambda: asked_by(wanted, served, seen))
-    pipeline = served.pipeline
     if wanted.stream:
         return await served.stream(
             request,
-            pipeline.astream(asked),
+            seen.stream(asked),
             lambda joined: _events(joined, served),
             lambda error: failed(error, served),
         )
-    answer = await served.work(request, lambda: pipeline.aask(asked))
+    answer = await served.work(request, lambda: seen.ask(asked))
     served.metrics.answered(answer)
     return AnswerJson.of(answer)
 
@@ -51,7 +50,7 @@ async def ask(wanted: AskRequest, request: Request, served: State, seen: Seen) -
 async def search(wanted: SearchRequest, request: Request, served: State, seen: Seen) -> Any:
     """Retrieve and rerank, without an answer and without a log entry."""
     asked = await in_thread(lambda: asked_by(wanted, served, seen))
-    result = await served.work(request, lambda: served.pipeline.asearch(asked))
+    result = await served.work(request, lambda: seen.search(asked))
     served.metrics.staged(result.stages)
     return SearchJson.of(result)
 

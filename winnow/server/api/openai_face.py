@@ -70,11 +70,11 @@ async def complete(wanted: ChatRequest, request: Request, served: State, seen: S
         usage = wanted.stream_options is not None and wanted.stream_options.include_usage
         return await served.stream(
             request,
-            served.pipeline.astream(asked),
+            seen.stream(asked),
             lambda joined: _chunks(joined, reply, served, usage=usage),
             lambda error: _failed(error, served),
         )
-    answer = await served.work(request, lambda: served.pipeline.aask(asked))
+    answer = await served.work(request, lambda: seen.ask(asked))
     served.metrics.answered(answer)
     return completion(answer, reply)
 

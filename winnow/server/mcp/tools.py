@@ -87,7 +87,7 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
                 expand=expand,
             )
             asked = await desk.blocking(lambda: seen.asked(wanted, served.policy))
-            result = await desk.work(lambda: pipeline.asearch(asked))
+            result = await desk.work(lambda: seen.search(asked))
             served.metrics.staged(result.stages)
             return FoundPassages.found_by(result)
 
@@ -127,7 +127,7 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
                 follow_up=follow_up,
             )
             asked = await desk.blocking(lambda: seen.asked(wanted, served.policy))
-            answer = await desk.work(lambda: pipeline.aask(asked))
+            answer = await desk.work(lambda: seen.ask(asked))
             served.metrics.answered(answer)
             return CitedAnswer.of(answer)
 
@@ -217,9 +217,10 @@ def _add_ingest(server: MCPServer, desk: Desk) -> None:
     folders = [folder.absolute() for folder in served.pipeline.settings.mcp.ingest]
 
     @server.tool(
-        annotations=_CHANGES,
+        annotations=_CHANGES,  # every agent may read the description, so it names no folder
         description="Bring files and folders into a collection; what did not change costs nothing. "
-        f"Allowed is what lies below {', '.join(map(str, folders))}.",
+        "Allowed are folders that whoever runs winnow chose; a relative path is below the first. "
+        "The refusal of another path names them.",
     )
     async def ingest(
         context: Context,

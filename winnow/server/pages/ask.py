@@ -88,15 +88,15 @@ async def ask(request: Request, served: State, seen: Seen) -> Response:
     """
     async with request.form(max_files=0, max_fields=_MAX_FIELDS) as form:
         wanted = request_of(form)
-    pipeline, question = served.pipeline, await in_thread(lambda: asked_by(wanted, served, seen))
+    question = await in_thread(lambda: asked_by(wanted, served, seen))
     if "text/event-stream" in request.headers.get("accept", ""):
         return await served.stream(
             request,
-            pipeline.astream(question),
+            seen.stream(question),
             lambda joined: _events(joined, served, seen, request),
             lambda error: failed(error, served),
         )
-    answer = await served.work(request, lambda: pipeline.aask(question))
+    answer = await served.work(request, lambda: seen.ask(question))
     served.metrics.answered(answer)
 
     def made() -> Response:

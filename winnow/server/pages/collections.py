@@ -36,8 +36,6 @@ class PassageLink(BaseModel):
     passage: str = Field(default="", max_length=100)
     start: int | None = Field(default=None, alias="from", ge=0, le=1 << 40)
     end: int | None = Field(default=None, alias="to", ge=0, le=1 << 40)
-    lang: str = ""
-    theme: str = ""
 
     @property
     def wanted(self) -> documents.Wanted:
@@ -113,10 +111,19 @@ async def document(
 
 @router.get("/collections/{name}/documents/{document_id}/page.png")
 async def picture(
-    seen: Seen, name: Name, document_id: DocumentId, link: Annotated[PassageLink, Query()]
+    request: Request,
+    served: State,
+    seen: Seen,
+    name: Name,
+    document_id: DocumentId,
+    link: Annotated[PassageLink, Query()],
 ) -> Response:
-    """Send the page of a passage as a picture, the span marked."""
-    drawn = await in_thread(lambda: documents.picture_of(seen, name, document_id, link.wanted))
+    """Send the page of a passage as a picture, the span marked; one is drawn at a time."""
+    drawn = await served.work(
+        request,
+        lambda: in_thread(lambda: documents.picture_of(seen, name, document_id, link.wanted)),
+        served.drawing,
+    )
     return Response(drawn, media_type="image/png")
 
 

@@ -9,7 +9,6 @@ import json
 import struct
 import subprocess
 import sys
-import threading
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,15 +28,12 @@ _MEMORY_BYTES = 1_500 << 20
 _CPU_S = 15
 # On a machine with much else to do it takes longer than its work.
 _PATIENCE_S = 60
-_WAIT_S = 30
-# One page is drawn at a time: each may take a gigabyte.
-_turn = threading.Semaphore(1)
 
 
 def picture(path: Path, page: int, quote: str) -> bytes:
     """Return the page (from 1), or the one after it where the quotation is there, as PNG. Blocking.
 
-    Raises NotFoundError where it cannot be drawn.
+    It may take a gigabyte, so few should be drawn at once. Raises NotFoundError where it cannot be drawn.
     """
     gone = NotFoundError("the page cannot be shown", way_out="Its text is among the passages.")
     try:
@@ -45,8 +41,6 @@ def picture(path: Path, page: int, quote: str) -> bytes:
             raise gone
     except OSError as error:
         raise gone from error
-    if not _turn.acquire(timeout=_WAIT_S):
-        raise gone
     try:
         asked = json.dumps({"path": str(path), "page": page, "quote": quote})
         command = [sys.executable, "-P", "-m", __name__]
@@ -55,8 +49,6 @@ def picture(path: Path, page: int, quote: str) -> bytes:
         )
     except subprocess.TimeoutExpired as error:
         raise gone from error
-    finally:
-        _turn.release()
     if done.returncode or not done.stdout.startswith(b"\x89PNG"):
         raise gone
     return done.stdout

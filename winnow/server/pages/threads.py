@@ -42,7 +42,13 @@ async def rename(answer_id: Id, seen: Seen, name: Name = "") -> RedirectResponse
 async def confirm(request: Request, answer_id: Id, seen: Seen) -> HTMLResponse:
     """Ask before a deletion."""
     return await in_thread(
-        lambda: render(request, "thread_delete.html", thread=seen.log.thread(answer_id), id=answer_id)
+        lambda: render(
+            request,
+            "thread_delete.html",
+            thread=seen.log.thread(answer_id),
+            answers=seen.log.answers_of_thread(answer_id),
+            id=answer_id,
+        )
     )
 
 

@@ -1,5 +1,6 @@
 // Puts a filter together of the fields that the collection's passages have; loaded when it is first wanted.
-const QUOTED = /^(?:'.*'|".*"|true|false|[-+]?\d+(?:\.\d+)?)$/s;
+const TEXT = /^(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")$/s;
+const PLAIN = /^(?:true|false|[-+]?\d+(?:\.\d+)?)$/;
 
 async function load(builder) {
   const collection = builder.closest("form").elements.collection.value;
@@ -20,9 +21,11 @@ function add(builder) {
   const [field, sign, value] = ["field", "sign", "value"].map((name) => builder.querySelector(`[data-${name}]`));
   const typed = value.value.trim();
   if (!typed) return value.focus();
-  const literal = QUOTED.test(typed) && sign.value !== "contains" ? typed : `'${typed.replace(/^'|'$/g, "").replace(/(['\\])/g, "\\$1")}'`;
+  const written = TEXT.test(typed) || (PLAIN.test(typed) && sign.value !== "contains");
+  const literal = written ? typed : `'${typed.replace(/['\\]/g, "\\$&")}'`;
   const where = builder.closest("form").elements.where;
-  where.value = [where.value.trim(), `${field.value} ${sign.value} ${literal}`].filter(Boolean).join(" and ");
+  const before = where.value.trim(); // `and` binds more closely than an `or` that is there
+  where.value = [/\bor\b/i.test(before) ? `(${before})` : before, `${field.value} ${sign.value} ${literal}`].filter(Boolean).join(" and ");
   value.value = "";
   where.focus();
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Literal
 
@@ -16,16 +16,18 @@ Span = tuple[int, int]
 Kind = Literal["plain", "text", "heading", "list", "code", "quote", "table"]
 RunStyle = Literal["", "strong", "code"]
 
+# Anybody may have written the text, so each pattern reads a line once: what matched is not given back (`++`)
+# where something has to follow it.
 _LINE = re.compile(r"[^\n]*(?:\n|\Z)")
-_FENCE = re.compile(r" {0,3}(?P<sign>`{3,}|~{3,})[^`\n]*\n?\Z")
-_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(?P<words>.*?)[ \t]*#*[ \t]*\n?\Z")
+_FENCE = re.compile(r" {0,3}(?P<sign>`{3,}|~{3,}+)[^`\n]*\n?\Z")
+_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+")
 _ITEM = re.compile(r"[ \t]*(?P<sign>[-*+]|\d{1,9}[.)])[ \t]+(?P<words>\S.*)\n?\Z")
 _QUOTE = re.compile(r" {0,3}>[ \t]?(?P<words>.*)\n?\Z")
-_RULE = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*\n?\Z")
+_RULE = re.compile(r"[ \t]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t]*+\n?\Z")
 _CELL = re.compile(r"(?:\\.|[^|\\\n])+")
 _INLINE = re.compile(
     r"`(?P<code>[^`\n]+)`|\*\*(?=\S)(?P<strong>[^*\n]+)(?<=\S)\*\*"
-    r"|!?\[(?P<words>[^\]\n]+)\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*(?:\s+\"[^\"\n]*\")?\)"
+    r"|!?\[(?P<words>[^\[\]\n]+)\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*(?:\s+\"[^\"\n]*\")?\)"
 )
 
 
@@ -113,7 +115,7 @@ def _pieces(text: str) -> Iterator[_Piece | None]:
             yield _Piece("code", ((inner,),))
             at = closing
         elif heading := _HEADING.match(line):
-            yield _Piece("heading", ((_span(start, heading),),))
+            yield _Piece("heading", ((_heading(line, start, heading.end()),),))
         elif (
             at + 1 < len(lines) and "|" in line and _RULE.match(lines[at + 1][0]) and "|" in lines[at + 1][0]
         ):
@@ -151,6 +153,12 @@ def _span(start: int, match: re.Match[str]) -> Span:
     return start + low, start + high
 
 
+def _heading(line: str, start: int, at: int) -> Span:
+    """Return where the words of a heading are, without the signs that may close it."""
+    words = line[at:].rstrip(" \t\n").rstrip("#").rstrip(" \t")
+    return start + at, start + at + len(words)
+
+
 def _row(line: str, start: int) -> _Piece:
     bare = line.strip()
     start += line.index(bare) if bare else 0
@@ -174,19 +182,24 @@ def _fitted(row: _Piece, width: int) -> _Piece:
 
 def _joined(pieces: Iterator[_Piece | None]) -> Iterator[_Piece]:
     """Join the lines of a paragraph, of a quote, and those that go on with an item."""
-    open_: _Piece | None = None
+    open_: list[_Piece] = []
     for piece in pieces:
-        goes_on = piece is not None and open_ is not None and piece.kind in ("text", "quote")
-        if goes_on and piece is not None and open_ is not None and (piece.kind in (open_.kind, "text")):
-            open_ = _Piece(open_.kind, ((*open_.cells[0], *piece.cells[0]),), open_.number)
+        joining = ("text", "quote") if open_ and open_[0].kind == "quote" else ("text",)
+        if open_ and piece is not None and piece.kind in joining:
+            open_.append(piece)
             continue
-        if open_ is not None:
-            yield open_
-        open_ = piece if piece is not None and piece.kind in ("text", "list", "quote") else None
-        if piece is not None and open_ is None:
+        if open_:
+            yield _one(open_)
+        open_ = [piece] if piece is not None and piece.kind in ("text", "list", "quote") else []
+        if piece is not None and not open_:
             yield piece
-    if open_ is not None:
-        yield open_
+    if open_:
+        yield _one(open_)
+
+
+def _one(pieces: Sequence[_Piece]) -> _Piece:
+    spans = tuple(span for piece in pieces for span in piece.cells[0])
+    return replace(pieces[0], cells=(spans,))
 
 
 def _runs(text: str, spans: Sequence[Span], notes: Notes, *, plain: bool = False) -> tuple[Run, ...]:

@@ -16,6 +16,7 @@ from storage.records import Answer, Chunk
 from winnow.app.conversation import searched_with
 from winnow.server.api.schemas import AskRequest
 from winnow.server.pages.forms import texts
+from winnow.server.pages.views.fields import literal
 from winnow.server.pages.views.specs import OfferedSpec, offered
 from winnow.server.shared_state import Served
 from winnow.server.visible import Visible
@@ -75,9 +76,9 @@ def _filter(passage: Chunk | None) -> str:
     for name in ("lang", "tags", "author", "folders"):
         value = passage.metadata.get(name)
         value = value[0] if isinstance(value, tuple) and value else value
-        if isinstance(value, str) and "'" not in value:
-            return f"{name} = '{value}'"
-    return f"source contains '{PurePosixPath(passage.source).name}'"
+        if isinstance(value, str):
+            return f"{name} = {literal(value)}"
+    return f"source contains {literal(PurePosixPath(passage.source).name)}"
 
 
 def asked_with(answer: Answer) -> Mapping[str, object]:
