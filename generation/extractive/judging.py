@@ -69,8 +69,9 @@ class Found:
     """A unit of the `passage`-th candidate (from 0), its text, and what is known of it so far.
 
     `before` ends where the unit begins; `heading` is its title and path. `by_words` is the share of the
-    question's words in it, `beyond` of those that its headings lack, `similarity` that of stored token vectors, `cheap` both together, `cosine` that of
-    the unit's own vector. `fit` is 0 where it holds nothing of the kind that is asked for (`kinds.fit`).
+    question's words in it, `beyond` the same without those of its headings, `similarity` that of stored token
+    vectors, `cheap` words and these together, `cosine` that of the unit's own vector. `fit` is 0 where it
+    holds nothing of the kind that is asked for (`kinds.fit`).
     `joined`: it is quoted with the sentence before it.
     """
 
