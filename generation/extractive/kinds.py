@@ -1,7 +1,7 @@
-"""The kind of thing that a question asks for, and whether a text holds one: a date, number, person or place.
+"""The kind of thing that a question asks for, and whether a text holds one: a duration, date, number …
 
 Told by the words of the question and by the form of the text, in English and Chinese, without a model. It is
-evidence beside a judge's score, never a decision: many questions ask for nothing of the four.
+evidence beside a judge's score, never a decision: many questions ask for nothing of the five.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 from generation.language import language_of
 from storage.reasons import Language
 
-Kind = Literal["date", "number", "person", "place"]
+Kind = Literal["duration", "date", "number", "person", "place"]
 
 MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 SHORT_MONTHS = "Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
@@ -22,6 +22,9 @@ DAYS = "Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday"
 # In this order: "what year did the city …" asks for a date.
 _ASKS: dict[Language, dict[Kind, re.Pattern[str]]] = {
     "en": {
+        "duration": re.compile(
+            r"\bhow many (?:seconds|minutes|hours|(?:\w+ )?days|weeks|months|years|decades)\b", re.IGNORECASE
+        ),
         "date": re.compile(
             r"\bwhen\b|\b(?:what|which|whose)\b(?: \w+)? (?:year|date|day|month|decade|century|time)\b"
             r"|\b(?:date|year) (?:of|did|was|is)\b",
@@ -41,9 +44,13 @@ _ASKS: dict[Language, dict[Kind, re.Pattern[str]]] = {
         ),
     },
     "zh": {
+        "duration": re.compile(
+            r"多久|多[长長][时時][间間]|(?:[几幾]|多少)[个個]?(?:年|星期|周|[个個]月|工作日|天|小[时時]|分[钟鐘]|秒)"
+            r"|(?:期限|[时時]效|[时時][长長]|有效期|保[质修]期|保質期)(?:是|为|為|有?多|\Z|？|\?)"
+        ),
         "date": re.compile(
             r"[何几幾]时|何時|什[么麼][时時][候间間]|哪[一个個]?[年天月日]|几[月号號日点點]|幾[月日點]|年份|日期|生日"
-            r"|(?:时间|時間)(?:是|为|為|\Z|？|\?)|哪[一个個]+(?:年代|世[纪紀]|朝代)|多久"
+            r"|(?:时间|時間)(?:是|为|為|\Z|？|\?)|哪[一个個]+(?:年代|世[纪紀]|朝代)"
         ),
         "number": re.compile(
             r"多[少长長大高远遠重快深]|第?[几幾]|(?:人数|人數|数量|數量|比例|百分比|[^频]率|总额|總額|产量|產量|票房|营收|销量|銷量"
@@ -65,6 +72,16 @@ _DATE_EN = re.compile(
 )
 _DATE_ZH = re.compile(
     r"(?:\d{1,4}|[〇零一二三四五六七八九十]{1,4})\s*(?:年|月|日|号|號|世[纪紀]|[点點時时])|年[间間代]|初年|末年|[時时]期|世[纪紀]|\d{1,2}[:：]\d\d"
+)
+_DURATION_EN = re.compile(
+    r"\b(?:\d[\d.,]*|one|two|three|four|five|six|seven|eight|nine|ten|twelve|several|few|an?)[ -]"
+    r"(?:\w+ )?(?:second|minute|hour|day|week|month|year|decade)s?\b",
+    re.IGNORECASE,
+)
+# neither 2005年 nor 六月 nor 五日: these are dates
+_DURATION_ZH = re.compile(
+    r"(?:(?<!\d)\d{1,3}(?:\.\d+)?|[一二两兩三四五六七八九十百半]+)\s*[多余餘]?\s*"
+    r"(?:年(?![代间間度级級])|[个個]半?(?:月|星期|小[时時]|工作日)|周|天|小[时時]|分[钟鐘]|秒|日[之以]?[内內])"
 )
 _MONTH = re.compile(rf"\b(?:{MONTHS}|{SHORT_MONTHS})\b|\d\s*月|(?<!\d)\d{{4}}[-/]\d")
 _DAY = re.compile(
@@ -153,7 +170,9 @@ def values(kind: Kind, text: str, question: str) -> frozenset[str]:
     """The things of a kind in a text that are not in the question, case-folded."""
     chinese = language_of(text) == "zh"
     text = _STAMP.sub("", text)
-    if kind == "date":
+    if kind == "duration":
+        found = {match[0] for match in (_DURATION_ZH if chinese else _DURATION_EN).finditer(text)}
+    elif kind == "date":
         found = {match[0] for match in _YEAR.finditer(text)}
         found |= {match[0] for match in (_DATE_ZH if chinese else _DATE_EN).finditer(text)}
     elif kind == "number":

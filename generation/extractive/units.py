@@ -40,6 +40,9 @@ _LABEL = re.compile(r"\*\*[^*\n]{1,60}\*\*[.:：。]?\Z")
 _WORD = re.compile(rf"{HAN.pattern}|[^\W_]+")
 _SAYS = re.compile(r"[\d`.。!！=]|://")
 _SHORTEST = 3
+# A lead-in of several clauses and more words, or Chinese characters, than this is a sentence, too.
+_CLAUSE = re.compile(r"[，,；;]\s*\S")
+_LONG_LEAD, _LONG_LEAD_ZH = 12, 20
 # `Title { #anchor }` of MkDocs and Pandoc
 _ANCHOR = re.compile(r"\s*\{[^{}]*\}\s*\Z")
 # "7.1 Memory", and nothing else
@@ -182,9 +185,12 @@ def _says_nothing(sentence: str) -> bool:
 
 
 def _says(sentence: str) -> bool:
-    if _LEADS.search(sentence) or _LABEL.match(sentence) or _SECTION.match(sentence):
+    if _LABEL.match(sentence) or _SECTION.match(sentence):
         return False
     words = _WORD.findall(sentence)
+    if _LEADS.search(sentence):  # "Goods may be returned within seven days, except for:" says something
+        long = len(words) > (_LONG_LEAD_ZH if HAN.search(sentence) else _LONG_LEAD)
+        return long and _CLAUSE.search(sentence) is not None
     if _SAYS.search(sentence):
         return len(words) >= 1 and len("".join(words)) >= _SHORTEST
     return len(words) > (6 if HAN.search(sentence) else _SHORTEST - 1)

@@ -34,6 +34,14 @@ def texts(passage: str, *titles: str, kind: str = "prose") -> list[str]:
         ("价格是3.5元。版本是1.2版。", ["价格是3.5元。", "版本是1.2版。"]),
         ("帮助用 `-h`。tidb-ctl 由多层命令组成。", ["帮助用 `-h`。", "tidb-ctl 由多层命令组成。"]),
         ("特点如下：1. 显存占用大。2. 动态变化。", ["1. 显存占用大。", "2. 动态变化。"]),
+        (
+            "消费者有权自收到商品之日起七日内退货，但下列商品除外：\n（一）消费者定作的商品；",
+            ["消费者有权自收到商品之日起七日内退货，但下列商品除外：", "（一）消费者定作的商品；"],
+        ),
+        (
+            "经营者应当遵守规定，包括：\n（一）按时向消费者交付商品；",
+            ["（一）按时向消费者交付商品；"],
+        ),
         ("One line that\nis wrapped. Next one.", ["One line that\nis wrapped.", "Next one."]),
         ("No full stop at the end", ["No full stop at the end"]),
         ("", []),
