@@ -146,13 +146,16 @@ def asked(question: str) -> Kind | None:
 def fit(question: str, text: str) -> float:
     """Return how well a text fits the kind of thing asked for: 0 if it holds none, 1 if it does or none is.
 
-    A date is worth more the more of year, month and day it says beyond the question.
+    A date is worth more the more of year, month and day it says beyond the question. For a duration a bare
+    number may do: a table has its unit elsewhere.
     """
     kind = asked(question)
     if kind is None:
         return 1.0
     if kind == "date":
         return _fit_of_date(question, text)
+    if kind == "duration":
+        return float(bool(values(kind, text, question) or values("number", text, question)))
     return float(bool(values(kind, text, question)) or (kind == "number" and _in_words(text)))
 
 
