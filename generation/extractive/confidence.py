@@ -96,14 +96,14 @@ MEANING: Mapping[Language, Weights] = {
         Signs(score=3.78, cosine=30.15, names=-0.59, lacking=-0.24, untyped=-0.37, words=2.38),
         start=-29.5,
         abstains=0.12,
-        doubts=0.55,
+        doubts=0.6,
         suffices=0.95,
     ),
     "zh": Weights(
         Signs(score=5.06, cosine=12.6, names=-1.6, lacking=-2.08, untyped=-0.5, words=3.0),
         start=-15.0,
         abstains=0.1,
-        doubts=0.55,
+        doubts=0.6,
         suffices=0.95,
     ),
 }
