@@ -123,13 +123,14 @@ def judged(data_dir: Path, count: int, better: str, worse: str) -> None:
     with Database.open(data_dir / "winnow.db") as database:
         log = AnswerLog(database)
         for number in range(count):
-            texts = (f"{better} {number}", f"{worse} {number}")
+            called = lessons.name(number)
+            texts = (f"{better} {called}", f"{worse} {called}")
             candidates = tuple(
                 Candidate.from_text(text, id=f"c{number}-{place}").ranked("retrieval", place)
                 for place, text in enumerate(texts, start=1)
             )
             answer = a_plain_answer(
-                number, question=f"question {number} and the passage", candidates=candidates, rerank="none",
+                number, question=f"question {called} and the passage", candidates=candidates, rerank="none",
                 stages=(Outcome("retrieval", ms=1.0), Outcome("none", ms=1.0)),
             )  # fmt: skip
             log.save(answer)
