@@ -14,7 +14,7 @@ import pytest
 from tests.support.reindexing import content, encoders, pipeline, write
 
 ROOT = Path(__file__).resolve().parents[3]
-KILLS = 10
+KILLS = 6
 
 
 def _process(data: Path, encoder: Path) -> subprocess.Popen[str]:
@@ -49,7 +49,7 @@ def _killed(data: Path, encoder: Path, after: float) -> bool:
 
 @pytest.mark.slow
 def test_a_reindex_that_is_killed_leaves_the_old_or_the_new_and_can_be_run_again(tmp_path: Path) -> None:
-    """Ten kills at random moments leave the old or new collection; one file is gone, to be carried over."""
+    """Kills at random moments leave the old or new collection; one file is gone, to be carried over."""
     one, other = encoders(tmp_path)
     docs, start, here = tmp_path / "docs", tmp_path / "start", tmp_path / "here"
     write(docs, *range(20))
