@@ -12,6 +12,7 @@ from retrieval.base import Retriever
 from retrieval.expansion import Expands
 from storage.reasons import Reason
 from storage.records import Candidate, Chunk, Outcome, Retrieval
+from winnow.app.in_parts import Divider
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Stages:
     """The stages that a question goes through, and their names in the log.
 
     `rewriter` makes a follow-up self-contained; `expander`, if any, joins neighbours to the final passages.
+    `divider`, if any, finds the questions that one asks; `answers_parts`: each is then answered by itself.
     """
 
     retriever: Retriever
@@ -29,6 +31,8 @@ class Stages:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     rewriter: Rewriter = field(default_factory=JoinedRewriter)
     expander: Expands | None = None
+    divider: Divider | None = None
+    answers_parts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,8 @@ class NotedRetriever:
 class SearchResult:
     """The result of a search: every candidate, the final ones first, and the outcomes of the stages.
 
-    `expanded` are the final ones joined with their `neighbours`, on request.
+    `expanded` are the final ones joined with their `neighbours`, on request. `parts` are the sub-questions
+    that were ranked each by itself.
     """
 
     question: str
@@ -58,6 +63,7 @@ class SearchResult:
     stages: tuple[Outcome, ...]
     expanded: tuple[Candidate, ...] = ()
     neighbours: tuple[Chunk, ...] = ()
+    parts: tuple[str, ...] = ()
 
     @property
     def final(self) -> Sequence[Candidate]:

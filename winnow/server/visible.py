@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from storage.errors import NotFoundError
 from storage.manifest.manifest import PENDING, DocumentCounts, DocumentFilter
 from winnow.app.conversation import LAST
+from winnow.app.setting_defaults import CHAT_PARTS
 from winnow.app.visibility import Visibility, VisiblePassages
 from winnow.server.errors import NotAllowedError
 
@@ -52,7 +53,8 @@ class Visible:
     def asked(self, asked: Asked, policy: Policy) -> Asked:
         """Return a question held to the rights; a follow-up with the choices that it inherits. Blocking.
 
-        A chain that a request may not choose is not inherited either: the settings' own takes its place.
+        A chain or division that a request may not choose is not inherited either: the settings' own takes
+        its place.
         Raises NotFoundError for an answer that is not there.
         """
         # the settings' own collection stays unnamed: a pipeline of ready parts takes no name
@@ -62,6 +64,8 @@ class Visible:
         chosen = self.pipeline.continued(held)
         if asked.rerank is None and isinstance(chosen.rerank, str) and not policy.allows(chosen.rerank):
             chosen = replace(chosen, rerank=self.pipeline.settings.rerank.spec)
+        if asked.parts is None and chosen.parts in CHAT_PARTS and not policy.asks_chat:
+            chosen = replace(chosen, parts=None)
         return replace(chosen, collection=chosen.collection or default)
 
     def names(self) -> list[str]:
