@@ -25,6 +25,7 @@ _ASKS = re.compile(
 )
 _BEGIN = (
     rf"(?:{_BEFORE_WH} )?{_WH}(?:[ ][\w'’-]+){{0,4}}?[ ]{_AUX}\b"
+    r"|how[ ](?:many|much|long|often|far|large)\b"
     rf"|(?:who|what|which [\w'’-]+)[ ](?:[\w'’-]+(?:s|ed)|won|wrote|made|built|led|found|took|gave|began)[ ]"
     rf"|{_AUX}[ ](?:it|they|he|she|i|we|you|there)\b"
     rf"|(?:do|does|did|can|should|will|must)[ ](?:the|a|an|this|these|my)\b"
