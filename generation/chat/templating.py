@@ -12,7 +12,7 @@ from typing import Literal
 from storage.errors import SettingsError
 from storage.reasons import LANGUAGES, Language
 
-Kind = Literal["system", "user", "rewrite", "decompose", "multi-query"]
+Kind = Literal["system", "user", "rewrite", "decompose", "multi-query", "hyde"]
 
 _NEEDED: dict[str, frozenset[str]] = {
     "system": frozenset(),
@@ -20,6 +20,7 @@ _NEEDED: dict[str, frozenset[str]] = {
     "rewrite": frozenset({"turns", "question"}),
     "decompose": frozenset({"question"}),
     "multi-query": frozenset({"question"}),
+    "hyde": frozenset({"question"}),
 }
 _OPTIONAL = frozenset({"fence"})
 NAMES = tuple(f"{kind}.{language}" for kind in _NEEDED for language in LANGUAGES)

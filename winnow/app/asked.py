@@ -43,7 +43,7 @@ class Asked:
     `where`: a filter on the passages' metadata (docs/qdrant.md). `min_score`: the cosine that a candidate
     must reach. `exact`: scan all dense vectors instead of using their graph. `expand`: how many passages
     before and after each final one are joined to it. `parts`: how a question that asks several is divided
-    (`"clauses"`, `"decompose"`, `"multi-query"`, `"off"`).
+    (`"clauses"`, `"decompose"`, `"multi-query"`, `"hyde"`, `"off"`).
 
     The rest concerns answers alone. `answerer`: `"extractive"` or `"openai"`. A follow-up takes either the
     `history` (earlier turns or answers, oldest first) or `follow_up`, the id of a logged answer or `"last"`

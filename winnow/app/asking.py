@@ -26,7 +26,8 @@ async def search(asked: Asked, stages: Stages) -> SearchResult:
     retrieve, keep = asked.limits
     division = None if stages.divider is None else await stages.divider.divide(asked.question)
     several = division.questions if division and len(division.questions) > 1 else ()
-    retrieval = await _retrieved(several or (asked.question,), stages, retrieve)
+    passage = division.passage if division else ""
+    retrieval = await _retrieved(several or (asked.question,), stages, retrieve, passage)
     parts = several if division and division.each else ()
     if parts:
         ranking = await in_parts.ranked(parts, retrieval.candidates, stages.reranker, keep)
@@ -137,18 +138,22 @@ class _Prepared:
         )
 
 
-async def _retrieved(questions: Sequence[str], stages: Stages, top_k: int) -> Retrieval:
+async def _retrieved(questions: Sequence[str], stages: Stages, top_k: int, passage: str) -> Retrieval:
     """The candidates of one question, or those of several, fused."""
-    search = partial(_searched, stages=stages, top_k=top_k)
+    search = partial(_searched, stages=stages, top_k=top_k, passage=passage)
     if len(questions) == 1:
         return await search(questions[0])
     return await in_parts.retrieved(questions, search, top_k)
 
 
-async def _searched(question: str, stages: Stages, top_k: int) -> Retrieval:
+async def _searched(question: str, stages: Stages, top_k: int, passage: str) -> Retrieval:
     given = partial(attributes.retrieving, question, stages.collection, top_k)
     with tracing.current().span(f"retrieval {stages.collection}", given) as end:
-        retrieval = await stages.retriever.search(question, top_k)
+        like = getattr(stages.retriever, "search_like", None)  # a logged or a user's own has none
+        if passage and like is not None:
+            retrieval: Retrieval = await like(question, passage, top_k)
+        else:
+            retrieval = await stages.retriever.search(question, top_k)
         end(partial(attributes.retrieved, retrieval))
     return retrieval
 

@@ -1,4 +1,4 @@
-"""Divides questions with a chat model, which lists the sub-questions of one or says it in other words."""
+"""Has a chat model divide a question, say it in other words, or write a passage that would answer it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ChatDivider:
     """A Divider over a chat model; one that fails or replies no questions leaves the question whole."""
 
     chat: ChatModel
-    kind: Literal["decompose", "multi-query"]
+    kind: Literal["decompose", "multi-query", "hyde"]
     templates: Templates
     keep_exchanges: bool = False
 
@@ -44,12 +44,16 @@ class ChatDivider:
         )
         try:
             completion = await self.chat.complete(
-                [Message("user", prompt)], max_tokens=_MAX_TOKENS, schema=_SCHEMA
+                [Message("user", prompt)],
+                max_tokens=_MAX_TOKENS,
+                schema=None if self.kind == "hyde" else _SCHEMA,
             )
         except ChatError as error:
             reason = Reason("winnow.app.not-divided", error=str(error))
             return Division((), Outcome(STAGE, "fallback", reason, (perf_counter() - started) * 1000))
         outcome = Outcome(STAGE, "ok", "", completion.ms, completion.usage, self._kept(prompt, completion))
+        if self.kind == "hyde":
+            return _like(completion, outcome)
         listed = [] if completion.refusal or completion.cut else questions_of(completion.text)
         if not listed:
             reason = Reason("winnow.app.no-parts-in-reply")
@@ -65,6 +69,17 @@ class ChatDivider:
             return ()
         reply = completion.text or completion.refusal
         return (Exchange(completion.model, (("user", prompt),), reply, completion.usage, completion.ms),)
+
+
+def _like(completion: Completion, outcome: Outcome) -> Division:
+    """A search with what the model wrote, even where it was cut."""
+    passage = " ".join(completion.text.split())
+    if completion.refusal or not passage:
+        return Division(
+            (), replace(outcome, status="fallback", reason=Reason("winnow.app.no-passage-in-reply"))
+        )
+    reason = Reason("winnow.app.searched-like", passage=passage)
+    return Division((), replace(outcome, reason=reason), passage=passage)
 
 
 def questions_of(reply: str) -> list[str]:

@@ -38,12 +38,13 @@ class Division:
     """The questions that a question is searched as, and how that was found out.
 
     `each`: they ask for different things, and each is ranked and answered; otherwise they are other words
-    for the same.
+    for the same. `passage` would answer the question, and is searched with beside it.
     """
 
     questions: tuple[str, ...]
     outcome: Outcome
     each: bool = True
+    passage: str = ""
 
 
 class Divider(Protocol):

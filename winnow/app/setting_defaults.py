@@ -33,9 +33,9 @@ def answerer_name(name: object) -> Any:
 
 Answerer = Annotated[Literal["extractive", "openai"], BeforeValidator(answerer_name)]
 EngineName = Literal["local", "ray"]
-PartsName = Literal["clauses", "decompose", "multi-query", "off"]
+PartsName = Literal["clauses", "decompose", "multi-query", "hyde", "off"]
 # the ways of dividing a question that ask the chat model
-CHAT_PARTS = ("decompose", "multi-query")
+CHAT_PARTS = ("decompose", "multi-query", "hyde")
 
 # How many candidates are retrieved, and how many of them reranking keeps.
 TOP_K_RETRIEVE = 50
@@ -116,7 +116,8 @@ class RetrievalSettings(_Section):
 
     `expand` joins this many passages before and after each final one to it, for the answerer.
     `parts` divides a question that asks several: by its `clauses`, or with the chat model, which lists its
-    sub-questions (`decompose`) or says it in other words (`multi-query`).
+    sub-questions (`decompose`), says it in other words (`multi-query`), or writes a passage that would answer
+    it, to search with (`hyde`).
     """
 
     mode: Literal["hybrid", "dense", "lexical"] = "hybrid"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from generation.base import Generator
 from generation.followup import JoinedRewriter, Rewriter
@@ -13,6 +14,9 @@ from retrieval.expansion import Expands
 from storage.reasons import Reason
 from storage.records import Candidate, Chunk, Outcome, Retrieval
 from winnow.app.in_parts import Divider
+
+if TYPE_CHECKING:
+    from retrieval.hybrid import HybridRetriever
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +43,18 @@ class Stages:
 class NotedRetriever:
     """A retriever with one more remark on each outcome, whose status stays what it is."""
 
-    retriever: Retriever
+    retriever: HybridRetriever
     note: Reason
 
     async def search(self, query: str, top_k: int) -> Retrieval:
         """See `retrieval.base.Retriever`."""
-        found = await self.retriever.search(query, top_k)
+        return self._noted(await self.retriever.search(query, top_k))
+
+    async def search_like(self, query: str, passage: str, top_k: int) -> Retrieval:
+        """See `retrieval.hybrid.HybridRetriever`."""
+        return self._noted(await self.retriever.search_like(query, passage, top_k))
+
+    def _noted(self, found: Retrieval) -> Retrieval:
         reason = Reason.all([found.outcome.reason, self.note])
         return replace(found, outcome=replace(found.outcome, reason=reason))
 

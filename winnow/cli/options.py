@@ -138,7 +138,7 @@ class SearchOptions(CollectionOptions):
         str | None,
         Option(
             "--parts",
-            help="Divide a question that asks several: `clauses` (usual), `decompose`, `multi-query`, `off`.",
+            help="Divide what asks several: `clauses` (usual), `decompose`, `multi-query`, `hyde`, `off`.",
             metavar="HOW",
         ),
     ] = None

@@ -172,6 +172,31 @@ def test_other_words_of_a_chat_model_are_searched_and_the_question_is_ranked(
     assert ranks(chatting.log.replay(answer.id).answer) == ranks(answer)
 
 
+def test_a_passage_of_a_chat_model_is_searched_with(chatting: RAGPipeline, endpoint: Endpoint) -> None:
+    """The dense leg finds what is like it, the lexical leg keeps the question, and a replay asks nobody."""
+    endpoint.enqueue("A message in Tallow may be 4 MiB large at most.")
+    found = chatting.search("bananas", parts="hyde", rerank="none")
+    best = {
+        leg: min(found.candidates, key=lambda one: one.ranks.get(leg, 99)) for leg in ("dense", "lexical")
+    }
+    assert best["dense"].chunk.source.endswith("queue.md")
+    assert best["lexical"].chunk.source.endswith("fruit.md")
+    endpoint.enqueue("Bananas hold potassium.")
+    answer = chatting.ask("What are bananas rich in?", parts="hyde")
+    assert "searched like this passage" in answer.stages[0].reason
+    assert ranks(chatting.log.replay(answer.id).answer) == ranks(answer)
+    assert len(endpoint.requests) == 2
+
+
+def test_a_chat_model_that_writes_no_passage_leaves_the_question_whole(
+    chatting: RAGPipeline, endpoint: Endpoint
+) -> None:
+    endpoint.reply = "   "
+    answer = chatting.ask("What are bananas rich in?", parts="hyde")
+    assert "potassium" in answer.text
+    assert len(answer.warnings) == 1
+
+
 @pytest.mark.parametrize(
     "reply", [status(500), "I cannot do that.", '{"questions": [1, 2]}', '{"questions": []}']
 )
