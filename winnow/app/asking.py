@@ -168,7 +168,9 @@ async def _prepared(asked: Asked, stages: Stages, conversation: Conversation | N
         rewritten = (rewrite.outcome,)
         follow_up = FollowUp(rewrite.question, rewrite.prompt, conversation.answer_id)
     understood = replace(asked, question=follow_up.question) if follow_up else asked
-    result = await search(understood, stages)
+    # a follow-up behind the questions that it follows looks like several, of which the last alone is asked
+    joined = understood.question != asked.question and understood.question.endswith(asked.question.strip())
+    result = await search(understood, replace(stages, divider=None) if joined else stages)
     return _Prepared(asked, stages, result, rewritten, follow_up, started)
 
 

@@ -136,6 +136,14 @@ def test_a_replay_through_another_chain_ranks_each_part_again(pipeline: RAGPipel
     assert sources(replay.answer) == ["machine.md", "queue.md"]
 
 
+def test_a_follow_up_does_not_ask_again_what_stands_before_it(pipeline: RAGPipeline) -> None:
+    """Joined with the earlier question it reads like two; only the last is asked."""
+    first = pipeline.ask("How large may a message in Tallow be?")
+    answer = pipeline.ask("And what are bananas rich in?", history=[first])
+    assert answer.understood.startswith("How large may")
+    assert "parts" not in [stage.name for stage in answer.stages]
+
+
 def test_a_search_takes_turns_too(pipeline: RAGPipeline) -> None:
     found = pipeline.search(TWO, top_k_rerank=2)
     assert found.parts == tuple(PARTS)
