@@ -97,9 +97,13 @@ async def retrieved(questions: Sequence[str], search: Search, top_k: int) -> Ret
             share = 1 / (_RANK_CONSTANT + candidate.ranks[_RETRIEVAL])
             shares[candidate.id] = shares.get(candidate.id, 0.0) + share
     order = sorted(fused, key=lambda id_: (-shares[id_], min(fused[id_].ranks.values()), id_))
+    # what is in several retrievals outweighs the best of one, which must not be cut
+    first = {one.id for retrieval in found for one in retrieval.candidates[: top_k // len(found)]}
+    kept = set(sorted(order, key=lambda id_: id_ not in first)[:top_k])
+    order = [id_ for id_ in order if id_ in kept]
     outcomes = [retrieval.outcome for retrieval in found]
     return Retrieval(
-        tuple(fused[id_].ranked(_RETRIEVAL, n, shares[id_]) for n, id_ in enumerate(order[:top_k], start=1)),
+        tuple(fused[id_].ranked(_RETRIEVAL, n, shares[id_]) for n, id_ in enumerate(order, start=1)),
         Outcome(
             _RETRIEVAL,
             worst(outcome.status for outcome in outcomes),

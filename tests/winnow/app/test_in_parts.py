@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 
 from storage.errors import BadInputError
-from storage.records import Answer
+from storage.records import Answer, Candidate, Retrieval
 from tests.support.endpoint import Endpoint, status
+from tests.support.serving import serving
 from winnow import RAGPipeline, Settings
 from winnow.app.chat_divider import questions_of
+from winnow.app.in_parts import retrieved
 from winnow.app.json_model.answers import AnswerJson
 from winnow.server.pages.views.movement import ranking_stages
 
@@ -229,7 +232,33 @@ def test_the_parts_share_the_budget_of_one_question(ingested: Path, endpoint: En
     assert answer.warnings
 
 
+def test_the_best_of_each_part_is_never_cut() -> None:
+    """What lies far down in both retrievals has a higher fused score than the best of one alone."""
+    shared = [f"shared {n}" for n in range(50)]
+
+    async def search(question: str) -> Retrieval:
+        found = [Candidate.from_text(text, id=text) for text in (f"best of {question}", *shared)]
+        return Retrieval(tuple(one.ranked("retrieval", rank) for rank, one in enumerate(found, start=1)))
+
+    found = anyio.run(retrieved, ("one", "two"), search, 20).candidates
+    assert len(found) == 20
+    assert {"best of one", "best of two"} < {candidate.id for candidate in found}
+    assert [candidate.ranks["retrieval"] for candidate in found] == [*range(1, 21)]
+
+
 def test_questions_are_read_from_lists_of_any_kind() -> None:
     assert questions_of('["one?", "two?"]') == ["one?", "two?"]
     assert questions_of("Here they are:\n1. one?\n2) two?") == ["one?", "two?"]
     assert questions_of("no list") == []
+
+
+def test_an_answers_page_shows_the_parts_and_a_request_may_choose_them(ingested: Path) -> None:
+    """The sub-questions, and a column for each part's retrieval and stages; `parts: off` leaves all whole."""
+    with serving(Settings.load(data_dir=ingested)) as server:
+        answer = server.post("/v1/ask", json={"question": TWO}).json()
+        page = server.get(f"/answers/{answer['id']}").text
+        whole = server.post("/v1/ask", json={"question": TWO, "parts": "off"}).json()
+    assert answer["stages"][0]["reason_code"] == "winnow.app.asked-in-parts"
+    assert PARTS[1] in page
+    assert "part-2.fusion" in page
+    assert whole["stages"][0]["name"] == "retrieval"
