@@ -5,7 +5,8 @@ A stage that fails is skipped: the chain continues with the output of the stage 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Literal
@@ -87,6 +88,15 @@ class Chain:
         """The same chain with every stage wrapped, to observe each stage's input and output."""
         stages = [replace(stage, reranker=watch(stage.reranker)) for stage in self._stages]
         return Chain(stages, name=self.name, budget=self._budget, on_failure=self._on_failure)
+
+    @contextmanager
+    def one_question(self) -> Iterator[None]:
+        """Let several rankings count as one question: they share its budget."""
+        token = CURRENT_METER.set(Meter(self._budget, CURRENT_METER.get()))
+        try:
+            yield
+        finally:
+            CURRENT_METER.reset(token)
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
         check_top_k(top_k)

@@ -50,9 +50,13 @@ class HybridRetriever:
         """At most `top_k` candidates, best first. The outcome is `partial` if a leg cannot run."""
         return await anyio.to_thread.run_sync(self._search, query, top_k)
 
-    def _search(self, query: str, top_k: int) -> Retrieval:
+    async def search_like(self, query: str, passage: str, top_k: int) -> Retrieval:
+        """`search` whose dense leg looks for passages like the one given, which would answer the question."""
+        return await anyio.to_thread.run_sync(self._search, query, top_k, passage)
+
+    def _search(self, query: str, top_k: int, passage: str = "") -> Retrieval:
         started = time.perf_counter()
-        dense, reasons, usage = self._dense_leg(query)
+        dense, reasons, usage = self._dense_leg(query, passage)
         lexical, more = self._lexical_leg(query)
         legs, reasons = [*dense, *lexical], [*reasons, *more]
         hits = self.searcher.search(legs, top_k, self.where) if legs else []
@@ -93,19 +97,22 @@ class HybridRetriever:
         best = enumerate(kept[:top_k], start=1)
         return [one.ranked("retrieval", rank) for rank, one in best], notes
 
-    def _dense_leg(self, query: str) -> tuple[list[Leg], list[Reason], Usage]:
+    def _dense_leg(self, query: str, passage: str) -> tuple[list[Leg], list[Reason], Usage]:
         """The leg if it can run, complaints, and what it cost."""
         if self.mode == "lexical":
             return [], [], Usage()
         if not self.encoder.reads(query):
             return [], [unreadable_question()], Usage()
         try:
-            encoding = self.encoder.encode_query(query)
+            if passage and self.encoder.reads(passage):
+                encoding = self.encoder.encode_passages([passage], tokens=False)[0]
+            else:
+                encoding = self.encoder.encode_query(query)
         except ModelError as error:  # an endpoint may be down while the words can still be looked up
             if self.mode == "dense":
                 raise
             return [], [Reason("retrieval.no-dense-search", error=str(error))], Usage()
-        complaints = [Reason("retrieval.question-cut")] if encoding.truncated else []
+        complaints = [Reason("retrieval.question-cut")] if encoding.truncated and not passage else []
         return [Leg(DENSE, encoding.dense, self.exact)], complaints, encoding.usage
 
     def _lexical_leg(self, query: str) -> tuple[list[Leg], list[Reason]]:

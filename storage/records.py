@@ -31,7 +31,20 @@ STATUS_ORDER: tuple[Status, ...] = ("ok", "repaired", "partial", "fallback")
 WEAK_MATCH = "generation.weak-match"
 
 # The stages of an answer other than rerank stages, by name.
-AROUND_RERANK = ("rewrite", "retrieval", "expand", "generation")
+AROUND_RERANK = ("rewrite", "parts", "retrieval", "expand", "generation")
+
+
+def part_name(n: int) -> str:
+    """Return what a candidate's place in the retrieval of the n-th sub-question (from 1) is called."""
+    return f"part-{n}"
+
+
+def retrieval_stages(candidates: Iterable[Candidate]) -> list[str]:
+    """The names of what retrieval ranked candidates by, the places for sub-questions before the fused one."""
+    count, names = 0, frozenset(name for candidate in candidates for name in candidate.ranks)
+    while part_name(count + 1) in names:
+        count += 1
+    return ["dense", "lexical", *(part_name(n) for n in range(1, count + 1)), "retrieval"]
 
 
 def unreadable_question() -> Reason:

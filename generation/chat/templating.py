@@ -12,12 +12,15 @@ from typing import Literal
 from storage.errors import SettingsError
 from storage.reasons import LANGUAGES, Language
 
-Kind = Literal["system", "user", "rewrite"]
+Kind = Literal["system", "user", "rewrite", "decompose", "multi-query", "hyde"]
 
 _NEEDED: dict[str, frozenset[str]] = {
     "system": frozenset(),
     "user": frozenset({"passages", "question"}),
     "rewrite": frozenset({"turns", "question"}),
+    "decompose": frozenset({"question"}),
+    "multi-query": frozenset({"question"}),
+    "hyde": frozenset({"question"}),
 }
 _OPTIONAL = frozenset({"fence"})
 NAMES = tuple(f"{kind}.{language}" for kind in _NEEDED for language in LANGUAGES)

@@ -25,6 +25,7 @@ class SearchWishes(TypedDict, total=False):
     min_score: float | None
     exact: bool | None
     expand: int | None
+    parts: str | None
 
 
 class AskWishes(SearchWishes, total=False):
@@ -42,7 +43,8 @@ class Asked:
     `rerank`: a spec such as `"late-interaction"` or `"cross-encoder:20,listwise:5"`, or a ready reranker.
     `where`: a filter on the passages' metadata (docs/qdrant.md). `min_score`: the cosine that a candidate
     must reach. `exact`: scan all dense vectors instead of using their graph. `expand`: how many passages
-    before and after each final one are joined to it.
+    before and after each final one are joined to it. `parts`: how a question that asks several is divided
+    (`"clauses"`, `"decompose"`, `"multi-query"`, `"hyde"`, `"off"`).
 
     The rest concerns answers alone. `answerer`: `"extractive"` or `"openai"`. A follow-up takes either the
     `history` (earlier turns or answers, oldest first) or `follow_up`, the id of a logged answer or `"last"`
@@ -61,6 +63,7 @@ class Asked:
     min_score: float | None = None
     exact: bool | None = None
     expand: int | None = None
+    parts: str | None = None
     answerer: str | None = None
     history: Sequence[Turn | Answer] | None = None
     follow_up: str | None = None

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from functools import partial
 from secrets import token_hex
 
-from generation.base import closing, streamed
+from generation.base import Generator, closing, streamed
 from storage.errors import StageError
 from storage.records import Answer, Candidate, FollowUp, Generation, Outcome, Ranking, Retrieval
+from winnow.app import in_parts
 from winnow.app.asked import Asked
 from winnow.app.conversation import Conversation
 from winnow.app.stages import SearchResult, Stages, warnings_of
@@ -23,10 +24,18 @@ async def search(asked: Asked, stages: Stages) -> SearchResult:
     """Retrieve, rerank, and join neighbours to the final passages."""
     asked.check()
     retrieve, keep = asked.limits
-    retrieval = await _retrieved(asked.question, stages, retrieve)
-    ranking = await stages.reranker.rerank(asked.question, retrieval.candidates, keep)
-    outcomes = (retrieval.outcome, *ranking.outcomes)
-    result = SearchResult(asked.question, stages.collection, _final_first(ranking), outcomes)
+    division = None if stages.divider is None else await stages.divider.divide(asked.question)
+    several = division.questions if division and len(division.questions) > 1 else ()
+    passage = division.passage if division else ""
+    retrieval = await _retrieved(several or (asked.question,), stages, retrieve, passage)
+    parts = several if division and division.each else ()
+    if parts:
+        ranking = await in_parts.ranked(parts, retrieval.candidates, stages.reranker, keep)
+    else:
+        ranking = await stages.reranker.rerank(asked.question, retrieval.candidates, keep)
+    divided = () if division is None else (division.outcome,)
+    outcomes = (*divided, retrieval.outcome, *ranking.outcomes)
+    result = SearchResult(asked.question, stages.collection, _final_first(ranking), outcomes, parts=parts)
     if stages.expander is None or not result.final:
         return result
     expansion = await stages.expander.expand(result.final)
@@ -41,9 +50,9 @@ async def search(asked: Asked, stages: Stages) -> SearchResult:
 async def ask(asked: Asked, stages: Stages, conversation: Conversation | None = None) -> Answer:
     """Understand, retrieve, rerank, answer."""
     prepared = await _prepared(asked, stages, conversation)
-    given = (prepared.understood, prepared.result.passages)
+    given = (prepared.understood, prepared.passages)
     with tracing.current().span("generation", partial(attributes.generating, *given)) as end:
-        generation = await stages.generator.generate(*given)
+        generation = await prepared.generator.generate(*given)
         end(partial(attributes.generated, generation))
     return prepared.answer(generation)
 
@@ -56,9 +65,9 @@ async def stream(
     The text of an answerer that cannot stream is one piece.
     """
     prepared = await _prepared(asked, stages, conversation)
-    given = (prepared.understood, prepared.result.passages)
+    given = (prepared.understood, prepared.passages)
     pieces = tracing.current().stream(
-        streamed(stages.generator, *given),
+        streamed(prepared.generator, *given),
         "generation",
         partial(attributes.generating, *given),
         attributes.generated,
@@ -90,6 +99,19 @@ class _Prepared:
     def understood(self) -> str:
         return self.follow_up.question if self.follow_up else self.asked.question
 
+    @property
+    def generator(self) -> Generator:
+        parts = self.result.parts
+        if parts and self.stages.answers_parts:
+            return in_parts.AnswerInParts(self.stages.generator, parts)
+        return self.stages.generator
+
+    @property
+    def passages(self) -> Sequence[Candidate]:
+        """The passages that the answerer is given."""
+        passages, parts = self.result.passages, len(self.result.parts)
+        return in_parts.as_taken(passages, parts) if parts else passages
+
     def answer(self, generation: Generation) -> Answer:
         outcomes = (*self.rewritten, *self.result.stages, generation.outcome)
         top_k_retrieve, top_k_rerank = self.asked.limits
@@ -116,10 +138,22 @@ class _Prepared:
         )
 
 
-async def _retrieved(question: str, stages: Stages, top_k: int) -> Retrieval:
+async def _retrieved(questions: Sequence[str], stages: Stages, top_k: int, passage: str) -> Retrieval:
+    """The candidates of one question, or those of several, fused."""
+    search = partial(_searched, stages=stages, top_k=top_k, passage=passage)
+    if len(questions) == 1:
+        return await search(questions[0])
+    return await in_parts.retrieved(questions, search, top_k)
+
+
+async def _searched(question: str, stages: Stages, top_k: int, passage: str) -> Retrieval:
     given = partial(attributes.retrieving, question, stages.collection, top_k)
     with tracing.current().span(f"retrieval {stages.collection}", given) as end:
-        retrieval = await stages.retriever.search(question, top_k)
+        like = getattr(stages.retriever, "search_like", None)  # a logged or a user's own has none
+        if passage and like is not None:
+            retrieval: Retrieval = await like(question, passage, top_k)
+        else:
+            retrieval = await stages.retriever.search(question, top_k)
         end(partial(attributes.retrieved, retrieval))
     return retrieval
 
@@ -134,7 +168,9 @@ async def _prepared(asked: Asked, stages: Stages, conversation: Conversation | N
         rewritten = (rewrite.outcome,)
         follow_up = FollowUp(rewrite.question, rewrite.prompt, conversation.answer_id)
     understood = replace(asked, question=follow_up.question) if follow_up else asked
-    result = await search(understood, stages)
+    # a follow-up behind the questions that it follows looks like several, of which the last alone is asked
+    joined = understood.question != asked.question and understood.question.endswith(asked.question.strip())
+    result = await search(understood, replace(stages, divider=None) if joined else stages)
     return _Prepared(asked, stages, result, rewritten, follow_up, started)
 
 

@@ -73,7 +73,7 @@ def another_chain(before: str) -> Reason:
 def searched_with(answer: Answer) -> dict[str, Any]:
     """The wishes about passages that a logged answer was asked with, by their names in `Asked`."""
     kept = answer.fingerprints
-    read = {"where": str, "min_score": float, "expand": int, "exact": bool}
+    read = {"where": str, "min_score": float, "expand": int, "exact": bool, "parts": str}
     return {name: convert(kept[name]) for name, convert in read.items() if name in kept}
 
 

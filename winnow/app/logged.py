@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -12,15 +13,17 @@ from rerank.base import in_order
 from retrieval.expansion import STAGE as EXPAND
 from retrieval.expansion import Expander, Expansion
 from storage.reasons import Reason
-from storage.records import Answer, Candidate, Chunk, Outcome, Ranking, Retrieval, worst
+from storage.records import Answer, Candidate, Chunk, Outcome, Ranking, Retrieval, part_name, worst
 from storage.vectors import Floats, max_sim
+from winnow.app.in_parts import Division, seen_by
 
 if TYPE_CHECKING:
     from rerank.parts import TokenEncoder
 
 T = TypeVar("T")
 
-_LEGS = ("dense", "lexical", "retrieval")
+# the names of what retrieval adds, those of sub-questions included
+_LEG = re.compile(r"dense|lexical|retrieval|code|part-\d+(?:\.(?:dense|lexical|code))?")
 
 
 def retrieved(answer: Answer) -> tuple[Candidate, ...]:
@@ -28,8 +31,8 @@ def retrieved(answer: Answer) -> tuple[Candidate, ...]:
     bare = (
         replace(
             candidate,
-            ranks={leg: rank for leg, rank in candidate.ranks.items() if leg in _LEGS},
-            scores={leg: score for leg, score in candidate.scores.items() if leg in _LEGS},
+            ranks={leg: rank for leg, rank in candidate.ranks.items() if _LEG.fullmatch(leg)},
+            scores={leg: score for leg, score in candidate.scores.items() if _LEG.fullmatch(leg)},
             evidence={},
         )
         for candidate in answer.candidates
@@ -38,13 +41,37 @@ def retrieved(answer: Answer) -> tuple[Candidate, ...]:
 
 
 class LoggedRetriever:
-    """A Retriever that repeats the logged candidates."""
+    """A Retriever that repeats the logged candidates, those of a sub-question where it is asked one."""
 
-    def __init__(self, candidates: Sequence[Candidate]) -> None:
+    def __init__(self, candidates: Sequence[Candidate], parts: Sequence[str] = ()) -> None:
         self._candidates = tuple(candidates)
+        self._parts = {part: seen_by(n, candidates) for n, part in enumerate(parts, start=1)}
 
-    async def search(self, query: str, top_k: int) -> Retrieval:  # noqa: ARG002
-        return Retrieval(self._candidates[:top_k])
+    async def search(self, query: str, top_k: int) -> Retrieval:
+        return Retrieval(tuple(self._parts.get(query, self._candidates))[:top_k])
+
+
+class LoggedDivider:
+    """A Divider that repeats the logged division, at no cost."""
+
+    def __init__(self, division: Division | None) -> None:
+        self._division = division
+
+    async def divide(self, question: str) -> Division | None:  # noqa: ARG002
+        return self._division
+
+
+def part_of(answer: Answer, n: int, question: str) -> Answer:
+    """Return what an answer holds of its n-th sub-question, as if that had been asked alone."""
+    prefix = f"{part_name(n)}."
+    stages = (
+        replace(stage, name=stage.name.removeprefix(prefix))
+        for stage in answer.stages
+        if stage.name.startswith(prefix)
+    )
+    return replace(
+        answer, question=question, candidates=tuple(seen_by(n, answer.candidates)), stages=tuple(stages)
+    )
 
 
 class EncodedPassages:
@@ -118,6 +145,18 @@ class LoggedStage:
 
 def _of(names: Sequence[str], logged: Mapping[str, T]) -> dict[str, T]:
     return {name: logged[name] for name in names if name in logged}
+
+
+class LoggedStages:
+    """A Reranker that repeats what a stage gave each sub-question."""
+
+    def __init__(self, name: str, parts: Sequence[Answer]) -> None:
+        self.name = name
+        self._parts = {part.question: LoggedStage(name, part) for part in parts}
+        self.scores = any(stage.scores for stage in self._parts.values())
+
+    async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
+        return await self._parts[query].rerank(query, candidates, top_k)
 
 
 class LoggedRewriter:

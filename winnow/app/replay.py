@@ -13,16 +13,20 @@ from typing import TYPE_CHECKING
 from rerank.spec import Spec, Stage
 from storage.errors import BadInputError, SpecError
 from storage.reasons import Reason
-from storage.records import Answer, Candidate
+from storage.records import Answer, Candidate, part_name
 from winnow.app import asking
 from winnow.app.asked import Asked
 from winnow.app.conversation import Conversation
+from winnow.app.in_parts import logged_division
 from winnow.app.logged import (
     EncodedPassages,
+    LoggedDivider,
     LoggedExpander,
     LoggedRetriever,
     LoggedRewriter,
     LoggedStage,
+    LoggedStages,
+    part_of,
     retrieved,
 )
 from winnow.app.stages import Stages
@@ -93,13 +97,15 @@ async def replay(
     spec = _spec(rerank or original.rerank, keep)
     encoders = wiring.present_encoders(original.collection)
     conditions = wiring.conditions(encoders.dense)
-    recomputed, logged = _split(original, spec, conditions)
+    division = logged_division(original.stages)
+    parts = division.questions if division and division.each else ()
+    recomputed, logged = _split_parts(original, spec, conditions, parts)
     candidates = retrieved(original)
     vectors = EncodedPassages(encoders.dense, [*candidates, *map(Candidate, original.neighbours)])
     reach = int(original.fingerprints.get("expand", 0))
     chain = wiring.chain(spec, vectors, encoders.dense, ready=logged)
     stages = Stages(
-        retriever=LoggedRetriever(candidates),
+        retriever=LoggedRetriever(candidates, division.questions if division else ()),
         reranker=chain,
         generator=wiring.generator(
             vectors, encoders, answerer or _answerer(original), scored_by=chain.scored_by
@@ -109,6 +115,8 @@ async def replay(
         fingerprints={**original.fingerprints, **conditions},
         rewriter=LoggedRewriter(original),
         expander=LoggedExpander(original, reach) if reach else None,
+        divider=LoggedDivider(division),
+        answers_parts=wiring.answers_parts(answerer or _answerer(original)),
     )
     asked = Asked(original.question, max(1, len(candidates)), keep, rerank=rerank, answerer=answerer)
     with wiring.tracing.question("replay", asked.question, stages) as traced:
@@ -124,13 +132,31 @@ def beside(original: Answer, answer: Answer) -> Replay:
     except SpecError:  # its strategy's package is gone
         return Replay(original, answer, {})
     # its fingerprints hold the conditions under which it ran
-    recomputed, _ = _split(original, spec, answer.fingerprints)
+    division = logged_division(original.stages)
+    parts = division.questions if division and division.each else ()
+    recomputed, _ = _split_parts(original, spec, answer.fingerprints, parts)
     return Replay(original, answer, recomputed)
 
 
 def _followed(original: Answer) -> Conversation | None:
     """Return the conversation of a follow-up, which keeps its logged rewrite."""
     return None if original.follow_up is None else Conversation((), original.follow_up.answer_id)
+
+
+def _split_parts(
+    original: Answer, spec: Spec, conditions: Mapping[str, str], parts: Sequence[str]
+) -> tuple[dict[str, Reason], dict[str, Reranker]]:
+    """`_split`; of a question in parts, a stage that one of them needs again is computed again for all."""
+    if not parts:
+        return _split(original, spec, conditions)
+    views = [part_of(original, n, part) for n, part in enumerate(parts, start=1)]
+    splits = [_split(view, spec, conditions)[0] for view in views]
+    again = {name: reason for split in splits for name, reason in split.items()}
+    first = min((spec.names.index(name) for name in again), default=len(spec.names))
+    recomputed = {
+        f"{part_name(n)}.{name}": again[name] for n in range(1, len(parts) + 1) for name in spec.names[first:]
+    }
+    return recomputed, {name: LoggedStages(name, views) for name in spec.names[:first]}
 
 
 def _split(

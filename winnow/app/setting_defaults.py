@@ -33,6 +33,9 @@ def answerer_name(name: object) -> Any:
 
 Answerer = Annotated[Literal["extractive", "openai"], BeforeValidator(answerer_name)]
 EngineName = Literal["local", "ray"]
+PartsName = Literal["clauses", "decompose", "multi-query", "hyde", "off"]
+# the ways of dividing a question that ask the chat model
+CHAT_PARTS = ("decompose", "multi-query", "hyde")
 
 # How many candidates are retrieved, and how many of them reranking keeps.
 TOP_K_RETRIEVE = 50
@@ -112,14 +115,18 @@ class RetrievalSettings(_Section):
     """`mode` switches a leg off. Candidates whose cosine is below `min_score` are cut.
 
     `expand` joins this many passages before and after each final one to it, for the answerer.
+    `parts` divides a question that asks several: by its `clauses`, or with the chat model, which lists its
+    sub-questions (`decompose`), says it in other words (`multi-query`), or writes a passage that would answer
+    it, to search with (`hyde`).
     """
 
     mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
     top_k: int = Field(default=TOP_K_RETRIEVE, ge=1, le=10_000)
     min_score: float | None = Field(default=None, ge=-1, le=1)
     expand: int = Field(default=0, ge=0, le=10)
+    parts: PartsName = "clauses"
 
-    def chosen(self, **wishes: float | None) -> RetrievalSettings:
+    def chosen(self, **wishes: float | str | None) -> RetrievalSettings:
         """These settings with a question's own wishes; None changes nothing. Raises BadInputError."""
         given = {name: wish for name, wish in wishes.items() if wish is not None}
         try:

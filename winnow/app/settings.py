@@ -24,6 +24,7 @@ from storage import secrets
 from storage.errors import SettingsError
 from storage.private_files import make_private_folder
 from winnow.app.setting_defaults import (
+    CHAT_PARTS,
     AnswerSettings,
     EncoderSettings,
     IngestSettings,
@@ -224,6 +225,7 @@ class Settings(BaseSettings):
     def unused_keys(self) -> list[str]:
         """List the API keys in the environment that these settings send nowhere."""
         asked = "openai" in (self.answer.answerer, self.encoder.provider)
+        asked = asked or self.retrieval.parts in CHAT_PARTS
         used = {"OPENAI_API_KEY"} if asked else set[str]()
         spec = self.rerank.spec.upper().replace("DECISION", "TYPESAFE")
         return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from generation.base import Generator
 from generation.followup import JoinedRewriter, Rewriter
@@ -12,6 +13,10 @@ from retrieval.base import Retriever
 from retrieval.expansion import Expands
 from storage.reasons import Reason
 from storage.records import Candidate, Chunk, Outcome, Retrieval
+from winnow.app.in_parts import Divider
+
+if TYPE_CHECKING:
+    from retrieval.hybrid import HybridRetriever
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +24,7 @@ class Stages:
     """The stages that a question goes through, and their names in the log.
 
     `rewriter` makes a follow-up self-contained; `expander`, if any, joins neighbours to the final passages.
+    `divider`, if any, finds the questions that one asks; `answers_parts`: each is then answered by itself.
     """
 
     retriever: Retriever
@@ -29,18 +35,26 @@ class Stages:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     rewriter: Rewriter = field(default_factory=JoinedRewriter)
     expander: Expands | None = None
+    divider: Divider | None = None
+    answers_parts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class NotedRetriever:
     """A retriever with one more remark on each outcome, whose status stays what it is."""
 
-    retriever: Retriever
+    retriever: HybridRetriever
     note: Reason
 
     async def search(self, query: str, top_k: int) -> Retrieval:
         """See `retrieval.base.Retriever`."""
-        found = await self.retriever.search(query, top_k)
+        return self._noted(await self.retriever.search(query, top_k))
+
+    async def search_like(self, query: str, passage: str, top_k: int) -> Retrieval:
+        """See `retrieval.hybrid.HybridRetriever`."""
+        return self._noted(await self.retriever.search_like(query, passage, top_k))
+
+    def _noted(self, found: Retrieval) -> Retrieval:
         reason = Reason.all([found.outcome.reason, self.note])
         return replace(found, outcome=replace(found.outcome, reason=reason))
 
@@ -49,7 +63,8 @@ class NotedRetriever:
 class SearchResult:
     """The result of a search: every candidate, the final ones first, and the outcomes of the stages.
 
-    `expanded` are the final ones joined with their `neighbours`, on request.
+    `expanded` are the final ones joined with their `neighbours`, on request. `parts` are the sub-questions
+    that were ranked each by itself.
     """
 
     question: str
@@ -58,6 +73,7 @@ class SearchResult:
     stages: tuple[Outcome, ...]
     expanded: tuple[Candidate, ...] = ()
     neighbours: tuple[Chunk, ...] = ()
+    parts: tuple[str, ...] = ()
 
     @property
     def final(self) -> Sequence[Candidate]:

@@ -24,9 +24,10 @@ from winnow.app import distributed
 from winnow.app.answer_judge import AnswerJudge, load
 from winnow.app.asked import Asked
 from winnow.app.encoders import Encoders
+from winnow.app.in_parts import ClauseDivider, Divider
 from winnow.app.open_collections import OpenCollections
 from winnow.app.parts import Parts, make_prompter
-from winnow.app.setting_defaults import EngineName, RetrievalSettings, answerer_name
+from winnow.app.setting_defaults import EngineName, PartsName, RetrievalSettings, answerer_name
 from winnow.app.settings import Settings
 from winnow.app.stages import NotedRetriever, Stages
 from winnow.app.visibility import EVERYTHING
@@ -82,7 +83,9 @@ class Wiring(Parts):
         """Make the stages for a question. Raises NotFoundError, SpecError, ModelError …"""
         from retrieval.expansion import Expander
 
-        chosen = self.settings.retrieval.chosen(min_score=asked.min_score, expand=asked.expand)
+        chosen = self.settings.retrieval.chosen(
+            min_score=asked.min_score, expand=asked.expand, parts=asked.parts
+        )
         spec = self.settings.rerank.spec if asked.rerank is None else asked.rerank
         name, within = asked.collection or self.settings.collection, asked.within or EVERYTHING
         if within.restricted:
@@ -96,6 +99,7 @@ class Wiring(Parts):
             "min_score": chosen.min_score,
             "exact": asked.exact or None,
             "expand": chosen.expand or None,
+            "parts": asked.parts,
         }
         return Stages(
             retriever=self._retriever(store, encoders, chosen, asked),
@@ -105,6 +109,8 @@ class Wiring(Parts):
             rerank=masked(spec) if isinstance(spec, str) else reranker.name,  # it is logged and shown
             rewriter=self._rewriter(asked.answerer),
             expander=Expander(store, chosen.expand) if chosen.expand else None,
+            divider=self._divider(chosen.parts),
+            answers_parts=self.answers_parts(asked.answerer),
             fingerprints={
                 "collection": str(store.fingerprint),
                 "settings": self._settings_fingerprint(),
@@ -288,6 +294,22 @@ class Wiring(Parts):
             check=self.settings.answer.check,
             keep_exchanges=self.settings.log.llm_calls,
         )
+
+    def answers_parts(self, answerer: str | None = None) -> bool:
+        """True if the answerer takes one question at a time; a chat model answers several at once."""
+        name: str = answerer_name(answerer or self.settings.answer.answerer)
+        return name == "extractive"
+
+    def _divider(self, parts: PartsName) -> Divider | None:
+        if parts == "off":
+            return None
+        if parts == "clauses":
+            return ClauseDivider()
+        from generation.chat.templating import Templates
+        from winnow.app.chat_divider import ChatDivider
+
+        templates = Templates.load(self.settings.answer.templates)
+        return ChatDivider(self.traced_chat(), parts, templates, self.settings.log.llm_calls)
 
     def _rewriter(self, answerer: str | None) -> Rewriter:
         """Make the rewriter of follow-ups: the chat model only if it answers, too."""

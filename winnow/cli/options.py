@@ -134,6 +134,14 @@ class SearchOptions(CollectionOptions):
             "--expand", "-e", help="Join this many passages before and after each final one.", min=0, max=10
         ),
     ] = None
+    parts: Annotated[
+        str | None,
+        Option(
+            "--parts",
+            help="Divide what asks several: `clauses` (usual), `decompose`, `multi-query`, `hyde`, `off`.",
+            metavar="HOW",
+        ),
+    ] = None
 
     def asked(self, question: str) -> Asked:
         """The question with these wishes."""

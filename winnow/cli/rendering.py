@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from generation.language import language_of
-from storage.records import AROUND_RERANK, Answer, Candidate, Chunk, Citation, Outcome
+from storage.records import AROUND_RERANK, Answer, Candidate, Chunk, Citation, Outcome, retrieval_stages
 from winnow.app.stages import SearchResult
 from winnow.cli.rank_chart import STATUS_STYLE, RankChart, moved, timings, where
 from winnow.cli.terminal import ByWidth, safe, shortened
@@ -106,7 +106,7 @@ def moves(candidates: Sequence[Candidate], stages: Sequence[Outcome]) -> Rendera
     final = [candidate for candidate in candidates if "final" in candidate.ranks]
     if not final:
         return Text("Nothing was retrieved.", style="yellow")
-    columns = [name for name in _stage_columns(stages) if not _is_member(name, stages)]
+    columns = [name for name in _stage_columns(candidates, stages) if not _is_member(name, stages)]
     rows = []
     for candidate in final:
         before = candidate.ranks.get("retrieval")
@@ -143,7 +143,7 @@ def _ranks_table(
 
 
 def _all_ranks(value: Answer, cited: set[str]) -> RenderableType:
-    columns = _stage_columns(value.stages)
+    columns = _stage_columns(value.candidates, value.stages)
     rows = [
         (
             candidate,
@@ -158,8 +158,8 @@ def _all_ranks(value: Answer, cited: set[str]) -> RenderableType:
     return ByWidth(lambda width: _ranks_table(title, ("final", *columns, "cited"), rows, width))
 
 
-def _stage_columns(stages: Sequence[Outcome]) -> list[str]:
-    return ["dense", "lexical", "retrieval", *(s.name for s in stages if s.name not in AROUND_RERANK)]
+def _stage_columns(candidates: Sequence[Candidate], stages: Sequence[Outcome]) -> list[str]:
+    return [*retrieval_stages(candidates), *(s.name for s in stages if s.name not in AROUND_RERANK)]
 
 
 def _is_member(name: str, stages: Sequence[Outcome]) -> bool:

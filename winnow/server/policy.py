@@ -13,6 +13,7 @@ from rerank.registry import STRATEGIES, strategy
 from rerank.spec import Spec, Stage, Value
 from storage.errors import SpecError, WinnowError
 from storage.records import Answer
+from winnow.app.setting_defaults import CHAT_PARTS
 from winnow.app.settings import Settings
 from winnow.server.errors import NotAllowedError
 
@@ -26,8 +27,15 @@ class Policy:
     def __init__(self, settings: Settings) -> None:
         own = [Spec.parse(text) for text in (settings.rerank.spec, *settings.server.specs)]
         self._own = {_bare(stage) for spec in own for stage in spec.stages}
-        self.asks_chat = settings.answer.answerer == "openai" or any(
-            _over_network(stage) and stage.name not in _APIS for spec in own for stage in _all_stages(spec)
+        divides = settings.retrieval.parts in CHAT_PARTS
+        self.asks_chat = (
+            divides
+            or settings.answer.answerer == "openai"
+            or any(
+                _over_network(stage) and stage.name not in _APIS
+                for spec in own
+                for stage in _all_stages(spec)
+            )
         )
 
     def check_rerank(self, spec: str | None) -> None:
@@ -51,6 +59,11 @@ class Policy:
             raise NotAllowedError(
                 "this server calls no chat model", way_out="Whoever runs it can set answer.answerer = openai."
             )
+
+    def check_parts(self, parts: str | None) -> None:
+        """Raises NotAllowedError for a division that a chat model makes, where none may be asked."""
+        if parts in CHAT_PARTS:
+            self.check_answerer("openai")
 
     def check_replay(self, original: Answer, rerank: str | None, answerer: str | None) -> None:
         """Check spec and answerer of a replay: those chosen, else the original's. Raises like the others."""

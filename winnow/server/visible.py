@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from storage.errors import NotFoundError
 from storage.manifest.manifest import PENDING, DocumentCounts, DocumentFilter
 from winnow.app.conversation import LAST, another_chain
+from winnow.app.setting_defaults import CHAT_PARTS
 from winnow.app.visibility import Visibility, VisiblePassages
 from winnow.server.errors import NotAllowedError
 
@@ -56,8 +57,8 @@ class Visible:
     def asked(self, asked: Asked, policy: Policy) -> Asked:
         """Return a question held to the rights; a follow-up with the choices that it inherits. Blocking.
 
-        A chain that a request may not choose is not inherited: the answer is given by the settings' own, and
-        says so. Raises NotFoundError for an answer that is not there.
+        A chain or division that a request may not choose is not inherited: the settings' own takes its place,
+        and of a chain the answer says so. Raises NotFoundError for an answer that is not there.
         """
         # the settings' own collection stays unnamed: a pipeline of ready parts takes no name
         default = self.default if self.rights.restricted else None
@@ -67,6 +68,8 @@ class Visible:
         if asked.rerank is None and isinstance(chosen.rerank, str) and not policy.allows(chosen.rerank):
             own = self.pipeline.settings.rerank.spec
             chosen = replace(chosen, rerank=own, noted=another_chain(chosen.rerank))
+        if asked.parts is None and chosen.parts in CHAT_PARTS and not policy.asks_chat:
+            chosen = replace(chosen, parts=None)
         return replace(chosen, collection=chosen.collection or default)
 
     async def ask(self, asked: Asked) -> Answer:

@@ -136,6 +136,7 @@ def test_answers_are_searched_replayed_judged_and_exported(server: Server) -> No
         ("POST", "/v1/ask", {"question": "q", "top_k": 3}, 422, "invalid-request"),
         ("POST", "/v1/ask", {"question": "\ud800"}, 422, "invalid-request"),
         ("POST", "/v1/ask", {"question": "q", "answerer": "openai"}, 403, "not-allowed"),
+        ("POST", "/v1/ask", {"question": "q", "parts": "decompose"}, 403, "not-allowed"),
         ("GET", "/v1/answers/zzzz", None, 404, "not-found"),
         ("GET", "/v1/documents/nothing", None, 404, "not-found"),
         ("GET", "/v1/collections/nothing", None, 404, "not-found"),

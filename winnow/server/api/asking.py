@@ -64,6 +64,7 @@ def asked_by(wanted: SearchRequest | AskRequest, served: Served, seen: Visible) 
 
     wishes = wanted.model_dump(exclude={"stream", "history"})
     served.policy.check_rerank(wanted.rerank)
+    served.policy.check_parts(wanted.parts)
     if isinstance(wanted, AskRequest):
         served.policy.check_answerer(wanted.answerer)
         wishes["history"] = [Turn(turn.question, turn.answer) for turn in wanted.history or []] or None

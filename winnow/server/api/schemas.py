@@ -13,7 +13,7 @@ from storage.records import Status
 from winnow.app.json_model.answers import AnswerJson
 from winnow.app.json_model.log import FeedbackJson, SummaryJson
 from winnow.app.json_model.passages import DocumentJson, PassageJson
-from winnow.app.setting_defaults import Answerer
+from winnow.app.setting_defaults import Answerer, PartsName
 
 Short = Annotated[str, Field(max_length=2_000)]
 Text = Annotated[str, Field(min_length=1, max_length=20_000)]
@@ -71,6 +71,7 @@ class SearchRequest(Strict):
     min_score: float | None = Field(default=None, ge=-1, le=1)
     exact: bool | None = None
     expand: int | None = Field(default=None, ge=0, le=10)
+    parts: PartsName | None = Field(default=None, description="How a question that asks several is divided.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"question": _QUESTION, "top_k_rerank": 3}]})
 

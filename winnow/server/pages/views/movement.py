@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from storage.records import AROUND_RERANK, Answer, Outcome
+from storage.records import AROUND_RERANK, Answer, Outcome, retrieval_stages
 
 Kind = Literal["nothing-found", "nothing-kept", "not-asked", "fell-back", "lifted", "reordered", "unmoved"]
-_RETRIEVAL = ("dense", "lexical", "retrieval")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +39,8 @@ def rerank_stages(answer: Answer) -> list[Outcome]:
 
 def ranking_stages(answer: Answer) -> list[str]:
     """Return the names of the stages that ranked candidates, retrieval's legs first."""
-    names = [*_RETRIEVAL, *(stage.name for stage in answer.stages if stage.name not in AROUND_RERANK)]
+    reranks = [stage.name for stage in answer.stages if stage.name not in AROUND_RERANK]
+    names = [*retrieval_stages(answer.candidates), *reranks]
     return [name for name in names if any(name in candidate.ranks for candidate in answer.candidates)]
 
 

@@ -1,0 +1,275 @@
+"""A question in parts: each sub-question is retrieved and ranked by itself, and the rankings take turns.
+
+A candidate keeps its place in the retrieval of the n-th sub-question as `part-n`, that of each leg as
+`part-n.dense`, and that of a rerank stage as `part-n.STAGE`; `part-n.final` counts the final ones that the
+chain kept for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol, TypeVar
+
+from generation.base import Generator
+from generation.citations import places
+from rerank.base import Reranker, gathered
+from rerank.chain import Chain
+from retrieval.clauses import clauses
+from storage.reasons import Reason
+from storage.records import Candidate, Citation, Generation, Outcome, Ranking, Retrieval, Usage, worst
+from storage.records import part_name as name_of
+
+T = TypeVar("T")
+
+STAGE = "parts"
+_RETRIEVAL = "retrieval"
+_LEGS = ("dense", "lexical", _RETRIEVAL)
+# What reciprocal rank fusion adds to a rank; the usual value.
+_RANK_CONSTANT = 60
+
+Search = Callable[[str], Awaitable[Retrieval]]
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """The questions that a question is searched as, and how that was found out.
+
+    `each`: they ask for different things, and each is ranked and answered; otherwise they are other words
+    for the same. `passage` would answer the question, and is searched with beside it.
+    """
+
+    questions: tuple[str, ...]
+    outcome: Outcome
+    each: bool = True
+    passage: str = ""
+
+
+class Divider(Protocol):
+    """Divides a question."""
+
+    async def divide(self, question: str) -> Division | None:
+        """The division; None for a question that is left as it is, without a trace."""
+        ...
+
+
+class ClauseDivider:
+    """A Divider that looks at clauses, conjunctions and comparisons alone."""
+
+    async def divide(self, question: str) -> Division | None:
+        parts = clauses(question)
+        return Division(parts, Outcome(STAGE, reason=asked_in(parts))) if len(parts) > 1 else None
+
+
+def asked_in(questions: Sequence[str], *, each: bool = True) -> Reason:
+    """The remark that lists the sub-questions, from which `logged_division` reads them."""
+    listed = [Reason("winnow.app.part", n=n, question=one) for n, one in enumerate(questions, start=1)]
+    if each:
+        return Reason("winnow.app.asked-in-parts", n=len(listed), parts=listed)
+    return Reason("winnow.app.asked-in-words", n=len(listed), parts=listed)
+
+
+def logged_division(stages: Iterable[Outcome]) -> Division | None:
+    """The division that an answer's stages tell of."""
+    for stage in stages:
+        if stage.name != STAGE:
+            continue
+        again = Outcome(STAGE, stage.status, stage.reason)  # what it cost was paid then
+        for reason in Reason.of(stage.reason).parts:
+            if reason.code in ("winnow.app.asked-in-parts", "winnow.app.asked-in-words"):
+                questions = tuple(str(part.values["question"]) for part in reason.values["parts"])
+                return Division(questions, again, each=reason.code == "winnow.app.asked-in-parts")
+        return Division((), again)
+    return None
+
+
+async def retrieved(questions: Sequence[str], search: Search, top_k: int) -> Retrieval:
+    """The candidates of all sub-questions, which are searched at once, by reciprocal rank fusion."""
+    found = await gathered([partial(search, question) for question in questions])
+    fused: dict[str, Candidate] = {}
+    shares: dict[str, float] = {}
+    for n, retrieval in enumerate(found, start=1):
+        for candidate in retrieval.candidates:
+            known = fused.get(candidate.id) or replace(candidate, ranks={}, scores={})
+            fused[candidate.id] = _with_part(known, n, candidate)
+            share = 1 / (_RANK_CONSTANT + candidate.ranks[_RETRIEVAL])
+            shares[candidate.id] = shares.get(candidate.id, 0.0) + share
+    order = sorted(fused, key=lambda id_: (-shares[id_], min(fused[id_].ranks.values()), id_))
+    # what is in several retrievals outweighs the best of one, which must not be cut
+    first = {one.id for retrieval in found for one in retrieval.candidates[: top_k // len(found)]}
+    kept = set(sorted(order, key=lambda id_: id_ not in first)[:top_k])
+    order = [id_ for id_ in order if id_ in kept]
+    outcomes = [retrieval.outcome for retrieval in found]
+    return Retrieval(
+        tuple(fused[id_].ranked(_RETRIEVAL, n, shares[id_]) for n, id_ in enumerate(order, start=1)),
+        Outcome(
+            _RETRIEVAL,
+            worst(outcome.status for outcome in outcomes),
+            Reason.all([reason for outcome in outcomes for reason in Reason.of(outcome.reason).parts])
+            if any(outcome.reason for outcome in outcomes)
+            else "",
+            ms=max(outcome.ms for outcome in outcomes),
+            usage=sum((outcome.usage for outcome in outcomes), Usage()),
+        ),
+    )
+
+
+async def ranked(
+    questions: Sequence[str], candidates: Sequence[Candidate], reranker: Reranker, top_k: int
+) -> Ranking:
+    """The best of the first part, the best of the second, …, no passage twice."""
+    rankings = []
+    with reranker.one_question() if isinstance(reranker, Chain) else nullcontext():
+        for n, question in enumerate(questions, start=1):
+            rankings.append(await reranker.rerank(question, seen_by(n, candidates), top_k))
+    merged = {candidate.id: candidate for candidate in candidates}
+    for n, ranking in enumerate(rankings, start=1):
+        for candidate in ranking.everything:
+            merged[candidate.id] = _with_stages(merged[candidate.id], n, candidate)
+    final = _in_turns([ranking.candidates for ranking in rankings])[:top_k]
+    for n, ranking in enumerate(rankings, start=1):
+        own = (candidate.id for candidate in ranking.candidates if candidate.id in final)
+        for place, id_ in enumerate(own, start=1):
+            merged[id_] = merged[id_].ranked(f"{name_of(n)}.final", place)
+    following = _in_turns([ranking.everything for ranking in rankings])
+    return Ranking(
+        tuple(merged[id_] for id_ in final),
+        tuple(
+            replace(outcome, name=f"{name_of(n)}.{outcome.name}")
+            for n, ranking in enumerate(rankings, start=1)
+            for outcome in ranking.outcomes
+        ),
+        tuple(merged[id_] for id_ in following if id_ not in final),
+    )
+
+
+def seen_by(n: int, candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The candidates of the n-th sub-question as its own retrieval saw them, the best first."""
+    name = name_of(n)
+    own = [
+        replace(
+            candidate,
+            ranks=_own(candidate.ranks, name),
+            scores=_own(candidate.scores, name),
+            evidence=_own(candidate.evidence, name),
+        )
+        for candidate in candidates
+        if name in candidate.ranks
+    ]
+    return sorted(own, key=lambda candidate: candidate.ranks[_RETRIEVAL])
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerInParts:
+    """A Generator that has each sub-question answered from its own passages, and joins the answers."""
+
+    generator: Generator
+    questions: tuple[str, ...]
+
+    async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
+        """See `generation.base.Generator`. A sub-question without an answer is named in the outcome."""
+        places_of = {candidate.id: place for place, candidate in enumerate(candidates, start=1)}
+        found, missing = list[Generation](), list[Reason]()
+        for n, part in enumerate(self.questions, start=1):
+            own = [one for one in seen_by(n, candidates) if "final" in one.ranks]
+            own.sort(key=lambda candidate: candidate.ranks["final"])
+            generation = await self.generator.generate(part, own)
+            if not generation.answered:  # the sides of a comparison may answer what it does not as a whole
+                missing += [] if part == question else [Reason("winnow.app.part-unanswered", question=part)]
+                continue
+            markers = {place: places_of[one.id] for place, one in enumerate(own, start=1)}
+            found.append(_renumbered(generation, markers))
+        if not found:
+            return await self.generator.generate(question, candidates)
+        outcomes = [generation.outcome for generation in found]
+        reasons = [*(part for one in outcomes for part in Reason.of(one.reason).parts if part), *missing]
+        return replace(
+            found[0],
+            text="\n\n".join(dict.fromkeys(generation.text for generation in found)),
+            citations=tuple(
+                dict.fromkeys(citation for generation in found for citation in generation.citations)
+            ),
+            outcome=replace(
+                outcomes[0],
+                status=worst([*(one.status for one in outcomes), "partial" if missing else "ok"]),
+                reason=Reason.all(reasons) if reasons else "",
+                ms=sum(one.ms for one in outcomes),
+                usage=sum((one.usage for one in outcomes), Usage()),
+            ),
+        )
+
+
+def as_taken(candidates: Iterable[Candidate], parts: int) -> list[Candidate]:
+    """Final candidates with the scores of the part that placed them best, under the stages' usual names."""
+    return [_as_taken(candidate, parts) for candidate in candidates]
+
+
+def _as_taken(candidate: Candidate, parts: int) -> Candidate:
+    n = min(
+        range(1, parts + 1), key=lambda n: candidate.ranks.get(f"{name_of(n)}.final", len(candidate.ranks))
+    )
+    return replace(candidate, scores={**candidate.scores, **_own(candidate.scores, name_of(n))})
+
+
+def _with_part(known: Candidate, n: int, candidate: Candidate) -> Candidate:
+    """A candidate with its place in the retrieval of one more sub-question; a leg's own is the best one."""
+    name = name_of(n)
+    ranks, scores = {**known.ranks}, {**known.scores}
+    for leg, rank in candidate.ranks.items():
+        ranks[name if leg == _RETRIEVAL else f"{name}.{leg}"] = rank
+        if leg != _RETRIEVAL and rank < ranks.get(leg, rank + 1):
+            ranks[leg] = rank
+            if leg in candidate.scores:
+                scores[leg] = candidate.scores[leg]
+    for leg, score in candidate.scores.items():
+        scores[name if leg == _RETRIEVAL else f"{name}.{leg}"] = score
+    return replace(known, ranks=ranks, scores=scores)
+
+
+def _with_stages(known: Candidate, n: int, candidate: Candidate) -> Candidate:
+    """A candidate with what the chain of one sub-question added to it."""
+
+    def added(before: Mapping[str, T], now: Mapping[str, T]) -> dict[str, T]:
+        new = {f"{name_of(n)}.{stage}": value for stage, value in now.items() if stage not in _LEGS}
+        return {**before, **new}
+
+    return replace(
+        known,
+        ranks=added(known.ranks, candidate.ranks),
+        scores=added(known.scores, candidate.scores),
+        evidence=added(known.evidence, candidate.evidence),
+    )
+
+
+def _own(values: Mapping[str, T], name: str) -> dict[str, T]:
+    own = {key.removeprefix(f"{name}."): value for key, value in values.items() if key.startswith(f"{name}.")}
+    return {**({_RETRIEVAL: values[name]} if name in values else {}), **own}
+
+
+def _in_turns(rankings: Sequence[Sequence[Candidate]]) -> list[str]:
+    """The ids of several rankings, one from each at a time; whichever is next and not yet taken."""
+    taken: dict[str, None] = {}
+    rest = [[candidate.id for candidate in reversed(ranking)] for ranking in rankings]
+    while any(rest):
+        for ids in rest:
+            while ids and ids[-1] in taken:
+                ids.pop()
+            if ids:
+                taken[ids.pop()] = None
+    return list(taken)
+
+
+def _renumbered(generation: Generation, markers: Mapping[int, int]) -> Generation:
+    text = generation.text
+    for start, end, numbers in reversed(places(text, generation.citations)):
+        shown = ", ".join(str(markers.get(number, number)) for number in numbers)
+        text = f"{text[:start]}[{shown}]{text[end:]}"
+    return replace(
+        generation, text=text, citations=tuple(_moved(one, markers) for one in generation.citations)
+    )
+
+
+def _moved(citation: Citation, markers: Mapping[int, int]) -> Citation:
+    return replace(citation, marker=markers[citation.marker])
