@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from heapq import nlargest
 from threading import Condition
 
+from storage.queued import QUESTIONS
+
 # With more questions waiting than this, each should read less.
 _MANY = 4
 # Token ids and token types of one pair.
@@ -67,9 +69,9 @@ class Passes:
 
     @property
     def waiting(self) -> int:
-        """The number of questions that have unread rows."""
+        """The number of questions that have unread rows, and of those that the process has not begun with."""
         with self._changed:
-            return sum(bool(request.left) for request in self._requests)
+            return sum(bool(request.left) for request in self._requests) + QUESTIONS.count
 
     def scored(self, rows: Sequence[Row], run: Run, budget: int) -> Generator[Found]:
         """The results of each pass for these rows (none where it read only others'), until all are scored.

@@ -1,12 +1,16 @@
 """Scores parts of stored passages for a question by the token vectors that ingestion stored.
 
-Only the question is encoded, so that a passage's parts cost milliseconds.
+Only the question is encoded, so that a passage's parts cost milliseconds. A stage that reads passages which
+another one has read finds their tokens here: fetching and cutting them takes most of that time.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -17,6 +21,36 @@ from storage.vectors import Floats, TextEncoder, normalised
 # First and last + 1 character of a part.
 _Span = tuple[int, int]
 _Spans = np.ndarray[tuple[int, int], np.dtype[np.int64]]
+# The tokens of a passage's own text: their characters there, and their vectors, of length 1.
+_Piece = tuple[_Spans, Floats]
+
+# So many passages of a collection are remembered, some 80 KB each.
+_REMEMBERED = 256
+
+
+class _Memory:
+    """The pieces of the passages that were read last, by id and text. Safe for several threads."""
+
+    def __init__(self) -> None:
+        self._pieces: OrderedDict[tuple[str, str], _Piece] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, part: Chunk) -> _Piece | None:
+        with self._lock:
+            piece = self._pieces.get((part.id, part.encoded_text))
+            if piece is not None:
+                self._pieces.move_to_end((part.id, part.encoded_text))
+            return piece
+
+    def keep(self, part: Chunk, piece: _Piece) -> None:
+        with self._lock:
+            self._pieces[part.id, part.encoded_text] = piece
+            if len(self._pieces) > _REMEMBERED:
+                self._pieces.popitem(last=False)
+
+
+# By what holds the vectors: a collection that is made anew is another one.
+_memories: WeakKeyDictionary[TokenScorer, _Memory] = WeakKeyDictionary()
 
 
 def similarities(
@@ -34,8 +68,9 @@ def similarities(
     query = encoder.encode_query(question).tokens
     if query is None:
         return [None] * len(places)
-    stored = vectors.token_vectors([part.id for one in candidates for part in parts_of(one)])
-    tables = [_similarities(query, candidate, stored, encoder) for candidate in candidates]
+    memory = _memories.setdefault(vectors, _Memory())
+    pieces = _pieces([part for one in candidates for part in parts_of(one)], encoder, vectors, memory)
+    tables = [_similarities(query, candidate, pieces) for candidate in candidates]
     return [None if (table := tables[passage]) is None else table.best(span) for passage, span in places]
 
 
@@ -57,30 +92,36 @@ class _Similarities:
         return float(self.values[:, inside].max(axis=1).mean()) if inside.any() else None
 
 
-def _similarities(
-    query: Floats, candidate: Candidate, stored: Mapping[str, Floats], encoder: TextEncoder
-) -> _Similarities | None:
+def _pieces(
+    parts: Sequence[Chunk], encoder: TextEncoder, vectors: TokenScorer, memory: _Memory
+) -> dict[str, _Piece]:
+    """The piece of each passage that has vectors, by id."""
+    found = {part.id: piece for part in parts if (piece := memory.get(part))}
+    unread = [part for part in parts if part.id not in found]
+    stored = vectors.token_vectors([part.id for part in unread]) if unread else {}
+    for part in unread:
+        if part.id in stored and (piece := _piece(part, stored[part.id], encoder)):
+            found[part.id] = piece
+            memory.keep(part, piece)
+    return found
+
+
+def _similarities(query: Floats, candidate: Candidate, pieces: Mapping[str, _Piece]) -> _Similarities | None:
     """The table over all parts that have vectors; a token that two of them share is in it twice."""
-    pieces = [
-        piece
+    own = [
+        (pieces[part.id][0] + (part.start - candidate.chunk.start), pieces[part.id][1])
         for part in parts_of(candidate)
-        if (piece := _piece(part, part.start - candidate.chunk.start, stored.get(part.id), encoder))
+        if part.id in pieces
     ]
-    if not pieces:
+    if not own:
         return None
-    spans, tokens = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
-    # Stored vectors may have been rounded to a few bits. einsum, since BLAS wakes its threads for a product
-    # this small: 24 ms of CPU time a passage against 0.2 on a busy machine.
-    values = np.einsum("qd,pd->qp", normalised(query), normalised(tokens))
+    spans, tokens = (np.concatenate(arrays) for arrays in zip(*own, strict=True))
+    # einsum, since BLAS wakes its threads for a product this small: 24 ms of CPU time a passage against 0.2
+    values = np.einsum("qd,pd->qp", normalised(query), tokens)
     return _Similarities(values, spans[:, 0], spans[:, 1])
 
 
-def _piece(
-    part: Chunk, offset: int, stored: Floats | None, encoder: TextEncoder
-) -> tuple[_Spans, Floats] | None:
-    """The tokens of a passage's own text: their spans, shifted by `offset` characters, and their vectors."""
-    if stored is None:
-        return None
+def _piece(part: Chunk, stored: Floats, encoder: TextEncoder) -> _Piece | None:
     encoded = part.encoded_text
     spans = np.array(encoder.token_spans(encoded), dtype=np.int64).reshape(-1, 2)
     if len(spans) != len(stored):  # vectors of another tokenizer cannot be matched to tokens
@@ -88,4 +129,5 @@ def _piece(
     spans = spans - (len(encoded) - len(part.text))
     # without the context line, which would reach into the part before, and without special tokens
     own = (spans[:, 0] >= 0) & (spans[:, 1] > spans[:, 0])
-    return spans[own] + offset, stored[own]
+    # stored vectors may have been rounded to a few bits
+    return spans[own], normalised(stored[own])

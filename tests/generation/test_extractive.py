@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import anyio
 import numpy as np
@@ -55,7 +56,10 @@ class Vectors:
             if encoding.tokens is not None and encoder.reads(one.text)
         }
 
+        self.asked: list[str] = []
+
     def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
+        self.asked += chunk_ids
         return {one: self.stored[one] for one in chunk_ids if one in self.stored}
 
 
@@ -188,6 +192,19 @@ def test_passages_without_vectors_are_judged_by_words_and_counted(
         "partial",
         "3 of 6 sentences have no token vec",
     )
+
+
+def test_vectors_are_read_once_for_several_questions(encoder: Encoder, lexical: LexicalEncoder) -> None:
+    """The next question about a passage finds its tokens; a passage of another text has others."""
+    one, changed = passage(BRIDGE, 1), passage(f"{BRIDGE} It is orange.", 1)
+    vectors = Vectors(encoder, [one])
+    question = "When did the Golden Gate Bridge open?"
+    first, second = (answer(encoder, lexical, question, [one], vectors=vectors) for _ in range(2))
+    assert (first.text, vectors.asked) == (second.text, [one.id])
+    vectors.stored[one.id] = Vectors(encoder, [changed]).stored[changed.id]
+    same = replace(changed, chunk=replace(changed.chunk, id=one.id))
+    answer(encoder, lexical, question, [same], vectors=vectors)
+    assert vectors.asked == [one.id, one.id]
 
 
 def test_vectors_of_another_tokenizer_are_not_guessed_at(encoder: Encoder, lexical: LexicalEncoder) -> None:

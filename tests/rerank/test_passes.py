@@ -23,6 +23,7 @@ from rerank.cross.models import PairModel
 from rerank.cross.passes import Passes, Row
 from rerank.llm.budget import Budget
 from rerank.strategies.cross_encoder import CrossEncoder
+from storage.queued import QUESTIONS
 from storage.records import Candidate
 from storage.vectors import Floats
 from tests.support import tiny_models
@@ -320,6 +321,22 @@ def test_with_many_waiting_a_question_reads_no_more_than_it_must(model: PairMode
             said = f"{count} of 12 passages not read: " in found.outcome.reason
             assert (found.outcome.status, said) == (("partial", True) if count else ("ok", False))
             assert "questions wait for the model" in found.outcome.reason or not count
+
+
+def test_questions_that_wait_outside_crowd_a_model_too(model: PairModel) -> None:
+    """Those that a server has not let in yet count as those that wait for the model."""
+    own = replace(model)
+    QUESTIONS.change(5)
+    try:
+        assert (own.passes.waiting, own.passes.crowded) == (5, True)
+        found = anyio.run(
+            CrossEncoder("cross-encoder", own, sure=99.0).rerank, "which fox", candidates(1), 12
+        )
+    finally:
+        QUESTIONS.change(-5)
+    assert found.outcome.status == "partial"
+    assert "5 questions wait for the model" in found.outcome.reason
+    assert not own.passes.crowded
 
 
 def test_in_a_crowd_the_nearest_part_of_a_passage_is_read(model: PairModel) -> None:

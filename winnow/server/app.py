@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from storage.errors import LogError
+from storage.queued import QUESTIONS
 from winnow.server.api import answers, asking, collections, health, ingesting, openai_face, rerank_face
 from winnow.server.api.comparisons import Comparisons
 from winnow.server.documented import with_problems
@@ -39,7 +40,7 @@ _ABOUT = (
 def served_by(pipeline: RAGPipeline, access: Access) -> Served:
     """Return what the routes share. Raises SpecError."""
     chosen = pipeline.settings.server
-    gate = Gate(chosen.concurrency, chosen.queue)
+    gate = Gate(chosen.concurrency, chosen.queue, queued=QUESTIONS)
     problems = Problems(pipeline.settings.secrets(), problem_page)
     area = UploadArea(pipeline.settings.uploads_dir)
     return Served(

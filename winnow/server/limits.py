@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from storage.queued import Queued
 from winnow.server.errors import BusyError
 
 # Weight of a new duration in the running mean.
@@ -17,12 +18,16 @@ _MOST_CLIENTS = 10_000
 
 
 class Gate:
-    """Lets at most `places` in, while at most `queue` wait. One event loop only."""
+    """Lets at most `places` in, while at most `queue` wait. One event loop only.
 
-    def __init__(self, places: int, queue: int) -> None:
+    `queued` counts those that wait, for whoever can do less for each.
+    """
+
+    def __init__(self, places: int, queue: int, *, queued: Queued | None = None) -> None:
         self._places = places
         self._queue = queue
         self._free = asyncio.Semaphore(places)
+        self._queued = queued or Queued()
         self._mean_s = 1.0
         self.inside = 0
         self.waiting = 0
@@ -37,9 +42,11 @@ class Gate:
                 way_out="Try again after the seconds in Retry-After.",
             )
         self.waiting += 1
+        self._queued.change(1)
         try:
             await self._free.acquire()
         finally:
+            self._queued.change(-1)
             self.waiting -= 1
         self.inside += 1
         started = time.monotonic()

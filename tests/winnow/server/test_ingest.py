@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from storage.errors import BadInputError, ModelError
+from storage.queued import Queued
 from storage.vectors import Encoding
 from tests.support.serving import QUESTION, Server, ingested, serving
 from winnow import Settings
@@ -231,20 +232,22 @@ def test_a_place_is_given_back_whatever_happens() -> None:
     import asyncio
 
     async def scenario() -> Gate:
-        gate = Gate(1, 1)
+        gate = Gate(1, 1, queued=queued)
         with pytest.raises(ZeroDivisionError):
             async with gate.place():
                 raise ZeroDivisionError
         async with gate.place():
             waiting = asyncio.create_task(_taken(gate))
             await asyncio.sleep(0)
+            assert queued.count == 1
             waiting.cancel()
             await asyncio.wait({waiting})
         await _taken(gate)
         return gate
 
+    queued = Queued()
     gate = asyncio.run(scenario())
-    assert (gate.inside, gate.waiting) == (0, 0)
+    assert (gate.inside, gate.waiting, queued.count) == (0, 0, 0)
 
 
 @pytest.mark.slow
