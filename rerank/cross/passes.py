@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from heapq import nlargest
 from threading import Condition
 
-from storage.queued import QUESTIONS
+from rerank.cross.queued import QUESTIONS
 
 # With more questions waiting than this, each should read less.
 _MANY = 4

@@ -68,7 +68,7 @@ def similarities(
     query = encoder.encode_query(question).tokens
     if query is None:
         return [None] * len(places)
-    memory = _memories.setdefault(vectors, _Memory())
+    memory = _memory_of(vectors)
     pieces = _pieces([part for one in candidates for part in parts_of(one)], encoder, vectors, memory)
     tables = [_similarities(query, candidate, pieces) for candidate in candidates]
     return [None if (table := tables[passage]) is None else table.best(span) for passage, span in places]
@@ -90,6 +90,13 @@ class _Similarities:
     def best(self, span: _Span) -> float | None:
         inside = (self.starts < span[1]) & (self.ends > span[0])
         return float(self.values[:, inside].max(axis=1).mean()) if inside.any() else None
+
+
+def _memory_of(vectors: TokenScorer) -> _Memory:
+    try:
+        return _memories.setdefault(vectors, _Memory())
+    except TypeError:  # a corpus that is measured, and a reader's own store, need not allow it
+        return _Memory()
 
 
 def _pieces(

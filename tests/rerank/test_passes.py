@@ -21,9 +21,9 @@ from rerank.chain import Chain, ChainStage
 from rerank.cross.loading import load_pair_model
 from rerank.cross.models import PairModel
 from rerank.cross.passes import Passes, Row
+from rerank.cross.queued import QUESTIONS
 from rerank.llm.budget import Budget
 from rerank.strategies.cross_encoder import CrossEncoder
-from storage.queued import QUESTIONS
 from storage.records import Candidate
 from storage.vectors import Floats
 from tests.support import tiny_models

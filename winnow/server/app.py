@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
+from rerank.cross.queued import QUESTIONS
 from storage.errors import LogError
-from storage.queued import QUESTIONS
 from winnow.server.api import answers, asking, collections, health, ingesting, openai_face, rerank_face
 from winnow.server.api.comparisons import Comparisons
 from winnow.server.documented import with_problems

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from storage.queued import Queued
+from rerank.cross.queued import Queued
 from winnow.server.errors import BusyError
 
 # Weight of a new duration in the running mean.

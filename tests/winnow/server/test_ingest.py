@@ -19,8 +19,8 @@ import httpx2
 import numpy as np
 import pytest
 
+from rerank.cross.queued import Queued
 from storage.errors import BadInputError, ModelError
-from storage.queued import Queued
 from storage.vectors import Encoding
 from tests.support.serving import QUESTION, Server, ingested, serving
 from winnow import Settings
