@@ -343,9 +343,7 @@ def test_in_a_crowd_the_nearest_part_of_a_passage_is_read(model: PairModel) -> N
     """Who comes when many wait reads one short part of each passage, the nearest by vectors, and says so."""
 
     def forward(ids: Any, mask: Any, types: Any) -> Floats:
-        while not crowd.wait(0.005) and busy.passes.waiting < 10:
-            pass
-        crowd.set()
+        assert all_there.wait(60)
         return model.forward(ids, mask, types)
 
     def last_first(
@@ -353,13 +351,18 @@ def test_in_a_crowd_the_nearest_part_of_a_passage_is_read(model: PairModel) -> N
     ) -> list[float]:
         return [float(span[0]) for _, span in places]
 
-    crowd, busy = threading.Event(), replace(model, forward=forward)
+    all_there, busy = threading.Event(), replace(model, forward=forward)
     reader = CrossEncoder("cross-encoder", busy, scale="logit", sure=99.0, near=last_first)
     text = ". ".join(["the lazy dog jumps over the fox"] * 30)
     passages = [Candidate.from_text(text, id="long"), Candidate.from_text("the fox", id="short")]
     with ThreadPoolExecutor(10) as many:
-        calls = [(reader.rerank, f"what reads question {n}", passages, 2) for n in range(10)]
-        rankings = list(many.map(lambda call: anyio.run(*call), calls))
+        asked = []
+        for n in range(10):
+            asked.append(many.submit(anyio.run, reader.rerank, f"what reads question {n}", passages, 2))
+            while busy.passes.waiting <= n:
+                time.sleep(0.002)
+        all_there.set()
+        rankings = [one.result() for one in asked]
     hurried = [found for found in rankings if found.outcome.status == "partial"]
     assert hurried
     for found in hurried:
