@@ -74,7 +74,8 @@ _DATE_ZH = re.compile(
     r"(?:\d{1,4}|[〇零一二三四五六七八九十]{1,4})\s*(?:年|月|日|号|號|世[纪紀]|[点點時时])|年[间間代]|初年|末年|[時时]期|世[纪紀]|\d{1,2}[:：]\d\d"
 )
 _DURATION_EN = re.compile(
-    r"\b(?:\d[\d.,]*|one|two|three|four|five|six|seven|eight|nine|ten|twelve|several|few|an?)[ -]"
+    r"\b(?:\d[\d.,]*|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen"
+    r"|(?:twen|thir|for|fif|six|seven|eigh|nine)ty(?:-\w+)?|hundreds?|thousands?|several|few|half|an?)[ -]"
     r"(?:\w+ )?(?:second|minute|hour|day|week|month|year|decade)s?\b",
     re.IGNORECASE,
 )

@@ -40,9 +40,10 @@ _LABEL = re.compile(r"\*\*[^*\n]{1,60}\*\*[.:：。]?\Z")
 _WORD = re.compile(rf"{HAN.pattern}|[^\W_]+")
 _SAYS = re.compile(r"[\d`.。!！=]|://")
 _SHORTEST = 3
-# A lead-in of several clauses and more words, or Chinese characters, than this is a sentence, too.
+# A Chinese lead-in of several clauses and more characters than this is a sentence, too, as those of statutes.
 _CLAUSE = re.compile(r"[，,；;]\s*\S")
-_LONG_LEAD, _LONG_LEAD_ZH = 12, 20
+_ONLY_LEADS = re.compile(r"(?:如下|以下)[^，,。]{0,8}[:：][\s*_]*\Z")
+_LONG_LEAD = 20
 # `Title { #anchor }` of MkDocs and Pandoc
 _ANCHOR = re.compile(r"\s*\{[^{}]*\}\s*\Z")
 # "7.1 Memory", and nothing else
@@ -188,9 +189,9 @@ def _says(sentence: str) -> bool:
     if _LABEL.match(sentence) or _SECTION.match(sentence):
         return False
     words = _WORD.findall(sentence)
-    if _LEADS.search(sentence):  # "Goods may be returned within seven days, except for:" says something
-        long = len(words) > (_LONG_LEAD_ZH if HAN.search(sentence) else _LONG_LEAD)
-        return long and _CLAUSE.search(sentence) is not None
+    if _LEADS.search(sentence):  # "goods may be returned within seven days, except for:" says something
+        long = HAN.search(sentence) is not None and len(words) > _LONG_LEAD
+        return long and _CLAUSE.search(sentence) is not None and not _ONLY_LEADS.search(sentence)
     if _SAYS.search(sentence):
         return len(words) >= 1 and len("".join(words)) >= _SHORTEST
     return len(words) > (6 if HAN.search(sentence) else _SHORTEST - 1)

@@ -49,7 +49,7 @@ class _Memory:
                 self._pieces.popitem(last=False)
 
 
-# By what holds the vectors: a collection that is made anew is another one.
+# One memory a store of vectors: a collection that is made anew starts with an empty one.
 _memories: WeakKeyDictionary[TokenScorer, _Memory] = WeakKeyDictionary()
 
 

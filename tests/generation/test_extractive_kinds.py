@@ -54,6 +54,7 @@ def test_the_words_of_a_question_say_what_it_asks_for(question: str, kind: Kind 
         ("Where is it?", "It is in Tampa.", "It is large."),
         ("试用期最长多久？", "试用期不得超过六个月。", "试用期包含在2012年签订的合同期限内。"),
         ("几天内可以退货？", "自收到商品之日起七日内退货。", "六月五日起接受退货。"),
+        ("How many years did it take?", "It took thirty years.", "It took place in spring."),
         ("How many days may I wait?", "You may wait thirty-one or two days.", "You may wait until 5 May."),
         ("默认保留多少天？", "| retention_days | 45 |", "| retention_days | 可调 |"),
         ("哪一年通车？", "大桥于1937年通车。", "大桥已经通车。"),

@@ -38,6 +38,11 @@ def texts(passage: str, *titles: str, kind: str = "prose") -> list[str]:
             "消费者有权自收到商品之日起七日内退货，但下列商品除外：\n（一）消费者定作的商品；",
             ["消费者有权自收到商品之日起七日内退货，但下列商品除外：", "（一）消费者定作的商品；"],
         ),
+        ("To install it on a machine of your own, run one of the commands in this list:\n\n    a b", []),
+        (
+            "如果需要在自己的机器上安装这个软件，请在终端里运行以下命令：\n（一）安装所需要的软件包；",
+            ["（一）安装所需要的软件包；"],
+        ),
         (
             "经营者应当遵守规定，包括：\n（一）按时向消费者交付商品；",
             ["（一）按时向消费者交付商品；"],

@@ -113,7 +113,7 @@ recover(Path(path))
 
 
 def test_nobody_writes_until_the_new_one_is_in_its_place(path: Path) -> None:
-    """What another process wrote between the reading and the swap would be lost: it has to wait."""
+    """A writer waits for the recovery, so that nothing is lost between reading and swap."""
     _harm(path)
     done = _run(_KILLED, path, 0)
     assert done.returncode == 0, done.stderr

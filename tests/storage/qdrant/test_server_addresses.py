@@ -148,7 +148,7 @@ def test_a_node_that_answers_wrongly_is_passed_over(cluster: list[Wire], fault: 
 
 
 def test_a_create_that_fails_leaves_the_node(cluster: list[Wire]) -> None:
-    """What is sent once is sent to another node when it is asked for again."""
+    """A repeated request goes to another node where the first one failed."""
     with closing(ServerStores.connect(_urls(*cluster[:2]), prefer_grpc=False)) as stores:
         stores.create("papers", FINGERPRINT)
         cluster[0].fail(*[Fault(500, path="/collections/more")] * 20)

@@ -233,7 +233,7 @@ def test_the_parts_share_the_budget_of_one_question(ingested: Path, endpoint: En
 
 
 def test_the_best_of_each_part_is_never_cut() -> None:
-    """What lies far down in both retrievals has a higher fused score than the best of one alone."""
+    """The best of one part stays, though passages far down in both have higher fused scores."""
     shared = [f"shared {n}" for n in range(50)]
 
     async def search(question: str) -> Retrieval:

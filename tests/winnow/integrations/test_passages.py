@@ -1,4 +1,4 @@
-"""What the adapters share, without any framework."""
+"""Tests the code that all adapters share, without any framework."""
 
 from __future__ import annotations
 
