@@ -113,6 +113,8 @@ def load_base(
                 "local_files_only": True,
                 # frozen weights need no precision; what learns keeps all of it
                 "dtype": torch.bfloat16 if rank and on_gpu else torch.float32,
+                # on a CPU the backward pass of the fused kernel takes several times as long
+                **({} if on_gpu else {"attn_implementation": "eager"}),
             },
             processor_kwargs={"local_files_only": True, "model_max_length": length},
             config_kwargs={"local_files_only": True, "num_labels": 1},

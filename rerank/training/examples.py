@@ -17,7 +17,7 @@ from rerank.training.duplicates import folded
 from rerank.training.records import LabelledPassage, TrainingRecord
 from storage.errors import BadInputError
 
-Objective = Literal["bce", "margin-mse", "lambda"]
+Objective = Literal["bce", "margin-mse", "listwise", "lambda"]
 
 # The typical margin of a trained cross-encoder between a positive and a negative, in log-odds.
 _MARGIN = 4.0
@@ -29,11 +29,12 @@ _MINE = "Give passages that do not answer as well: winnow mine finds them."
 class Examples:
     """Columns of equal length, as the objective's loss reads them; `label` is the target.
 
-    `pairs` counts the question-passage pairs that one epoch reads, repeated ones included. `scale` is the
-    factor applied to teachers' scores. `left_out` counts records by reason.
+    `languages` has each row's. `pairs` counts the question-passage pairs that one epoch reads, repeated ones
+    included. `scale` is the factor applied to teachers' scores. `left_out` counts records by reason.
     """
 
     columns: Mapping[str, list[Any]]
+    languages: Sequence[str]
     pairs: int
     pos_weight: float = 1.0
     scale: float = 1.0
@@ -52,9 +53,12 @@ def examples(records: Sequence[TrainingRecord], objective: Objective) -> Example
     - `margin-mse`: a positive, another passage, and a teacher's preference for the first (Hofstätter et
       al. 2020, arXiv 2010.02666): its scores where the records have any, else the labels. Teachers' scales
       differ, so margins are scaled to 4 log-odds in the quadratic mean.
+    - `listwise`: a question's passages with a distribution over them, whose Kullback-Leibler divergence is
+      the loss (ListNet: Cao et al. 2007): the softmax of a teacher's scores, scaled as above, where the
+      records have any, else of their labels.
     - `lambda`: a question's passages with their labels, together (LambdaLoss: Wang et al. 2018).
     """
-    made = {"bce": _pairs, "margin-mse": _margins, "lambda": _lists}[objective](records)
+    made = _FORMS[objective](records)
     if not made.rows:
         raise BadInputError("no record has both a passage that answers and one that does not", way_out=_MINE)
     return made
@@ -108,28 +112,31 @@ def question_digest(query: str) -> str:
 
 def _pairs(records: Sequence[TrainingRecord]) -> Examples:
     rows = [(r.query, p.text, r.relevance(p)) for r in records for p in r.passages]
+    languages = [record.language for record in records for _ in record.passages]
     good = sum(label for *_, label in rows)
     if good == 0 or good == len(rows):
         kind = "answers its question" if good == 0 else "fails to"
         raise BadInputError(f"of {len(rows)} passages none {kind}: there is nothing to learn", way_out=_MINE)
     return Examples(
         {"query": [r[0] for r in rows], "passage": [r[1] for r in rows], "label": [r[2] for r in rows]},
+        languages,
         pairs=len(rows),
         pos_weight=max(1.0, (len(rows) - good) / good),
     )
 
 
 def _margins(records: Sequence[TrainingRecord]) -> Examples:
-    taught = any(passage.score is not None for record in records for passage in record.passages)
+    taught = _taught(records)
     rows: list[tuple[str, str, str, float]] = []
+    languages: list[str] = []
     left_out = Counter[str]()
     for record in records:
         found = list(_preferences(record, taught))
         rows += found
+        languages += [record.language] * len(found)
         if not found:
             left_out["without two passages to compare" + (" that have scores" if taught else "")] += 1
-    size = math.sqrt(sum(margin**2 for *_, margin in rows) / len(rows)) if rows else 0.0
-    scale = _MARGIN / size if size else 1.0
+    scale = _scale([margin for *_, margin in rows])
     return Examples(
         {
             "query": [row[0] for row in rows],
@@ -137,6 +144,7 @@ def _margins(records: Sequence[TrainingRecord]) -> Examples:
             "other": [row[2] for row in rows],
             "label": [row[3] * scale for row in rows],
         },
+        languages,
         pairs=2 * len(rows),
         scale=scale,
         learned_from="scores" if taught else "labels",
@@ -146,17 +154,53 @@ def _margins(records: Sequence[TrainingRecord]) -> Examples:
 
 def _preferences(record: TrainingRecord, taught: bool) -> Iterator[tuple[str, str, str, float]]:
     """Every positive against all other passages; without a positive, the teacher's best takes its place."""
-
-    def value(passage: LabelledPassage) -> float:
-        return (passage.score or 0.0) if taught else record.relevance(passage)
-
-    usable = [passage for passage in record.passages if not taught or passage.score is not None]
-    good = [passage for passage in usable if passage in record.positives]
+    usable = _valued(record, taught)
+    good = [(passage, value) for passage, value in usable if passage in record.positives]
     if not good and usable:
-        good = [max(usable, key=value)]
-    others = [passage for passage in usable if passage not in good]
-    for better, other in product(good, others):
-        yield record.query, better.text, other.text, value(better) - value(other)
+        good = [max(usable, key=lambda one: one[1])]
+    others = [one for one in usable if one not in good]
+    for (better, high), (other, low) in product(good, others):
+        yield record.query, better.text, other.text, high - low
+
+
+def _distributions(records: Sequence[TrainingRecord]) -> Examples:
+    taught = _taught(records)
+    valued = [(record, _valued(record, taught)) for record in records]
+    rows = [(record, usable) for record, usable in valued if len({value for _, value in usable}) > 1]
+    spreads = [
+        max(values) - value for _, usable in rows for values in [[v for _, v in usable]] for value in values
+    ]
+    scale = _scale([spread for spread in spreads if spread])
+    left_out = {"without passages that differ" + (" in scores" if taught else ""): len(records) - len(rows)}
+    return Examples(
+        {
+            "query": [record.query for record, _ in rows],
+            "passages": [[passage.text for passage, _ in usable] for _, usable in rows],
+            "label": [[value * scale for _, value in usable] for _, usable in rows],
+        },
+        [record.language for record, _ in rows],
+        pairs=sum(len(usable) for _, usable in rows),
+        scale=scale,
+        learned_from="scores" if taught else "labels",
+        left_out={reason: count for reason, count in left_out.items() if count},
+    )
+
+
+def _taught(records: Sequence[TrainingRecord]) -> bool:
+    return any(passage.score is not None for record in records for passage in record.passages)
+
+
+def _valued(record: TrainingRecord, taught: bool) -> list[tuple[LabelledPassage, float]]:
+    """The passages with a teacher's scores, of those that have one, or with their labels."""
+    if not taught:
+        return [(passage, record.relevance(passage)) for passage in record.passages]
+    return [(passage, passage.score) for passage in record.passages if passage.score is not None]
+
+
+def _scale(margins: Sequence[float]) -> float:
+    """The factor that makes margins typical ones in the quadratic mean."""
+    size = math.sqrt(sum(margin**2 for margin in margins) / len(margins)) if margins else 0.0
+    return _MARGIN / size if size else 1.0
 
 
 def _lists(records: Sequence[TrainingRecord]) -> Examples:
@@ -168,9 +212,13 @@ def _lists(records: Sequence[TrainingRecord]) -> Examples:
             "passages": [[passage.text for passage in record.passages] for record in rows],
             "label": [[record.relevance(passage) for passage in record.passages] for record in rows],
         },
+        [record.language for record in rows],
         pairs=sum(len(record.passages) for record in rows),
         left_out={reason: count for reason, count in left_out.items() if count},
     )
+
+
+_FORMS = {"bce": _pairs, "margin-mse": _margins, "listwise": _distributions, "lambda": _lists}
 
 
 def _draw(query: str, seed: int) -> float:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -197,13 +199,28 @@ class _Watch(TrainerCallback):
         return values
 
 
-class _Shuffled(DefaultBatchSampler):
-    """Draws each epoch's order from seed and epoch alone, so that a resumed epoch has the same order."""
+class _Mixed(DefaultBatchSampler):
+    """Batches with each language's share of the rows.
+
+    Each epoch's order depends on seed and epoch alone, so that a resumed epoch has the same order.
+    """
+
+    def __init__(self, *given: Any, languages: Sequence[str], **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._languages = languages
 
     def __iter__(self) -> Iterator[list[int]]:
         drawn = torch.Generator()
         drawn.manual_seed(self.seed * 100_003 + self.epoch)
-        order = torch.randperm(len(cast("Any", self.sampler)), generator=drawn).tolist()
+        shuffled = torch.randperm(len(self._languages), generator=drawn).tolist()
+        rows = Counter(self._languages)
+        met = Counter[str]()
+        places = []
+        for row in shuffled:
+            language = self._languages[row]
+            places.append((met[language] + 0.5) / rows[language])
+            met[language] += 1
+        order = [row for _, row in sorted(zip(places, shuffled, strict=True))]
         for start in range(0, len(order), self.batch_size):
             yield order[start : start + self.batch_size]
 
@@ -235,6 +252,7 @@ def _arguments(
     chosen: Hyperparameters, found: Examples, folder: Path, device: str
 ) -> CrossEncoderTrainingArguments:
     per_row = found.pairs / found.rows
+    on_gpu = device == "cuda"
     return CrossEncoderTrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=max(1, round(chosen.batch / per_row)),
@@ -252,13 +270,20 @@ def _arguments(
         logging_nan_inf_filter=False,
         seed=chosen.seed,
         data_seed=chosen.seed,
-        bf16=device == "cuda" and torch.cuda.is_bf16_supported(),
+        bf16=torch.cuda.is_bf16_supported() if on_gpu else device == "cpu" and _fast_bfloat16(),
         use_cpu=device == "cpu",
-        dataloader_pin_memory=device == "cuda",
-        batch_sampler=_Shuffled,
+        dataloader_pin_memory=on_gpu,
+        batch_sampler=partial(_Mixed, languages=found.languages),
         report_to="none",
         disable_tqdm=True,
     )
+
+
+def _fast_bfloat16() -> bool:
+    """True for a CPU with tiles for it (Intel's AMX), where steps take half the time; elsewhere more."""
+    # older versions of torch do not tell
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_tile", False))
 
 
 def _loss(model: Any, chosen: Hyperparameters, found: Examples) -> torch.nn.Module:
@@ -267,6 +292,8 @@ def _loss(model: Any, chosen: Hyperparameters, found: Examples) -> torch.nn.Modu
         return losses.BinaryCrossEntropyLoss(model, pos_weight=torch.tensor(weight))
     if chosen.objective == "margin-mse":
         return losses.MarginMSELoss(model)
+    if chosen.objective == "listwise":
+        return losses.ListNetLoss(model, mini_batch_size=chosen.batch)
     return losses.LambdaLoss(model, mini_batch_size=chosen.batch)
 
 

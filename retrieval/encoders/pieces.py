@@ -235,6 +235,8 @@ def unigram_tokenizer(vocabulary: list[tuple[str, float]]) -> Tokenizer:
     tokenizer.normalizer = _normaliser()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", _BEGIN), ("</s>", _END)]
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[("<s>", _BEGIN), ("</s>", _END)],
     )
     return tokenizer

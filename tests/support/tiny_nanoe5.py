@@ -98,6 +98,7 @@ def _hub_folder(folder: Path, weights: dict[str, Floats]) -> Path:
     config = {
         "model_type": "bert", "hidden_act": "gelu", "num_hidden_layers": LAYERS, "num_attention_heads": HEADS,
         "layer_norm_eps": 1e-12, "max_position_embeddings": PLACES, "pad_token_id": 1,
+        "hidden_size": HIDDEN, "intermediate_size": WIDE, "type_vocab_size": 2, "vocab_size": len(PIECES),
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_mean_tokens": True}))

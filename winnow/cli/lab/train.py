@@ -36,14 +36,32 @@ class TrainOptions(Options):
     base: Annotated[
         str | None,
         Option(
-            help="An encoder, a cross-encoder or a language model: hub id or folder (the packaged MiniLM).",
+            help="An encoder, a cross-encoder or a language model: hub id or folder (the packaged e5).",
+            show_default=False,
+        ),
+    ] = None
+    vocabulary: Annotated[
+        int, Option(help="Pieces that an encoder keeps at most, those of the data first.", min=100)
+    ] = 45_000
+    teacher: Annotated[
+        str | None,
+        Option(
+            metavar="SPEC",
+            help="A rerank spec, as in `accurate`, whose scores are learned.",
             show_default=False,
         ),
     ] = None
     objective: Annotated[
-        Literal["bce", "margin-mse", "lambda"],
-        Option(help="bce: labels; margin-mse: a teacher's scores; lambda: whole lists."),
-    ] = "bce"
+        Literal["bce", "margin-mse", "listwise", "lambda"] | None,
+        Option(
+            help="bce: labels; margin-mse, listwise: a teacher's scores; lambda: graded lists (bce; with a"
+            " teacher listwise).",
+            show_default=False,
+        ),
+    ] = None
+    max_calls: Annotated[int | None, Option(help="The teacher's calls at most.", min=0)] = None
+    max_tokens: Annotated[int | None, Option(help="Its tokens at most, both ways.", min=0)] = None
+    max_cost: Annotated[float | None, Option(help="Its cost at most; needs llm.prices.", min=0)] = None
     epochs: Annotated[float, Option(help="Times through the data.", min=0.001)] = 1.0
     max_steps: Annotated[int | None, Option(help="Stop after this many steps.", min=1)] = None
     max_minutes: Annotated[float | None, Option(help="Stop after this many minutes.", min=0.01)] = None
@@ -98,15 +116,18 @@ def train(options: TrainOptions) -> None:
 
 
 def _train_plan(options: TrainOptions) -> TrainPlan:
+    from rerank.llm.budget import Budget
     from winnow.lab.training import Hyperparameters, TrainPlan
     from winnow.lab.training.plans import DEFAULT_BASE
 
+    objective = options.objective or ("bce" if options.teacher is None else "listwise")
     return build(
         TrainPlan,
         options,
         data=tuple(options.data or ()),
         base=options.base or DEFAULT_BASE,
-        hyperparameters=build(Hyperparameters, options),
+        budget=build(Budget, options),
+        hyperparameters=build(Hyperparameters, options, objective=objective),
         dev=tuple(options.dev or ()),
     )
 

@@ -13,6 +13,7 @@ from winnow.lab.training.plans import TrainPlan, TrainReport
 _OBJECTIVES = {
     "bce": "binary cross-entropy over labelled pairs",
     "margin-mse": "MarginMSE",
+    "listwise": "Kullback-Leibler divergence from a distribution over the passages of a question (ListNet)",
     "lambda": "LambdaLoss over the passages of a question",
 }
 

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rerank.llm.budget import Budget
 from rerank.training.hyperparameters import DevRow, Fitted, Hyperparameters
+from retrieval.models.hub import DEFAULT_MODEL
 from storage.errors import BadInputError
 
-# The packaged encoder: nothing has to be downloaded.
-DEFAULT_BASE = "sentence-transformers/all-MiniLM-L6-v2"
+# The packaged encoder, which reads English and Chinese: nothing has to be downloaded.
+DEFAULT_BASE = DEFAULT_MODEL
+VOCABULARY = 45_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +25,9 @@ class TrainPlan:
     encoder, a cross-encoder to continue from, or a causal language model. `dev`: files or folders to measure
     on during training; without any, a `dev_share` of the questions (at most `dev_most`) is held back. `lora`:
     rank of the adapters, 0 for none; None: 16 for a language model, none otherwise. `freeze`: the number of
-    lowest layers that, like the embeddings, do not learn. `licence`: the data's, for the model card.
-    `restart` discards an unfinished training.
+    lowest layers that, like the embeddings, do not learn. `vocabulary`: the most pieces that an encoder
+    keeps, those of the data first. `teacher`: a rerank spec whose scores are learned, within `budget` for
+    this run. `licence`: the data's, for the model card. `restart` discards an unfinished training.
     """
 
     out: Path
@@ -39,6 +43,9 @@ class TrainPlan:
     max_length: int | None = None
     lora: int | None = None
     freeze: int = 0
+    vocabulary: int = VOCABULARY
+    teacher: str | None = None
+    budget: Budget = field(default_factory=Budget)
     licence: str = ""
     restart: bool = False
 
@@ -54,6 +61,16 @@ class TrainPlan:
             raise BadInputError(f"a rank is 0 or more, and is {self.lora}")
         if self.freeze < 0:
             raise BadInputError(f"0 layers or more are frozen, and not {self.freeze}")
+        if self.teacher is not None and self.hyperparameters.objective not in ("listwise", "margin-mse"):
+            raise BadInputError(
+                f"{self.hyperparameters.objective} learns labels, and a teacher gives scores",
+                way_out="Take --objective listwise, or margin-mse.",
+            )
+
+    @property
+    def scores(self) -> Path:
+        """The teacher's scores, which stay: they may have been paid for."""
+        return self.out.with_name(f"{self.out.name}.teacher.jsonl")
 
     @property
     def workshop(self) -> Path:
@@ -79,7 +96,8 @@ class DataSource:
 class TrainReport:
     """The results. `weights` of `all_weights` were trained; `left_out` counts by reason.
 
-    `pairs` are those of one epoch. `cut` is the share of a sample of pairs that is longer than `max_length`.
+    `teacher` is a spec, empty without one. `pairs` are those of one epoch. `cut` is the share of a sample of
+    pairs that is longer than `max_length`.
     """
 
     out: Path
@@ -87,6 +105,7 @@ class TrainReport:
     kind: str
     objective: str
     learned_from: str
+    teacher: str
     sources: tuple[DataSource, ...]
     questions: int
     pairs: int

@@ -20,6 +20,7 @@ from rerank.training.examples import Examples, examples, question_digest
 from storage.errors import BadInputError, SettingsError
 from winnow.lab.progress import Progress, silent
 from winnow.lab.training.plans import TrainPlan, TrainReport
+from winnow.lab.training.teacher import taught
 from winnow.lab.training.training_data import TrainingData, measure_of, training_data
 
 if TYPE_CHECKING:
@@ -50,8 +51,10 @@ def train(
     _check_free(plan.out)
     with _workshop(plan) as folder:
         found = training_data(plan, wiring)
+        if plan.teacher is not None:
+            found = taught(plan, plan.teacher, found, wiring, progress, announce)
         material = examples(found.train, plan.hyperparameters.objective)
-        base, identity = _base(plan, wiring, folder)
+        base, identity = _base(plan, found, wiring, folder, announce)
         _check_same(folder, _fingerprint(plan, found, identity))
         report = _trained(plan, found, material, base, identity, wiring, progress, announce, started)
         _publish(plan, base, report, found)
@@ -95,6 +98,7 @@ def _trained(
         kind=base.kind,
         objective=chosen.objective,
         learned_from=material.learned_from,
+        teacher=plan.teacher or "",
         sources=found.sources,
         questions=len({record.query for record in found.train}),
         pairs=material.pairs,
@@ -112,15 +116,23 @@ def _trained(
     )
 
 
-def _base(plan: TrainPlan, wiring: Wiring, folder: Path) -> tuple[TrainingBase, str]:
+def _base(
+    plan: TrainPlan, found: TrainingData, wiring: Wiring, folder: Path, announce: Callable[[str], None]
+) -> tuple[TrainingBase, str]:
     """The base, and a name that changes with its weights."""
     from rerank.training.bases import load_base
     from retrieval.models.locate import locate
+    from winnow.lab.training.encoder_base import cut_encoder
 
     located = locate(plan.base)
     located.check()
+    cut = cut_encoder(located, found.texts(), plan.vocabulary, folder / "encoder")
+    if cut is not None:
+        announce(f"vocabulary: {cut.pieces:,} pieces; the data's texts use {cut.used:,}")
+    if cut is not None and cut.missing:
+        announce(f"{cut.missing:,} rare pieces of the data have no room (--vocabulary): they are split up")
     base = load_base(
-        located.folder,
+        located.folder if cut is None else cut.folder,
         folder / "base",
         device=wiring.settings.encoder.device,
         max_length=plan.max_length,
@@ -175,7 +187,7 @@ def _fingerprint(plan: TrainPlan, found: TrainingData, identity: str) -> str:
     chosen = asdict(plan.hyperparameters)
     for name in ("max_minutes", "checkpoint_steps"):
         del chosen[name]
-    parts = [chosen, plan.max_length, plan.lora, plan.freeze, identity, found.digest()]
+    parts = [chosen, plan.max_length, plan.lora, plan.freeze, plan.vocabulary, identity, found.digest()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -36,6 +36,12 @@ class TrainingData:
     sources: tuple[DataSource, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
 
+    def texts(self) -> Iterator[str]:
+        """All questions and passages."""
+        for record in (*self.train, *self.dev):
+            yield record.query
+            yield from (passage.text for passage in record.passages)
+
     def digest(self) -> str:
         """A hash of all records, those of the dev questions included."""
         digest = hashlib.sha256()

@@ -1,0 +1,108 @@
+"""`winnow train --teacher`: scores that are asked once, kept, counted, and learned."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from rerank.training.examples import examples
+from rerank.training.records import LabelledPassage, TrainingRecord
+from tests.support import lessons, tiny_models
+from winnow.cli.app import app
+
+pytestmark = pytest.mark.heavy
+
+QUICK = ("--learning-rate", "0.005", "--batch", "8", "--epochs", "6")
+
+
+def train(*words: object) -> Result:
+    return CliRunner().invoke(app, ["train", *map(str, words)])
+
+
+def trained(*words: object) -> dict[str, Any]:
+    result = train(*words, "--json")
+    assert result.exit_code == 0, result.output
+    return dict(json.loads(result.stdout)["training"])
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return lessons.write(tmp_path / "data.jsonl", range(40))
+
+
+@pytest.fixture
+def teacher(tmp_path: Path, data: Path) -> str:
+    """A cross-encoder that has learned what the lessons teach."""
+    base = tiny_models.bert(tmp_path / "base")
+    trained(data, "--base", base, "-o", tmp_path / "teacher", *QUICK)
+    return f'cross-encoder(model="{tmp_path / "teacher"}")'
+
+
+def unlabelled(path: Path) -> Path:
+    """The lessons with their labels turned round: who learns these learns the opposite."""
+    lines = []
+    for number in range(40):
+        record = lessons.record(number)
+        passages = [{**passage, "label": 1 - passage["label"]} for passage in record["passages"]]
+        lines.append(json.dumps({**record, "passages": passages}))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_student_learns_its_teachers_order_and_not_the_labels(tmp_path: Path, teacher: str) -> None:
+    """With --teacher the scores are learned: wrong labels do no harm."""
+    wrong, right = unlabelled(tmp_path / "wrong.jsonl"), lessons.write(tmp_path / "dev.jsonl", range(40, 60))
+    base = tiny_models.bert(tmp_path / "other")
+    report = trained(
+        wrong, "--base", base, "-o", tmp_path / "s", "--teacher", teacher, "--dev", right, *QUICK
+    )
+    assert (report["objective"], report["learned_from"], report["teacher"]) == ("listwise", "scores", teacher)
+    assert report["fitted"]["best"]["metrics"]["MRR@10"] > 0.95
+    assert teacher in (tmp_path / "s" / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_teacher_is_asked_once(tmp_path: Path, data: Path, teacher: str) -> None:
+    """Scores stay in a file: a second training asks for nothing, one of another teacher does."""
+    base = tiny_models.bert(tmp_path / "other")
+    given = (data, "--base", base, "--max-steps", "1")
+    first = train(*given, "-o", tmp_path / "s", "--teacher", teacher)
+    assert "36 questions asked, 0 known before" in first.stderr.replace("\n", " ")
+    (tmp_path / "s").rename(tmp_path / "moved")
+    again = train(*given, "-o", tmp_path / "s", "--teacher", teacher)
+    assert "0 questions asked, 36 known before" in again.stderr.replace("\n", " ")
+    (tmp_path / "s").rename(tmp_path / "moved-too")
+    other = train(*given, "-o", tmp_path / "s", "--teacher", "lexical")
+    assert "36 questions asked, 0 known before" in other.stderr.replace("\n", " ")
+
+
+def test_a_killed_run_keeps_the_scores_that_it_has(tmp_path: Path, data: Path) -> None:
+    """An incomplete last line is cut off, and only that question is asked again."""
+    base = tiny_models.bert(tmp_path / "other")
+    given = (data, "--base", base, "--max-steps", "1", "--teacher", "lexical")
+    train(*given, "-o", tmp_path / "s")
+    scores = tmp_path / "s.teacher.jsonl"
+    scores.write_bytes(scores.read_bytes()[:-5])
+    (tmp_path / "s").rename(tmp_path / "moved")
+    again = train(*given, "-o", tmp_path / "s")
+    assert "1 questions asked, 35 known before" in again.stderr.replace("\n", " ")
+
+
+def test_labels_are_not_what_a_teacher_gives(tmp_path: Path, data: Path) -> None:
+    """An objective that learns labels is refused beside a teacher."""
+    result = train(data, "-o", tmp_path / "s", "--teacher", "lexical", "--objective", "bce")
+    assert result.exit_code == 2
+    assert "bce learns labels, and a teacher gives scores" in result.stderr
+
+
+def test_a_distribution_has_the_teachers_margins() -> None:
+    """Listwise targets are the scores, scaled so that distances from the best are 4 in the quadratic mean."""
+    passages = [LabelledPassage(text=f"text {n}", label=0, score=score) for n, score in enumerate((9, 7, 5))]
+    made = examples([TrainingRecord(query="q", passages=tuple(passages))], "listwise")
+    high, middle, low = made.columns["label"][0]
+    assert ((high - middle) ** 2 + (high - low) ** 2) / 2 == pytest.approx(16)
+    assert (high - low) / (high - middle) == pytest.approx(2)
