@@ -54,8 +54,8 @@ def examples(records: Sequence[TrainingRecord], objective: Objective) -> Example
       al. 2020, arXiv 2010.02666): its scores where the records have any, else the labels. Teachers' scales
       differ, so margins are scaled to 4 log-odds in the quadratic mean.
     - `listwise`: a question's passages with a distribution over them, whose Kullback-Leibler divergence is
-      the loss (ListNet: Cao et al. 2007): the softmax of a teacher's scores, scaled as above, where the
-      records have any, else of their labels.
+      the loss (ListNet: Cao et al. 2007): the softmax of a teacher's scores, scaled as above, or of labels
+      where it did not score them all.
     - `lambda`: a question's passages with their labels, together (LambdaLoss: Wang et al. 2018).
     """
     made = _FORMS[objective](records)
@@ -126,7 +126,7 @@ def _pairs(records: Sequence[TrainingRecord]) -> Examples:
 
 
 def _margins(records: Sequence[TrainingRecord]) -> Examples:
-    taught = _taught(records)
+    taught = any(passage.score is not None for record in records for passage in record.passages)
     rows: list[tuple[str, str, str, float]] = []
     languages: list[str] = []
     left_out = Counter[str]()
@@ -154,47 +154,49 @@ def _margins(records: Sequence[TrainingRecord]) -> Examples:
 
 def _preferences(record: TrainingRecord, taught: bool) -> Iterator[tuple[str, str, str, float]]:
     """Every positive against all other passages; without a positive, the teacher's best takes its place."""
-    usable = _valued(record, taught)
-    good = [(passage, value) for passage, value in usable if passage in record.positives]
+
+    def value(passage: LabelledPassage) -> float:
+        return (passage.score or 0.0) if taught else record.relevance(passage)
+
+    usable = [passage for passage in record.passages if not taught or passage.score is not None]
+    good = [passage for passage in usable if passage in record.positives]
     if not good and usable:
-        good = [max(usable, key=lambda one: one[1])]
-    others = [one for one in usable if one not in good]
-    for (better, high), (other, low) in product(good, others):
-        yield record.query, better.text, other.text, high - low
+        good = [max(usable, key=value)]
+    others = [passage for passage in usable if passage not in good]
+    for better, other in product(good, others):
+        yield record.query, better.text, other.text, value(better) - value(other)
 
 
 def _distributions(records: Sequence[TrainingRecord]) -> Examples:
-    taught = _taught(records)
-    valued = [(record, _valued(record, taught)) for record in records]
-    rows = [(record, usable) for record, usable in valued if len({value for _, value in usable}) > 1]
-    spreads = [
-        max(values) - value for _, usable in rows for values in [[v for _, v in usable]] for value in values
+    """Targets in log-odds: a teacher's scores where it scored all passages of a question, else labels."""
+    scored = [_scores(record) for record in records]
+    scale = _scale([max(own) - score for own in scored for score in own if score < max(own)])
+    targets = [
+        [score * scale for score in own] or [_MARGIN * record.relevance(one) for one in record.passages]
+        for record, own in zip(records, scored, strict=True)
     ]
-    scale = _scale([spread for spread in spreads if spread])
-    left_out = {"without passages that differ" + (" in scores" if taught else ""): len(records) - len(rows)}
+    rows = [(record, own) for record, own in zip(records, targets, strict=True) if len(set(own)) > 1]
+    taught = sum(bool(own) for own in scored)
+    sources = {"scores": taught, "labels": len(records) - taught}
+    left_out = {"without passages that differ": len(records) - len(rows)}
     return Examples(
         {
             "query": [record.query for record, _ in rows],
-            "passages": [[passage.text for passage, _ in usable] for _, usable in rows],
-            "label": [[value * scale for _, value in usable] for _, usable in rows],
+            "passages": [[passage.text for passage in record.passages] for record, _ in rows],
+            "label": [own for _, own in rows],
         },
         [record.language for record, _ in rows],
-        pairs=sum(len(usable) for _, usable in rows),
+        pairs=sum(len(own) for _, own in rows),
         scale=scale,
-        learned_from="scores" if taught else "labels",
+        learned_from=" and ".join(source for source, count in sources.items() if count),
         left_out={reason: count for reason, count in left_out.items() if count},
     )
 
 
-def _taught(records: Sequence[TrainingRecord]) -> bool:
-    return any(passage.score is not None for record in records for passage in record.passages)
-
-
-def _valued(record: TrainingRecord, taught: bool) -> list[tuple[LabelledPassage, float]]:
-    """The passages with a teacher's scores, of those that have one, or with their labels."""
-    if not taught:
-        return [(passage, record.relevance(passage)) for passage in record.passages]
-    return [(passage, passage.score) for passage in record.passages if passage.score is not None]
+def _scores(record: TrainingRecord) -> list[float]:
+    """A teacher's scores, or none where it did not score all passages."""
+    scores = [passage.score for passage in record.passages if passage.score is not None]
+    return scores if len(scores) == len(record.passages) else []
 
 
 def _scale(margins: Sequence[float]) -> float:

@@ -106,3 +106,29 @@ def test_a_distribution_has_the_teachers_margins() -> None:
     high, middle, low = made.columns["label"][0]
     assert ((high - middle) ** 2 + (high - low) ** 2) / 2 == pytest.approx(16)
     assert (high - low) / (high - middle) == pytest.approx(2)
+
+
+def test_what_a_teacher_cannot_read_is_learned_from_labels() -> None:
+    """Questions without scores keep their labels, on the same scale as the others' scores."""
+    scored = TrainingRecord(
+        query="q",
+        passages=(LabelledPassage(text="a", label=0, score=3), LabelledPassage(text="b", label=1, score=1)),
+    )
+    labelled = TrainingRecord(
+        query="问", passages=(LabelledPassage(text="甲", label=0), LabelledPassage(text="乙", label=1))
+    )
+    made = examples([scored, labelled], "listwise")
+    assert made.learned_from == "scores and labels"
+    taught, given = ([b - a for a, b in [row]] for row in made.columns["label"])
+    assert (taught, given) == ([pytest.approx(-4)], [pytest.approx(4)])
+
+
+def test_watched_sets_are_measured_and_not_learned_from(tmp_path: Path, data: Path) -> None:
+    """--watch adds a set's figure to every measurement, and keeps its questions out of the training."""
+    watched = lessons.write(tmp_path / "promised.jsonl", range(30, 50))
+    base = tiny_models.bert(tmp_path / "base")
+    report = trained(data, "--base", base, "-o", tmp_path / "s", "--max-steps", 1, "--watch", watched)
+    assert report["left_out"]["records whose question is measured on"] == 10
+    for row in report["fitted"]["dev"]:
+        assert set(row["metrics"]) == {"nDCG@10", "MRR@10", "nDCG@10 of promised"}
+    assert "nDCG@10 of promised" in (tmp_path / "s" / "README.md").read_text(encoding="utf-8")

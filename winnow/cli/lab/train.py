@@ -77,6 +77,9 @@ class TrainOptions(Options):
     )
     freeze: Annotated[int, Option(help="Lowest layers that do not learn: faster steps.", min=0)] = 0
     dev: Annotated[list[Path] | None, Option(help="Records or BEIR folders to measure on.")] = None
+    watch: Annotated[
+        list[Path] | None, Option(help="Others to measure as well; nothing is chosen by them.")
+    ] = None
     dev_share: Annotated[
         float, Option(help="Without --dev: this share of the questions.", min=0, max=0.9)
     ] = 0.1
@@ -129,6 +132,7 @@ def _train_plan(options: TrainOptions) -> TrainPlan:
         budget=build(Budget, options),
         hyperparameters=build(Hyperparameters, options, objective=objective),
         dev=tuple(options.dev or ()),
+        watch=tuple(options.watch or ()),
     )
 
 

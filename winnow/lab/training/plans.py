@@ -23,11 +23,12 @@ class TrainPlan:
     `data`: JSONL files of records, or folders of BEIR's layout (`split` names their questions and
     judgements); `log`: also judged answers, of one `collection` if named. `base`: hub id or folder of an
     encoder, a cross-encoder to continue from, or a causal language model. `dev`: files or folders to measure
-    on during training; without any, a `dev_share` of the questions (at most `dev_most`) is held back. `lora`:
-    rank of the adapters, 0 for none; None: 16 for a language model, none otherwise. `freeze`: the number of
-    lowest layers that, like the embeddings, do not learn. `vocabulary`: the most pieces that an encoder
-    keeps, those of the data first. `teacher`: a rerank spec whose scores are learned, within `budget` for
-    this run. `licence`: the data's, for the model card. `restart` discards an unfinished training.
+    on during training; without any, a `dev_share` of the questions (at most `dev_most`) is held back.
+    `watch`: others that are measured as well, and by which nothing is chosen. `lora`: rank of the adapters, 0
+    for none; None: 16 for a language model, none otherwise. `freeze`: the number of lowest layers that, like
+    the embeddings, do not learn. `vocabulary`: the most pieces that an encoder keeps, those of the data
+    first. `teacher`: a rerank spec whose scores are learned, within `budget` for this run. `licence`: the
+    data's, for the model card. `restart` discards an unfinished training.
     """
 
     out: Path
@@ -38,6 +39,7 @@ class TrainPlan:
     base: str = DEFAULT_BASE
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
     dev: tuple[Path, ...] = ()
+    watch: tuple[Path, ...] = ()
     dev_share: float = 0.1
     dev_most: int = 500
     max_length: int | None = None

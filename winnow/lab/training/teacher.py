@@ -38,7 +38,7 @@ def taught(
     progress: Progress,
     announce: Callable[[str], None],
 ) -> TrainingData:
-    """The data with the teacher's scores. Questions that it could not score are left out, and counted.
+    """The data with the teacher's scores. Questions that it could not score keep their labels.
 
     Raises SpecError for a spec that does not parse, what loading its strategies raises, and BadInputError
     where the teacher scored nothing.
@@ -49,17 +49,13 @@ def taught(
         lessons = Lessons(chain, known, Meter(plan.budget))
         records = []
         for done, record in enumerate(found.train, start=1):
-            if (with_scores := lessons.scored(record)) is not None:
-                records.append(with_scores)
+            records.append(lessons.scored(record))
             progress("asking the teacher", done, len(found.train))
     _tell(spec, lessons, announce)
-    if not records:
+    if not lessons.asked + lessons.recalled:
         reasons = "; ".join(lessons.unscored) or "there is nothing to score"
         raise BadInputError(f"the teacher {spec} scored no question: {reasons}")
-    left_out = Counter(found.left_out)
-    for reason, count in lessons.unscored.items():
-        left_out[f"not scored by the teacher: {reason}"] += count
-    return replace(found, train=records, left_out=left_out)
+    return replace(found, train=records)
 
 
 def _tell(spec: str, lessons: Lessons, announce: Callable[[str], None]) -> None:
@@ -68,7 +64,7 @@ def _tell(spec: str, lessons: Lessons, announce: Callable[[str], None]) -> None:
         cost = f", {usage.calls:,} calls" + (f", cost {usage.cost:.4g}" if usage.cost is not None else "")
     announce(f"teacher {spec}: {lessons.asked:,} questions asked, {lessons.recalled:,} known before{cost}")
     for reason, count in lessons.unscored.items():
-        announce(f"{count:,} questions without the teacher's scores, left out: {reason}")
+        announce(f"{count:,} questions without the teacher's scores keep their labels: {reason}")
 
 
 class Lessons:
@@ -82,17 +78,16 @@ class Lessons:
         self._known = known
         self._meter = meter
 
-    def scored(self, record: TrainingRecord) -> TrainingRecord | None:
-        """The record with scores, or None."""
+    def scored(self, record: TrainingRecord) -> TrainingRecord:
+        """The record with the teacher's scores and no others; without any where it gave none."""
         texts = [passage.text for passage in record.passages]
         scores = self._known.get(record.query, texts)
         if scores is None:
             scores = self._ask(record.query, texts)
         else:
             self.recalled += 1
-        if scores is None:
-            return None
-        pairs = zip(record.passages, scores, strict=True)
+        given: Sequence[float | None] = [None] * len(texts) if scores is None else scores
+        pairs = zip(record.passages, given, strict=True)
         return replace(record, passages=tuple(replace(passage, score=score) for passage, score in pairs))
 
     def _ask(self, query: str, texts: Sequence[str]) -> list[float] | None:

@@ -81,7 +81,7 @@ def _trained(
             material,
             plan.hyperparameters,
             plan.workshop,
-            measure=measure_of(found.dev),
+            measure=measure_of(found),
             progress=progress,
             announce=announce,
             device=wiring.settings.encoder.device,

@@ -29,10 +29,14 @@ _DEV_METRICS = ("nDCG@10", "MRR@10")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingData:
-    """Records to train on and to measure on, each passage once a question. `left_out` counts by reason."""
+    """Records to train on and to measure on, each passage once a question. `left_out` counts by reason.
+
+    By the `dev` questions weights are chosen; the `watched` ones, by name, are measured beside them.
+    """
 
     train: Sequence[TrainingRecord]
     dev: Sequence[TrainingRecord]
+    watched: Mapping[str, Sequence[TrainingRecord]]
     sources: tuple[DataSource, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
 
@@ -59,13 +63,14 @@ def training_data(plan: TrainPlan, wiring: Wiring) -> TrainingData:
     if plan.log:
         given.append(("judged answers of the log", _logged(plan, wiring)))
     records, left_out = deduplicated(record for _, found in given for record in found)
-    if plan.dev:
-        dev, _ = deduplicated(record for path in plan.dev for record in records_of(path, plan.split))
-        asked = {question_digest(record.query) for record in dev}
-        train = [record for record in records if question_digest(record.query) not in asked]
-        left_out["records whose question is a dev question"] += len(records) - len(train)
-    else:
-        train, dev = split(records, plan.dev_share, plan.dev_most, plan.hyperparameters.seed)
+    dev, _ = deduplicated(record for path in plan.dev for record in records_of(path, plan.split))
+    watched = {path.stem: deduplicated(records_of(path))[0] for path in plan.watch}
+    measured_on = [*dev, *(record for found in watched.values() for record in found)]
+    asked = {question_digest(record.query) for record in measured_on}
+    train = [record for record in records if question_digest(record.query) not in asked]
+    left_out["records whose question is measured on"] += len(records) - len(train)
+    if not plan.dev:
+        train, dev = split(train, plan.dev_share, plan.dev_most, plan.hyperparameters.seed)
     if not train:
         raise BadInputError(
             "there is no record to learn from", way_out="Look at the files, or lower --dev-share."
@@ -73,7 +78,7 @@ def training_data(plan: TrainPlan, wiring: Wiring) -> TrainingData:
     sources = [
         _source(name, path, found) for (name, found), path in zip(given, [*plan.data, None], strict=False)
     ]
-    return TrainingData(train=train, dev=dev, sources=tuple(sources), left_out=+left_out)
+    return TrainingData(train=train, dev=dev, watched=watched, sources=tuple(sources), left_out=+left_out)
 
 
 def records_of(path: Path, part: str | None = None) -> Iterator[TrainingRecord]:
@@ -83,10 +88,21 @@ def records_of(path: Path, part: str | None = None) -> Iterator[TrainingRecord]:
     return read_records(path)
 
 
-def measure_of(records: Sequence[TrainingRecord]) -> Measure | None:
-    """nDCG@10 and MRR@10 over the records; None where there are none."""
-    if not records:
+def measure_of(data: TrainingData) -> Measure | None:
+    """nDCG@10 and MRR@10 of the dev questions, then nDCG@10 of the watched sets; None without the former."""
+    if not data.dev:
         return None
+    of_dev = _measure(data.dev)
+    of_watched = {name: _measure(records) for name, records in data.watched.items() if records}
+
+    def measure(score: Scorer) -> Mapping[str, float]:
+        others = {f"nDCG@10 of {name}": one(score)[_DEV_METRICS[0]] for name, one in of_watched.items()}
+        return {**of_dev(score), **others}
+
+    return measure
+
+
+def _measure(records: Sequence[TrainingRecord]) -> Measure:
     orders = [shuffled(record) for record in records]
 
     def measure(score: Scorer) -> Mapping[str, float]:
