@@ -90,9 +90,11 @@ class Chain:
         return Chain(stages, name=self.name, budget=self._budget, on_failure=self._on_failure)
 
     @contextmanager
-    def one_question(self) -> Iterator[None]:
-        """Let several rankings count as one question: they share its budget."""
-        token = CURRENT_METER.set(Meter(self._budget, CURRENT_METER.get()))
+    def one_question(self, before: Outcome) -> Iterator[None]:
+        """Let several rankings count as one question, and share its budget less what `before` took of it."""
+        meter = Meter(self._budget, CURRENT_METER.get())
+        meter.charge(before.usage, before.ms)
+        token = CURRENT_METER.set(meter)
         try:
             yield
         finally:

@@ -29,10 +29,11 @@ async def search(asked: Asked, stages: Stages) -> SearchResult:
     passage = division.passage if division else ""
     retrieval = await _retrieved(several or (asked.question,), stages, retrieve, passage)
     parts = several if division and division.each else ()
-    if parts:
-        ranking = await in_parts.ranked(parts, retrieval.candidates, stages.reranker, keep)
-    else:
-        ranking = await stages.reranker.rerank(asked.question, retrieval.candidates, keep)
+    with in_parts.one_budget(stages.reranker, division):
+        if parts:
+            ranking = await in_parts.ranked(parts, retrieval.candidates, stages.reranker, keep)
+        else:
+            ranking = await stages.reranker.rerank(asked.question, retrieval.candidates, keep)
     divided = () if division is None else (division.outcome,)
     outcomes = (*divided, retrieval.outcome, *ranking.outcomes)
     result = SearchResult(asked.question, stages.collection, _final_first(ranking), outcomes, parts=parts)

@@ -8,7 +8,7 @@ chain kept for it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
@@ -116,14 +116,21 @@ async def retrieved(questions: Sequence[str], search: Search, top_k: int) -> Ret
     )
 
 
+def one_budget(reranker: Reranker, division: Division | None) -> AbstractContextManager[None]:
+    """Within it, the rankings of a divided question share one budget, from which dividing it was paid."""
+    if division is None or not isinstance(reranker, Chain):
+        return nullcontext()
+    return reranker.one_question(division.outcome)
+
+
 async def ranked(
     questions: Sequence[str], candidates: Sequence[Candidate], reranker: Reranker, top_k: int
 ) -> Ranking:
     """The best of the first part, the best of the second, …, no passage twice."""
-    rankings = []
-    with reranker.one_question() if isinstance(reranker, Chain) else nullcontext():
-        for n, question in enumerate(questions, start=1):
-            rankings.append(await reranker.rerank(question, seen_by(n, candidates), top_k))
+    rankings = [
+        await reranker.rerank(question, seen_by(n, candidates), top_k)
+        for n, question in enumerate(questions, start=1)
+    ]
     merged = {candidate.id: candidate for candidate in candidates}
     for n, ranking in enumerate(rankings, start=1):
         for candidate in ranking.everything:

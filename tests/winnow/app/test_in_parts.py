@@ -10,7 +10,7 @@ import pytest
 
 from storage.errors import BadInputError
 from storage.records import Answer, Candidate, Retrieval
-from tests.support.endpoint import Endpoint, status
+from tests.support.endpoint import Endpoint, Response, status
 from tests.support.serving import serving
 from winnow import RAGPipeline, Settings
 from winnow.app.chat_divider import questions_of
@@ -230,6 +230,64 @@ def test_the_parts_share_the_budget_of_one_question(ingested: Path, endpoint: En
         answer = pipeline.ask(TWO)
     assert len(endpoint.requests) == 4
     assert answer.warnings
+
+
+def dividing(ingested: Path, endpoint: Endpoint, **budget: float) -> RAGPipeline:
+    """A pipeline whose chat model divides and judges, within a budget; its calls are kept in the log."""
+    llm = {"base_url": endpoint.url, "model": "m", "max_retries": 0, "prices": {"m": {"call": 0.5}}}
+    rerank = {"spec": "pointwise", "budget": budget, "cache": False}
+    settings = Settings.load(
+        data_dir=ingested, llm=llm, rerank=rerank, log={"llm_calls": True}, retrieval={"parts": "decompose"}
+    )
+    return RAGPipeline.from_settings(settings)
+
+
+LISTED = '{"questions": ["When is the Kestrel descaled?", "What is the largest Tallow message?"]}'
+
+
+@pytest.mark.parametrize("budget", [{"max_calls": 4}, {"max_cost": 2.0}])
+def test_dividing_is_paid_from_the_budget_of_the_question(
+    ingested: Path, endpoint: Endpoint, budget: dict[str, float]
+) -> None:
+    """Four calls are one that divides and three that judge, all of them in the log."""
+    endpoint.reply = "3"
+    endpoint.enqueue(LISTED)
+    with dividing(ingested, endpoint, **budget) as pipeline:
+        answer = pipeline.ask("Kestrel descaling, Tallow limits")
+        logged = pipeline.log.get(answer.id)
+    assert len(endpoint.requests) == 4
+    assert [len(stage.exchanges) for stage in logged.stages if stage.exchanges] == [1, 3]
+    assert logged.stages[0].name == "parts"
+    assert logged.usage.calls == 4
+    assert logged.usage.cost == 2.0
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"), [({"max_calls": 0}, "max_calls=0 is reached"), ({"max_tokens": 9}, "max_tokens=9")]
+)
+def test_a_question_whose_division_would_pass_the_budget_is_searched_whole(
+    ingested: Path, endpoint: Endpoint, budget: dict[str, float], said: str
+) -> None:
+    with dividing(ingested, endpoint, **budget) as pipeline:
+        answer = pipeline.ask("What are bananas rich in?")
+    assert endpoint.requests == []
+    assert said in answer.stages[0].reason
+    assert "potassium" in answer.text
+
+
+def test_a_division_that_meets_the_deadline_leaves_no_time_to_judge(
+    ingested: Path, endpoint: Endpoint
+) -> None:
+    """It is cut off, which the log shows as a failed call, and the question is searched as it is."""
+    endpoint.enqueue(Response(body={}, delay=2))
+    with dividing(ingested, endpoint, deadline_ms=200) as pipeline:
+        answer = pipeline.ask("What are bananas rich in?")
+    assert len(endpoint.requests) == 1
+    divided, judged = answer.stages[0], next(stage for stage in answer.stages if stage.name == "pointwise")
+    assert "cut off at the deadline" in divided.reason
+    assert [exchange.error for exchange in divided.exchanges] == ["cut off at the deadline"]
+    assert divided.usage.calls == 1
+    assert "deadline_ms=200 has passed" in judged.reason
 
 
 def test_the_best_of_each_part_is_never_cut() -> None:
