@@ -11,6 +11,7 @@ from typing import Literal
 
 from generation.chat.templating import Templates
 from generation.language import language_of
+from rerank.base import flagged
 from rerank.llm.budget import Meter
 from rerank.llm.calls import CallCounts, Caller, Request
 from rerank.parts import RerankParts
@@ -71,16 +72,12 @@ class ChatDivider:
         if self.kind == "hyde":
             [passage] = found
             reason = Reason("winnow.app.searched-like", passage=passage)
-            return Division((), _told(outcome, reason), passage=passage)
+            return Division((), flagged(outcome, "ok", reason), passage=passage)
         each = self.kind == "decompose"
         questions = tuple(dict.fromkeys(found if each else [question, *found]))[:MOST]
         if len(questions) == 1:
             return Division((), outcome)
-        return Division(questions, _told(outcome, asked_in(questions, each=each)), each=each)
-
-
-def _told(outcome: Outcome, reason: Reason) -> Outcome:
-    return replace(outcome, reason=Reason.all([reason, outcome.reason]))
+        return Division(questions, flagged(outcome, "ok", asked_in(questions, each=each)), each=each)
 
 
 def questions_of(reply: str) -> list[str]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
 
+from rerank.chain import Chain
+from rerank.parts import RerankParts
+from rerank.spec import Spec
 from storage.errors import BadInputError
 from storage.records import Answer, Candidate, Retrieval
 from tests.support.endpoint import Endpoint, Response, status
 from tests.support.serving import serving
 from winnow import RAGPipeline, Settings
 from winnow.app.chat_divider import questions_of
-from winnow.app.in_parts import retrieved
+from winnow.app.in_parts import ranked, retrieved, seen_by
 from winnow.app.json_model.answers import AnswerJson
 from winnow.server.pages.views.movement import ranking_stages
 
@@ -232,6 +236,37 @@ def test_the_parts_share_the_budget_of_one_question(ingested: Path, endpoint: En
     assert answer.warnings
 
 
+SAME = (
+    "The Kestrel must be descaled after every 300 cups, with lukewarm water. "
+    "A message in Tallow may be 4 MiB large at most, headers included{}.\n"
+)
+
+
+def test_passages_that_say_the_same_take_one_place_of_a_question_in_parts(tmp_path: Path) -> None:
+    """Each part prefers another file: one of them stays and answers both, in a replay, too."""
+    documents = {
+        **{name: DOCUMENTS[name] for name in ("fruit.md", "gym.md", "database.md")},
+        "descaling the Kestrel.txt": SAME.format(""),
+        "messages in Tallow.txt": SAME.format(" in it"),
+    }
+    (tmp_path / "docs").mkdir()
+    for name, text in documents.items():
+        (tmp_path / "docs" / name).write_text(text, encoding="utf-8")
+    with RAGPipeline.from_settings(Settings.load(data_dir=tmp_path / "data")) as pipeline:
+        pipeline.ingest(tmp_path / "docs")
+        kept = pipeline.ask(TWO, rerank="late-interaction")
+        answer = pipeline.ask(TWO)
+        replay = pipeline.log.replay(answer.id)
+    assert sources(kept)[:2] == ["descaling the Kestrel.txt", "messages in Tallow.txt"]
+    assert sorted(sources(answer)) == ["database.md", "descaling the Kestrel.txt", "fruit.md", "gym.md"]
+    assert answer.final[0].ranks["part-1.final"] == answer.final[0].ranks["part-2.final"] == 1
+    assert "300 cups, with lukewarm water. [1]" in answer.text
+    assert "4 MiB large at most, headers included. [1]" in answer.text
+    assert "descaling the Kestrel.txt: messages in Tallow.txt" in answer.stages[0].reason
+    assert ranks(replay.answer) == ranks(answer)
+    assert replay.answer.stages[0].reason == answer.stages[0].reason
+
+
 def dividing(ingested: Path, endpoint: Endpoint, **budget: float) -> RAGPipeline:
     """A pipeline whose chat model divides and judges, within a budget; its calls are kept in the log."""
     llm = {"base_url": endpoint.url, "model": "m", "max_retries": 0, "prices": {"m": {"call": 0.5}}}
@@ -302,6 +337,41 @@ def test_the_best_of_each_part_is_never_cut() -> None:
     assert len(found) == 20
     assert {"best of one", "best of two"} < {candidate.id for candidate in found}
     assert [candidate.ranks["retrieval"] for candidate in found] == [*range(1, 21)]
+
+
+def of_parts(text: str, source: str, date: str = "", **ranks: int) -> Candidate:
+    """A passage with its places in the retrieval of each part."""
+    found = Candidate.from_text(text, id=source, source=source)
+    found = replace(found, chunk=replace(found.chunk, metadata={"date": date} if date else {}))
+    return replace(found, ranks={name.replace("_", "-"): rank for name, rank in ranks.items()})
+
+
+OTHERS = [of_parts(f"{n} bottles of beer.", f"{n}.md", part_1=n, part_2=n) for n in range(3, 9)]
+
+
+@pytest.mark.parametrize(
+    ("spec", "dates", "final"),
+    [
+        ("diversity(weight=0)", ("", ""), ["a.md", "3.md"]),
+        ("diversity(weight=0)", ("2024-01-01", "2025-01-01"), ["b.md", "3.md"]),
+        ("diversity(weight=0,alike=1)", ("", ""), ["a.md", "b.md"]),
+        ("none", ("", ""), ["a.md", "b.md"]),
+    ],
+)
+def test_of_twins_from_two_parts_one_stays_for_both(
+    spec: str, dates: tuple[str, str], final: list[str]
+) -> None:
+    """The newer, or else the first, though only one part found it; where the chain folds none, both."""
+    twins = [
+        of_parts(SAME.format(""), "a.md", dates[0], part_1=1),
+        of_parts(SAME.format(" in it"), "b.md", dates[1], part_2=1),
+    ]
+    chain = Chain.load(Spec.parse(spec), RerankParts(drop_twins=True))
+    ranking, remark = anyio.run(ranked, ("one", "two"), [*twins, *OTHERS], chain, 2)
+    assert [candidate.id for candidate in ranking.candidates] == final
+    first, second = (seen_by(n, ranking.candidates, "final")[0].id for n in (1, 2))
+    assert (first, second) == ((final[0],) * 2 if "3.md" in final else ("a.md", "b.md"))
+    assert bool(remark) is ("3.md" in final)
 
 
 def test_questions_are_read_from_lists_of_any_kind() -> None:
