@@ -20,7 +20,17 @@ from rerank.chain import Chain
 from rerank.twins import folded, without_twins
 from retrieval.clauses import clauses
 from storage.reasons import Reason
-from storage.records import Candidate, Citation, Generation, Outcome, Ranking, Retrieval, Usage, worst
+from storage.records import (
+    WEAK_MATCH,
+    Candidate,
+    Citation,
+    Generation,
+    Outcome,
+    Ranking,
+    Retrieval,
+    Usage,
+    worst,
+)
 from storage.records import part_name as name_of
 
 T = TypeVar("T")
@@ -66,10 +76,14 @@ class ClauseDivider:
 
 def asked_in(questions: Sequence[str], *, each: bool = True) -> Reason:
     """The remark that lists the sub-questions, from which `logged_division` reads them."""
-    listed = [Reason("winnow.app.part", n=n, question=one) for n, one in enumerate(questions, start=1)]
+    listed = [_part(n, one) for n, one in enumerate(questions, start=1)]
     if each:
         return Reason("winnow.app.asked-in-parts", n=len(listed), parts=listed)
     return Reason("winnow.app.asked-in-words", n=len(listed), parts=listed)
+
+
+def _part(n: int, question: str) -> Reason:
+    return Reason("winnow.app.part", n=n, question=question)
 
 
 def logged_division(stages: Iterable[Outcome]) -> Division | None:
@@ -188,9 +202,9 @@ class AnswerInParts:
     questions: tuple[str, ...]
 
     async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
-        """See `generation.base.Generator`. A sub-question without an answer is named in the outcome."""
+        """See `generation.base.Generator`. The outcome names the sub-questions without a good answer."""
         places_of = {candidate.id: place for place, candidate in enumerate(candidates, start=1)}
-        found, missing = list[Generation](), list[Reason]()
+        answers, missing = list[tuple[Reason, Generation]](), list[Reason]()
         for n, part in enumerate(self.questions, start=1):
             own = seen_by(n, candidates, "final")
             generation = await self.generator.generate(part, own)
@@ -198,11 +212,12 @@ class AnswerInParts:
                 missing += [] if part == question else [Reason("winnow.app.part-unanswered", question=part)]
                 continue
             markers = {place: places_of[one.id] for place, one in enumerate(own, start=1)}
-            found.append(_renumbered(generation, markers))
-        if not found:
+            answers.append((_part(n, part), _renumbered(generation, markers)))
+        if not answers:
             return await self.generator.generate(question, candidates)
+        found = [generation for _, generation in answers]
         outcomes = [generation.outcome for generation in found]
-        reasons = [*(part for one in outcomes for part in Reason.of(one.reason).parts if part), *missing]
+        reasons = [*_remarks(answers), *missing]
         return replace(
             found[0],
             text="\n\n".join(dict.fromkeys(generation.text for generation in found)),
@@ -217,6 +232,16 @@ class AnswerInParts:
                 usage=sum((one.usage for one in outcomes), Usage()),
             ),
         )
+
+
+def _remarks(found: Sequence[tuple[Reason, Generation]]) -> list[Reason]:
+    """What was said of the answers to the parts; of weak matches once, with the parts that have one."""
+    told = [(part, one) for part, answer in found for one in Reason.of(answer.outcome.reason).parts if one]
+    weak = {part: one.values["percent"] for part, one in told if one.code == WEAK_MATCH}
+    remarks = [one for _, one in told if one.code != WEAK_MATCH]
+    if weak:
+        remarks.append(Reason("winnow.app.weak-parts", parts=list(weak), percents=list(weak.values())))
+    return remarks
 
 
 def as_taken(candidates: Iterable[Candidate], parts: int) -> list[Candidate]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +13,16 @@ from rerank.chain import Chain
 from rerank.parts import RerankParts
 from rerank.spec import Spec
 from storage.errors import BadInputError
-from storage.records import Answer, Candidate, Retrieval
+from storage.reasons import Reason
+from storage.records import WEAK_MATCH, WEAK_PARTS, Answer, Candidate, Generation, Outcome, Retrieval
 from tests.support.endpoint import Endpoint, Response, status
 from tests.support.serving import serving
 from winnow import RAGPipeline, Settings
 from winnow.app.chat_divider import questions_of
-from winnow.app.in_parts import ranked, retrieved, seen_by
+from winnow.app.in_parts import AnswerInParts, ranked, retrieved, seen_by
 from winnow.app.json_model.answers import AnswerJson
+from winnow.app.stages import warnings_of
+from winnow.cli.ask import not_said_above
 from winnow.server.pages.views.movement import ranking_stages
 
 pytestmark = pytest.mark.heavy
@@ -372,6 +375,41 @@ def test_of_twins_from_two_parts_one_stays_for_both(
     first, second = (seen_by(n, ranking.candidates, "final")[0].id for n in (1, 2))
     assert (first, second) == ((final[0],) * 2 if "3.md" in final else ("a.md", "b.md"))
     assert bool(remark) is ("3.md" in final)
+
+
+class Doubtful:
+    """An answerer that is not sure of any answer, and has none about gulls."""
+
+    async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
+        remark = Reason(WEAK_MATCH, percent=len(question))
+        return Generation(
+            text="It may be.",
+            outcome=Outcome("generation", "partial", remark),
+            answerer="doubtful",
+            answered="gulls" not in question,
+        )
+
+
+def test_weak_matches_of_several_parts_are_told_once_with_the_parts() -> None:
+    """One remark names the parts, in both languages, and keeps how sure each is; another is told apart."""
+    answerer = AnswerInParts(Doubtful(), ("Who repairs boats?", "灯塔有多高？", "What do gulls eat?"))
+    outcome = anyio.run(answerer.generate, "all of it", ()).outcome
+    weak, missing = Reason.of(outcome.reason).parts
+    assert str(weak) == "weak match: what is quoted may not answer 1. Who repairs boats?; 2. 灯塔有多高？"
+    assert weak.render("zh").count("匹配较弱") == 1
+    assert list(weak.values["percents"]) == [18, 6]
+    assert "gulls" in missing
+
+
+def test_a_shell_tells_of_weak_parts_above_the_answer_alone() -> None:
+    """What else went wrong is told below it, without the weak match."""
+    weak = Reason(WEAK_PARTS, parts=[Reason("winnow.app.part", n=1, question="How high?")], percents=[40])
+    missing = Reason("winnow.app.part-unanswered", question="How deep?")
+    both = Outcome("generation", "partial", Reason.all([weak, missing]))
+    alone = Outcome("generation", "partial", weak)
+    assert [not_said_above(one) for one in warnings_of([alone])] == [""]
+    [left] = [not_said_above(one) for one in warnings_of([both])]
+    assert left == "generation partial: the passages do not answer: How deep?"
 
 
 def test_questions_are_read_from_lists_of_any_kind() -> None:
