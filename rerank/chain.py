@@ -17,6 +17,7 @@ from rerank.options import Gates, read_options, split_options
 from rerank.parts import RerankParts
 from rerank.registry import strategy
 from rerank.spec import Spec
+from rerank.twins import ALIKE
 from storage.errors import StageError, WinnowError
 from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking
@@ -39,6 +40,7 @@ class Chain:
 
     Candidates dropped by a later stage rank above those dropped by an earlier one. `budget` limits one
     question, all stages together. With `on_failure="raise"` a failing stage raises StageError instead.
+    `folds`: how alike passages are of which one alone stays (`rerank.twins`); None where all do.
     """
 
     def __init__(
@@ -48,8 +50,10 @@ class Chain:
         name: str = "chain",
         budget: Budget | None = None,
         on_failure: OnFailure = "fallback",
+        folds: float | None = None,
     ) -> None:
         self.name = name
+        self.folds = folds
         self._stages = tuple(stages)
         self._budget = budget or Budget()
         self._on_failure = on_failure
@@ -69,14 +73,16 @@ class Chain:
         name, that need not be made: a replay's logged ones.
         """
         check_spec(spec, prefix=prefix)
-        stages = []
+        stages, folds = [], None
         for stage_name, stage in zip(spec.names, spec.stages, strict=True):
             name = prefix + stage_name
             gates, budget, options = split_options(name, dict(stage.options))
             given = (ready or {}).get(name)
             reranker = given or strategy(stage.name).load(parts, name, **options)
             stages.append(ChainStage(reranker, stage.keep, gates, budget))
-        return cls(stages, name=str(spec), budget=parts.budget, on_failure=parts.on_failure)
+            if stage.name == "diversity" and parts.drop_twins:
+                folds = float(options.get("alike", ALIKE))
+        return cls(stages, name=str(spec), budget=parts.budget, on_failure=parts.on_failure, folds=folds)
 
     @property
     def scored_by(self) -> str:
@@ -87,12 +93,16 @@ class Chain:
     def watched(self, watch: Callable[[Reranker], Reranker]) -> Chain:
         """The same chain with every stage wrapped, to observe each stage's input and output."""
         stages = [replace(stage, reranker=watch(stage.reranker)) for stage in self._stages]
-        return Chain(stages, name=self.name, budget=self._budget, on_failure=self._on_failure)
+        return Chain(
+            stages, name=self.name, budget=self._budget, on_failure=self._on_failure, folds=self.folds
+        )
 
     @contextmanager
-    def one_question(self) -> Iterator[None]:
-        """Let several rankings count as one question: they share its budget."""
-        token = CURRENT_METER.set(Meter(self._budget, CURRENT_METER.get()))
+    def one_question(self, before: Outcome) -> Iterator[None]:
+        """Let several rankings count as one question, and share its budget less what `before` took of it."""
+        meter = Meter(self._budget, CURRENT_METER.get())
+        meter.charge(before.usage, before.ms)
+        token = CURRENT_METER.set(meter)
         try:
             yield
         finally:

@@ -1,15 +1,22 @@
-"""Passages that say the same: equal but for case, width and spaces, or nearly equal."""
+"""Passages that say the same, of which one stays: equal but for case, width and spaces, or nearly equal."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.records import Chunk
+from storage.qdrant.matching import moment
+from storage.reasons import Reason
+from storage.records import Candidate, Chunk
 
+# The Jaccard similarity of trigrams from which passages of two files say the same.
+ALIKE = 0.9
 # A shorter text may say something else under each heading: "Yes." answers many questions.
 _SHORT = 100
 # The smallest hashes of a text's trigrams: a sample of what it shares with others (Broder 1997).
@@ -62,6 +69,66 @@ class Twins:
         self._files.append(file)
         self._keys.append(key)
         return None
+
+
+class Choice(Protocol):
+    """Chooses the next candidate, by the places in the list of those that are left."""
+
+    def best(self, left: Sequence[int]) -> int:
+        """The position in `left` of the next."""
+        ...
+
+    def choose(self, place: int) -> None:
+        """Note that this one stays."""
+        ...
+
+
+def without_twins(
+    candidates: Sequence[Candidate], top_k: int, alike: float, choice: Choice | None = None
+) -> tuple[list[int], dict[int, int]]:
+    """The places of candidates to keep, best first, and of twins met on the way, each with whose.
+
+    Of twins the newest stays, by the documents' `date`, or else the first. Without a `choice` they come as
+    listed.
+    """
+    chosen: list[int] = []
+    known = Twins(alike)
+    twins: dict[int, int] = {}
+    dates = [moment(one.chunk.metadata.get("date")) for one in candidates]
+    left = list(range(len(candidates)))
+    while left and (len(chosen) < top_k or any(dates)):
+        full = len(chosen) == top_k
+        place = left.pop(0 if full or choice is None else choice.best(left))
+        of = known.twin_of(candidates[place].chunk, place, remember=not full)
+        if of is None:
+            if not full:
+                chosen.append(place)
+                if choice is not None:
+                    choice.choose(place)
+            continue
+        kept = next((one for one in chosen if one == of or twins.get(of) == one), of)
+        if _later(dates[place], dates[kept]):
+            chosen[chosen.index(kept)] = place
+            twins |= {one: place for one, own in twins.items() if own == kept} | {kept: place}
+        else:
+            twins[place] = kept
+    return chosen, twins
+
+
+def folded(candidates: Sequence[Candidate], twins: Mapping[int, int]) -> Reason:
+    """The remark that names the file of each passage that stays, and the others that say the same."""
+    names = [candidate.chunk.source.replace("\\", "/").rpartition("/")[2] for candidate in candidates]
+    others: dict[str, dict[str, None]] = {}
+    for one, own in twins.items():
+        found = others.setdefault(names[own], {})
+        if names[one] != names[own]:
+            found[names[one]] = None
+    listed = [f"{name}: {' '.join(found)}" if found else name for name, found in others.items()]
+    return Reason("rerank.twins-folded", count=len(twins), twins=listed)
+
+
+def _later(one: datetime | None, other: datetime | None) -> bool:
+    return one is not None and (other is None or one > other)
 
 
 def _folded(text: str) -> str:

@@ -6,9 +6,12 @@ middle of a page, without an error that could be caught.
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 from storage.errors import StoreUnavailableError
 
@@ -16,6 +19,18 @@ from storage.errors import StoreUnavailableError
 RESERVE_BYTES = 256 << 20
 # More than the engine sets aside when it opens a shard.
 OPENING_BYTES = 64 << 20
+
+
+def files_below(folder: Path) -> Iterator[os.stat_result]:
+    """Yield the status of each file below a folder in use; what is gone before its turn is left out."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                status = Path(parent, name).lstat()
+            except OSError:
+                continue
+            if S_ISREG(status.st_mode):
+                yield status
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +55,7 @@ class DiskSpace:
 
     def size(self) -> int:
         """Return the size of the shard in bytes; merging its segments writes them once more."""
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        return sum(file.st_size for file in files_below(self.folder))
 
     def _free(self) -> int:
         return shutil.disk_usage(self.folder).free

@@ -27,8 +27,8 @@ def with_tuples(metadata: Mapping[str, Any]) -> dict[str, Meta]:
 # From best to worst: a chain has the status of its worst stage.
 STATUS_ORDER: tuple[Status, ...] = ("ok", "repaired", "partial", "fallback")
 
-# The code of the remark that what was found may not answer.
-WEAK_MATCH = "generation.weak-match"
+# The codes of the remark that what was found may not answer: of a question, and of some parts of one.
+WEAK_MATCH, WEAK_PARTS = "generation.weak-match", "winnow.app.weak-parts"
 
 # The stages of an answer other than rerank stages, by name.
 AROUND_RERANK = ("rewrite", "parts", "retrieval", "expand", "generation")
@@ -378,7 +378,7 @@ class Answer:
     def weak_match(self) -> Reason | None:
         """The remark that the answer may well not answer the question, if its answerer made one."""
         parts = (part for stage in self.stages for part in Reason.of(stage.reason).parts)
-        return next((part for part in parts if part.code == WEAK_MATCH), None)
+        return next((part for part in parts if part.code in (WEAK_MATCH, WEAK_PARTS)), None)
 
     @property
     def usage(self) -> Usage:

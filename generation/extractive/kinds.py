@@ -107,6 +107,16 @@ _NUMBER_WORDS = re.compile(
     re.IGNORECASE,
 )
 _NUMBER_ZH = re.compile(r"[零〇一二三四五六七八九十百千万萬亿億两兩半]")
+# Words that are written with a numeral and count nothing.
+_NO_NUMBER_ZH = re.compile(
+    r"[统統唯惟单單同逐专專之这這那另每某任万萬]一|进一步|進一步"
+    r"|一(?:[些般样樣直定旦切致律向再贯貫并併同共经經味带帶流举舉概如边邊面时時下会會点點连連心一]|个劲|個勁|系列|口[气氣])"
+    r"|一起(?!.{0,6}(?:案|事[故件]))|一度(?![电電])"
+    r"|十(?:分(?![钟鐘之])|足|字)|百(?:姓|[货貨]|科|度|合|般)|千[万萬](?:[别別不要记記])|[万萬](?:能|物|里[长長]城|[岁歲])"
+    r"|半(?:[导導]|[岛島]|[径徑]|[决決]|球|途|夜)|零(?:售|件|食|[钱錢]|部|散)|三(?:明治|角|星|[峡峽]|[亚亞])|四川|[两兩][岸栖棲]"
+)
+# That something happened for the first time answers "which time", and not "how many".
+_FIRST_ZH = re.compile(r"第一(?:次|[时時][间間刻]|手)")
 _CAPITAL = re.compile(r"(?<![\w@#./-])[A-ZÀ-Þ][\w’'.-]*\w|(?<!\w)[A-Z]\b")
 # English words that begin with a capital where a sentence begins, and name nothing.
 FUNCTION_WORDS = frozenset(
@@ -157,7 +167,7 @@ def fit(question: str, text: str) -> float:
         return _fit_of_date(question, text)
     if kind == "duration":
         return float(bool(values(kind, text, question) or values("number", text, question)))
-    return float(bool(values(kind, text, question)) or (kind == "number" and _in_words(text)))
+    return float(bool(values(kind, text, question)) or (kind == "number" and _in_words(text, question)))
 
 
 def _fit_of_date(question: str, text: str) -> float:
@@ -197,6 +207,9 @@ def _own(value: str, question: str) -> bool:
     return re.search(rf"(?<!\d){value}(?!\d)", question) is not None
 
 
-def _in_words(text: str) -> bool:
+def _in_words(text: str, question: str) -> bool:
     """True for numbers that are spelt out."""
-    return (_NUMBER_ZH if language_of(text) == "zh" else _NUMBER_WORDS).search(text) is not None
+    if language_of(text) != "zh":
+        return _NUMBER_WORDS.search(text) is not None
+    text = _NO_NUMBER_ZH.sub(" ", text if re.search("第[几幾]", question) else _FIRST_ZH.sub(" ", text))
+    return _NUMBER_ZH.search(text) is not None

@@ -12,7 +12,8 @@ Span = tuple[int, int]
 
 # The most characters of a section's number before its title.
 _NUMBER = 8
-# A Markdown heading, perhaps in a quotation or a list; and the underline of one.
+# A Markdown heading, perhaps in a quotation or a list; and the underline of one. Both are matched at one
+# place, and no sign of a part belongs to the next: a failure costs each sign once.
 _MARKED = re.compile(r"[\s>*+\-.)\d]*#")
 _UNDERLINE = re.compile(r"[\s>]*(?:=+|-+)\s*")
 

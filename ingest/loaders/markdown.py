@@ -14,7 +14,7 @@ from storage.records import Heading
 
 _HEADING = re.compile(r'<h([1-6]) data-sourcepos="(\d+):[^"]*">(.*?)</h\1>', re.DOTALL)
 _TAG = re.compile(r'<img [^>]*?alt="([^"]*)"[^>]*>|<[^>]*>')
-_ATTRIBUTES = re.compile(r"\s*\{[^{}]*\}\s*$")
+_ATTRIBUTES = re.compile(r"(?<!\s)\s*+\{[^{}]*+\}\s*+$")
 
 
 def load(source: Source) -> Loaded:

@@ -13,8 +13,8 @@ from storage.records import Meta, Scalar
 
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(\.\d{1,15})?")
 _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)\n(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
-_KEY = re.compile(r"""^(?:"[^"\n]+"|'[^'\n]+'|[^\W\d][\w .-]*)[ \t]*[:=](?:\s|$|(?<==))""", re.MULTILINE)
-_ENTRY = re.compile(r"""^([^\W\d][\w.-]*)[ \t]*[:=][ \t]*(["']?)(.+?)\2[ \t]*$""", re.MULTILINE)
+_KEY = re.compile(r"""^(?:"[^"\n]+"|'[^'\n]+'|[^\W\d][\w .-]*+)[ \t]*+[:=](?:\s|$|(?<==))""", re.MULTILINE)
+_ENTRY = re.compile(r"^([^\W\d][\w.-]*+)[ \t]*+[:=][ \t]*+(.+)$", re.MULTILINE)
 # More than anyone filters on; what is longer is text.
 _MOST_FIELDS, _MOST_VALUES, _LONGEST = 50, 100, 1000
 
@@ -50,8 +50,12 @@ def _parsed(matter: str, *, toml: bool) -> Mapping[Any, Any] | None:
     try:
         value = tomllib.loads(matter) if toml else yaml.load(matter, Loader=yaml.CSafeLoader)
     except (tomllib.TOMLDecodeError, yaml.YAMLError, ValueError, RecursionError):
-        return {name: value for name, _, value in _ENTRY.findall(matter)} or None
+        return {name: _unquoted(value.rstrip()) for name, value in _ENTRY.findall(matter)} or None
     return value if isinstance(value, dict) else None
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1] if len(value) > 2 and value[0] == value[-1] and value[0] in "\"'" else value
 
 
 def plain(value: Any) -> Meta:

@@ -12,9 +12,7 @@ from storage.errors import DocumentRefusedError
 from storage.reasons import Reason
 
 _PAGE = re.compile(r"\\ansicpg(\d+)")
-_INFO = re.compile(r"\{\\(title|author)\s+([^{}\\]*)\}")
-# striprtf writes a table's row as cells that end in a bar.
-_ROW = re.compile(r"^(.*\|.*)\|$")
+_INFO = re.compile(r"\{\\(title|author)\s++([^{}\\]*+)\}")
 
 
 def load(source: Source) -> Loaded:
@@ -29,9 +27,11 @@ def load(source: Source) -> Loaded:
     info = {name: one_line(value) for name, value in _INFO.findall(raw[:20_000])}
     builder = TextBuilder()
     for line in text.split("\n"):
-        row = _ROW.match(line)
-        cells = [cell.strip() for cell in row[1].split("|")] if row else []
-        builder.block("; ".join(filter(None, cells)) if row else line, gap="\n" if row else "\n\n")
+        # striprtf writes a table's row as cells that end in a bar
+        if line.endswith("|") and line.count("|") > 1:
+            builder.block("; ".join(filter(None, map(str.strip, line.split("|")))), gap="\n")
+        else:
+            builder.block(line)
     broken = builder.text.count("\ufffd")
     return Loaded(
         text=builder.text,

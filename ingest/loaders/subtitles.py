@@ -15,8 +15,8 @@ from storage.records import Heading
 
 # What is said within so much time is one paragraph, which a citation gives the time of.
 _TOGETHER_MS = 20_000
-_CUE_NAME = re.compile(r"\n\n+[^\n]+\n(?=[^\n]*-->)")
-_VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]+)>")
+_CUE_NAME = re.compile(r"(?<!\n)\n\n++[^\n]++\n(?=[^\n]*-->)")
+_VOICE = re.compile(r"<v(?:\.[^\s<>]*+)?\s++([^<>]++)>")
 
 
 def load(source: Source) -> Loaded:

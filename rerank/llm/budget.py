@@ -74,6 +74,11 @@ class Meter:
         self._add(wanted, -1)
         self._add(spent, 1)
 
+    def charge(self, spent: Usage, ms: float) -> None:
+        """Book what was spent before this meter, the time of it included."""
+        self._add(spent, 1)
+        self._deadline -= ms / 1000
+
     def _add(self, usage: Usage, sign: int) -> None:
         self._spent += Usage(
             sign * usage.calls,

@@ -156,12 +156,12 @@ class Caller:
         self._roomy = False
 
     async def asked(
-        self, request: Request, read: Callable[[Completion], T | None], *, again: str
+        self, request: Request, read: Callable[[Completion], T | None], *, again: str | None
     ) -> Reading[T]:
         """The value that `read` finds in the reply; where it finds None, the model is asked once more.
 
-        `again` is the text of that second request. A refusal is final. Once a free reply could not be read
-        and one that was held to labels could, all are held to them from the first on: `constrained`.
+        `again` is the text of that second request, None for none. A refusal is final. Once a free reply could
+        not be read and one held to labels could, all are held to them from the first on: `constrained`.
         """
         place = _Place(self._parts.limiter)
         try:
@@ -170,12 +170,12 @@ class Caller:
             place.leave()
 
     async def _asked(
-        self, request: Request, read: Callable[[Completion], T | None], again: str, place: _Place
+        self, request: Request, read: Callable[[Completion], T | None], again: str | None, place: _Place
     ) -> Reading[T]:
         completion = await self._call(request, place, retry=False)
         spent = Usage() if isinstance(completion, str) else completion.usage
         value = None if isinstance(completion, str) else read(completion)
-        if value is None and not isinstance(completion, str) and not completion.refusal:
+        if value is None and again and not isinstance(completion, str) and not completion.refusal:
             self._roomy = self._roomy or completion.cut == "length"
             completion = await self._call(_corrected(request, completion, again), place, retry=True)
             if not isinstance(completion, str):

@@ -7,9 +7,8 @@ Vectors are taken from the candidates' mean, since those of one question point i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 
 import numpy as np
@@ -21,8 +20,7 @@ from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.relevance import relevance
 from rerank.spec import Value
-from rerank.twins import Twins
-from storage.qdrant.matching import moment
+from rerank.twins import ALIKE, folded, without_twins
 from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking
 from storage.vectors import Floats, normalised
@@ -35,7 +33,7 @@ class DiversityOptions:
     """
 
     weight: Annotated[float, Field(ge=0, le=1)] = 0.3
-    alike: Annotated[float, Field(ge=0.5, le=1)] = 0.9
+    alike: Annotated[float, Field(ge=0.5, le=1)] = ALIKE
 
 
 class Diversity:
@@ -79,10 +77,9 @@ class Diversity:
             if missing:
                 reason = Reason("rerank.without-vectors", count=missing, total=len(candidates))
                 outcome = flagged(outcome, "ok", reason)
-        places, twins = self._places(candidates, top_k, distance)
+        places, twins = without_twins(candidates, top_k, self._options.alike, distance)
         if twins:
-            reason = Reason("rerank.twins-folded", count=len(twins), twins=_listed(candidates, twins))
-            outcome = flagged(outcome, "ok", reason)
+            outcome = flagged(outcome, "ok", folded(candidates, twins))
         settled = {*places, *twins}
         rest = [place for place in range(len(candidates)) if place not in settled]
         order = [*places, *rest, *twins]
@@ -91,33 +88,6 @@ class Diversity:
         )
         kept = min(top_k, len(order) - len(twins) if self._parts.drop_twins else len(order))
         return Ranking(ranking.candidates[:kept], ranking.outcomes, ranking.candidates[kept:])
-
-    def _places(
-        self, candidates: Sequence[Candidate], top_k: int, distance: _Distance | None
-    ) -> tuple[list[int], dict[int, int]]:
-        """The places of candidates to keep, best first, and of twins met on the way, each with whose."""
-        chosen: list[int] = []
-        known = Twins(self._options.alike)
-        twins: dict[int, int] = {}
-        dates = [moment(one.chunk.metadata.get("date")) for one in candidates]
-        left = list(range(len(candidates)))
-        while left and (len(chosen) < top_k or any(dates)):
-            full = len(chosen) == top_k
-            place = left.pop(0 if full or distance is None else distance.best(left))
-            of = known.twin_of(candidates[place].chunk, place, remember=not full)
-            if of is None:
-                if not full:
-                    chosen.append(place)
-                    if distance is not None:
-                        distance.choose(place)
-                continue
-            kept = next((one for one in chosen if one == of or twins.get(of) == one), of)
-            if _later(dates[place], dates[kept]):
-                chosen[chosen.index(kept)] = place
-                twins |= {one: place for one, own in twins.items() if own == kept} | {kept: place}
-            else:
-                twins[place] = kept
-        return chosen, twins
 
     def _vectors(self, candidates: Sequence[Candidate]) -> tuple[Floats, int]:
         """A vector for each candidate, zeros where there is none, and the number of those."""
@@ -152,18 +122,3 @@ class _Distance:
     def choose(self, place: int) -> None:
         """Note that this one has a place now."""
         self._nearest = np.maximum(self._nearest, self._vectors @ self._vectors[place])
-
-
-def _later(one: datetime | None, other: datetime | None) -> bool:
-    return one is not None and (other is None or one > other)
-
-
-def _listed(candidates: Sequence[Candidate], twins: Mapping[int, int]) -> list[str]:
-    """The file of each passage that stays, and the other files that say the same."""
-    names = [candidate.chunk.source.replace("\\", "/").rpartition("/")[2] for candidate in candidates]
-    others: dict[str, dict[str, None]] = {}
-    for one, own in twins.items():
-        found = others.setdefault(names[own], {})
-        if names[one] != names[own]:
-            found[names[one]] = None
-    return [f"{name}: {' '.join(found)}" if found else name for name, found in others.items()]

@@ -53,7 +53,7 @@ def going(connection: sa.Connection, walk: Sequence[int], reader: LogReader) -> 
     What an answer that stays follows stays, too: another end of a fork, or what the reader may not see.
     """
     own = {*walk, *_closure(connection, FollowUpRow.answer_number, FollowUpRow.follows, walk[-1:], reader)}
-    replays = set(_closure(connection, AnswerRow.number, AnswerRow.replay_of, [*own])) - own
+    replays = set(with_replays(connection, [*own])) - own
     found = own | replays
     after = sa.select(FollowUpRow.follows, FollowUpRow.answer_number).where(FollowUpRow.follows.in_(found))
     links = [tuple(row) for row in connection.execute(after)]
@@ -65,6 +65,11 @@ def going(connection: sa.Connection, walk: Sequence[int], reader: LogReader) -> 
         if found.isdisjoint(staying):
             return sorted(found)
         found -= staying
+
+
+def with_replays(connection: sa.Connection, numbers: Sequence[int]) -> list[int]:
+    """Return the numbers of answers, of their replays, and of replays of those."""
+    return _closure(connection, AnswerRow.number, AnswerRow.replay_of, numbers)
 
 
 def _closure(

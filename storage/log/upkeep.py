@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import aliased
 
 from storage.database import Database, make_folder
 from storage.errors import BadInputError
@@ -17,6 +18,7 @@ from storage.log.records import Pruned
 from storage.log.redaction import COLUMNS, Redactor
 from storage.log.rows import iso, with_address
 from storage.log.tables import AnswerRow, CandidateRow, NeighbourRow, PassageRow
+from storage.log.threads import with_replays
 from storage.log.write import index, unindex
 from storage.private_files import make_private_file
 from storage.sqlite.errors import translated
@@ -29,22 +31,22 @@ _HOLDING = (CandidateRow, NeighbourRow)
 
 
 def prune(database: Database, older_than: datetime, *, judged: bool) -> Pruned:
-    """Delete answers from before `older_than`; those with feedback only where `judged` is set.
+    """Delete answers from before `older_than`; those with feedback, their replays' too, only where `judged`.
 
-    Their calls, feedback and links go too, and passages that no other answer holds.
+    Their replays go with them, however new, and their calls, feedback and links, and passages that no other
+    answer holds. A replay without its original would pass for an answer to somebody's question.
     """
     old = AnswerRow.created_at < iso(older_than)
-    wanted = sa.or_(AnswerRow.feedback.is_not(None), AnswerRow.judged > 0)
-    going = old if judged else sa.and_(old, ~wanted)
+    going = old if judged else sa.and_(old, AnswerRow.number.not_in(_wanted()))
     answers = passages = 0
     while True:
         with database.writing() as connection:
-            batch = sa.select(AnswerRow.number, AnswerRow.question, AnswerRow.text).where(going).limit(_BATCH)
-            rows = connection.execute(batch).all()
-            passages += _forget(connection, rows)
+            batch = connection.execute(sa.select(AnswerRow.number).where(going).limit(_BATCH)).scalars().all()
+            numbers = with_replays(connection, batch)
+            passages += _forget(connection, numbers)
             connection.commit()
-        answers += len(rows)
-        if len(rows) < _BATCH:
+        answers += len(numbers)
+        if len(batch) < _BATCH:
             break
     with database.reading() as connection:
         kept = connection.execute(sa.select(sa.func.count()).select_from(AnswerRow).where(old)).scalar_one()
@@ -54,14 +56,23 @@ def prune(database: Database, older_than: datetime, *, judged: bool) -> Pruned:
 def delete(database: Database, numbers: Sequence[int]) -> None:
     """Delete answers with all that belongs to them."""
     with database.writing() as connection:
-        mine = sa.select(AnswerRow.number, AnswerRow.question, AnswerRow.text)
-        _forget(connection, connection.execute(mine.where(AnswerRow.number.in_(numbers))).all())
+        _forget(connection, numbers)
         connection.commit()
 
 
-def _forget(connection: sa.Connection, rows: Sequence[Any]) -> int:
+def _wanted() -> sa.Select[tuple[int]]:
+    """Select the answers that have feedback, and those whose replay has."""
+    judged = sa.or_(AnswerRow.feedback.is_not(None), AnswerRow.judged > 0)
+    found = sa.select(AnswerRow.number, AnswerRow.replay_of).where(judged).cte("wanted", recursive=True)
+    original = aliased(AnswerRow)
+    step = sa.select(original.number, original.replay_of).where(original.number == found.c.replay_of)
+    return sa.select(found.union(step).c.number)
+
+
+def _forget(connection: sa.Connection, numbers: Sequence[int]) -> int:
     """Delete answers; return the number of passages that went with them."""
-    numbers = [row.number for row in rows]
+    mine = sa.select(AnswerRow.number, AnswerRow.question, AnswerRow.text)
+    rows = connection.execute(mine.where(AnswerRow.number.in_(numbers))).all()
     theirs = (sa.select(table.passage_number).where(table.answer_number.in_(numbers)) for table in _HOLDING)
     passages = connection.execute(sa.union(*theirs)).scalars().all()
     unindex(connection, [(row.number, row.question, row.text) for row in rows])

@@ -67,6 +67,32 @@ def test_a_text_that_holds_what_is_asked_for_fits_better(question: str, better: 
     assert fit(question, better) > fit(question, worse)
 
 
+NO_NUMBERS = """
+一些人参加 一般不开放 人数一样多 大家一直在等 不一定举行 一旦下雨 一个劲地说 一起参加 统一安排 唯一的入口
+进一步扩大 最大的城市之一 每一位都重要 十分热闹 老百姓参加 千万不要迟到 万一下雨 半导体展览 零售商参加
+四川人参加 第一次参加 會場統一佈置
+"""
+NUMBERS = """
+一个人参加 共一年 一百人参加 一共三人 十分钟 二十分 五千万人 三分之一的人 百分之五 一半的人 两者都参加
+一起交通事故 一度电 三万一千人 統一安排兩百人 这一次有五人
+"""
+
+
+@pytest.mark.parametrize("text", NO_NUMBERS.split())
+def test_a_chinese_word_written_with_a_numeral_is_no_number(text: str) -> None:
+    """Words such as 一些 and 统一 count nothing, in either script."""
+    assert fit("有多少人参加？", text) == 0
+
+
+@pytest.mark.parametrize("text", NUMBERS.split())
+def test_a_chinese_number_in_words_is_one(text: str) -> None:
+    assert fit("有多少人参加？", text) == 1
+
+
+def test_the_first_time_answers_which_time_it_is() -> None:
+    assert fit("这是第几次举办？", "大会第一次举办。") > fit("有多少人参加？", "大会第一次举办。")
+
+
 def test_what_the_question_says_itself_is_no_answer() -> None:
     """A year or name of the question stands in most passages about it."""
     question = "Who beat Serena Williams in 2019?"

@@ -10,6 +10,7 @@ from functools import partial
 from secrets import token_hex
 
 from generation.base import Generator, closing, streamed
+from rerank.base import flagged
 from storage.errors import StageError
 from storage.records import Answer, Candidate, FollowUp, Generation, Outcome, Ranking, Retrieval
 from winnow.app import in_parts
@@ -29,11 +30,15 @@ async def search(asked: Asked, stages: Stages) -> SearchResult:
     passage = division.passage if division else ""
     retrieval = await _retrieved(several or (asked.question,), stages, retrieve, passage)
     parts = several if division and division.each else ()
-    if parts:
-        ranking = await in_parts.ranked(parts, retrieval.candidates, stages.reranker, keep)
-    else:
-        ranking = await stages.reranker.rerank(asked.question, retrieval.candidates, keep)
-    divided = () if division is None else (division.outcome,)
+    remark = ""
+    with in_parts.one_budget(stages.reranker, division):
+        if parts:
+            ranking, remark = await in_parts.ranked(parts, retrieval.candidates, stages.reranker, keep)
+        else:
+            ranking = await stages.reranker.rerank(asked.question, retrieval.candidates, keep)
+    divided = [] if division is None else [division.outcome]
+    if remark:
+        divided = [flagged(one, "ok", remark) for one in divided]
     outcomes = (*divided, retrieval.outcome, *ranking.outcomes)
     result = SearchResult(asked.question, stages.collection, _final_first(ranking), outcomes, parts=parts)
     if stages.expander is None or not result.final:

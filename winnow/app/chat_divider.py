@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Literal
 
 from generation.chat.templating import Templates
 from generation.language import language_of
+from rerank.base import flagged
+from rerank.llm.budget import Meter
+from rerank.llm.calls import CallCounts, Caller, Request
+from rerank.parts import RerankParts
 from retrieval.clauses import MOST
 from storage.chat import ChatModel, Completion, Message
 from storage.control_tokens import harmless
-from storage.errors import ChatError
 from storage.reasons import Reason
-from storage.records import Exchange, Outcome
+from storage.records import Outcome
 from winnow.app.in_parts import STAGE, Division, asked_in
 
 _MAX_TOKENS = 512
@@ -30,56 +34,50 @@ _SCHEMA = {
 
 @dataclass(frozen=True, slots=True)
 class ChatDivider:
-    """A Divider over a chat model; one that fails or replies no questions leaves the question whole."""
+    """A Divider over a chat model; one that fails or replies no questions leaves the question whole.
+
+    Its call keeps to the budget of `parts`, which the question's rankings then share.
+    """
 
     chat: ChatModel
     kind: Literal["decompose", "multi-query", "hyde"]
     templates: Templates
-    keep_exchanges: bool = False
+    parts: RerankParts
 
     async def divide(self, question: str) -> Division | None:
-        started = perf_counter()
+        started, counts = perf_counter(), CallCounts()
         prompt = self.templates.filled(
             self.kind, language_of(question), question=harmless(" ".join(question.split()))
         )
-        try:
-            completion = await self.chat.complete(
-                [Message("user", prompt)],
-                max_tokens=_MAX_TOKENS,
-                schema=None if self.kind == "hyde" else _SCHEMA,
+        request = Request((Message("user", prompt),), _MAX_TOKENS, None if self.kind == "hyde" else _SCHEMA)
+        caller = Caller(self.chat, self.parts, counts, meter=Meter(self.parts.budget))
+        found = (await caller.asked(request, self._read, again=None)).value
+        counts.judged = 0 if found is None else 1
+        outcome = replace(counts.outcome(STAGE), ms=(perf_counter() - started) * 1000)
+        if found is None:
+            return Division(
+                (), replace(outcome, reason=Reason("winnow.app.not-divided", error=outcome.reason))
             )
-        except ChatError as error:
-            reason = Reason("winnow.app.not-divided", error=str(error))
-            return Division((), Outcome(STAGE, "fallback", reason, (perf_counter() - started) * 1000))
-        outcome = Outcome(STAGE, "ok", "", completion.ms, completion.usage, self._kept(prompt, completion))
+        return self._division(question, found, outcome)
+
+    def _read(self, reply: Completion) -> list[str] | None:
+        """The questions of a whole reply; the passage of `hyde`, even where it was cut."""
+        if reply.refusal:
+            return None
         if self.kind == "hyde":
-            return _like(completion, outcome)
-        listed = [] if completion.refusal or completion.cut else questions_of(completion.text)
-        if not listed:
-            reason = Reason("winnow.app.no-parts-in-reply")
-            return Division((), replace(outcome, status="fallback", reason=reason))
+            return [passage] if (passage := " ".join(reply.text.split())) else None
+        return None if reply.cut else questions_of(reply.text) or None
+
+    def _division(self, question: str, found: Sequence[str], outcome: Outcome) -> Division:
+        if self.kind == "hyde":
+            [passage] = found
+            reason = Reason("winnow.app.searched-like", passage=passage)
+            return Division((), flagged(outcome, "ok", reason), passage=passage)
         each = self.kind == "decompose"
-        found = tuple(dict.fromkeys(listed if each else [question, *listed]))[:MOST]
-        if len(found) == 1:
+        questions = tuple(dict.fromkeys(found if each else [question, *found]))[:MOST]
+        if len(questions) == 1:
             return Division((), outcome)
-        return Division(found, replace(outcome, reason=asked_in(found, each=each)), each=each)
-
-    def _kept(self, prompt: str, completion: Completion) -> tuple[Exchange, ...]:
-        if not self.keep_exchanges:
-            return ()
-        reply = completion.text or completion.refusal
-        return (Exchange(completion.model, (("user", prompt),), reply, completion.usage, completion.ms),)
-
-
-def _like(completion: Completion, outcome: Outcome) -> Division:
-    """A search with what the model wrote, even where it was cut."""
-    passage = " ".join(completion.text.split())
-    if completion.refusal or not passage:
-        return Division(
-            (), replace(outcome, status="fallback", reason=Reason("winnow.app.no-passage-in-reply"))
-        )
-    reason = Reason("winnow.app.searched-like", passage=passage)
-    return Division((), replace(outcome, reason=reason), passage=passage)
+        return Division(questions, flagged(outcome, "ok", asked_in(questions, each=each)), each=each)
 
 
 def questions_of(reply: str) -> list[str]:

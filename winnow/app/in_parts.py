@@ -8,7 +8,7 @@ chain kept for it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
@@ -17,9 +17,20 @@ from generation.base import Generator
 from generation.citations import places
 from rerank.base import Reranker, gathered
 from rerank.chain import Chain
+from rerank.twins import folded, without_twins
 from retrieval.clauses import clauses
 from storage.reasons import Reason
-from storage.records import Candidate, Citation, Generation, Outcome, Ranking, Retrieval, Usage, worst
+from storage.records import (
+    WEAK_MATCH,
+    Candidate,
+    Citation,
+    Generation,
+    Outcome,
+    Ranking,
+    Retrieval,
+    Usage,
+    worst,
+)
 from storage.records import part_name as name_of
 
 T = TypeVar("T")
@@ -65,10 +76,14 @@ class ClauseDivider:
 
 def asked_in(questions: Sequence[str], *, each: bool = True) -> Reason:
     """The remark that lists the sub-questions, from which `logged_division` reads them."""
-    listed = [Reason("winnow.app.part", n=n, question=one) for n, one in enumerate(questions, start=1)]
+    listed = [_part(n, one) for n, one in enumerate(questions, start=1)]
     if each:
         return Reason("winnow.app.asked-in-parts", n=len(listed), parts=listed)
     return Reason("winnow.app.asked-in-words", n=len(listed), parts=listed)
+
+
+def _part(n: int, question: str) -> Reason:
+    return Reason("winnow.app.part", n=n, question=question)
 
 
 def logged_division(stages: Iterable[Outcome]) -> Division | None:
@@ -76,8 +91,10 @@ def logged_division(stages: Iterable[Outcome]) -> Division | None:
     for stage in stages:
         if stage.name != STAGE:
             continue
-        again = Outcome(STAGE, stage.status, stage.reason)  # what it cost was paid then
-        for reason in Reason.of(stage.reason).parts:
+        # what it cost was paid then, and which passages say the same is found again
+        reasons = [one for one in Reason.of(stage.reason).parts if one.code != "rerank.twins-folded"]
+        again = Outcome(STAGE, stage.status, Reason.all(reasons) if stage.reason else "")
+        for reason in reasons:
             if reason.code in ("winnow.app.asked-in-parts", "winnow.app.asked-in-words"):
                 questions = tuple(str(part.values["question"]) for part in reason.values["parts"])
                 return Division(questions, again, each=reason.code == "winnow.app.asked-in-parts")
@@ -116,25 +133,40 @@ async def retrieved(questions: Sequence[str], search: Search, top_k: int) -> Ret
     )
 
 
+def one_budget(reranker: Reranker, division: Division | None) -> AbstractContextManager[None]:
+    """Within it, the rankings of a divided question share one budget, from which dividing it was paid."""
+    if division is None or not isinstance(reranker, Chain):
+        return nullcontext()
+    return reranker.one_question(division.outcome)
+
+
 async def ranked(
     questions: Sequence[str], candidates: Sequence[Candidate], reranker: Reranker, top_k: int
-) -> Ranking:
-    """The best of the first part, the best of the second, …, no passage twice."""
-    rankings = []
-    with reranker.one_question() if isinstance(reranker, Chain) else nullcontext():
-        for n, question in enumerate(questions, start=1):
-            rankings.append(await reranker.rerank(question, seen_by(n, candidates), top_k))
+) -> tuple[Ranking, str]:
+    """The best of the first part, the best of the second, …, and a remark on what says the same.
+
+    No passage is taken twice, nor, where the chain folds twins, two that say the same: one stays for all the
+    parts that had either.
+    """
+    rankings = [
+        await reranker.rerank(question, seen_by(n, candidates), top_k)
+        for n, question in enumerate(questions, start=1)
+    ]
     merged = {candidate.id: candidate for candidate in candidates}
     for n, ranking in enumerate(rankings, start=1):
         for candidate in ranking.everything:
             merged[candidate.id] = _with_stages(merged[candidate.id], n, candidate)
-    final = _in_turns([ranking.candidates for ranking in rankings])[:top_k]
+    turns = [merged[id_] for id_ in _in_turns([ranking.candidates for ranking in rankings])]
+    alike = reranker.folds if isinstance(reranker, Chain) else None
+    places, twins = (range(len(turns)), {}) if alike is None else without_twins(turns, top_k, alike)
+    final = [turns[place].id for place in places][:top_k]
+    instead = {turns[one].id: turns[own].id for one, own in twins.items()}
     for n, ranking in enumerate(rankings, start=1):
-        own = (candidate.id for candidate in ranking.candidates if candidate.id in final)
-        for place, id_ in enumerate(own, start=1):
+        own = dict.fromkeys(instead.get(candidate.id, candidate.id) for candidate in ranking.candidates)
+        for place, id_ in enumerate((id_ for id_ in own if id_ in final), start=1):
             merged[id_] = merged[id_].ranked(f"{name_of(n)}.final", place)
     following = _in_turns([ranking.everything for ranking in rankings])
-    return Ranking(
+    ranking = Ranking(
         tuple(merged[id_] for id_ in final),
         tuple(
             replace(outcome, name=f"{name_of(n)}.{outcome.name}")
@@ -143,10 +175,11 @@ async def ranked(
         ),
         tuple(merged[id_] for id_ in following if id_ not in final),
     )
+    return ranking, folded(turns, twins) if twins else ""
 
 
-def seen_by(n: int, candidates: Iterable[Candidate]) -> list[Candidate]:
-    """The candidates of the n-th sub-question as its own retrieval saw them, the best first."""
+def seen_by(n: int, candidates: Iterable[Candidate], stage: str = _RETRIEVAL) -> list[Candidate]:
+    """The candidates that the n-th sub-question's retrieval found, or a stage kept, as it saw them."""
     name = name_of(n)
     own = [
         replace(
@@ -156,9 +189,9 @@ def seen_by(n: int, candidates: Iterable[Candidate]) -> list[Candidate]:
             evidence=_own(candidate.evidence, name),
         )
         for candidate in candidates
-        if name in candidate.ranks
     ]
-    return sorted(own, key=lambda candidate: candidate.ranks[_RETRIEVAL])
+    own = [candidate for candidate in own if stage in candidate.ranks]
+    return sorted(own, key=lambda candidate: candidate.ranks[stage])
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,22 +202,22 @@ class AnswerInParts:
     questions: tuple[str, ...]
 
     async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
-        """See `generation.base.Generator`. A sub-question without an answer is named in the outcome."""
+        """See `generation.base.Generator`. The outcome names the sub-questions without a good answer."""
         places_of = {candidate.id: place for place, candidate in enumerate(candidates, start=1)}
-        found, missing = list[Generation](), list[Reason]()
+        answers, missing = list[tuple[Reason, Generation]](), list[Reason]()
         for n, part in enumerate(self.questions, start=1):
-            own = [one for one in seen_by(n, candidates) if "final" in one.ranks]
-            own.sort(key=lambda candidate: candidate.ranks["final"])
+            own = seen_by(n, candidates, "final")
             generation = await self.generator.generate(part, own)
             if not generation.answered:  # the sides of a comparison may answer what it does not as a whole
                 missing += [] if part == question else [Reason("winnow.app.part-unanswered", question=part)]
                 continue
             markers = {place: places_of[one.id] for place, one in enumerate(own, start=1)}
-            found.append(_renumbered(generation, markers))
-        if not found:
+            answers.append((_part(n, part), _renumbered(generation, markers)))
+        if not answers:
             return await self.generator.generate(question, candidates)
+        found = [generation for _, generation in answers]
         outcomes = [generation.outcome for generation in found]
-        reasons = [*(part for one in outcomes for part in Reason.of(one.reason).parts if part), *missing]
+        reasons = [*_remarks(answers), *missing]
         return replace(
             found[0],
             text="\n\n".join(dict.fromkeys(generation.text for generation in found)),
@@ -199,6 +232,16 @@ class AnswerInParts:
                 usage=sum((one.usage for one in outcomes), Usage()),
             ),
         )
+
+
+def _remarks(found: Sequence[tuple[Reason, Generation]]) -> list[Reason]:
+    """What was said of the answers to the parts; of weak matches once, with the parts that have one."""
+    told = [(part, one) for part, answer in found for one in Reason.of(answer.outcome.reason).parts if one]
+    weak = {part: one.values["percent"] for part, one in told if one.code == WEAK_MATCH}
+    remarks = [one for _, one in told if one.code != WEAK_MATCH]
+    if weak:
+        remarks.append(Reason("winnow.app.weak-parts", parts=list(weak), percents=list(weak.values())))
+    return remarks
 
 
 def as_taken(candidates: Iterable[Candidate], parts: int) -> list[Candidate]:

@@ -309,7 +309,9 @@ class Wiring(Parts):
         from winnow.app.chat_divider import ChatDivider
 
         templates = Templates.load(self.settings.answer.templates)
-        return ChatDivider(self.traced_chat(), parts, templates, self.settings.log.llm_calls)
+        return ChatDivider(
+            self.traced_chat(), parts, templates, self.rerank_parts(None, None, remembering=False)
+        )
 
     def _rewriter(self, answerer: str | None) -> Rewriter:
         """Make the rewriter of follow-ups: the chat model only if it answers, too."""

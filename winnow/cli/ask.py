@@ -10,7 +10,7 @@ from typer import Argument, Option
 
 from storage.errors import BadInputError
 from storage.reasons import Reason
-from storage.records import WEAK_MATCH, Answer, Outcome
+from storage.records import WEAK_MATCH, WEAK_PARTS, Answer, Outcome
 from winnow.cli.options import AskOptions, SearchOptions
 from winnow.cli.stdin import question_of
 from winnow.cli.terminal import note, out, plain, print_json, warn
@@ -93,16 +93,20 @@ def _in_pieces(chosen: Settings, stream: bool | None, as_json: bool) -> bool:
 
 def _print_remarks(stages: Sequence[Outcome], warnings: Sequence[str]) -> None:
     """Print what did not go as asked, and the remarks of stages that went well."""
-    warn(*(warning for warning in warnings if not _is_said_above(warning)))
+    warn(*filter(None, map(not_said_above, warnings)))
     for stage in stages:
         if stage.status == "ok" and stage.reason:
             note(f"{stage.name}: {stage.reason}")
 
 
-def _is_said_above(warning: str) -> bool:
-    """True of a weak match, which stands above the answer."""
-    reason = Reason.of(warning).values.get("reason")
-    return isinstance(reason, Reason) and reason.code == WEAK_MATCH
+def not_said_above(warning: str) -> str:
+    """The warning without a weak match, which stands above the answer; empty where nothing is left."""
+    told = Reason.of(warning)
+    reason = told.values.get("reason")
+    if not isinstance(reason, Reason):
+        return warning
+    left = [part for part in reason.parts if part.code not in (WEAK_MATCH, WEAK_PARTS)]
+    return Reason(told.code, {**told.values, "reason": Reason.all(left)}) if left else ""
 
 
 def search(question: Question, options: SearchOptions) -> None:

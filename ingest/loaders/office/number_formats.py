@@ -23,15 +23,17 @@ _BUILT_IN = {
     "49": "@",
 }
 _DATES = frozenset(map(str, (*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59))))
+# Excel takes no longer code.
+_LONGEST = 255
 _QUOTED = re.compile(r'"([^"]*)"|\\(.)|_.|\*.')
-_BRACKETED = re.compile(r"\[(?:\$([^-\]]*)[^\]]*|[^\]]*)\]")
+_BRACKETED = re.compile(r"\[(?:\$([^-\[\]]*+)[^\[\]]*+|[^\[\]]*+)\]")
 _ELAPSED = re.compile(r"\[(?:h+|m+|s+)\]", re.IGNORECASE)
-_DIGITS = re.compile(r"[#0?,]*[#0?](?:\.[#0?]*)?")
+_DIGITS = re.compile(r"(?<!,)(?:,*+[#0?])++(?:\.[#0?]*+)?")
 
 
 def is_date(code: str) -> bool:
     """True for the code (or built-in number) of a format that shows a date or a time."""
-    if code.isdigit():
+    if code.isdigit() or len(code) > _LONGEST:
         return code in _DATES
     section = _section(code, 0)
     if _ELAPSED.search(section):
@@ -47,7 +49,7 @@ def formatted(value: str, code: str) -> str:
         number = Decimal(value)
     except ArithmeticError:
         return value
-    if not number.is_finite():
+    if not number.is_finite() or len(code) > _LONGEST:
         return value
     code = _BUILT_IN.get(code, code)
     section = _section(code, 1 if number < 0 else 0)

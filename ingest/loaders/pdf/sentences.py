@@ -18,7 +18,7 @@ _WIDE_JOIN = re.compile(f"[{_WIDE}]\n[{_WIDE}]")
 _BEGINS = re.compile(
     r"^(?:[-*•●▪◦·–]|\(?\d{1,3}[.)、]|\(?[a-z][.)]\s|第[一二三四五六七八九十百千零〇\d]+[章节条編编款])"
 )
-_HYPHENATED = re.compile(rf"([\w'’-]*\w)(?:{HYPHEN}|-(?=\n))\n?([\w][\w'’-]*)")
+_HYPHENATED = re.compile(rf"(?<![\w'’-])([\w'’-]*\w)(?:{HYPHEN}|-(?=\n))\n?([\w][\w'’-]*)")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 # First parts of English compounds, which keep their hyphen where nothing else is known.
 _COMPOUNDING = frozenset(
@@ -36,9 +36,9 @@ _COMPOUNDING = frozenset(
     )
 )
 # LaTeX's quotes and accents as PDFs without a Unicode table give them: a mark by itself beside a space.
-_OPENING = re.compile("(?:(?<=[\\s(])|^)[ \xa0]*[\u0300`\u02cb] ?(?=\\w)", re.MULTILINE)
+_OPENING = re.compile("(?:(?<=[\\s(])(?<![\\s(][ \xa0])|^)[ \xa0]*+[\u0300`\u02cb] ?(?=\\w)", re.MULTILINE)
 _PAGE_NUMBER = re.compile(
-    r"[-–—|·\s]*(?:(?:page|seite|página|p\.|第)\s*)?\d{1,4}(?:\s*(?:/|of|von|de|页?\s*[，,/]?\s*共)\s*\d{1,4})?\s*页?[-–—|·\s]*",
+    r"[-–—|·\s]*+(?:(?:page|seite|página|p\.|第)\s*+)?\d{1,4}(?:\s*+(?:/|of|von|de|页?\s*+[，,/]?\s*+共)\s*+\d{1,4})?\s*+页?[-–—|·\s]*+",
     re.IGNORECASE,
 )
 _STANDING_NUMBER = re.compile(r"^\d{1,4}(?=\s)|(?<=\s)\d{1,4}$|(?<=[Pp]age )\d{1,4}")
@@ -175,7 +175,7 @@ def paragraphs(block: Block, words: Vocabulary) -> str:
         joins = tight and (full or words_of_line[:1].islower()) and not _BEGINS.match(words_of_line)
         if not text:
             text = words_of_line
-        elif joins and (text.endswith(HYPHEN) or re.search(r"\w-$", text)):
+        elif joins and (text.endswith(HYPHEN) or re.fullmatch(r"\w-", text[-2:])):
             text += "\n" + words_of_line
         elif joins:
             wide = _WIDE_JOIN.fullmatch(f"{text[-1:]}\n{words_of_line[:1]}")

@@ -55,11 +55,10 @@ def counts(database: Database) -> dict[str, int]:
 def test_pruning_forgets_old_answers_and_all_that_hangs_on_them(database: Database, log: AnswerLog) -> None:
     """Pruning removes an old answer and all its data, except passages that newer answers share."""
     log.save(a_full_answer())
-    log.save(a_plain_answer(2, minutes=5), replay_of=a_full_answer().id)
+    log.save(a_plain_answer(2, minutes=5))
     assert log.prune(NOON + timedelta(minutes=1)) == Pruned(answers=1, passages=48, kept=0)
     assert log.search("重排序") == []
     assert log.get("answer-000002") == a_plain_answer(2, minutes=5)
-    assert log.summary("answer-000002").replay_of is None
     assert log.prune(NOON + timedelta(days=1)) == Pruned(answers=1, passages=2)
     assert set(counts(database).values()) == {0}
 
@@ -86,6 +85,27 @@ def test_pruning_spares_answers_with_feedback_unless_told(database: Database, lo
     assert log.prune(NOON + timedelta(days=1)) == Pruned(answers=1, passages=0, kept=2)
     assert log.prune(NOON + timedelta(days=1), judged=True) == Pruned(answers=2, passages=2)
     assert set(counts(database).values()) == {0}
+
+
+def test_pruning_takes_newer_replays_with_their_answer(log: AnswerLog) -> None:
+    """A replay, and one of that, go with the answer they are of; what was asked meanwhile stays."""
+    log.save(a_plain_answer(0))
+    log.save(a_plain_answer(1, minutes=5), replay_of="answer-000000")
+    log.save(a_plain_answer(2, minutes=6), replay_of="answer-000001")
+    log.save(a_plain_answer(3, minutes=7))
+    assert log.prune(NOON + timedelta(minutes=1)).answers == 3
+    assert [answer.id for answer in log.list(10)] == ["answer-000003"]
+
+
+def test_pruning_spares_an_answer_whose_replay_has_feedback(log: AnswerLog) -> None:
+    """Both stay, and stay linked; a replay of theirs without feedback that is old itself goes."""
+    log.save(a_plain_answer(0))
+    log.save(a_plain_answer(1), replay_of="answer-000000")
+    log.save(a_plain_answer(2, minutes=5), replay_of="answer-000000")
+    log.feedback("answer-000002", good=True)
+    assert log.prune(NOON + timedelta(minutes=1)) == Pruned(answers=1, passages=0, kept=1)
+    assert log.summary("answer-000002").replay_of == "answer-000000"
+    assert log.prune(NOON + timedelta(minutes=1), judged=True).answers == 2
 
 
 def test_more_answers_than_one_transaction_takes_are_pruned(log: AnswerLog) -> None:

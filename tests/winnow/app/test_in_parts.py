@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
 
+from rerank.chain import Chain
+from rerank.parts import RerankParts
+from rerank.spec import Spec
 from storage.errors import BadInputError
-from storage.records import Answer, Candidate, Retrieval
-from tests.support.endpoint import Endpoint, status
+from storage.reasons import Reason
+from storage.records import WEAK_MATCH, WEAK_PARTS, Answer, Candidate, Generation, Outcome, Retrieval
+from tests.support.endpoint import Endpoint, Response, status
 from tests.support.serving import serving
 from winnow import RAGPipeline, Settings
 from winnow.app.chat_divider import questions_of
-from winnow.app.in_parts import retrieved
+from winnow.app.in_parts import AnswerInParts, ranked, retrieved, seen_by
 from winnow.app.json_model.answers import AnswerJson
+from winnow.app.stages import warnings_of
+from winnow.cli.ask import not_said_above
 from winnow.server.pages.views.movement import ranking_stages
 
 pytestmark = pytest.mark.heavy
@@ -232,6 +239,95 @@ def test_the_parts_share_the_budget_of_one_question(ingested: Path, endpoint: En
     assert answer.warnings
 
 
+SAME = (
+    "The Kestrel must be descaled after every 300 cups, with lukewarm water. "
+    "A message in Tallow may be 4 MiB large at most, headers included{}.\n"
+)
+
+
+def test_passages_that_say_the_same_take_one_place_of_a_question_in_parts(tmp_path: Path) -> None:
+    """Each part prefers another file: one of them stays and answers both, in a replay, too."""
+    documents = {
+        **{name: DOCUMENTS[name] for name in ("fruit.md", "gym.md", "database.md")},
+        "descaling the Kestrel.txt": SAME.format(""),
+        "messages in Tallow.txt": SAME.format(" in it"),
+    }
+    (tmp_path / "docs").mkdir()
+    for name, text in documents.items():
+        (tmp_path / "docs" / name).write_text(text, encoding="utf-8")
+    with RAGPipeline.from_settings(Settings.load(data_dir=tmp_path / "data")) as pipeline:
+        pipeline.ingest(tmp_path / "docs")
+        kept = pipeline.ask(TWO, rerank="late-interaction")
+        answer = pipeline.ask(TWO)
+        replay = pipeline.log.replay(answer.id)
+    assert sources(kept)[:2] == ["descaling the Kestrel.txt", "messages in Tallow.txt"]
+    assert sorted(sources(answer)) == ["database.md", "descaling the Kestrel.txt", "fruit.md", "gym.md"]
+    assert answer.final[0].ranks["part-1.final"] == answer.final[0].ranks["part-2.final"] == 1
+    assert "300 cups, with lukewarm water. [1]" in answer.text
+    assert "4 MiB large at most, headers included. [1]" in answer.text
+    assert "descaling the Kestrel.txt: messages in Tallow.txt" in answer.stages[0].reason
+    assert ranks(replay.answer) == ranks(answer)
+    assert replay.answer.stages[0].reason == answer.stages[0].reason
+
+
+def dividing(ingested: Path, endpoint: Endpoint, **budget: float) -> RAGPipeline:
+    """A pipeline whose chat model divides and judges, within a budget; its calls are kept in the log."""
+    llm = {"base_url": endpoint.url, "model": "m", "max_retries": 0, "prices": {"m": {"call": 0.5}}}
+    rerank = {"spec": "pointwise", "budget": budget, "cache": False}
+    settings = Settings.load(
+        data_dir=ingested, llm=llm, rerank=rerank, log={"llm_calls": True}, retrieval={"parts": "decompose"}
+    )
+    return RAGPipeline.from_settings(settings)
+
+
+LISTED = '{"questions": ["When is the Kestrel descaled?", "What is the largest Tallow message?"]}'
+
+
+@pytest.mark.parametrize("budget", [{"max_calls": 4}, {"max_cost": 2.0}])
+def test_dividing_is_paid_from_the_budget_of_the_question(
+    ingested: Path, endpoint: Endpoint, budget: dict[str, float]
+) -> None:
+    """Four calls are one that divides and three that judge, all of them in the log."""
+    endpoint.reply = "3"
+    endpoint.enqueue(LISTED)
+    with dividing(ingested, endpoint, **budget) as pipeline:
+        answer = pipeline.ask("Kestrel descaling, Tallow limits")
+        logged = pipeline.log.get(answer.id)
+    assert len(endpoint.requests) == 4
+    assert [len(stage.exchanges) for stage in logged.stages if stage.exchanges] == [1, 3]
+    assert logged.stages[0].name == "parts"
+    assert logged.usage.calls == 4
+    assert logged.usage.cost == 2.0
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"), [({"max_calls": 0}, "max_calls=0 is reached"), ({"max_tokens": 9}, "max_tokens=9")]
+)
+def test_a_question_whose_division_would_pass_the_budget_is_searched_whole(
+    ingested: Path, endpoint: Endpoint, budget: dict[str, float], said: str
+) -> None:
+    with dividing(ingested, endpoint, **budget) as pipeline:
+        answer = pipeline.ask("What are bananas rich in?")
+    assert endpoint.requests == []
+    assert said in answer.stages[0].reason
+    assert "potassium" in answer.text
+
+
+def test_a_division_that_meets_the_deadline_leaves_no_time_to_judge(
+    ingested: Path, endpoint: Endpoint
+) -> None:
+    """It is cut off, which the log shows as a failed call, and the question is searched as it is."""
+    endpoint.enqueue(Response(body={}, delay=2))
+    with dividing(ingested, endpoint, deadline_ms=200) as pipeline:
+        answer = pipeline.ask("What are bananas rich in?")
+    assert len(endpoint.requests) == 1
+    divided, judged = answer.stages[0], next(stage for stage in answer.stages if stage.name == "pointwise")
+    assert "cut off at the deadline" in divided.reason
+    assert [exchange.error for exchange in divided.exchanges] == ["cut off at the deadline"]
+    assert divided.usage.calls == 1
+    assert "deadline_ms=200 has passed" in judged.reason
+
+
 def test_the_best_of_each_part_is_never_cut() -> None:
     """The best of one part stays, though passages far down in both have higher fused scores."""
     shared = [f"shared {n}" for n in range(50)]
@@ -244,6 +340,76 @@ def test_the_best_of_each_part_is_never_cut() -> None:
     assert len(found) == 20
     assert {"best of one", "best of two"} < {candidate.id for candidate in found}
     assert [candidate.ranks["retrieval"] for candidate in found] == [*range(1, 21)]
+
+
+def of_parts(text: str, source: str, date: str = "", **ranks: int) -> Candidate:
+    """A passage with its places in the retrieval of each part."""
+    found = Candidate.from_text(text, id=source, source=source)
+    found = replace(found, chunk=replace(found.chunk, metadata={"date": date} if date else {}))
+    return replace(found, ranks={name.replace("_", "-"): rank for name, rank in ranks.items()})
+
+
+OTHERS = [of_parts(f"{n} bottles of beer.", f"{n}.md", part_1=n, part_2=n) for n in range(3, 9)]
+
+
+@pytest.mark.parametrize(
+    ("spec", "dates", "final"),
+    [
+        ("diversity(weight=0)", ("", ""), ["a.md", "3.md"]),
+        ("diversity(weight=0)", ("2024-01-01", "2025-01-01"), ["b.md", "3.md"]),
+        ("diversity(weight=0,alike=1)", ("", ""), ["a.md", "b.md"]),
+        ("none", ("", ""), ["a.md", "b.md"]),
+    ],
+)
+def test_of_twins_from_two_parts_one_stays_for_both(
+    spec: str, dates: tuple[str, str], final: list[str]
+) -> None:
+    """The newer, or else the first, though only one part found it; where the chain folds none, both."""
+    twins = [
+        of_parts(SAME.format(""), "a.md", dates[0], part_1=1),
+        of_parts(SAME.format(" in it"), "b.md", dates[1], part_2=1),
+    ]
+    chain = Chain.load(Spec.parse(spec), RerankParts(drop_twins=True))
+    ranking, remark = anyio.run(ranked, ("one", "two"), [*twins, *OTHERS], chain, 2)
+    assert [candidate.id for candidate in ranking.candidates] == final
+    first, second = (seen_by(n, ranking.candidates, "final")[0].id for n in (1, 2))
+    assert (first, second) == ((final[0],) * 2 if "3.md" in final else ("a.md", "b.md"))
+    assert bool(remark) is ("3.md" in final)
+
+
+class Doubtful:
+    """An answerer that is not sure of any answer, and has none about gulls."""
+
+    async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
+        remark = Reason(WEAK_MATCH, percent=len(question))
+        return Generation(
+            text="It may be.",
+            outcome=Outcome("generation", "partial", remark),
+            answerer="doubtful",
+            answered="gulls" not in question,
+        )
+
+
+def test_weak_matches_of_several_parts_are_told_once_with_the_parts() -> None:
+    """One remark names the parts, in both languages, and keeps how sure each is; another is told apart."""
+    answerer = AnswerInParts(Doubtful(), ("Who repairs boats?", "灯塔有多高？", "What do gulls eat?"))
+    outcome = anyio.run(answerer.generate, "all of it", ()).outcome
+    weak, missing = Reason.of(outcome.reason).parts
+    assert str(weak) == "weak match: what is quoted may not answer 1. Who repairs boats?; 2. 灯塔有多高？"
+    assert weak.render("zh").count("匹配较弱") == 1
+    assert list(weak.values["percents"]) == [18, 6]
+    assert "gulls" in missing
+
+
+def test_a_shell_tells_of_weak_parts_above_the_answer_alone() -> None:
+    """What else went wrong is told below it, without the weak match."""
+    weak = Reason(WEAK_PARTS, parts=[Reason("winnow.app.part", n=1, question="How high?")], percents=[40])
+    missing = Reason("winnow.app.part-unanswered", question="How deep?")
+    both = Outcome("generation", "partial", Reason.all([weak, missing]))
+    alone = Outcome("generation", "partial", weak)
+    assert [not_said_above(one) for one in warnings_of([alone])] == [""]
+    [left] = [not_said_above(one) for one in warnings_of([both])]
+    assert left == "generation partial: the passages do not answer: How deep?"
 
 
 def test_questions_are_read_from_lists_of_any_kind() -> None:

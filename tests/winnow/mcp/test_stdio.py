@@ -95,6 +95,26 @@ def test_every_tool_over_one_connection(folder: Path) -> None:
         assert pipeline.log.replay(logged.id).overlap == 1
 
 
+def test_an_agent_chooses_how_a_question_is_divided(folder: Path) -> None:
+    """A question that asks two things is divided by its clauses, and `off` leaves it whole."""
+    two = "Can a reranker bring back a missed passage, and which fruit is rich in potassium?"
+
+    async def use(client: Client) -> list[list[str]]:
+        async def stages(**wishes: str) -> list[str]:
+            asked = (await client.call_tool("ask", {"question": two, **wishes})).structured_content
+            assert asked is not None
+            shown = (await client.call_tool("show_answer", {"answer_id": asked["id"]})).structured_content
+            assert shown is not None
+            return [stage["name"] for stage in shown["stages"]]
+
+        return [await stages(), await stages(parts="clauses"), await stages(parts="off")]
+
+    usual, divided, whole = talk(folder / "data", do=use)
+    assert usual == divided
+    assert divided[0] == "parts"
+    assert "parts" not in whole
+
+
 def test_documents_and_answers_are_resources(folder: Path) -> None:
     """An address from a tool's reply reads the document's text, and the whole of an answer."""
 
@@ -139,6 +159,8 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("ask", {"question": QUESTION, "rerank": "listwize:5"}, "listwise"),
     ("ask", {"question": QUESTION, "rerank": 'api(url="http://127.0.0.1:9")'}, "may not choose"),
     ("ask", {"question": QUESTION, "answerer": "openai"}, "calls no chat model"),
+    ("ask", {"question": QUESTION, "parts": "decompose"}, "calls no chat model"),
+    ("search", {"question": QUESTION, "parts": "hyde"}, "calls no chat model"),
     ("search", {"question": QUESTION, "where": "lang ="}, "lang"),
     ("search", {"question": ""}, "at least 1 character"),
     ("show_answer", {"answer_id": "ffff"}, "ffff"),

@@ -187,6 +187,28 @@ def test_choices_of_the_form_reach_the_answer(server: Server) -> None:
     assert wide.count('class="way ') == 3
 
 
+def test_the_form_says_how_a_question_may_be_divided_and_keeps_the_choice(server: Server) -> None:
+    """Each way has a line, what would ask a chat model is greyed with the reason, the choice is kept."""
+    form = _parts_of(server.get("/", headers=HTML).text)
+    assert form["clauses"] == ("", "clauses: divided by its clauses, without a model")
+    assert form["decompose"][0] == " disabled"
+    assert "this server calls no chat model" in form["decompose"][1]
+    chinese = server.get("/", headers={**HTML, "accept-language": "zh"}).text
+    assert _parts_of(chinese)["off"] == ("", "off: 不拆分")
+    two = "Can a reranker bring back a missed passage, and which fruit is rich in potassium?"
+    assert "Dividing" in _asked(server, question=two, parts="")
+    whole = _asked(server, question=two, parts="off")
+    assert "Dividing" not in whole
+    assert _parts_of(whole)["off"][0] == " selected"
+
+
+def _parts_of(page: str) -> dict[str, tuple[str, str]]:
+    """The ways of dividing that a form offers, each with its attributes and its text."""
+    select = page.partition('<select id="parts"')[2].partition("</select>")[0]
+    found = re.findall(r'<option value="([^"]+)"([^>]*)>([^<]*)</option>', select)
+    return {name: (attributes, unescape(text)) for name, attributes, text in found}
+
+
 def test_a_follow_up_leads_on(server: Server) -> None:
     """The form below an answer asks a follow-up to it."""
     page = _asked(server, question=QUESTION)

@@ -252,6 +252,9 @@ def test_a_weak_match_is_no_complaint_but_a_remark() -> None:
     assert weak.weak_match == remark
     assert AnswerView(weak).complaints == []
     assert an_answer([1], 1).weak_match is None
+    missing = Reason("winnow.app.part-unanswered", question="How deep?")
+    both = replace(weak, stages=(Outcome("generation", "partial", Reason.all([remark, missing])),))
+    assert [complaint.reason for complaint in AnswerView(both).complaints] == [missing]
 
 
 @pytest.mark.parametrize(

@@ -110,8 +110,8 @@ class RankedJson(Wire):
 class AnswerJson(RankedJson):
     """An answer with everything that happened on the way.
 
-    `weak_match`: what is quoted may well not answer the question; a reason of the stage `generation` says how
-    sure that is.
+    `weak_match`: what is quoted may well not answer the question, or a part of it; a reason of the stage
+    `generation` says how sure that is.
     """
 
     id: str

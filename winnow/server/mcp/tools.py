@@ -19,7 +19,7 @@ from storage.qdrant.contract import checked_name
 from winnow.app import portal
 from winnow.app.asked import Asked
 from winnow.app.json_model.answers import RankedTextsJson
-from winnow.app.setting_defaults import Answerer
+from winnow.app.setting_defaults import Answerer, PartsName
 from winnow.server.api import inventory
 from winnow.server.api.schemas import SpecText, Text
 from winnow.server.mcp.desk import Desk
@@ -55,6 +55,10 @@ Expand = Annotated[
     int | None, Field(ge=0, le=10, description="Join this many passages before and after each kept one.")
 ]
 MinScore = Annotated[float | None, Field(ge=-1, le=1, description="The cosine that candidates must reach.")]
+PartsGiven = Annotated[
+    PartsName | None,
+    Field(description="How a question that asks several is divided; left out: as configured."),
+]
 
 
 def add_tools(server: MCPServer, desk: Desk) -> None:
@@ -72,10 +76,12 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
         top_k: Keep = None,
         min_score: MinScore = None,
         expand: Expand = None,
+        parts: PartsGiven = None,
     ) -> FoundPassages:
         """Find the passages that say most about a question, with their places; `ask` answers instead."""
         with desk.tool_errors():
             served.policy.check_rerank(rerank)
+            served.policy.check_parts(parts)
             seen = desk.seen(context)
             wanted = Asked(
                 question,
@@ -85,6 +91,7 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
                 where=where,
                 min_score=min_score,
                 expand=expand,
+                parts=parts,
             )
             asked = await desk.blocking(lambda: seen.asked(wanted, served.policy))
             result = await desk.work(lambda: seen.search(asked))
@@ -101,6 +108,7 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
         top_k: Keep = None,
         min_score: MinScore = None,
         expand: Expand = None,
+        parts: PartsGiven = None,
         answerer: Annotated[
             Answerer | None,
             Field(description="`extractive` quotes the passages; left out: as configured."),
@@ -113,6 +121,7 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
         """Answer a question from the documents, with citations. The answer is logged under its `id`."""
         with desk.tool_errors():
             served.policy.check_rerank(rerank)
+            served.policy.check_parts(parts)
             served.policy.check_answerer(answerer)
             seen = desk.seen(context)
             wanted = Asked(
@@ -123,6 +132,7 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
                 where=where,
                 min_score=min_score,
                 expand=expand,
+                parts=parts,
                 answerer=answerer,
                 follow_up=follow_up,
             )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from storage.reasons import Reason
 from storage.records import Answer, Outcome, Status, worst
 from winnow.app.stages import warnings_of
 from winnow.server.pages.views.cited import CitedText, cited
@@ -70,8 +71,9 @@ class AnswerView:
         """Everything that did not go as asked, each reason once."""
         by_reason: dict[str, list[Outcome]] = {}
         for stage in self.answer.stages:
-            if stage.status != "ok" and stage.reason != self.answer.weak_match:
-                by_reason.setdefault(stage.reason, []).append(stage)
+            reasons = [one for one in Reason.of(stage.reason).parts if one != self.answer.weak_match]
+            if stage.status != "ok" and reasons:
+                by_reason.setdefault(Reason.all(reasons), []).append(stage)
         told = set(warnings_of(self.answer.stages))
         others = [Complaint(warning) for warning in self.answer.warnings if warning not in told]
         return [*(Complaint(reason, stages) for reason, stages in by_reason.items()), *others]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
-from stat import S_ISREG
 
+from storage.disk_space import files_below
 from storage.errors import WinnowError
 from storage.manifest.manifest import DocumentCounts
 from storage.qdrant.contract import Fingerprint
@@ -86,13 +86,9 @@ def _view(served: Served, seen: Visible, name: str, left: Sequence[str]) -> Coll
 def _bytes(wiring: Wiring, name: str) -> int | None:
     if wiring.settings.store.url is not None:
         return None
-    return sum(_size(path) for path in (wiring.settings.collections_dir / name).rglob("*"))
+    return sum(map(_on_disk, files_below(wiring.settings.collections_dir / name)))
 
 
-def _size(path: Path) -> int:
-    """Return a file's bytes on disk, without holes; files come and go while they are counted."""
-    try:
-        status = path.lstat()
-    except OSError:
-        return 0
-    return getattr(status, "st_blocks", -(-status.st_size // 512)) * 512 if S_ISREG(status.st_mode) else 0
+def _on_disk(file: os.stat_result) -> int:
+    """Return a file's bytes on disk, without holes."""
+    return getattr(file, "st_blocks", -(-file.st_size // 512)) * 512

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, get_args
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
@@ -14,10 +14,11 @@ from storage.errors import LogError, WinnowError
 from storage.log.records import AnswerFilter, AnswerSummary
 from storage.records import Answer, Chunk
 from winnow.app.conversation import searched_with
+from winnow.app.setting_defaults import PartsName
 from winnow.server.api.schemas import AskRequest
 from winnow.server.pages.forms import texts
 from winnow.server.pages.views.fields import literal
-from winnow.server.pages.views.specs import OfferedSpec, offered
+from winnow.server.pages.views.specs import OfferedSpec, offered, refusal
 from winnow.server.shared_state import Served
 from winnow.server.visible import Visible
 
@@ -29,7 +30,8 @@ class QuestionChoices:
     """The choices of the form.
 
     `passages` counts those of the chosen collection; None where it does not exist or cannot be used, and
-    then `problem` says why. `filter` is one that finds something there.
+    then `problem` says why. `filter` is one that finds something there. `parts` are the ways of dividing a
+    question, each with why a request may not choose it.
     """
 
     collections: Sequence[str]
@@ -41,6 +43,7 @@ class QuestionChoices:
     specs: Sequence[OfferedSpec]
     retrieve: int
     keep: int
+    parts: Mapping[str, str]
     recent: Sequence[AnswerSummary]
 
 
@@ -65,6 +68,7 @@ def choices(served: Served, seen: Visible, collection: str | None) -> QuestionCh
         specs=offered(settings, served.policy),
         retrieve=settings.retrieval.top_k,
         keep=settings.rerank.top_k,
+        parts={name: refusal(served.policy.check_parts, name) for name in get_args(PartsName)},
         recent=_recent(seen, chosen),
     )
 
@@ -84,7 +88,7 @@ def _filter(passage: Chunk | None) -> str:
 def asked_with(answer: Answer) -> Mapping[str, object]:
     """Return the choices that an answer was asked with and that the settings would not make, by field."""
     chosen = searched_with(answer)
-    return {name: chosen[name] for name in ("where", "expand") if name in chosen}
+    return {name: chosen[name] for name in ("where", "expand", "parts") if name in chosen}
 
 
 def request_of(form: Mapping[str, object]) -> AskRequest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from rerank.spec import PRESETS, Spec
@@ -40,7 +40,7 @@ def offered(settings: Settings, policy: Policy, others: Iterable[str] = ()) -> l
             spec,
             named.get(spec, ""),
             spec == own,
-            _refused(policy, spec),
+            refusal(policy.check_rerank, spec),
             _missing(settings, spec),
             _ABOUT.get(named.get(spec, spec), ""),
         )
@@ -64,9 +64,10 @@ def _missing(settings: Settings, spec: str) -> str:
     return ""
 
 
-def _refused(policy: Policy, spec: str) -> str:
+def refusal(check: Callable[[str], None], choice: str) -> str:
+    """Return why a request may not choose something; empty where it may."""
     try:
-        policy.check_rerank(spec)
+        check(choice)
     except WinnowError as error:
         return str(error)
     return ""
