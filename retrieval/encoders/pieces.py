@@ -121,13 +121,22 @@ class PieceTokenizer:
         return found
 
     def _tokenized(self, words: Sequence[str]) -> dict[str, _WordTokens | None]:
-        alone = [word for word in words if _stands_alone(word)]
         found: dict[str, _WordTokens | None] = dict.fromkeys(words)
-        if alone:
-            tokenizer, ids = self._covering(alone)
-            encoded = tokenizer.encode_batch([f" {word}" for word in alone], add_special_tokens=False)
-            for word, tokens in zip(alone, encoded, strict=True):
-                found[word] = tuple(ids[token] for token in tokens.ids), tuple(tokens.offsets)
+        alone = [word for word in words if _stands_alone(word)]
+        text = "".join(f" {word}" for word in alone)  # in one text: a batch would wake threads
+        tokenizer, ids = self._covering([text])
+        encoded = tokenizer.encode(text, add_special_tokens=False)
+        tokens = iter(zip(encoded.ids, encoded.offsets, strict=True))
+        token = next(tokens, None)
+        start = 0
+        for word in alone:
+            end = start + 1 + len(word)
+            own = []
+            while token is not None and token[1][0] < end:
+                own.append((ids[token[0]], (token[1][0] - start, token[1][1] - start)))
+                token = next(tokens, None)
+            found[word] = tuple(id_ for id_, _ in own), tuple(span for _, span in own)
+            start = end
         return found
 
     def counting(self, text: str) -> Callable[[str], int]:
@@ -220,7 +229,8 @@ class _Table:
     def __init__(self, folder: Path) -> None:
         self._text = (folder / "pieces.txt").read_bytes()
         self._ids = np.load(folder / "ids.npy")
-        self.scores = np.load(folder / "scores.npy", mmap_mode="r")
+        # as a plain array: looking at a memmap's single numbers takes several times as long
+        self.scores = np.asarray(np.load(folder / "scores.npy", mmap_mode="r"))
         groups = (folder / "groups.txt").read_bytes().decode().split("\0")
         self._places = dict(zip(groups, np.load(folder / "groups.npy").tolist(), strict=True))
         *special, self.lowest = (folder / "always.txt").read_bytes().decode().split("\0")

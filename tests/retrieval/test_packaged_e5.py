@@ -152,6 +152,9 @@ def test_a_question_is_tokenized_as_the_whole_vocabulary_does(
         "resetting 重置 the，水泵水",
         "x" * 70,
         "thepumpresetting水泵" * 20,
+        "the pump\nresets \r\n the\tpump ",
+        "\x0bthe \u200b pump…",  # characters that the model does not see
+        "reset\xa0the \xa0pump\ufffd ½",  # and such that it takes for a space, or for several
     ]:
         for special in (True, False):
             found, wanted = mine.encode(text, special), whole.encode(text, add_special_tokens=special)
