@@ -112,12 +112,13 @@ class PieceTokenizer:
         No piece reaches over a space, and texts consist of the same words again and again.
         """
         words = {word for text in texts for word in _WORD.findall(text)}
-        found = {word: self._word_tokens[word] for word in words if word in self._word_tokens}
+        if len(self._word_tokens) >= _REMEMBERED_WORDS:
+            self._word_tokens = {}  # another thread may be looking into the full one
+        remembered = self._word_tokens
+        found = {word: remembered[word] for word in words if word in remembered}
         if new := [word for word in words if word not in found]:
             found |= self._tokenized(new)
-            if len(self._word_tokens) >= _REMEMBERED_WORDS:
-                self._word_tokens.clear()
-            self._word_tokens.update((word, found[word]) for word in new if len(word) <= _LONGEST_REMEMBERED)
+            remembered.update((word, found[word]) for word in new if len(word) <= _LONGEST_REMEMBERED)
         return found
 
     def _tokenized(self, words: Sequence[str]) -> dict[str, _WordTokens | None]:
