@@ -23,8 +23,8 @@ _AT_ONCE = 4
 # Tokens of the part in which a passage is read once more: about what passages of MS MARCO have at most, of
 # which most cross-encoders learned.
 _CLOSE = 96
-# Tokens of the one part of a passage that is read where many questions wait.
-_PART = 64
+# Where many questions wait, so many passages are read, and of each one part of so many tokens.
+_FEW, _PART = 2, 64
 # A question longer than this share of the model's input would leave no room for the passage.
 _QUESTION_SHARE = 0.5
 
@@ -150,7 +150,8 @@ class WindowReading:
         None where time was up.
         """
         needed = [number for number, windows in enumerate(own) if windows]
-        size = len(needed) if self._sure is None or self._model.together else _AT_ONCE
+        few = _FEW if self._in_part else _AT_ONCE
+        size = len(needed) if self._sure is None or self._model.together else few
         found: dict[int, dict[Window, float | None]] = {}
         while needed and not self._out_of_time:
             now, needed = needed[:size], needed[size:]

@@ -13,7 +13,7 @@ from generation.base import STAGE
 from generation.citations import flagged
 from generation.extractive.comparing import contradicts
 from generation.extractive.confidence import Signs, signs, weights_for
-from generation.extractive.judging import BY_PAIRS_UNDER_LOAD, Cosines, Found, PairJudge, judged
+from generation.extractive.judging import Cosines, Found, PairJudge, judged
 from generation.extractive.kinds import fit
 from generation.extractive.lines import is_run_together
 from generation.extractive.quoting import JudgedUnits, chosen, citations, grouped, text
@@ -149,7 +149,7 @@ class ExtractiveAnswerer:
         busy = self.judge is not None and self.judge.busy
         ranked, closely = judged(question, scored, self.judge, self._cosines(question), under_load=busy)
         if closely and busy:
-            complaint = complaint or Reason("generation.few-units-read", n=BY_PAIRS_UNDER_LOAD)
+            complaint = complaint or Reason("generation.few-units-read", n=len(ranked))
         seen = self._signs(question, candidates, ranked, closely)
         if seen is None and not self._related(question, candidates, found, neural):
             ranked = []

@@ -19,8 +19,9 @@ from generation.extractive.units import Unit
 # This many units are judged closely, by a cross-encoder and by their own vectors; of the first, this many
 # with the sentences around them.
 BY_PAIRS, BY_COSINE, JOINED = 12, 8, 3
-# So many, alone, where other questions wait for the cross-encoder.
-BY_PAIRS_UNDER_LOAD = 4
+# Where other questions wait for the cross-encoder: at most so many, alone, and none whose cheap score is so
+# much lower than the best.
+BY_PAIRS_UNDER_LOAD, CHEAP_UNDER_LOAD = 6, 0.15
 # What a sentence more must be worth, in log-odds.
 PAIR_LOG_ODDS = 0.7
 # What each place of its passage costs a unit: reranking has judged the passages, too.
@@ -134,7 +135,7 @@ def judged(
     """
     ordered = sorted(found, key=lambda one: -one.cheap)
     if judge is not None and ordered and judge.reads(question):
-        nearest = ordered[: BY_PAIRS_UNDER_LOAD if under_load else BY_PAIRS]
+        nearest = _nearly_best(ordered) if under_load else ordered[:BY_PAIRS]
         legible = [one for one in nearest if judge.reads(one.text)]
         if len(legible) * 2 > len(nearest):
             around = () if under_load else ordered
@@ -144,6 +145,12 @@ def judged(
         near = cosines([one.read() for one in nearest])
         nearest = [replace(one, cosine=value) for one, value in zip(nearest, near, strict=True)]
     return _with_neighbour(sorted(map(_by_meaning, nearest), key=lambda one: -one.score)), False
+
+
+def _nearly_best(ordered: Sequence[Found]) -> list[Found]:
+    """The units that may still turn out the best, by their cheap scores."""
+    least = ordered[0].cheap - CHEAP_UNDER_LOAD
+    return [one for one in ordered[:BY_PAIRS_UNDER_LOAD] if one.cheap >= least]
 
 
 def _with_neighbour(ranked: list[Found]) -> list[Found]:

@@ -125,6 +125,11 @@ class CrossEncoder:
     def calls(n: int, k: int) -> int:  # noqa: ARG004 - the model runs here
         return 0
 
+    @property
+    def crowd(self) -> int:
+        """How many questions wait for the model, where each should read less; else, and without `sure`, 0."""
+        return self.model.passes.waiting if self.sure is not None and self.model.passes.crowded else 0
+
     def reads(self, text: str) -> bool:
         """True if the model represents enough of a text for its score to mean something."""
         return self.model.reads(text)

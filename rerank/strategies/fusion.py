@@ -10,7 +10,8 @@ A passage that alone holds a code or name of the question comes first (`rerank.i
 With `read`, the cross-encoder then reads that many of the best, as far as it can read them, and orders them.
 It is the better judge of what it reads, so that mixing the others in would cost. What it cannot read, such as
 Chinese with an English model, keeps its place among those that it read. Where it cannot read the question,
-the others decide alone: that is how such a question is judged, and no failure.
+the others decide alone: that is how such a question is judged, and no failure. While many questions wait for
+it, it reads only where the others hesitate, and the outcome says so.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ _CHARACTERS = 0.15
 _OTHERS = 0.3
 # So many of the best are judged by their nearest part, too, unless the cross-encoder is sure.
 _CLOSER = 3
+# By so many standard deviations of the best scores the first is clearly ahead of the second.
+_CLEAR = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +81,13 @@ class _List:
 
 
 class Reader(Reranker, Protocol):
-    """A reranker that knows what it can read; its scores are log-odds."""
+    """A reranker that knows what it can read; its scores are log-odds.
+
+    `crowd` is how many questions wait for it, where these are so many that it should read less; or 0.
+    """
+
+    @property
+    def crowd(self) -> int: ...
 
     def reads(self, text: str) -> bool:
         """True if its score of the text would mean something."""
@@ -172,6 +181,10 @@ class Fusion:
         Those that it cannot read keep their places. The others' judgement decides where it hesitates.
         """
         best = ranking.candidates[: self._options.read]
+        if (waiting := reader.crowd) and self._is_clear(best):
+            *others, own = ranking.outcomes
+            skipped = Outcome(reader.name, "partial", Reason("rerank.clear-without", count=waiting))
+            return Ranking(ranking.candidates, (*others, skipped, own))
         places = [place for place, one in enumerate(best) if reader.reads(one.chunk.encoded_text)]
         if not places:
             return ranking
@@ -197,6 +210,11 @@ class Fusion:
         at = dict(zip(places, order, strict=True))
         ordered = [at.get(place, one) for place, one in enumerate(ranking.candidates)]
         return self._ranked(outcomes, [(one, scores.get(one.id)) for one in ordered])
+
+    def _is_clear(self, best: Sequence[Candidate]) -> bool:
+        """True where the others put the first of these clearly before the second."""
+        scores = [one.scores[self.name] for one in best if self.name in one.scores]
+        return len(scores) > 1 and scores[0] - scores[1] > _CLEAR * statistics.pstdev(scores)
 
     def _ranked(
         self, outcomes: Sequence[Outcome], ordered: Sequence[tuple[Candidate, float | None]]

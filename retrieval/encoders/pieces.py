@@ -7,7 +7,8 @@ best segmentation (Unigram: Kudo 2018), so that a tokenizer of those gives the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -32,6 +33,10 @@ _LONGEST_REMEMBERED = 100
 _MANY_WORDS = 20_000
 # The model's normaliser makes a space of it.
 _ODD_SPACE = "\ufffd"
+# What stands between two of the most ordinary spaces.
+_WORD = re.compile(r"[^ \t\n\r]+")
+# Token ids of a word, and their spans of characters after a space before it.
+_WordTokens = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ class PieceTokenizer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._words: dict[str, tuple[str, ...]] = {}
+        self._word_tokens: dict[str, _WordTokens | None] = {}
         self._groups: dict[str, _Group] = {}
         self._reaches: dict[str, dict[str, int]] = {}
 
@@ -63,14 +69,76 @@ class PieceTokenizer:
 
     def encode(self, text: str, add_special_tokens: bool = True) -> PieceTokens:
         """See `retrieval.encoders.tokenizer.TextTokenizer`."""
-        tokenizer, ids = self._covering([text])
-        found = tokenizer.encode(text, add_special_tokens=add_special_tokens)
-        return PieceTokens([ids[token] for token in found.ids], found.offsets, found.special_tokens_mask)
+        found = self._joined(text, self._known([text])) or self._whole(text)
+        if not add_special_tokens:
+            return found
+        inside = [0] * len(found.ids)
+        return PieceTokens([_BEGIN, *found.ids, _END], [(0, 0), *found.offsets, (0, 0)], [1, *inside, 1])
 
     def encode_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """See `retrieval.encoders.tokenizer.TextTokenizer`."""
-        tokenizer, ids = self._covering(texts)
-        return [[ids[token] for token in found.ids] for found in tokenizer.encode_batch_fast(list(texts))]
+        known = self._known(texts)
+        return [[_BEGIN, *(self._joined(text, known) or self._whole(text)).ids, _END] for text in texts]
+
+    def _whole(self, text: str) -> PieceTokens:
+        """The tokens of a text, without special ones, as the library finds them."""
+        tokenizer, ids = self._covering([text])
+        found = tokenizer.encode(text, add_special_tokens=False)
+        return PieceTokens([ids[token] for token in found.ids], found.offsets, found.special_tokens_mask)
+
+    def _joined(self, text: str, known: Mapping[str, _WordTokens | None]) -> PieceTokens | None:
+        """The tokens of a text, out of those of its words; None where they do not tell."""
+        ids: list[int] = []
+        spans: list[tuple[int, int]] = []
+        end = 0
+        for match in _WORD.finditer(text):
+            tokens = known[match[0]]
+            if tokens is None:
+                return None
+            before, end = match.start() - 1, match.end()
+            ids += tokens[0]
+            if before >= 0:
+                spans += [(before + first, before + last) for first, last in tokens[1]]
+            else:  # the mark of a space that is not there has the first character's place
+                spans += [(max(0, first - 1), max(1, last - 1)) for first, last in tokens[1]]
+        if end < len(text):
+            ids.append(self._id(_SPACE))
+            spans.append((len(text) - 1, len(text)))
+        return PieceTokens(ids, spans, [0] * len(ids))
+
+    def _known(self, texts: Iterable[str]) -> dict[str, _WordTokens | None]:
+        """The tokens of each word of the texts; None of those whose tokens depend on what is around them.
+
+        No piece reaches over a space, and texts consist of the same words again and again.
+        """
+        words = {word for text in texts for word in _WORD.findall(text)}
+        if len(self._word_tokens) >= _REMEMBERED_WORDS:
+            self._word_tokens = {}  # another thread may be looking into the full one
+        remembered = self._word_tokens
+        found = {word: remembered[word] for word in words if word in remembered}
+        if new := [word for word in words if word not in found]:
+            found |= self._tokenized(new)
+            remembered.update((word, found[word]) for word in new if len(word) <= _LONGEST_REMEMBERED)
+        return found
+
+    def _tokenized(self, words: Sequence[str]) -> dict[str, _WordTokens | None]:
+        found: dict[str, _WordTokens | None] = dict.fromkeys(words)
+        alone = [word for word in words if _stands_alone(word)]
+        text = "".join(f" {word}" for word in alone)  # in one text: a batch would wake threads
+        tokenizer, ids = self._covering([text])
+        encoded = tokenizer.encode(text, add_special_tokens=False)
+        tokens = iter(zip(encoded.ids, encoded.offsets, strict=True))
+        token = next(tokens, None)
+        start = 0
+        for word in alone:
+            end = start + 1 + len(word)
+            own = []
+            while token is not None and token[1][0] < end:
+                own.append((ids[token[0]], (token[1][0] - start, token[1][1] - start)))
+                token = next(tokens, None)
+            found[word] = tuple(id_ for id_, _ in own), tuple(span for _, span in own)
+            start = end
+        return found
 
     def counting(self, text: str) -> Callable[[str], int]:
         """See `storage.vectors.TokenCounter`."""
@@ -162,7 +230,8 @@ class _Table:
     def __init__(self, folder: Path) -> None:
         self._text = (folder / "pieces.txt").read_bytes()
         self._ids = np.load(folder / "ids.npy")
-        self.scores = np.load(folder / "scores.npy", mmap_mode="r")
+        # as a plain array: looking at a memmap's single numbers takes several times as long
+        self.scores = np.asarray(np.load(folder / "scores.npy", mmap_mode="r"))
         groups = (folder / "groups.txt").read_bytes().decode().split("\0")
         self._places = dict(zip(groups, np.load(folder / "groups.npy").tolist(), strict=True))
         *special, self.lowest = (folder / "always.txt").read_bytes().decode().split("\0")
@@ -210,6 +279,15 @@ def _words(text: str) -> Iterator[str]:
     """The runs between spaces, as the model sees them: each begins with its mark of a space."""
     spaced = _normaliser().normalize_str(text).replace(_SPACE, " ")
     return (_SPACE + word for word in spaced.split(" "))
+
+
+def _stands_alone(word: str) -> bool:
+    """True if what the model sees of a word does not depend on what is around it.
+
+    A space at its end would merge with the next one; a first character that is left out moves the first span.
+    """
+    seen, first = (_normaliser().normalize_str(text) for text in (word, word[0]))
+    return first != "" and seen.strip(" ") == seen != "" and _SPACE not in seen
 
 
 @cache

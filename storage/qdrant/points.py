@@ -71,7 +71,8 @@ def vectors_of(point: Point, sparse: Callable[[SparseVector], Any]) -> dict[str,
 
 def vector_of(record: Any, name: str) -> Any:
     """Return one of a record's vectors; None where it has none of that name."""
-    return record.vector.get(name) if isinstance(record.vector, dict) else None
+    vectors = record.vector  # the engine makes them anew, number by number, for each look
+    return vectors.get(name) if isinstance(vectors, dict) else None
 
 
 def floats(vector: Any) -> Floats | None:

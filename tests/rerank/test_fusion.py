@@ -118,8 +118,9 @@ class EnglishReader:
 
     name = "fusion.reader"
 
-    def __init__(self, log_odds: Mapping[str, float] | None) -> None:
+    def __init__(self, log_odds: Mapping[str, float] | None, *, crowd: int = 0) -> None:
         self._log_odds = log_odds
+        self.crowd = crowd
         self.read: list[str] = []
 
     def reads(self, text: str) -> bool:
@@ -159,6 +160,21 @@ def test_the_reader_orders_the_best_and_the_others_follow() -> None:
     assert [one.ranks["fusion"] for one in ranking.candidates] == [1, 2, 3, 4]
     assert [outcome.name for outcome in ranking.outcomes] == ["fusion.judge", "fusion.reader", "fusion"]
     assert all(outcome.status == "ok" for outcome in ranking.outcomes)
+
+
+def test_in_a_crowd_the_reader_is_spared_where_the_others_are_sure() -> None:
+    """It reads nothing where they put one clearly first, which the outcome says; else it decides."""
+    ahead = {"a": 0.9, "b": 0.3, "c": 0.3, "d": 0.3}
+    level = {"a": 0.9, "b": 0.9, "c": 0.3, "d": 0.3}
+    same = [candidate(name, dense=0.5) for name in "abcd"]
+    for crowd, judge, spared in ((7, ahead, True), (7, level, False), (0, ahead, False)):
+        reader = EnglishReader({"a": -2.0, "b": 0.5, "c": -3.0, "d": -9.0}, crowd=crowd)
+        ranking = read("question", same, reader, judge, 4)
+        outcome = next(one for one in ranking.outcomes if one.name == "fusion.reader")
+        assert (reader.read == []) is spared
+        assert ranking.candidates[0].id == ("a" if spared else "b")
+        assert (outcome.status == "partial") is spared
+        assert ("7 questions wait for the model" in str(outcome.reason)) is spared
 
 
 def test_the_others_decide_where_the_reader_hesitates() -> None:

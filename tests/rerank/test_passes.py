@@ -329,18 +329,22 @@ def test_questions_that_wait_outside_crowd_a_model_too(model: PairModel) -> None
     QUESTIONS.change(5)
     try:
         assert (own.passes.waiting, own.passes.crowded) == (5, True)
-        found = anyio.run(
-            CrossEncoder("cross-encoder", own, sure=99.0).rerank, "which fox", candidates(1), 12
-        )
+        reader, thorough = (CrossEncoder("cross-encoder", own, sure=sure) for sure in (99.0, None))
+        assert (reader.crowd, thorough.crowd) == (5, 0)
+        found = anyio.run(reader.rerank, "which fox", candidates(1), 12)
+        nearest = replace(reader, near=lambda _query, _of, places: [0.0 for _ in places])
+        in_part = anyio.run(nearest.rerank, "which fox", candidates(1), 12)
     finally:
         QUESTIONS.change(-5)
+    assert reader.crowd == 0
     assert found.outcome.status == "partial"
-    assert "5 questions wait for the model" in found.outcome.reason
+    assert "8 of 12 passages not read: 5 questions wait for the model" in found.outcome.reason
+    assert "10 of 12 passages not read: 5 questions wait for the model" in in_part.outcome.reason
     assert not own.passes.crowded
 
 
 def test_in_a_crowd_the_nearest_part_of_a_passage_is_read(model: PairModel) -> None:
-    """Who comes when many wait reads one short part of each passage, the nearest by vectors, and says so."""
+    """Who comes when many wait reads the nearest part, by vectors, of the first passages, and says so."""
 
     def forward(ids: Any, mask: Any, types: Any) -> Floats:
         assert all_there.wait(60)

