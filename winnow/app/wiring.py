@@ -333,6 +333,7 @@ class Wiring(Parts):
         self, store: CollectionStore, *, columns: Columns | None = None, on_ray: bool = False
     ) -> Ingestor:
         """Make an ingestor into an open collection, in use or being built."""
+        from ingest.chunking.chunker import ChunkSizes, about_of
         from ingest.options import IngestOptions
         from ingest.run import Ingestor
         from storage.manifest.manifest import Manifest
@@ -340,7 +341,8 @@ class Wiring(Parts):
         encoders = self.encoders_of(store.name, store.fingerprint)
         manifest = Manifest(self.database, store.name, store.generation)
         tokens, workers = store.fingerprint.token_dim is not None, self.settings.ingest.workers
-        options = IngestOptions(tokens=tokens, columns=columns, ocr=self.settings.ingest.ocr)
+        sizes = ChunkSizes(about=about_of(store.fingerprint.chunker))
+        options = IngestOptions(tokens=tokens, sizes=sizes, columns=columns, ocr=self.settings.ingest.ocr)
         if workers is not None:
             options = replace(options, workers=workers)
         ray = self._ray(store.name, manifest, options) if on_ray else None

@@ -47,9 +47,16 @@ class EvaluationIndex:
         """The documents of a set, cut and encoded as needed."""
         wiring.settings.make_data_dir()
         root = wiring.settings.data_dir / "evaluation" / "corpora"
-        tokens = wiring.settings.ingest.token_vectors
+        chosen = wiring.settings.ingest
         encoders = wiring.encoders
-        index = CorpusIndex.open(corpus, root, encoders.dense, encoders.lexical, token_vectors=tokens)
+        index = CorpusIndex.open(
+            corpus,
+            root,
+            encoders.dense,
+            encoders.lexical,
+            token_vectors=chosen.token_vectors,
+            context=chosen.context,
+        )
         return cls(index, encoders, index.cache, document_name, index.id)
 
     @classmethod
