@@ -2,8 +2,8 @@
 
 semantic-text-splitter does the splitting. In addition, Chinese semicolons end a clause, a heading stays with
 the text after it, a passage after a cut within a paragraph begins with the last sentences of the one before,
-and the context line (title and heading path) counts and is limited to a share of the passage, as does the line
-about it (the document's summary, or what a chat model will write), where passages get one.
+and the context line (title and heading path) counts and is limited to a share of the passage. So is the line
+about the passage (the document's summary, or what a chat model will write), where passages have one.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Chunker:
         self._context = min(sizes.context, self._limit // 4)
         self._overlap = min(sizes.overlap, self._limit // 8)
         self._sizes = sizes
-        self._about = min(ABOUT_TOKENS[sizes.about], self._limit // 4)
+        self._about = tokens_about(counter, max_tokens, sizes)
         self._room = self._limit  # for context line and text
         self._characters = self._limit * _CHARACTERS_PER_TOKEN
         self._by_characters: Any = TextSplitter(self._characters)
@@ -229,7 +229,14 @@ def chunker_fingerprint(max_tokens: int, sizes: ChunkSizes | None = None) -> str
     splitter = version("semantic-text-splitter")
     total = min(sizes.total, max_tokens)
     about = "" if sizes.about == "off" else f"/{sizes.about}-{ABOUT_TOKENS[sizes.about]}"
-    return f"winnow-{VERSION}/semantic-text-splitter-{splitter}/{total}-{sizes.context}-{sizes.overlap}{about}"
+    return (
+        f"winnow-{VERSION}/semantic-text-splitter-{splitter}/{total}-{sizes.context}-{sizes.overlap}{about}"
+    )
+
+
+def tokens_about(counter: TokenCounter, max_tokens: int, sizes: ChunkSizes) -> int:
+    """The most tokens of the line about a passage: it is never more than a quarter of what there is."""
+    return min(ABOUT_TOKENS[sizes.about], (min(sizes.total, max_tokens) - counter.special - 1) // 4)
 
 
 def about_of(fingerprint: str) -> AboutName:

@@ -1,7 +1,7 @@
-"""A document's summary in one line: the first sentence of it that is one.
+"""A document's summary in one line: the first sentence in it.
 
-Chosen without a model, since a parser's process has none. Openings are the strongest summary that quotes alone:
-see the LEAD baseline of Nallapati et al. 2017, "SummaRuNNer", and Narayan et al. 2018 for its limits.
+It is chosen without a model, which a parser's process does not have. A document's opening is a strong
+baseline among summaries that only quote (LEAD, in Nallapati et al. 2017, "SummaRuNNer").
 """
 
 from __future__ import annotations

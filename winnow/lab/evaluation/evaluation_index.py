@@ -44,7 +44,15 @@ class EvaluationIndex:
 
     @classmethod
     def of_corpus(cls, corpus: Path, wiring: Wiring) -> EvaluationIndex:
-        """The documents of a set, cut and encoded as needed."""
+        """The documents of a set, cut and encoded as needed.
+
+        Raises BadInputError where the settings want a chat model's lines.
+        """
+        if wiring.settings.ingest.context == "chat":
+            raise BadInputError(
+                "an evaluation has no chat model write lines about a corpus",
+                way_out="Ingest it with --context chat, and name the --collection.",
+            )
         wiring.settings.make_data_dir()
         root = wiring.settings.data_dir / "evaluation" / "corpora"
         chosen = wiring.settings.ingest
