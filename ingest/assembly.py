@@ -176,7 +176,7 @@ class Assembly:
 
     def _situated(self, waiting: list[tuple[Chunk, OpenDocument]]) -> list[tuple[Chunk, OpenDocument]]:
         """The passages with the lines about them, where somebody writes such lines."""
-        if self.situates is None:
+        if self.situates is None or not waiting:
             return waiting
         new = {document.row.id: document for _, document in waiting if document.lines is None}
         lines = self.situates.lines([document.chunks for document in new.values()])

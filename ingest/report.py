@@ -119,10 +119,10 @@ class IngestReport:
         if self.usage.calls:
             values["usage"] = asdict(self.usage)
         if self.context:
-            reason = str(self.context.reason)
             values["context"] = {
+                "model": self.context.name,
                 "status": self.context.status,
-                "reason": reason,
+                "reason": str(self.context.reason),
                 **asdict(self.context.usage),
             }
         return values
@@ -164,5 +164,5 @@ class IngestReport:
         return json.dumps(values, ensure_ascii=False)
 
 
-def _outcome(status: Status, reason: Any, **usage: Any) -> Outcome:
-    return Outcome("context", status, reason and Reason.from_json(reason), usage=Usage(**usage))
+def _outcome(model: str, status: Status, reason: Any, **usage: Any) -> Outcome:
+    return Outcome(model, status, reason and Reason.from_json(reason), usage=Usage(**usage))

@@ -314,6 +314,7 @@ def test_text_without_a_place_to_cut_is_cut_between_graphemes() -> None:
 
 
 OPENING = "The second edition explains how a pump of the series is taken apart and cleaned."
+OPENING_ZH = "第二版说明如何拆开并清洗这一系列的水泵。"
 
 
 def test_each_passage_has_the_documents_summary_within_the_limit() -> None:
@@ -342,7 +343,7 @@ def test_a_document_of_one_passage_needs_no_summary() -> None:
     ("text", "summary"),
     [
         (f"# Title\n\nJ. Doe; A. Roe\nDOI:10.1371/x\n\n- a list\n\n{OPENING} Then more.", OPENING),
-        ("作者：张三\n\n第二版说明如何拆开并清洗这一系列的水泵。还有。", "第二版说明如何拆开并清洗这一系列的水泵。"),
+        (f"作者：张三\n\n{OPENING_ZH}后面还有。", OPENING_ZH),
         ("| a | b |\n|---|---|\n| 1 | 2 |", ""),
         ("name: Kestrel; price: 12; weight: 3.5 kg", ""),
         ("See https://example.org/a/long/address for all of the many other things that are left.", ""),

@@ -70,12 +70,10 @@ def print_report(report: IngestReport) -> None:
         note(hint)
     if report.usage.calls:
         note(f"embeddings: {_paid(report.usage)}")
-    if report.context:
-        note(
-            f"lines of context: {_paid(report.context.usage)}, {report.context.usage.cached} kept from before"
-        )
-        if report.context.reason:
-            warn(report.context.reason)
+    if one := report.context:
+        note(f"lines of context by {one.name}: {_paid(one.usage)}, {one.usage.cached} kept from before")
+        if one.reason:
+            warn(one.reason)
     if report.illegible:
         warn(
             f"the encoder cannot read {report.illegible} passages: they are searched lexically only, "

@@ -26,6 +26,7 @@ from rerank.llm.calls import CallCounts, Caller, Request
 from rerank.training.journal import Journal
 from storage.chat import Completion, Message
 from storage.control_tokens import harmless
+from storage.errors import SettingsError
 from storage.reasons import Reason
 from storage.records import Chunk, Outcome
 from storage.secrets import masked
@@ -67,10 +68,17 @@ class ChatLines:
     def of(cls, wiring: Wiring, store: CollectionStore) -> ChatLines | None:
         """The writer for a collection; None for one whose passages have no line of a chat model.
 
-        Raises SettingsError where the chat model cannot be asked.
+        Raises SettingsError where the chat model cannot be asked, and where the settings do not name it for
+        this: documents go to no endpoint because a collection was once made with another.
         """
         if about_of(store.fingerprint.chunker) != "chat":
             return None
+        if wiring.settings.ingest.context != "chat":
+            raise SettingsError(
+                f"passages of {store.name!r} have lines of context by a chat model, and the settings name none",
+                way_out="Add --context chat, or rebuild it without: "
+                f"winnow ingest --reindex --context summary -c {store.name}",
+            )
         settings, dense = wiring.settings, wiring.encoders_of(store.name, store.fingerprint).dense
         return cls(
             chat=wiring.traced_chat(),
@@ -87,9 +95,8 @@ class ChatLines:
         """See `ingest.batches.Situates`. Raises BadInputError where a journal cannot be used."""
         found: dict[str, str] = {}
         with ExitStack() as journals:
-            name = f"{self.chat.model} at {self.place}"
             cut = [
-                (chunks, journals.enter_context(Journal(self._journal(chunks[0].document_id), name)))
+                (chunks, journals.enter_context(self._journal(chunks[0].document_id)))
                 for chunks in documents
                 if len(chunks) > 1  # a passage that is a document stands nowhere in it
             ]
@@ -99,12 +106,19 @@ class ChatLines:
 
     @property
     def outcome(self) -> Outcome:
-        """What is missing and why, and the usage; replies of the journal are its `cached`."""
-        outcome = replace(self.counts, cached=0).outcome("context")
+        """What is missing and why, and the usage; replies of the journal are its `cached`.
+
+        Its name is the model's, with the endpoint.
+        """
+        outcome = replace(self.counts, cached=0).outcome(self._model)
         if not (missing := self.asked - self.counts.judged):
             return outcome
         reason = Reason("ingest.no-lines", n=missing, of=self.asked, why=Reason.of(outcome.reason))
         return replace(outcome, reason=reason)
+
+    @property
+    def _model(self) -> str:
+        return f"{self.chat.model} at {self.place}"
 
     def forget_others(self, documents: set[str]) -> None:
         """Delete the journals of all documents but these, by id."""
@@ -112,8 +126,8 @@ class ChatLines:
             if journal.stem not in documents:
                 journal.unlink(missing_ok=True)
 
-    def _journal(self, document: str) -> Path:
-        return self.folder / f"{document}.jsonl"
+    def _journal(self, document: str) -> Journal:
+        return Journal(self.folder / f"{document}.jsonl", self._model)
 
     async def _written(
         self, documents: Sequence[tuple[Sequence[Chunk], Journal]], found: dict[str, str]

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ingest.report import IngestReport
-from storage.errors import FingerprintMismatchError, SettingsError
+from storage.errors import BadInputError, FingerprintMismatchError, SettingsError
 from storage.records import Chunk
 from tests.support.endpoint import Endpoint, Request, said, status
 from tests.support.endpoint import Response as HttpResponse
@@ -207,6 +207,42 @@ def test_a_killed_run_goes_on_without_paying_again(tmp_path: Path, endpoint: End
     assert len(endpoint.requests) == asked + report.context.usage.calls
 
 
+def test_the_shell_names_the_model_and_what_is_missing(
+    tmp_path: Path, endpoint: Endpoint, docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the run and with --last, as text and as JSON."""
+    monkeypatch.setenv("WINNOW_LLM__BASE_URL", endpoint.url)
+    monkeypatch.setenv("WINNOW_LLM__MODEL", "m")
+    monkeypatch.setenv("WINNOW_LLM__MAX_RETRIES", "0")
+    endpoint.enqueue(status(500))
+    data = ["--data-dir", str(tmp_path / "data")]
+    done = CliRunner().invoke(app, ["ingest", str(docs), "--context", "chat", *data])
+    again = CliRunner().invoke(app, ["ingest", "--last", *data])
+    for told in (done.output, again.output):
+        text = " ".join(told.split())
+        assert f"lines of context by m at {endpoint.url}: {len(endpoint.requests)} calls" in text
+        assert f"1 of {len(endpoint.requests)} passages have no line of context" in text
+    last = json.loads(CliRunner().invoke(app, ["ingest", "--last", "--json", *data]).stdout)
+    assert last["context"]["status"] == "partial"
+    assert last["context"]["calls"] == len(endpoint.requests)
+
+
+def test_an_evaluation_of_a_corpus_refuses_to_ask_a_chat_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the way out; with summaries it measures."""
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "d", "text": "A word."}\n', encoding="utf-8")
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "word"}\n', encoding="utf-8")
+    (tmp_path / "qrels.tsv").write_text("q\td\t1\n", encoding="utf-8")
+    command = ["evaluate", str(tmp_path), "--retrieve", "lexical", "--data-dir", str(tmp_path / "data")]
+    monkeypatch.setenv("WINNOW_INGEST__CONTEXT", "chat")
+    refused = CliRunner().invoke(app, command)
+    assert isinstance(refused.exception, BadInputError)
+    assert "--context chat" in refused.exception.way_out
+    monkeypatch.setenv("WINNOW_INGEST__CONTEXT", "summary")
+    assert CliRunner().invoke(app, command).exit_code == 0
+
+
 def test_the_budget_ends_the_calls_and_is_told(tmp_path: Path, endpoint: Endpoint, docs: Path) -> None:
     """A budget of three calls gives three lines; the next run, with room, asks for the others alone."""
     report = ingest(tmp_path, endpoint, docs, context_budget={"max_calls": 3})
@@ -281,6 +317,22 @@ def test_another_choice_is_refused_until_reindex_and_none_keeps_the_old(
         pipeline.ingest(reindex=True)
         assert {chunk.about for chunk in chunks(pipeline)} == {""}
     assert not endpoint.requests
+
+
+def test_no_model_is_asked_that_the_settings_do_not_name_for_it(
+    tmp_path: Path, endpoint: Endpoint, docs: Path
+) -> None:
+    """A collection with a chat model's lines takes no more documents until it is named again, or rebuilt."""
+    ingest(tmp_path, endpoint, docs)
+    asked = len(endpoint.requests)
+    llm = {"base_url": endpoint.url, "model": "m"}
+    with RAGPipeline.from_settings(Settings.load(data_dir=tmp_path / "data", llm=llm)) as pipeline:
+        for again in (False, True):
+            with pytest.raises(SettingsError, match="lines of context by a chat model") as caught:
+                pipeline.ingest(docs, reindex=again)
+            assert "--context chat" in caught.value.way_out
+        assert pipeline.search("part").candidates
+    assert len(endpoint.requests) == asked
 
 
 def test_the_kept_replies_go_with_their_document_and_collection(
