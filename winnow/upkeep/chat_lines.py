@@ -75,7 +75,7 @@ class ChatLines:
             return None
         if wiring.settings.ingest.context != "chat":
             raise SettingsError(
-                f"passages of {store.name!r} have lines of context by a chat model, and the settings name none",
+                f"{store.name!r} has lines of context by a chat model, and the settings name none",
                 way_out="Add --context chat, or rebuild it without: "
                 f"winnow ingest --reindex --context summary -c {store.name}",
             )
