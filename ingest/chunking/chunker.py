@@ -303,6 +303,7 @@ def _numbered(
     seen: Counter[str] = Counter()
     chunks = []
     counter = RowCounter(document.text, rows)
+    quoted = about.removesuffix("…")
     for ordinal, ((start, end), path) in enumerate(found):
         text = document.text[start:end]
         chunks.append(
@@ -317,7 +318,7 @@ def _numbered(
                 ordinal=ordinal,
                 headings=path.headings,
                 page=outline.page(start),
-                about="" if about.removesuffix("…") in " ".join(text.split()) else about,
+                about="" if quoted and quoted in " ".join(text.split()) else about,
                 metadata=counter.with_row(document.metadata, start),
             )
         )

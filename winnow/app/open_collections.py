@@ -120,7 +120,6 @@ class OpenCollections:
         A rebuild keeps the old choice of token vectors, and of lines about passages, unless the settings name
         one.
         """
-
         encoder, chosen = self._parts.encoder, self._parts.settings.ingest
         keeps = built is not None and "token_vectors" not in chosen.model_fields_set
         tokens = built.token_dim is not None if built is not None and keeps else chosen.token_vectors
