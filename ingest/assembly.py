@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from ingest.batches import Batch, Closing, Encoded, Sink, pending
+from ingest.batches import Batch, Closing, Encoded, Sink, Situates, pending
 from ingest.dry_run import DryRun
 from ingest.engines.tasks import Done, Encodes, Parsed, Refused
 from ingest.loaders.registry import has_attachments
@@ -31,11 +31,14 @@ class OpenFile:
 
 @dataclass(slots=True)
 class OpenDocument:
-    """A document whose passages are being encoded and written."""
+    """A document whose passages are being encoded and written; `lines` are those about its `chunks`, once
+    they were asked for."""
 
     row: DocumentRow
     had_passages: bool
     file: OpenFile
+    chunks: tuple[Chunk, ...] = ()
+    lines: Mapping[str, str] | None = None
     illegible: int = 0
 
 
@@ -58,6 +61,7 @@ class Assembly:
     manifest: Manifest
     planner: Planner
     batch: int
+    situates: Situates | None = None
     results: list[DocumentResult] = field(default_factory=list, init=False)
     embedded: int = field(default=0, init=False)
     illegible: int = field(default=0, init=False)
@@ -79,7 +83,7 @@ class Assembly:
         row = self._row(file, parsed)
         if not whole and self.planner.is_unchanged(old, row):
             return
-        document = OpenDocument(row, had_passages(old), file)
+        document = OpenDocument(row, had_passages(old), file, parsed.chunks)
         if whole:
             file.document = document
         if old is None:
@@ -156,7 +160,7 @@ class Assembly:
 
     def emit(self) -> None:
         """Encode the waiting passages and hand them on to be written."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._situated(self._waiting), []
         encoded = self.encodes.encode([chunk for chunk, _ in waiting]) if waiting else Encoded([], [])
         for (_, document), legible in zip(waiting, encoded.legible, strict=True):
             document.illegible += not legible
@@ -169,6 +173,18 @@ class Assembly:
         openings, self._openings = self._openings, []
         endings, self._endings = self._endings, []
         self.sink.put(Batch(encoded.points, openings, [self._closing(ending) for ending in endings]))
+
+    def _situated(self, waiting: list[tuple[Chunk, OpenDocument]]) -> list[tuple[Chunk, OpenDocument]]:
+        """The passages with the lines about them, where somebody writes such lines."""
+        if self.situates is None or not waiting:
+            return waiting
+        new = {document.row.id: document for _, document in waiting if document.lines is None}
+        lines = self.situates.lines([document.chunks for document in new.values()])
+        for document in new.values():
+            document.lines = {chunk.id: lines.get(chunk.id, "") for chunk in document.chunks}
+        return [
+            (replace(chunk, about=(document.lines or {})[chunk.id]), document) for chunk, document in waiting
+        ]
 
     def settle(self) -> None:
         """Wait until everything that was added is written."""

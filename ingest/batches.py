@@ -7,13 +7,14 @@ manifest list the document as ingested. The next run does again what was cut off
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from storage.manifest.manifest import PENDING, DocumentRow, Manifest
 from storage.qdrant.contract import Writer
-from storage.records import Chunk, Usage
+from storage.records import Chunk, Outcome, Usage
 from storage.vectors import Point, TermEncoder, TextEncoder, payload_bytes
 
 _NOTHING_PAID = Usage()
@@ -95,6 +96,20 @@ class Embedder:
                 )
             )
         return Encoded(points, legible, frozenset(cut), usage)
+
+
+class Situates(Protocol):
+    """Writes a line about each passage of whole documents; a run has one, if any."""
+
+    def lines(self, documents: Sequence[Sequence[Chunk]]) -> Mapping[str, str]:
+        """The lines by the passages' ids; one that could not be written is left out, and the outcome says
+        why."""
+        ...
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it went so far, and what it cost."""
+        ...
 
 
 class Sink:

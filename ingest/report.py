@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from storage.reasons import Reason, storable
-from storage.records import Usage
+from storage.records import Outcome, Status, Usage
 
 DocumentStatus = Literal["ingested", "unchanged", "replaced", "duplicate", "removed", "refused"]
 STATUSES: tuple[DocumentStatus, ...] = get_args(DocumentStatus)
@@ -63,7 +63,8 @@ class IngestReport:
 
     `skipped` counts files of a tree whose format no parser knows, by suffix; `unsupported` lists them.
     `illegible` counts passages that the encoder cannot read, `embedded` those that it encoded in this run;
-    `usage` is what an embeddings endpoint was paid for them. A dry run embeds nothing but a sample, which
+    `usage` is what an embeddings endpoint was paid for them, `context` how the chat model's lines about
+    passages went, where it was to write them. A dry run embeds nothing but a sample, which
     is not counted: `estimate` says how many it would.
     """
 
@@ -76,6 +77,7 @@ class IngestReport:
     dry_run: bool = False
     estimate: Estimate | None = None
     usage: Usage = field(default_factory=Usage)
+    context: Outcome | None = None
 
     @property
     def totals(self) -> dict[str, int | float]:
@@ -98,7 +100,8 @@ class IngestReport:
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values: `documents`, `totals`, `skipped`, `unsupported`.
 
-        For a dry run also `estimate`, and `usage` where an endpoint was asked.
+        For a dry run also `estimate`, `usage` where an endpoint was asked, and `context` where a chat model
+        was to write lines about passages.
         """
         values: dict[str, Any] = {
             "documents": [
@@ -115,6 +118,13 @@ class IngestReport:
             values["estimate"] = {**asdict(self.estimate), "seconds": round(self.estimate.seconds, 1)}
         if self.usage.calls:
             values["usage"] = asdict(self.usage)
+        if self.context:
+            values["context"] = {
+                "model": self.context.name,
+                "status": self.context.status,
+                "reason": str(self.context.reason),
+                **asdict(self.context.usage),
+            }
         return values
 
     @classmethod
@@ -140,6 +150,7 @@ class IngestReport:
             dry_run=values.get("dry_run", False),
             estimate=Estimate(**values["estimate"]) if "estimate" in values else None,
             usage=Usage(**values.get("usage", {})),
+            context=_outcome(**values["context"]) if "context" in values else None,
         )
 
     def to_json(self) -> str:
@@ -148,4 +159,10 @@ class IngestReport:
         for entry, result in zip(values["documents"], self.documents, strict=True):
             entry["reason"] = result.reason and storable(result.reason)
             entry["warnings"] = list(map(storable, result.warnings))
+        if self.context and self.context.reason:
+            values["context"]["reason"] = storable(self.context.reason)
         return json.dumps(values, ensure_ascii=False)
+
+
+def _outcome(model: str, status: Status, reason: Any, **usage: Any) -> Outcome:
+    return Outcome(model, status, reason and Reason.from_json(reason), usage=Usage(**usage))

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 
 from ingest.assembly import Assembly
-from ingest.batches import Embedder, Sink
+from ingest.batches import Embedder, Sink, Situates
 from ingest.chunking.chunker import chunker_fingerprint
 from ingest.discover import Paths, discover
 from ingest.dry_run import DryRun
@@ -26,7 +26,8 @@ _OCR_TIME = 10
 
 
 class Ingestor:
-    """Brings files into one collection. One run at a time; `engine` is where the work is done."""
+    """Brings files into one collection. One run at a time; `engine` is where the work is done, `situates` the
+    chat model that writes a line about each passage, where one does."""
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class Ingestor:
         manifest: Manifest,
         options: IngestOptions | None = None,
         engine: Engine | None = None,
+        situates: Situates | None = None,
     ) -> None:
         self._store = store
         self._encoder = encoder
@@ -46,6 +48,7 @@ class Ingestor:
             Embedder(encoder, lexical, tokens=self._options.tokens), self._options.workers
         )
         self._engine = engine or self._local
+        self._situates = situates
 
     def run(
         self,
@@ -74,7 +77,8 @@ class Ingestor:
         try:
             with engine.parses(self._setup()) as parses:
                 planner = Planner(self._manifest, self._options, self._chunker(), reindex=reindex)
-                assembly = Assembly(encodes, sink, self._manifest, planner, self._options.batch)
+                situates = None if dry_run else self._situates
+                assembly = Assembly(encodes, sink, self._manifest, planner, self._options.batch, situates)
                 run = IngestRun(discover(paths), planner, parses, assembly, self._manifest, progress)
                 run.through(prune=prune)
         finally:

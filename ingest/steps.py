@@ -58,6 +58,7 @@ class IngestRun:
             embedded=self.assembly.embedded,
             illegible=self.assembly.illegible,
             usage=self.assembly.usage,
+            context=None if self.assembly.situates is None else self.assembly.situates.outcome,
             skipped=dict(self.found.skipped),
             unsupported=tuple(self.found.unsupported),
         )

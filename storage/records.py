@@ -95,8 +95,9 @@ class Chunk:
     """A passage of a document: `text == document.text[start:end]`, spans in characters.
 
     `id` (a UUIDv5) derives from the document and the content, so that a second ingest finds it again.
-    `headings` is the heading path, outermost first. `legible`: the encoder could read it; an
-    illegible passage has neither a dense nor token vectors.
+    `headings` is the heading path, outermost first. `about` is a line that situates the passage in its
+    document and is none of its text: the document's summary, or a chat model's words; empty where there is
+    none. `legible`: the encoder could read it; an illegible passage has neither a dense nor token vectors.
     """
 
     id: str
@@ -109,6 +110,7 @@ class Chunk:
     ordinal: int = 0
     headings: tuple[str, ...] = ()
     page: int | None = None
+    about: str = ""
     legible: bool = True
     metadata: Mapping[str, Meta] = field(default_factory=dict)
 
@@ -120,8 +122,8 @@ class Chunk:
 
     @property
     def encoded_text(self) -> str:
-        """The text as every encoder sees it: the context line, then the passage."""
-        return f"{self.context}\n{self.text}" if self.context else self.text
+        """The text as every encoder and reranker sees it: context line, line about the passage, passage."""
+        return "\n".join([*(line for line in (self.context, self.about) if line), self.text])
 
 
 @dataclass(frozen=True, slots=True)

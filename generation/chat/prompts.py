@@ -189,10 +189,12 @@ def _passage(number: int, candidate: Candidate, fence: str) -> str:
 
 
 def _label(candidate: Candidate) -> str:
-    """Title, heading path and page in one short line."""
+    """Title, heading path, page and the line about the passage, which is none of its text, in one line."""
     chunk = candidate.chunk
     parts = [chunk.title or chunk.source, *(heading for heading in chunk.headings if heading != chunk.title)]
     if chunk.page is not None:
         parts.append(f"p. {chunk.page}")
     line = " › ".join(" ".join(part.split()) for part in parts if part.strip())
-    return harmless("".join(character for character in line if character.isprintable())[:_TITLE])
+    shown = "".join(character for character in line if character.isprintable())[:_TITLE]
+    about = "".join(character for character in chunk.about if character.isprintable())
+    return harmless(f"{shown} (context, not the source's words: {about})" if about else shown)

@@ -12,7 +12,7 @@ from typing import Literal
 from storage.errors import SettingsError
 from storage.reasons import LANGUAGES, Language
 
-Kind = Literal["system", "user", "rewrite", "decompose", "multi-query", "hyde"]
+Kind = Literal["system", "user", "rewrite", "decompose", "multi-query", "hyde", "situate"]
 
 _NEEDED: dict[str, frozenset[str]] = {
     "system": frozenset(),
@@ -21,8 +21,9 @@ _NEEDED: dict[str, frozenset[str]] = {
     "decompose": frozenset({"question"}),
     "multi-query": frozenset({"question"}),
     "hyde": frozenset({"question"}),
+    "situate": frozenset({"document", "passage"}),
 }
-_OPTIONAL = frozenset({"fence"})
+_OPTIONAL = {"user": frozenset({"fence"}), "situate": frozenset({"fence", "title"})}
 NAMES = tuple(f"{kind}.{language}" for kind in _NEEDED for language in LANGUAGES)
 
 
@@ -53,8 +54,9 @@ class Templates:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all templates, which identifies the wording."""
-        return hashlib.sha256("\0".join(text for _, text in self.texts).encode()).hexdigest()[:16]
+        """A hash of all templates that questions need, which identifies the wording."""
+        asked = (text for name, text in self.texts if not name.startswith("situate"))
+        return hashlib.sha256("\0".join(asked).encode()).hexdigest()[:16]
 
     def filled(self, kind: Kind, language: Language, **values: str) -> str:
         """A template with its placeholders filled in."""
@@ -74,8 +76,9 @@ def _read(name: str, folder: Path | None) -> str:
 
 
 def _checked(name: str, text: str) -> str:
-    template, needed = Template(text), _NEEDED[name.partition(".")[0]]
-    allowed = needed | (_OPTIONAL if "passages" in needed else frozenset())
+    template, kind = Template(text), name.partition(".")[0]
+    needed = _NEEDED[kind]
+    allowed = needed | _OPTIONAL.get(kind, frozenset())
     used = frozenset(template.get_identifiers())
     if not template.is_valid() or used - allowed:
         wrong = ", ".join(f"${one}" for one in sorted(used - allowed)) or "a lone $"

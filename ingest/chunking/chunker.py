@@ -2,7 +2,8 @@
 
 semantic-text-splitter does the splitting. In addition, Chinese semicolons end a clause, a heading stays with
 the text after it, a passage after a cut within a paragraph begins with the last sentences of the one before,
-and the context line (title and heading path) counts and is limited to a share of the passage.
+and the context line (title and heading path) counts and is limited to a share of the passage. So is the line
+about the passage (the document's summary, or what a chat model will write), where passages have one.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal, get_args
 
 from ingest.chunking.code import grammar
-from ingest.chunking.context import Contexts, Path
+from ingest.chunking.context import Contexts, Path, shortened
 from ingest.chunking.outline import Outline, RowCounter, Span
+from ingest.chunking.summary import summary_of
 from storage.qdrant.contract import chunk_id
 from storage.records import Chunk, Document, PageStart
 from storage.vectors import TokenCounter
@@ -46,14 +48,22 @@ _STRETCH, _STRETCH_OF_LINE = 32_000, 4_000
 _UNBROKEN = re.compile(r"(?<![^\s。！？])[^\s。！？]{2000,}")
 
 
+# Where the line about a passage comes from.
+AboutName = Literal["off", "summary", "chat"]
+# The most tokens of that line.
+ABOUT_TOKENS: dict[AboutName, int] = {"off": 0, "summary": 40, "chat": 64}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkSizes:
     """In tokens of the encoder. `total` includes the context line and special tokens, and is at most what
-    the encoder reads. `context` is the most of title and heading path, `overlap` of shared sentences."""
+    the encoder reads. `context` is the most of title and heading path, `overlap` of shared sentences. `about`
+    says whose line about each passage has to fit in, too (`ABOUT_TOKENS`)."""
 
     total: int = 256
     context: int = 48
     overlap: int = 24
+    about: AboutName = "off"
 
 
 class Chunker:
@@ -68,6 +78,9 @@ class Chunker:
         self._limit = min(sizes.total, max_tokens) - counter.special - 1
         self._context = min(sizes.context, self._limit // 4)
         self._overlap = min(sizes.overlap, self._limit // 8)
+        self._sizes = sizes
+        self._about = tokens_about(counter, max_tokens, sizes)
+        self._room = self._limit  # for context line and text
         self._characters = self._limit * _CHARACTERS_PER_TOKEN
         self._by_characters: Any = TextSplitter(self._characters)
         self._length = counter.counting("")
@@ -82,11 +95,22 @@ class Chunker:
         self._text = _breakable(document.text)
         self._start = _LINE_START if rows else _SENTENCE_START
         contexts = Contexts(document.title, self._length, self._context, _CHARACTERS_PER_TOKEN)
-        room = self._limit - max(contexts.path(headings).tokens for headings in outline.paths())
-        whole = self._whole(document.text, room)
-        spans = whole or self._within_the_limit(document, outline, contexts, room)
+        longest = max(contexts.path(headings).tokens for headings in outline.paths())
+        about, self._room = "", self._limit
+        whole = self._whole(document.text, self._room - longest)
+        if not whole:  # a passage that is a document says everything about it
+            about, reserved = self._line_about(document)
+            self._room -= reserved
+        spans = whole or self._within_the_limit(document, outline, contexts, self._room - longest)
         found = [(_with_base(document.text, span), contexts.path(outline.path(span))) for span in spans]
-        return _numbered(document, found, outline, rows)
+        return _numbered(document, found, outline, rows, about)
+
+    def _line_about(self, document: Document) -> tuple[str, int]:
+        """The line about each passage, where it is known by now, and the tokens to keep for it."""
+        if self._sizes.about != "summary":
+            return "", self._about
+        line = shortened(summary_of(document.text), self._about, self._length, _CHARACTERS_PER_TOKEN)
+        return line, self._length(f"{line}\n") if line else 0
 
     def _within_the_limit(
         self, document: Document, outline: Outline, contexts: Contexts, room: int
@@ -99,7 +123,7 @@ class Chunker:
         while stack:
             span = stack.pop()
             length = lengths[span] if span in lengths else self._length(text[slice(*span)])
-            too_long = length > self._limit or length + contexts.path(outline.path(span)).tokens > self._limit
+            too_long = length > self._room or length + contexts.path(outline.path(span)).tokens > self._room
             if too_long and (halves := self._halves(span)):
                 stack.extend(reversed(halves))
             else:
@@ -204,7 +228,21 @@ def chunker_fingerprint(max_tokens: int, sizes: ChunkSizes | None = None) -> str
     sizes = sizes or ChunkSizes()
     splitter = version("semantic-text-splitter")
     total = min(sizes.total, max_tokens)
-    return f"winnow-{VERSION}/semantic-text-splitter-{splitter}/{total}-{sizes.context}-{sizes.overlap}"
+    about = "" if sizes.about == "off" else f"/{sizes.about}-{ABOUT_TOKENS[sizes.about]}"
+    return (
+        f"winnow-{VERSION}/semantic-text-splitter-{splitter}/{total}-{sizes.context}-{sizes.overlap}{about}"
+    )
+
+
+def tokens_about(counter: TokenCounter, max_tokens: int, sizes: ChunkSizes) -> int:
+    """The most tokens of the line about a passage: it is never more than a quarter of what there is."""
+    return min(ABOUT_TOKENS[sizes.about], (min(sizes.total, max_tokens) - counter.special - 1) // 4)
+
+
+def about_of(fingerprint: str) -> AboutName:
+    """Whose lines the passages of a chunker with that fingerprint have."""
+    last = fingerprint.rpartition("/")[2].partition("-")[0]
+    return next((name for name in get_args(AboutName) if name == last), "off")
 
 
 def _breakable(text: str) -> str:
@@ -256,11 +294,16 @@ def _splitter(length: Callable[[str], int], document: Document, size: int) -> An
 
 
 def _numbered(
-    document: Document, found: Sequence[tuple[Span, Path]], outline: Outline, rows: Sequence[PageStart]
+    document: Document,
+    found: Sequence[tuple[Span, Path]],
+    outline: Outline,
+    rows: Sequence[PageStart],
+    about: str,
 ) -> list[Chunk]:
     seen: Counter[str] = Counter()
     chunks = []
     counter = RowCounter(document.text, rows)
+    quoted = about.removesuffix("…")
     for ordinal, ((start, end), path) in enumerate(found):
         text = document.text[start:end]
         chunks.append(
@@ -275,6 +318,7 @@ def _numbered(
                 ordinal=ordinal,
                 headings=path.headings,
                 page=outline.page(start),
+                about="" if quoted and quoted in " ".join(text.split()) else about,
                 metadata=counter.with_row(document.metadata, start),
             )
         )

@@ -40,22 +40,27 @@ class Contexts:
             path = self._measured(self.title, path.headings[1:])
         share = self.cap // (2 if path.headings else 1)
         if path.tokens > self.cap:
-            path = self._measured(self._shortened(self.title, share), path.headings)
+            path = self._measured(self._cut_to(self.title, share), path.headings)
         if path.tokens > self.cap and path.headings:
-            path = self._measured(path.title, (self._shortened(path.headings[0], share),))
+            path = self._measured(path.title, (self._cut_to(path.headings[0], share),))
         return path if path.tokens <= self.cap else Path("", ())
 
     def _measured(self, title: str, headings: tuple[str, ...]) -> Path:
         context = _context(title, headings)
         return Path(title, headings, self.count(f"{context}\n") if context else 0)
 
-    def _shortened(self, text: str, tokens: int) -> str:
-        if self.count(text) <= tokens - 4 and len(text) <= tokens * self.characters:
-            return text
-        text = text[: tokens * self.characters]
-        while len(text) > 1 and self.count(text) > tokens - 4:
-            text = text[: len(text) * 3 // 4]
-        return text.rstrip() + "…"
+    def _cut_to(self, text: str, tokens: int) -> str:
+        return shortened(text, tokens, self.count, self.characters)
+
+
+def shortened(text: str, tokens: int, count: Callable[[str], int], characters: int) -> str:
+    """As much of a text's beginning as has at most `tokens`, each of at most so many characters."""
+    if count(text) <= tokens - 4 and len(text) <= tokens * characters:
+        return text
+    text = text[: tokens * characters]
+    while len(text) > 1 and count(text) > tokens - 4:
+        text = text[: len(text) * 3 // 4]
+    return text.rstrip() + "…"
 
 
 def _context(title: str, headings: tuple[str, ...]) -> str:

@@ -35,7 +35,7 @@ COLUMNS: Mapping[type[TableBase], PrivateColumns] = {
     tables.StageRow: PrivateColumns(("reason",), (), ("reason_data",)),
     tables.CallRow: PrivateColumns(("reply", "error"), ("messages",)),
     tables.CitationRow: PrivateColumns(("source", "title", "quote"), ("headings",)),
-    tables.PassageRow: PrivateColumns(("source", "title", "text"), ("headings", "metadata")),
+    tables.PassageRow: PrivateColumns(("source", "title", "text", "about"), ("headings", "metadata")),
     tables.FeedbackRow: PrivateColumns(("note",)),
 }
 

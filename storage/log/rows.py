@@ -144,5 +144,6 @@ CITATION = RecordColumns(Citation)
 
 def with_address(passage: Row) -> Row:
     """Return a passage's row with its address, the SHA-256 of everything in it."""
-    content = [passage[name] for name in PASSAGE.names]
+    # without an empty line about it, so that a passage has the address that older versions gave it
+    content = [passage[name] for name in PASSAGE.names if name != "about" or passage[name]]
     return {**passage, "hash": hashlib.sha256(json.dumps(content).encode()).hexdigest()}

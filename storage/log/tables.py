@@ -177,6 +177,7 @@ class PassageRow(_SourceColumns, TableBase):
     text: Mapped[str]
     ordinal: Mapped[int]
     legible: Mapped[bool]
+    about: Mapped[str] = mapped_column(server_default="")
     metadata_: Mapped[str] = mapped_column("metadata")
 
 

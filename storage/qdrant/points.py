@@ -25,7 +25,8 @@ def to_payload(chunk: Chunk) -> dict[str, Any]:
     metadata = {
         key: list(value) if isinstance(value, tuple) else value for key, value in chunk.metadata.items()
     }
-    return {**own, "headings": list(chunk.headings), METADATA: metadata}
+    about = {"about": chunk.about} if chunk.about else {}
+    return {**own, **about, "headings": list(chunk.headings), METADATA: metadata}
 
 
 def from_payload(id: str, payload: Mapping[str, Any] | None) -> Chunk:  # noqa: A002 - the field's own name
@@ -34,6 +35,7 @@ def from_payload(id: str, payload: Mapping[str, Any] | None) -> Chunk:  # noqa: 
     try:
         own = {name: payload[name] for name in FIELDS}
         own |= {"headings": tuple(payload["headings"]), METADATA: with_tuples(payload[METADATA])}
+        own["about"] = payload.get("about", "")
     except KeyError as error:
         raise StoreCorruptError(
             f"the payload of point {id} has no {error.args[0]!r}",

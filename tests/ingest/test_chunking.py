@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 import regex
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ingest.chunking.chunker import Chunker, ChunkSizes, chunker_fingerprint
+from ingest.chunking.chunker import AboutName, Chunker, ChunkSizes, about_of, chunker_fingerprint
+from ingest.chunking.summary import summary_of
 from ingest.loaders import Source, load
 from ingest.loaders.markdown import headings_of
 from ingest.loaders.text import clean
@@ -308,3 +311,52 @@ def test_text_without_a_place_to_cut_is_cut_between_graphemes() -> None:
     edges = {match.end() for match in regex.finditer(r"\X", text)} | {0}
     assert all(chunk.start in edges and chunk.end in edges for chunk in chunks)
     assert [chunks[0].text, chunks[-1].text] == ["A sentence before.", "A sentence after."]
+
+
+OPENING = "The second edition explains how a pump of the series is taken apart and cleaned."
+OPENING_ZH = "第二版说明如何拆开并清洗这一系列的水泵。"
+
+
+def test_each_passage_has_the_documents_summary_within_the_limit() -> None:
+    """Not the one that holds the sentence itself; the line counts in the budget."""
+    chunker = Chunker(WORDS, 120, ChunkSizes(total=120, context=10, overlap=5, about="summary"))
+    text = f"# Pumps\n\n{OPENING}\n\n" + "".join(f"## Part {n}\n\n{'some word. ' * 40}\n\n" for n in range(3))
+    chunks = chunker.chunks(document(text))
+    holding = [chunk for chunk in chunks if OPENING in chunk.text]
+    assert [chunk.about for chunk in holding] == [""]
+    assert {chunk.about for chunk in chunks if chunk not in holding} == {OPENING}
+    assert chunks[-1].encoded_text.splitlines()[1] == OPENING
+    assert max(length(chunk.encoded_text) for chunk in chunks) <= 120
+
+
+def test_a_document_of_one_passage_needs_no_summary() -> None:
+    """It is cut as without, and says everything about itself."""
+    sizes = ChunkSizes(total=80, context=10, overlap=5)
+    text = OPENING + " And nothing else."
+    plain, with_lines = (
+        Chunker(WORDS, 80, one).chunks(document(text)) for one in (sizes, replace(sizes, about="summary"))
+    )
+    assert plain == with_lines
+
+
+@pytest.mark.parametrize(
+    ("text", "summary"),
+    [
+        (f"# Title\n\nJ. Doe; A. Roe\nDOI:10.1371/x\n\n- a list\n\n{OPENING} Then more.", OPENING),
+        (f"作者：张三\n\n{OPENING_ZH}后面还有。", OPENING_ZH),
+        ("| a | b |\n|---|---|\n| 1 | 2 |", ""),
+        ("name: Kestrel; price: 12; weight: 3.5 kg", ""),
+        ("See https://example.org/a/long/address for all of the many other things that are left.", ""),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_the_summary_is_the_first_sentence_that_is_one(text: str, summary: str) -> None:
+    """Names, addresses, lists, tables and rows of figures are none."""
+    assert summary_of(text) == summary
+
+
+def test_the_fingerprint_names_whose_lines_there_are() -> None:
+    """Without lines it is what it was before there were any."""
+    for name in get_args(AboutName):
+        assert about_of(chunker_fingerprint(256, ChunkSizes(about=name))) == name
+    assert chunker_fingerprint(256, ChunkSizes(about="off")) == chunker_fingerprint(256)

@@ -38,7 +38,7 @@ COLUMNS = {
     "llm_calls": "answer_number stage_position position model messages reply error ms calls prompt_tokens"
     " completion_tokens cost retries cached",
     "passages": "number hash chunk_id document_id source title text start_char end_char ordinal headings page"
-    " legible metadata",
+    " legible metadata about",
     "candidates": "answer_number position passage_number slot cited",
     "neighbours": "answer_number position passage_number",
     "ranks": "answer_number position step stage rank score evidence_start evidence_end",

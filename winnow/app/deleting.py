@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,7 @@ def delete_collection(parts: Parts, name: str) -> None:
             if not begun and not Manifest(parts.database, name).generations():
                 raise
             parts.deletions.begin(deletion)  # the manifest alone still knows it
+        shutil.rmtree(parts.settings.lines_dir / name, ignore_errors=True)
         parts.deletions.finish(deletion)
 
 
@@ -70,6 +72,8 @@ def finish_document(parts: Parts, store: CollectionStore | None, deletion: Delet
         source = Path(deletion.source)
         if source.is_relative_to(parts.settings.uploads_dir.absolute()):
             source.unlink(missing_ok=True)  # nobody else would
+        lines = parts.settings.lines_dir / deletion.collection / f"{deletion.document}.jsonl"
+        lines.unlink(missing_ok=True)
         generation = parts.stores.generation(deletion.collection) if store is None else store.generation
         parts.deletions.finish(deletion, key_of(deletion.collection, generation))
 

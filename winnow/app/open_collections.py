@@ -117,17 +117,16 @@ class OpenCollections:
     def fingerprint(self, built: Fingerprint | None = None) -> Fingerprint:
         """Return the fingerprint of a collection made with these settings.
 
-        A rebuild keeps the old choice of token vectors unless the settings name one.
+        A rebuild keeps the old choice of token vectors, and of lines about passages, unless the settings name
+        one.
         """
-        from ingest.chunking.chunker import chunker_fingerprint
-
         encoder, chosen = self._parts.encoder, self._parts.settings.ingest
         keeps = built is not None and "token_vectors" not in chosen.model_fields_set
         tokens = built.token_dim is not None if built is not None and keeps else chosen.token_vectors
         return Fingerprint(
             encoder=encoder.id,
             dim=encoder.dim,
-            chunker=chunker_fingerprint(encoder.max_tokens),
+            chunker=self._chunker(encoder.max_tokens, built),
             lexical=self._parts.lexical.id,
             token_dim=encoder.token_dim if tokens else None,
         )
@@ -146,12 +145,18 @@ class OpenCollections:
 
     def check_chunker(self, name: str) -> None:
         """Raise FingerprintMismatchError if new documents would be chunked differently from the old ones."""
-        from ingest.chunking.chunker import chunker_fingerprint
-
         store = self.open(name)
         encoder = self._parts.encoders_of(name, store.fingerprint).dense
-        wanted = chunker_fingerprint(encoder.max_tokens)
+        wanted = self._chunker(encoder.max_tokens, store.fingerprint)
         _refuse(store, store.fingerprint.differences(replace(store.fingerprint, chunker=wanted)))
+
+    def _chunker(self, max_tokens: int, built: Fingerprint | None) -> str:
+        from ingest.chunking.chunker import ChunkSizes, about_of, chunker_fingerprint
+
+        chosen = self._parts.settings.ingest
+        keeps = built is not None and "context" not in chosen.model_fields_set
+        about = about_of(built.chunker) if built is not None and keeps else chosen.context
+        return chunker_fingerprint(max_tokens, ChunkSizes(about=about))
 
     def _create(self, name: str) -> CollectionStore:
         self._parts.settings.make_data_dir()

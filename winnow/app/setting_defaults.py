@@ -33,6 +33,7 @@ def answerer_name(name: object) -> Any:
 
 Answerer = Annotated[Literal["extractive", "openai"], BeforeValidator(answerer_name)]
 EngineName = Literal["local", "ray"]
+ContextName = Literal["off", "summary", "chat"]
 PartsName = Literal["clauses", "decompose", "multi-query", "hyde", "off"]
 # the ways of dividing a question that ask the chat model
 CHAT_PARTS = ("decompose", "multi-query", "hyde")
@@ -101,6 +102,9 @@ class IngestSettings(_Section):
     `engine`: this machine, or a Ray cluster (extra `[distributed]`, and `store.url`). `workers` parse (half
     of the cores); on Ray as many encode, each with `gpus` of a GPU. `ocr`: scanned pages are read (extra
     `[ocr]`). `private`: sites may be fetched from addresses of this machine and its network.
+
+    `context`: the line about each passage that is indexed with it, its document's `summary` or the `chat`
+    model's words, which may spend `context_budget` a run.
     """
 
     token_vectors: bool = True
@@ -109,6 +113,8 @@ class IngestSettings(_Section):
     gpus: float = Field(default=0, ge=0)
     ocr: bool = False
     private: bool = False
+    context: ContextName = "off"
+    context_budget: Budget = Budget()
 
 
 class RetrievalSettings(_Section):

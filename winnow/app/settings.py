@@ -180,6 +180,11 @@ class Settings(BaseSettings):
         return self.data_dir / "uploads"
 
     @property
+    def lines_dir(self) -> Path:
+        """The chat model's replies about passages, by collection and document."""
+        return self.data_dir / "context_lines"
+
+    @property
     def tokens_file(self) -> Path:
         """The hashes of the tokens that a server asks for."""
         return self.data_dir / "tokens.json"
@@ -225,7 +230,7 @@ class Settings(BaseSettings):
     def unused_keys(self) -> list[str]:
         """List the API keys in the environment that these settings send nowhere."""
         asked = "openai" in (self.answer.answerer, self.encoder.provider)
-        asked = asked or self.retrieval.parts in CHAT_PARTS
+        asked = asked or self.retrieval.parts in CHAT_PARTS or self.ingest.context == "chat"
         used = {"OPENAI_API_KEY"} if asked else set[str]()
         spec = self.rerank.spec.upper().replace("DECISION", "TYPESAFE")
         return [

@@ -27,7 +27,7 @@ from winnow.app.encoders import Encoders
 from winnow.app.in_parts import ClauseDivider, Divider
 from winnow.app.open_collections import OpenCollections
 from winnow.app.parts import Parts, make_prompter
-from winnow.app.setting_defaults import EngineName, PartsName, RetrievalSettings, answerer_name
+from winnow.app.setting_defaults import PartsName, RetrievalSettings, answerer_name
 from winnow.app.settings import Settings
 from winnow.app.stages import NotedRetriever, Stages
 from winnow.app.visibility import EVERYTHING
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from generation.base import Generator
     from generation.extractive.answerer import Scale
     from generation.followup import Rewriter
+    from ingest.batches import Situates
     from ingest.engines.ray import RayEngine, RayParts
     from ingest.loaders.base import Columns
     from ingest.options import IngestOptions
@@ -323,18 +324,16 @@ class Wiring(Parts):
         templates = Templates.load(self.settings.answer.templates)
         return ChatRewriter(self.traced_chat(), templates, keep_exchanges=self.settings.log.llm_calls)
 
-    def ingestor(
-        self, name: str | None = None, *, columns: Columns | None = None, engine: EngineName | None = None
-    ) -> Ingestor:
-        """Make an ingestor into a collection, which is created if it does not exist."""
-        on_ray = (engine or self.settings.ingest.engine) == "ray"
-        store = self.collections.open_or_create(name or self.settings.collection)
-        return self.ingestor_into(store, columns=columns, on_ray=on_ray)
-
     def ingestor_into(
-        self, store: CollectionStore, *, columns: Columns | None = None, on_ray: bool = False
+        self,
+        store: CollectionStore,
+        *,
+        columns: Columns | None = None,
+        on_ray: bool = False,
+        situates: Situates | None = None,
     ) -> Ingestor:
         """Make an ingestor into an open collection, in use or being built."""
+        from ingest.chunking.chunker import ChunkSizes, about_of
         from ingest.options import IngestOptions
         from ingest.run import Ingestor
         from storage.manifest.manifest import Manifest
@@ -342,11 +341,12 @@ class Wiring(Parts):
         encoders = self.encoders_of(store.name, store.fingerprint)
         manifest = Manifest(self.database, store.name, store.generation)
         tokens, workers = store.fingerprint.token_dim is not None, self.settings.ingest.workers
-        options = IngestOptions(tokens=tokens, columns=columns, ocr=self.settings.ingest.ocr)
+        sizes = ChunkSizes(about=about_of(store.fingerprint.chunker))
+        options = IngestOptions(tokens=tokens, sizes=sizes, columns=columns, ocr=self.settings.ingest.ocr)
         if workers is not None:
             options = replace(options, workers=workers)
         ray = self._ray(store.name, manifest, options) if on_ray else None
-        return Ingestor(store, encoders.dense, encoders.lexical, manifest, options, ray)
+        return Ingestor(store, encoders.dense, encoders.lexical, manifest, options, ray, situates)
 
     def _ray(self, name: str, manifest: Manifest, options: IngestOptions) -> RayEngine:
         from ingest.engines.ray import RayEngine

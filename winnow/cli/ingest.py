@@ -70,6 +70,13 @@ class IngestFlags(CollectionOptions):
         bool | None,
         Option("--private/--no-private", help="Fetch from addresses of this machine and its network (no)."),
     ] = None
+    context: Annotated[
+        Literal["off", "summary", "chat"] | None,
+        Option(
+            help="A line about each passage, indexed with it: its document's summary, or the chat model's.",
+            show_default=False,
+        ),
+    ] = None
     last: Annotated[bool, Option("--last", help="Show the report of the last run.")] = False
     text_column: Annotated[
         str | None, Option(help="Each line of a CSV, TSV or JSONL is a document: the column of its text.")
@@ -101,9 +108,8 @@ def ingest(options: IngestFlags) -> None:
     """Bring documents into a collection. What did not change costs nothing."""
     from winnow.pipeline import RAGPipeline
 
-    section = {
-        name: getattr(options, name) for name in ("token_vectors", "engine", "workers", "ocr", "private")
-    }
+    names = ("token_vectors", "engine", "workers", "ocr", "private", "context")
+    section = {name: getattr(options, name) for name in names}
     chosen = options.settings(ingest=section)
     with RAGPipeline.from_settings(chosen) as pipeline:
         if options.last:

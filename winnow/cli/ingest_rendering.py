@@ -13,6 +13,7 @@ from rich.text import Text
 from ingest.report import STATUSES, DocumentResult, IngestReport
 from ingest.report import Progress as Progressed
 from storage.reasons import Reason
+from storage.records import Usage
 from winnow.cli.terminal import err, note, now_and_then, out, plain, safe, shortened, warn
 
 _MOST_ROWS = 20
@@ -68,13 +69,21 @@ def print_report(report: IngestReport) -> None:
     if hint := next((one for one in warnings if Reason.of(one).code == "ingest.text-column"), None):
         note(hint)
     if report.usage.calls:
-        cost = "" if report.usage.cost is None else f", cost {report.usage.cost:.6g}"
-        note(f"embeddings: {report.usage.calls} calls, {report.usage.prompt_tokens:,} tokens{cost}")
+        note(f"embeddings: {_paid(report.usage)}")
+    if one := report.context:
+        note(f"lines of context by {one.name}: {_paid(one.usage)}, {one.usage.cached} kept from before")
+        if one.reason:
+            warn(one.reason)
     if report.illegible:
         warn(
             f"the encoder cannot read {report.illegible} passages: they are searched lexically only, "
             "without dense vectors or late interaction (the default encoder reads English and Chinese)"
         )
+
+
+def _paid(usage: Usage) -> str:
+    cost = "" if usage.cost is None else f", cost {usage.cost:.6g}"
+    return f"{usage.calls} calls, {usage.prompt_tokens:,} tokens{cost}"
 
 
 def _table(results: list[DocumentResult]) -> Table:

@@ -42,7 +42,7 @@ def _doubt(value: Answer) -> list[RenderableType]:
 def _below_answer(value: Answer, logged: bool) -> list[RenderableType]:
     parts: list[RenderableType] = []
     if value.citations:
-        parts += [_citations(value.citations), Text()]
+        parts += [_citations(value), Text()]
     parts += [moves(value.candidates, value.stages), stage_line(value)]
     if value.answerer == "extractive" and value.answered:
         parts.append(Text("Quoted from the passages; no language model was used.", style="dim"))
@@ -55,7 +55,7 @@ def sources(value: Answer, *, logged: bool = True) -> RenderableType:
     """Render what comes below an answer in a conversation: rewritten question, citations, id."""
     parts = _understood(value)
     if value.citations:
-        parts.append(_citations(value.citations))
+        parts.append(_citations(value))
     return Group(*parts, safe(f"winnow log show {value.id}\n" if logged else "", "dim"))
 
 
@@ -77,7 +77,7 @@ def logged_answer(value: Answer) -> RenderableType:
         Text(),
     ]
     if value.citations:
-        parts += [_citations(value.citations), Text()]
+        parts += [_citations(value), Text()]
     cited = {citation.chunk_id for citation in value.citations}
     ranks = (RankChart(value), Text(), timings(value), Text(), _all_ranks(value, cited))
     return Group(*parts, *ranks, *_neighbours(value.neighbours))
@@ -167,12 +167,13 @@ def _is_member(name: str, stages: Sequence[Outcome]) -> bool:
     return any(name.startswith(f"{stage.name}.") for stage in stages)
 
 
-def _citations(citations: Sequence[Citation]) -> RenderableType:
+def _citations(value: Answer) -> RenderableType:
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
     table.add_column(justify="right", style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
+    about = {candidate.id: candidate.chunk.about for candidate in value.candidates}
     by_marker: dict[int, list[Citation]] = {}
-    for citation in citations:
+    for citation in value.citations:
         by_marker.setdefault(citation.marker, []).append(citation)
     for marker, places in sorted(by_marker.items()):
         spans = ", ".join(f"{place.start}-{place.end}" for place in places)
@@ -180,6 +181,8 @@ def _citations(citations: Sequence[Citation]) -> RenderableType:
         heading = safe(first.title, "bold") + safe(f"  {_below_title(first)}" if _below_title(first) else "")
         table.add_row(f"[{marker}]", heading)
         table.add_row("", safe(f"{shortened(first.source)}:{spans}", "dim"))
+        if line := about.get(first.chunk_id):
+            table.add_row("", safe(f"about: {line}", "dim italic"))
     return table
 
 
@@ -202,7 +205,10 @@ def stage_line(value: Answer) -> Text:
 
 def _passage(rank: int, candidate: Candidate) -> RenderableType:
     heading = safe(f"{rank}. {candidate.chunk.context}", "bold")
-    return Group(heading, Padding(safe(" ".join(candidate.text.split())), (0, 0, 1, 3), expand=False))
+    about = candidate.chunk.about
+    line = [Padding(safe(f"about: {about}", "dim italic"), (0, 0, 0, 3), expand=False)] if about else []
+    text = Padding(safe(" ".join(candidate.text.split())), (0, 0, 1, 3), expand=False)
+    return Group(heading, *line, text)
 
 
 def _rank(candidate: Candidate, stage: str) -> Text:

@@ -128,6 +128,7 @@ def _metadata(candidate: Candidate, rank: int) -> dict[str, Any]:
         "source": chunk.source,
         "title": chunk.title,
         "headings": list(chunk.headings),
+        **({"about": chunk.about} if chunk.about else {}),
         "page": chunk.page,
         "start": chunk.start,
         "end": chunk.end,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ingest.batches import Embedder, Encoded
+from ingest.chunking.chunker import about_of
 from ingest.discover import owners
 from ingest.plan import is_readable
 from ingest.report import DocumentResult, IngestReport
@@ -42,7 +43,10 @@ class CopiedForward:
     def copy(self, chunks: Sequence[Chunk], embedder: Embedder, target: CollectionStore) -> Encoded:
         """Encode passages, store them and count them."""
         # another encoder may read what the old one could not
-        encoded = embedder.encode([replace(chunk, legible=True) for chunk in chunks])
+        bare = about_of(target.fingerprint.chunker) == "off"
+        encoded = embedder.encode(
+            [replace(chunk, legible=True, about="" if bare else chunk.about) for chunk in chunks]
+        )
         target.upsert(encoded.points)
         self.embedded += encoded.legible.count(True)
         self.illegible += encoded.legible.count(False)

@@ -14,6 +14,7 @@ from storage.reasons import Reason
 from winnow.app import distributed, parts
 from winnow.app.wiring import Wiring
 from winnow.upkeep import rebuild
+from winnow.upkeep.chat_lines import ChatLines
 from winnow.upkeep.graph import build_where_it_pays
 from winnow.upkeep.rebuild import IngestChoices, Paths
 
@@ -73,13 +74,19 @@ def _with_fetched(
 def _in_place(wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) -> IngestReport:
     if wiring.stores.exists(name):
         wiring.collections.check_chunker(name)
-    report = wiring.ingestor(name, columns=choices.columns, engine=choices.engine).run(
+    store = wiring.collections.open_or_create(name)
+    on_ray = (choices.engine or wiring.settings.ingest.engine) == "ray"
+    lines = None if choices.dry_run else ChatLines.of(wiring, store)
+    ingestor = wiring.ingestor_into(store, columns=choices.columns, on_ray=on_ray, situates=lines)
+    report = ingestor.run(
         paths,
         progress=choices.progress,
         prune=choices.prune,
         reindex=choices.reindex,
         dry_run=choices.dry_run,
     )
+    if lines:
+        lines.forget_others({row.id for row in wiring.manifest(name).rows()})
     if not choices.dry_run and (report.embedded or not wiring.collection(name).has_graph):
         # also where nothing is new: an earlier run may have been killed while it built
         build_where_it_pays(wiring.collection(name), choices.progress)

@@ -25,6 +25,7 @@ from winnow.app import parts
 from winnow.app.deleting import finish_document
 from winnow.app.setting_defaults import EngineName
 from winnow.app.wiring import Wiring
+from winnow.upkeep.chat_lines import ChatLines
 from winnow.upkeep.copy_forward import CopyForward, LateWrites
 from winnow.upkeep.graph import build_where_it_pays
 from winnow.upkeep.sources import Sources
@@ -150,6 +151,7 @@ class _Reindex:
         self._name = name
         self._paths = paths
         self._choices = choices
+        self._lines: ChatLines | None = None
 
     def run(self, started: float) -> IngestReport:
         known = known_documents(self._wiring, self._name)
@@ -161,6 +163,7 @@ class _Reindex:
             )
         # the old one is not opened before the end, so that other processes may ask it meanwhile
         with self._wiring.stores.rebuild(self._name, self._wiring.collections.fingerprint(built)) as rebuild:
+            self._lines = ChatLines.of(self._wiring, rebuild.store)
             if rebuild.resumed:
                 self._forget_unlisted(rebuild.store)
             reports = self._read(rebuild, sources)
@@ -205,7 +208,7 @@ class _Reindex:
     def _read(self, rebuild: Rebuild, sources: Sources) -> list[IngestReport]:
         """Ingest every file into the new generation; one that an earlier attempt read costs a hash."""
         return [
-            self._wiring.ingestor_into(rebuild.store, columns=columns).run(
+            self._wiring.ingestor_into(rebuild.store, columns=columns, situates=self._lines).run(
                 paths, progress=self._choices.progress
             )
             for columns, paths in sources.groups.items()
@@ -252,6 +255,8 @@ class _Reindex:
         manifest = self._wiring.manifest(self._name)
         manifest.forget_others()
         manifest.save_run(report.to_json())
+        if self._lines:
+            self._lines.forget_others({row.id for row in manifest.rows()})
         if not in_use:
             self._wiring.stores.sweep(self._name)
 
@@ -270,6 +275,7 @@ def _merged(reports: Sequence[IngestReport], skipped: Mapping[str, int], seconds
         illegible=sum(report.illegible for report in reports),
         skipped=skipped,
         usage=sum((report.usage for report in reports), Usage()),
+        context=next((report.context for report in reversed(reports) if report.context), None),
     )
 
 

@@ -34,8 +34,13 @@ class PlaceJson(Wire):
 
 
 class PassageJson(PlaceJson):
-    """A passage of a document; one that is not `legible` to the encoder has no vectors."""
+    """A passage of a document; one that is not `legible` to the encoder has no vectors.
 
+    `about` is the line that was indexed with it and is none of its text: its document's summary, or a chat
+    model's words; empty where there is none.
+    """
+
+    about: Text
     legible: bool
     text: Text
     metadata: Object

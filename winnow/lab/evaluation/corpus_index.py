@@ -18,6 +18,7 @@ from storage.qdrant.conditions import Condition
 from storage.qdrant.contract import Fingerprint
 from storage.records import Chunk, Document
 from storage.vectors import Floats, Hit, Leg, Point
+from winnow.app.setting_defaults import ContextName
 from winnow.lab.datasets.dataset import CorpusDocument, read_corpus
 from winnow.lab.datasets.reading import file_digest
 from winnow.lab.evaluation.cache import ENCODED, LEXICAL, EvaluationCache
@@ -54,16 +55,18 @@ class CorpusIndex:
         lexical: LexicalEncoder,
         *,
         token_vectors: bool = True,
+        context: ContextName = "off",
     ) -> CorpusIndex:
         """Open or make the index of a corpus below `root`. Raises StoreLockedError, StoreCorruptError."""
-        from ingest.chunking.chunker import Chunker, chunker_fingerprint
+        from ingest.chunking.chunker import Chunker, ChunkSizes, chunker_fingerprint
         from storage.qdrant.edge.stores import EdgeStores
 
-        chunker = Chunker(encoder.counter, encoder.max_tokens)
+        sizes = ChunkSizes(about=context)
+        chunker = Chunker(encoder.counter, encoder.max_tokens, sizes)
         fingerprint = Fingerprint(
             encoder=encoder.id,
             dim=encoder.dim,
-            chunker=chunker_fingerprint(encoder.max_tokens),
+            chunker=chunker_fingerprint(encoder.max_tokens, sizes),
             lexical=lexical.id,
             token_dim=encoder.token_dim if token_vectors else None,
         )

@@ -44,12 +44,27 @@ class EvaluationIndex:
 
     @classmethod
     def of_corpus(cls, corpus: Path, wiring: Wiring) -> EvaluationIndex:
-        """The documents of a set, cut and encoded as needed."""
+        """The documents of a set, cut and encoded as needed.
+
+        Raises BadInputError where the settings want a chat model's lines.
+        """
+        if wiring.settings.ingest.context == "chat":
+            raise BadInputError(
+                "an evaluation has no chat model write lines about a corpus",
+                way_out="Ingest it with --context chat, and name the --collection.",
+            )
         wiring.settings.make_data_dir()
         root = wiring.settings.data_dir / "evaluation" / "corpora"
-        tokens = wiring.settings.ingest.token_vectors
+        chosen = wiring.settings.ingest
         encoders = wiring.encoders
-        index = CorpusIndex.open(corpus, root, encoders.dense, encoders.lexical, token_vectors=tokens)
+        index = CorpusIndex.open(
+            corpus,
+            root,
+            encoders.dense,
+            encoders.lexical,
+            token_vectors=chosen.token_vectors,
+            context=chosen.context,
+        )
         return cls(index, encoders, index.cache, document_name, index.id)
 
     @classmethod

@@ -32,6 +32,7 @@ def document_uri(collection: str, document_id: str) -> str:
 class FoundPassage(PlaceJson):
     """A final passage. `ranks` say where each stage put it, from 1; null where a stage did not see it."""
 
+    about: Text
     text: Text
     metadata: Object
     ranks: dict[str, int | None]

@@ -29,7 +29,8 @@ class CitedSource:
     """A marker's target: the passage's names, its file, and its text with the quoted sentences marked.
 
     `texts` has the passage and the neighbours that are quoted, too. `quoted` is False for a passage cited
-    without a quotation. `address` is the passage on its document's page.
+    without a quotation. `about` is the line that was indexed with it and is none of its text. `address` is
+    the passage on its document's page.
     """
 
     marker: int
@@ -38,6 +39,7 @@ class CitedSource:
     path: str
     texts: Sequence[Sequence[ShownBlock]]
     quoted: bool
+    about: str
     address: str
 
 
@@ -86,7 +88,8 @@ def _source(answer: Answer, marker: int) -> CitedSource:
     names = (short_of(chunks[0]), label_of(chunks[0])) if chunks else (citations[0].title,) * 2
     texts = [marked(chunk, spans) for chunk in chunks]
     address = address_of(answer.collection, citations[0], min(spans, default=None))
-    return CitedSource(marker, *names, citations[0].source, texts, quoted, address)
+    about = next((chunk.about for chunk in chunks if chunk.id == citations[0].chunk_id), "")
+    return CitedSource(marker, *names, citations[0].source, texts, quoted, about, address)
 
 
 def _likely_spans(text: str, marker: int, chunk: Chunk) -> Iterator[tuple[int, int]]:
