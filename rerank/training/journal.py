@@ -1,6 +1,6 @@
 """A journal of paid replies next to the file that is made from them, so that nothing is paid for twice.
 
-JSON Lines, appended reply by reply: a killed run loses only its unfinished calls.
+A killed run loses only its unfinished calls.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,21 +20,21 @@ from storage.errors import BadInputError
 from storage.records import Usage
 
 
-class Journal:
-    """Replies by request (see `rerank.llm.calls.Caller`), and creation times. A context manager.
+class AppendedLines:
+    """A file of JSON Lines that is only appended to: a kill costs the line being written. A context manager.
 
-    `model` is part of the key: another model's reply is another reply.
+    `take` gets each line that is there already, and raises ValueError, KeyError or TypeError for one that is
+    not of its kind.
     """
 
-    def __init__(self, path: Path, model: str) -> None:
+    def __init__(self, path: Path, kind: str, take: Callable[[dict[str, Any]], None]) -> None:
         self._path = path
-        self._model = model
-        self._known: dict[str, Completion] = {}
-        self._times: dict[str, str] = {}
+        self._kind = kind
+        self._take = take
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Read the file; an incomplete last line, which a kill may leave, is cut off."""
+        """Read the file; an incomplete last line is cut off. Raises BadInputError for one of another kind."""
         try:
             if self._path.exists():
                 self._read()
@@ -41,8 +42,8 @@ class Journal:
             self._file = self._path.open("ab")
         except OSError as error:
             raise BadInputError(
-                f"the journal {self._path} cannot be used: {error.strerror or error}",
-                way_out="Name an output file in a folder of yours.",
+                f"{self._path} cannot be used: {error.strerror or error}",
+                way_out="Name an output in a folder of yours.",
             ) from error
         return self
 
@@ -52,6 +53,50 @@ class Journal:
             self._file = None
             if self._path.stat().st_size == 0:
                 self._path.unlink()
+
+    def append(self, entry: dict[str, Any]) -> None:
+        """Write a line; nothing after the file was closed, as an interrupted run may try."""
+        if self._file is None:
+            return
+        self._file.write(json.dumps(entry).encode() + b"\n")
+        self._file.flush()
+
+    def _read(self) -> None:
+        with self._path.open("r+b") as file:
+            whole = 0
+            for number, raw in enumerate(file, start=1):
+                if not raw.endswith(b"\n"):
+                    break
+                try:
+                    self._take(json.loads(raw))
+                except (ValueError, KeyError, TypeError) as error:
+                    raise BadInputError(
+                        f"{self._path}:{number} is no line of {self._kind}",
+                        way_out="Move that file away, or name another output file.",
+                    ) from error
+                whole += len(raw)
+            if whole < os.fstat(file.fileno()).st_size:
+                file.truncate(whole)
+
+
+class Journal:
+    """Replies by request (see `rerank.llm.calls.Caller`), and creation times. A context manager.
+
+    `model` is part of the key: another model's reply is another reply.
+    """
+
+    def __init__(self, path: Path, model: str) -> None:
+        self._model = model
+        self._known: dict[str, Completion] = {}
+        self._times: dict[str, str] = {}
+        self._lines = AppendedLines(path, "a journal of winnow's", self._take)
+
+    def __enter__(self) -> Self:
+        self._lines.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lines.__exit__()
 
     def recalled(self, request: Request) -> Completion | None:
         """The reply that is paid for already, if there is one."""
@@ -68,55 +113,31 @@ class Journal:
             "model": completion.model,
             "usage": asdict(completion.usage),
         }
-        self._append({"reply": key, "at": _now(), **entry})
+        self._lines.append({"reply": key, "at": _now(), **entry})
 
     def time_of(self, *parts: str) -> str:
         """The time at which the thing that these texts identify was first made; now, if it is new."""
         key = _digest(*parts)
         if key not in self._times:
             self._times[key] = _now()
-            self._append({"made": key, "at": self._times[key]})
+            self._lines.append({"made": key, "at": self._times[key]})
         return self._times[key]
 
     def _key(self, request: Request) -> str:
         sent = [f"{message.role}\0{message.content}" for message in request.messages]
         return _digest(self._model, str(request.max_tokens), *sent)
 
-    def _append(self, entry: dict[str, Any]) -> None:
-        if self._file is None:  # the run was interrupted
+    def _take(self, entry: dict[str, Any]) -> None:
+        if "made" in entry:
+            self._times[entry["made"]] = entry["at"]
             return
-        self._file.write(json.dumps(entry).encode() + b"\n")
-        self._file.flush()
-
-    def _read(self) -> None:
-        with self._path.open("r+b") as file:
-            whole = 0
-            for number, raw in enumerate(file, start=1):
-                if not raw.endswith(b"\n"):
-                    break
-                self._take(number, raw)
-                whole += len(raw)
-            if whole < os.fstat(file.fileno()).st_size:
-                file.truncate(whole)
-
-    def _take(self, number: int, raw: bytes) -> None:
-        try:
-            entry = json.loads(raw)
-            if "made" in entry:
-                self._times[entry["made"]] = entry["at"]
-            else:
-                self._known[entry["reply"]] = Completion(
-                    entry["text"],
-                    Usage(**entry["usage"]),
-                    entry["model"],
-                    entry["finish_reason"],
-                    refusal=entry["refusal"],
-                )
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadInputError(
-                f"{self._path}:{number} is no line of a journal of winnow's",
-                way_out="Move that file away, or name another output file.",
-            ) from error
+        self._known[entry["reply"]] = Completion(
+            entry["text"],
+            Usage(**entry["usage"]),
+            entry["model"],
+            entry["finish_reason"],
+            refusal=entry["refusal"],
+        )
 
 
 def _digest(*parts: str) -> str:

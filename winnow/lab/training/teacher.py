@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rerank.base import Reranker
 from rerank.chain import Chain
 from rerank.llm.budget import CURRENT_METER, Meter
 from rerank.score_memory import text_key
 from rerank.spec import Spec
+from rerank.training.journal import AppendedLines
 from rerank.training.records import TrainingRecord
 from storage.errors import BadInputError
 from storage.records import Candidate, Ranking, Usage
@@ -125,34 +126,20 @@ def _scores(ranking: Ranking) -> list[float] | None:
 class TeacherScores:
     """A teacher's scores in a file, by question and passages. A context manager.
 
-    `identity` is part of the key: another teacher's scores are other scores. JSON Lines; an incomplete last
-    line, which a kill may leave, is cut off.
+    `identity` is part of the key: another teacher's scores are other scores.
     """
 
     def __init__(self, path: Path, identity: str) -> None:
-        self._path = path
         self._identity = identity
         self._known: dict[str, list[float]] = {}
-        self._file: BinaryIO | None = None
+        self._lines = AppendedLines(path, "a teacher's scores", self._take)
 
     def __enter__(self) -> Self:
-        """Read the file. Raises BadInputError for one that is not of this kind, or cannot be written."""
-        try:
-            whole = self._read()
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("ab")
-            self._file.truncate(whole)
-        except OSError as error:
-            raise BadInputError(
-                f"{self._path} cannot be used: {error.strerror or error}",
-                way_out="Name an output in a folder of yours.",
-            ) from error
+        self._lines.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._lines.__exit__()
 
     def get(self, query: str, texts: Sequence[str]) -> list[float] | None:
         """The scores that are there already."""
@@ -160,30 +147,10 @@ class TeacherScores:
 
     def keep(self, query: str, texts: Sequence[str], scores: list[float]) -> None:
         """Append scores."""
-        if self._file is not None:
-            entry = {"asked": self._key(query, texts), "scores": scores}
-            self._file.write(json.dumps(entry).encode() + b"\n")
-            self._file.flush()
+        self._lines.append({"asked": self._key(query, texts), "scores": scores})
 
     def _key(self, query: str, texts: Sequence[str]) -> str:
         return text_key("\0".join([self._identity, query, *texts]))
 
-    def _read(self) -> int:
-        """The length of the complete lines in bytes."""
-        whole = 0
-        if not self._path.exists():
-            return whole
-        with self._path.open("rb") as file:
-            for number, raw in enumerate(file, start=1):
-                if not raw.endswith(b"\n"):
-                    break
-                try:
-                    entry = json.loads(raw)
-                    self._known[str(entry["asked"])] = [float(score) for score in entry["scores"]]
-                except (ValueError, KeyError, TypeError) as error:
-                    raise BadInputError(
-                        f"{self._path}:{number} is no line of a teacher's scores",
-                        way_out="Move that file away, or name another output.",
-                    ) from error
-                whole += len(raw)
-        return whole
+    def _take(self, entry: dict[str, Any]) -> None:
+        self._known[entry["asked"]] = [float(score) for score in entry["scores"]]
