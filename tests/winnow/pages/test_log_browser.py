@@ -105,7 +105,7 @@ def test_specs_are_compared_while_one_looks_on(browser: Browser, server: Server,
         page.get_by_role("button", name="Compare").click()
         page.wait_for_selector("table.specs", timeout=60_000)
         assert page.locator("table.specs tbody tr").count() == 2
-        assert page.locator(".plots circle").count() >= 2  # only what the log has times of
+        assert page.locator(".plots circle").count() >= 1  # only what the log has times of
         page.locator(".dispute summary").first.click()
         assert page.locator(".dispute .rankings").first.is_visible()
         assert unharmed(page)
