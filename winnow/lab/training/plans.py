@@ -98,8 +98,9 @@ class DataSource:
 class TrainReport:
     """The results. `weights` of `all_weights` were trained; `left_out` counts by reason.
 
-    `teacher` is a spec, empty without one. `pairs` are those of one epoch. `cut` is the share of a sample of
-    pairs that is longer than `max_length`.
+    `teacher` is a spec, empty without one. `pieces` are those that a cut vocabulary kept, 0 of one that was
+    not cut; `without_room` counts the data's that it did not. `pairs` are those of one epoch. `cut` is the
+    share of a sample of pairs that is longer than `max_length`.
     """
 
     out: Path
@@ -108,6 +109,8 @@ class TrainReport:
     objective: str
     learned_from: str
     teacher: str
+    pieces: int
+    without_room: int
     sources: tuple[DataSource, ...]
     questions: int
     pairs: int

@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from rerank.base import Reranker
 from rerank.chain import Chain
 from rerank.llm.budget import CURRENT_METER, Meter
 from rerank.score_memory import text_key
@@ -39,39 +38,69 @@ def taught(
     progress: Progress,
     announce: Callable[[str], None],
 ) -> TrainingData:
-    """The data with the teacher's scores. Questions that it could not score keep their labels.
+    """The data with the teacher's scores, or its ranks where a stage without scores has the last word.
 
-    Raises SpecError for a spec that does not parse, what loading its strategies raises, and BadInputError
-    where the teacher scored nothing.
+    What it could not score has none, and is told by reason. Raises SpecError for a spec that does not parse,
+    what loading its strategies raises, and BadInputError where the teacher scored nothing, or the budget
+    ended before it was through.
     """
     encoder = wiring.encoder
     chain = Chain.load(Spec.parse(spec), replace(wiring.rerank_parts(None, encoder), on_failure="fallback"))
-    with TeacherScores(plan.scores, json.dumps([spec, wiring.conditions(encoder)])) as known:
-        lessons = Lessons(chain, known, Meter(plan.budget))
-        records = []
+    with Lessons(plan.scores, json.dumps([spec, wiring.conditions(encoder)])) as known:
+        asking = _Asking(chain, known, Meter(plan.budget))
+        lessons = []
         for done, record in enumerate(found.train, start=1):
-            records.append(lessons.scored(record))
+            lessons.append(asking.lesson(record))
             progress("asking the teacher", done, len(found.train))
-    _tell(spec, lessons, announce)
-    if not lessons.asked + lessons.recalled:
-        reasons = "; ".join(lessons.unscored) or "there is nothing to score"
+            if asking.budget_spent:
+                break
+    given = [lesson for lesson in lessons if lesson is not None]
+    by_scores = all(lesson.scores for lesson in given)
+    _tell(spec, asking, by_scores, announce)
+    if asking.budget_spent and len(given) < len(found.train):
+        raise BadInputError(
+            f"the teacher's budget is spent after {len(given):,} of {len(found.train):,} questions",
+            way_out="The same command goes on from there with a new budget; what was scored stays.",
+        )
+    if not given:
+        reasons = "; ".join(asking.unscored) or "there is nothing to score"
         raise BadInputError(f"the teacher {spec} scored no question: {reasons}")
-    return replace(found, train=records)
+    pairs = zip(found.train, lessons, strict=True)
+    return replace(found, train=[_with_lesson(record, one, by_scores) for record, one in pairs])
 
 
-def _tell(spec: str, lessons: Lessons, announce: Callable[[str], None]) -> None:
-    usage, cost = lessons.usage, ""
+def _tell(spec: str, asking: _Asking, by_scores: bool, announce: Callable[[str], None]) -> None:
+    usage, cost = asking.usage, ""
     if usage.calls:
         cost = f", {usage.calls:,} calls" + (f", cost {usage.cost:.4g}" if usage.cost is not None else "")
-    announce(f"teacher {spec}: {lessons.asked:,} questions asked, {lessons.recalled:,} known before{cost}")
-    for reason, count in lessons.unscored.items():
-        announce(f"{count:,} questions without the teacher's scores keep their labels: {reason}")
+    announce(f"teacher {spec}: {asking.asked:,} questions asked, {asking.recalled:,} known before{cost}")
+    if not by_scores:
+        announce("its last word is an order without scores of one scale: its ranks are learned")
+    for reason, count in asking.unscored.items():
+        announce(f"{count:,} questions are without the teacher's scores: {reason}")
 
 
-class Lessons:
+@dataclass(frozen=True, slots=True)
+class _Lesson:
+    """The ranks of a question's passages, from 0, and their scores where one stage scored them all."""
+
+    ranks: Sequence[int]
+    scores: Sequence[float]
+
+
+def _with_lesson(record: TrainingRecord, lesson: _Lesson | None, by_scores: bool) -> TrainingRecord:
+    """The record with the teacher's scores and no others."""
+    given: Sequence[float | None] = [None] * len(record.passages)
+    if lesson is not None:
+        given = lesson.scores if by_scores else [-float(rank) for rank in lesson.ranks]
+    pairs = zip(record.passages, given, strict=True)
+    return replace(record, passages=tuple(replace(passage, score=score) for passage, score in pairs))
+
+
+class _Asking:
     """Asks for what is not known. `unscored` counts questions by reason."""
 
-    def __init__(self, chain: Reranker, known: TeacherScores, meter: Meter) -> None:
+    def __init__(self, chain: Chain, known: Lessons, meter: Meter) -> None:
         self.asked = self.recalled = 0
         self.usage = Usage()
         self.unscored = Counter[str]()
@@ -79,59 +108,57 @@ class Lessons:
         self._known = known
         self._meter = meter
 
-    def scored(self, record: TrainingRecord) -> TrainingRecord:
-        """The record with the teacher's scores and no others; without any where it gave none."""
-        texts = [passage.text for passage in record.passages]
-        scores = self._known.get(record.query, texts)
-        if scores is None:
-            scores = self._ask(record.query, texts)
-        else:
-            self.recalled += 1
-        given: Sequence[float | None] = [None] * len(texts) if scores is None else scores
-        pairs = zip(record.passages, given, strict=True)
-        return replace(record, passages=tuple(replace(passage, score=score) for passage, score in pairs))
+    @property
+    def budget_spent(self) -> bool:
+        """True where not even a call more would be admitted."""
+        return self.usage.calls > 0 and self._meter.refusal(Usage(calls=1, cost=0.0)) is not None
 
-    def _ask(self, query: str, texts: Sequence[str]) -> list[float] | None:
+    def lesson(self, record: TrainingRecord) -> _Lesson | None:
+        """What the teacher says of a question, or None."""
+        texts = [passage.text for passage in record.passages]
+        if (known := self._known.get(record.query, texts)) is not None:
+            self.recalled += 1
+            return known
         candidates = [Candidate.from_text(text, id=str(place)) for place, text in enumerate(texts)]
-        ranking = portal.call(self._within_budget, query, candidates)
+        ranking = portal.call(self._within_budget, record.query, candidates)
         for outcome in ranking.outcomes:
             self.usage += outcome.usage
-        scores = _scores(ranking)
-        if scores is None:
-            self.unscored[ranking.outcome.reason or "its scores are not complete"] += 1
+        if any(outcome.status in ("partial", "fallback") for outcome in ranking.outcomes):
+            self.unscored[ranking.outcome.reason] += 1
             return None
         self.asked += 1
-        self._known.keep(query, texts, scores)
-        return scores
+        lesson = _read(ranking, self._chain.scored_by)
+        self._known.keep(record.query, texts, lesson)
+        return lesson
 
     async def _within_budget(self, query: str, candidates: Sequence[Candidate]) -> Ranking:
         CURRENT_METER.set(self._meter)
         return await self._chain.rerank(query, candidates, len(candidates))
 
 
-def _scores(ranking: Ranking) -> list[float] | None:
-    """Each passage's score, in the order of their ids; None where a stage did not do all of its work.
+def _read(ranking: Ranking, stage: str) -> _Lesson:
+    """The ranks, and the scores of the last stage that gives any, where it scored all on one scale.
 
-    The last stage's, or, where that orders without scoring all, the negated ranks.
+    A fusion that read only some gives these a cross-encoder's scores and leaves the others theirs: scores
+    that do not fall along its own order are of two scales.
     """
-    if any(outcome.status in ("partial", "fallback") for outcome in ranking.outcomes):
-        return None
-    name = ranking.outcomes[-1].name
-    places = {int(passage.id): -float(rank) for rank, passage in enumerate(ranking.everything)}
-    scores = {int(p.id): p.scores[name] for p in ranking.everything if name in p.scores}
-    chosen = scores if len(scores) == len(places) else places
-    return [chosen[place] for place in range(len(places))]
+    ranks = {int(passage.id): rank for rank, passage in enumerate(ranking.everything)}
+    scored = [one for one in ranking.everything if stage in one.scores and stage in one.ranks]
+    falling = [one.scores[stage] for one in sorted(scored, key=lambda one: one.ranks[stage])]
+    whole = len(scored) == len(ranks) and falling == sorted(falling, reverse=True)
+    scores = {int(one.id): one.scores[stage] for one in scored} if whole else {}
+    return _Lesson([ranks[n] for n in range(len(ranks))], [scores[n] for n in sorted(scores)])
 
 
-class TeacherScores:
-    """A teacher's scores in a file, by question and passages. A context manager.
+class Lessons:
+    """A teacher's lessons in a file, by question and passages. A context manager.
 
     `identity` is part of the key: another teacher's scores are other scores.
     """
 
     def __init__(self, path: Path, identity: str) -> None:
         self._identity = identity
-        self._known: dict[str, list[float]] = {}
+        self._known: dict[str, _Lesson] = {}
         self._lines = AppendedLines(path, "a teacher's scores", self._take)
 
     def __enter__(self) -> Self:
@@ -141,16 +168,17 @@ class TeacherScores:
     def __exit__(self, *_: object) -> None:
         self._lines.__exit__()
 
-    def get(self, query: str, texts: Sequence[str]) -> list[float] | None:
-        """The scores that are there already."""
+    def get(self, query: str, texts: Sequence[str]) -> _Lesson | None:
+        """The lesson that is there already."""
         return self._known.get(self._key(query, texts))
 
-    def keep(self, query: str, texts: Sequence[str], scores: list[float]) -> None:
-        """Append scores."""
-        self._lines.append({"asked": self._key(query, texts), "scores": scores})
+    def keep(self, query: str, texts: Sequence[str], lesson: _Lesson) -> None:
+        """Append a lesson."""
+        self._lines.append({"asked": self._key(query, texts), **asdict(lesson)})
 
     def _key(self, query: str, texts: Sequence[str]) -> str:
         return text_key("\0".join([self._identity, query, *texts]))
 
     def _take(self, entry: dict[str, Any]) -> None:
-        self._known[entry["asked"]] = [float(score) for score in entry["scores"]]
+        scores = [float(score) for score in entry["scores"]]
+        self._known[entry["asked"]] = _Lesson([int(rank) for rank in entry["ranks"]], scores)

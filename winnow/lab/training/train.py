@@ -26,6 +26,7 @@ from winnow.lab.training.training_data import TrainingData, measure_of, training
 if TYPE_CHECKING:
     from rerank.training.bases import TrainingBase
     from winnow.app.wiring import Wiring
+    from winnow.lab.training.encoder_base import CutBase
 
 # Digests of the questions that a model was trained on, which the gate leaves out.
 SEEN = "training_questions.txt"
@@ -54,9 +55,9 @@ def train(
         if plan.teacher is not None:
             found = taught(plan, plan.teacher, found, wiring, progress, announce)
         material = examples(found.train, plan.hyperparameters.objective)
-        base, identity = _base(plan, found, wiring, folder, announce)
+        base, identity, cut = _base(plan, found, wiring, folder, announce)
         _check_same(folder, _fingerprint(plan, found, identity))
-        report = _trained(plan, found, material, base, identity, wiring, progress, announce, started)
+        report = _trained(plan, found, material, base, identity, cut, wiring, progress, announce, started)
         _publish(plan, base, report, found)
     shutil.rmtree(plan.workshop, ignore_errors=True)
     return report
@@ -68,6 +69,7 @@ def _trained(
     material: Examples,
     base: TrainingBase,
     identity: str,
+    cut: CutBase | None,
     wiring: Wiring,
     progress: Progress,
     announce: Callable[[str], None],
@@ -99,6 +101,8 @@ def _trained(
         objective=chosen.objective,
         learned_from=material.learned_from,
         teacher=plan.teacher or "",
+        pieces=cut.pieces if cut else 0,
+        without_room=cut.missing if cut else 0,
         sources=found.sources,
         questions=len({record.query for record in found.train}),
         pairs=material.pairs,
@@ -118,8 +122,8 @@ def _trained(
 
 def _base(
     plan: TrainPlan, found: TrainingData, wiring: Wiring, folder: Path, announce: Callable[[str], None]
-) -> tuple[TrainingBase, str]:
-    """The base, and a name that changes with its weights."""
+) -> tuple[TrainingBase, str, CutBase | None]:
+    """The base, a name that changes with its weights, and how its vocabulary was cut."""
     from rerank.training.bases import load_base
     from retrieval.models.locate import locate
     from winnow.lab.training.encoder_base import cut_encoder
@@ -140,7 +144,7 @@ def _base(
         freeze=plan.freeze,
         seed=plan.hyperparameters.seed,
     )
-    return base, located.identity()
+    return base, located.identity(), cut
 
 
 @contextmanager

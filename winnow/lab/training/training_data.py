@@ -52,7 +52,9 @@ class TrainingData:
         for records in (self.train, self.dev):
             for record in records:
                 digest.update(
-                    repr((record.query, record.top_label, record.passages)).encode("utf-8", "replace")
+                    repr((record.query, record.language, record.top_label, record.passages)).encode(
+                        "utf-8", "replace"
+                    )
                 )
         return digest.hexdigest()
 
@@ -65,12 +67,19 @@ def training_data(plan: TrainPlan, wiring: Wiring) -> TrainingData:
     records, left_out = deduplicated(record for _, found in given for record in found)
     dev, _ = deduplicated(record for path in plan.dev for record in records_of(path, plan.split))
     watched = {path.stem: deduplicated(records_of(path))[0] for path in plan.watch}
+    if len(watched) < len(plan.watch):
+        raise BadInputError("two watched sets have one name", way_out="Rename one: figures go by the names.")
     measured_on = [*dev, *(record for found in watched.values() for record in found)]
     asked = {question_digest(record.query) for record in measured_on}
     train = [record for record in records if question_digest(record.query) not in asked]
     left_out["records whose question is measured on"] += len(records) - len(train)
     if not plan.dev:
         train, dev = split(train, plan.dev_share, plan.dev_most, plan.hyperparameters.seed)
+    if watched and not dev:
+        raise BadInputError(
+            "sets are watched beside dev questions, by which weights are chosen, and there are none",
+            way_out="Name some with --dev, or keep some back with --dev-share.",
+        )
     if not train:
         raise BadInputError(
             "there is no record to learn from", way_out="Look at the files, or lower --dev-share."
