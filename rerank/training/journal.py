@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,8 +52,9 @@ class AppendedLines:
         if self._file is not None:
             self._file.close()
             self._file = None
-            if self._path.stat().st_size == 0:
-                self._path.unlink()
+            with suppress(FileNotFoundError):  # another process may have deleted it
+                if self._path.stat().st_size == 0:
+                    self._path.unlink()
 
     def append(self, entry: dict[str, Any]) -> None:
         """Write a line; nothing after the file was closed, as an interrupted run may try."""

@@ -83,7 +83,7 @@ class ChatLines:
         return cls(
             chat=wiring.traced_chat(),
             place=masked(settings.llm.place),
-            parts=wiring.rerank_parts(None, dense),
+            parts=replace(wiring.rerank_parts(None, dense), keep_exchanges=False),
             templates=Templates.load(settings.answer.templates),
             folder=settings.lines_dir / store.name,
             count=lambda text: dense.counter.counting(text)(text),
@@ -140,32 +140,31 @@ class ChatLines:
     async def _document(
         self, places: anyio.CapacityLimiter, chunks: Sequence[Chunk], journal: Journal, found: dict[str, str]
     ) -> None:
+        def keep(request: Request, completion: Completion) -> None:
+            if self._read(completion) is not None:  # any other is asked for again by the next run
+                journal.keep(request, completion)
+
         async with places:
             caller = Caller(
                 self.chat,
                 self.parts,
                 self.counts,
                 recall=journal.recalled,
-                keep=journal.keep,
+                keep=keep,
                 meter=self.meter,
             )
             for part in self._parts_of(chunks):
-                document = _joined(part)
-                await self._line(caller, document, part[0], found)
+                shown = _shown(part)
+                await self._line(caller, shown, part[0], found)
                 async with anyio.create_task_group() as tasks:
                     for chunk in part[1:]:
-                        tasks.start_soon(self._line, caller, document, chunk, found)
+                        tasks.start_soon(self._line, caller, shown, chunk, found)
 
-    async def _line(self, caller: Caller, document: str, chunk: Chunk, found: dict[str, str]) -> None:
-        language = language_of(document)
-        prompt = self.templates.filled(
-            "situate",
-            language,
-            fence=_fence(document),
-            title=_one_line(chunk.title or chunk.source),
-            document=harmless(document),
-            passage=harmless(chunk.text),
-        )
+    async def _line(
+        self, caller: Caller, shown: Mapping[str, str], chunk: Chunk, found: dict[str, str]
+    ) -> None:
+        language = language_of(shown["document"])
+        prompt = self.templates.filled("situate", language, **shown, passage=harmless(chunk.text))
         request = Request((Message("user", prompt),), _REPLY_TOKENS)
         reading = await caller.asked(request, self._read, again=_AGAIN[language])
         if reading.value is not None:
@@ -195,6 +194,13 @@ class ChatLines:
             yield part
 
 
+def _shown(part: Sequence[Chunk]) -> dict[str, str]:
+    """What a prompt has of a document: the same for all its passages, so that their prompts begin alike."""
+    title, document = _one_line(part[0].title or part[0].source), _joined(part)
+    fence = _fence(title, document, *(chunk.text for chunk in part))
+    return {"fence": fence, "title": title, "document": harmless(document)}
+
+
 def _joined(chunks: Sequence[Chunk]) -> str:
     """The text of passages that follow one another, what two of them share once."""
     pieces, end = [chunks[0].text], chunks[0].end
@@ -205,9 +211,10 @@ def _joined(chunks: Sequence[Chunk]) -> str:
     return "".join(pieces)
 
 
-def _fence(document: str) -> str:
-    """A line that the document cannot contain: a hash of it, which no author can know."""
-    return f"======{hashlib.sha256(document.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}======"
+def _fence(*texts: str) -> str:
+    """A line that none of the texts can contain: a hash of all, too long for an author to find by trying."""
+    digest = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
+    return f"======{digest[:24]}======"
 
 
 def _one_line(text: str) -> str:
