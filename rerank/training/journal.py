@@ -21,6 +21,10 @@ from storage.errors import BadInputError
 from storage.records import Usage
 
 
+class DamagedLinesError(BadInputError):
+    """A file of lines is there, and has one that is not of its kind."""
+
+
 class AppendedLines:
     """A file of JSON Lines that is only appended to: a kill costs the line being written. A context manager.
 
@@ -35,7 +39,10 @@ class AppendedLines:
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Read the file; an incomplete last line is cut off. Raises BadInputError for one of another kind."""
+        """Read the file; an incomplete last line is cut off.
+
+        Raises DamagedLinesError for a line of another kind, BadInputError where the file cannot be used.
+        """
         try:
             if self._path.exists():
                 self._read()
@@ -72,7 +79,7 @@ class AppendedLines:
                 try:
                     self._take(json.loads(raw))
                 except (ValueError, KeyError, TypeError) as error:
-                    raise BadInputError(
+                    raise DamagedLinesError(
                         f"{self._path}:{number} is no line of {self._kind}",
                         way_out="Move that file away, or name another output file.",
                     ) from error

@@ -9,6 +9,7 @@ once. Replies are kept in a journal for each document, so that nothing is paid f
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -23,20 +24,24 @@ from ingest.chunking.chunker import ChunkSizes, about_of, tokens_about
 from ingest.chunking.context import shortened
 from rerank.llm.budget import Meter, estimated_tokens
 from rerank.llm.calls import CallCounts, Caller, Request
-from rerank.training.journal import Journal
+from rerank.training.journal import DamagedLinesError, Journal
 from storage.chat import Completion, Message
 from storage.control_tokens import harmless
-from storage.errors import SettingsError
+from storage.errors import BadInputError, SettingsError
 from storage.reasons import Reason
 from storage.records import Chunk, Outcome
 from storage.secrets import masked
 from winnow.app import portal
+from winnow.app.deleting import line_journals
 
 if TYPE_CHECKING:
     from rerank.parts import RerankParts
     from storage.chat import ChatModel
     from storage.qdrant.contract import CollectionStore
+    from winnow.app.settings import Settings
     from winnow.app.wiring import Wiring
+
+_log = logging.getLogger(__name__)
 
 # Of a reply; a sentence or two have a third of it.
 _REPLY_TOKENS = 200
@@ -63,6 +68,13 @@ class ChatLines:
     meter: Meter
     counts: CallCounts = field(default_factory=CallCounts)
     asked: int = 0
+
+    @staticmethod
+    def check(settings: Settings, chat: Callable[[], object]) -> None:
+        """Raise SettingsError for settings with which no line can be written; `chat` makes the model."""
+        if settings.ingest.context == "chat":
+            chat()
+            Templates.load(settings.answer.templates)
 
     @classmethod
     def of(cls, wiring: Wiring, store: CollectionStore) -> ChatLines | None:
@@ -92,11 +104,14 @@ class ChatLines:
         )
 
     def lines(self, documents: Sequence[Sequence[Chunk]]) -> Mapping[str, str]:
-        """See `ingest.batches.Situates`. Raises BadInputError where a journal cannot be used."""
+        """See `ingest.batches.Situates`. Raises BadInputError where a journal cannot be used.
+
+        A damaged one is set aside, and its replies are asked for again.
+        """
         found: dict[str, str] = {}
         with ExitStack() as journals:
             cut = [
-                (chunks, journals.enter_context(self._journal(chunks[0].document_id)))
+                (chunks, self._opened(journals, chunks[0].document_id))
                 for chunks in documents
                 if len(chunks) > 1  # a passage that is a document stands nowhere in it
             ]
@@ -120,14 +135,17 @@ class ChatLines:
     def _model(self) -> str:
         return f"{self.chat.model} at {self.place}"
 
-    def forget_others(self, documents: set[str]) -> None:
-        """Delete the journals of all documents but these, by id."""
-        for journal in self.folder.glob("*.jsonl"):
-            if journal.stem not in documents:
-                journal.unlink(missing_ok=True)
-
-    def _journal(self, document: str) -> Journal:
-        return Journal(self.folder / f"{document}.jsonl", self._model)
+    def _opened(self, journals: ExitStack, document: str) -> Journal:
+        path, aside = line_journals(self.folder, document)
+        try:
+            return journals.enter_context(Journal(path, self._model))
+        except DamagedLinesError as error:
+            path.replace(aside)
+            _log.warning("%s: it is %s now, and its replies are asked for again", error, aside.name)
+            return journals.enter_context(Journal(path, self._model))
+        except BadInputError as error:
+            error.way_out = f"Make {self.folder} a folder that can be read and written."
+            raise
 
     async def _written(
         self, documents: Sequence[tuple[Sequence[Chunk], Journal]], found: dict[str, str]

@@ -391,10 +391,58 @@ def test_the_kept_replies_go_with_their_document_and_collection(
     assert not folder.exists()
 
 
+def test_the_kept_replies_go_with_their_document_whatever_the_lines_are_now(
+    tmp_path: Path, endpoint: Endpoint, docs: Path
+) -> None:
+    """Rebuilt with summaries, a collection still forgets a chat model's replies about pruned documents."""
+    ingest(tmp_path, endpoint, docs)
+    ingest(tmp_path, endpoint, docs, reindex=True, context="summary")
+    folder = tmp_path / "data" / "context_lines" / "default"
+    for name, left in (("heron.md", 1), ("净水器.md", 0)):
+        (docs / name).unlink()
+        with RAGPipeline.from_settings(settings(tmp_path, endpoint, context="summary")) as pipeline:
+            pipeline.ingest(docs, prune=True, reindex=not left)
+        assert len(list(folder.iterdir())) == left
+
+
+def test_another_ingest_leaves_the_replies_of_an_interrupted_one(
+    tmp_path: Path, endpoint: Endpoint, docs: Path
+) -> None:
+    """They are of a document that is in no list yet, and are paid for."""
+    kept = tmp_path / "data" / "context_lines" / "default" / "0b7f5e0c-0000-5000-8000-000000000000.jsonl"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    ingest(tmp_path, endpoint, docs)
+    ingest(tmp_path, endpoint, docs)
+    assert kept.exists()
+
+
+def test_a_damaged_journal_is_set_aside_and_told(
+    tmp_path: Path, endpoint: Endpoint, docs: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The run goes on with a new one, and what was set aside goes with the document as well."""
+    ingest(tmp_path, endpoint, docs)
+    folder = tmp_path / "data" / "context_lines" / "default"
+    damaged = max(folder.iterdir(), key=lambda journal: journal.stat().st_size)
+    damaged.write_text("no JSON\n", encoding="utf-8")
+    assert ingest(tmp_path, endpoint, docs, reindex=True).context.status == "ok"  # type: ignore[union-attr]
+    assert [record.levelname for record in caplog.records if damaged.name in record.getMessage()] == [
+        "WARNING"
+    ]
+    assert len(list(folder.iterdir())) == 3
+    with RAGPipeline.from_settings(settings(tmp_path, endpoint)) as pipeline:
+        row = pipeline.wiring.manifest().get(damaged.stem)
+        assert row is not None
+        pipeline.wiring.collections.remove("default", row)
+    assert len(list(folder.iterdir())) == 1
+
+
 def test_a_chat_model_that_cannot_be_asked_is_an_error_before_anything_is_read(
     tmp_path: Path, docs: Path
 ) -> None:
-    """OpenAI's own endpoint without a key."""
+    """OpenAI's own endpoint without a key; no collection is left that would need its lines."""
     chosen = Settings.load(data_dir=tmp_path / "data", ingest={"context": "chat"})
     with RAGPipeline.from_settings(chosen) as pipeline, pytest.raises(SettingsError, match="API key"):
         pipeline.ingest(docs)
+    with RAGPipeline.from_settings(Settings.load(data_dir=tmp_path / "data")) as pipeline:
+        assert pipeline.ingest(docs).totals["ingested"] == len(DOCUMENTS)
