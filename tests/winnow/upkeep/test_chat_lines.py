@@ -314,7 +314,10 @@ def test_a_line_is_found_and_shown_apart_but_never_quoted(
         logged = server.get(f"/v1/answers/{answer['id']}").json()
         about = [one["about"] for one in answer["candidates"]]
         assert [one["about"] for one in logged["answer"]["candidates"]] == about
-        for language, words in (("en", "Context, not the source"), ("zh", "上下文说明（非原文）")):
+        for language, words in (
+            ("en", "Context, from elsewhere in the document or written by a model"),
+            ("zh", "上下文说明（取自文档别处，或由模型撰写）"),
+        ):
             page = server.get(f"/answers/{answer['id']}", headers={"accept-language": language}).text
             assert words in page
             document = answer["candidates"][0]["document_id"]
@@ -332,7 +335,10 @@ def test_a_chat_answerer_sees_the_line_as_no_words_of_the_source(
     endpoint.reply = "The filter lasts half a year. [1]"
     with RAGPipeline.from_settings(settings(tmp_path, endpoint)) as pipeline:
         answer = pipeline.ask("Zephyrine 滤芯多久更换一次？", answerer="openai")
-    assert "(context, not the source's words: Zephyrine line on 青岚.)" in answer.prompt
+    assert (
+        "(context, from elsewhere in the document or written by a model: Zephyrine line on 青岚.)"
+        in answer.prompt
+    )
 
 
 def test_another_choice_is_refused_until_reindex_and_none_keeps_the_old(
