@@ -197,4 +197,8 @@ def _label(candidate: Candidate) -> str:
     line = " › ".join(" ".join(part.split()) for part in parts if part.strip())
     shown = "".join(character for character in line if character.isprintable())[:_TITLE]
     about = "".join(character for character in chunk.about if character.isprintable())
-    return harmless(f"{shown} (context, not the source's words: {about})" if about else shown)
+    return harmless(
+        f"{shown} (context, from elsewhere in the document or written by a model: {about})"
+        if about
+        else shown
+    )

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,10 @@ from rerank.llm.calls import Request
 from storage.chat import Completion
 from storage.errors import BadInputError
 from storage.records import Usage
+
+
+class DamagedLinesError(BadInputError):
+    """A file of lines is there, and has one that is not of its kind."""
 
 
 class AppendedLines:
@@ -34,7 +39,10 @@ class AppendedLines:
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Read the file; an incomplete last line is cut off. Raises BadInputError for one of another kind."""
+        """Read the file; an incomplete last line is cut off.
+
+        Raises DamagedLinesError for a line of another kind, BadInputError where the file cannot be used.
+        """
         try:
             if self._path.exists():
                 self._read()
@@ -51,8 +59,9 @@ class AppendedLines:
         if self._file is not None:
             self._file.close()
             self._file = None
-            if self._path.stat().st_size == 0:
-                self._path.unlink()
+            with suppress(FileNotFoundError):  # another process may have deleted it
+                if self._path.stat().st_size == 0:
+                    self._path.unlink()
 
     def append(self, entry: dict[str, Any]) -> None:
         """Write a line; nothing after the file was closed, as an interrupted run may try."""
@@ -70,7 +79,7 @@ class AppendedLines:
                 try:
                     self._take(json.loads(raw))
                 except (ValueError, KeyError, TypeError) as error:
-                    raise BadInputError(
+                    raise DamagedLinesError(
                         f"{self._path}:{number} is no line of {self._kind}",
                         way_out="Move that file away, or name another output file.",
                     ) from error

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage.errors import LogError, NotFoundError, WinnowError
+from storage.errors import LogError, NotFoundError, StoreError, WinnowError
 
 if TYPE_CHECKING:
     from storage.manifest.deletions import Deletion
@@ -48,7 +48,8 @@ def delete_collection(parts: Parts, name: str) -> None:
             if not begun and not Manifest(parts.database, name).generations():
                 raise
             parts.deletions.begin(deletion)  # the manifest alone still knows it
-        shutil.rmtree(parts.settings.lines_dir / name, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            shutil.rmtree(parts.settings.lines_dir / name)
         parts.deletions.finish(deletion)
 
 
@@ -72,20 +73,43 @@ def finish_document(parts: Parts, store: CollectionStore | None, deletion: Delet
         source = Path(deletion.source)
         if source.is_relative_to(parts.settings.uploads_dir.absolute()):
             source.unlink(missing_ok=True)  # nobody else would
-        lines = parts.settings.lines_dir / deletion.collection / f"{deletion.document}.jsonl"
-        lines.unlink(missing_ok=True)
+        forget_lines(parts.settings.lines_dir / deletion.collection, [deletion.document])
         generation = parts.stores.generation(deletion.collection) if store is None else store.generation
         parts.deletions.finish(deletion, key_of(deletion.collection, generation))
+
+
+def line_journals(folder: Path, document: str) -> tuple[Path, Path]:
+    """A document's journal of lines of context in a collection's folder, and where a damaged one goes."""
+    return folder / f"{document}.jsonl", folder / f"{document}.jsonl.damaged"
+
+
+def forget_lines(folder: Path, documents: Iterable[str]) -> None:
+    """Delete the journals of documents that are gone, by id."""
+    if folder.is_dir():
+        for journal in (path for document in documents for path in line_journals(folder, document)):
+            journal.unlink(missing_ok=True)
 
 
 @contextmanager
 def _told() -> Iterator[None]:
     """Say of a deletion that fails half-way that it is noted."""
     try:
-        yield
+        with _as_store_errors():
+            yield
     except NotFoundError:
         raise
     except WinnowError as error:
         later = "What was begun is finished when the collection is next used."
         error.way_out = f"{error.way_out} {later}".strip()
         raise
+
+
+@contextmanager
+def _as_store_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{error.filename} cannot be deleted: {error.strerror}",
+            way_out="Give winnow the right to delete it.",
+        ) from error

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from storage.errors import NotFoundError
@@ -64,7 +64,10 @@ EVERYTHING = Visibility()
 
 @dataclass(frozen=True)
 class VisiblePassages:
-    """The passages of a collection that meet a filter, as if there were no others."""
+    """The passages of a collection that meet a filter, as if there were no others.
+
+    They come without `about`: that line is made from the whole document, whose other passages may be hidden.
+    """
 
     store: CollectionStore
     where: Condition
@@ -85,7 +88,8 @@ class VisiblePassages:
     def search(self, legs: Sequence[Leg], limit: int, where: Condition | None = None) -> list[list[Hit]]:
         """See `storage.qdrant.contract.Searcher`; a field that no passage has is no error here."""
         parts = [self.where] if where is None else [self.where, where]
-        return self.store.search(legs, limit, self._fitted(All(tuple(parts))))
+        found = self.store.search(legs, limit, self._fitted(All(tuple(parts))))
+        return [[replace(hit, chunk=replace(hit.chunk, about="")) for hit in hits] for hits in found]
 
     def max_sim(self, query: Floats, chunk_ids: Sequence[str]) -> dict[str, float]:
         """See `storage.qdrant.contract.TokenScorer`; the ids come from a search."""
@@ -98,14 +102,14 @@ class VisiblePassages:
         return self.store.dense_vectors(chunk_ids)
 
     def neighbours(self, chunks: Sequence[Chunk], reach: int) -> list[Chunk]:
-        return self.store.neighbours(chunks, reach, self._fitted(self.where))
+        return _alone(self.store.neighbours(chunks, reach, self._fitted(self.where)))
 
     def passages(self, chunk_ids: Sequence[str]) -> list[Chunk]:
-        return self.store.passages(chunk_ids, self._fitted(self.where))
+        return _alone(self.store.passages(chunk_ids, self._fitted(self.where)))
 
     def first(self, limit: int) -> list[Chunk]:
         """Return some of the passages, at most `limit`."""
-        return self.store.first(limit, self._fitted(self.where))
+        return _alone(self.store.first(limit, self._fitted(self.where)))
 
     def count(self) -> int:
         return sum(self.by_document.values())
@@ -117,6 +121,10 @@ class VisiblePassages:
         """
         unknown = self.store.unknown(where)
         return _decided(where, unknown) if unknown else where
+
+
+def _alone(chunks: Iterable[Chunk]) -> list[Chunk]:
+    return [replace(chunk, about="") for chunk in chunks]
 
 
 def _decided(where: Condition, unknown: Container[str]) -> Condition:

@@ -9,6 +9,7 @@ once. Replies are kept in a journal for each document, so that nothing is paid f
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -23,20 +24,24 @@ from ingest.chunking.chunker import ChunkSizes, about_of, tokens_about
 from ingest.chunking.context import shortened
 from rerank.llm.budget import Meter, estimated_tokens
 from rerank.llm.calls import CallCounts, Caller, Request
-from rerank.training.journal import Journal
+from rerank.training.journal import DamagedLinesError, Journal
 from storage.chat import Completion, Message
 from storage.control_tokens import harmless
-from storage.errors import SettingsError
+from storage.errors import BadInputError, SettingsError
 from storage.reasons import Reason
 from storage.records import Chunk, Outcome
 from storage.secrets import masked
 from winnow.app import portal
+from winnow.app.deleting import line_journals
 
 if TYPE_CHECKING:
     from rerank.parts import RerankParts
     from storage.chat import ChatModel
     from storage.qdrant.contract import CollectionStore
+    from winnow.app.settings import Settings
     from winnow.app.wiring import Wiring
+
+_log = logging.getLogger(__name__)
 
 # Of a reply; a sentence or two have a third of it.
 _REPLY_TOKENS = 200
@@ -64,6 +69,13 @@ class ChatLines:
     counts: CallCounts = field(default_factory=CallCounts)
     asked: int = 0
 
+    @staticmethod
+    def check(settings: Settings, chat: Callable[[], object]) -> None:
+        """Raise SettingsError for settings with which no line can be written; `chat` makes the model."""
+        if settings.ingest.context == "chat":
+            chat()
+            Templates.load(settings.answer.templates)
+
     @classmethod
     def of(cls, wiring: Wiring, store: CollectionStore) -> ChatLines | None:
         """The writer for a collection; None for one whose passages have no line of a chat model.
@@ -83,7 +95,7 @@ class ChatLines:
         return cls(
             chat=wiring.traced_chat(),
             place=masked(settings.llm.place),
-            parts=wiring.rerank_parts(None, dense),
+            parts=replace(wiring.rerank_parts(None, dense), keep_exchanges=False),
             templates=Templates.load(settings.answer.templates),
             folder=settings.lines_dir / store.name,
             count=lambda text: dense.counter.counting(text)(text),
@@ -92,11 +104,14 @@ class ChatLines:
         )
 
     def lines(self, documents: Sequence[Sequence[Chunk]]) -> Mapping[str, str]:
-        """See `ingest.batches.Situates`. Raises BadInputError where a journal cannot be used."""
+        """See `ingest.batches.Situates`. Raises BadInputError where a journal cannot be used.
+
+        A damaged one is set aside, and its replies are asked for again.
+        """
         found: dict[str, str] = {}
         with ExitStack() as journals:
             cut = [
-                (chunks, journals.enter_context(self._journal(chunks[0].document_id)))
+                (chunks, self._opened(journals, chunks[0].document_id))
                 for chunks in documents
                 if len(chunks) > 1  # a passage that is a document stands nowhere in it
             ]
@@ -120,14 +135,17 @@ class ChatLines:
     def _model(self) -> str:
         return f"{self.chat.model} at {self.place}"
 
-    def forget_others(self, documents: set[str]) -> None:
-        """Delete the journals of all documents but these, by id."""
-        for journal in self.folder.glob("*.jsonl"):
-            if journal.stem not in documents:
-                journal.unlink(missing_ok=True)
-
-    def _journal(self, document: str) -> Journal:
-        return Journal(self.folder / f"{document}.jsonl", self._model)
+    def _opened(self, journals: ExitStack, document: str) -> Journal:
+        path, aside = line_journals(self.folder, document)
+        try:
+            return journals.enter_context(Journal(path, self._model))
+        except DamagedLinesError as error:
+            path.replace(aside)
+            _log.warning("%s: it is %s now, and its replies are asked for again", error, aside.name)
+            return journals.enter_context(Journal(path, self._model))
+        except BadInputError as error:
+            error.way_out = f"Make {self.folder} a folder that can be read and written."
+            raise
 
     async def _written(
         self, documents: Sequence[tuple[Sequence[Chunk], Journal]], found: dict[str, str]
@@ -140,32 +158,31 @@ class ChatLines:
     async def _document(
         self, places: anyio.CapacityLimiter, chunks: Sequence[Chunk], journal: Journal, found: dict[str, str]
     ) -> None:
+        def keep(request: Request, completion: Completion) -> None:
+            if self._read(completion) is not None:  # any other is asked for again by the next run
+                journal.keep(request, completion)
+
         async with places:
             caller = Caller(
                 self.chat,
                 self.parts,
                 self.counts,
                 recall=journal.recalled,
-                keep=journal.keep,
+                keep=keep,
                 meter=self.meter,
             )
             for part in self._parts_of(chunks):
-                document = _joined(part)
-                await self._line(caller, document, part[0], found)
+                shown = _shown(part)
+                await self._line(caller, shown, part[0], found)
                 async with anyio.create_task_group() as tasks:
                     for chunk in part[1:]:
-                        tasks.start_soon(self._line, caller, document, chunk, found)
+                        tasks.start_soon(self._line, caller, shown, chunk, found)
 
-    async def _line(self, caller: Caller, document: str, chunk: Chunk, found: dict[str, str]) -> None:
-        language = language_of(document)
-        prompt = self.templates.filled(
-            "situate",
-            language,
-            fence=_fence(document),
-            title=_one_line(chunk.title or chunk.source),
-            document=harmless(document),
-            passage=harmless(chunk.text),
-        )
+    async def _line(
+        self, caller: Caller, shown: Mapping[str, str], chunk: Chunk, found: dict[str, str]
+    ) -> None:
+        language = language_of(shown["document"])
+        prompt = self.templates.filled("situate", language, **shown, passage=harmless(chunk.text))
         request = Request((Message("user", prompt),), _REPLY_TOKENS)
         reading = await caller.asked(request, self._read, again=_AGAIN[language])
         if reading.value is not None:
@@ -195,6 +212,13 @@ class ChatLines:
             yield part
 
 
+def _shown(part: Sequence[Chunk]) -> dict[str, str]:
+    """What a prompt has of a document: the same for all its passages, so that their prompts begin alike."""
+    title, document = _one_line(part[0].title or part[0].source), _joined(part)
+    fence = _fence(title, document, *(chunk.text for chunk in part))
+    return {"fence": fence, "title": title, "document": harmless(document)}
+
+
 def _joined(chunks: Sequence[Chunk]) -> str:
     """The text of passages that follow one another, what two of them share once."""
     pieces, end = [chunks[0].text], chunks[0].end
@@ -205,9 +229,10 @@ def _joined(chunks: Sequence[Chunk]) -> str:
     return "".join(pieces)
 
 
-def _fence(document: str) -> str:
-    """A line that the document cannot contain: a hash of it, which no author can know."""
-    return f"======{hashlib.sha256(document.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}======"
+def _fence(*texts: str) -> str:
+    """A line that none of the texts can contain: a hash of all, too long for an author to find by trying."""
+    digest = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
+    return f"======{digest[:24]}======"
 
 
 def _one_line(text: str) -> str:

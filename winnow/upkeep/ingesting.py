@@ -12,6 +12,7 @@ from storage.errors import BadInputError
 from storage.qdrant.contract import checked_name
 from storage.reasons import Reason
 from winnow.app import distributed, parts
+from winnow.app.deleting import forget_lines
 from winnow.app.wiring import Wiring
 from winnow.upkeep import rebuild
 from winnow.upkeep.chat_lines import ChatLines
@@ -74,9 +75,13 @@ def _with_fetched(
 def _in_place(wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) -> IngestReport:
     if wiring.stores.exists(name):
         wiring.collections.check_chunker(name)
+    if not choices.dry_run:
+        ChatLines.check(wiring.settings, wiring.traced_chat)  # before there is a collection that needs lines
     store = wiring.collections.open_or_create(name)
     on_ray = (choices.engine or wiring.settings.ingest.engine) == "ray"
     lines = None if choices.dry_run else ChatLines.of(wiring, store)
+    kept = wiring.settings.lines_dir / name
+    known = _documents(wiring, name) if kept.is_dir() else set()
     ingestor = wiring.ingestor_into(store, columns=choices.columns, on_ray=on_ray, situates=lines)
     report = ingestor.run(
         paths,
@@ -85,9 +90,13 @@ def _in_place(wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) -
         reindex=choices.reindex,
         dry_run=choices.dry_run,
     )
-    if lines:
-        lines.forget_others({row.id for row in wiring.manifest(name).rows()})
+    if known:
+        forget_lines(kept, known - _documents(wiring, name))
     if not choices.dry_run and (report.embedded or not wiring.collection(name).has_graph):
         # also where nothing is new: an earlier run may have been killed while it built
         build_where_it_pays(wiring.collection(name), choices.progress)
     return report
+
+
+def _documents(wiring: Wiring, name: str) -> set[str]:
+    return {row.id for row in wiring.manifest(name).rows()}

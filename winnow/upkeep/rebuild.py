@@ -22,7 +22,7 @@ from storage.manifest.manifest import DocumentRow, Manifest
 from storage.qdrant.contract import CollectionStore, Fingerprint, Rebuild
 from storage.records import Usage
 from winnow.app import parts
-from winnow.app.deleting import finish_document
+from winnow.app.deleting import finish_document, forget_lines
 from winnow.app.setting_defaults import EngineName
 from winnow.app.wiring import Wiring
 from winnow.upkeep.chat_lines import ChatLines
@@ -179,7 +179,7 @@ class _Reindex:
                 if late is not None:
                     reports.append(self._caught_up(late, store))
         report = _merged(reports, sources.skipped, time.monotonic() - started)
-        self._settle(report, in_use=in_use)
+        self._settle(report, set(known), in_use=in_use)
         return report
 
     def _sources(self, known: Mapping[str, DocumentRow]) -> Sources:
@@ -247,7 +247,7 @@ class _Reindex:
         encoders = self._wiring.encoders_of(self._name, store.fingerprint)
         return Embedder(encoders.dense, encoders.lexical, tokens=store.fingerprint.token_dim is not None)
 
-    def _settle(self, report: IngestReport, *, in_use: bool) -> None:
+    def _settle(self, report: IngestReport, known: set[str], *, in_use: bool) -> None:
         """Clean up after the swap: whatever fails here, the new collection is in use.
 
         The old one stays for now where this process may be asking it.
@@ -255,8 +255,9 @@ class _Reindex:
         manifest = self._wiring.manifest(self._name)
         manifest.forget_others()
         manifest.save_run(report.to_json())
-        if self._lines:
-            self._lines.forget_others({row.id for row in manifest.rows()})
+        forget_lines(
+            self._wiring.settings.lines_dir / self._name, known - {row.id for row in manifest.rows()}
+        )
         if not in_use:
             self._wiring.stores.sweep(self._name)
 

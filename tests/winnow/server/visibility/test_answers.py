@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.endpoint import Endpoint
 from tests.support.holders import HTML, MINE, OPEN, SECRETS, SHUT, Holder, holder, tells_nothing
-from tests.support.serving import Server
+from tests.support.serving import Server, serving
+from winnow import Settings
 
 pytestmark = pytest.mark.heavy
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    with Endpoint() as running:
+        yield running
 
 
 @pytest.mark.parametrize("page", [False, True])
@@ -63,6 +72,36 @@ def test_neighbours_are_joined_within_the_filter(server: Server, tmp_path: Path)
         found = open_half.ok(path, asked)
         assert len(found["candidates"]) == 1
         assert found["neighbours"] == []
+
+
+def test_a_line_about_a_passage_tells_nothing_of_hidden_ones(tmp_path: Path, endpoint: Endpoint) -> None:
+    """It quotes the document's beginning, which a filter may hide: replies, pages, prompts are without it."""
+    endpoint.reply = "Bananas. [1]"
+    filling = "Bananas are the fruit rich in potassium, and nothing else is said of them here. " * 40
+    text = "# Fruit\n\nThe zirconium vault is locked by three keys and a guard.\n\n" + filling
+    (tmp_path / "summed.md").write_text(text, "utf-8")
+    llm = {"base_url": endpoint.url, "model": "m", "max_retries": 0}
+    chosen = Settings.load(
+        data_dir=tmp_path / "data",
+        collection="summed",
+        llm=llm,
+        ingest={"context": "summary"},
+        answer={"answerer": "openai"},
+        server={"host": "0.0.0.0"},
+    )
+    with serving(chosen) as own:
+        own.pipeline.ingest(tmp_path / "summed.md")
+        whole, later = holder(own, full=True), holder(own, full=True, where="ordinal >= 1", log="all")
+        asked = {"question": OPEN, "rerank": "late-interaction", "expand": 1}
+        assert "zirconium vault" in str([one["about"] for one in whole.ok("/v1/search", asked)["candidates"]])
+        answers = [later.ok("/v1/ask", asked), later.ok("/v1/search", asked)]
+        assert all(one["candidates"] for one in answers)
+        assert "zirconium" not in json.dumps(answers)
+        assert "Bananas are" in str([request.body for request in endpoint.requests])
+        assert "zirconium" not in str([request.body for request in endpoint.requests])
+        [document] = {one["document_id"] for one in answers[0]["candidates"]}
+        for path in (f"/v1/documents/{document}", f"/collections/summed/documents/{document}"):
+            tells_nothing(later.get(path))
 
 
 def test_a_filter_holds_in_follow_up_replay_and_citation(server: Server, part: Holder) -> None:
