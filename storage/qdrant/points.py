@@ -73,7 +73,7 @@ def vectors_of(point: Point, sparse: Callable[[SparseVector], Any]) -> dict[str,
 
 def vector_of(record: Any, name: str) -> Any:
     """Return one of a record's vectors; None where it has none of that name."""
-    vectors = record.vector  # the engine makes them anew, number by number, for each look
+    vectors = record.vector  # read once: every access converts all of its numbers
     return vectors.get(name) if isinstance(vectors, dict) else None
 
 

@@ -49,7 +49,7 @@ class _Memory:
                 self._pieces.popitem(last=False)
 
 
-# One memory a store of vectors: a collection that is made anew starts with an empty one.
+# Keyed by store, so that a rebuilt collection starts empty.
 _memories: WeakKeyDictionary[TokenScorer, _Memory] = WeakKeyDictionary()
 
 

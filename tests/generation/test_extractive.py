@@ -349,7 +349,7 @@ def judged(encoder: Encoder, lexical: LexicalEncoder, question: str, *passages: 
 
 
 def test_under_load_few_units_are_judged_closely(encoder: Encoder, lexical: LexicalEncoder) -> None:
-    """Where others wait for the model, it reads the best sentences alone, and the answer says so.
+    """Judges only the best sentences while others wait for the model, and the answer says so.
 
     At most six, and none that vectors and words find much worse.
     """

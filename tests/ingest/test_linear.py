@@ -103,7 +103,7 @@ def test_hostile_text_is_read_in_time_that_grows_as_it_does() -> None:
 
 
 def test_an_entry_of_broken_front_matter_is_read_without_its_quotes() -> None:
-    """Where the block is not quite YAML, its lines that are `key: value` are."""
+    """Lines of `key: value` are read from front matter that is not valid YAML."""
     fields, _ = metadata.front_matter('---\nbad: [\ntitle: "A title"   \nauthor: \'Ann" \n---\ntext')
     assert fields["title"] == "A title"
     assert fields["author"] == "'Ann\""

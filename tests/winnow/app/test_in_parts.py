@@ -402,7 +402,7 @@ def test_weak_matches_of_several_parts_are_told_once_with_the_parts() -> None:
 
 
 def test_a_shell_tells_of_weak_parts_above_the_answer_alone() -> None:
-    """What else went wrong is told below it, without the weak match."""
+    """Warnings below the answer leave out the weak match, which is shown above it."""
     weak = Reason(WEAK_PARTS, parts=[Reason("winnow.app.part", n=1, question="How high?")], percents=[40])
     missing = Reason("winnow.app.part-unanswered", question="How deep?")
     both = Outcome("generation", "partial", Reason.all([weak, missing]))
