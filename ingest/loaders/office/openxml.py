@@ -205,11 +205,16 @@ def core_properties(archive: zipfile.ZipFile) -> tuple[str, dict[str, Meta]]:
         return "", {}
 
 
-def chart_lines(chart: Any) -> Iterator[str]:
-    """A line for each category of a chart with the value of every series, as the chart keeps them."""
+def chart_titles(chart: Any) -> Iterator[str]:
+    """The titles of a chart and of its axes."""
     for words in chart.iterfind(".//{*}title"):
         if title := one_line("".join(t.text or "" for t in words.iter("{*}t"))):
             yield title
+
+
+def chart_lines(chart: Any) -> Iterator[str]:
+    """A line for each category of a chart with the value of every series, as the chart keeps them."""
+    yield from chart_titles(chart)
     grid = Grid()
     for column, series in enumerate(chart.iter("{*}ser"), 1):
         name = "".join(v.text or "" for v in series.iterfind("{*}tx//{*}v"))
