@@ -143,8 +143,8 @@ def _lenient(data: bytes, encoding: str, *, guessed: bool = False) -> Decoded:
 
 
 def _wide(data: bytes) -> str | None:
-    """UTF-16 or UTF-32 without a mark, whose NULs no other text has: half of the bytes of Latin text, on the odd
-    or the even places; elsewhere a half of each space and line end."""
+    """UTF-16 or UTF-32 without a mark, whose NULs no other text has: half of the bytes of Latin text, on the
+    odd or the even places; elsewhere a half of each space and line end."""
     sample = data[:4096]
     if len(sample) < 8 or 0 not in sample:
         return None
@@ -271,8 +271,8 @@ def _any_other(data: bytes) -> Decoded | None:
 
 
 def _european(data: bytes) -> str | None:
-    """The encoding of mostly ASCII letters, and beyond them only letters and typographical marks, that has the
-    fewest of them where no word has them."""
+    """The encoding that gives mostly ASCII letters, and beyond them only letters and typographical marks; of
+    several the one with the fewest where no word has them."""
     odd = {name: _odd_in_words(data, name) for name in _EUROPEAN}
     known = {name: count for name, count in odd.items() if count is not None}
     return min(known, key=known.__getitem__) if known else None

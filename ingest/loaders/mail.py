@@ -11,9 +11,9 @@ from email.message import EmailMessage, Message, MIMEPart
 from email.policy import default
 from email.utils import parsedate_to_datetime
 
-from ingest.loaders import html
 from ingest.loaders.base import Attachment, Loaded, Source
 from ingest.loaders.decoding import decode
+from ingest.loaders.html.load import load as load_html
 from ingest.loaders.office.openxml import damaged
 from ingest.loaders.text import TextBuilder, clean, one_line
 from storage.records import Meta
@@ -77,7 +77,7 @@ def _mail(
     builder = TextBuilder()
     builder.block("\n".join(f"{name}: {value}" for name, value in headers.items() if value))
     if subtype == "html":
-        builder.embed(html.load(Source(source.path, body.encode("utf-8", "replace"), source.limits)))
+        builder.embed(load_html(Source(source.path, body.encode("utf-8", "replace"), source.limits)))
     else:
         builder.block(clean(body))
     metadata: dict[str, Meta] = {}

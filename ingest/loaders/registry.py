@@ -20,7 +20,7 @@ Loader = Callable[[Source], Loaded]
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 _TEXT = Format("text", "text/plain", "ingest.loaders.decoding:load", version=2)
 _MARKDOWN = Format("markdown", "text/markdown", "ingest.loaders.markdown:load", version=3)
-_HTML = Format("html", "text/html", "ingest.loaders.html:load", version=3)
+_HTML = Format("html", "text/html", "ingest.loaders.html.load:load", version=4)
 _JSON_LINES = Format("jsonl", "application/jsonl", "ingest.loaders.json_values:load_lines", version=2)
 _DOCX = Format("docx", f"{_OFFICE}.wordprocessingml.document", "ingest.loaders.office.docx:load", version=3)
 _PPTX = Format("pptx", f"{_OFFICE}.presentationml.presentation", "ingest.loaders.office.pptx:load", version=3)
