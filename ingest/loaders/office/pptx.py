@@ -10,6 +10,7 @@ from pptx.util import Length
 
 from ingest.loaders.base import Loaded, Source
 from ingest.loaders.office import openxml
+from ingest.loaders.office.equations import linear
 from ingest.loaders.tables import Grid, table_lines
 from ingest.loaders.text import TextBuilder, one_line, superscript
 from storage.errors import DocumentRefusedError
@@ -121,7 +122,7 @@ def _pieces(element: Any) -> Iterator[str]:
         elif child.tag == f"{_DRAWING}br":
             yield " "
         elif child.tag.startswith(_MATH):
-            yield openxml.linear(child)
+            yield linear(child)
         elif child.tag.endswith("}AlternateContent"):  # the same twice: for new programs and for old ones
             yield from _pieces(next(iter(child), child))
         elif child.tag.endswith("}m"):
