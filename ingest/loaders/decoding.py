@@ -221,7 +221,7 @@ def _everyday_chinese(data: bytes) -> Decoded | None:
         text = _strict(data, encoding)
         if text is None:
             continue
-        letters = list(_beyond_ascii(text))
+        letters = _beyond_ascii(text)
         if not everyday([character.encode(encoding) for character in letters]):
             continue
         if encoding == "gb18030" and _is_korean(data, sum(letter in _SIMPLIFIED for letter in letters)):

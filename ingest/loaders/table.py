@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ingest.loaders.base import Loaded, Source
-from ingest.loaders.decoding import decode
+from ingest.loaders.decoding import decode, inline_pictures
 from ingest.loaders.tables import rows_of, table_lines
-from ingest.loaders.text import TextBuilder, clean, one_line
+from ingest.loaders.text import TextBuilder, clean, one_line, without_data
 from ingest.loaders.text_column import text_column_hint
 from storage.errors import DocumentRefusedError
 from storage.reasons import Reason
@@ -39,7 +39,7 @@ def load_tabs(source: Source) -> Loaded:
 
 def _load(source: Source, delimiter: str | None) -> Loaded:
     decoded = decode(source.data)
-    text = clean(decoded.text)
+    text, pictures = without_data(clean(decoded.text))
     skipped, delimiter = separator_of(text) if delimiter is None else (0, delimiter)
     rows = list(_rows(source, text[skipped:], delimiter or delimiter_of(text[skipped:])))
     builder = TextBuilder()
@@ -49,7 +49,7 @@ def _load(source: Source, delimiter: str | None) -> Loaded:
         text=builder.text,
         rows=builder.rows,
         metadata=decoded.metadata,
-        warnings=(*decoded.warnings, *_warnings(rows)),
+        warnings=(*decoded.warnings, *_warnings(rows), *inline_pictures(pictures)),
     )
 
 

@@ -37,7 +37,8 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 # A picture inside the text: for a reader it is the picture, for a search it is noise.
 _BASE64 = "[A-Za-z0-9+/_%-]"
 _DATA_URI = re.compile(
-    rf"data:[\w.+-]+/[\w.+-]+(?:;[\w=.-]+)*;base64,{_BASE64}*(?:\s+{_BASE64}{{60,}})*(?:\s+{_BASE64}*=+|=*)"
+    rf"data:[\w.+-]+/[\w.+-]+(?:;[\w=.-]+)*(?:"
+    rf";base64,{_BASE64}*(?:\s+{_BASE64}{{60,}})*(?:\s+{_BASE64}*=+|=*)|,[^\s\"'()<>]{{100,}})"
 )
 _SHORT_URI = 100
 
@@ -62,7 +63,7 @@ def without_data(text: str) -> tuple[str, int]:
         count += 1
         return ""
 
-    return (_DATA_URI.sub(emptied, text), count) if ";base64," in text else (text, 0)
+    return (_DATA_URI.sub(emptied, text), count) if "data:" in text else (text, 0)
 
 
 def one_line(text: str) -> str:

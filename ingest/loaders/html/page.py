@@ -43,7 +43,7 @@ class Page:
     def __init__(self) -> None:
         self.builder = TextBuilder()
         self._inline: list[str] = []
-        self._lists: list[_List | None] = []  # None: without numbers
+        self._lists: list[_ItemNumbers | None] = []  # None: without numbers
         self._bullet = ""
         self._pre = 0
         self._raised = 0
@@ -88,7 +88,7 @@ class Page:
             return
         self._flush()
         if tag in ("ul", "ol"):
-            self._lists.append(_List.of(node) if tag == "ol" else None)
+            self._lists.append(_ItemNumbers.of(node) if tag == "ol" else None)
         elif tag == "li":
             self._bullet = self._next_bullet(node)
         elif tag == "pre":
@@ -203,7 +203,7 @@ class Page:
 
 
 @dataclass(slots=True)
-class _List:
+class _ItemNumbers:
     """The numbers of an ordered list."""
 
     next: int
