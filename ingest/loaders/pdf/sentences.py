@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from ingest.loaders.pdf.layout import Block, Line
 from ingest.loaders.pdf.pieces import HYPHEN
+from ingest.loaders.pdf.pieces import width as width_of
 from ingest.loaders.text import clean
 
 _SENTENCE_END = re.compile(r"[.!?:;。！？：；…][\"'”’)）」』]*$")
@@ -47,6 +48,8 @@ _DIGITS = re.compile(r"\d+")
 _RULE = re.compile(r"[-=_*~—–\s]{5,}")
 # Running heads are among so many lines, within this share of the page's height.
 _EDGE_LINES, _MARGIN = 2, 0.13
+# Text that is wrapped has lines of so many letters; shorter ones are items of a list.
+_NARROWEST = 20
 
 
 def without_running_heads(
@@ -183,7 +186,8 @@ def paragraphs(block: Block, words: Vocabulary) -> str:
         else:
             text += ("\n" if tight else "\n\n") + words_of_line
         ends = _SENTENCE_END.search(words_of_line)
-        full = text.endswith(HYPHEN) or (line.right - left >= 0.75 * width and not ends)
+        wide = line.right - left >= 0.75 * width and width_of(words_of_line) >= _NARROWEST
+        full = text.endswith(HYPHEN) or (wide and not ends)
     return words.joined(text)
 
 
