@@ -71,7 +71,7 @@ def rewritten(raw: str) -> tuple[str, int]:
         token, word, number, at = found[0], found[1] or "", found[2], found.end()
         if token == "{":
             stack.append((state, out))
-            state = replace(state, moved="")
+            state = replace(state, moved="") if state.moved else state
             out.append(token)
         elif token == "}":
             moved, (around, outer) = out, stack.pop() if stack else (state, out)
