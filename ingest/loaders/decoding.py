@@ -67,7 +67,7 @@ _EUROPEAN = ("cp1252", "cp1250", "iso8859_2", "mac_roman", "cp850")
 # What no European word has in it: a sign, a capital after a small letter, and graves that only end words.
 _ODD_IN_WORDS = re.compile(
     r"[^\W\d_][«»“”„‚©®±§¦¶µ¹³²½¼¾¿¡·•†…‰×°\xa0–—](?=[^\W\d_])|[a-zß-ÿ][ŠŽŸŒÀ-Þ](?=[a-z])|[ìòù][a-zß-ÿ]"
-    r"|[^\W\d_a-zA-Z]{4}"
+    r"|[^\W\d_a-zA-Z]{4}|[©®¦¶](?=[a-z])"
 )
 _ASCII = re.compile("[\x00-\x7f]+")
 _ODD_LINE = re.compile(rb"[^\n]*[\x80-\xff][^\n]*")
