@@ -64,7 +64,7 @@ def test_winnowignore_has_the_rules_of_gitignore(tmp_path: Path) -> None:
 
 
 def test_links_out_of_the_tree_are_not_followed(tmp_path: Path) -> None:
-    """Links within the tree count as files; those that lead out, nowhere, in a circle or to a folder do not."""
+    """Links within the tree count as files; those out of it, to nowhere, in a circle or to folders do not."""
     outside = tree(tmp_path / "outside", "secret.md")
     inside = tree(tmp_path / "inside", "real.md")
     (inside / "link.md").symlink_to(inside / "real.md")

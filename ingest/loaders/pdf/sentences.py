@@ -181,8 +181,8 @@ def paragraphs(block: Block, words: Vocabulary) -> str:
         elif joins and (text.endswith(HYPHEN) or re.fullmatch(r"\w-", text[-2:])):
             text += "\n" + words_of_line
         elif joins:
-            wide = _WIDE_JOIN.fullmatch(f"{text[-1:]}\n{words_of_line[:1]}")
-            text += words_of_line if wide else f" {words_of_line}"
+            unspaced = _WIDE_JOIN.fullmatch(f"{text[-1:]}\n{words_of_line[:1]}")
+            text += words_of_line if unspaced else f" {words_of_line}"
         else:
             text += ("\n" if tight else "\n\n") + words_of_line
         ends = _SENTENCE_END.search(words_of_line)
