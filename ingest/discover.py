@@ -86,7 +86,8 @@ def discover(paths: Paths) -> Discovery:
     A directory means its tree: without hidden directories, without what `.winnowignore` names, without files
     of unknown formats (listed, unless hidden; one without a suffix is looked into), and without links that
     lead out of it or to folders, or folders that cannot be opened (all counted). A file that is named is
-    taken whatever its suffix. Raises NotFoundError for a path that does not exist and a pattern that matches nothing.
+    taken whatever its suffix. Raises NotFoundError for a path that does not exist and a pattern that matches
+    nothing.
     """
     found = Discovery()
     seen: set[str] = set()
