@@ -124,7 +124,8 @@ def decode(data: bytes, *, declared: str | None = None) -> Decoded:
         return _lenient(data, wide, guessed=True)
     if b"\x1b$" in data and (text := _strict(data, "iso2022_jp")) is not None:
         return Decoded(text, "iso2022_jp", guessed=True)
-    for name in ("utf-8", declared):
+    seven_bits = declared is not None and declared.lower() in ("utf-7", "hz", "hz-gb-2312", "iso-2022-kr")
+    for name in (declared, "utf-8") if seven_bits else ("utf-8", declared):
         if name and (text := _strict(data, name)) is not None:
             return Decoded(text, name.lower())
     return _guess(data)
@@ -264,18 +265,15 @@ def _any_other(data: bytes) -> Decoded | None:
     western = unsure or best is None or best.encoding in _EUROPEAN
     if western and (european := _european(data)):
         return _lenient(data, european, guessed=True)
-    if best is None:
-        return None
-    decoded = _lenient(data, best.encoding, guessed=True)
-    return decoded if decoded.broken * 100 <= len(decoded.text) else None
+    decoded = None if best is None else _lenient(data, best.encoding, guessed=True)
+    return decoded if decoded and decoded.broken * 100 <= len(decoded.text) else None
 
 
 def _european(data: bytes) -> str | None:
     """The encoding that gives mostly ASCII letters, and beyond them only letters and typographical marks; of
     several the one with the fewest where no word has them."""
-    odd = {name: _odd_in_words(data, name) for name in _EUROPEAN}
-    known = {name: count for name, count in odd.items() if count is not None}
-    return min(known, key=known.__getitem__) if known else None
+    odd = {name: count for name in _EUROPEAN if (count := _odd_in_words(data, name)) is not None}
+    return min(odd, key=odd.__getitem__) if odd else None
 
 
 def _odd_in_words(data: bytes, encoding: str) -> int | None:

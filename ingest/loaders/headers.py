@@ -14,6 +14,8 @@ from ingest.loaders.cell_kinds import is_heading, is_label, kind
 _HEAD_WITHIN = 10
 LONGEST_NAME = 120
 _SENTENCE = re.compile(r"[.!?]\s+\S+.*[.!?]$|[。！？].")
+# A value that stands in one cell with a name.
+_DECIMAL = re.compile(r"\d[.,]\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,8 @@ def structured(
     if first is None:
         return [], None, block
     row, below = block[first], block[first + 1 :]
-    second = below[:1]
-    if len(below) > 1 and _is_second_header(row, second[0], below[1:]):
-        return block[:first], _names([row, *second]), below[1:]
+    if len(below) > 1 and (upper := _over(row, below[0], below[1:])) is not None:
+        return block[:first], _names([upper, below[0]]), below[1:]
     return block[:first], _names([row]), below
 
 
@@ -61,7 +62,7 @@ def _head_at(block: Sequence[Row], enough: float, *, covered: bool) -> int | Non
     first, below = block[wide[0]], block[wide[0] + 1 :]
     strong, weak = _is_header(first, below)
     is_one = strong or (weak and not covered)
-    if is_one and not _has_nameless(first, below):
+    if is_one and (not _has_nameless(first, below) or _over(first, below[0], below[1:])):
         return wide[0]
     for index in wide[1:]:
         if _is_header(block[index], block[index + 1 :])[0] and _is_new(block, index):
@@ -77,7 +78,7 @@ def _has_nameless(row: Row, below: Sequence[Row]) -> bool:
 def _is_new(block: Sequence[Row], index: int) -> bool:
     """True for a header under which cells are of another kind than above it: no row like others."""
     above, below = block[:index], block[index + 1 :]
-    if _has_nameless(block[index], below):
+    if _has_nameless(block[index], below) or any(map(_DECIMAL.search, block[index].cells.values())):
         return False
     for column in block[index].cells:
         kinds = {kind(text) for r in below[:200] if (text := r.cells.get(column))} - {"text"}
@@ -143,27 +144,35 @@ def _counts_years(row: Row) -> bool:
     return len(years) > 1 and steps in ({1}, {-1})
 
 
-def _is_second_header(first: Row, second: Row, below: Sequence[Row]) -> bool:
-    """True for the lower row of a header of two: different names under a span."""
-    if any(kind(text) != "text" for text in second.cells.values()):
-        return False
+def _over(first: Row, second: Row, below: Sequence[Row]) -> Row | None:
+    """The upper row of a header of two, each name in all columns that it stands over; None for a header of
+    one. The lower row has different names under a span."""
+    if any(kind(text) in ("number", "data") for text in second.cells.values()):
+        return None
     upper = [first.cells[column] for column in sorted(first.cells)]
     spanned = {column for column in first.cells if upper.count(first.cells[column]) > 1}
+    surely = _is_header(second, below)[0]
     if not spanned:  # a span that only begins: what follows it has no name
-        between = set(range(min(first.cells), max(first.cells))) & set(second.cells)
-        return bool(between - set(first.cells)) and _is_header(second, below)[0]
-    if _is_header(second, below)[0]:
-        return True
+        between = set(range(min(first.cells), max(first.cells))) & set(second.cells) - set(first.cells)
+        return _spread(first, second) if between and surely else None
     names = [second.cells.get(column, "") for column in spanned]
-    others = set(second.cells) - spanned
-    return (
-        "" not in names
-        and len(set(names)) > 1
-        and all(
-            first.cells.get(column, text) == text for column, text in second.cells.items() if column in others
-        )
-        and len(below) > 0
-    )
+    others = (column for column in second.cells if column not in spanned)
+    apart = "" not in names and len(set(names)) > 1
+    same = all(first.cells.get(column, second.cells[column]) == second.cells[column] for column in others)
+    return first if below and (surely or (apart and same)) else None
+
+
+def _spread(first: Row, second: Row) -> Row:
+    """Names in the columns to their right that have none of their own, but one below."""
+    cells, name = dict(first.cells), ""
+    for column in range(min(first.cells), max(second.cells) + 1):
+        if column in first.cells:
+            name = first.cells[column] if column in second.cells else ""
+        elif name and column in second.cells:
+            cells[column] = name
+        else:
+            name = ""
+    return Row(first.number, cells)
 
 
 def is_form(block: Sequence[Row]) -> bool:

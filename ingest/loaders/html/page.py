@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Self
 
 from selectolax.lexbor import LexborNode
 
-from ingest.loaders.office.docx_numbering import written
+from ingest.loaders.html.elements import (
+    ItemNumbers,
+    has_name_in_front,
+    is_layout,
+    name_of,
+    only_names,
+    span_of,
+)
 from ingest.loaders.tables import Grid, table_lines
 from ingest.loaders.text import TextBuilder, one_line, superscript
 
@@ -19,20 +23,6 @@ _BLOCK_NAMES = """
     footer form header hgroup hr html li main nav ol p pre section summary table tbody td tfoot th thead tr ul
 """
 _BLOCKS = frozenset(_BLOCK_NAMES.split())
-# What elements without a meaning of their own say that they are.
-_ROLES = {
-    "table": "table",
-    "grid": "table",
-    "rowgroup": "tbody",
-    "row": "tr",
-    "cell": "td",
-    "gridcell": "td",
-    "columnheader": "th",
-    "rowheader": "th",
-    "list": "ul",
-    "listitem": "li",
-}
-_NUMBERS = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
 # Tables within each other that are looked at; what is deeper is words of a cell.
 _MOST_LAYOUTS = 20
 
@@ -43,7 +33,7 @@ class Page:
     def __init__(self) -> None:
         self.builder = TextBuilder()
         self._inline: list[str] = []
-        self._lists: list[_ItemNumbers | None] = []  # None: without numbers
+        self._lists: list[ItemNumbers | None] = []  # None: without numbers
         self._bullet = ""
         self._pre = 0
         self._raised = 0
@@ -63,9 +53,9 @@ class Page:
                 text = node.text_content or ""
                 self._inline.append(superscript(text) if self._raised else text)
             elif entering:
-                self._enter(_name(node), node)
+                self._enter(name_of(node), node)
             else:
-                self._leave(_name(node))
+                self._leave(name_of(node))
         self._flush()
 
     def _enter(self, tag: str, node: LexborNode) -> None:
@@ -88,7 +78,7 @@ class Page:
             return
         self._flush()
         if tag in ("ul", "ol"):
-            self._lists.append(_ItemNumbers.of(node) if tag == "ol" else None)
+            self._lists.append(ItemNumbers.of(node) if tag == "ol" else None)
         elif tag == "li":
             self._bullet = self._next_bullet(node)
         elif tag == "pre":
@@ -97,7 +87,7 @@ class Page:
             self._enter_table(node)
 
     def _enter_table(self, node: LexborNode) -> None:
-        layout = not self._tables and len(self._layouts) < _MOST_LAYOUTS and _is_layout(node)
+        layout = not self._tables and len(self._layouts) < _MOST_LAYOUTS and is_layout(node)
         self._layouts.append(layout)
         if layout:
             return
@@ -139,12 +129,12 @@ class Page:
             self._inline.append(" ")
         elif tag == "tr":
             self._row += 1
-            self._in_head = self._in_head and _only_names(node)
+            self._in_head = self._in_head and only_names(node)
             self._head += self._in_head
-            self._names_in_front |= _has_name_in_front(node)
+            self._names_in_front |= has_name_in_front(node)
             self._inline.clear()
         elif tag in ("td", "th"):
-            self._cell = _count(node, "rowspan"), _count(node, "colspan")
+            self._cell = span_of(node, "rowspan"), span_of(node, "colspan")
         elif tag == "caption":
             self._inline.clear()
         else:
@@ -200,84 +190,6 @@ class Page:
             return
         self.builder.block(self._bullet + text, gap="\n" if self._bullet and self._tight else "\n\n")
         self._tight, self._bullet = bool(self._bullet), ""
-
-
-@dataclass(slots=True)
-class _ItemNumbers:
-    """The numbers of an ordered list."""
-
-    next: int
-    step: int = 1
-    kind: str = "decimal"
-
-    @classmethod
-    def of(cls, node: LexborNode) -> Self:
-        kind = _NUMBERS.get(node.attributes.get("type") or "", "decimal")
-        start = _whole(node, "start")
-        if "reversed" not in node.attributes:
-            return cls(1 if start is None else start, kind=kind)
-        items = sum(child.tag == "li" for child in node.iter())
-        return cls(items if start is None else start, -1, kind)
-
-    def take(self, item: LexborNode) -> str:
-        """The number of the next item."""
-        own = _whole(item, "value")
-        number = self.next if own is None else own
-        self.next = number + self.step
-        return written(number, self.kind) if number > 0 else str(number)
-
-
-def _name(node: LexborNode) -> str:
-    """An element's name, or that of the element which its role says it is."""
-    tag = node.tag or ""
-    if tag not in ("div", "span", "section"):
-        return tag
-    role = (node.attributes.get("role") or "").lower()
-    if role == "heading":
-        return f"h{min(max(_whole(node, 'aria-level') or 2, 1), 6)}"
-    return _ROLES.get(role, tag)
-
-
-def _is_layout(table: LexborNode) -> bool:
-    """True for a table that only arranges a page: no header cell, but headings or tables in its cells."""
-    if (table.attributes.get("role") or "") in ("presentation", "none"):
-        return True
-    if table.css_first("h1, h2, h3, h4, h5, h6, table table, pre") is None:
-        return False
-    names = table.css("th, caption, thead")
-    return all(_table_of(node) != table.mem_id for node in names[:200])
-
-
-def _table_of(node: LexborNode) -> int:
-    at = node.parent
-    while at is not None and at.tag != "table":
-        at = at.parent
-    return 0 if at is None else at.mem_id
-
-
-def _has_name_in_front(row: LexborNode) -> set[bool]:
-    """Whether a row is a header cell with one cell beside it; nothing for a row of one cell."""
-    tags = [name for cell in row.iter() if (name := _name(cell)) in ("td", "th")]
-    return {tags == ["th", "td"]} if len(tags) > 1 else set()
-
-
-def _only_names(row: LexborNode) -> bool:
-    """True for a row of names: in the table's head, or of nothing but header cells."""
-    if row.parent is not None and row.parent.tag == "thead":
-        return True
-    tags = [name for cell in row.iter() if (name := _name(cell)) in ("td", "th")]
-    return len(tags) > 1 and set(tags) == {"th"}
-
-
-def _count(node: LexborNode, name: str) -> int:
-    value = _whole(node, name)
-    return 1 if value is None or value < 0 else value
-
-
-def _whole(node: LexborNode, name: str) -> int | None:
-    """The value of an attribute that is a whole number; None for anything else."""
-    value = (node.attributes.get(name) or "").strip()
-    return int(value) if re.fullmatch(r"-?[0-9]{1,5}", value) else None
 
 
 def _visit(root: LexborNode, skipped: set[int]) -> Iterator[tuple[LexborNode, bool]]:
