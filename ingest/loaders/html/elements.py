@@ -24,7 +24,7 @@ _ROLES = {
     "listitem": "li",
 }
 _NUMBERS = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
-# Cells of a table that are looked at for that.
+# Cells of a table that are looked at.
 _MOST_CELLS = 200
 
 
@@ -65,8 +65,10 @@ def name_of(node: LexborNode) -> str:
 
 
 def is_layout(table: LexborNode) -> bool:
-    """True for a table that only arranges a page: no header cells, and parts of a page in its cells. Those are
-    a heading and more, or, where it is one row or one column, tables and headings."""
+    """True for a table that only arranges a page: no header cells, and parts of a page in its cells.
+
+    Those are a heading and more, or, where it is one row or one column, tables and headings.
+    """
     if (table.attributes.get("role") or "") in ("presentation", "none"):
         return True
     if table.css_first("h1, h2, h3, h4, h5, h6, table table, pre") is None:
