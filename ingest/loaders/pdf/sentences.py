@@ -20,6 +20,7 @@ _BEGINS = re.compile(
     r"^(?:[-*•●▪◦·–]|\(?\d{1,3}[.)、]|\(?[a-z][.)]\s|第[一二三四五六七八九十百千零〇\d]+[章节条編编款])"
 )
 _HYPHENATED = re.compile(rf"(?<![\w'’-])([\w'’-]*\w)(?:{HYPHEN}|-(?=\n))\n?([\w][\w'’-]*)")
+_REST_OF_WORD = re.compile(r"([^\W\d_]\S*+)\s*+")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 # First parts of English compounds, which keep their hyphen where nothing else is known.
 _COMPOUNDING = frozenset(
@@ -42,7 +43,10 @@ _PAGE_NUMBER = re.compile(
     r"[-–—|·\s]*+(?:(?:page|seite|página|p\.|第)\s*+)?\d{1,4}(?:\s*+(?:/|of|von|de|页?\s*+[，,/]?\s*+共)\s*+\d{1,4})?\s*+页?[-–—|·\s]*+",
     re.IGNORECASE,
 )
-_STANDING_NUMBER = re.compile(r"^\d{1,4}(?=\s)|(?<=\s)\d{1,4}$|(?<=[Pp]age )\d{1,4}")
+_STANDING_NUMBER = re.compile(
+    r"^\d{1,4}(?=\s)|(?<=\s)\d{1,4}(?:\s?(?:/|of|von|de)\s?\d{1,4})?$|(?<=[Pp]age )\d{1,4}"
+    r"|第\s*+\d{1,4}\s*+页"
+)
 _DIGITS = re.compile(r"\d+")
 # A rule that is drawn with signs: Markdown would make a heading of the line above it.
 _RULE = re.compile(r"[-=_*~—–\s]{5,}")
@@ -140,7 +144,15 @@ class Vocabulary:
 
     def joined(self, text: str) -> str:
         """Text in which words that a line's end parts are whole."""
-        return _HYPHENATED.sub(self._one, _HYPHENATED.sub(self._one, text)).replace(HYPHEN, "")
+        whole = _HYPHENATED.sub(self._one, _HYPHENATED.sub(self._one, text))
+        return (f"{whole[:-1]}-" if whole.endswith(HYPHEN) else whole).replace(HYPHEN, "")
+
+    def across(self, before: str, after: str) -> tuple[str, str]:
+        """The last text of a page and the first of the next, a word that they part on the former."""
+        rest = _REST_OF_WORD.match(after)
+        if rest is None or not re.search(r"\w-$", before):
+            return before, after
+        return self.joined(f"{before}\n{rest[1]}"), after[rest.end() :]
 
     def _one(self, parted: re.Match[str]) -> str:
         before, after = parted[1], parted[2]
