@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from ingest.loaders.base import Loaded, Source
+from ingest.loaders.european import EUROPEAN, european_encodings
 from ingest.loaders.text import clean, without_data
 from storage.errors import DocumentRefusedError
 from storage.reasons import Reason
@@ -58,16 +59,6 @@ _TRADITIONAL = frozenset(
 )
 _SYLLABLES = frozenset(
     "이다는에의가을를은한고하지도서로사기시대자그인있어리나것해부정수일보제과만들전라상면스장여동년"
-)
-_WESTERN_MARKS = frozenset("–—‘’‚“”„…€£§©®°«»¡¿·•†‰²³½¼¾×\xa0")
-# Letters of Western European languages, and of Czech, Slovak, Polish, Hungarian, Croatian and Romanian.
-_WESTERN = frozenset("äöüßàâæçéèêëîïíìñôœùûúóòáãõåøºª" + "ÄÖÜÀÂÆÇÉÈÊËÎÏÍÑÔŒÙÛÚÓÁÃÕÅØ")
-_CENTRAL = frozenset("áäąăâćčçďđéęěëíîĺľłńňóôöőŕřśšşťţúůüűýźžżß" + "ÁÄĄĂÂĆČÇĎĐÉĘĚËÍÎĹĽŁŃŇÓÔÖŐŔŘŚŠŞŤŢÚŮÜŰÝŹŽŻ")
-_EUROPEAN = ("cp1252", "cp1250", "iso8859_2", "mac_roman", "cp850")
-# What no European word has in it: a sign, a capital after a small letter, and graves that only end words.
-_ODD_IN_WORDS = re.compile(
-    r"[^\W\d_][«»“”„‚©®±§¦¶µ¹³²½¼¾¿¡·•†…‰×°\xa0–—](?=[^\W\d_])|[a-zß-ÿ][ŠŽŸŒÀ-Þ](?=[a-z])|[ìòù][a-zß-ÿ]"
-    r"|[^\W\d_a-zA-Z]{4}|[©®¦¶](?=[a-z])"
 )
 _ASCII = re.compile("[\x00-\x7f]+")
 _ODD_LINE = re.compile(rb"[^\n]*[\x80-\xff][^\n]*")
@@ -262,36 +253,20 @@ def _any_other(data: bytes) -> Decoded | None:
         match for match in matches if best and match.chaos <= best.chaos and match.coherence >= best.coherence
     ]
     unsure = best is None or best.coherence == 0 or any(match.encoding == "cp1252" for match in as_good)
-    western = unsure or best is None or best.encoding in _EUROPEAN
-    if western and (european := _european(data)):
-        return _lenient(data, european, guessed=True)
-    decoded = None if best is None else _lenient(data, best.encoding, guessed=True)
+    western = unsure or best is None or best.encoding in EUROPEAN
+    if western and (names := european_encodings(data)):
+        found = _lenient(data, names[0], guessed=True)
+        return replace(found, weak=len(names) > 1 and len(_beyond_ascii(found.text)) < _FEW)
+    encoding = "" if best is None else best.encoding
+    text = _strict(data, "gb18030") if encoding in EUROPEAN else None  # no word of Europe's, as was seen
+    if text is not None and all(map(_is_ideographic, _beyond_ascii(text))):
+        return Decoded(text, "gb18030", guessed=True, weak=True)
+    decoded = _lenient(data, encoding, guessed=True) if encoding else None
     return decoded if decoded and decoded.broken * 100 <= len(decoded.text) else None
 
 
-def _european(data: bytes) -> str | None:
-    """The encoding that gives mostly ASCII letters, and beyond them only letters and typographical marks; of
-    several the one with the fewest where no word has them."""
-    odd = {name: count for name in _EUROPEAN if (count := _odd_in_words(data, name)) is not None}
-    return min(odd, key=odd.__getitem__) if odd else None
-
-
-def _odd_in_words(data: bytes, encoding: str) -> int | None:
-    text = _strict(data, encoding)
-    if text is None:
-        return None
-    beyond = _beyond_ascii(text)
-    usual = _CENTRAL if encoding in ("cp1250", "iso8859_2") else _WESTERN
-    usually = sum(mark in usual for mark in beyond if mark.isalpha())
-    odd = len(_ODD_IN_WORDS.findall(text))
-    if (
-        len(beyond) > 0.4 * sum(map(str.isalpha, text))
-        or not all(mark.isalpha() or mark in _WESTERN_MARKS for mark in beyond)
-        or usually < 0.9 * sum(map(str.isalpha, beyond))
-        or odd * 10 > len(beyond)
-    ):
-        return None
-    return odd
+def _is_ideographic(character: str) -> bool:
+    return "\u3000" <= character <= "\u303f" or "\u4e00" <= character <= "\u9fff" or character > "\uff00"
 
 
 def _last_resort(flawed: Decoded) -> Decoded:

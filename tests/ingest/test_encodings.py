@@ -74,3 +74,17 @@ def test_a_file_without_a_suffix_is_looked_into(data: bytes, mime: str) -> None:
     loaded = read(data, "saved")
     assert loaded.mime == mime
     assert "Hot pump" in loaded.text
+
+
+def test_a_guess_that_reads_otherwise_too_is_said_to_be_weak() -> None:
+    """`Señor` could be Polish, and a person should look; what all encodings read alike needs no warning."""
+    assert any("guess" in str(one) for one in read("Señor López\n".encode("cp1252")).warnings)
+    assert not read("Größe: 5 mm, süß\n".encode("cp1252")).warnings
+
+
+def test_rare_chinese_characters_are_no_words_of_europe() -> None:
+    """Traditional characters in GBK, which no frequent character gives away."""
+    assert (
+        read("id,text\n1,軸承型號\n2,密封圈\n".encode("gbk"), "a.csv").text
+        == "id: 1; text: 軸承型號\nid: 2; text: 密封圈"
+    )

@@ -11,7 +11,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from ingest.loaders import Source, load
 
-WORDS = "pump valve motor seal water flow steel pipe check open close month oil filter plant safety switch".split()
+WORDS = ("pump", "valve", "motor", "seal", "water", "flow", "steel", "pipe", "open", "close", "oil", "plant")
 
 
 def text_of(draw: Callable[[Canvas], None]) -> str:
