@@ -45,6 +45,20 @@ def test_a_word_that_two_pages_part_is_whole() -> None:
     assert "a multi-stage pump." in text
 
 
+def test_a_word_that_two_columns_part_is_whole() -> None:
+    """Its end goes to the column where it began."""
+
+    def draw(canvas: Canvas) -> None:
+        for line in range(25):
+            for left, seed in ((50, line), (310, 50 + line)):
+                text = " ".join(filler(seed).split()[:7])
+                start = "lation is done. " if left == 310 and line == 0 else ""
+                end = " instal-" if left == 50 and line == 24 else ""
+                canvas.drawString(left, 760 - 14 * line, f"{start}{text[: 36 - len(start) - len(end)]}{end}")
+
+    assert "installation\n\nis done." in text_of(draw)
+
+
 def test_a_running_head_with_a_page_of_pages_is_read_once() -> None:
     """A number of pages after the number of the page makes it no other line."""
 

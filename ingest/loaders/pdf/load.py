@@ -82,9 +82,9 @@ def _read(source: Source, document: Any) -> Loaded:
     laid_out = without_running_heads([page.blocks for page in pages], [page.extent for page in pages])
     vocabulary = Vocabulary(line.text for found in laid_out for block in found for line in block.lines)
     written = [[text for block in found if (text := paragraphs(block, vocabulary))] for found in laid_out]
-    for one, following in pairwise(written):
-        if one and following:
-            one[-1], following[0] = vocabulary.across(one[-1], following[0])
+    places = [(texts, index) for texts in written for index in range(len(texts))]
+    for (texts, index), (following, first) in pairwise(places):
+        texts[index], following[first] = vocabulary.across(texts[index], following[first])
     builder, before = TextBuilder(), ""
     for page, found in zip(pages, written, strict=True):
         builder.page(page.number)

@@ -148,9 +148,9 @@ class Vocabulary:
         return (f"{whole[:-1]}-" if whole.endswith(HYPHEN) else whole).replace(HYPHEN, "")
 
     def across(self, before: str, after: str) -> tuple[str, str]:
-        """The last text of a page and the first of the next, a word that they part on the former."""
+        """Two blocks, or pages, that follow each other; a word that they part is whole in the former."""
         rest = _REST_OF_WORD.match(after)
-        if rest is None or not re.search(r"\w-$", before):
+        if rest is None or not after[0].islower() or not re.search(r"\w-$", before):
             return before, after
         return self.joined(f"{before}\n{rest[1]}"), after[rest.end() :]
 
