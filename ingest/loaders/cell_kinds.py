@@ -40,25 +40,31 @@ _LABELS = _words(
     reference|date|start|start date|end|end date|due date|issued|valid until|version|revision|status
     priority|type|model|serial|serial no|serial number|manufacturer|maker|brand|weight|height|width
     length|depth|size|colour|color|material|voltage|power|capacity|population|area|capital|language
-    languages|currency|mayor|founded|website|location|place|room|duration|budget|price|total|amount
-    quantity|description|remarks|notes|comments|signature|approved by|prepared by|姓名|名称|性别|年龄
-    出生日期|出生年月|民族|籍贯|国籍|政治面貌|学历|学位|专业|毕业院校|身份证号|身份证号码|地址|住址
-    联系地址|通讯地址|邮编|电话|联系电话|手机|手机号|手机号码|邮箱|电子邮箱|网址|传真|公司|公司名称|单位
-    单位名称|工作单位|客户|客户名称|供应商|联系人|部门|所属部门|职务|职位|岗位|职称|负责人|经办人|申请人
-    填表人|审批人|项目|项目名称|项目编号|合同编号|合同名称|合同金额|订单号|订单编号|发票号|编号|日期
-    申请日期|填表日期|签订日期|开始日期|结束日期|开始时间|结束时间|时间|地点|版本|版本号|状态|类型|类别
-    型号|规格|规格型号|品牌|产地|厂家|生产厂家|制造商|重量|高度|宽度|长度|尺寸|颜色|材质|材料|电压|功率
-    容量|数量|单价|金额|总价|总额|价格|备注|说明|描述|签名|签字|国家|城市|省份|地区|人口|面积|首都|语言
-    货币|市长|成立时间|主题|标题|作者|来源|用途|原因|事由
+    languages|currency|mayor|founded|location|place|room|duration|budget|price|total|amount|quantity
+    description|remarks|notes|comments|signature|approved by|prepared by|姓名|名称|性别|年龄|出生日期
+    出生年月|民族|籍贯|国籍|政治面貌|学历|学位|专业|毕业院校|身份证号|身份证号码|地址|住址|联系地址
+    通讯地址|邮编|电话|联系电话|手机|手机号|手机号码|邮箱|电子邮箱|网址|传真|公司|公司名称|单位|单位名称
+    工作单位|客户|客户名称|供应商|联系人|部门|所属部门|职务|职位|岗位|职称|负责人|经办人|申请人|填表人
+    审批人|项目|项目名称|项目编号|合同编号|合同名称|合同金额|订单号|订单编号|发票号|编号|日期|申请日期
+    填表日期|签订日期|开始日期|结束日期|开始时间|结束时间|时间|地点|版本|版本号|状态|类型|类别|型号|规格
+    规格型号|品牌|产地|厂家|生产厂家|制造商|重量|高度|宽度|长度|尺寸|颜色|材质|材料|电压|功率|容量|数量
+    单价|金额|总价|总额|价格|备注|说明|描述|签名|签字|国家|城市|省份|地区|人口|面积|首都|语言|货币|市长
+    成立时间|主题|标题|作者|来源|用途|原因|事由
     """
+)
+# Further fields are called so, with up to two words, or six characters, before.
+_LABEL_ENDS = re.compile(
+    r"(?:[a-z]+ ){1,2}(?:name|no|number|id|date|time|address|phone|email|type|by)"
+    r"|[\u4e00-\u9fff]{1,6}(?:名称|型号|编号|号码|日期|时间|地点|地址|电话|人员|单位|部门|金额|数量|类型|方式|主题|人|方)"
 )
 # What the second column of a list is called; under these a first column of labels is data.
 _HEADINGS = _words(
     """
     value|values|meaning|definition|description|explanation|translation|type|data type|default|example
     comment|comments|notes|remarks|answer|status|unit|required|content|text|detail|details|purpose|label
-    值|取值|含义|定义|说明|描述|解释|翻译|译文|类型|数据类型|默认值|示例|备注|答案|回答|状态|单位
-    是否必填|内容|用途|要求
+    responsibility|responsibilities|task|tasks|duty|duties|action|cause|remedy|reason|result|值|取值
+    含义|定义|说明|描述|解释|翻译|译文|类型|数据类型|默认值|示例|备注|答案|回答|状态|单位|是否必填|内容
+    用途|要求|职责|任务|措施|原因|结果|处理方法|解决方法|应对措施
     """
 )
 
@@ -82,7 +88,8 @@ def is_label(text: str) -> bool:
     if text[-1:] in ":：":
         return 0 < len(bare) <= 60
     wide = any(character > "\u2e7f" for character in bare)
-    return (bare.replace(" ", "") if wide else bare.casefold().rstrip(".")) in _LABELS
+    words = bare.replace(" ", "") if wide else bare.casefold().rstrip(".")
+    return words in _LABELS or _LABEL_ENDS.fullmatch(words) is not None
 
 
 def is_heading(text: str) -> bool:

@@ -175,13 +175,19 @@ def _spread(first: Row, second: Row) -> Row:
     return Row(first.number, cells)
 
 
+def _is_labelled(row: Sequence[str]) -> bool:
+    """True for a label and a value, or several such pairs beside each other."""
+    pairs = len(row) == 2 or (len(row) % 2 == 0 and is_label(row[2]))
+    return pairs and is_label(row[0]) and not is_label(row[1])
+
+
 def is_form(block: Sequence[Row]) -> bool:
     """True for rows of labels beside their values: usual labels in front, or values of several kinds."""
     rows = [list(dict.fromkeys(row.cells[column] for column in sorted(row.cells))) for row in block]
     rows = [row for row in rows if len(row) > 1]
     if len(rows) < 2 or is_heading(rows[0][1]):
         return False
-    labels = {row[0] for row in rows if len(row) % 2 == 0 and is_label(row[0]) and not is_label(row[1])}
+    labels = {row[0] for row in rows if _is_labelled(row)}
     if rows[0][0] in labels and len(labels) >= max(2, 0.5 * len(rows)):
         return True
     if any(len(row) != 2 or kind(row[0]) != "text" or len(row[0]) > LONGEST_NAME for row in rows):

@@ -25,6 +25,9 @@ def text_of(name: str, data: str) -> list[str]:
         (("姓名|李四|性别|女", "部门|生产部|电话|13700137000"), "部门: 生产部; 电话: 13700137000"),
         (("Pressure|12 bar", "Weight|80 kg", "Maker|Nordpump"), "Weight: 80 kg"),
         (("Customer:|Ada", "Order no:|A-77", "Town:|Bath"), "Order no: A-77"),
+        (("产品名称|软管", "产品型号|H-7", "生产日期|2025-03-01"), "产品型号: H-7"),
+        (("甲方|无锡软管厂", "乙方|苏州卡箍厂", "签订日期|2025-03-01"), "乙方: 苏州卡箍厂"),
+        (("Delivery date|3 May", "Delivery address|Bath", "Seen by|Eve"), "Seen by: Eve"),
     ],
 )
 def test_labels_beside_values_are_a_form(rows: tuple[str, ...], expected: str) -> None:
@@ -38,6 +41,11 @@ def test_labels_beside_values_are_a_form(rows: tuple[str, ...], expected: str) -
         (("Field|Meaning", "name|who it is", "date|when it was"), "Field: date; Meaning: when it was"),
         (("字段|说明", "姓名|员工的名字", "日期|入职的日子"), "字段: 日期; 说明: 入职的日子"),
         (("姓名|性别|部门", "李四|女|生产部", "王五|男|质检部"), "姓名: 王五; 性别: 男; 部门: 质检部"),
+        (
+            ("Model|X1|X2|X3", "Weight|3 kg|4 kg|5 kg", "Price|7|8|9", "Colour|red|red|blue"),
+            "Model: Price; X1: 7; X2: 8; X3: 9",
+        ),
+        (("Role|Responsibility", "Owner|decides", "Tester|tries it"), "Role: Owner; Responsibility: decides"),
         (("Part|Supplier", "hose|Nord", "clamp|Süd"), "Part: clamp; Supplier: Süd"),
         (("Name:|Age:|Town:", "Ada|36|Bath", "Bob|41|Ely"), "Name: Bob; Age: 41; Town: Ely"),
         (
