@@ -192,6 +192,8 @@ def test_a_formula_without_a_stored_value_is_warned_about(tmp_path: Path) -> Non
         ("1", '"on";;"off"', "on"),
         ("0", '"on";;"off"', "off"),
         ("-500", "#,##0_);[Red](#,##0)", "(500)"),
+        ("1E+300", "# ?/?", "1e+300"),
+        ("1.5", f"0.{'0' * 40}", f"1.5{'0' * 39}"),
     ],
 )
 def test_numbers_are_shown_by_their_format(value: str, code: str, shown: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
 
 # Built-in formats that a file names by number only.
@@ -40,6 +40,10 @@ _ELAPSED = re.compile(r"\[(h+|m+|s+)\]", re.IGNORECASE)
 _DIGITS = re.compile(r"[#0?][#0?,]*+(?:\.[#0?]*+)?,*+|\.[#0?]++,*+")
 _EXPONENT = re.compile(r"E[+-]0+", re.IGNORECASE)
 _FRACTION = re.compile(r"(?:[#0?]+\s+)?[#0?]+/(?:([#0?]+)|(\d+))")
+# From here on a spreadsheet's numbers have no digits that mean anything.
+_HIGHEST = Decimal(10) ** 20
+# As many digits as the longest code has places.
+_WIDE = Context(prec=_LONGEST + 40)
 _FIXED = "\x00"  # stands for a character that is shown as it is
 
 
@@ -91,6 +95,8 @@ def formatted(value: str, code: str) -> str:
         at = shape.lower().index("general")
         return f"{sign}{text[:at]}{_general(number)}{text[at + 7 :]}".strip()
     if "@" in shape:
+        return f"{sign}{_general(number)}"
+    if number >= _HIGHEST:
         return f"{sign}{_general(number)}"
     fraction, runs = _FRACTION.search(shape), list(_DIGITS.finditer(shape))
     if fraction:
@@ -158,7 +164,7 @@ def _digits(number: Decimal, pattern: str) -> str:
     scale = len(pattern) - len(bare) + len(whole) - len(whole.rstrip(","))
     number, whole, places = number / 1000**scale, whole.rstrip(","), len(fraction)
     rounded = (
-        number.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP) if number < Decimal(10) ** 20 else number
+        number.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, _WIDE) if number < _HIGHEST else number
     )
     before, _, after = f"{rounded:f}".partition(".")
     optional = len(fraction) - len(fraction.rstrip("#?"))
@@ -176,9 +182,7 @@ def _parted(shape: str, run: re.Match[str]) -> bool:
 
 def _parts(number: Decimal, shape: str, text: str, start: int) -> str:
     """Digits from the right into the places of a code with characters between them: `000-0000`."""
-    digits = list(
-        str(int(number.quantize(Decimal(1), ROUND_HALF_UP))) if number < Decimal(10) ** 20 else f"{number:f}"
-    )
+    digits = list(str(int(number.quantize(Decimal(1), ROUND_HALF_UP))))
     shown: list[str] = []
     for at in range(len(shape) - 1, -1, -1):
         if shape[at] not in "#0?":
