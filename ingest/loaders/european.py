@@ -16,12 +16,16 @@ _ODD_IN_WORDS = re.compile(
 )
 _BEYOND_RUN = re.compile(r"[^\W\d_a-zA-Z]{3,}")
 _WESTERN_MARKS = frozenset("–—‘’‚“”„…€£§©®°«»¡¿·•†‰²³½¼¾×\xa0")
+# Bytes from which on words that are all as they should be leave no doubt.
+_PLENTY = 10_000
 _ASCII = re.compile("[\x00-\x7f]+")
 
 
 def european_encodings(data: bytes) -> list[str]:
     """The encodings that read bytes as mostly ASCII letters, and beyond them only letters and typographical
     marks, with the fewest of them where no word has them; of those that read alike only the first."""
+    if len(data) > _PLENTY and _odd_in_words(data, EUROPEAN[0]) == 0:
+        return [EUROPEAN[0]]
     odd = {name: count for name in EUROPEAN if (count := _odd_in_words(data, name)) is not None}
     least = min(odd.values(), default=0)
     readings = {data.decode(name): name for name in reversed(odd) if odd[name] == least}

@@ -131,7 +131,8 @@ class Page:
             self._row += 1
             self._in_head = self._in_head and only_names(node)
             self._head += self._in_head
-            self._names_in_front |= has_name_in_front(node)
+            if False not in self._names_in_front:
+                self._names_in_front |= has_name_in_front(node)
             self._inline.clear()
         elif tag in ("td", "th"):
             self._cell = span_of(node, "rowspan"), span_of(node, "colspan")
