@@ -80,6 +80,8 @@ FORMATS: dict[str, Format] = {
     ".vtt": Format("subtitles", "text/vtt", "ingest.loaders.subtitles:load", version=2),
     ".txt": _TEXT,
     ".text": _TEXT,
+    ".rst": _TEXT,
+    ".adoc": _TEXT,
     ".csv": Format("csv", "text/csv", "ingest.loaders.table:load", version=3),
     ".tsv": Format("tsv", "text/tab-separated-values", "ingest.loaders.table:load_tabs", version=3),
     ".json": Format("json", "application/json", "ingest.loaders.json_values:load", version=3),
