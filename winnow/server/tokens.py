@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from storage.errors import BadInputError, NotFoundError, SettingsError
 from storage.log.records import LogRight
+from storage.private_files import read_json
 from storage.qdrant.contract import checked_name
 from storage.qdrant.filters import parse_filter
 from winnow.app.visibility import Visibility
@@ -131,7 +132,7 @@ class TokenBook:
 
     def _read(self) -> tuple[Token, ...]:
         try:
-            return tuple(map(_token, json.loads(self._file.read_text(encoding="utf-8"))))
+            return tuple(map(_token, read_json(self._file)))
         except (OSError, ValueError, TypeError, BadInputError) as error:
             raise self._unusable(f"{type(error).__name__}") from error
 
