@@ -28,6 +28,7 @@ pytestmark = [
 
 # What begins like this is for another program, runs until it is stopped, or is another test's.
 NOT_HERE = {
+    r"python -P benchmarks/": "measures for minutes, over data of its own",
     r"pip |make |docker |export |claude |datasette |python -m pytest|pbpaste ": "another program's",
     r"winnow (watch|serve|mcp|chat)\b": "runs until it is stopped: tests/winnow/cli, server, mcp",
     r"winnow (evaluate|mine|train|synthesize)\b": "measures and trains for minutes: tests/winnow/lab",
@@ -75,6 +76,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m winnow "$@"\n')
     program.chmod(0o755)
+    shutil.copy(ROOT / "docs" / "answer.schema.json", folder / "docs")
     _run(folder, "winnow ingest docs/ && winnow ingest docs/ -c handbook && winnow ask 'What is a replay?'")
     return folder
 
