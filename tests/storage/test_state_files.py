@@ -23,6 +23,7 @@ DAMAGED = {
     "text": b'"x"',
     "deep": b"[" * 100_000,
     "digits": b'{"dim": ' + b"9" * 5_000 + b"}",
+    "numbers": b"[1]",
     "keys": b'{"nobody": "knows this"}',
 }
 

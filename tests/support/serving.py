@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
-from starlette.routing import BaseRoute
 
 from winnow import RAGPipeline, Settings
 from winnow.server.app import create_app
@@ -31,13 +30,12 @@ QUESTION = "Can a reranker bring back a passage that retrieval missed?"
 
 
 class Server(httpx2.Client):
-    """A client of a running server; `routes` are those of its application."""
+    """A client of a running server."""
 
-    def __init__(self, url: str, pipeline: RAGPipeline, routes: Sequence[BaseRoute] = ()) -> None:
+    def __init__(self, url: str, pipeline: RAGPipeline) -> None:
         super().__init__(base_url=url, timeout=60)
         self.url = url
         self.pipeline = pipeline
-        self.routes = routes
 
 
 def ingested(folder: Path, **chosen: Any) -> Path:
@@ -67,7 +65,7 @@ def serving(
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            with Server(address(listener), own, application.routes) as client:
+            with Server(address(listener), own) as client:
                 _until_ready(client)
                 yield client
         finally:

@@ -133,7 +133,7 @@ class TokenBook:
     def _read(self) -> tuple[Token, ...]:
         try:
             return tuple(map(_token, read_json(self._file)))
-        except (OSError, ValueError, TypeError, BadInputError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, BadInputError) as error:
             raise self._unusable(f"{type(error).__name__}") from error
 
     def _write(self, tokens: Sequence[Token]) -> None:

@@ -42,6 +42,8 @@ async def readyz(served: State) -> Any:
     try:
         await _checked(served)
     except WinnowError as error:
+        if served.warm_up.loading:
+            raise
         _log.warning("not ready: %s", served.problems.sentence(error))
         raise NotReadyError(
             f"the server is not ready ({error.code})", way_out="The server's log says why."

@@ -1,6 +1,6 @@
 """Two servers, one with hidden documents and one without: who may not see them is told the same by both.
 
-Every route of the application is asked, with tricks; a new route fails until it is among them.
+Every route of the API and of the pages is asked, with tricks.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tests.support.holders import HTML, MINE, OPEN, SHUT, holder
 from tests.support.reindexing import encoders
 from tests.support.serving import Server, serving
 from winnow import RAGPipeline, Settings
+from winnow.server.pages.routes import ROUTERS, UPLOADS
 
 pytestmark = pytest.mark.heavy
 
@@ -106,19 +107,26 @@ def _requests(server: Server, ids: list[str]) -> Iterator[tuple[str, str, dict[s
         yield "POST", f"/v1/answers/{identifier}/feedback", {"json": {"good": True}}
     yield "GET", "/v1/documents?collection=shared&text=osmium", {}
     yield "GET", "/answers?text=zirconium", {}
-    for route in server.routes:
-        if not isinstance(route, APIRoute) or route.path in _APART:
-            continue
-        for method in route.methods:
-            for identifier in ids:
-                path = re.sub(r"\{(?:\w*id)\}", identifier, route.path)
-                for collection in ("shared", *_COLLECTIONS) if "{" in path else ("",):
-                    whole = re.sub(r"\{\w+(:path)?\}", collection, path)
-                    yield (
-                        method,
-                        whole,
-                        {"data": {"rerank": "none", "good": "bad"}} if method == "POST" else {},
-                    )
+    for method, template in _routes(server):
+        for identifier in ids:
+            path = re.sub(r"\{(?:\w*id)\}", identifier, template)
+            for collection in ("shared", *_COLLECTIONS) if "{" in path else ("",):
+                whole = re.sub(r"\{\w+(:path)?\}", collection, path)
+                yield (
+                    method,
+                    whole,
+                    {"data": {"rerank": "none", "good": "bad"}} if method == "POST" else {},
+                )
+
+
+def _routes(server: Server) -> list[tuple[str, str]]:
+    """Method and path of every operation of the API, and of every page and form."""
+    api = holder(server, full=True).get("/openapi.json").json()["paths"]
+    found = [(method.upper(), path) for path, operations in api.items() for method in operations]
+    pages = [route for router in (*ROUTERS, UPLOADS) for route in router.routes]
+    found += [(method, page.path) for page in pages if isinstance(page, APIRoute) for method in page.methods]
+    assert len(found) > 50
+    return sorted(one for one in found if one[1] not in _APART)
 
 
 def _told(server: Server, ids: list[str]) -> list[tuple[str, int, str]]:
