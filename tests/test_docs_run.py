@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,9 @@ NOT_HERE = {
     r"curl https:|curl localhost:8765/v1/ingest/": "an example's address",
     r"winnow token revoke|cat 笔记": "an example's names",
 }
+
+# Those that winnow has adapters for, with a package of theirs.
+FRAMEWORKS = {"langchain": "langchain_core", "llama_index": "llama_index", "haystack": "haystack"}
 
 
 def _reason(line: str) -> str:
@@ -116,6 +120,9 @@ def test_every_command_runs(place: Path, block: Block) -> None:
 @pytest.mark.parametrize("block", list(_python()))
 def test_every_program_runs(place: Path, block: Block) -> None:
     """Each as it stands, in a process of its own, with the pipeline that the earlier text has made."""
+    for name, package in FRAMEWORKS.items():
+        if f"winnow.integrations.{name} import" in block.text and find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
     first = json.loads(_run(place, "winnow log list -n 1 --json"))[0]["id"]
     text = (
         block.text.replace('"3f2a"', repr(first))
