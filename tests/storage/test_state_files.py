@@ -11,6 +11,7 @@ from storage.errors import BadInputError, SettingsError, StoreCorruptError
 from storage.private_files import read_object
 from storage.qdrant.edge.folder import CollectionFolder
 from winnow import Settings
+from winnow.app.parts import open_stores
 from winnow.server.tokens import TokenBook
 from winnow.upkeep.backup_contents import CONTENTS, BackupContents
 
@@ -79,6 +80,21 @@ def test_settings_that_are_nested_too_deeply_are_refused(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingsError, match=r"winnow\.toml"):
         Settings.load()
+
+
+def test_a_file_in_the_place_of_the_data_folder_is_named(tmp_path: Path) -> None:
+    """It is not said that there are no collections yet."""
+    (tmp_path / "data").write_text("x")
+    with pytest.raises(SettingsError, match="is a file"):
+        open_stores(Settings.load(data_dir=tmp_path / "data"))
+
+
+def test_tokens_that_cannot_be_written_name_the_disk(tmp_path: Path) -> None:
+    """The way out is not to remove the file."""
+    (tmp_path / "tokens.part").mkdir()
+    with pytest.raises(SettingsError, match="cannot be written") as told:
+        TokenBook(tmp_path / "tokens.json").create("one", "read")
+    assert "room" in told.value.way_out
 
 
 def test_an_object_is_read(tmp_path: Path) -> None:

@@ -128,13 +128,20 @@ class TokenBook:
         except Timeout:
             raise self._unusable("another process is changing it") from None
         except OSError as error:
-            raise self._unusable(error.strerror or str(error)) from error
+            raise SettingsError(
+                f"the tokens in {self._file} cannot be written: {error.strerror or error}",
+                way_out="This user must be able to write there, and the disk must have room.",
+            ) from error
 
     def _read(self) -> tuple[Token, ...]:
         try:
             return tuple(map(_token, read_json(self._file)))
-        except (OSError, ValueError, TypeError, AttributeError, BadInputError) as error:
-            raise self._unusable(f"{type(error).__name__}") from error
+        except OSError as error:
+            raise self._unusable(error.strerror or str(error)) from error
+        except BadInputError as error:
+            raise self._unusable(str(error)) from error
+        except (ValueError, TypeError, AttributeError) as error:
+            raise self._unusable("it holds no list of tokens") from error
 
     def _write(self, tokens: Sequence[Token]) -> None:
         part = self._file.with_suffix(".part")
