@@ -190,5 +190,5 @@ def _read(path: Path) -> Any:
     """The content of a JSON file; None where it is missing or broken."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
