@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from storage.chat import Completion
 from storage.reasoning import without_reasoning
 
+# More digits than any number has that means something, and than may become an integer.
+_ENDLESS = re.compile(r"\d{400,}")
 _ALONE = re.compile(
     r"\s*(?:\\boxed\{\s*)?(-?\d+(?:\.\d+)?)\s*(?:(?:/|out of)\s*(\d+)|分|points?)?\s*\}?\s*[.。]?\s*"
 )
@@ -36,7 +38,8 @@ def plain(reply: str) -> str:
 
     A thought that never ends swallows the rest, which holds no answer.
     """
-    return unicodedata.normalize("NFKC", without_reasoning(reply)).strip()
+    text = unicodedata.normalize("NFKC", without_reasoning(reply)).strip()
+    return _ENDLESS.sub("9" * 20, text)
 
 
 def settled(completion: Completion) -> str:
@@ -101,7 +104,7 @@ def json_values(text: str) -> Iterator[object]:
         try:
             value, at = decoder.raw_decode(text, opening.start())
             yield value
-        except json.JSONDecodeError:
+        except ValueError:
             at = opening.start() + 1
         except RecursionError:  # nothing but brackets
             return
