@@ -7,9 +7,10 @@ entity for "better than", and number the places of a list in a dozen ways.
 from __future__ import annotations
 
 import re
+import unicodedata
 from html import unescape
 
-from rerank.llm.replies import plain
+from storage.reasoning import without_reasoning
 
 # What models call a passage before its number.
 NAMES = (
@@ -30,12 +31,12 @@ _CIRCLES = ((0x2460, 1, 20), (0x24EA, 0, 1), (0x24EB, 11, 10), (0x24F5, 1, 10), 
             (0x32B1, 36, 15))  # fmt: skip
 _CIRCLED = {start + i: f"[{first + i}]" for start, first, count in _CIRCLES for i in range(count)}
 
-_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-          "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-          "twenty")  # fmt: skip
+_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+          "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
+          "nineteen", "twenty")  # fmt: skip
 PLACES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _HAN = "零一二三四五六七八九"
-_HAN_NUMBER = rf"[{_HAN[1:]}十]{{1,3}}"
+_HAN_NUMBER = rf"[{_HAN}十]{{1,3}}"
 _NUMBER_WORD = rf"(?:{'|'.join(_WORDS)})\b|{_HAN_NUMBER}"
 _NAMED_WORD = re.compile(
     rf"((?<![A-Za-z])(?:{NAMES})[ #:_-]{{0,3}})({_NUMBER_WORD})|([\[(])({_NUMBER_WORD})(?=[\])])",
@@ -67,6 +68,28 @@ _ITEM = re.compile(
 )
 
 
+# More digits than any number has that means something, and than may become an integer.
+_ENDLESS = re.compile(r"\d{400,}")
+# What a server left of a chat format's end of turn.
+_ENDS = re.compile(r"(?:\s*(?:</?s>|<(?:end_of_turn|eos)>|<\|\w{1,30}\|>|<｜[^｜<>]{1,30}｜>))+\s*\Z")
+
+
+def plain(reply: str) -> str:
+    """The reply without reasoning, with full-width, circled and superscript digits as plain ones.
+
+    A thought that never ends swallows the rest, which holds no answer.
+    """
+    text = unicodedata.normalize("NFKC", _ENDS.sub("", without_reasoning(reply))).strip()
+    return _ENDLESS.sub("9" * 20, text)
+
+
+def in_digits(text: str) -> str:
+    """A text that is nothing but number words, in digits: seven, 七分."""
+    if not _ONLY_WORDS.fullmatch(text.removesuffix("分")):
+        return text
+    return re.sub(_NUMBER_WORD, lambda found: _digits(found[0]), text, flags=re.IGNORECASE)
+
+
 def form(pattern: str, *, ids: str = r"-?\d+", flags: int = 0) -> re.Pattern[str]:
     """A pattern with `NUMBER` for an id."""
     return re.compile(pattern.replace("NUMBER", ids), re.IGNORECASE | flags)
@@ -79,9 +102,7 @@ def plainly_written(reply: str) -> str:
     text = _WORSE.sub(" < ", _BETTER.sub(" > ", text))
     text = _NAMED_WORD.sub(lambda found: (found[1] or found[3]) + _digits(found[2] or found[4]), text)
     text = _HAN_PLACE.sub(lambda found: found[1] + _digits(found[2]), text)
-    if _ONLY_WORDS.fullmatch(text):
-        text = re.sub(_NUMBER_WORD, lambda found: _digits(found[0]), text, flags=re.IGNORECASE)
-    text = _ITEM.sub("\n", text)
+    text = _ITEM.sub("\n", in_digits(text))
     if len(_PLACE_WORD.findall(text)) > 1:
         text = _PLACE_WORD.sub(_place, text)
     text = re.sub(r",(?=\s*[\]}])", "", re.sub(r"[ \t]+", " ", text))
@@ -91,7 +112,7 @@ def plainly_written(reply: str) -> str:
 def _digits(word: str) -> str:
     """A number word in digits: `twelve`, 十二."""
     if word.lower() in _WORDS:
-        return str(_WORDS.index(word.lower()) + 1)
+        return str(_WORDS.index(word.lower()))
     tens, ten, ones = word.rpartition("十")
     if not ten:
         return "".join(str(_HAN.index(character)) for character in word)
