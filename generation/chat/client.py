@@ -14,7 +14,7 @@ from generation.chat.wishes import Wishes, refused_by, shorter_limit
 from storage.chat import MAX_REPLY_BYTES, Completion, Message, Price, sendable
 from storage.errors import ChatError
 from storage.openai_client import OPENAI, OpenAIEndpoint, key_headers, said_by, sealed
-from storage.reasoning import ReasoningFilter, without_reasoning
+from storage.reasoning import ReasoningFilter
 from storage.records import Usage
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class OpenAIChat:
         self._deadline_s = timeout_s * (client.max_retries + 1)
         self._price = price
         self._wishes = wishes or Wishes()
+        self._template_opens = False  # traces come without their beginning, so that a stream has to wait
         self._endpoint = _endpoint(model, str(client.base_url).rstrip("/"))
 
     @classmethod
@@ -130,7 +131,7 @@ class OpenAIChat:
         if not hasattr(chunks, "__anext__"):
             raise self._unusable("the endpoint sent no stream")
         collected = Reply(self._model)
-        shown = ReasoningFilter()
+        shown = ReasoningFilter(opened=self._template_opens)
         try:
             while (chunk := await self._next(chunks, deadline)) is not None:
                 with self._endpoint.translating():
@@ -213,7 +214,9 @@ class OpenAIChat:
         usage = Usage(calls, prompt, completion, retries=calls - 1)
         if self._price and collected.tokens:
             usage = replace(usage, cost=self._price.of(usage))
-        text = without_reasoning(collected.text)
+        reasoning = ReasoningFilter()
+        text = (reasoning.feed(collected.text) + reasoning.rest()).strip()
+        self._template_opens = self._template_opens or reasoning.unopened
         instead: Literal["", "reasoning", "tool call"] = ""
         if not text:
             thought = collected.reasoned or collected.text.strip()

@@ -219,6 +219,14 @@ TRACES = [
     "<|begin_of_thought|>No<|end_of_thought|>\n<|begin_of_solution|>Yes<|end_of_solution|>",
     "<|channel|>analysis<|message|>No<|end|><|start|>assistant<|channel|>final<|message|>Yes<|return|>",
     "<reasoning>cites [3]</reasoning>\nYes",
+    '<think time="3">No</think >\nYes',
+    "<|thinking|>No<|/thinking|>Yes",
+    "<|START_THINKING|>No<|END_THINKING|><|START_RESPONSE|>Yes<|END_RESPONSE|>",
+    "<|channel>thought\nNo<channel|>Yes",
+    "[REASONING]No[/REASONING]Yes",
+    "<思考>否</思考>Yes",
+    "<thinking>No</thinking>\n<answer>Yes</answer>",
+    "<think>No</think>Yes<think>or No?</think>",
     "No wait, says the template.\n</think>\n\nYes",
 ]
 
@@ -240,6 +248,24 @@ def test_no_trace_is_shown_while_it_streams(endpoint: Endpoint, sent: str, size:
     *shown, last = stream(endpoint)
     assert isinstance(last, Completion)
     assert "".join(str(piece) for piece in shown).strip() == last.text == "Yes"
+
+
+def test_a_trace_that_a_template_opened_is_shown_once_at_most(endpoint: Endpoint) -> None:
+    """Its beginning cannot be told from an answer's; from then on, streams wait for its end."""
+    endpoint.reply = Response(lines=events(["No wait, ", "says it.\n</thi", "nk>\n\n", "Yes"]))
+
+    async def action(chat: OpenAIChat) -> list[str]:
+        shown = []
+        for _ in range(2):
+            *pieces, last = [item async for item in chat.stream(QUESTION, max_tokens=64)]
+            assert last.text == "Yes"  # type: ignore[union-attr]
+            shown.append("".join(map(str, pieces)))
+        endpoint.reply = "No trace this time."
+        return [*shown, "".join([str(one) async for one in chat.stream(QUESTION, max_tokens=64)][:-1])]
+
+    first, second, third = run(action, base_url=endpoint.url)
+    assert "</think>" not in first
+    assert (second, third) == ("Yes", "No trace this time.")
 
 
 @pytest.mark.parametrize(
