@@ -30,9 +30,6 @@ _AROUND = re.compile(
 _WRAPPER = r"(?:final_)?answer|output|response|final|solution"
 _WRAPPED = re.compile(rf"\s*<(?:{_WRAPPER})>", re.IGNORECASE)
 _UNWRAPPED = re.compile(rf"</(?:{_WRAPPER})>", re.IGNORECASE)
-    re.compile(rf"\s*<(?:{_WRAPPER})>", re.IGNORECASE),
-    re.compile(rf"\s*</(?:{_WRAPPER})>", re.I),
-)
 # No mark is longer; text that may become one is held back while a reply streams.
 _LONGEST_MARK = 100
 _BEGINS = re.compile(

@@ -481,3 +481,119 @@ def test_half_a_character_in_a_reply_is_joined_or_replaced(endpoint: Endpoint) -
     assert (whole.model + whole.finish_reason).encode()
     endpoint.enqueue(Response(body=completion("The tide \ud800 is high [1].")))
     assert answer(endpoint).text.encode()
+
+
+# Streams and replies in other people's forms.
+
+CHUNKS = events(["High ", "tide"], done=False)
+
+
+def sent(*lines: str, kind: str = "text/event-stream") -> Response:
+    """A reply of exactly these lines."""
+    return Response(body="\n".join(lines).encode() + b"\n", headers={"content-type": kind})
+
+
+def data(*chunks: str) -> list[str]:
+    """Events of a stream, with the empty lines that end them."""
+    return [line for chunk in chunks for line in (f"data: {chunk}", "")]
+
+
+STREAMS = {
+    "comments and empty events": sent(": ping", "", "event: ping", "data: ", "", *data(*CHUNKS, "[DONE]")),
+    "lines without an empty one between": sent(*(f"data:{chunk}" for chunk in CHUNKS), "data:[DONE]"),
+    "old line ends": Response(
+        body="\r".join(data(*CHUNKS)).encode(), headers={"content-type": "text/event-stream"}
+    ),
+    "bare lines of JSON": sent(*CHUNKS, kind="application/x-ndjson"),
+    "null": sent(*data("null", *CHUNKS, "[DONE]")),
+    "a lower-case end": sent(*data(*CHUNKS[:-1], "[done]")),
+    "an end without a reason": sent(*data(*CHUNKS[:-1], "[DONE]")),
+    "a byte order mark": sent("\ufeff" + "\n".join(data(*CHUNKS))),
+    "a second choice": sent(
+        *data('{"choices": [{"index": 1, "delta": {"content": "Low"}}]}', *CHUNKS, "[DONE]")
+    ),
+    "texts": sent(
+        *data('{"choices": [{"text": "High tide"}]}', '{"choices": [{"text": "", "finish_reason": "stop"}]}')
+    ),
+    "no stream": said("High tide"),
+    "the whole as one event": sent(*data(json.dumps(completion("High tide")), "[DONE]")),
+}
+
+
+@pytest.mark.parametrize("case", STREAMS)
+def test_a_stream_is_read_however_a_server_writes_it(endpoint: Endpoint, case: str) -> None:
+    """Keep-alives, line ends and ends of streams differ."""
+    endpoint.enqueue(STREAMS[case])
+    *pieces, last = stream(endpoint)
+    assert isinstance(last, Completion)
+    assert ("".join(map(str, pieces)), last.text, last.finish_reason) == ("High tide", "High tide", "stop")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        data('{"detail": "out of memory"}', "[DONE]"),
+        data('{"object": "error", "message": "out of memory", "code": 500}'),
+        data('{"choices": [{"delta": {}, "finish_reason": "error"}], "error": {"message": "out of memory"}}'),
+        ["event: error", "data: out of memory", ""],
+        ["<html><body>out of memory</body></html>"],
+    ],
+)
+def test_an_error_amid_a_stream_is_told_in_its_own_words(endpoint: Endpoint, lines: list[str]) -> None:
+    """After what was said before it."""
+    came: list[object] = []
+    endpoint.enqueue(sent(*(data(CHUNKS[0]) if "html" not in lines[0] else []), *lines))
+
+    async def action(chat: OpenAIChat) -> None:
+        async for item in chat.stream(QUESTION, max_tokens=64):
+            came.append(item)  # noqa: PERF401 - what came before the error is the point
+
+    with pytest.raises(ChatError, match="out of memory"):
+        run(action, base_url=endpoint.url)
+    assert came == (["High "] if "html" not in lines[0] else [])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"choices": [{"text": "High tide"}]},
+        {"code": 0, "data": completion("High tide")},
+        {"output": completion("High tide")},
+        completion(None, content={"type": "text", "text": "High tide"}),
+        completion(None, content=["High ", {"type": "output_text", "text": "tide"}]),
+        "\n".join(data(*CHUNKS, "[DONE]")).encode(),
+    ],
+)
+def test_a_whole_reply_is_read_in_every_usual_form(endpoint: Endpoint, body: Any) -> None:
+    """As a text, in parts, wrapped, or as a stream that nobody asked for."""
+    endpoint.reply = Response(body=body)
+    assert ask(endpoint).text == "High tide"
+
+
+@pytest.mark.parametrize(
+    "usage", [[], "many", {"prompt_tokens": 10**30, "completion_tokens": -1}, {"prompt_tokens": None}]
+)
+def test_a_count_of_tokens_that_cannot_be_is_none(endpoint: Endpoint, usage: Any) -> None:
+    """No such number reaches a budget or the log."""
+    endpoint.reply = Response(body=completion("Fine.") | {"usage": usage})
+    assert ask(endpoint).usage == Usage(1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        {"content": [{"token": "Yes", "logprob": None}]},
+        {"content": [{"token": "Yes", "logprob": "-0.1"}]},
+        {"content": [{"token": None, "logprob": -0.1}]},
+        {"content": {"token": "Yes"}},
+        {"tokens": ["Yes"], "token_logprobs": [-0.1]},
+        [{"token": "Yes", "logprob": -0.1}],
+        "none",
+    ],
+)
+def test_log_probabilities_in_an_odd_form_are_none(endpoint: Endpoint, logprobs: Any) -> None:
+    """The text still counts."""
+    body = completion("Yes")
+    body["choices"][0]["logprobs"] = logprobs
+    endpoint.reply = Response(body=body)
+    assert (ask(endpoint, top_logprobs=5).text, ask(endpoint, top_logprobs=5).first_token) == ("Yes", None)
