@@ -12,7 +12,7 @@ import anyio
 
 from generation.chat.events import Events
 from generation.chat.reply import Reply, read
-from generation.chat.wishes import Wishes, refused_by, shorter_limit
+from generation.chat.wishes import Wishes, fewer_logprobs, refused_by, shorter_limit
 from storage.chat import MAX_REPLY_BYTES, Completion, Message, Price, sendable
 from storage.error_bodies import snippet
 from storage.errors import ChatError
@@ -205,6 +205,8 @@ class OpenAIChat:
                 fits = None if named_only or shortened else shorter_limit(said, body["max_tokens"])
                 if fits is not None:
                     body, shortened = {**body, "max_tokens": fits}, True
+                elif (fewer := fewer_logprobs(said, wanted)) is not None:
+                    self._wishes.most_logprobs = fewer
                 elif more := refused_by(said, wanted, refused, named_only=named_only):
                     refused |= more
                 else:

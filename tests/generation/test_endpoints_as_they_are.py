@@ -124,6 +124,9 @@ REFUSALS = {
     "Google's list": ("response_format", 400, [{"error": {"message": "response_format unknown"}}]),
     "param only": ("logprobs", 400, {"error": {"message": "Not supported.", "param": "logprobs"}}),
     "a text": ("temperature", 400, "temperature is deprecated for this model"),
+    "words apart": ("logprobs", 400, {"message": "This model does not support log probs."}),
+    "Chinese": ("temperature", 400, {"error": {"message": "温度参数不合法"}}),
+    "a grammar": ("response_format", 500, {"error": {"message": "failed to compile grammar"}}),
 }
 
 
@@ -147,6 +150,8 @@ def test_the_part_that_a_refusal_names_is_given_up_and_remembered(endpoint: Endp
         (500, "Jinja exception: 'system' is no role of this template"),
         (422, "messages.0.role: Input should be 'user' or 'assistant'"),
         (400, "不支持 system 角色"),
+        (400, "messages参数非法。role只支持user和assistant"),
+        (400, "messages: first message must be a user message"),
     ],
 )
 def test_without_a_system_role_its_text_goes_before_the_users(
@@ -159,6 +164,21 @@ def test_without_a_system_role_its_text_goes_before_the_users(
     assert len(endpoint.requests) == 3
     [only] = endpoint.requests[-1].body["messages"]
     assert only == {"role": "user", "content": "Be brief.\n\nWhich tide is highest?"}
+
+
+def test_fewer_log_probabilities_are_asked_for_where_a_server_gives_fewer(endpoint: Endpoint) -> None:
+    """They are not given up, and the number is remembered."""
+    too_many = status(400, "Invalid 'top_logprobs': expected a value <= 5, but got 20 instead.")
+    endpoint.reply = lambda request: too_many if request.body["top_logprobs"] > 5 else "Fine."
+    assert ask(endpoint, top_logprobs=20, times=2).text == "Fine."
+    assert [request.body["top_logprobs"] for request in endpoint.requests] == [20, 5, 5]
+
+
+def test_a_router_without_a_server_for_all_of_a_request_is_asked_for_less(endpoint: Endpoint) -> None:
+    """Its 404 does not say which part nobody takes."""
+    said_so = {"error": {"message": "No endpoints found that can handle the requested parameters."}}
+    endpoint.reply = refusing("logprobs", 404, said_so)
+    assert ask(endpoint, schema=SCHEMA, top_logprobs=5).text == "Fine."
 
 
 def test_a_server_error_about_something_else_costs_no_part(endpoint: Endpoint) -> None:
