@@ -118,10 +118,19 @@ async def _ranked(seen: Visible, asked: RerankRequest, spec: str) -> RankedTexts
 def _scores(results: Sequence[RankedText]) -> tuple[list[float], str]:
     """Return the last stage's scores if they give the order, otherwise ranks as numbers from 1 down.
 
-    Documents that the stage could not score follow the others, with a score below theirs.
+    A document that the stage could not score has one that fits its place: between its neighbours', or below
+    the last.
     """
     own = [one.score for one in results if one.score is not None]
-    scored = [one.score is not None for one in results]
-    if own and own == sorted(own, reverse=True) and scored == sorted(scored, reverse=True):
-        return own + [min(0.0, own[-1] - 1)] * (len(results) - len(own)), "stage"
-    return [1 - place / len(results) for place in range(len(results))], "rank"
+    if not own or own != sorted(own, reverse=True):
+        return [1 - place / len(results) for place in range(len(results))], "rank"
+    scores: list[float] = []
+    for place, one in enumerate(results):
+        following = next((other.score for other in results[place:] if other.score is not None), None)
+        if one.score is not None:
+            scores.append(one.score)
+        elif following is None:
+            scores.append(min(0.0, own[-1] - 1))
+        else:
+            scores.append((scores[-1] + following) / 2 if scores else following)
+    return scores, "stage"
