@@ -27,7 +27,8 @@ COPY generation/ generation/
 COPY examples/ examples/
 RUN pip install ".[server]"
 
-USER winnow
+# winnow, by its number: an orchestrator can tell that it is not root
+USER 10001
 WORKDIR /data
 ENV WINNOW_DATA_DIR=/data \
     HF_HOME=/data/models \

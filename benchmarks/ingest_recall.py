@@ -30,6 +30,7 @@ sys.path = [path for path in sys.path if Path(path).resolve() != Path(__file__).
 from lxml import etree  # noqa: E402
 
 from ingest.loaders import Source, load  # noqa: E402
+from ingest.loaders.decoding import decode  # noqa: E402
 from ingest.loaders.text import clean  # noqa: E402
 from storage.errors import DocumentRefusedError  # noqa: E402
 
@@ -73,7 +74,7 @@ def _collect(element: etree._Element, texts: list[str]) -> None:
 def of_html(path: Path) -> str:
     from selectolax.lexbor import LexborHTMLParser
 
-    tree = LexborHTMLParser(path.read_bytes().decode("utf-8", "replace"))
+    tree = LexborHTMLParser(decode(path.read_bytes()).text)
     for node in tree.css("script, style, template, noscript, nav, header, footer, aside, head, [hidden]"):
         node.remove()
     return tree.root.text(separator=" ") if tree.root else ""

@@ -85,8 +85,9 @@ def discover(paths: Paths) -> Discovery:
 
     A directory means its tree: without hidden directories, without what `.winnowignore` names, without files
     of unknown formats (listed, unless hidden; one without a suffix is looked into), and without links that
-    lead out of it or folders that cannot be opened (both counted). A file that is named is taken whatever
-    its suffix. Raises NotFoundError for a path that does not exist and a pattern that matches nothing.
+    lead out of it or to folders, or folders that cannot be opened (all counted). A file that is named is
+    taken whatever its suffix. Raises NotFoundError for a path that does not exist and a pattern that matches
+    nothing.
     """
     found = Discovery()
     seen: set[str] = set()
@@ -147,6 +148,8 @@ def _tree(root: Path, found: Discovery) -> Iterator[Path]:
             subfolders.clear()
             continue
         rules = rules.entered(here)
+        links = sum(os.path.islink(here / name) for name in subfolders if not name.startswith("."))  # noqa: PTH114
+        found.skipped.update({"(links to folders)": links} if links else {})
         subfolders[:] = sorted(
             name
             for name in subfolders

@@ -19,6 +19,10 @@ _DEEPEST = 6
 _SNIPPET = 200
 
 
+class ReportedError(ValueError):
+    """An error that a server reports within a reply that says all is well; its text is the server's."""
+
+
 def error_text(body: Any) -> str:
     """The server's own words, empty where a body has none: a field that is named comes before what is said
     of it. Takes JSON, parsed or as text, and HTML.

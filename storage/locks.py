@@ -17,6 +17,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from storage.errors import StoreLockedError, StoreUnavailableError
+from storage.private_files import read_object
 
 # Long enough for another shell's `winnow ask` to finish, short enough for a person to wait.
 PATIENCE_S = 5.0
@@ -85,7 +86,7 @@ class CollectionLock:
 
     def _holder(self) -> str:
         try:
-            note = json.loads(self._note.read_text(encoding="utf-8"))
+            note = read_object(self._note)
             return f"process {note['pid']} ({note['command']}, since {note['since']})"
         except (OSError, ValueError, KeyError, TypeError):
             return "another process"

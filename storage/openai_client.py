@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from storage import secrets
 from storage.chat import MAX_REPLY_BYTES
-from storage.error_bodies import error_text
+from storage.error_bodies import ReportedError, error_text
 from storage.errors import WinnowError
 from storage.retry_after import retry_after
 
@@ -217,6 +217,8 @@ class OpenAIEndpoint:
             raise self._error("APITimeoutError") from error
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             raise self._error("APIConnectionError", error) from error
+        except ReportedError as error:
+            raise self._error("APIError", error) from error
         except _UNREADABLE as error:
             raise self._error("APIResponseValidationError", error) from error
 

@@ -8,85 +8,108 @@ from __future__ import annotations
 import re
 
 _WORDS = (
-    r"(?:[a-z]{1,16}[:_])?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis"
-    r"|(?:inner_?)?monologue|chain_of_thought|cot)"
+    r"(?:(?:[a-z]{1,16}[:_])?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratch_?pad|analysis"
+    r"|(?:inner_?|internal_?)?monologue|chain[_-]of[_-]thought|cot)(?:_(?:content|process|trace))?|思考|推理)"
 )
-_OPEN = re.compile(
-    rf"<{_WORDS}>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|START_THINKING\|>|<unused94>"
-    r"|(?:<\|start\|>assistant)?<\|channel\|>(?:analysis|commentary|thought)(?:<\|message\|>)?",
-    re.IGNORECASE,
+_OPEN = (
+    rf"[<＜]{_WORDS}(?:\s[^<>]{{0,60}})?[>＞]|\[(?:THINK|REASONING)\]|◁think▷|<unused94>"
+    rf"|<[|｜](?!end)(?:(?:begin|start)[_▁]of[_▁]|START_)?{_WORDS}(?:_(?:start|begin))?[|｜]>"
+    r"|(?:<\|start\|>assistant)?<\|channel\|?>(?:analysis|commentary|thought)(?:<\|message\|>)?"
 )
 # The end of an analysis in harmony is the message after it, whatever stands between.
-_CLOSE = re.compile(
-    rf"</{_WORDS}>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|END_THINKING\|>|<unused95>|assistantfinal"
-    r"|(?:<\|start\|>assistant)?<\|channel\|>final(?:<\|message\|>)?|<channel\|>",
-    re.IGNORECASE,
+_CLOSE = (
+    rf"[<＜]/{_WORDS}\s*[>＞]|\[/(?:THINK|REASONING)\]|◁/think▷|<unused95>|assistantfinal"
+    rf"|<[|｜](?:(?:/|end[_▁]of[_▁]|END_){_WORDS}|{_WORDS}_end)[|｜]>"
+    r"|(?:<\|start\|>assistant)?<\|channel\|>final(?:<\|message\|>)?|<channel\|>"
 )
-# Marks around the answer itself, which are no part of it.
+_MARK = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})", re.IGNORECASE)
+# Marks around the answer itself, which are no part of it; tags only where they begin it.
 _AROUND = re.compile(
     r"<\|(?:begin_of_solution|end_of_solution|START_RESPONSE|END_RESPONSE|message|return|end|im_end|eot_id)\|>"
 )
+_WRAPPER = r"(?:final_)?answer|output|response|final|solution"
+_WRAPPED = re.compile(rf"\s*<(?:{_WRAPPER})>", re.IGNORECASE)
+_UNWRAPPED = re.compile(rf"</(?:{_WRAPPER})>", re.IGNORECASE)
 # No mark is longer; text that may become one is held back while a reply streams.
-_LONGEST_MARK = 64
+_LONGEST_MARK = 100
 _BEGINS = re.compile(
-    r"[<\[◁](?![\s\d])[^>\]▷\s]{0,63}\Z|<\|(?:start|channel)\|>[a-z<>|]{0,40}\Z|assist?a?n?t?f?i?n?a?\Z"
+    rf"[<＜\[◁](?![\s\d])[^>＞\]▷\s]{{0,63}}\Z|[<＜]/?{_WORDS}\s[^<>]{{0,60}}\Z"
+    r"|<\|(?:start|channel)\|?>[a-z<>|]{0,40}\Z|assist?a?n?t?f?i?n?a?\Z",
+    re.IGNORECASE,
 )
 
 
 def has_reasoning(text: str) -> bool:
     """True where a text begins with a trace, or holds the end of one."""
-    return bool(_OPEN.match(text.lstrip()) or _CLOSE.search(text))
+    marks = _MARK.finditer(text)
+    return any(mark["close"] or not text[: mark.start()].strip() for mark in marks)
 
 
 def without_reasoning(text: str) -> str:
-    """The text after its traces.
+    """The text without its traces.
 
     Some chat templates open a trace in the prompt, so that only its end comes; one that never ends
     swallows the rest, which holds no answer.
     """
-    ends = list(_CLOSE.finditer(text))
-    rest = text[ends[-1].end() :] if ends else text
-    opened = _OPEN.search(rest)
-    return _AROUND.sub("", rest[: opened.start()] if opened else rest).strip()
+    reasoning = ReasoningFilter()
+    return (reasoning.feed(text) + reasoning.rest()).strip()
 
 
 class ReasoningFilter:
-    """Takes reasoning out of a reply that comes in pieces: feed them, get back the text to show."""
+    """Takes reasoning out of a reply that comes in pieces: feed them, get back the text to show.
 
-    def __init__(self) -> None:
+    `unopened` says that the end of a trace came which had not begun: what was shown before it was none of the
+    answer. With `opened` such an end is waited for.
+    """
+
+    def __init__(self, *, opened: bool = False) -> None:
+        self.unopened = False
+        self._opened = opened
+        self._before: list[str] = []
         self._held = ""
         self._thinking = False
         self._started = False
+        self._wrapped = False
 
     def feed(self, piece: str) -> str:
-        self._held += piece
-        shown: list[str] = []
-        while found := (_CLOSE if self._thinking else _OPEN).search(self._held):
-            if not self._thinking:
-                shown.append(self._held[: found.start()])
-            self._held, self._thinking = self._held[found.end() :], not self._thinking
-        kept = self._undecided()
+        text, shown, at = self._held + piece, list[str](), 0
+        for mark in _MARK.finditer(text):
+            if mark["close"] and not self._thinking:
+                shown, self.unopened, self._opened = [], True, False
+                self._before = []
+            elif mark["open"] and not self._thinking:
+                shown.append(text[at : mark.start()])
+            elif mark["open"]:
+                continue
+            self._thinking = bool(mark["open"])
+            at = mark.end()
+        kept = self._undecided(text[at:])
         if not self._thinking:
-            shown.append(self._held[: len(self._held) - kept])
-        self._held = self._held[len(self._held) - kept :]
+            shown.append(text[at : len(text) - kept])
+        self._held = text[len(text) - kept :]
+        if self._opened:
+            self._before += shown
+            return ""
         return self._begun("".join(shown))
 
     def rest(self) -> str:
         """The text held back, once the reply has ended."""
-        held, self._held = self._held, ""
-        return "" if self._thinking else self._begun(held)
+        held, self._held = "".join(self._before) + ("" if self._thinking else self._held), ""
+        return self._begun(held)
 
-    def _undecided(self) -> int:
-        """How many characters at the end may begin a mark."""
+    def _undecided(self, text: str) -> int:
+        """How many characters at the end of a text may begin a mark."""
         if self._thinking:
-            return min(len(self._held), _LONGEST_MARK)
-        found = _BEGINS.search(self._held)
-        return len(self._held) - found.start() if found else 0
+            return min(len(text), _LONGEST_MARK)
+        found = _BEGINS.search(text, max(0, len(text) - _LONGEST_MARK))
+        return len(text) - found.start() if found else 0
 
     def _begun(self, text: str) -> str:
         """The text without marks around it, and without white space before the first word of the reply."""
         text = _AROUND.sub("", text)
         if not self._started:
-            text = text.lstrip()
+            wrapper = _WRAPPED.match(text)
+            self._wrapped = self._wrapped or wrapper is not None
+            text = (text[wrapper.end() :] if wrapper else text).lstrip()
             self._started = bool(text)
-        return text
+        return _UNWRAPPED.sub("", text) if self._wrapped else text

@@ -74,6 +74,17 @@ def test_nothing_listens_beyond_the_loopback(compose: dict[str, Any]) -> None:
     assert all(port.startswith("127.0.0.1:") for published in ports.values() for port in published)
 
 
+@pytest.mark.parametrize("service", ["winnow", "first-token", "serve"])
+def test_a_container_has_no_more_than_it_needs(compose: dict[str, Any], service: str) -> None:
+    """No capability, no way to more, and a bound on memory and processes; Qdrant gains no rights either."""
+    chosen = compose["services"][service]
+    assert chosen["cap_drop"] == ["ALL"]
+    assert chosen["security_opt"] == ["no-new-privileges:true"]
+    assert chosen["mem_limit"]
+    assert chosen["pids_limit"]
+    assert compose["services"]["qdrant"]["security_opt"] == ["no-new-privileges:true"]
+
+
 @pytest.mark.parametrize("service", ["winnow", "serve"])
 def test_winnow_waits_for_qdrant_and_knows_its_address(compose: dict[str, Any], service: str) -> None:
     """winnow starts when Qdrant is ready, under the address that the environment variable names."""
@@ -115,7 +126,8 @@ def test_the_image_holds_every_package_of_the_wheel() -> None:
     assert packages is not None
     for package in re.findall(r'"(\w+)"', packages[1]):
         assert f"COPY {package}/ {package}/" in text
-    assert text.index("USER winnow") < text.index('ENTRYPOINT ["winnow"]')
+    [user] = re.findall(r"--uid (\d+) winnow", text)
+    assert text.index(f"USER {user}") < text.index('ENTRYPOINT ["winnow"]')
 
 
 def test_the_server_asks_for_tokens_and_has_its_extra(compose: dict[str, Any]) -> None:

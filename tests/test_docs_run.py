@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ pytestmark = [
 
 # What begins like this is for another program, runs until it is stopped, or is another test's.
 NOT_HERE = {
+    r"python -P benchmarks/": "measures for minutes, over data of its own",
     r"pip |make |docker |export |claude |datasette |python -m pytest|pbpaste ": "another program's",
     r"winnow (watch|serve|mcp|chat)\b": "runs until it is stopped: tests/winnow/cli, server, mcp",
     r"winnow (evaluate|mine|train|synthesize)\b": "measures and trains for minutes: tests/winnow/lab",
@@ -37,6 +39,9 @@ NOT_HERE = {
     r"curl https:|curl localhost:8765/v1/ingest/": "an example's address",
     r"winnow token revoke|cat 笔记": "an example's names",
 }
+
+# Those that winnow has adapters for, with a package of theirs.
+FRAMEWORKS = {"langchain": "langchain_core", "llama_index": "llama_index", "haystack": "haystack"}
 
 
 def _reason(line: str) -> str:
@@ -75,6 +80,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m winnow "$@"\n')
     program.chmod(0o755)
+    shutil.copy(ROOT / "docs" / "answer.schema.json", folder / "docs")
     _run(folder, "winnow ingest docs/ && winnow ingest docs/ -c handbook && winnow ask 'What is a replay?'")
     return folder
 
@@ -114,6 +120,9 @@ def test_every_command_runs(place: Path, block: Block) -> None:
 @pytest.mark.parametrize("block", list(_python()))
 def test_every_program_runs(place: Path, block: Block) -> None:
     """Each as it stands, in a process of its own, with the pipeline that the earlier text has made."""
+    for name, package in FRAMEWORKS.items():
+        if f"winnow.integrations.{name} import" in block.text and find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
     first = json.loads(_run(place, "winnow log list -n 1 --json"))[0]["id"]
     text = (
         block.text.replace('"3f2a"', repr(first))

@@ -21,9 +21,10 @@ def main() -> None:
             app(prog_name="winnow")
         finally:
             sys.stdout.flush()
-    except OSError as error:  # a full disk, or /dev/full
+    except OSError as error:  # a full disk, or /dev/full; of other files the error has the name
         sys.stdout = None  # what is left in it cannot be written either
-        sys.stderr.write(f"error: the output cannot be written: {error.strerror or error}\n")
+        where = error.filename or "the output cannot be written"
+        sys.stderr.write(f"error: {where}: {error.strerror or error}\n")
         sys.exit(1)
 
 

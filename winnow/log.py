@@ -81,7 +81,14 @@ class Log(AnswerLog):
         """
         original = self.get(id_or_prefix)
         done = portal.call(
-            lambda: replay(original, self._wiring, rerank=rerank, answerer=answerer, top_k=top_k)
+            lambda: replay(
+                original,
+                self._wiring,
+                rerank=rerank,
+                answerer=answerer,
+                top_k=top_k,
+                scores_of=self.reader.scores_of,
+            )
         )
         if save:
             self.save(done.answer, replay_of=original.id)
@@ -98,7 +105,14 @@ class Log(AnswerLog):
         """`replay`, saved, for any asyncio loop. Cancelling it cancels the work, which is then not logged."""
         original = await anyio.to_thread.run_sync(lambda: self.get(id_or_prefix))
         done = await portal.acall(
-            lambda: replay(original, self._wiring, rerank=rerank, answerer=answerer, top_k=top_k)
+            lambda: replay(
+                original,
+                self._wiring,
+                rerank=rerank,
+                answerer=answerer,
+                top_k=top_k,
+                scores_of=self.reader.scores_of,
+            )
         )
         await anyio.to_thread.run_sync(lambda: self.save(done.answer, replay_of=original.id))
         return done

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 
+from generation.chat.events import Events
 from generation.chat.reply import Reply, read
-from generation.chat.wishes import Wishes, refused_by, shorter_limit
+from generation.chat.wishes import Wishes, fewer_logprobs, refused_by, shorter_limit
 from storage.chat import MAX_REPLY_BYTES, Completion, Message, Price, sendable
+from storage.error_bodies import snippet
 from storage.errors import ChatError
 from storage.openai_client import OPENAI, OpenAIEndpoint, key_headers, said_by, sealed
-from storage.reasoning import ReasoningFilter, without_reasoning
+from storage.reasoning import ReasoningFilter
 from storage.records import Usage
 
 if TYPE_CHECKING:
@@ -48,6 +51,7 @@ class OpenAIChat:
         self._deadline_s = timeout_s * (client.max_retries + 1)
         self._price = price
         self._wishes = wishes or Wishes()
+        self._template_opens = False  # traces come without their beginning, so that a stream has to wait
         self._endpoint = _endpoint(model, str(client.base_url).rstrip("/"))
 
     @classmethod
@@ -105,7 +109,7 @@ class OpenAIChat:
         body = self._body(messages, max_tokens, schema, top_logprobs)
         with self._endpoint.translating(), anyio.fail_after(self._deadline_s):
             raw, calls = await self._sent(body)
-            reply = read(raw.parse(), self._model)
+            reply = _read(raw.http_response.content, self._model)
         if schema is not None and reply.arguments and not reply.text.strip():
             reply.text = reply.arguments  # some servers make a schema the form of a tool
         return self._completion(reply, calls, started)
@@ -126,22 +130,29 @@ class OpenAIChat:
         }
         with self._endpoint.translating(), anyio.fail_after(self._deadline_s):
             raw, calls = await self._sent(body)
-            chunks = raw.parse()
-        if not hasattr(chunks, "__anext__"):
-            raise self._unusable("the endpoint sent no stream")
-        collected = Reply(self._model)
-        shown = ReasoningFilter()
+            response = raw.http_response
+        collected, events = Reply(self._model), Events()
+        shown = ReasoningFilter(opened=self._template_opens)
+        arriving = response.aiter_bytes()
         try:
-            while (chunk := await self._next(chunks, deadline)) is not None:
-                with self._endpoint.translating():
-                    piece = shown.feed(collected.add(chunk))
-                if piece:
+            if _is_whole(response):
+                with self._endpoint.translating(), anyio.fail_after(deadline - anyio.current_time()):
+                    collected = _read(await response.aread(), self._model)
+                if piece := shown.feed(collected.text):
+                    yield piece
+            came: bytes | None = None if _is_whole(response) else b""
+            while came is not None and not events.done:
+                with self._endpoint.translating(), anyio.fail_after(deadline - anyio.current_time()):
+                    came = await anext(arriving, None)
+                for piece in self._pieces(events, came, collected, shown):
                     yield piece
         finally:
             with anyio.CancelScope(shield=True):
-                await chunks.close()
-        if not collected.finish_reason:
-            raise self._unusable("the reply broke off before its end")
+                await response.aclose()
+        if not collected.finish_reason and not (events.done and collected.text):
+            said = "" if events.read else f": {snippet(events.beginning)}"
+            raise self._unusable(f"the reply broke off before its end{said}")
+        collected.finish_reason = collected.finish_reason or "stop"
         if piece := shown.rest():
             yield piece
         yield self._completion(collected, calls, started)
@@ -194,6 +205,8 @@ class OpenAIChat:
                 fits = None if named_only or shortened else shorter_limit(said, body["max_tokens"])
                 if fits is not None:
                     body, shortened = {**body, "max_tokens": fits}, True
+                elif (fewer := fewer_logprobs(said, wanted)) is not None:
+                    self._wishes.most_logprobs = fewer
                 elif more := refused_by(said, wanted, refused, named_only=named_only):
                     refused |= more
                 else:
@@ -203,17 +216,23 @@ class OpenAIChat:
                 self._wishes.remember(refused)
                 return raw, calls + raw.retries_taken
 
-    async def _next(self, chunks: Any, deadline: float) -> Any:
-        """The next chunk, or None at the end."""
-        with self._endpoint.translating(), anyio.fail_after(deadline - anyio.current_time()):
-            return await anext(chunks, None)
+    def _pieces(
+        self, events: Events, came: bytes | None, collected: Reply, shown: ReasoningFilter
+    ) -> Iterator[str]:
+        """What to show of the bytes that came; None is the end. Raises ChatError."""
+        with self._endpoint.translating():
+            for chunk in events.feed(came or b"", last=came is None):
+                if piece := shown.feed(collected.add(chunk)):
+                    yield piece
 
     def _completion(self, collected: Reply, calls: int, started: float) -> Completion:
         prompt, completion = collected.tokens or (0, 0)
         usage = Usage(calls, prompt, completion, retries=calls - 1)
         if self._price and collected.tokens:
             usage = replace(usage, cost=self._price.of(usage))
-        text = without_reasoning(collected.text)
+        reasoning = ReasoningFilter()
+        text = (reasoning.feed(collected.text) + reasoning.rest()).strip()
+        self._template_opens = self._template_opens or reasoning.unopened
         instead: Literal["", "reasoning", "tool call"] = ""
         if not text:
             thought = collected.reasoned or collected.text.strip()
@@ -232,6 +251,27 @@ class OpenAIChat:
     def _unusable(self, why: str) -> ChatError:
         where = f"{self._model} at {self._endpoint.where}"
         return ChatError(f"{where}: {why}", way_out="Try again, or look at the server's log.")
+
+
+def _is_whole(response: Any) -> bool:
+    """True for a reply that is no stream, though one was asked for."""
+    kind = response.headers.get("content-type", "")
+    return "json" in kind and "ndjson" not in kind and "jsonl" not in kind
+
+
+def _read(content: bytes, model: str) -> Reply:
+    """Read a whole reply, which may come as a stream that nobody asked for. Raises ValueError."""
+    if not content.strip():
+        raise ValueError("it is empty")
+    try:
+        return read(json.loads(content), model)
+    except json.JSONDecodeError as error:
+        if not content.lstrip().startswith((b"data:", b"event:", b":")):
+            raise ValueError(f"it is not JSON: {snippet(content.decode('utf-8', 'replace'))}") from error
+    collected, events = Reply(model, finish_reason="stop"), Events()
+    for chunk in events.feed(content, last=True):
+        collected.add(chunk)
+    return collected
 
 
 def _endpoint(model: str, base_url: str) -> OpenAIEndpoint:

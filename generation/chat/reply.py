@@ -1,16 +1,18 @@
 """Replies of OpenAI-compatible endpoints, whole or in chunks, as one plain record; reasoning taken out.
 
-The client does not validate what it parses, and servers leave out much: everything here may be missing.
+They are read as plain JSON, which servers write as they like: everything may be missing, or of another type.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from storage.error_bodies import error_text
+from storage.error_bodies import ReportedError, reported_error, snippet
 from storage.reasoning import has_reasoning
 
 # Fields that hold reasoning apart from the text.
@@ -38,34 +40,36 @@ class Reply:
 
     def add(self, chunk: Any) -> str:
         """Add a chunk of a stream; return its piece of the text. Raises ValueError."""
-        self._usage(chunk)
-        choices = getattr(chunk, "choices", None)
-        if not choices:  # the last chunk may hold the usage alone
+        if chunk is None:
             return ""
-        message = getattr(choices[0], "delta", None)
-        if message is None:  # a filter's verdict, or a finish reason alone
-            message = getattr(choices[0], "message", None)
-        return self._choice(choices[0], message)
+        choices = _of(chunk, "choices")
+        if not isinstance(chunk, dict) or not isinstance(choices, list | None):
+            raise ValueError(f"a chunk is not one: {snippet(json.dumps(chunk))}")
+        if _of(chunk, "error") or not choices:
+            _raise_reported(chunk)
+        self._usage(chunk)
+        pieces = [self._choice(one) for one in choices or () if not _of(one, "index")]
+        return "".join(pieces)
 
     def _usage(self, reply: Any) -> None:
-        usage = getattr(reply, "usage", None)
-        if usage is not None:
+        usage = _of(reply, "usage") or _of(_of(reply, "x_groq"), "usage")
+        if isinstance(usage, dict):
             cached = _count(usage, "cache_read_input_tokens")  # some gateways count these apart
             self.tokens = (_count(usage, "prompt_tokens") + cached, _count(usage, "completion_tokens"))
-            details = getattr(usage, "completion_tokens_details", None)
+            details = _of(usage, "completion_tokens_details")
             self.reasoned = self.reasoned or _count(details, "reasoning_tokens") > 0
-        self.model = _whole(str(getattr(reply, "model", None) or self.model))
+        self.model = _whole(str(_of(reply, "model") or self.model))
 
-    def _choice(self, choice: Any, message: Any) -> str:
-        self.finish_reason = _whole(str(getattr(choice, "finish_reason", None) or self.finish_reason))
-        if message is None:
-            return ""
-        content = getattr(message, "content", None)
+    def _choice(self, choice: Any) -> str:
+        """Add a choice, whose text is in a `delta`, a `message`, or its own."""
+        self.finish_reason = _whole(str(_of(choice, "finish_reason") or self.finish_reason))
+        message = _of(choice, "delta") or _of(choice, "message") or {"content": _of(choice, "text")}
+        content = _of(message, "content")
         piece = self._half + _content(content)
         self._half = piece[-1:] if "\ud800" <= piece[-1:] < "\udc00" else ""
         piece = _whole(piece.removesuffix(self._half))
         self.text += piece
-        self.refusal += _whole(_content(getattr(message, "refusal", None)))
+        self.refusal += _whole(_content(_of(message, "refusal")))
         self.reasoned = self.reasoned or _reasons(message, content)
         self.arguments += _whole("".join(_arguments(message)))
         return piece
@@ -73,20 +77,34 @@ class Reply:
 
 def read(reply: Any, model: str) -> Reply:
     """Read a whole reply. Raises ValueError if it is not one."""
-    if isinstance(reply, str):
-        raise ValueError(f"it is not JSON: {reply[:80]!r}" if reply.strip() else "it is empty")
-    choices = getattr(reply, "choices", None)
+    choices = _of(reply, "choices")
     if not isinstance(choices, list) or not choices:
-        raise ValueError(_complaint(reply) or "it has no choices")
+        inner = [_of(reply, name) for name in ("data", "output", "result", "response")]
+        if wrapped := next((one for one in inner if _of(one, "choices")), None):
+            return read(wrapped, model)
+        _raise_reported(reply)
+        raise ValueError("it has no choices")
     result = Reply(model, finish_reason="stop")
     result._usage(reply)
-    message = getattr(choices[0], "message", None)
-    if message is None:
+    if not any(_of(choices[0], name) is not None for name in ("message", "delta", "text")):
         raise ValueError("it has a choice without a message")
-    result._choice(choices[0], message)
+    result._choice(choices[0])
+    if not result.text and _of(choices[0], "error"):
+        _raise_reported(choices[0])
     if not result.reasoned and not has_reasoning(result.text):
         result.first_token = _first_token(choices[0], result.text)
     return result
+
+
+def _raise_reported(reply: Any) -> None:
+    """Raise ReportedError where a reply reports an error."""
+    if said := reported_error(reply):
+        raise ReportedError(said)
+
+
+def _of(value: Any, name: str) -> Any:
+    """A field of a JSON object; None of anything else."""
+    return value.get(name) if isinstance(value, dict) else None
 
 
 def _whole(text: str) -> str:
@@ -98,44 +116,54 @@ def _content(content: Any) -> str:
     """The text of a message, or the joined texts of its parts, which some servers send."""
     if isinstance(content, str):
         return content
-    parts: Iterable[Any] = content if isinstance(content, list) else ()
-    texts = (part.get("text") if isinstance(part, dict) else getattr(part, "text", None) for part in parts)
-    return "".join(text for text in texts if isinstance(text, str))
+    if isinstance(content, list):
+        return "".join(_content(part) for part in content if not isinstance(part, list))
+    if isinstance(content, int | float) and not isinstance(content, bool):
+        return json.dumps(content)
+    text = _of(content, "text")
+    return text if isinstance(text, str) else ""
 
 
 def _count(usage: Any, name: str) -> int:
-    value = getattr(usage, name, None)
-    return value if isinstance(value, int) else 0
+    """A count of tokens, 0 where it is none that can be."""
+    value = _of(usage, name)
+    value = int(value) if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value) else value
+    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9
+    return int(value) if known else 0
 
 
 def _reasons(message: Any, content: Any) -> bool:
     """True where reasoning comes in a field, or a part of the content, of its own."""
     parts: Iterable[Any] = content if isinstance(content, list) else ()
-    kinds = [part.get("type") if isinstance(part, dict) else getattr(part, "type", None) for part in parts]
-    return any(getattr(message, name, None) for name in _REASONING) or any(
+    kinds = [_of(part, "type") for part in parts]
+    return any(_of(message, name) for name in _REASONING) or any(
         "think" in str(kind) or "reason" in str(kind) for kind in kinds
     )
 
 
 def _arguments(message: Any) -> Iterator[str]:
     """The arguments of the tools that a message calls."""
-    calls = getattr(message, "tool_calls", None)
-    functions = [getattr(call, "function", None) for call in calls] if isinstance(calls, list) else []
-    for function in (*functions, getattr(message, "function_call", None)):
-        arguments = getattr(function, "arguments", None)
-        if isinstance(arguments, str):
-            yield arguments
+    calls = _of(message, "tool_calls")
+    functions = [_of(call, "function") for call in calls] if isinstance(calls, list) else []
+    for function in (*functions, _of(message, "function_call")):
+        arguments = _of(function, "arguments")
+        if arguments is not None:
+            yield arguments if isinstance(arguments, str) else json.dumps(arguments)
 
 
 def _first_token(choice: Any, text: str) -> Mapping[str, float] | None:
     """The candidates for the first token, where it is the text's own: a server may count a trace's, too."""
-    content = getattr(getattr(choice, "logprobs", None), "content", None)
-    if not content or not _begins(text, [str(entry.token) for entry in content]):
+    entries = _of(_of(choice, "logprobs"), "content")
+    tokens = [_of(entry, "token") for entry in entries] if isinstance(entries, list) else []
+    if not tokens or not all(isinstance(token, str) for token in tokens) or not _begins(text, tokens):
         return None
+    top = _of(entries[0], "top_logprobs")
     found: dict[str, float] = {}
-    for entry in (*(getattr(content[0], "top_logprobs", None) or ()), content[0]):
-        found.setdefault(entry.token, entry.logprob)
-    return found
+    for entry in (*(top if isinstance(top, list) else ()), entries[0]):
+        token, value = _of(entry, "token"), _of(entry, "logprob")
+        if isinstance(token, str) and isinstance(value, int | float) and not math.isnan(value):
+            found.setdefault(token, float(value))
+    return found or None
 
 
 def _begins(text: str, tokens: list[str]) -> bool:
@@ -145,12 +173,3 @@ def _begins(text: str, tokens: list[str]) -> bool:
         return False
     written = "".join(tokens).strip(_SPACES)
     return not written.startswith(text) or bool(_MARKS.fullmatch(written[len(text) :]))
-
-
-def _complaint(reply: Any) -> str:
-    """The message of an error that a server reported with status 200."""
-    fields = (
-        {**vars(reply), **(getattr(reply, "model_extra", None) or {})} if hasattr(reply, "__dict__") else {}
-    )
-    message = error_text({key: value for key, value in fields.items() if not key.startswith("_")})
-    return f"it reports an error: {message}" if message else ""

@@ -9,9 +9,14 @@ from typing import Any
 
 # Optional parts of a request: their keys, and how a refusal names them. A role is named by words of its own.
 _OPTIONAL: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {
-    "schema": (("response_format",), re.compile(r"response_?format|json_?schema|schema|structured|guided")),
-    "logprobs": (("logprobs", "top_logprobs"), re.compile(r"log_?prob|log probabilit")),
-    "temperature": (("temperature",), re.compile(r"temperature")),
+    "schema": (
+        ("response_format",),
+        re.compile(
+            r"response_?format|json[ _]?(?:schema|mode|object)|schema|structured|guided|grammar|结构化"
+        ),
+    ),
+    "logprobs": (("logprobs", "top_logprobs"), re.compile(r"log[ _]?prob|对数概率")),
+    "temperature": (("temperature",), re.compile(r"temperature|\btemp\b|sampling param|温度|采样")),
     "usage in streams": (("stream_options",), re.compile(r"stream_options|include_usage")),
 }
 _SYSTEM = "system role"
@@ -20,7 +25,8 @@ _NAMES_SYSTEM = re.compile(
     r"|['\"`]system['\"`]|roles? must|must alternate|\brole\b[^.]{0,60}\b(?:system|user|assistant)\b"
     r"|\broles? (?:of|in|for) [^.]{0,30}message|unknown role|invalid role"
     r"|\b(?:user|assistant)\b[^.]{0,30}\broles\b"
-    r"|系统(?:角色|消息|提示)|system\s*(?:角色|消息)|角色.{0,12}(?:system|user|交替)"
+    r"|first message must"
+    r"|系统(?:角色|消息|提示)|system\s*(?:角色|消息)|(?:角色|role).{0,12}(?:system|user|交替)"
 )
 # What a refusal without a name may mean, in the order in which it is tried.
 _UNNAMED = ("schema", "logprobs", "usage in streams")
@@ -29,6 +35,11 @@ _LIMITS = ("max_tokens", "max_completion_tokens")
 _UNKNOWN = re.compile(
     r"unsupported|not support|unrecogni[sz]ed|unknown|unexpected|extra|not (?:permitted|allowed)|deprecated"
     r"|\binvalid (?:parameter|argument|field)|use 'max|use max|不支持"
+)
+# A router without a server that takes all of a request says neither which part it is, nor 400.
+_ANY_PART = re.compile(r"requested parameters|all parameters")
+_MOST_LOGPROBS = re.compile(
+    r"top_?logprobs\D[^{}]{0,120}?(?:<=|less than or equal to|at most|between 0 and|maximum \D{0,12})\s*(\d+)"
 )
 _FEWEST = 16  # a reply of fewer tokens is of no use
 _SHORTER = (
@@ -53,12 +64,15 @@ class Wishes:
     """
 
     new_limit_name: bool = False
+    most_logprobs: int | None = None
     refused: set[str] = field(default_factory=set)
 
     def applied(self, body: Mapping[str, Any], refused: set[str]) -> dict[str, Any]:
         """The request without the refused parts."""
         left_out = {key for wish in refused & _OPTIONAL.keys() for key in _OPTIONAL[wish][0]}
         wanted = {key: value for key, value in body.items() if key not in left_out}
+        if self.most_logprobs is not None and "top_logprobs" in wanted:
+            wanted["top_logprobs"] = min(wanted["top_logprobs"], self.most_logprobs)
         if self.new_limit_name != (_OTHER_LIMIT in refused):
             wanted["max_completion_tokens"] = wanted.pop("max_tokens")
         if _SYSTEM in refused:
@@ -76,6 +90,7 @@ def refused_by(message: str, wanted: Mapping[str, Any], refused: set[str], *, na
     A message that names none of them costs the next one that it may mean, unless `named_only`.
     """
     said = message.lower()
+    named_only = named_only and not _ANY_PART.search(said)
     here = {wish for wish, (keys, _) in _OPTIONAL.items() if any(key in wanted for key in keys)}
     named = {wish for wish in here if _OPTIONAL[wish][1].search(said)}
     limit_unknown = any(limit in said for limit in _LIMITS) and _UNKNOWN.search(said)
@@ -86,6 +101,13 @@ def refused_by(message: str, wanted: Mapping[str, Any], refused: set[str], *, na
     if named or named_only:
         return named
     return {next(wish for wish in _UNNAMED if wish in here)} if here.intersection(_UNNAMED) else set()
+
+
+def fewer_logprobs(message: str, wanted: Mapping[str, Any]) -> int | None:
+    """The number of log-probabilities that an endpoint gives, where it refuses more; otherwise None."""
+    found = _MOST_LOGPROBS.search(message.lower())
+    most = int(found[1]) if found else 0
+    return most if 1 < most < wanted.get("top_logprobs", 0) else None
 
 
 def shorter_limit(message: str, limit: int) -> int | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 from ingest.loaders.base import Loaded, Source
+from ingest.loaders.european import EUROPEAN, european_encodings
 from ingest.loaders.text import clean, without_data
 from storage.errors import DocumentRefusedError
 from storage.reasons import Reason
@@ -58,12 +60,13 @@ _TRADITIONAL = frozenset(
 _SYLLABLES = frozenset(
     "이다는에의가을를은한고하지도서로사기시대자그인있어리나것해부정수일보제과만들전라상면스장여동년"
 )
-_WESTERN_MARKS = frozenset("–—‘’‚“”„…€£§©®°«»¡¿·•†‰²³½¼¾×\xa0")
+_ASCII = re.compile("[\x00-\x7f]+")
+_ODD_LINE = re.compile(rb"[^\n]*[\x80-\xff][^\n]*")
 _SAMPLE = 200_000
 # Encodings that files really have. Among all that exist, a guess from a few bytes would be arbitrary.
 _CANDIDATES = (
-    *("cp1252", "iso8859_2", "cp1250", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256", "cp874"),
-    *("cp932", "euc_jp", "iso2022_jp", "cp949", "gb18030", "big5hkscs"),
+    *("cp1252", "iso8859_2", "cp1250", "cp1251", "koi8_r", "cp866", "cp1253", "cp1254", "cp1255", "cp1256"),
+    *("cp874", "cp850", "mac_roman", "cp932", "euc_jp", "cp949", "gb18030", "big5hkscs"),
 )
 # With fewer characters beyond ASCII than this, a guess is weak.
 _FEW = 30
@@ -110,7 +113,10 @@ def decode(data: bytes, *, declared: str | None = None) -> Decoded:
             return _lenient(data[len(mark) :], encoding)
     if wide := _wide(data):
         return _lenient(data, wide, guessed=True)
-    for name in ("utf-8", declared):
+    if b"\x1b$" in data and (text := _strict(data, "iso2022_jp")) is not None:
+        return Decoded(text, "iso2022_jp", guessed=True)
+    seven_bits = declared is not None and declared.lower() in ("utf-7", "hz", "hz-gb-2312", "iso-2022-kr")
+    for name in (declared, "utf-8") if seven_bits else ("utf-8", declared):
         if name and (text := _strict(data, name)) is not None:
             return Decoded(text, name.lower())
     return _guess(data)
@@ -129,24 +135,44 @@ def _lenient(data: bytes, encoding: str, *, guessed: bool = False) -> Decoded:
 
 
 def _wide(data: bytes) -> str | None:
-    """UTF-16 without a mark: half of the bytes are NUL in Latin text, on the odd or the even places."""
+    """UTF-16 or UTF-32 without a mark, whose NULs no other text has: half of the bytes of Latin text, on the
+    odd or the even places; elsewhere a half of each space and line end."""
     sample = data[:4096]
-    if len(sample) < 8 or sample.count(0) < len(sample) * 0.3:
+    if len(sample) < 8 or 0 not in sample:
         return None
     odd, even = sample[1::2].count(0), sample[::2].count(0)
-    if max(odd, even) < 4 * max(1, min(odd, even)):
+    for encoding in () if sample.isascii() else ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
+        unit = 4 if "32" in encoding else 2
+        text = _strict(sample[: len(sample) // unit * unit], encoding)
+        if text and all(letter.isprintable() or letter in "\t\n\r\f\u3000\ufeff" for letter in text):
+            return encoding
+    if sample.count(0) < len(sample) * 0.3 or max(odd, even) < 4 * max(1, min(odd, even)):
         return None
     return "utf-16-le" if odd > even else "utf-16-be"
 
 
 def _guess(data: bytes) -> Decoded:
     flawed = _lenient(data, "utf-8", guessed=True)
-    beyond_ascii = sum(
-        1 for character in flawed.text[:_SAMPLE] if character > "\x7f" and character != "\ufffd"
-    )
+    beyond_ascii = len(_beyond_ascii(flawed.text)) - flawed.broken
     if flawed.broken * 1000 <= _FLAWS_PER_THOUSAND * len(flawed.text) and beyond_ascii >= flawed.broken:
         return flawed
-    return _chinese(data) or _any_other(data) or _last_resort(flawed)
+    sample = data if len(data) <= _SAMPLE else b"\n".join(_ODD_LINE.findall(data))[:_SAMPLE]
+    found = _chinese(sample) or _any_other(sample)
+    if found is None:
+        return _last_resort(flawed)
+    return replace(_lenient(data, found.encoding, guessed=True), weak=found.weak)
+
+
+def _beyond_ascii(text: str) -> str:
+    return _ASCII.sub("", text)
+
+
+def _nearly(data: bytes, encoding: str) -> str | None:
+    """Text with next to no broken character, as that of a file that was cut off."""
+    if (text := _strict(data, encoding)) is not None:
+        return text
+    text = data.decode(encoding, "replace")
+    return text if text.count("\ufffd") * 50 <= len(_beyond_ascii(text)) else None
 
 
 def _chinese(data: bytes) -> Decoded | None:
@@ -160,10 +186,10 @@ def _chinese(data: bytes) -> Decoded | None:
         ("big5hkscs", _TRADITIONAL),
         ("gb18030", _TRADITIONAL),
     ):
-        text = _strict(data, encoding)
+        text = _nearly(data, encoding)
         if text is None:
             continue
-        letters = [character for character in text[:_SAMPLE] if character > "\x7f"]
+        letters = list(_beyond_ascii(text).replace("\ufffd", ""))
         found = sum(character in common for character in letters)
         share = found / max(1, len(letters))
         if encoding == "gb18030" and _is_korean(data, found):
@@ -187,7 +213,7 @@ def _everyday_chinese(data: bytes) -> Decoded | None:
         text = _strict(data, encoding)
         if text is None:
             continue
-        letters = [character for character in text[:_SAMPLE] if character > "\x7f"]
+        letters = _beyond_ascii(text)
         if not everyday([character.encode(encoding) for character in letters]):
             continue
         if encoding == "gb18030" and _is_korean(data, sum(letter in _SIMPLIFIED for letter in letters)):
@@ -213,7 +239,7 @@ def _is_everyday_big5(pairs: list[bytes]) -> bool:
 
 def _is_korean(data: bytes, chinese: int) -> bool:
     text = _strict(data, "cp949") or ""
-    letters = [character for character in text[:_SAMPLE] if character > "\x7f"]
+    letters = _beyond_ascii(text)
     hangul = all("\uac00" <= letter <= "\ud7a3" for letter in letters)
     return hangul and sum(letter in _SYLLABLES for letter in letters) > chinese
 
@@ -221,27 +247,26 @@ def _is_korean(data: bytes, chinese: int) -> bool:
 def _any_other(data: bytes) -> Decoded | None:
     from charset_normalizer import from_bytes
 
-    matches = from_bytes(data[:_SAMPLE], cp_isolation=list(_CANDIDATES))
+    matches = from_bytes(data, cp_isolation=list(_CANDIDATES))
     best = matches.best()
     as_good = [
         match for match in matches if best and match.chaos <= best.chaos and match.coherence >= best.coherence
     ]
     unsure = best is None or best.coherence == 0 or any(match.encoding == "cp1252" for match in as_good)
-    if unsure and _looks_western(_strict(data, "cp1252")):
-        return _lenient(data, "cp1252", guessed=True)
-    if best is None:
-        return None
-    decoded = _lenient(data, best.encoding, guessed=True)
-    return decoded if decoded.broken * 100 <= len(decoded.text) else None
+    western = unsure or best is None or best.encoding in EUROPEAN
+    if western and (names := european_encodings(data)):
+        found = _lenient(data, names[0], guessed=True)
+        return replace(found, weak=len(names) > 1 and len(_beyond_ascii(found.text)) < _FEW)
+    encoding = "" if best is None else best.encoding
+    text = _strict(data, "gb18030") if encoding in EUROPEAN else None  # no word of Europe's, as was seen
+    if text is not None and all(map(_is_ideographic, _beyond_ascii(text))):
+        return Decoded(text, "gb18030", guessed=True, weak=True)
+    decoded = _lenient(data, encoding, guessed=True) if encoding else None
+    return decoded if decoded and decoded.broken * 100 <= len(decoded.text) else None
 
 
-def _looks_western(text: str | None) -> bool:
-    """True for mostly ASCII letters, and beyond them only letters and typographical marks."""
-    if text is None:
-        return False
-    beyond = [character for character in text[:_SAMPLE] if character > "\x7f"]
-    letters = sum(character.isalpha() for character in text[:_SAMPLE])
-    return len(beyond) < 0.4 * letters and all(mark.isalpha() or mark in _WESTERN_MARKS for mark in beyond)
+def _is_ideographic(character: str) -> bool:
+    return "\u3000" <= character <= "\u303f" or "\u4e00" <= character <= "\u9fff" or character > "\uff00"
 
 
 def _last_resort(flawed: Decoded) -> Decoded:

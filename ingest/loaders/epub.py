@@ -9,8 +9,8 @@ from urllib.parse import unquote
 
 from lxml import etree
 
-from ingest.loaders import html
 from ingest.loaders.base import Loaded, Source
+from ingest.loaders.html.load import load_chapter
 from ingest.loaders.metadata import language
 from ingest.loaders.office import openxml
 from ingest.loaders.text import TextBuilder, one_line
@@ -56,7 +56,7 @@ def _read(source: Source, archive: zipfile.ZipFile) -> Loaded:
             continue
         number += 1
         builder.page(number)
-        builder.embed(html.load(Source(path, archive.read(path), source.limits)))
+        builder.embed(load_chapter(Source(path, archive.read(path), source.limits)))
     metadata = package.find("{*}metadata")
     title, facts = _facts(metadata) if metadata is not None else ("", {})
     return Loaded(

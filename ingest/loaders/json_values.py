@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from typing import cast
 
 from ingest.loaders.base import Loaded, Source
-from ingest.loaders.decoding import decode
-from ingest.loaders.text import clean, one_line
+from ingest.loaders.decoding import decode, inline_pictures
+from ingest.loaders.text import clean, one_line, without_data
 from ingest.loaders.text_column import MOST_ROWS, text_column_hint
 from storage.errors import DocumentRefusedError
 from storage.reasons import Reason
@@ -15,6 +17,12 @@ from storage.records import PageStart
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
+_DECODER = json.JSONDecoder()
+# A string, which stays as it is; a comment; a comma before a closing bracket.
+_SPARE = re.compile(
+    r'("(?:[^"\\]|\\.)*+(?:"|\Z))|//[^\n]*|/\*.*?\*/|,(?=\s*+(?:(?://[^\n]*|/\*.*?\*/)\s*+)*+[}\]])',
+    re.DOTALL,
+)
 # The most lines that warnings name; further ones are only counted.
 _NAMED_LINES = 20
 
@@ -23,23 +31,47 @@ def load(source: Source) -> Loaded:
     """A list of records, at the top or as a field, is one line a record; anything else is one line a value:
     `path: value`."""
     decoded = decode(source.data)
-    try:
-        value: Json = json.loads(decoded.text)
-    except ValueError as error:
-        raise DocumentRefusedError("ingest.damaged", Reason("ingest.bad-json", error=str(error))) from error
-    metadata = decoded.metadata
-    if isinstance(value, list):
-        lines = [record_line(record, source) for record in value]
-        return Loaded(
-            text="\n".join(lines), rows=(PageStart(0, 1),), metadata=metadata, warnings=decoded.warnings
-        )
+    value = _parsed(decoded.text)
+    records = isinstance(value, list)
+    lines = (
+        [record_line(record, source) for record in value]
+        if isinstance(value, list)
+        else _lines(value, source)
+    )
+    text, pictures = without_data("\n".join(lines))
     title = value.get("title", value.get("name", "")) if isinstance(value, dict) else ""
     return Loaded(
-        text="\n".join(_lines(value, source)).lstrip("\n"),
+        text=text if records else text.lstrip("\n"),
         title=one_line(title) if isinstance(title, str) else "",
-        metadata=metadata,
-        warnings=decoded.warnings,
+        rows=(PageStart(0, 1),) if records else (),
+        metadata=decoded.metadata,
+        warnings=(*decoded.warnings, *inline_pictures(pictures)),
     )
+
+
+def _parsed(text: str) -> Json:
+    """The value of a JSON text; several below each other are a list, and comments and commas too many are
+    overlooked. Raises DocumentRefusedError (damaged)."""
+    try:
+        return cast(Json, json.loads(text))
+    except ValueError as error:
+        problem = error
+    for candidate in (text, _SPARE.sub(_without_comment, text)):
+        values, at = list[Json](), len(candidate) - len(candidate.lstrip())
+        try:
+            while at < len(candidate):
+                value, at = _DECODER.raw_decode(candidate, at)
+                values.append(value)
+                while at < len(candidate) and candidate[at] in " \t\n\r,":
+                    at += 1
+        except ValueError:
+            continue
+        return values[0] if len(values) == 1 else values
+    raise DocumentRefusedError("ingest.damaged", Reason("ingest.bad-json", error=str(problem))) from problem
+
+
+def _without_comment(found: re.Match[str]) -> str:
+    return found[1] or ""
 
 
 def load_lines(source: Source) -> Loaded:
@@ -54,14 +86,27 @@ def load_lines(source: Source) -> Loaded:
         lines.append("" if record is None else record_line(record, source))
         if isinstance(record, dict) and len(records) < MOST_ROWS:
             records.append(record)
+    if 2 * len(bad) > len(bad) + sum(map(bool, lines)) and (whole := _as_one(source)):
+        return whole  # one value over several lines, or several
     if bad and not any(lines):
         raise DocumentRefusedError("ingest.damaged", Reason("ingest.no-good-line", first=bad[0]))
+    text, pictures = without_data("\n".join(lines).rstrip("\n"))
     return Loaded(
-        text="\n".join(lines).rstrip("\n"),
+        text=text,
         rows=(PageStart(0, 1),),
         metadata=decoded.metadata,
-        warnings=(*decoded.warnings, *first_problems(bad), *text_column_hint(records)),
+        warnings=(
+            *(*decoded.warnings, *first_problems(bad)),
+            *(*text_column_hint(records), *inline_pictures(pictures)),
+        ),
     )
+
+
+def _as_one(source: Source) -> Loaded | None:
+    try:
+        return load(source)
+    except DocumentRefusedError:
+        return None
 
 
 def parse_line(line: str) -> tuple[Json, Reason | None]:
@@ -112,7 +157,7 @@ def _lines(value: Json, source: Source) -> Iterator[str]:
         if isinstance(item, dict):
             children = [(_joined(path, name), child, depth + 1) for name, child in item.items()]
             stack.extend(reversed(children))
-        elif isinstance(item, list) and len(item) > 1 and all(isinstance(child, dict) for child in item):
+        elif isinstance(item, list) and item and all(isinstance(child, dict) for child in item):
             yield f"\n{clean(path)}:"
             yield from (record_line(child, source) for child in item)
         elif isinstance(item, list):

@@ -10,10 +10,11 @@ from email.header import decode_header, make_header
 from email.message import EmailMessage, Message, MIMEPart
 from email.policy import default
 from email.utils import parsedate_to_datetime
+from typing import cast
 
-from ingest.loaders import html
 from ingest.loaders.base import Attachment, Loaded, Source
 from ingest.loaders.decoding import decode
+from ingest.loaders.html.load import load as load_html
 from ingest.loaders.office.openxml import damaged
 from ingest.loaders.text import TextBuilder, clean, one_line
 from storage.records import Meta
@@ -28,6 +29,8 @@ def load(source: Source) -> Loaded:
     message = message_from_bytes(source.data, _class=EmailMessage, policy=default)
     headers = {name: _header(message, name) for name in _HEADERS}
     body = message.get_body(preferencelist=("plain", "html"))
+    if body is None or not _content(body).strip():
+        body = message.get_body(preferencelist=("html",)) or body or _calendar(message)
     others = list(message.iter_attachments())
     attached = [part for part in others if not _goes_on(part)]
     attachments = tuple(_attachment(part, number) for number, part in enumerate(attached, 1))
@@ -40,6 +43,12 @@ def load(source: Source) -> Loaded:
     )
     rest = "\n\n".join(text for part in others if _goes_on(part) and (text := clean(_content(part)).strip()))
     return replace(mail, text=f"{mail.text}\n\n{rest}") if rest else mail
+
+
+def _calendar(message: EmailMessage) -> MIMEPart | None:
+    """An invitation that is the whole message."""
+    parts = (part for part in message.walk() if part.get_content_type() == "text/calendar")
+    return cast(MIMEPart | None, next(parts, None))
 
 
 def _goes_on(part: MIMEPart) -> bool:
@@ -77,7 +86,7 @@ def _mail(
     builder = TextBuilder()
     builder.block("\n".join(f"{name}: {value}" for name, value in headers.items() if value))
     if subtype == "html":
-        builder.embed(html.load(Source(source.path, body.encode("utf-8", "replace"), source.limits)))
+        builder.embed(load_html(Source(source.path, body.encode("utf-8", "replace"), source.limits)))
     else:
         builder.block(clean(body))
     metadata: dict[str, Meta] = {}

@@ -33,7 +33,7 @@ def front_matter(text: str) -> tuple[dict[str, Meta], str]:
     if matter is None or not _KEY.search(matter[2]):
         return {}, text
     fields = _parsed(matter[2], toml=matter[1] == "+++")
-    if fields is None:
+    if fields is None or _is_sentence(fields):
         return {}, text
     found: dict[str, Meta] = {}
     for name, value in list(fields.items())[:_MOST_FIELDS]:
@@ -41,6 +41,15 @@ def front_matter(text: str) -> tuple[dict[str, Meta], str]:
         if key and kept not in (None, "", ()):
             found[key] = language(kept) if key == "lang" and isinstance(kept, str) else kept
     return found, text[matter.end() :]
+
+
+def _is_sentence(fields: Mapping[Any, Any]) -> bool:
+    """True for prose between two rules that only looks like a field: `Note: the pump is off.`"""
+    if len(fields) != 1:
+        return False
+    name, value = next(iter(fields.items()))
+    known = str(name).casefold() in ("title", "description", "summary", "abstract", "标题", "摘要", "描述")
+    return not known and isinstance(value, str) and value.rstrip()[-1:] in tuple(".!?。！？")
 
 
 def _parsed(matter: str, *, toml: bool) -> Mapping[Any, Any] | None:

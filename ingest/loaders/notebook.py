@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from ingest.loaders.base import Loaded, Source
 from ingest.loaders.decoding import decode, inline_pictures
+from ingest.loaders.html.load import load as load_html
 from ingest.loaders.markdown import headings_of
 from ingest.loaders.text import clean, without_data
 from storage.errors import DocumentRefusedError
@@ -15,6 +17,9 @@ from storage.reasons import Reason
 
 # Of a cell's output, this many characters: what is longer is data.
 _MOST_OUTPUT = 4000
+_TEXTS = ("text/plain", "text/markdown", "text/latex")
+# What terminals take for colours.
+_COLOUR = re.compile(r"\x1b\[[\d;]*[A-Za-z]")
 
 
 def load(source: Source) -> Loaded:
@@ -74,10 +79,14 @@ def _outputs(cell: dict[str, Any]) -> Iterator[str]:
     """What a cell printed or returned, as text; pictures have none."""
     for output in cell.get("outputs", ()):
         data = output.get("data", {})
-        text = output.get("text", data.get("text/plain", ""))
+        text = output.get(
+            "text", data.get("text/plain", data.get("text/markdown", data.get("text/latex", "")))
+        )
         if output.get("output_type") in ("error", "pyerr"):
             text = f"{output.get('ename', '')}: {output.get('evalue', '')}"
-        if words := _joined(text):
+        if not text and "text/html" in data:
+            text = load_html(Source("output.html", _joined(data["text/html"]).encode())).text
+        if words := _COLOUR.sub("", _joined(text)):
             yield words
 
 

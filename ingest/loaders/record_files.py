@@ -210,7 +210,9 @@ def _table(stream: _Lines, delimiter: str | None, columns: Columns) -> Iterator[
     if skipped:
         head, delimiter = next(lines, ""), delimiter or named
     csv.field_size_limit(stream.line_bytes)
-    reader = csv.reader(chain([head] if head else [], lines), delimiter=delimiter or delimiter_of(head))
+    reader = csv.reader(
+        chain([head] if head else [], lines), delimiter=delimiter or delimiter_of(head), skipinitialspace=True
+    )
     try:
         names = [one_line(name) for name in next(reader, [])]
         if columns.text not in names:

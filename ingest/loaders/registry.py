@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib
 import io
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,21 +19,22 @@ from storage.reasons import Reason
 Loader = Callable[[Source], Loaded]
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
-_TEXT = Format("text", "text/plain", "ingest.loaders.decoding:load", version=2)
-_MARKDOWN = Format("markdown", "text/markdown", "ingest.loaders.markdown:load", version=3)
-_HTML = Format("html", "text/html", "ingest.loaders.html:load", version=3)
-_JSON_LINES = Format("jsonl", "application/jsonl", "ingest.loaders.json_values:load_lines", version=2)
-_DOCX = Format("docx", f"{_OFFICE}.wordprocessingml.document", "ingest.loaders.office.docx:load", version=3)
-_PPTX = Format("pptx", f"{_OFFICE}.presentationml.presentation", "ingest.loaders.office.pptx:load", version=3)
-_XLSX = Format("xlsx", f"{_OFFICE}.spreadsheetml.sheet", "ingest.loaders.office.xlsx:load", version=3)
-_PDF = Format("pdf", "application/pdf", "ingest.loaders.pdf.load:load", version=4)
-_RTF = Format("rtf", "application/rtf", "ingest.loaders.rtf:load")
-_EPUB = Format("epub", "application/epub+zip", "ingest.loaders.epub:load")
-_ODT = Format("odt", "application/vnd.oasis.opendocument.text", "ingest.loaders.office.odt:load")
-_MSG = Format("msg", "application/vnd.ms-outlook", "ingest.loaders.mail:load_outlook")
+_TEXT = Format("text", "text/plain", "ingest.loaders.decoding:load", version=3)
+_MARKDOWN = Format("markdown", "text/markdown", "ingest.loaders.markdown:load", version=4)
+_HTML = Format("html", "text/html", "ingest.loaders.html.load:load", version=4)
+_JSON_LINES = Format("jsonl", "application/jsonl", "ingest.loaders.json_values:load_lines", version=3)
+_DOCX = Format("docx", f"{_OFFICE}.wordprocessingml.document", "ingest.loaders.office.docx:load", version=4)
+_PPTX = Format("pptx", f"{_OFFICE}.presentationml.presentation", "ingest.loaders.office.pptx:load", version=4)
+_XLSX = Format("xlsx", f"{_OFFICE}.spreadsheetml.sheet", "ingest.loaders.office.xlsx:load", version=4)
+_PDF = Format("pdf", "application/pdf", "ingest.loaders.pdf.load:load", version=5)
+_RTF = Format("rtf", "application/rtf", "ingest.loaders.rtf:load", version=2)
+_EPUB = Format("epub", "application/epub+zip", "ingest.loaders.epub:load", version=2)
+_ODT = Format("odt", "application/vnd.oasis.opendocument.text", "ingest.loaders.office.odt:load", version=2)
+_EML = Format("eml", "message/rfc822", "ingest.loaders.mail:load", version=2)
+_MSG = Format("msg", "application/vnd.ms-outlook", "ingest.loaders.mail:load_outlook", version=2)
 # Source code is text; its language decides where it is cut (`ingest.chunking.code`).
 _CODE = {
-    suffix: Format("code", f"text/x-{language}", "ingest.loaders.decoding:load")
+    suffix: Format("code", f"text/x-{language}", "ingest.loaders.decoding:load", version=2)
     for language, suffixes in {
         "python": (".py", ".pyi"),
         "javascript": (".js", ".mjs", ".cjs", ".jsx"),
@@ -71,16 +73,18 @@ FORMATS: dict[str, Format] = {
     ".odt": _ODT,
     ".rtf": _RTF,
     ".epub": _EPUB,
-    ".eml": Format("eml", "message/rfc822", "ingest.loaders.mail:load"),
+    ".eml": _EML,
     ".msg": _MSG,
-    ".ipynb": Format("ipynb", "application/x-ipynb+json", "ingest.loaders.notebook:load"),
-    ".srt": Format("subtitles", "application/x-subrip", "ingest.loaders.subtitles:load"),
-    ".vtt": Format("subtitles", "text/vtt", "ingest.loaders.subtitles:load"),
+    ".ipynb": Format("ipynb", "application/x-ipynb+json", "ingest.loaders.notebook:load", version=2),
+    ".srt": Format("subtitles", "application/x-subrip", "ingest.loaders.subtitles:load", version=2),
+    ".vtt": Format("subtitles", "text/vtt", "ingest.loaders.subtitles:load", version=2),
     ".txt": _TEXT,
     ".text": _TEXT,
-    ".csv": Format("csv", "text/csv", "ingest.loaders.table:load", version=2),
-    ".tsv": Format("tsv", "text/tab-separated-values", "ingest.loaders.table:load_tabs", version=2),
-    ".json": Format("json", "application/json", "ingest.loaders.json_values:load", version=2),
+    ".rst": _TEXT,
+    ".adoc": _TEXT,
+    ".csv": Format("csv", "text/csv", "ingest.loaders.table:load", version=3),
+    ".tsv": Format("tsv", "text/tab-separated-values", "ingest.loaders.table:load_tabs", version=3),
+    ".json": Format("json", "application/json", "ingest.loaders.json_values:load", version=3),
     ".jsonl": _JSON_LINES,
     ".ndjson": _JSON_LINES,
     **_CODE,
@@ -108,6 +112,14 @@ _PARTS = (
     (b"opendocument.text", _ODT),
 )
 _SNIFFED = 4096
+# The beginning of a page, perhaps after a declaration and comments; the fields of a mail that others lack.
+_PAGE = re.compile(
+    rb"(?:<\?xml[^>]*+>\s*+|<!--(?:(?!-->).)*+-->\s*+)*+<(?:!doctype html|html)\b", re.IGNORECASE | re.DOTALL
+)
+_MAIL = re.compile(
+    rb"^(From|To|Date|Subject|Received|Return-Path|Message-ID|MIME-Version|Content-Type|Reply-To): ",
+    re.IGNORECASE | re.MULTILINE,
+)
 # The first bytes of formats that are not text.
 _MAGIC = (
     (b"%PDF-", "PDF"),
@@ -148,8 +160,10 @@ def format_in(data: bytes) -> Format | None:
         return _PDF
     if head.startswith(b"{\\rtf"):
         return _RTF
-    if head[:15].lower().startswith((b"<!doctype html", b"<html")):
+    if _PAGE.match(head):
         return _HTML
+    if len(_MAIL.findall(head.partition(b"\n\n")[0].replace(b"\r", b""))) > 2:
+        return _EML
     if head.startswith(b"PK\x03\x04"):
         return next(
             (kind for part, kind in _PARTS if part in data[: 2 * _SNIFFED] + data[-4 * _SNIFFED :]), None

@@ -1,4 +1,4 @@
-"""RTF through striprtf: paragraphs and cells as text."""
+"""RTF through striprtf: paragraphs, tables by row, and what hangs on paragraphs after them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 from striprtf.striprtf import rtf_to_text
 
 from ingest.loaders.base import Loaded, Source
+from ingest.loaders.rtf_groups import BAR, rewritten
+from ingest.loaders.tables import rows_of, table_lines
 from ingest.loaders.text import TextBuilder, clean, one_line
 from storage.errors import DocumentRefusedError
 from storage.reasons import Reason
@@ -23,21 +25,29 @@ def load(source: Source) -> Loaded:
     raw = source.data.decode("latin-1")
     page = _PAGE.search(raw)
     encoding = f"cp{page[1]}" if page and page[1] not in ("0", "10000") else "cp1252"
-    text = clean(rtf_to_text(_escaped(raw), encoding=encoding, errors="replace"))
+    readable, hidden = rewritten(raw)
+    text = clean(rtf_to_text(_escaped(readable), encoding=encoding, errors="replace"))
     info = {name: one_line(value) for name, value in _INFO.findall(raw[:20_000])}
     builder = TextBuilder()
-    for line in text.split("\n"):
+    table: list[list[str]] = []
+    for line in (*text.split("\n"), ""):
         # striprtf writes a table's row as cells that end in a bar
-        if line.endswith("|") and line.count("|") > 1:
-            builder.block("; ".join(filter(None, map(str.strip, line.split("|")))), gap="\n")
-        else:
-            builder.block(line)
+        if line.endswith("|"):
+            table.append([cell.replace(BAR, "|") for cell in line[:-1].split("|")])
+            continue
+        for number, row in table_lines(rows_of(table)):
+            builder.row(number, row, first=number == 1)
+        table = []
+        builder.block(line.replace(BAR, "|"))
     broken = builder.text.count("\ufffd")
     return Loaded(
         text=builder.text,
         title=info.get("title", ""),
         metadata={"author": info["author"]} if info.get("author") else {},
-        warnings=(Reason("ingest.replaced-characters", n=broken, encoding=encoding),) if broken else (),
+        warnings=(
+            *([Reason("ingest.replaced-characters", n=broken, encoding=encoding)] * bool(broken)),
+            *([Reason("ingest.hidden-text", n=hidden)] * bool(hidden)),
+        ),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from html import unescape
 
 import pysubs2
 
@@ -16,6 +17,8 @@ from storage.records import Heading
 # What is said within so much time is one paragraph, which a citation gives the time of.
 _TOGETHER_MS = 20_000
 _CUE_NAME = re.compile(r"(?<!\n)\n\n++[^\n]++\n(?=[^\n]*-->)")
+# The moment of a word within a cue.
+_CUE_TIME = re.compile(r"<\d[\d:.]*>")
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*+)?\s++([^<>]++)>")
 
 
@@ -42,14 +45,14 @@ def _plain(text: str) -> str:
     """WebVTT without the names of its cues, and with those of its speakers as words."""
     if not text.startswith("WEBVTT"):
         return text
-    return _VOICE.sub(r"\1: ", _CUE_NAME.sub("\n\n", text))
+    return _CUE_TIME.sub("", _VOICE.sub(r"\1: ", _CUE_NAME.sub("\n\n", text)))
 
 
 def _paragraphs(subtitles: pysubs2.SSAFile) -> Iterator[tuple[int, str]]:
     """The start in milliseconds and the words of what is said together; a line repeated at once is one."""
     start, words = 0, list[str]()
     for event in sorted(subtitles, key=lambda event: event.start):
-        text = one_line(event.plaintext)
+        text = one_line(unescape(event.plaintext))
         if not text or (words and text == words[-1]):
             continue
         if words and event.start - start >= _TOGETHER_MS:

@@ -6,18 +6,24 @@ import csv
 import io
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from ingest.loaders.base import Loaded, Source
-from ingest.loaders.decoding import decode
+from ingest.loaders.decoding import decode, inline_pictures
 from ingest.loaders.tables import rows_of, table_lines
-from ingest.loaders.text import TextBuilder, clean, one_line
+from ingest.loaders.text import TextBuilder, clean, one_line, without_data
 from ingest.loaders.text_column import text_column_hint
 from storage.errors import DocumentRefusedError
 from storage.reasons import Reason
 
 _DELIMITERS = ",;\t|"
+# Where none of these parts the lines, the comma of Chinese texts may.
+_WIDE_COMMA = "，"
 _SAMPLE_LINES = 20
+# After so many quotes without an end all are characters.
+_MOST_UNCLOSED = 10
+# A line after the last, which a quote without an end takes in; `clean` leaves none in a text.
+_END = "\x1e"
 # Excel's own line, which names the delimiter and is no row.
 _SEPARATOR = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
 
@@ -33,17 +39,17 @@ def load_tabs(source: Source) -> Loaded:
 
 def _load(source: Source, delimiter: str | None) -> Loaded:
     decoded = decode(source.data)
-    text = clean(decoded.text)
+    text, pictures = without_data(clean(decoded.text))
     skipped, delimiter = separator_of(text) if delimiter is None else (0, delimiter)
     rows = list(_rows(source, text[skipped:], delimiter or delimiter_of(text[skipped:])))
     builder = TextBuilder()
-    for number, line in table_lines(rows_of(rows)):
+    for number, line in table_lines(rows_of(rows), forms=False):
         builder.row(number + bool(skipped), line)
     return Loaded(
         text=builder.text,
         rows=builder.rows,
         metadata=decoded.metadata,
-        warnings=(*decoded.warnings, *_warnings(rows)),
+        warnings=(*decoded.warnings, *_warnings(rows), *inline_pictures(pictures)),
     )
 
 
@@ -58,19 +64,40 @@ def delimiter_of(text: str) -> str:
     sample = list(itertools.islice((line for line in io.StringIO(text) if line.strip()), _SAMPLE_LINES))
 
     def evenness(delimiter: str) -> tuple[int, int]:
-        widths = [len(row) for row in csv.reader(sample, delimiter=delimiter)]
+        widths = [len(row) for row in csv.reader(sample, delimiter=delimiter, skipinitialspace=True)]
         common = max(set(widths), key=widths.count, default=1)
         return (widths.count(common) if common > 1 else 0, common)
 
-    return max(_DELIMITERS, key=evenness)
+    best = max(_DELIMITERS, key=evenness)
+    wide, common = evenness(_WIDE_COMMA)
+    return _WIDE_COMMA if evenness(best)[0] == 0 and common > 1 and wide == len(sample) > 1 else best
 
 
-def _rows(source: Source, text: str, delimiter: str) -> Iterable[list[str]]:
+def _rows(source: Source, text: str, delimiter: str) -> Iterator[list[str]]:
+    """The rows of a table. A quote that is never closed is a character like others, or it would take in the
+    rest of the file."""
     csv.field_size_limit(max(source.limits.record_bytes, len(source.data)))
+    lines = text.split("\n")
+    start = 0
+    for _ in range(_MOST_UNCLOSED):
+        rows, closed = _quoted_rows(lines[start:], delimiter)
+        yield from (row for row, _ in rows)
+        if closed:
+            return
+        start += rows[-1][1] if rows else 0
+        yield lines[start].split(delimiter)
+        start += 1
+    yield from (line.split(delimiter) for line in lines[start:])
+
+
+def _quoted_rows(lines: list[str], delimiter: str) -> tuple[list[tuple[list[str], int]], bool]:
+    """Rows with the number of lines up to their ends; False if the last of them, left out, has no end."""
+    reader = csv.reader((f"{line}\n" for line in (*lines, _END)), delimiter=delimiter, skipinitialspace=True)
     try:
-        yield from csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        rows = [(row, reader.line_num) for row in reader]
     except csv.Error as error:
         raise unreadable_table(error) from error
+    return rows[:-1], bool(rows) and rows[-1][0] == [_END]
 
 
 def unreadable_table(error: csv.Error) -> DocumentRefusedError:

@@ -6,37 +6,18 @@ numbers and dates, and are none themselves.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ingest.loaders.cell_kinds import kind
+from ingest.loaders.headers import LONGEST_NAME, Row, is_form, structured
 from ingest.loaders.text import one_line
 
-_NUMBER = re.compile(
-    r"[(+\-−]?\s?(?:[$€£¥￥₹]|[A-Z]{3}\s)?\s?\d[\d.,' \xa0\u202f]*(?:[eE][+-]?\d+)?\s?(?:%|‰|[$€£¥￥₹元])?\)?"
-)
-_YEAR = re.compile(r"(?:19|20)\d\d")
-_DATE = re.compile(
-    r"\d{4}[-/.年]\d{1,2}[-/.月]\d{1,2}日?(?:[T ]\d.*)?"
-    r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}:\d\d(?::\d\d)?"
-)
-# A header is within this many rows of its table; titles and notes may precede it.
-_HEAD_WITHIN = 10
-_LONGEST_NAME = 120
-_SENTENCE = re.compile(r"[.!?]\s+\S+.*[.!?]$|[。！？].")
 # As HTML bounds them; a larger span says nothing that a reader could see.
 _WIDEST, _HIGHEST = 1000, 5000
 # A table is filled with so many copies of cells that span others; further spans are cells like any other.
 _MOST_COPIES = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """The filled cells of a row by column; `number` counts from 1, as in a spreadsheet."""
-
-    number: int
-    cells: Mapping[int, str]
 
 
 @dataclass(slots=True)
@@ -96,18 +77,30 @@ def rows_of(cells: Sequence[Sequence[str]]) -> list[Row]:
 
 
 def table_lines(
-    rows: Sequence[Row], *, head: int | None = None, names: dict[int, str] | None = None
+    rows: Sequence[Row],
+    *,
+    head: int | None = None,
+    names: dict[int, str] | None = None,
+    forms: bool = True,
 ) -> Iterator[tuple[int, str]]:
     """A line for each row under the names of its columns, with the row's number.
 
     `head` is the number of rows that are known to be a header; without it a header is looked for, in every
     part between blank rows. What precedes a header stays a line of its own, and so does each row where
     there is none. `names` are those of a table that these rows go on from; they become those of the last
-    header.
+    header. With `forms` labels may stand beside their values instead of above them.
     """
     names = {} if names is None else names
     for block in _blocks(rows):
-        above, found, body = _structured(block, names, head)
+        if head is None and len(names) > 1 and max(len(row.cells) for row in block) == 1:
+            for row in block:  # a note below the table
+                yield row.number, _plain(row)
+            continue
+        if head is None and forms and not names and is_form(block):
+            for row in block:
+                yield row.number, _fields(row)
+            continue
+        above, found, body = structured(block, names, head)
         if found is not None and all(row.cells == found for row in body):
             above, found, body = [], None, block  # nothing but rows that are alike
         for row in above:
@@ -141,14 +134,23 @@ def readable(names: Mapping[int, str], cells: Mapping[int, str]) -> str:
 def _blocks(rows: Sequence[Row]) -> Iterator[list[Row]]:
     """Runs of rows without a blank one between them; tables side by side come one after the other."""
     block: list[Row] = []
+    step = _step([row.number for row in rows if row.cells])
     for row in rows:
-        if block and (not row.cells or row.number > block[-1].number + 1):
+        if not row.cells and step > 1:
+            continue
+        if block and (not row.cells or row.number > block[-1].number + step):
             yield from _beside(block)
             block = []
         if row.cells:
             block.append(row)
     if block:
         yield from _beside(block)
+
+
+def _step(numbers: list[int]) -> int:
+    """2 where every other row is blank, as in files whose line ends were doubled; otherwise 1."""
+    doubled = len(numbers) > 2 and all(after - before == 2 for before, after in itertools.pairwise(numbers))
+    return 2 if doubled else 1
 
 
 def _beside(block: list[Row]) -> Iterator[list[Row]]:
@@ -174,82 +176,20 @@ def _beside(block: list[Row]) -> Iterator[list[Row]]:
     yield from tables if len(extents) > 1 else [block]
 
 
-def _structured(
-    block: list[Row], known: Mapping[int, str], head: int | None
-) -> tuple[list[Row], dict[int, str] | None, list[Row]]:
-    """What stands above the header, the names (None without a header), and the rows below."""
-    if head is not None:
-        if head == 0:
-            return [], None, block
-        return [], _names(block[:head]), block[head:]
-    counts = Counter(len(row.cells) for row in block)
-    typical = max(counts, key=lambda count: (counts[count], count))
-    widest = max(counts)
-    if widest < 2:
-        return [], None, block
-    enough = max(2, (0.6 * typical)) if typical > 1 else 2
-    first = next((i for i, row in enumerate(block[:_HEAD_WITHIN]) if len(row.cells) >= enough), None)
-    if first is None:
-        return [], None, block
-    row, below = block[first], block[first + 1 :]
-    covered = bool(known) and all(column in known for r in block for column in r.cells)
-    strong, weak = _is_header(row, below)
-    if not (strong or (weak and not covered)):
-        return [], None, block
-    second = below[:1]
-    if len(below) > 1 and _is_second_header(row, second[0], below[1:]):
-        return block[:first], _names([row, *second]), below[1:]
-    return block[:first], _names([row]), below
-
-
-def _names(rows: Sequence[Row]) -> dict[int, str]:
-    """The names of the columns; one that stands over several goes before theirs."""
-    names: dict[int, str] = {}
-    for row in rows:
-        for column, text in row.cells.items():
-            before = names.get(column, "")
-            names[column] = text if not before or before == text else f"{before} {text}"
-    return names
-
-
-def _is_header(row: Row, below: Sequence[Row]) -> tuple[bool, bool]:
-    """Whether a row is a header: surely, by the kinds of cells below it; or perhaps, as nothing speaks
-    against it."""
-    if not below:
-        return False, False
-    strong = False
-    for column, text in row.cells.items():
-        kinds = [_kind(cell) for r in below[:200] if (cell := r.cells.get(column))]
-        typed = [kind for kind in kinds if kind != "text"]
-        kind = _kind(text)
-        if kind in ("year", "date"):  # a name only where something else stands below
-            if not typed or typed.count(kind) * 2 >= len(typed):
-                return False, False
-            strong = True
-        elif kind != "text" or len(text) > _LONGEST_NAME or _SENTENCE.search(text) or text[-1] in ":：":
-            return False, False
-        elif kinds and len(typed) * 2 > len(kinds):
-            strong = True
-    if len(row.cells) == 2 and not strong and any(character.isdigit() for character in _last(row)):
-        return False, False  # `Model | X200`: a pair as those below it
-    # an index in front needs no name, any other column does
-    nameless = {column for r in below for column in r.cells} - set(row.cells)
-    return strong, len(set(row.cells.values())) > 1 and all(column < min(row.cells) for column in nameless)
-
-
-def _is_second_header(first: Row, second: Row, below: Sequence[Row]) -> bool:
-    """True for the lower row of a header of two: names under a span, over cells of another kind."""
-    spans = len(set(first.cells.values())) < len(first.cells) or len(first.cells) < len(second.cells)
-    if not spans or any(_kind(text) != "text" for text in second.cells.values()):
-        return False
-    return _is_header(second, below)[0]
+def _fields(row: Row) -> str:
+    """`label: value; label: value` of a form's row."""
+    cells = list(dict.fromkeys(row.cells[column] for column in sorted(row.cells)))
+    if len(cells) % 2:
+        return _plain(row)
+    pairs = zip(cells[::2], cells[1::2], strict=True)
+    return "; ".join(f"{label.rstrip(':： ')}: {value}" for label, value in pairs)
 
 
 def _is_pairs(body: Sequence[Row]) -> bool:
     """True for a table of two columns whose first names the second."""
     if not all(0 < len(row.cells) <= 2 for row in body) or len({c for r in body for c in r.cells}) != 2:
         return False
-    return all(_kind(text) == "text" and len(text) <= _LONGEST_NAME for text in map(_first, body))
+    return all(kind(text) == "text" and len(text) <= LONGEST_NAME for text in map(_first, body))
 
 
 def _pair(row: Row) -> str:
@@ -263,15 +203,3 @@ def _plain(row: Row) -> str:
 
 def _first(row: Row) -> str:
     return row.cells[min(row.cells)]
-
-
-def _last(row: Row) -> str:
-    return row.cells[max(row.cells)]
-
-
-def _kind(text: str) -> str:
-    if _YEAR.fullmatch(text):
-        return "year"
-    if _DATE.fullmatch(text):
-        return "date"
-    return "number" if _NUMBER.fullmatch(text) else "text"

@@ -19,7 +19,7 @@ _LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 _DROPPED = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f"
     "\u202a-\u202e\u2060-\u2064\u2066-\u206f\u3164\ufeff\uffa0\ufff0-\ufff8\ufff9-\ufffb\ufffe\uffff"
-    "\U000e0000\U000e0001\U000e0080-\U000e00ff\U000e01f0-\U000e0fff]"
+    "\U000e0000\U000e0001\U0001d173-\U0001d17a\U000e0080-\U000e00ff\U000e01f0-\U000e0fff]"
 )
 # These mean something where their script or an emoji uses them, and nowhere else.
 _JOINERS = re.compile(
@@ -29,6 +29,7 @@ _JOINERS = re.compile(
 _TAGS = re.compile("(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0020-\U000e007f]+")
 _SELECTORS = re.compile(
     "(?<=[\ufe00-\ufe0f\U000e0100-\U000e01ef])[\ufe00-\ufe0f\U000e0100-\U000e01ef]+"
+    "|(?<=[^\\W\\d_])[\ufe03-\ufe0f]|(?<=[^\\W\\d_\u2e80-\u9fff\U00020000-\U0003ffff])[\ufe00-\ufe02]"
     "|(?<![\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])[\U000e0100-\U000e01ef]+"
 )
 _INVISIBLE = re.compile("[\u200c\u200d\ufe00-\ufe0f\U000e0000-\U000e0fff]")
@@ -36,7 +37,8 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 # A picture inside the text: for a reader it is the picture, for a search it is noise.
 _BASE64 = "[A-Za-z0-9+/_%-]"
 _DATA_URI = re.compile(
-    rf"data:[\w.+-]+/[\w.+-]+(?:;[\w=.-]+)*;base64,{_BASE64}*(?:\s+{_BASE64}{{60,}})*(?:\s+{_BASE64}*=+|=*)"
+    rf"data:[\w.+-]+/[\w.+-]+(?:;[\w=.-]+)*(?:"
+    rf";base64,{_BASE64}*(?:\s+{_BASE64}{{60,}})*(?:\s+{_BASE64}*=+|=*)|,[^\s\"'()<>]{{100,}})"
 )
 _SHORT_URI = 100
 
@@ -61,7 +63,7 @@ def without_data(text: str) -> tuple[str, int]:
         count += 1
         return ""
 
-    return (_DATA_URI.sub(emptied, text), count) if ";base64," in text else (text, 0)
+    return (_DATA_URI.sub(emptied, text), count) if "data:" in text else (text, 0)
 
 
 def one_line(text: str) -> str:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from ingest.loaders.base import MIB
 from storage.errors import BadInputError
+from storage.private_files import read_object
 from storage.reasons import Reason
 
 # Beside the files, in a folder that no run looks into.
@@ -124,7 +125,7 @@ class Round:
 def origin_of(path: Path) -> Origin | None:
     """The origin of a copy; None for a file that is none."""
     try:
-        facts = json.loads(_facts_of(path).read_bytes())
+        facts = read_object(_facts_of(path))
         return Origin(str(facts["url"]), str(facts["version"]), str(facts["modified"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +67,7 @@ async def posted(client: httpx2.AsyncClient, address: Address, body: Mapping[str
         raise ApiError(_refused(response), status=response.status_code)
     try:
         return response.json()
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         raise PassingError(f"the reply is not JSON: {snippet(response.text)}") from None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Literal
 
-from storage.error_bodies import reported_error, snippet
+from rerank.api.replies import read_decision, read_scores
 
 _RELEVANT = "relevant"
 _QUESTION = "Does the document help to answer the query?"
@@ -57,7 +57,7 @@ class Profile:
 
     def scores(self, reply: Any, count: int) -> list[float | None]:
         """The scores in a reply. Raises UnusableRerankReplyError."""
-        return [_decision(reply)] if self.form == "decisions" else read_scores(reply, count)
+        return [read_decision(reply, _RELEVANT)] if self.form == "decisions" else read_scores(reply, count)
 
 
 def _within(name: str, fields: Mapping[str, object]) -> dict[str, object]:
@@ -70,76 +70,3 @@ def _loaded() -> Mapping[str, Profile]:
 
 
 PROFILES: Mapping[str, Profile] = _loaded()
-
-
-class UnusableRerankReplyError(Exception):
-    """A reply that is not a list of scores by index."""
-
-
-def read_scores(reply: Any, count: int) -> list[float | None]:
-    """The scores of `count` texts, in their order; None for a text that the reply leaves out.
-
-    Takes a bare list or one under `results` or `data`, also within `output`; scores as `relevance_score` or
-    `score`. Raises UnusableRerankReplyError for an index that is out of range or occurs twice: such a reply
-    is misaligned.
-    """
-    whole = reply
-    if isinstance(reply, dict) and isinstance(reply.get("output"), dict):
-        reply = reply["output"]
-    items = reply.get("results", reply.get("data")) if isinstance(reply, dict) else reply
-    if not isinstance(items, list):
-        said = snippet(reported_error(whole)) if reported_error(whole) else ""
-        raise UnusableRerankReplyError(f"the reply holds no list of results{f': {said}' if said else ''}")
-    scores: list[float | None] = [None] * count
-    seen: set[int] = set()
-    for item in items:
-        index = item.get("index") if isinstance(item, dict) else None
-        if not isinstance(index, int) or isinstance(index, bool):
-            raise UnusableRerankReplyError("a result has no index")
-        if not 0 <= index < count:
-            raise UnusableRerankReplyError(f"index {index} is out of range, {count} texts were sent")
-        if index in seen:
-            raise UnusableRerankReplyError(f"index {index} occurs twice")
-        seen.add(index)
-        scores[index] = _number(item.get("relevance_score", item.get("score")))
-    return scores
-
-
-def _decision(reply: Any) -> float | None:
-    """The probability of yes in a reply of System One's form."""
-    answers = reply.get("answers") if isinstance(reply, dict) else None
-    answer = answers.get(_RELEVANT) if isinstance(answers, dict) else None
-    if not isinstance(answer, dict) or "noul" not in answer:
-        raise UnusableRerankReplyError("the reply holds no decision")
-    found = _number(answer["noul"])
-    if found is not None and not 0 <= found <= 1:
-        raise UnusableRerankReplyError(f"a probability is not from 0 to 1: {found}")
-    return found
-
-
-def _number(score: Any) -> float | None:
-    if score is None:
-        return None
-    if isinstance(score, bool) or not isinstance(score, (int, float)):
-        raise UnusableRerankReplyError(f"a score is not a number: {score!r}")
-    return float(score)
-
-
-def read_usage(reply: Any) -> tuple[int, int]:
-    """Tokens and billed searches, 0 where the reply does not tell."""
-    if not isinstance(reply, dict):
-        return 0, 0
-    usage, meta = reply.get("usage"), reply.get("meta")
-    billed = meta.get("billed_units") if isinstance(meta, dict) else None
-    tokens = (
-        _count(usage, "total_tokens")
-        or _count(usage, "input_tokens") + _count(usage, "output_tokens")
-        or _count(reply, "total_tokens")
-        or _count(billed, "input_tokens")
-    )
-    return tokens, _count(billed, "search_units")
-
-
-def _count(values: Any, key: str) -> int:
-    value = values.get(key) if isinstance(values, dict) else None
-    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else 0

@@ -167,7 +167,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The model's config.json. Raises ModelError."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{folder} holds no model: config.json cannot be read ({error})") from error
     if not isinstance(config, dict):
         raise ModelError(f"{folder} holds no model: config.json is not an object")

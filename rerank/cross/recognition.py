@@ -23,6 +23,8 @@ from storage.errors import ModelError
 _OWN = "sentence_transformers."
 _RERANKERS = "Choose a reranker, such as cross-encoder/ms-marco-MiniLM-L12-v2."
 _TRUST = "If you have read and trust it: trust_remote_code = true under [rerank] in winnow.toml."
+_TOKENIZERS = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken", "tokenization_*.py")
+_HEAD = re.compile(r"classifi|score|head|out_proj|logits_proj|summary|fc\b|dense_final")
 _LATE = "MultiVectorEncoder", "ColBERT"
 
 
@@ -56,7 +58,13 @@ def recognised(folder: Path, *, trust_remote_code: bool = False) -> Form:
         )
     if (modules := _read(folder / "modules.json")) is not None:
         return _modular(folder, modules, trusted=trust_remote_code)
+    _refuse_other_forms(folder)
     config = read_config(folder)
+    if not any(found for form in _TOKENIZERS for found in folder.glob(form)):
+        raise ModelError(
+            f"{folder.name} has no tokenizer (looked for {', '.join(_TOKENIZERS)})",
+            way_out="Fetch it again with all of its files.",
+        )
     architecture = str(next(iter(config.get("architectures") or []), ""))
     if config.get("auto_map") and not _known(architecture):
         if not trust_remote_code:
@@ -64,6 +72,7 @@ def recognised(folder: Path, *, trust_remote_code: bool = False) -> Form:
         if not architecture.endswith("ForCausalLM"):  # such a one still has to say how it reranks
             return Form(config, ranks_lists=not architecture.endswith("ForSequenceClassification"))
     if architecture.endswith("ForSequenceClassification"):
+        _check_head(folder)
         # what `winnow train` made of a reranker reads pairs, without the template of its base
         own = config.get("winnow_input") == "pair"
         return Form(config, None if own else _published(folder, architecture))
@@ -132,6 +141,46 @@ def _modular(folder: Path, modules: Any, *, trusted: bool) -> Form:
     return Form(config)
 
 
+def _refuse_other_forms(folder: Path) -> None:
+    """Raise ModelError for what holds a part of a model, or one that another program runs."""
+    if folder.suffix.lower() == ".gguf" or (folder.is_dir() and any(folder.glob("*.gguf"))):
+        raise ModelError(
+            f"{folder.name} is a GGUF model, which llama.cpp runs",
+            way_out="Serve it with llama-server --reranking, and use api(profile=llamacpp).",
+        )
+    adapter = _read(folder / "adapter_config.json")
+    if isinstance(adapter, dict) and not (folder / "config.json").is_file():
+        raise ModelError(
+            f"{folder.name} is an adapter of {adapter.get('base_model_name_or_path')}, not a whole model",
+            way_out="Merge it into its base (peft: merge_and_unload), save it with its tokenizer, and name "
+            "that folder.",
+        )
+
+
+def _check_head(folder: Path) -> None:
+    """Raise ModelError where the weights hold no head: transformers would make one at random."""
+    names = _weights(folder)
+    if names and not any(_HEAD.search(name) for name in names):
+        raise ModelError(
+            f"{folder.name} has weights without a head that scores (looked for classifier, score, head)",
+            way_out=_RERANKERS,
+        )
+
+
+def _weights(folder: Path) -> list[str]:
+    """The names of a folder's weights in safetensors; none where they cannot be read, which loading tells."""
+    from safetensors import SafetensorError, safe_open
+
+    found: list[str] = []
+    for file in folder.glob("*.safetensors"):
+        try:
+            with safe_open(file, framework="numpy") as opened:
+                found += opened.keys()
+        except (OSError, SafetensorError):
+            return []
+    return found
+
+
 def _refuse_code(folder: Path, why: str) -> NoReturn:
     raise ModelError(f"{folder.name} needs code that it brings along: {why}", way_out=_TRUST)
 
@@ -190,5 +239,5 @@ def _read(path: Path) -> Any:
     """The content of a JSON file; None where it is missing or broken."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None

@@ -113,6 +113,7 @@ def backend_tokenizer(folder: Path, wrapped: Any) -> Tokenizer:
 @contextmanager
 def translated(folder: Path) -> Iterator[None]:
     """Turn the errors of loading a model into ModelError, and keep the library's progress bar off."""
+    from safetensors import SafetensorError
     from transformers.utils import logging
 
     library: Any = logging  # without types
@@ -122,7 +123,9 @@ def translated(folder: Path) -> Iterator[None]:
         yield
     except ModelError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError) as error:
+    except (
+        OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError, SafetensorError
+    ) as error:  # fmt: skip
         raise ModelError(
             f"the reranker in {folder} cannot be loaded: {error}",
             way_out="Fetch it again (winnow models fetch), or choose another: winnow rerankers list.",

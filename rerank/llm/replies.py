@@ -11,32 +11,48 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
+from rerank.llm.written import ID_NAMES, in_digits, plain, plainly_written
 from storage.chat import Completion
-from storage.reasoning import without_reasoning
 
-_ALONE = re.compile(
-    r"\s*(?:\\boxed\{\s*)?(-?\d+(?:\.\d+)?)\s*(?:(?:/|out of)\s*(\d+)|分|points?)?\s*\}?\s*[.。]?\s*"
-)
+# What wraps a label: TeX, tags, emphasis, brackets, quotation marks.
+_WRAPPED = re.compile(r"\\(?:boxed|text(?:bf|rm)?|mathbf|mathrm)\{|[{}$*`#]|</?[a-z_]{1,20}>", re.IGNORECASE)
+_OUTER = " \t\n\"'“”‘’「」[]()<>.。!！,，"
+_TOP = r"(?:\s*(?:/|out of|of)\s*(\d+))?"
+_ALONE = re.compile(rf"(-?\d+(?:\.\d+)?){_TOP}\s*(?:分|points?)?")
+# "between 3 and 5", "7-8", "the relevance of passage 3" are no scores.
 _LABELLED = re.compile(
-    r"(?:score|rating|relevance|answer|分数|得分|评分|答案)\D{0,12}?(-?\d+(?:\.\d+)?)(?:\s*/\s*(\d+))?",
+    r"(?:score|rating|rate|relevance|grade|answer|分数|得分|评分|答案|相关性|相关度|打|给)"
+    r"(?:(?!between|from|passage|document|段|第)\D){0,12}?(-?\d+(?:\.\d+)?)(?!\.?\d)"
+    rf"(?!\s*(?:[-–~]|to|or|到|至|或)\s*\d){_TOP}",
     re.IGNORECASE,
 )
-_OWN_LINE = re.compile(r"^[\s*`]*(-?\d+(?:\.\d+)?)\s*(?:/\s*(\d+))?[\s*`.]*$", re.MULTILINE)
-_BREAKS = r"[\s.,:;!。，：；！、*`\"'“”]+"
-_YES = {"yes", "true", "是", "是的", "相关"}
+_OWN_LINE = re.compile(rf"^[ ]*(-?\d+(?:\.\d+)?){_TOP}[ .]*$", re.MULTILINE)
+# A score, and after it why.
+_FIRST = re.compile(
+    r"(\d+(?:\.\d+)?)(?:\s*(?:/|out of)\s*(\d+)(?!\d)|(?=\s*[:：,，。(]|\.?\s+[-–—]\s|\.\s))"
+    r"(?!\s*[-–~.,:，：(]*\s*(?:(?:or|to|或|到|至)\s*)?\d)",
+)
+_SECOND_ITEM = re.compile(r"^\s*2\s*[.)、]", re.MULTILINE)
+_SENTENCE = re.compile(r"[\n.!?;。！？；]+")
+_BREAKS = r"[\s.,:;!。，：；！、\"'“”]+"
+_YES = {"yes", "true", "relevant", "y", "是", "是的", "相关", "有关", "能", "对"}
 _EITHER = {"or", "/", "或", "或者", "还是", "and"}
 _ANSWER = re.compile(
-    r"\A[\s*]*(?:the |my )?(?:final )?(?:answer|verdict|答案|结论)[\s*]*(?:is|是|为|[:=])[\s*:]*", re.I
+    r"\A\s*(?:the |my )?(?:final )?(?:answer|verdict|judge?ment|relevant|relevance|答案|结论|回答|判断|结果"
+    r"|相关性)\s*(?:is|是|为|[:=])[\s:]*",
+    re.IGNORECASE,
 )
-_NO = {"no", "false", "否", "不", "不是", "不相关"}
-
-
-def plain(reply: str) -> str:
-    """The reply without reasoning, with full-width, circled and superscript digits as plain ones.
-
-    A thought that never ends swallows the rest, which holds no answer.
-    """
-    return unicodedata.normalize("NFKC", without_reasoning(reply)).strip()
+_NO = {"no", "false", "irrelevant", "n", "否", "不", "不是", "不相关", "无关", "不能", "不对"}
+_VERDICT_KEYS = re.compile(
+    r"answer|score|rating|grade|relevan|verdict|label|choice|choose|best|winner|selected|passage|id|result"
+    r"|答案|得分|分数|评分|相关|选择|结果",
+    re.IGNORECASE,
+)
+_MARKED = rf"(?:[\[(#]|(?<![A-Za-z])(?i:{ID_NAMES})[ :#_=-]{{0,3}})"
+# Words after the label A, which is no article then.
+_AFTER_A = (
+    "is|was|has|because|since|as|and|or|answers|directly|contains|provides|gives|names|states|more|better"
+)
 
 
 def settled(completion: Completion) -> str:
@@ -45,12 +61,16 @@ def settled(completion: Completion) -> str:
 
 
 def read_number(reply: str, top: int) -> float | None:
-    """A score from 0 to `top`: alone, on a line of its own, as `8/10`, or after a word such as "score".
-
-    A score out of range counts as none.
+    """A score from 0 to `top`: alone, first with a reason after it, on a line of its own, as `8/10`, or after
+    a word such as "score". A score out of range counts as none.
     """
-    text = plain(reply)
-    found = _ALONE.fullmatch(text) or _only(_LABELLED.finditer(text)) or _only(_OWN_LINE.finditer(text))
+    text = _verdict(plain(reply))
+    alone = in_digits(text.strip(_OUTER))
+    # a scale that is told is none of its numbers: "Score (0-10): 7"
+    text = re.sub(rf"\b[01]\s*(?:[-–~]|to|到|至)\s*{top}\b", "score", text)
+    found = _ALONE.fullmatch(alone) or _only(_LABELLED.finditer(text)) or _only(_OWN_LINE.finditer(text))
+    if found is None and not _SECOND_ITEM.search(text):
+        found = _FIRST.match(text)
     if found is None or (found[2] is not None and int(found[2]) != top):
         return None
     value = float(found[1])
@@ -64,34 +84,45 @@ def _only(found: Iterator[re.Match[str]]) -> re.Match[str] | None:
 
 
 def read_yes_no(reply: str) -> float | None:
-    """1 for yes, 0 for no, in English or Chinese."""
-    text = _ANSWER.sub("", _only_value(plain(reply)).lower())
-    lines = [re.split(_BREAKS, line.strip()) for line in (text.partition("\n")[0], *text.split("\n"))]
-    # the first word of all, otherwise a line of its own
-    said = [words for words in ([word for word in line if word] for line in lines) if words]
+    """1 for yes, 0 for no, in English or Chinese: the first word, or a sentence of its own."""
+    text = re.sub(r"\bnot relevant\b", "irrelevant", _verdict(plain(reply)).lower())
+    sentences = [re.split(_BREAKS, one.strip()) for one in _SENTENCE.split(_ANSWER.sub("", text))]
+    said = [words for words in ([word for word in one if word] for one in sentences) if words]
     first = said[:1] + [words for words in said if len(words) == 1]
     sure = [words for words in first if words[1:2] == [] or words[1] not in _EITHER]  # "yes or no" is neither
     verdicts = [1.0 if words[0] in _YES else 0.0 for words in sure if words[0] in _YES | _NO]
     return verdicts[0] if len(set(verdicts)) == 1 else None
 
 
-def _only_value(text: str) -> str:
-    """The text of a JSON object's one value, `{"answer": "yes"}`; any other text as it is."""
-    values = [one for one in json_values(text) if isinstance(one, dict)] if "{" in text else []
-    if len(values) == 1 and len(values[0]) == 1:
-        return str(next(iter(values[0].values())))
-    return text
+def _verdict(text: str) -> str:
+    """The verdict of a JSON object, `{"answer": "yes", "why": "…"}`, or the text without what wraps it."""
+    objects = [one for one in json_values(text) if isinstance(one, dict)] if "{" in text else []
+    if len(objects) == 1:
+        [*named] = [value for key, value in objects[0].items() if _VERDICT_KEYS.search(str(key))]
+        values = named or list(objects[0].values())
+        if len(values) == 1 and isinstance(values[0], str | int | float):
+            return str(values[0])
+    return _WRAPPED.sub("", text)
 
 
 def read_choice(reply: str, labels: Sequence[str]) -> int | None:
     """The position of the only label in the reply; None where it names none or several."""
-    text = plain(reply)
-    exact = text.strip(" \t\n.。[]()<>\"'“”*`").upper()
-    if exact in labels:
-        return labels.index(exact)
-    # as a word of its own: "Passage A", "[3]", but neither the article "a" nor the 3 of "3.5"
-    named = {label for label in labels if re.search(rf"(?<![\w.-]){re.escape(label)}(?![\w-]|\.\d)", text)}
+    text = _verdict(plainly_written(reply)).strip()
+    for line in (text, text.partition("\n")[0]):
+        exact = in_digits(line.strip(_OUTER)).upper()
+        if exact in labels:
+            return labels.index(exact)
+    named = {label for label in labels if re.search(_as_word(label), text)}
+    if labels[0].isdigit():  # other numbers may be in a sentence, where the choice is marked
+        marked = {label for label in labels if re.search(rf"{_MARKED}{label}(?!\d|\.\d|[A-Za-z])", text)}
+        named = marked or (named if set(re.findall(r"\d+", text)) == named else set())
     return labels.index(named.pop()) if len(named) == 1 else None
+
+
+def _as_word(label: str) -> str:
+    """The label as a word of its own: neither the article "a", nor the 3 of "3.5"."""
+    article = rf"(?! (?!(?:{_AFTER_A})\b)[a-z])" if label == "A" else ""
+    return rf"(?<![A-Za-z0-9.-]){label}(?![A-Za-z0-9_-]|\.\d){article}"
 
 
 def json_values(text: str) -> Iterator[object]:
@@ -101,7 +132,7 @@ def json_values(text: str) -> Iterator[object]:
         try:
             value, at = decoder.raw_decode(text, opening.start())
             yield value
-        except json.JSONDecodeError:
+        except ValueError:
             at = opening.start() + 1
         except RecursionError:  # nothing but brackets
             return

@@ -6,6 +6,7 @@ server's limit and merged by index.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,8 @@ import anyio
 from anyio import to_thread
 from pydantic import Field
 
-from rerank.api.profiles import PROFILES, Profile, UnusableRerankReplyError, read_usage
+from rerank.api.profiles import PROFILES, Profile
+from rerank.api.replies import UnusableRerankReplyError, read_usage
 from rerank.base import by_score, check_top_k, flagged, unchanged
 from rerank.llm.budget import current_meter, estimated_tokens
 from rerank.llm.calls import CallCounts
@@ -156,7 +158,7 @@ class _ApiQuestion:
             status: Status = "fallback" if lost == len(self.scores) else "partial"
             reason = Reason("rerank.passages-left-out", count=lost, total=len(self.scores))
             outcome = flagged(outcome, status, reason)
-        known = [score for score in self.scores if score is not None]
+        known = [score for score in self.scores if score is not None and math.isfinite(score)]
         if len(set(self._texts)) >= _ENOUGH and len(known) >= _ENOUGH and max(known) - min(known) < _ALIKE:
             outcome = flagged(outcome, "ok", Reason("rerank.scores-alike", score=float(f"{known[0]:.3g}")))
         return outcome
@@ -253,7 +255,8 @@ class _ApiQuestion:
         self._counts.usage += Usage(cached=found)
 
     async def _keep(self, asked: Sequence[int]) -> None:
-        fresh = {text_key(self._texts[i]): score for i in asked if (score := self.scores[i]) is not None}
+        found = {text_key(self._texts[i]): self.scores[i] for i in asked}
+        fresh = {key: score for key, score in found.items() if score is not None and math.isfinite(score)}
         if self._memory.available and fresh:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(self._memory.keep, fresh)

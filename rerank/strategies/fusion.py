@@ -137,11 +137,21 @@ class Fusion:
         check_top_k(top_k)
         if not candidates:
             return Ranking((), (Outcome(self.name),))
+        given, blank = candidates, [one for one in candidates if not one.chunk.encoded_text.strip()]
+        candidates = [one for one in given if one not in blank]
+        if not candidates:
+            return unchanged(given, top_k, Outcome(self.name, "fallback", _illegible(blank, given)))
         ranking = await self._judged(query, candidates)
         if first := set(only_holders(query, [candidate.text for candidate in ranking.candidates])):
             order = sorted(range(len(candidates)), key=lambda place: place not in first)
             ordered = [(one, one.scores.get(self.name)) for one in map(ranking.candidates.__getitem__, order)]
             ranking = self._ranked(ranking.outcomes, ordered)
+        if blank:  # says nothing, so that nobody can judge it
+            *others, own = ranking.outcomes
+            ordered = [(one, one.scores.get(self.name)) for one in ranking.candidates]
+            ordered += [(one, None) for one in blank]
+            own = flagged(own, "partial", _illegible(blank, given))
+            ranking = self._ranked((*others, own), ordered)
         return Ranking(ranking.candidates[:top_k], ranking.outcomes, ranking.candidates[top_k:])
 
     async def _judged(self, query: str, candidates: Sequence[Candidate]) -> Ranking:
@@ -149,9 +159,9 @@ class Fusion:
         reader = self._reader
         if reader is None or not reader.reads(query):
             return await self._by_members(query, candidates)
-        if len(candidates) <= self._options.read and not any(
-            leg in c.ranks for leg in _LEGS for c in candidates
-        ):
+        searched = any(leg in c.ranks for leg in _LEGS for c in candidates)
+        few = len(candidates) <= self._options.read
+        if few and not searched and all(reader.reads(c.chunk.encoded_text) for c in candidates):
             # texts that no search brought have no vectors: to encode them costs as much as to read them
             ranking = Ranking(tuple(candidates), (Outcome(self.name),))
         else:
@@ -261,6 +271,10 @@ class Fusion:
         scores = _list_of(candidates, "retrieval", 1).scores
         found.append(_List("retrieval", self._options.retrieval, places, scores))
         return [one for one in found if one.weight and one.ranks]
+
+
+def _illegible(some: Sequence[Candidate], of: Sequence[Candidate]) -> Reason:
+    return Reason("rerank.passages-illegible", count=len(some), total=len(of))
 
 
 def _list_of(candidates: Sequence[Candidate], stage: str, weight: float) -> _List:

@@ -107,7 +107,7 @@ def model_json(path: Path) -> Any:
     """A JSON file in a model's folder, `{}` if it is missing. Raises ModelError for a damaged one."""
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(
             f"{path} is damaged: {error}", way_out="Install or fetch the model again."
         ) from error

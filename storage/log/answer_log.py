@@ -55,7 +55,7 @@ class AnswerLog:
     ) -> None:
         self._database = database
         self._redactor = Redactor.of(redact)
-        self._reader = reader
+        self.reader = reader
 
     def save(self, answer: Answer, *, replay_of: str | None = None, reader: LogReader | None = None) -> None:
         """Write an answer, all of it or nothing. An answer that is in the log already is not changed.
@@ -63,7 +63,7 @@ class AnswerLog:
         `replay_of` is the id of the answer that this one replays, `reader` is who asked (default: who uses
         this log).
         """
-        asked = reader or self._reader
+        asked = reader or self.reader
         passages = passage_rows(answer, self._redactor)
         with self._database.writing() as connection:
             more = {
@@ -95,18 +95,18 @@ class AnswerLog:
 
     def last(self, collection: str) -> AnswerSummary | None:
         """Return the newest answer of the reader's own from a collection, replays left out."""
-        own = AnswerLog(self._database, reader=replace(self._reader, own=True))
+        own = AnswerLog(self._database, reader=replace(self.reader, own=True))
         return next(iter(own.list(1, AnswerFilter(collection=collection, replays=False))), None)
 
     def count(self, where: AnswerFilter = EVERY) -> int:
         with self._database.reading() as connection:
-            return log_query.count(connection, where, self._reader)
+            return log_query.count(connection, where, self.reader)
 
     def replays(self, id_or_prefix: str) -> Summaries:
         """List the replays of an answer, oldest first."""
         with self._database.reading() as connection:
             original = self._number(connection, id_or_prefix)
-            seen = (AnswerRow.replay_of == original, *log_query.visible(self._reader))
+            seen = (AnswerRow.replay_of == original, *log_query.visible(self.reader))
             query = select(AnswerRow.number).where(*seen).order_by(AnswerRow.number)
             return log_query.summaries_of(connection, connection.execute(query).scalars().all())
 
@@ -118,7 +118,7 @@ class AnswerLog:
     def threads(self, limit: int = 20) -> list[Conversed]:
         """Return the newest conversations, whole; where one forks, each end is one."""
         with self._database.reading() as connection:
-            ends = log_threads.latest(connection, self._reader, limit)
+            ends = log_threads.latest(connection, self.reader, limit)
             return self._threads(connection, ends)
 
     def rename_thread(self, id_or_prefix: str, name: str) -> None:
@@ -146,7 +146,7 @@ class AnswerLog:
     def _going(self, id_or_prefix: str) -> Sequence[int]:
         with self._database.reading() as connection:
             end = self._number(connection, id_or_prefix)
-            going = log_threads.going(connection, self._turns(connection, end), self._reader)
+            going = log_threads.going(connection, self._turns(connection, end), self.reader)
         if not going:
             raise BadInputError(
                 "others have asked on from this conversation, so it stays",
@@ -166,7 +166,7 @@ class AnswerLog:
     def _turns(self, connection: Connection, end: int) -> list[int]:
         """Return the answers of a conversation that may be seen, up to `end`, from the last hidden one on."""
         walk = log_threads.turns(connection, end)
-        seen = select(AnswerRow.number).where(AnswerRow.number.in_(walk), *log_query.visible(self._reader))
+        seen = select(AnswerRow.number).where(AnswerRow.number.in_(walk), *log_query.visible(self.reader))
         visible = set(connection.execute(seen).scalars())
         hidden = [place for place, number in enumerate(walk) if number not in visible]
         return walk[hidden[-1] + 1 :] if hidden else walk
@@ -203,7 +203,7 @@ class AnswerLog:
     def stats(self, where: AnswerFilter = EVERY) -> tuple[StrategyStats, ...]:
         """Return statistics of each rerank spec, the most used first."""
         with self._database.reading() as connection:
-            return tuple(log_stats.stats(connection, where, self._reader))
+            return tuple(log_stats.stats(connection, where, self.reader))
 
     def export(
         self,
@@ -247,15 +247,15 @@ class AnswerLog:
     def list(self, limit: int = 20, where: AnswerFilter = EVERY, *, offset: int = 0) -> Summaries:
         """List the selected answers, newest first, at most `limit` after the first `offset`."""
         with self._database.reading() as connection:
-            page = log_query.numbers(connection, where, self._reader).limit(limit).offset(offset)
+            page = log_query.numbers(connection, where, self.reader).limit(limit).offset(offset)
             return log_query.summaries_of(connection, connection.execute(page).scalars().all())
 
     def _number(self, connection: Connection, id_or_prefix: str) -> int:
-        return number_of(connection, id_or_prefix, log_query.visible(self._reader))
+        return number_of(connection, id_or_prefix, log_query.visible(self.reader))
 
     def _entries(self, where: AnswerFilter) -> Iterator[log_export.Entry]:
         with self._database.reading() as connection:
-            meant = connection.execute(log_query.numbers(connection, where, self._reader)).scalars().all()
+            meant = connection.execute(log_query.numbers(connection, where, self.reader)).scalars().all()
         for start in range(0, len(meant), _PAGE):
             with self._database.reading() as connection:
                 page = [

@@ -58,6 +58,14 @@ class LogReader:
     collections: tuple[str, ...] | None = None
     own: bool = False
 
+    @property
+    def scores_of(self) -> str:
+        """Under whose name paid scores are remembered: one's own where something is hidden, else everybody's.
+
+        A score that is there already tells that somebody asked the same of the same passage.
+        """
+        return self.asker if self.scope or self.collections is not None else ""
+
 
 EVERYBODY = LogReader()
 

@@ -20,19 +20,20 @@ class SqlScoreCache:
     """At most `max_rows` scores; the oldest go first. Every method raises LogError where the database fails.
 
     Keys are hashes that the caller makes, of a passage or of anything else that is scored, such as a pair. A
-    score that is known already is not replaced.
+    score that is known already is not replaced. `owner` is who alone reuses them; empty: everybody.
     """
 
-    def __init__(self, database: Database, *, max_rows: int = MAX_ROWS) -> None:
+    def __init__(self, database: Database, *, max_rows: int = MAX_ROWS, owner: str = "") -> None:
         self._database = database
         self._max_rows = max_rows
+        self._owner = owner
 
     def get_many(self, fingerprint: str, question: str, passage_hashes: Sequence[str]) -> dict[str, float]:
         """Return the known scores of these passages, by hash.
 
         `fingerprint` identifies what made the scores: strategy, model and prompt.
         """
-        asked = _address(fingerprint, question)
+        asked = self._address(fingerprint, question)
         found: dict[str, float] = {}
         with self._database.reading() as connection:
             for some in _batches(passage_hashes):
@@ -44,7 +45,7 @@ class SqlScoreCache:
 
     def put_many(self, fingerprint: str, question: str, scores: Mapping[str, float]) -> None:
         """Keep scores by the passages' hashes, except NaN."""
-        asked = _address(fingerprint, question)
+        asked = self._address(fingerprint, question)
         rows = [
             {"question": asked, "passage": passage, "score": float(score)}
             for passage, score in scores.items()
@@ -68,15 +69,15 @@ class SqlScoreCache:
         with self._database.reading() as connection:
             return connection.execute(select(func.count()).select_from(ScoreRow)).scalar_one()
 
+    def _address(self, fingerprint: str, question: str) -> str:
+        key = f"{fingerprint}\0{question}" + (f"\0{self._owner}" if self._owner else "")
+        return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
 
 def _bound(connection: Connection, max_rows: int) -> int:
     """Delete the oldest: numbers only grow, so they lie far behind the last. Gaps make it delete early."""
     last = connection.execute(select(func.max(ScoreRow.number))).scalar() or 0
     return connection.execute(delete(ScoreRow).where(ScoreRow.number <= last - max_rows)).rowcount
-
-
-def _address(fingerprint: str, question: str) -> str:
-    return hashlib.sha256(f"{fingerprint}\0{question}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _batches(items: Sequence[str]) -> Iterator[Sequence[str]]:

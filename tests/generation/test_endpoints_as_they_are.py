@@ -124,6 +124,9 @@ REFUSALS = {
     "Google's list": ("response_format", 400, [{"error": {"message": "response_format unknown"}}]),
     "param only": ("logprobs", 400, {"error": {"message": "Not supported.", "param": "logprobs"}}),
     "a text": ("temperature", 400, "temperature is deprecated for this model"),
+    "words apart": ("logprobs", 400, {"message": "This model does not support log probs."}),
+    "Chinese": ("temperature", 400, {"error": {"message": "温度参数不合法"}}),
+    "a grammar": ("response_format", 500, {"error": {"message": "failed to compile grammar"}}),
 }
 
 
@@ -147,6 +150,8 @@ def test_the_part_that_a_refusal_names_is_given_up_and_remembered(endpoint: Endp
         (500, "Jinja exception: 'system' is no role of this template"),
         (422, "messages.0.role: Input should be 'user' or 'assistant'"),
         (400, "不支持 system 角色"),
+        (400, "messages参数非法。role只支持user和assistant"),
+        (400, "messages: first message must be a user message"),
     ],
 )
 def test_without_a_system_role_its_text_goes_before_the_users(
@@ -159,6 +164,21 @@ def test_without_a_system_role_its_text_goes_before_the_users(
     assert len(endpoint.requests) == 3
     [only] = endpoint.requests[-1].body["messages"]
     assert only == {"role": "user", "content": "Be brief.\n\nWhich tide is highest?"}
+
+
+def test_fewer_log_probabilities_are_asked_for_where_a_server_gives_fewer(endpoint: Endpoint) -> None:
+    """They are not given up, and the number is remembered."""
+    too_many = status(400, "Invalid 'top_logprobs': expected a value <= 5, but got 20 instead.")
+    endpoint.reply = lambda request: too_many if request.body["top_logprobs"] > 5 else "Fine."
+    assert ask(endpoint, top_logprobs=20, times=2).text == "Fine."
+    assert [request.body["top_logprobs"] for request in endpoint.requests] == [20, 5, 5]
+
+
+def test_a_router_without_a_server_for_all_of_a_request_is_asked_for_less(endpoint: Endpoint) -> None:
+    """Its 404 does not say which part nobody takes."""
+    said_so = {"error": {"message": "No endpoints found that can handle the requested parameters."}}
+    endpoint.reply = refusing("logprobs", 404, said_so)
+    assert ask(endpoint, schema=SCHEMA, top_logprobs=5).text == "Fine."
 
 
 def test_a_server_error_about_something_else_costs_no_part(endpoint: Endpoint) -> None:
@@ -219,6 +239,14 @@ TRACES = [
     "<|begin_of_thought|>No<|end_of_thought|>\n<|begin_of_solution|>Yes<|end_of_solution|>",
     "<|channel|>analysis<|message|>No<|end|><|start|>assistant<|channel|>final<|message|>Yes<|return|>",
     "<reasoning>cites [3]</reasoning>\nYes",
+    '<think time="3">No</think >\nYes',
+    "<|thinking|>No<|/thinking|>Yes",
+    "<|START_THINKING|>No<|END_THINKING|><|START_RESPONSE|>Yes<|END_RESPONSE|>",
+    "<|channel>thought\nNo<channel|>Yes",
+    "[REASONING]No[/REASONING]Yes",
+    "<思考>否</思考>Yes",
+    "<thinking>No</thinking>\n<answer>Yes</answer>",
+    "<think>No</think>Yes<think>or No?</think>",
     "No wait, says the template.\n</think>\n\nYes",
 ]
 
@@ -240,6 +268,24 @@ def test_no_trace_is_shown_while_it_streams(endpoint: Endpoint, sent: str, size:
     *shown, last = stream(endpoint)
     assert isinstance(last, Completion)
     assert "".join(str(piece) for piece in shown).strip() == last.text == "Yes"
+
+
+def test_a_trace_that_a_template_opened_is_shown_once_at_most(endpoint: Endpoint) -> None:
+    """Its beginning cannot be told from an answer's; from then on, streams wait for its end."""
+    endpoint.reply = Response(lines=events(["No wait, ", "says it.\n</thi", "nk>\n\n", "Yes"]))
+
+    async def action(chat: OpenAIChat) -> list[str]:
+        shown = []
+        for _ in range(2):
+            *pieces, last = [item async for item in chat.stream(QUESTION, max_tokens=64)]
+            assert last.text == "Yes"  # type: ignore[union-attr]
+            shown.append("".join(map(str, pieces)))
+        endpoint.reply = "No trace this time."
+        return [*shown, "".join([str(one) async for one in chat.stream(QUESTION, max_tokens=64)][:-1])]
+
+    first, second, third = run(action, base_url=endpoint.url)
+    assert "</think>" not in first
+    assert (second, third) == ("Yes", "No trace this time.")
 
 
 @pytest.mark.parametrize(
@@ -455,3 +501,119 @@ def test_half_a_character_in_a_reply_is_joined_or_replaced(endpoint: Endpoint) -
     assert (whole.model + whole.finish_reason).encode()
     endpoint.enqueue(Response(body=completion("The tide \ud800 is high [1].")))
     assert answer(endpoint).text.encode()
+
+
+# Streams and replies in other people's forms.
+
+CHUNKS = events(["High ", "tide"], done=False)
+
+
+def sent(*lines: str, kind: str = "text/event-stream") -> Response:
+    """A reply of exactly these lines."""
+    return Response(body="\n".join(lines).encode() + b"\n", headers={"content-type": kind})
+
+
+def data(*chunks: str) -> list[str]:
+    """Events of a stream, with the empty lines that end them."""
+    return [line for chunk in chunks for line in (f"data: {chunk}", "")]
+
+
+STREAMS = {
+    "comments and empty events": sent(": ping", "", "event: ping", "data: ", "", *data(*CHUNKS, "[DONE]")),
+    "lines without an empty one between": sent(*(f"data:{chunk}" for chunk in CHUNKS), "data:[DONE]"),
+    "old line ends": Response(
+        body="\r".join(data(*CHUNKS)).encode(), headers={"content-type": "text/event-stream"}
+    ),
+    "bare lines of JSON": sent(*CHUNKS, kind="application/x-ndjson"),
+    "null": sent(*data("null", *CHUNKS, "[DONE]")),
+    "a lower-case end": sent(*data(*CHUNKS[:-1], "[done]")),
+    "an end without a reason": sent(*data(*CHUNKS[:-1], "[DONE]")),
+    "a byte order mark": sent("\ufeff" + "\n".join(data(*CHUNKS))),
+    "a second choice": sent(
+        *data('{"choices": [{"index": 1, "delta": {"content": "Low"}}]}', *CHUNKS, "[DONE]")
+    ),
+    "texts": sent(
+        *data('{"choices": [{"text": "High tide"}]}', '{"choices": [{"text": "", "finish_reason": "stop"}]}')
+    ),
+    "no stream": said("High tide"),
+    "the whole as one event": sent(*data(json.dumps(completion("High tide")), "[DONE]")),
+}
+
+
+@pytest.mark.parametrize("case", STREAMS)
+def test_a_stream_is_read_however_a_server_writes_it(endpoint: Endpoint, case: str) -> None:
+    """Keep-alives, line ends and ends of streams differ."""
+    endpoint.enqueue(STREAMS[case])
+    *pieces, last = stream(endpoint)
+    assert isinstance(last, Completion)
+    assert ("".join(map(str, pieces)), last.text, last.finish_reason) == ("High tide", "High tide", "stop")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        data('{"detail": "out of memory"}', "[DONE]"),
+        data('{"object": "error", "message": "out of memory", "code": 500}'),
+        data('{"choices": [{"delta": {}, "finish_reason": "error"}], "error": {"message": "out of memory"}}'),
+        ["event: error", "data: out of memory", ""],
+        ["<html><body>out of memory</body></html>"],
+    ],
+)
+def test_an_error_amid_a_stream_is_told_in_its_own_words(endpoint: Endpoint, lines: list[str]) -> None:
+    """After what was said before it."""
+    came: list[object] = []
+    endpoint.enqueue(sent(*(data(CHUNKS[0]) if "html" not in lines[0] else []), *lines))
+
+    async def action(chat: OpenAIChat) -> None:
+        async for item in chat.stream(QUESTION, max_tokens=64):
+            came.append(item)  # noqa: PERF401 - what came before the error is the point
+
+    with pytest.raises(ChatError, match="out of memory"):
+        run(action, base_url=endpoint.url)
+    assert came == (["High "] if "html" not in lines[0] else [])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"choices": [{"text": "High tide"}]},
+        {"code": 0, "data": completion("High tide")},
+        {"output": completion("High tide")},
+        completion(None, content={"type": "text", "text": "High tide"}),
+        completion(None, content=["High ", {"type": "output_text", "text": "tide"}]),
+        "\n".join(data(*CHUNKS, "[DONE]")).encode(),
+    ],
+)
+def test_a_whole_reply_is_read_in_every_usual_form(endpoint: Endpoint, body: Any) -> None:
+    """As a text, in parts, wrapped, or as a stream that nobody asked for."""
+    endpoint.reply = Response(body=body)
+    assert ask(endpoint).text == "High tide"
+
+
+@pytest.mark.parametrize(
+    "usage", [[], "many", {"prompt_tokens": 10**30, "completion_tokens": -1}, {"prompt_tokens": None}]
+)
+def test_a_count_of_tokens_that_cannot_be_is_none(endpoint: Endpoint, usage: Any) -> None:
+    """No such number reaches a budget or the log."""
+    endpoint.reply = Response(body=completion("Fine.") | {"usage": usage})
+    assert ask(endpoint).usage == Usage(1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        {"content": [{"token": "Yes", "logprob": None}]},
+        {"content": [{"token": "Yes", "logprob": "-0.1"}]},
+        {"content": [{"token": None, "logprob": -0.1}]},
+        {"content": {"token": "Yes"}},
+        {"tokens": ["Yes"], "token_logprobs": [-0.1]},
+        [{"token": "Yes", "logprob": -0.1}],
+        "none",
+    ],
+)
+def test_log_probabilities_in_an_odd_form_are_none(endpoint: Endpoint, logprobs: Any) -> None:
+    """The text still counts."""
+    body = completion("Yes")
+    body["choices"][0]["logprobs"] = logprobs
+    endpoint.reply = Response(body=body)
+    assert (ask(endpoint, top_logprobs=5).text, ask(endpoint, top_logprobs=5).first_token) == ("Yes", None)

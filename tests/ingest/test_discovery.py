@@ -64,7 +64,7 @@ def test_winnowignore_has_the_rules_of_gitignore(tmp_path: Path) -> None:
 
 
 def test_links_out_of_the_tree_are_not_followed(tmp_path: Path) -> None:
-    """Links within the tree count as files; links that lead out, nowhere or in a circle are skipped."""
+    """Links within the tree count as files; those out of it, to nowhere, in a circle or to folders do not."""
     outside = tree(tmp_path / "outside", "secret.md")
     inside = tree(tmp_path / "inside", "real.md")
     (inside / "link.md").symlink_to(inside / "real.md")
@@ -73,7 +73,7 @@ def test_links_out_of_the_tree_are_not_followed(tmp_path: Path) -> None:
     (inside / "nowhere.md").symlink_to(inside / "gone.md")
     (inside / "circle.md").symlink_to(inside / "circle.md")
     assert names(inside) == ["link.md", "real.md"]
-    assert discover([inside]).skipped == {"(links out of the tree)": 3}
+    assert discover([inside]).skipped == {"(links out of the tree)": 3, "(links to folders)": 1}
 
 
 def test_a_file_without_a_suffix_is_looked_into_and_the_others_are_listed(tmp_path: Path) -> None:

@@ -229,6 +229,7 @@ def test_every_format_has_a_fingerprint_and_a_mime_type() -> None:
     }
     assert all("/" in kind.mime for kind in FORMATS.values())
     assert format_of("A.PDF") is FORMATS[".pdf"]
+    assert {format_of(f"guide{suffix}") for suffix in (".rst", ".adoc", ".text")} == {FORMATS[".txt"]}
     assert format_of("a.png") is None
 
 

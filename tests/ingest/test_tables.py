@@ -12,7 +12,7 @@ import xlsxwriter
 from docx.oxml import OxmlElement
 
 from ingest.loaders import Loaded, Source, load
-from ingest.loaders.office.number_formats import formatted, is_date
+from ingest.loaders.office.number_formats import elapsed, formatted, is_date
 from ingest.loaders.tables import Grid, rows_of, table_lines
 
 
@@ -174,14 +174,48 @@ def test_a_formula_without_a_stored_value_is_warned_about(tmp_path: Path) -> Non
         ("1234567", '"€" #,##0', "€ 1,234,567"),
         ("0.1", "General", "0.1"),
         ("3", "General", "3"),
-        ("2.5", "# ?/?", "2.5"),
+        ("2.5", "# ?/?", "2 1/2"),
         ("1E-3", "0.000", "0.001"),
         ("5", "[$¥-804]#,##0.00", "¥5.00"),
+        ("54321", "0.0E+00", "5.4E+04"),
+        ("54321", "##0.0E+0", "54.3E+3"),
+        ("7654321", "#,##0,", "7,654"),
+        ("7654321", '0.00,,"M"', "7.65M"),
+        ("0.75", "# ??/??", "3/4"),
+        ("0.375", "# ?/8", "3/8"),
+        ("0", '0.0;-0.0;"none"', "none"),
+        ("0", '_(* #,##0.00_);_(* (#,##0.00);_(* "-"??_);_(@_)', "-"),
+        ("2500", '[>=1000]0.0,"k";0', "2.5k"),
+        ("25", '[>=1000]0.0,"k";0', "25"),
+        ("5550199", "000-0000", "555-0199"),
+        ("2025550199", "(000) 000-0000", "(202) 555-0199"),
+        ("1", '"on";;"off"', "on"),
+        ("0", '"on";;"off"', "off"),
+        ("-500", "#,##0_);[Red](#,##0)", "(500)"),
+        ("1E+300", "# ?/?", "1e+300"),
+        ("1.5", f"0.{'0' * 40}", f"1.5{'0' * 39}"),
     ],
 )
 def test_numbers_are_shown_by_their_format(value: str, code: str, shown: str) -> None:
     """Digits, percent, thousands and fixed text as the format says; what is not known stays the number."""
     assert formatted(value, code) == shown
+
+
+@pytest.mark.parametrize(
+    ("days", "code", "shown"),
+    [
+        (1.75, "[h]:mm", "42:00"),
+        (2.0625, "[h]:mm:ss", "49:30:00"),
+        (0.0625, "[mm]:ss", "90:00"),
+        (-0.5, "[h]:mm", "-12:00"),
+        (1.0, "[s]", "86400"),
+        (1.0, "46", "24:00:00"),
+        (45292.0, "yyyy-mm-dd", None),
+    ],
+)
+def test_durations_are_shown_by_their_format(days: float, code: str, shown: str | None) -> None:
+    """More than a day is hours, and no date of the year 1900."""
+    assert elapsed(days, code) == shown
 
 
 @pytest.mark.parametrize(

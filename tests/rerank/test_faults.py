@@ -17,7 +17,8 @@ import pytest
 
 from generation.chat.client import OpenAIChat
 from rerank.api.client import Address, ApiError, PassingError, posted
-from rerank.api.profiles import PROFILES, UnusableRerankReplyError, read_scores
+from rerank.api.profiles import PROFILES
+from rerank.api.replies import UnusableRerankReplyError, read_scores
 from rerank.chain import Chain
 from rerank.llm.budget import Budget
 from rerank.parts import RerankParts
@@ -377,7 +378,7 @@ def test_documents_that_come_back_are_no_matter(document: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", [None, [], {}, {"results": {}}, "text", [[1]], [{"index": True, "score": 1}]]
+    "reply", [None, [], {}, {"results": {}}, "text", [["1"]], [{"index": True, "score": 1}]]
 )
 def test_what_is_no_list_of_scores_is_refused(reply: object) -> None:
     """A reply of another shape is an error, not an empty result."""

@@ -216,6 +216,30 @@ def test_texts_that_no_search_brought_are_read_at_once() -> None:
     assert "fusion.judge" not in ranking.candidates[0].scores
 
 
+def test_texts_that_the_reader_cannot_read_are_judged_by_the_others() -> None:
+    """Without legs, too: where such a text stands is somebody's judgement."""
+    bare = [
+        candidate("a"),
+        candidate("b"),
+        replace(candidate("c"), chunk=replace(candidate("c").chunk, text="水泵")),
+    ]
+    ranking = read("question", bare, EnglishReader({"a": 0.0, "b": 2.0}), {"a": 0.1, "b": 0.2, "c": 0.9}, 3)
+    assert [one.id for one in ranking.candidates] == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_a_blank_text_is_last_and_has_no_score(count: int) -> None:
+    """Whoever judges the others; the outcome is partial."""
+    blank = replace(SEARCHED[0], chunk=replace(SEARCHED[0].chunk, text=" \n"))
+    reader = EnglishReader({"b": 1.0, "c": 3.0, "d": 2.0})
+    ranking = read("question", [blank, *SEARCHED[1:]], reader, JUDGED, count)
+    assert ranking.candidates[-1].id == "a"
+    assert "fusion" not in ranking.candidates[-1].scores
+    assert ranking.outcomes[-1].status == "partial"
+    assert all("fusion" in one.scores for one in ranking.candidates[:-1])
+    assert read("question", [blank], EnglishReader({}), JUDGED, count).outcome.status == "fallback"
+
+
 def test_a_reader_that_fails_leaves_the_others_judgement_and_says_so() -> None:
     """The outcome is partial, with the reader's own reason beside it."""
     ranking = read("question", SEARCHED, EnglishReader(None), JUDGED, 4)

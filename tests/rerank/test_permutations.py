@@ -69,6 +69,69 @@ FORMS = [
     "\\boxed{3, 1, 2}",
     "['3', '1', '2']",
     "The order is [3] > [1] > [2], I think.",
+    # numbers
+    "三 > 一 > 二",
+    "第三段、第一段、第二段",
+    "最相关的是第三段，其次是第一段，最后是第二段。",
+    "③①②",
+    "❸ > ❶ > ❷",
+    "［３］＞［１］＞［２］",
+    "03 > 01 > 02",
+    "three, one, two",
+    "Passage three, passage one, passage two",
+    "[three] > [one] > [two]",
+    "3/1/2",
+    "3-1-2",
+    # brackets, names and signs
+    "《3》>《1》>《2》",
+    "『3』『1』『2』",
+    '<passage id="3"> > <passage id="1"> > <passage id="2">',
+    "passage-3 > passage-1 > passage-2",
+    "资料3 > 资料1 > 资料2",
+    "Source 3, Source 1, Source 2",
+    "chunk 3 > chunk 1 > chunk 2",
+    "[3] \\succ [1] \\succ [2]",
+    "$\\boxed{3 \\to 1 \\to 2}$",
+    "[3] &gt; [1] &gt; [2]",
+    "3 ⇒ 1 ⇒ 2",
+    "[3]➡[1]➡[2]",
+    "[3] > [1] > [2]<|im_end|>",
+    "3 first, then 1, then 2",
+    # lists
+    "(1) [3]\n(2) [1]\n(3) [2]",
+    "① [3]\n② [1]\n③ [2]",
+    "1、第3段\n2、第1段\n3、第2段",
+    "一、第三段\n二、第一段\n三、第二段",
+    "1. passage_id: 3\n2. passage_id: 1\n3. passage_id: 2",
+    "First: 3\nSecond: 1\nThird: 2",
+    "Least relevant: [2]\nMost relevant: [3]\nSecond: [1]",
+    "Rank 2: [1]\nRank 1: [3]\nRank 3: [2]",
+    "Rank 1: 3, Rank 2: 1, Rank 3: 2",
+    "#1: [3]\n#2: [1]\n#3: [2]",
+    "1. [3]\n   - 2 tides\n2. [1]\n   - 3 days\n3. [2]",
+    "| Passage | Rank |\n|---|---|\n| 3 | 1 |\n| 1 | 2 |\n| 2 | 3 |",
+    "| Passage | Rank |\n|---|---|\n| 1 | 2 |\n| 2 | 3 |\n| 3 | 1 |",
+    # said twice, explained, turned round
+    "[3] > [1] > [2]\n[3] > [1] > [2]",
+    "[3] > [1] > [2]\n\nWhy: passage 3 names them; passage 1 (5/10) hardly; passage 2 (1/10).",
+    "First [1, 2, 3], on second thoughts [3, 1, 2]",
+    "From least to most relevant: 2, 1, 3",
+    "从最不相关到最相关：2、1、3",
+    # grades
+    "[1] 5\n[2] 0\n[3] 9.5",
+    "[1] score: 5, [2] score: 0, [3] score: 9",
+    "第1段：5分\n第2段：0分\n第3段：9分",
+    "Passage 3: 3, Passage 1: 2, Passage 2: 1",  # grades or ranks: the same, as they stand
+    # JSON
+    '{"ranking": [3, 1, 2,]}',
+    '{"reasoning": "1 > 2, or 2 > 1?", "ranking": [3, 1, 2]}',
+    '{"first": 3, "second": 1, "third": 2}',
+    '{"rank_1": "[3]", "rank_2": "[1]", "rank_3": "[2]"}',
+    '{"ranking": {"1": "Passage 3", "2": "Passage 1", "3": "Passage 2"}}',
+    '{"ranks": {"1": 2, "2": 3, "3": 1}}',
+    '{"ranking": [{"passageId": "3"}, {"passageId": "1"}, {"passageId": "2"}]}',
+    '{"results": [{"index": 2, "relevance_score": 0.9}, {"index": 0, "relevance_score": 0.5}, '
+    '{"index": 1, "relevance_score": 0.1}]}',
 ]
 UNCLEAR = [
     "Passage 3 comes before all; passage 1, passage 2",  # its best would be lost
@@ -78,6 +141,14 @@ UNCLEAR = [
     "There were 3 tides in 2 days, 1 of them high.",
     "The passages are: 1. Neap tides 2. Spring tides",
     "[[[[[[[[[[",
+    '{"ranking": {"1": 3, "2": 1, "3": 2}}',  # passages by rank, or ranks by passage
+    "1 - 3\n2 - 1\n3 - 2",
+    "In 2019 tides were high; see [1], [2].",  # mentioned, not ordered
+    "Passages 3 and 1 are relevant.",
+    '{"error": {"code": 429, "message": "at most 3"}}',
+    '{"ranking": [1e999, NaN]}',
+    "9" * 5000,
+    "[" + "9" * 5000 + "]",
 ]
 
 
@@ -103,6 +174,14 @@ def test_the_last_number_of_a_reply_that_was_cut_does_not_count(reply: str, orde
     assert found is not None
     assert found.order[:2] == order[:2]
     assert found.missing == 12 - 2
+
+
+@pytest.mark.parametrize(
+    "reply", ["[2] > [0] > [1]", "P2, P0, P1", '{"0": 5, "1": 1, "2": 9}', "[0]: 5%, [1]: 1%, [2]: 9%"]
+)
+def test_an_order_that_counts_from_zero_is_read_as_such(reply: str) -> None:
+    """Where a zero is among the ids, and no id is out of range for it."""
+    assert read_permutation(reply, 3) == MEANT
 
 
 @given(st.permutations(range(1, 7)), st.sampled_from(["[{}]", "Passage {}", "({})", "{}"]))

@@ -171,6 +171,45 @@ def test_what_gives_no_score_is_refused(tmp_path: Path) -> None:
         load_pair_model(classifier, device="cpu")
 
 
+def _without_head(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    left = {name: weight for name, weight in weights.items() if "classifier" not in name}
+    save_file(left, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _without_tokenizer(folder: Path) -> None:
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+
+
+def _adapter(folder: Path) -> None:
+    (folder / "config.json").unlink()
+    base = {"base_model_name_or_path": "BAAI/bge-reranker-v2-m3"}
+    (folder / "adapter_config.json").write_text(json.dumps(base), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (_without_head, "without a head"),
+        (_without_tokenizer, "no tokenizer"),
+        (_adapter, "an adapter of BAAI/bge-reranker-v2-m3"),
+        (lambda folder: (folder / "model-Q4_0.gguf").write_bytes(b"GGUF"), "GGUF"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 300), "cannot be loaded"),
+    ],
+)
+def test_a_folder_that_lacks_a_part_of_a_model_is_refused(
+    spoil: Callable[[Path], object], reason: str, tmp_path: Path
+) -> None:
+    """Nothing is scored with a head or a tokenizer that the library made up."""
+    folder = tiny_models.bert(tmp_path / "model")
+    spoil(folder)
+    with pytest.raises(ModelError, match=reason):
+        load_pair_model(folder, device="cpu")
+
+
 @pytest.mark.parametrize(
     "make", [tiny_rerankers.qwen3_logit_score, tiny_rerankers.mxbai_v2, tiny_rerankers.qwen3_classifier]
 )

@@ -46,6 +46,24 @@ from storage.errors import SettingsError
         ("I cannot help with that.", None),
         ("<think>it was 7, or", None),
         ("between 3 and 5", None),
+        ("七分", 7.0),
+        ("Seven.", 7.0),
+        ("⑦", 7.0),
+        ("“7”！", 7.0),
+        ("7</s>", 7.0),
+        ("$\\boxed{7}$", 7.0),
+        ("7 - it names 3 tides", 7.0),
+        ("7/10, because of 3 facts", 7.0),
+        ("Score (0-10): 7", 7.0),
+        ("On a scale of 0 to 10: 7", 7.0),
+        ("相关性：7", 7.0),
+        ("我给这段文字打7分。", 7.0),
+        ('{"score": 7, "reason": "3 facts"}', 7.0),
+        ("Score: 7-8", None),
+        ("Score: between 3 and 5", None),
+        ("The relevance of passage 3 is low.", None),
+        ("1. It names tides.\n2. It is old.", None),
+        ("9" * 5000, None),
     ],
 )
 def test_a_score_is_read_or_there_is_none(reply: str, score: float | None) -> None:
@@ -66,6 +84,10 @@ def test_a_score_is_read_or_there_is_none(reply: str, score: float | None) -> No
             ("", None),
         ],
         *[("Answer: yes", 1.0), ("The answer is no.", 0.0), ("答案是：是", 1.0)],
+        *[("<answer>yes</answer>", 1.0), ("\\boxed{\\text{Yes}}", 1.0), ("No<|im_end|>", 0.0)],
+        *[("Not relevant", 0.0), ("无关", 0.0), ("判断：是", 1.0), ("不能。", 0.0)],
+        *[('{"answer": "yes", "reason": "no other does"}', 1.0), ('{"relevant": false}', 0.0)],
+        *[("No problem! Yes", None), ("Yes. No.", None)],
         *[("yes or no", None), ("是或否", None), ("Yes and no.", None)],
     ],
 )
@@ -85,6 +107,12 @@ def test_yes_and_no_in_both_languages(reply: str, score: float | None) -> None:
         ("A or B", None),
         ("", None),
         ("C", None),
+        ("选择 B。", 1),
+        ("A更相关", 0),
+        ('{"choice": "B", "reason": "A is about herons"}', 1),
+        ("A\n\nPassage B is about herons.", 0),
+        ("A passage on tides", None),
+        ("A is better than passage B", None),
     ],
 )
 def test_a_choice_names_one_label(reply: str, place: int | None) -> None:
@@ -94,7 +122,20 @@ def test_a_choice_names_one_label(reply: str, place: int | None) -> None:
 
 @pytest.mark.parametrize(
     ("reply", "place"),
-    [("3", 2), ("[2]", 1), ("第２段", None), ("passage 3 is best", 2), ("0", None), ("12", None)],
+    [
+        ("3", 2),
+        ("[2]", 1),
+        ("第２段", 1),
+        ("第三段", 2),
+        ("段落3", 2),
+        ("three", 2),
+        ("passage 3 is best", 2),
+        ("0", None),
+        ("12", None),
+        ('{"best": 3, "why": "2 tides"}', 2),
+        ("In 2019, 3 tides", None),
+        ("passage 3, of 2019", 2),
+    ],
 )
 def test_a_choice_among_numbers(reply: str, place: int | None) -> None:
     """A choice is a number on its own; one out of range chooses nothing."""

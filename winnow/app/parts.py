@@ -234,9 +234,17 @@ class Parts:
 
 
 def open_stores(settings: Settings) -> CollectionStores:
-    """Open the stores of collections: the server of `[store] url`, otherwise the data folder."""
+    """Open the stores of collections: the server of `[store] url`, otherwise the data folder.
+
+    Raises SettingsError where that is a file, in which no collection would ever be found.
+    """
     chosen = settings.store
     if chosen.url is None:
+        if settings.data_dir.is_file():
+            raise SettingsError(
+                f"the data folder {settings.data_dir} is a file",
+                way_out="Choose another: --data-dir or WINNOW_DATA_DIR.",
+            )
         from storage.qdrant.edge.stores import EdgeStores
 
         return EdgeStores(settings.collections_dir, tuning=chosen.tuning)

@@ -87,11 +87,12 @@ async def replay(
     rerank: str | None = None,
     answerer: str | None = None,
     top_k: int | None = None,
+    scores_of: str = "",
 ) -> Replay:
     """Run the logged candidates through a chain (default: the logged one) and an answerer.
 
-    The answer has a new id and is not logged here. Raises SpecError if the spec does not parse, or if the
-    logged one was a user's own reranker.
+    The answer has a new id and is not logged here. `scores_of`: see `LogReader.scores_of`. Raises SpecError
+    if the spec does not parse, or if the logged one was a user's own reranker.
     """
     keep = top_k or original.top_k_rerank
     spec = _spec(rerank or original.rerank, keep)
@@ -103,7 +104,7 @@ async def replay(
     candidates = retrieved(original)
     vectors = EncodedPassages(encoders.dense, [*candidates, *map(Candidate, original.neighbours)])
     reach = int(original.fingerprints.get("expand", 0))
-    chain = wiring.chain(spec, vectors, encoders.dense, ready=logged)
+    chain = wiring.chain(spec, vectors, encoders.dense, ready=logged, scores_of=scores_of)
     stages = Stages(
         retriever=LoggedRetriever(candidates, division.questions if division else ()),
         reranker=chain,

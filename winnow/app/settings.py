@@ -117,7 +117,7 @@ class Settings(BaseSettings):
             raise SettingsError(
                 explained(error), way_out=f"Mend {FILE}, the environment or the flag."
             ) from error
-        except ValueError as error:  # TOML that does not parse, or JSON in the environment
+        except (ValueError, OSError, RecursionError) as error:  # TOML that is none, JSON in the environment
             raise SettingsError(
                 f"the settings ({FILE} and environment) cannot be read: {error}",
                 way_out=f"Mend {FILE} or the variable.",

@@ -98,7 +98,8 @@ class Wiring(Parts):
         with self._loading_ahead(name, spec, asked.question):
             store = within.narrowed(self.collection(name))
         encoders = self.encoders_of(store.name, store.fingerprint)
-        reranker = self.reranker(store, encoders.dense, spec, top_k=asked.top_k_rerank)
+        scores_of = asked.reader.scores_of
+        reranker = self.reranker(store, encoders.dense, spec, top_k=asked.top_k_rerank, scores_of=scores_of)
         searched_with = {
             "where": asked.where or None,
             "min_score": chosen.min_score,
@@ -178,17 +179,19 @@ class Wiring(Parts):
         *,
         top_k: int | None = None,
         remembering: bool = True,
+        scores_of: str = "",
     ) -> Chain:
         """Make the chain of a spec over a collection's token vectors and encoder, or of a ready reranker.
 
         Without `remembering`, for evaluations, the score cache is neither read nor written, and passages that
-        say the same all stay: judgements count each.
+        say the same all stay: judgements count each. `scores_of`: see `LogReader.scores_of`.
         """
         from rerank.spec import Spec
 
         if not isinstance(rerank, str):
             return ready_chain(rerank, self.settings)
-        return self.chain(Spec.parse(rerank, top_k=top_k), store, encoder, remembering=remembering)
+        parsed = Spec.parse(rerank, top_k=top_k)
+        return self.chain(parsed, store, encoder, remembering=remembering, scores_of=scores_of)
 
     def chain(
         self,
@@ -198,11 +201,12 @@ class Wiring(Parts):
         *,
         ready: Mapping[str, Reranker] | None = None,
         remembering: bool = True,
+        scores_of: str = "",
     ) -> Chain:
         """Make the chain of a spec; `ready` stages, by name, are used as they are."""
         from rerank.chain import Chain
 
-        parts = self.rerank_parts(store, encoder, remembering=remembering)
+        parts = self.rerank_parts(store, encoder, remembering=remembering, scores_of=scores_of)
         if not remembering:
             parts = replace(parts, drop_twins=False)
         return Chain.load(spec, parts, ready=ready)
@@ -221,7 +225,12 @@ class Wiring(Parts):
         }
 
     def rerank_parts(
-        self, store: TokenScorer | None, encoder: Encoder | None, *, remembering: bool = True
+        self,
+        store: TokenScorer | None,
+        encoder: Encoder | None,
+        *,
+        remembering: bool = True,
+        scores_of: str = "",
     ) -> RerankParts:
         """Return the parts of rerank strategies; `store` has token vectors that `encoder` made, if any."""
         from rerank.parts import RerankParts
@@ -237,7 +246,7 @@ class Wiring(Parts):
             limiter=self.kept("limiter", lambda: anyio.CapacityLimiter(chosen.in_flight)),
             budget=chosen.budget,
             prices=self.settings.llm.prices,
-            cache=self._score_cache() if remembering else None,
+            cache=self._score_cache(scores_of) if remembering else None,
             prompts=chosen.prompts,
             keep_exchanges=self.settings.log.llm_calls,
             context=self.settings.llm.holds,
@@ -253,13 +262,13 @@ class Wiring(Parts):
             on_failure=chosen.on_failure,
         )
 
-    def _score_cache(self) -> SqlScoreCache | None:
+    def _score_cache(self, owner: str = "") -> SqlScoreCache | None:
         if not (self.settings.rerank.cache and self.settings.logging):
             return None
         from storage.log.score_cache import SqlScoreCache
 
         try:
-            return SqlScoreCache(self.database)
+            return SqlScoreCache(self.database, owner=owner)
         except LogError:
             return None  # the same database then fails to log the answer, which says so
 

@@ -248,6 +248,10 @@ def reported(as_json: bool) -> Iterator[None]:
 
 
 def _of_the_system(error: OSError) -> WinnowError:
+    if isinstance(error, FileNotFoundError) and error.filename is None:  # what os.getcwd raises
+        return WinnowError(
+            "the folder in which this command runs is gone", way_out="Change to one that exists."
+        )
     place = error.filename or "the output"
     return WinnowError(
         f"{place} cannot be used: {error.strerror or error}",

@@ -106,7 +106,8 @@ def compare_logged(
     answers = _newest(log, where, last)
     grades = {answer.id: log.grades(answer) for answer in answers}
     times = {spec: _asked_ms(log, spec) for spec in specs}
-    return portal.call(lambda: compare(answers, grades, specs, wiring, progress, times))
+    scores_of = log.reader.scores_of
+    return portal.call(lambda: compare(answers, grades, specs, wiring, progress, times, scores_of=scores_of))
 
 
 def _asked_ms(log: AnswerLog, spec: str) -> list[float]:
@@ -141,11 +142,13 @@ async def compare(
     wiring: Wiring,
     progress: Progress | None = None,
     times: Mapping[str, Sequence[float]] = MappingProxyType({}),
+    scores_of: str = "",
 ) -> list[SpecRow]:
     """Replay every answer under every spec, without logging it.
 
     `grades` maps an answer's id to its judged passages' grades, by chunk id; `progress` gets each spec's
-    progress; `times` are milliseconds of questions that were asked with a spec. Raises BadInputError where
+    progress; `times` are milliseconds of questions that were asked with a spec; `scores_of`: see
+    `LogReader.scores_of`. Raises BadInputError where
     there is nothing to compare.
     """
     if not answers or not specs:
@@ -157,7 +160,8 @@ async def compare(
     for spec in specs:
         replays: list[Replay] = []
         for answer in answers:
-            replays.append(await replay(answer, wiring, rerank=spec, answerer="extractive"))
+            done = await replay(answer, wiring, rerank=spec, answerer="extractive", scores_of=scores_of)
+            replays.append(done)
             if progress is not None:
                 progress(spec, len(replays), len(answers))
         quality = _quality(replays, grades)

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from storage.errors import BadInputError, NotFoundError, SettingsError
 from storage.log.records import LogRight
+from storage.private_files import read_json
 from storage.qdrant.contract import checked_name
 from storage.qdrant.filters import parse_filter
 from winnow.app.visibility import Visibility
@@ -127,13 +128,20 @@ class TokenBook:
         except Timeout:
             raise self._unusable("another process is changing it") from None
         except OSError as error:
-            raise self._unusable(error.strerror or str(error)) from error
+            raise SettingsError(
+                f"the tokens in {self._file} cannot be written: {error.strerror or error}",
+                way_out="This user must be able to write there, and the disk must have room.",
+            ) from error
 
     def _read(self) -> tuple[Token, ...]:
         try:
-            return tuple(map(_token, json.loads(self._file.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, TypeError, BadInputError) as error:
-            raise self._unusable(f"{type(error).__name__}") from error
+            return tuple(map(_token, read_json(self._file)))
+        except OSError as error:
+            raise self._unusable(error.strerror or str(error)) from error
+        except BadInputError as error:
+            raise self._unusable(str(error)) from error
+        except (ValueError, TypeError, AttributeError) as error:
+            raise self._unusable("it holds no list of tokens") from error
 
     def _write(self, tokens: Sequence[Token]) -> None:
         part = self._file.with_suffix(".part")

@@ -121,6 +121,9 @@ class Visible:
         if seen is None:
             return manifest.count(where), manifest.listed(where, limit=limit, offset=offset)
         matching = [one for one in manifest.ids(where) if one in seen]
+        if where.warned:  # of a document that is seen in part, a warning may be about the rest
+            warned = self._narrowed(name, [*manifest.get_many(matching).values()])
+            matching = [row.id for row in warned if row.warnings]
         page = matching[offset : offset + limit]
         rows = manifest.get_many(page)
         return len(matching), self._narrowed(name, [rows[one] for one in page if one in rows])
@@ -170,9 +173,17 @@ class Visible:
         return passages.by_document if isinstance(passages, VisiblePassages) else None
 
     def _narrowed(self, name: str, rows: Sequence[DocumentRow]) -> list[DocumentRow]:
-        """Return documents with those of their passages alone that may be seen."""
+        """Return documents with those of their passages alone that may be seen.
+
+        Where some are hidden, so is what is said of the whole file: its warnings, and its hash, by which a
+        guess at the rest could be checked.
+        """
         if self.rights.where is None:
             return list(rows)
         ids = [one for row in rows for one in row.chunk_ids]
         seen = {chunk.id for chunk in self.passages(name).passages(ids)}
-        return [replace(row, chunk_ids=tuple(one for one in row.chunk_ids if one in seen)) for row in rows]
+        return [_narrowed(row, tuple(one for one in row.chunk_ids if one in seen)) for row in rows]
+
+
+def _narrowed(row: DocumentRow, seen: tuple[str, ...]) -> DocumentRow:
+    return row if seen == row.chunk_ids else replace(row, chunk_ids=seen, content_hash="", warnings=())

@@ -33,6 +33,11 @@ class WarmUp:
         else:
             self._failure, self._warm = None, True
 
+    @property
+    def loading(self) -> bool:
+        """True until the models are there, or cannot be loaded."""
+        return not self._warm and self._failure is None
+
     def check(self) -> int:
         """Return the number of collections. Raises NotReadyError, or the store's or the database's error."""
         if not self._warm:
@@ -40,7 +45,7 @@ class WarmUp:
                 self.run()  # what was missing may be there by now
             if self._failure is not None:
                 raise NotReadyError(str(self._failure), way_out=self._failure.way_out) from self._failure
-        if not self._warm:
+        if self.loading:
             raise NotReadyError("models are being loaded", way_out="Ask again in a few seconds.")
         if self._pipeline.wiring.has_database:
             self._pipeline.wiring.database.check()

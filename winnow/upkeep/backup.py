@@ -20,7 +20,7 @@ from storage.database import Database, file_of
 from storage.errors import BadInputError, LogError, StoreError, StoreLockedError
 from storage.log import upkeep as log_upkeep
 from storage.manifest.manifest import Manifest
-from storage.private_files import make_private_folder
+from storage.private_files import make_private_folder, read_object
 from storage.qdrant.contract import CollectionStore
 from storage.qdrant.copying import copy_passages
 from storage.qdrant.edge.stores import EdgeStores
@@ -90,7 +90,7 @@ def _refuse(settings: Settings, folder: Path) -> None:
         return
     place = folder / ORIGIN
     try:
-        before = json.loads(place.read_text(encoding="utf-8"))
+        before = read_object(place)
     except (OSError, ValueError) as error:
         raise BadInputError(f"{folder} holds something else", way_out="Name a new folder.") from error
     for key, now in _origin(settings).items():

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from storage.errors import BadInputError
-from storage.private_files import make_private_file
+from storage.private_files import make_private_file, read_object
 from storage.qdrant.contract import CollectionStore
 from storage.qdrant.copying import checksums
 
@@ -71,12 +71,12 @@ class BackupContents:
     def read(cls, folder: Path) -> BackupContents:
         """Read the list. Raises BadInputError where there is no complete backup, or a newer one."""
         try:
-            values = json.loads((folder / CONTENTS).read_text(encoding="utf-8"))
+            values = read_object(folder / CONTENTS)
             if values["form"] != FORM:
                 raise BadInputError(f"{folder} was written by a newer winnow", way_out="Upgrade winnow.")
             collections = {name: BackedUp(**one) for name, one in values.pop("collections").items()}
             return cls(collections=collections, **values)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadInputError(
                 f"{folder} holds no complete backup: {error}",
                 way_out="Name the folder that winnow backup wrote; where that was cut off, run it again.",

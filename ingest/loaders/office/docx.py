@@ -15,18 +15,23 @@ from docx.oxml.ns import qn
 
 from ingest.loaders.base import Loaded, Source
 from ingest.loaders.office import openxml
-from ingest.loaders.office.docx_inline import Inline
+from ingest.loaders.office.docx_inline import COMPATIBILITY, Inline
 from ingest.loaders.office.docx_numbering import Numbering
 from ingest.loaders.tables import Grid, table_lines
 from ingest.loaders.text import TextBuilder, one_line
 from storage.reasons import Reason
 
-_HEADING = re.compile(r"^(?:heading|标题|標題)\s*([1-9])$", re.IGNORECASE)
+_HEADING = re.compile(
+    r"^(?:heading|标题|標題|überschrift|titre|título|titolo|kop|заголовок|見出し|제목)\s*([1-9])$",
+    re.IGNORECASE,
+)
 _LIST = re.compile(r"^list|列表|^目录", re.IGNORECASE)
 # Wrappers whose content belongs to what they are in: content controls, insertions, custom XML.
 _WRAPPERS = frozenset(
     map(qn, ("w:sdt", "w:sdtContent", "w:ins", "w:moveTo", "w:customXml", "w:smartTag", "w:dir", "w:bdo"))
 )
+# Parts of another document, which Word takes in when it opens the file.
+_FOREIGN = frozenset(map(qn, ("w:altChunk", "w:subDoc")))
 
 
 def load(source: Source) -> Loaded:
@@ -46,13 +51,14 @@ def load(source: Source) -> Loaded:
     title, metadata = openxml.properties(document.core_properties)
     first = next((heading.title for heading in builder.headings), "")
     hidden = [Reason("ingest.hidden-text", n=reading.inline.hidden)] if reading.inline.hidden else []
+    left_out = [Reason("ingest.embedded-documents", n=reading.left_out)] if reading.left_out else []
     return Loaded(
         text=builder.text,
         title=first or title,
         structured=True,
         headings=builder.headings,
         metadata=metadata,
-        warnings=(*openxml.little_text(builder.text, pictures), *hidden),
+        warnings=(*openxml.little_text(builder.text, pictures), *hidden, *left_out),
     )
 
 
@@ -61,18 +67,27 @@ class _Body:
 
     def __init__(self, document: Any) -> None:
         self.builder = TextBuilder()
-        self.inline = Inline(document.part)
+        self.left_out = 0
         self._document = document
         self._styles = {style.style_id: style for style in document.styles}
+        self.inline = Inline(document.part, self._styles)
         self._numbering = Numbering(document.part)
 
     def body(self, container: Any) -> None:
         """Read the paragraphs and tables of a body, a text box or a table that is only layout."""
+        before: list[Any] = []  # paragraphs whose end was deleted: the next goes on with them
         for block in _content(container):
             if block.tag == qn("w:p"):
-                self._paragraph(block)
+                before.append(block)
+                if block.find(f"{qn('w:pPr')}/{qn('w:rPr')}/{qn('w:del')}") is None:
+                    self._paragraph(*before)
+                    before = []
             elif block.tag == qn("w:tbl"):
                 self._table(block)
+            elif block.tag in _FOREIGN:
+                self.left_out += 1
+        if before:
+            self._paragraph(*before)
 
     def margins(self) -> None:
         """Read what stands at the head and the foot of pages, each text once."""
@@ -84,15 +99,17 @@ class _Body:
             ):
                 if margin.is_linked_to_previous:
                     continue
-                inline = Inline(margin.part)
+                inline = Inline(margin.part, self._styles)
                 for paragraph in margin._element.iter(qn("w:p")):
                     text = one_line(inline.text(paragraph))
                     if any(map(str.isalpha, text)) and text not in seen:
                         seen.add(text)
                         self.builder.block(text)
 
-    def _paragraph(self, paragraph: Any) -> None:
-        text = one_line(self.inline.text(paragraph))
+    def _paragraph(self, *paragraphs: Any) -> None:
+        """Write a paragraph, or several whose ends were deleted, in the style of the last."""
+        text = one_line("".join(map(self.inline.text, paragraphs)))
+        paragraph = paragraphs[-1]
         style, level = self._style(paragraph)
         label = self._numbering.label(paragraph, style)
         if level and text:
@@ -133,7 +150,7 @@ class _Body:
         return style, 0
 
     def _table(self, table: Any) -> None:
-        rows = [row for row in _content(table) if row.tag == qn("w:tr")]
+        rows = [row for row in _content(table) if row.tag == qn("w:tr") and not _is_deleted(row)]
         cells = [[cell for cell in _content(row) if cell.tag == qn("w:tc")] for row in rows]
         if not cells or len(cells) == 1 or max(map(len, cells)) == 1:  # layout only
             for cell in (cell for row in cells for cell in row):
@@ -161,8 +178,13 @@ class _Body:
             column += width
 
     def _cell(self, cell: Any) -> str:
-        words = (one_line(self.inline.text(paragraph)) for paragraph in _paragraphs(cell))
-        return " ".join(text for text in words if text)
+        return " ".join(filter(None, map(self._words, _paragraphs(cell))))
+
+    def _words(self, paragraph: Any) -> str:
+        """A paragraph of a cell in one line, with its number."""
+        text = one_line(self.inline.text(paragraph))
+        label = self._numbering.label(paragraph, self._style(paragraph)[0])
+        return f"{label} {text}" if text and label not in ("", "-") else text
 
 
 def _content(container: Any) -> Iterator[Any]:
@@ -171,7 +193,14 @@ def _content(container: Any) -> Iterator[Any]:
     while stack:
         element = stack.pop()
         if element.tag in _WRAPPERS:
-            stack.extend(reversed(element))
+            if element.find(f"{qn('w:sdtPr')}/{qn('w:showingPlcHdr')}") is None:
+                stack.extend(reversed(element))
+            elif any(child.tag == qn("w:tc") for child in element.iterfind(f"{qn('w:sdtContent')}/*")):
+                stack.extend(reversed(element))  # the cell stays, so that others keep their columns
+        elif (
+            element.tag == f"{COMPATIBILITY}AlternateContent"
+        ):  # the same twice: for new programs and for old ones
+            stack.extend(reversed(next(iter(element), ())))
         else:
             yield element
 
@@ -183,6 +212,10 @@ def _paragraphs(cell: Any) -> Iterator[Any]:
             yield block
         elif block.tag in (qn("w:tbl"), qn("w:tr"), qn("w:tc")):
             yield from _paragraphs(block)
+
+
+def _is_deleted(row: Any) -> bool:
+    return row.find(f"{qn('w:trPr')}/{qn('w:del')}") is not None
 
 
 def _continues(cell: Any) -> bool:

@@ -86,7 +86,7 @@ def _label(levels: dict[int, Any], counts: dict[int, int], level: int) -> str:
         if at not in levels:
             return ""
         number = counts.get(at, _start(levels[at]))
-        return _written(number, "decimal" if legal else _value(levels[at], "w:numFmt", "decimal"))
+        return written(number, "decimal" if legal else _value(levels[at], "w:numFmt", "decimal"))
 
     return re.sub(r"%([1-9])", counted, text).strip()
 
@@ -100,7 +100,8 @@ def _value(level: Any, name: str, default: str) -> str:
     return default if element is None else str(element.get(qn("w:val"), default))
 
 
-def _written(number: int, kind: str) -> str:
+def written(number: int, kind: str) -> str:
+    """A number from 1 on in a format of Word's: letters, Roman or Chinese numerals, or digits."""
     if kind.startswith(("lowerLetter", "upperLetter")):
         letter = chr(ord("a") + (number - 1) % 26) * ((number - 1) // 26 + 1)
         return letter.upper() if kind.startswith("upper") else letter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lxml import etree
@@ -12,8 +12,9 @@ from lxml import etree
 from ingest.loaders.base import Loaded, Source
 from ingest.loaders.metadata import language
 from ingest.loaders.office import openxml
+from ingest.loaders.office.odt_styles import Styles
 from ingest.loaders.tables import Grid, table_lines
-from ingest.loaders.text import TextBuilder, one_line
+from ingest.loaders.text import TextBuilder, one_line, superscript
 from storage.errors import DocumentRefusedError
 from storage.reasons import Reason
 from storage.records import Meta
@@ -21,6 +22,9 @@ from storage.records import Meta
 # Deleted text, and what is written elsewhere.
 _DROPPED = ("tracked-changes", "note-citation", "annotation-end", "sequence-decls", "forms")
 _HIGHEST = 1000
+_MARGINS = tuple(
+    f"{{*}}{place}{pages}" for place in ("header", "footer") for pages in ("", "-first", "-left")
+)
 
 
 def load(source: Source) -> Loaded:
@@ -33,14 +37,22 @@ def load(source: Source) -> Loaded:
                 )
             if b"manifest:encryption-data" in _part(archive, "META-INF/manifest.xml"):
                 raise DocumentRefusedError("ingest.encrypted", Reason("ingest.password"))
-            body = openxml.parsed(archive.read("content.xml")).find("{*}body/{*}text")
-            meta = _part(archive, "meta.xml")
+            content = openxml.parsed(archive.read("content.xml"))
+            common = _part(archive, "styles.xml")
+            styles = [content, *([openxml.parsed(common)] if common else [])]
+            body, meta = content.find("{*}body/{*}text"), _part(archive, "meta.xml")
+            objects = {
+                name.removesuffix("/content.xml"): openxml.parsed(archive.read(name))
+                for name in archive.namelist()
+                if name.endswith("/content.xml")
+            }
     except (etree.XMLSyntaxError, zipfile.BadZipFile, KeyError, ValueError) as error:
         raise openxml.damaged("lxml", error) from error
     if body is None:
         raise DocumentRefusedError("ingest.unsupported", Reason("ingest.part-missing", part="office:text"))
-    reading = _OdtBody()
+    reading = _OdtBody(Styles(styles), objects)
     reading.blocks(body, "")
+    reading.margins(styles)
     builder = reading.builder
     title, facts = _facts(openxml.parsed(meta)) if meta else ("", {})
     return Loaded(
@@ -49,6 +61,7 @@ def load(source: Source) -> Loaded:
         structured=True,
         headings=builder.headings,
         metadata=facts,
+        warnings=(Reason("ingest.hidden-text", n=reading.hidden),) if reading.hidden else (),
     )
 
 
@@ -73,12 +86,31 @@ def _facts(root: Any) -> tuple[str, dict[str, Meta]]:
 
 
 class _OdtBody:
-    """Writes blocks in order, and after a paragraph the notes and boxes that hang on it."""
+    """Writes blocks in order, and after a paragraph the notes and boxes that hang on it.
 
-    def __init__(self) -> None:
+    `objects` are the contents of embedded equations and charts, by name.
+    """
+
+    def __init__(self, styles: Styles, objects: Mapping[str, Any]) -> None:
         self.builder = TextBuilder()
+        self._styles = styles
+        self._objects = objects
         self._attached: list[Any] = []
         self._notes = 0
+        self.hidden = 0
+
+    def margins(self, styles: Sequence[Any]) -> None:
+        """Read what stands at the head and the foot of pages, each text once."""
+        seen: set[str] = set()
+        for root in styles:
+            for margin in root.iterfind(".//{*}master-page/*"):
+                for paragraph in (
+                    margin.iter("{*}p") if _kind(margin).startswith(("header", "footer")) else ()
+                ):
+                    text = one_line(self._text(paragraph))
+                    if any(map(str.isalpha, text)) and text not in seen:
+                        seen.add(text)
+                        self.builder.block(text)
 
     def blocks(self, container: Any, bullet: str) -> None:
         """Read what is in a body, a section, a list's item or a box."""
@@ -95,10 +127,14 @@ class _OdtBody:
             elif kind == "table":
                 self._table(element)
             elif kind == "list":
-                for item in element:
-                    self.blocks(item, "- " if not bullet else f"  {bullet}")
+                self._list(element, bullet)
             elif kind and kind not in _DROPPED:
                 self.blocks(element, bullet)
+
+    def _list(self, element: Any, bullet: str) -> None:
+        indent = "  " * (1 + (len(bullet) - len(bullet.lstrip())) // 2) if bullet else ""
+        for item, mark in self._styles.marks(element, level=len(indent) // 2 + 1):
+            self.blocks(item, f"{indent}{mark} ")
 
     def _hanging(self) -> None:
         while self._attached:
@@ -149,6 +185,12 @@ class _OdtBody:
             elif kind == "annotation":
                 words = one_line(" ".join(self._text(p) for p in child.iter("{*}p")))
                 self._attached.append(f"[{words}]")
+            elif kind == "object":
+                yield from self._object(child)
+            elif kind == "span" and self._styles.is_hidden(child):
+                self.hidden += 1
+            elif kind == "span" and self._styles.is_raised(child):
+                yield superscript(self._text(child))
             elif kind == "text-box":
                 self._attached.append(child)
             elif kind == "ruby":
@@ -159,6 +201,19 @@ class _OdtBody:
             elif kind and kind not in _DROPPED:
                 yield from self._pieces(child)
             yield child.tail or ""
+
+    def _object(self, element: Any) -> Iterator[str]:
+        """An equation as its program writes it; a chart's table after the paragraph."""
+        name = next((value for key, value in element.items() if key.endswith("}href")), "")
+        root = self._objects.get(name.removeprefix("./"))
+        if root is None:
+            return
+        if _kind(root) == "math":
+            written = root.find(".//{*}annotation")
+            yield one_line("".join(root.itertext() if written is None else [written.text or ""]))
+        else:
+            self._attached.extend(root.iterfind(".//{*}title"))
+            self._attached.extend(root.iterfind(".//{*}table/.."))
 
 
 def _kind(element: Any) -> str:

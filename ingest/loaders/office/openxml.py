@@ -205,11 +205,16 @@ def core_properties(archive: zipfile.ZipFile) -> tuple[str, dict[str, Meta]]:
         return "", {}
 
 
-def chart_lines(chart: Any) -> Iterator[str]:
-    """A line for each category of a chart with the value of every series, as the chart keeps them."""
+def chart_titles(chart: Any) -> Iterator[str]:
+    """The titles of a chart and of its axes."""
     for words in chart.iterfind(".//{*}title"):
         if title := one_line("".join(t.text or "" for t in words.iter("{*}t"))):
             yield title
+
+
+def chart_lines(chart: Any) -> Iterator[str]:
+    """A line for each category of a chart with the value of every series, as the chart keeps them."""
+    yield from chart_titles(chart)
     grid = Grid()
     for column, series in enumerate(chart.iter("{*}ser"), 1):
         name = "".join(v.text or "" for v in series.iterfind("{*}tx//{*}v"))
@@ -232,43 +237,6 @@ def diagram_lines(data: bytes) -> list[str]:
     points = parsed(data).iter("{*}pt")
     texts = (one_line("".join(t.text or "" for t in point.iter("{*}t"))) for point in points)
     return [text for text in texts if text]
-
-
-def linear(math: Any) -> str:
-    """An equation (OMML) in one line: fractions with /, powers with ^, roots with √."""
-    kind = etree.QName(math).localname if isinstance(math.tag, str) else ""
-    if kind == "t":
-        return math.text or ""
-    if kind.endswith("Pr"):
-        return ""
-    part = {etree.QName(child).localname: linear(child) for child in math if isinstance(child.tag, str)}
-    if kind == "f":
-        return f"{_grouped(part.get('num', ''))}/{_grouped(part.get('den', ''))}"
-    if kind in ("sSup", "sSub", "sSubSup"):
-        low = f"_{_grouped(part['sub'])}" if "sub" in part else ""
-        base = part.get("e", "")
-        return (
-            (f"({base})" if "/" in base else base)
-            + low
-            + (f"^{_grouped(part['sup'])}" if "sup" in part else "")
-        )
-    if kind == "func":
-        return f" {part.get('fName', '')} {part.get('e', '')}"
-    if kind == "rad":
-        return f"{part.get('deg', '')}√{_grouped(part.get('e', ''))}"
-    if kind == "nary":
-        sign = next((c.get(key) for c in math.iter("{*}chr") for key in c.keys()), "∫")  # noqa: SIM118
-        low, high = part.get("sub", ""), part.get("sup", "")
-        bounds = (f"_{_grouped(low)}" if low else "") + (f"^{_grouped(high)}" if high else "")
-        return f"{sign}{bounds} {part.get('e', '')}"
-    inner = [linear(child) for child in math if isinstance(child.tag, str)]
-    if kind == "d":
-        return f"({', '.join(text for text in inner if text)})"
-    return ("; " if kind == "m" else ", " if kind == "mr" else "").join(text for text in inner if text)
-
-
-def _grouped(text: str) -> str:
-    return text if len(text) == 1 or text.isalnum() else f"({text})"
 
 
 def properties(core: Any) -> tuple[str, dict[str, Meta]]:

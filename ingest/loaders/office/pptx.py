@@ -10,6 +10,8 @@ from pptx.util import Length
 
 from ingest.loaders.base import Loaded, Source
 from ingest.loaders.office import openxml
+from ingest.loaders.office.docx_numbering import written
+from ingest.loaders.office.equations import linear
 from ingest.loaders.tables import Grid, table_lines
 from ingest.loaders.text import TextBuilder, one_line, superscript
 from storage.errors import DocumentRefusedError
@@ -99,10 +101,29 @@ def _at(position: Length | None) -> int:
 
 def _add_text(builder: TextBuilder, frame: Any) -> None:
     gap = "\n\n"
+    counts: dict[int, int] = {}
     for paragraph in frame.paragraphs:
         if text := _text(paragraph):
-            builder.block("  " * (paragraph.level or 0) + text, gap=gap)
+            level = paragraph.level or 0
+            builder.block("  " * level + _number(paragraph, counts, level) + text, gap=gap)
             gap = "\n"
+
+
+def _number(paragraph: Any, counts: dict[int, int], level: int) -> str:
+    """The number that PowerPoint writes before a paragraph; `counts` are the last ones, by level."""
+    for deeper in [other for other in counts if other > level]:
+        del counts[deeper]
+    numbered = paragraph._p.find(f"{_DRAWING}pPr/{_DRAWING}buAutoNum")
+    if numbered is None:
+        counts.pop(level, None)
+        return ""
+    counts[level] = counts.get(level, int(numbered.get("startAt", "1")) - 1) + 1
+    scheme = numbered.get("type", "")
+    kind = {"alpha": "Letter", "roman": "Roman"}.get(scheme[:5])
+    case = "lower" if "Lc" in scheme else "upper"
+    shown = written(counts[level], f"{case}{kind}" if kind else "decimal")
+    left, right = ("(" if "ParenBoth" in scheme else ""), (")" if "Paren" in scheme else "")
+    return f"{left}{shown}{right or ('.' if 'Period' in scheme else '')} "
 
 
 def _text(paragraph: Any) -> str:
@@ -121,7 +142,7 @@ def _pieces(element: Any) -> Iterator[str]:
         elif child.tag == f"{_DRAWING}br":
             yield " "
         elif child.tag.startswith(_MATH):
-            yield openxml.linear(child)
+            yield linear(child)
         elif child.tag.endswith("}AlternateContent"):  # the same twice: for new programs and for old ones
             yield from _pieces(next(iter(child), child))
         elif child.tag.endswith("}m"):

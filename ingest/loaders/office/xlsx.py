@@ -15,10 +15,11 @@ from typing import Any
 from lxml import etree
 
 from ingest.loaders.base import Loaded, Source
+from ingest.loaders.headers import Row
 from ingest.loaders.office import openxml
-from ingest.loaders.office.number_formats import formatted, is_date
-from ingest.loaders.tables import Row, table_lines
-from ingest.loaders.text import TextBuilder, one_line
+from ingest.loaders.office.number_formats import elapsed, formatted, is_date
+from ingest.loaders.tables import table_lines
+from ingest.loaders.text import TextBuilder, one_line, superscript
 from storage.reasons import Reason
 from storage.records import Meta
 
@@ -72,7 +73,7 @@ def _read(archive: zipfile.ZipFile, main: str) -> Loaded:
         kind, target = relations.get(sheet.get(_RELATION) or "", ("", ""))
         if sheet.get("state", "visible") != "visible":
             hidden += 1
-        elif kind == "worksheet":
+        elif kind in ("worksheet", "chartsheet"):
             _add_sheet(builder, book, target, one_line(sheet.get("name") or ""), number)
     title, metadata = openxml.core_properties(archive)
     warnings = []
@@ -171,12 +172,16 @@ def _text(book: Workbook, cell: Any) -> str:
         return one_line(_unescaped(value))
     style = int(cell.get("s") or 0)
     code = book.formats[style] if style < len(book.formats) else "General"
-    return _date(book, float(value)) if is_date(code) else formatted(value, code)
+    return _date(book, float(value), code) if is_date(code) else formatted(value, code)
 
 
-def _date(book: Workbook, days: float) -> str:
+def _date(book: Workbook, days: float, code: str) -> str:
+    if (duration := elapsed(days, code)) is not None:
+        return duration
     if not 0 <= days < 2958466:
         return f"{days:g}"
+    if 1 <= days < 60 and book.epoch == _EPOCH:
+        days += 1  # Excel's calendar has a 29th of February 1900
     moment = book.epoch + datetime.timedelta(seconds=round(days * 86400))
     if days < 1 and book.epoch == _EPOCH:
         return moment.time().isoformat()
@@ -215,8 +220,15 @@ def _strings(archive: zipfile.ZipFile, part: str | None) -> Iterator[str]:
 
 def _string(item: Any) -> str:
     """The text of rich text, without the reading aids of East Asian characters."""
-    pieces = (t.text or "" for t in item.iter("{*}t") if not t.getparent().tag.endswith("}rPh"))
+    pieces = (_raised(t) for t in item.iter("{*}t") if not t.getparent().tag.endswith("}rPh"))
     return one_line(_unescaped("".join(pieces)))
+
+
+def _raised(text: Any) -> str:
+    """A piece of rich text; raised digits as characters of their own."""
+    align = text.getparent().find("{*}rPr/{*}vertAlign")
+    raised = align is not None and align.get("val") == "superscript"
+    return superscript(text.text or "") if raised else text.text or ""
 
 
 def _unescaped(text: str) -> str:
@@ -234,15 +246,19 @@ def _formats(archive: zipfile.ZipFile, part: str | None) -> list[str]:
 
 
 def _notes(archive: zipfile.ZipFile, part: str) -> Iterator[str]:
-    """The comments on a sheet's cells: `B2: text`."""
+    """The comments on a sheet's cells (`B2: text`), the words of its text boxes and the titles of its charts,
+    whose values are cells."""
     for kind, target in openxml.relations(archive, part).values():
-        if kind == "comments" and target in archive.namelist():
-            root = etree.fromstring(archive.read(target), openxml.PARSER)
-            for comment in root.iter("{*}comment"):
+        if target not in archive.namelist():
+            continue
+        if kind == "comments":
+            for comment in openxml.parsed(archive.read(target)).iter("{*}comment"):
                 if words := _string(comment):
                     yield f"{comment.get('ref')}: {words}"
-        elif kind == "drawing" and target in archive.namelist():
-            root = etree.fromstring(archive.read(target), openxml.PARSER)
-            for shape in root.iter("{*}txBody"):
+        elif kind == "drawing":
+            for shape in openxml.parsed(archive.read(target)).iter("{*}txBody"):
                 if words := one_line(" ".join(t.text or "" for t in shape.iter("{*}t"))):
                     yield words
+            yield from _notes(archive, target)
+        elif kind == "chart":
+            yield from openxml.chart_titles(openxml.parsed(archive.read(target)))

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import median
 
+from ingest.loaders.headers import Row
 from ingest.loaders.pdf.pieces import Piece, joined
-from ingest.loaders.tables import Row, table_lines
+from ingest.loaders.tables import table_lines
 
 Spans = list[tuple[float, float]]  # left and right of each column
 

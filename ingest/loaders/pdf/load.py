@@ -81,11 +81,14 @@ def _read(source: Source, document: Any) -> Loaded:
     pages, broken, pictures = _pages(document, ocr=source.ocr)
     laid_out = without_running_heads([page.blocks for page in pages], [page.extent for page in pages])
     vocabulary = Vocabulary(line.text for found in laid_out for block in found for line in block.lines)
+    written = [[text for block in found if (text := paragraphs(block, vocabulary))] for found in laid_out]
+    places = [(texts, index) for texts in written for index in range(len(texts))]
+    for (texts, index), (following, first) in pairwise(places):
+        texts[index], following[first] = vocabulary.across(texts[index], following[first])
     builder, before = TextBuilder(), ""
-    for page, found in zip(pages, laid_out, strict=True):
+    for page, found in zip(pages, written, strict=True):
         builder.page(page.number)
-        texts = [paragraphs(block, vocabulary) for block in found]
-        texts += [one_line(piece.text.replace(HYPHEN, "")) for piece in page.turned]
+        texts = found + [one_line(piece.text.replace(HYPHEN, "")) for piece in page.turned]
         for index, text in enumerate(text for text in texts if text):
             gap = None if index else continues(before, text)
             builder.block(text, gap="\n\n" if gap is None else gap)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from ingest.loaders.pdf.layout import Block, Line
 from ingest.loaders.pdf.pieces import HYPHEN
+from ingest.loaders.pdf.pieces import width as width_of
 from ingest.loaders.text import clean
 
 _SENTENCE_END = re.compile(r"[.!?:;。！？：；…][\"'”’)）」』]*$")
@@ -19,6 +20,7 @@ _BEGINS = re.compile(
     r"^(?:[-*•●▪◦·–]|\(?\d{1,3}[.)、]|\(?[a-z][.)]\s|第[一二三四五六七八九十百千零〇\d]+[章节条編编款])"
 )
 _HYPHENATED = re.compile(rf"(?<![\w'’-])([\w'’-]*\w)(?:{HYPHEN}|-(?=\n))\n?([\w][\w'’-]*)")
+_REST_OF_WORD = re.compile(r"([^\W\d_]\S*+)\s*+")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 # First parts of English compounds, which keep their hyphen where nothing else is known.
 _COMPOUNDING = frozenset(
@@ -41,12 +43,17 @@ _PAGE_NUMBER = re.compile(
     r"[-–—|·\s]*+(?:(?:page|seite|página|p\.|第)\s*+)?\d{1,4}(?:\s*+(?:/|of|von|de|页?\s*+[，,/]?\s*+共)\s*+\d{1,4})?\s*+页?[-–—|·\s]*+",
     re.IGNORECASE,
 )
-_STANDING_NUMBER = re.compile(r"^\d{1,4}(?=\s)|(?<=\s)\d{1,4}$|(?<=[Pp]age )\d{1,4}")
+_STANDING_NUMBER = re.compile(
+    r"^\d{1,4}(?=\s)|(?<=\s)\d{1,4}(?:\s?(?:/|of|von|de)\s?\d{1,4})?$|(?<=[Pp]age )\d{1,4}"
+    r"|第\s*+\d{1,4}\s*+页"
+)
 _DIGITS = re.compile(r"\d+")
 # A rule that is drawn with signs: Markdown would make a heading of the line above it.
 _RULE = re.compile(r"[-=_*~—–\s]{5,}")
 # Running heads are among so many lines, within this share of the page's height.
 _EDGE_LINES, _MARGIN = 2, 0.13
+# Text that is wrapped has lines of so many letters; shorter ones are items of a list.
+_NARROWEST = 20
 
 
 def without_running_heads(
@@ -137,7 +144,15 @@ class Vocabulary:
 
     def joined(self, text: str) -> str:
         """Text in which words that a line's end parts are whole."""
-        return _HYPHENATED.sub(self._one, _HYPHENATED.sub(self._one, text)).replace(HYPHEN, "")
+        whole = _HYPHENATED.sub(self._one, _HYPHENATED.sub(self._one, text))
+        return (f"{whole[:-1]}-" if whole.endswith(HYPHEN) else whole).replace(HYPHEN, "")
+
+    def across(self, before: str, after: str) -> tuple[str, str]:
+        """Two blocks, or pages, that follow each other; a word that they part is whole in the former."""
+        rest = _REST_OF_WORD.match(after)
+        if rest is None or not after[0].islower() or not re.search(r"\w-$", before):
+            return before, after
+        return self.joined(f"{before}\n{rest[1]}"), after[rest.end() :]
 
     def _one(self, parted: re.Match[str]) -> str:
         before, after = parted[1], parted[2]
@@ -178,12 +193,13 @@ def paragraphs(block: Block, words: Vocabulary) -> str:
         elif joins and (text.endswith(HYPHEN) or re.fullmatch(r"\w-", text[-2:])):
             text += "\n" + words_of_line
         elif joins:
-            wide = _WIDE_JOIN.fullmatch(f"{text[-1:]}\n{words_of_line[:1]}")
-            text += words_of_line if wide else f" {words_of_line}"
+            unspaced = _WIDE_JOIN.fullmatch(f"{text[-1:]}\n{words_of_line[:1]}")
+            text += words_of_line if unspaced else f" {words_of_line}"
         else:
             text += ("\n" if tight else "\n\n") + words_of_line
         ends = _SENTENCE_END.search(words_of_line)
-        full = text.endswith(HYPHEN) or (line.right - left >= 0.75 * width and not ends)
+        wide = line.right - left >= 0.75 * width and width_of(words_of_line) >= _NARROWEST
+        full = text.endswith(HYPHEN) or (wide and not ends)
     return words.joined(text)
 
 

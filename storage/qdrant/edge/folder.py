@@ -21,7 +21,7 @@ from secrets import token_hex
 
 from storage.errors import BadInputError, StoreCorruptError, StoreError
 from storage.locks import CollectionLock
-from storage.private_files import make_private_folder
+from storage.private_files import make_private_folder, read_object
 from storage.qdrant.contract import Fingerprint
 
 _CURRENT, _DRAFT = "fingerprint.json", "rebuild.json"
@@ -173,7 +173,7 @@ class CollectionFolder:
 
 
 def _read(path: Path) -> ShardGeneration:
-    values = json.loads(path.read_text(encoding="utf-8"))
+    values = read_object(path)
     generation, place = values.pop(_GENERATION, ""), values.pop(_PLACE, "")
     if place != Path(place).name:
         raise ValueError(f"{place!r} is no name of a folder")

@@ -69,6 +69,21 @@ def test_an_output_that_takes_nothing_is_one_clear_line(data: Path, words: tuple
     assert "Traceback" not in said
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a folder in use cannot be removed there")
+def test_a_working_folder_that_is_gone_is_named(tmp_path: Path) -> None:
+    """The complaint is about the folder in which the command runs, not about its output."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    words = [sys.executable, "-P", "-m", "winnow", "doctor", "--data-dir", ".winnow"]
+    ended = subprocess.run(
+        ["sh", "-c", 'rmdir "$0"; exec "$@"', str(gone), *words],
+        cwd=gone, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1, ended.stdout
+    assert "the folder in which this command runs is gone" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_a_password_in_an_address_is_shown_nowhere(data: Path, tmp_path: Path) -> None:
     """An endpoint that cannot be reached is named without who asks: on the shell, as JSON, by doctor."""
     own = {

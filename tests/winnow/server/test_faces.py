@@ -191,6 +191,17 @@ def test_every_path_of_rerank_clients_answers(server: Server) -> None:
     assert server.post("/rerank", json={"query": FRUIT}).status_code == 422
 
 
+def test_a_blank_document_costs_no_other_its_score(server: Server) -> None:
+    """It is last and below all; the default chain's scores of the others are the model's own."""
+    alone = server.post("/v2/rerank", json={"query": FRUIT, "documents": TEXTS, "top_n": 0}).json()
+    beside = server.post("/v2/rerank", json={"query": FRUIT, "documents": ["", *TEXTS]}).json()
+    scores = {one["index"]: one["relevance_score"] for one in alone["results"]}
+    *others, last = beside["results"]
+    assert last["index"] == 0
+    assert last["relevance_score"] < min(scores.values())
+    assert {one["index"] - 1: one["relevance_score"] for one in others} == pytest.approx(scores)
+
+
 def test_equal_documents_all_come_back(server: Server) -> None:
     """A client's own documents are never folded: each has its index in the reply."""
     body = {"query": FRUIT, "documents": [*TEXTS, *TEXTS]}

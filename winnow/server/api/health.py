@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import anyio
@@ -9,15 +10,17 @@ from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 from prometheus_client import generate_latest
 
+from storage.errors import WinnowError
 from winnow.server.api.schemas import Health, Readiness
 from winnow.server.documented import GUARDED, problems
 from winnow.server.errors import NotReadyError
-from winnow.server.shared_state import Seen, State
+from winnow.server.shared_state import Seen, Served, State
 from winnow.version import __version__
 
 # An orchestrator's own patience is a few seconds.
 _PATIENCE_S = 2
 
+_log = logging.getLogger(__name__)
 router = APIRouter(tags=["health"])
 
 
@@ -29,11 +32,30 @@ async def healthz() -> Any:
 
 @router.get("/readyz", response_model=Readiness, responses=problems(403, 500, 503))
 async def readyz(served: State) -> Any:
-    """Models are loaded and the store answers, both within two seconds."""
+    """Models are loaded and the store answers, both within two seconds.
+
+    Anybody may ask, so a server that needs tokens tells neither how many collections there are nor what is
+    wrong with one: its log does.
+    """
+    if served.sessions is None:
+        return {"status": "ready", "collections": await _checked(served)}
+    try:
+        await _checked(served)
+    except WinnowError as error:
+        if served.warm_up.loading:
+            raise
+        _log.warning("not ready: %s", served.problems.sentence(error))
+        raise NotReadyError(
+            f"the server is not ready ({error.code})", way_out="The server's log says why."
+        ) from error
+    return {"status": "ready", "collections": None}
+
+
+async def _checked(served: Served) -> int:
+    """Return the number of collections. Raises NotReadyError, StoreError, LogError."""
     with anyio.move_on_after(_PATIENCE_S):
         # left to itself where it takes longer: a store that stands still is asked as long as store.timeout_s
-        found = await anyio.to_thread.run_sync(served.warm_up.check, abandon_on_cancel=True)
-        return {"status": "ready", "collections": found}
+        return await anyio.to_thread.run_sync(served.warm_up.check, abandon_on_cancel=True)
     raise NotReadyError(
         f"the store did not answer within {_PATIENCE_S} s", way_out="Ask again in a few seconds."
     )

@@ -16,11 +16,11 @@ from winnow.app.json_model.answers import StageJson
 from winnow.app.stages import warnings_of
 from winnow.server.api.schemas_faces import RerankReply, RerankRequest, TeiRequest, TeiResult
 from winnow.server.documented import ASKING
-from winnow.server.shared_state import State, in_thread
+from winnow.server.shared_state import Seen, State, in_thread
+from winnow.server.visible import Visible
 
 if TYPE_CHECKING:
     from rerank.texts import RankedText, RankedTexts
-    from winnow.app.wiring import Wiring
 
 router = APIRouter(tags=["Rerank APIs' faces"])
 
@@ -29,9 +29,9 @@ _OWN = ("", "winnow")
 
 @router.post("/v1/rerank", response_model=RerankReply, response_model_exclude_none=True, responses=ASKING)
 @router.post("/v2/rerank", response_model=RerankReply, response_model_exclude_none=True, responses=ASKING)
-async def rerank(asked: RerankRequest, request: Request, served: State) -> Any:
+async def rerank(asked: RerankRequest, request: Request, served: State, seen: Seen) -> Any:
     """Order documents by a question, through any allowed rerank chain. Nothing is logged."""
-    return await _reply(asked, request, served)
+    return await _reply(asked, request, served, seen)
 
 
 @router.post(
@@ -40,12 +40,14 @@ async def rerank(asked: RerankRequest, request: Request, served: State) -> Any:
     response_model_exclude_none=True,
     responses=ASKING,
 )
-async def rerank_either(asked: RerankRequest | TeiRequest, request: Request, served: State) -> Any:
+async def rerank_either(
+    asked: RerankRequest | TeiRequest, request: Request, served: State, seen: Seen
+) -> Any:
     """Order documents as above, or `texts` as Text Embeddings Inference does. Nothing is logged."""
     if isinstance(asked, RerankRequest):
-        return await _reply(asked, request, served)
+        return await _reply(asked, request, served, seen)
     whole = RerankRequest(query=asked.query, documents=list(asked.texts))
-    found = await _reply(whole, request, served)
+    found = await _reply(whole, request, served, seen)
     return [
         {
             "index": one["index"],
@@ -56,12 +58,12 @@ async def rerank_either(asked: RerankRequest | TeiRequest, request: Request, ser
     ]
 
 
-async def _reply(asked: RerankRequest, request: Request, served: State) -> dict[str, Any]:
+async def _reply(asked: RerankRequest, request: Request, served: State, seen: Visible) -> dict[str, Any]:
     model = (asked.model or "").removeprefix("winnow/")
     own = model in _OWN
     served.policy.check_rerank(None if own else model)
     spec = served.pipeline.settings.rerank.spec if own else model
-    ranked = await served.work(request, lambda: _ranked(served.pipeline.wiring, asked, spec))
+    ranked = await served.work(request, lambda: _ranked(seen, asked, spec))
     served.metrics.staged(ranked.outcomes)
     scores, whose = _scores(ranked.results)
     wanted = asked.return_documents
@@ -97,7 +99,7 @@ async def _reply(asked: RerankRequest, request: Request, served: State) -> dict[
     }
 
 
-async def _ranked(wiring: Wiring, asked: RerankRequest, spec: str) -> RankedTexts:
+async def _ranked(seen: Visible, asked: RerankRequest, spec: str) -> RankedTexts:
     """Return the best `top_n`, or fewer if the spec keeps fewer."""
     from rerank.spec import Spec
     from rerank.texts import RankedTexts, rerank_texts
@@ -105,7 +107,8 @@ async def _ranked(wiring: Wiring, asked: RerankRequest, spec: str) -> RankedText
     texts = asked.texts
     top_n = min(asked.top_n or asked.top_k or len(texts), len(texts))
     keeps = Spec.parse(spec).stages[-1].keep
-    parts = await in_thread(lambda: wiring.rerank_parts(None, wiring.encoder))
+    wiring, scores_of = seen.wiring, seen.rights.reader.scores_of
+    parts = await in_thread(lambda: wiring.rerank_parts(None, wiring.encoder, scores_of=scores_of))
     found = await portal.acall(
         lambda: rerank_texts(asked.query, texts, spec, parts, top_k=None if keeps else top_n)
     )
@@ -115,10 +118,19 @@ async def _ranked(wiring: Wiring, asked: RerankRequest, spec: str) -> RankedText
 def _scores(results: Sequence[RankedText]) -> tuple[list[float], str]:
     """Return the last stage's scores if they give the order, otherwise ranks as numbers from 1 down.
 
-    Documents that the stage could not score follow the others, with a score below theirs.
+    A document that the stage could not score has one that fits its place: between its neighbours', or below
+    the last.
     """
     own = [one.score for one in results if one.score is not None]
-    scored = [one.score is not None for one in results]
-    if own and own == sorted(own, reverse=True) and scored == sorted(scored, reverse=True):
-        return own + [min(0.0, own[-1] - 1)] * (len(results) - len(own)), "stage"
-    return [1 - place / len(results) for place in range(len(results))], "rank"
+    if not own or own != sorted(own, reverse=True):
+        return [1 - place / len(results) for place in range(len(results))], "rank"
+    scores: list[float] = []
+    for place, one in enumerate(results):
+        following = next((other.score for other in results[place:] if other.score is not None), None)
+        if one.score is not None:
+            scores.append(one.score)
+        elif following is None:
+            scores.append(min(0.0, own[-1] - 1))
+        else:
+            scores.append((scores[-1] + following) / 2 if scores else following)
+    return scores, "stage"

@@ -274,7 +274,10 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """`ready` where models are loaded and the store answers."""
+    """`ready` where models are loaded and the store answers.
+
+    `collections` counts them; null on a server that needs tokens.
+    """
 
     status: Literal["ready"]
-    collections: int
+    collections: int | None

@@ -118,8 +118,9 @@ class RerankRequest(BaseModel):
         list[Annotated[str, Field(max_length=200_000)] | DocumentText], Field(min_length=1, max_length=1_000)
     ]
     model: Annotated[str, Field(max_length=2_100)] | None = None
-    top_n: int | None = Field(default=None, ge=1)
-    top_k: int | None = Field(default=None, ge=1)
+    # vLLM's and LocalAI's clients send a 0 for "all"
+    top_n: int | None = Field(default=None, ge=0)
+    top_k: int | None = Field(default=None, ge=0)
     truncation: bool | None = None
     return_documents: bool | None = False
 
@@ -161,7 +162,7 @@ class TeiRequest(BaseModel):
 
     query: Annotated[str, Field(min_length=1, max_length=20_000)]
     texts: Annotated[list[Annotated[str, Field(max_length=200_000)]], Field(min_length=1, max_length=1_000)]
-    return_text: bool = False
+    return_text: bool | None = False
 
     @model_validator(mode="after")
     def _within_bounds(self) -> Self:

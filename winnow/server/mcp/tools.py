@@ -143,6 +143,7 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
 
     @server.tool(annotations=_READS)
     async def rerank(
+        context: Context,
         question: Question,
         texts: Annotated[list[Text], Field(min_length=1, max_length=1_000, description="The texts.")],
         rerank: Spec = None,
@@ -151,7 +152,10 @@ def add_tools(server: MCPServer, desk: Desk) -> None:
         """Order texts of your own by a question, best first; `index` is the place (from 0) in `texts`."""
 
         async def ranked() -> RankedTexts:
-            parts = await anyio.to_thread.run_sync(lambda: wiring.rerank_parts(None, wiring.encoder))
+            scores_of = desk.seen(context).rights.reader.scores_of
+            parts = await anyio.to_thread.run_sync(
+                lambda: wiring.rerank_parts(None, wiring.encoder, scores_of=scores_of)
+            )
             spec = rerank or pipeline.settings.rerank.spec
             return await portal.acall(lambda: rerank_texts(question, texts, spec, parts, top_k=top_k))
 

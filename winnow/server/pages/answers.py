@@ -44,15 +44,17 @@ async def page(
     def made() -> HTMLResponse:
         log = None if chosen.wrong else seen.log
         paging = Paging(log.count(chosen.where) if log else 0, PER_PAGE, page)
+        found = log.list(PER_PAGE, chosen.where, offset=paging.offset) if log else ()
         return render(
             request,
             "answers.html",
             status=400 if chosen.wrong else 200,
-            answers=log.list(PER_PAGE, chosen.where, offset=paging.offset) if log else (),
+            answers=found,
             paging=paging,
             logging=served.pipeline.settings.logging,
             filter=chosen,
             strategies=STRATEGIES,
+            collections=sorted({one.collection for one in found}),
         )
 
     return await in_thread(made)

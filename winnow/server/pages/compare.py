@@ -32,6 +32,7 @@ _SEE_OTHER = 303
 _MAX_FIELDS = 100
 _FROM_LOG = 12  # the most used specs of the log
 _DEFAULT_LAST = 50
+_LATELY = 100
 
 
 @router.get("/compare")
@@ -95,6 +96,7 @@ async def _page(
         stats=stats,
         specs=offered(served.pipeline.settings, served.policy, logged),
         jobs=served.comparisons.seen(seen),
+        collections=await in_thread(lambda: _asked_lately(seen)),
         problem=problem,
         typed=typed or {"last": str(_DEFAULT_LAST)},
         chosen=specs or logged[:2],
@@ -122,6 +124,11 @@ def _comparison(served: Served, seen: Visible, typed: Mapping[str, str], specs: 
             way_out="Ask something first, or remove words and filters.",
         )
     return Comparison(specs=tuple(specs), last=int(last), where=chosen.where, seen=seen)
+
+
+def _asked_lately(seen: Visible) -> list[str]:
+    """Return the collections of the newest answers, to choose from; the store is not asked for its own."""
+    return sorted({one.collection for one in seen.log.list(_LATELY)})
 
 
 def _drawn(plot: Plot, words: Words) -> Markup:

@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from winnow.server.pages.compression import encoding, gzipped, takes_gzip
 from winnow.server.pages.preferences import Preferences, changed, remember
 from winnow.server.pages.views.formats import FILTERS
 from winnow.server.pages.views.passages import address_of
@@ -53,8 +54,11 @@ def render(
     **values: Any,
 ) -> HTMLResponse:
     """Render a page in the reader's language. `values` are the template's."""
+    body, packed = fragment(request, template, **values).encode(), takes_gzip(request)
     reply = HTMLResponse(
-        fragment(request, template, **values), status_code=status, headers={**HEADERS, **(headers or {})}
+        gzipped(body) if packed else body,
+        status_code=status,
+        headers={**HEADERS, **encoding(packed=packed), **(headers or {})},
     )
     remember(request, reply)
     return reply

@@ -14,6 +14,7 @@ from importlib.resources import files
 from fastapi import APIRouter, Request, Response
 
 from storage.errors import NotFoundError
+from winnow.server.pages.compression import encoding, gzipped, takes_gzip
 
 router = APIRouter(include_in_schema=False)
 
@@ -24,9 +25,10 @@ _CACHING = "private, no-cache"
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """One file as it is sent."""
+    """One file as it is sent, plain or compressed."""
 
     content: bytes
+    packed: bytes
     media_type: str
     etag: str
 
@@ -40,7 +42,7 @@ def listing() -> Mapping[str, StaticFile]:
         if media is not None:
             content = entry.read_bytes()
             etag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
-            found[entry.name] = StaticFile(content, f"{media}; charset=utf-8", etag)
+            found[entry.name] = StaticFile(content, gzipped(content), f"{media}; charset=utf-8", etag)
     return found
 
 
@@ -56,7 +58,8 @@ async def static(name: str, request: Request) -> Response:
     file = listing().get(name)
     if file is None:
         raise NotFoundError("no such file")
-    headers = {"etag": file.etag, "cache-control": _CACHING}
+    packed = takes_gzip(request)
+    headers = {"etag": file.etag, "cache-control": _CACHING, **encoding(packed=packed)}
     if file.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    return Response(file.content, headers=headers, media_type=file.media_type)
+    return Response(file.packed if packed else file.content, headers=headers, media_type=file.media_type)

@@ -11,6 +11,9 @@ from storage.records import Answer, Candidate, Chunk, Citation
 from winnow.server.pages.views.formats import file_name, segment
 from winnow.server.pages.views.markdown import Notes, ShownBlock, blocks, plain
 
+# Cells of a passage's beginning: about two lines.
+_BEGINNING = 160
+
 
 @dataclass(frozen=True, slots=True)
 class CandidateView:
@@ -50,6 +53,11 @@ class CandidateView:
     @property
     def short(self) -> str:
         return short_of(self.chunk)
+
+    @property
+    def beginning(self) -> str:
+        """The first words of the passage, in one line."""
+        return cut(" ".join(self.chunk.text.split()), _BEGINNING)
 
     @property
     def blocks(self) -> Sequence[ShownBlock]:

@@ -107,6 +107,11 @@ class RankChartView:
         dropped = [line for line in self.lines if line.view.place is None]
         return [*dropped, *(line for line in self.lines if line.view.place is not None)]
 
+    @property
+    def narrow_ticks(self) -> str:
+        """The beginnings of the dropped candidates' lines on a phone, as one SVG path."""
+        return "".join(line.narrow for line in self.lines if line.view.place is None)
+
 
 def rank_chart(answer: Answer, *, prefix: str = "") -> RankChartView:
     """Lay out the chart of an answer's candidates."""
@@ -166,6 +171,8 @@ class _Layout:
         ranks = view.candidate.ranks
         seen = [(column.x, ranks[column.name]) for column in self.columns if column.name in ranks]
         dots = tuple((x, self.y(rank)) for x, rank in seen)
+        if view.place is None:  # thin and many: whole units are exact enough, and half the page
+            dots = tuple((round(x), round(y)) for x, y in dots)
         return CandidateLine(
             view=view,
             label=_label(view.chunk),
@@ -216,7 +223,7 @@ def _path(dots: Sequence[tuple[float, float]]) -> str:
     parts = [f"M{dots[0][0]} {dots[0][1]}"]
     for (left, high), (right, low) in pairwise(dots):
         middle = round((left + right) / 2, 1)
-        parts.append(f"C{middle} {high} {middle} {low} {right} {low}")
+        parts.append(f"H{right}" if high == low else f"C{middle} {high} {middle} {low} {right} {low}")
     return "".join(parts)
 
 
