@@ -12,7 +12,7 @@ from generation.abstention import abstention
 from generation.base import STAGE
 from generation.citations import flagged
 from generation.extractive.comparing import contradicts
-from generation.extractive.confidence import Signs, signs, weights_for
+from generation.extractive.confidence import Signs, Verifier, signs, weights_for
 from generation.extractive.judging import Cosines, Found, PairJudge, judged
 from generation.extractive.kinds import fit
 from generation.extractive.lines import is_run_together
@@ -81,7 +81,8 @@ class ExtractiveAnswerer:
 
     `vectors` are the passages' stored token vectors, made by `encoder` from `Chunk.encoded_text`. Where they
     are missing, or the encoder cannot read the question, shared words alone decide: the outcome is `partial`.
-    `judge`, if any, judges the most promising units where it can read them.
+    `judge`, if any, judges the most promising units where it can read them, and `verifier` tells of the best
+    of others whether it answers.
 
     The answerer abstains where the best unit probably does not answer, and flags a weak match.
     """
@@ -94,6 +95,7 @@ class ExtractiveAnswerer:
     terms: TermEncoder
     scale: Scale = field(default=WHOLE, kw_only=True)
     judge: PairJudge | None = field(default=None, kw_only=True)
+    verifier: Verifier | None = field(default=None, kw_only=True)
 
     async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
         """An answer in the passages' own words; `answered` is False if nothing in them answers."""
@@ -153,7 +155,8 @@ class ExtractiveAnswerer:
         seen = self._signs(question, candidates, ranked, closely)
         if seen is None and not self._related(question, candidates, found, neural):
             ranked = []
-        return JudgedUnits(question, ranked, closely, seen, weights_for(question, closely), complaint)
+        weights = weights_for(question, closely, verified=seen is not None and seen.verified is not None)
+        return JudgedUnits(question, ranked, closely, seen, weights, complaint)
 
     def _cosines(self, question: str) -> Cosines | None:
         """The encoder's own judgement of short texts, where it is worth its time: it runs here."""
@@ -201,7 +204,10 @@ class ExtractiveAnswerer:
         candidate = candidates[best.passage]
         around = f"{candidate.chunk.context} {candidate.text}"
         score = best.score if closely else self.scale.score(best.similarity or 0.0)
-        return signs(question, ranked, around, score=score, by_cross_encoder=closely)
+        found = signs(question, ranked, around, score=score, by_cross_encoder=closely)
+        if closely or self.verifier is None or language_of(question) != "zh":
+            return found
+        return replace(found, verified=self.verifier.log_odds(question, best.read()))
 
     def _related(
         self,

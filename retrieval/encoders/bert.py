@@ -92,14 +92,17 @@ class BertModel:
             stop_if_cancelled()
         return found
 
+    def embedded(self, ids: Sequence[int]) -> Floats:
+        """What the layers begin with: float32 of shape (1, tokens, dim)."""
+        return embedded_words(self.words, np.array([ids])) + self.positions[: len(ids)]
+
     def close(self) -> None:
         """End the threads."""
         self.threads.shutdown(wait=False)
 
     def _encoding(self, ids: list[int], *, tokens: bool) -> Encoding:
         row = self._truncated(ids)
-        embedded = embedded_words(self.words, np.array([row])) + self.positions[: len(row)]
-        given = {"embedded": embedded, "lengths": np.array([len(row)], np.int32)}
+        given = {"embedded": self.embedded(row), "lengths": np.array([len(row)], np.int32)}
         states: Floats = self.session.run(["states"], given)[0][0]
         return Encoding(
             dense=normalised(states.mean(axis=0)),

@@ -30,6 +30,7 @@ from storage.vectors import Encoding, TokenCounter, normalised
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from retrieval.encoders.bert import BertModel
     from retrieval.encoders.tokenizer import TextTokenizer
 
 _REMEMBERED_QUERIES = 256
@@ -67,7 +68,8 @@ class Encoder:
     """A tokenizer and a forward model. Safe to call from several threads.
 
     `dim` cuts the dense vectors to their first dimensions, for models trained so (Matryoshka representations,
-    Kusupati et al. 2022); `projection` shortens the token vectors. Everything that changes a vector is in
+    Kusupati et al. 2022); `projection` shortens the token vectors; `packaged` is the packaged default, where
+    it is that. Everything that changes a vector is in
     `id`, the name in a collection's fingerprint.
     """
 
@@ -80,7 +82,9 @@ class Encoder:
         prompts: Prompts | None = None,
         dim: int | None = None,
         projection: TokenProjection | None = None,
+        packaged: BertModel | None = None,
     ) -> None:
+        self.packaged = packaged
         self.prompts = prompts or Prompts()
         short = f"dim={dim}" if dim else ""
         short_tokens = f"token_dim={projection.dim}" if projection else ""
@@ -232,7 +236,15 @@ def load_encoder(
         )
     projection = chosen_projection(located.identity(), forward.token_dim, token_dim)
     name = " ".join(filter(None, (located.identity(), precision)))
-    encoder = Encoder(name, forward, tokenizer, prompts=prompts, dim=dim, projection=projection)
+    encoder = Encoder(
+        name,
+        forward,
+        tokenizer,
+        prompts=prompts,
+        dim=dim,
+        projection=projection,
+        packaged=_packaged_default(located, forward),
+    )
     if encoder.max_tokens < forward.max_tokens // 2:
         raise SettingsError(
             f"the passage prompt takes more than half of the {forward.max_tokens} tokens that "
@@ -240,6 +252,13 @@ def load_encoder(
             way_out="Set a shorter encoder.passage_prompt.",
         )
     return encoder
+
+
+def _packaged_default(located: LocatedModel, forward: ForwardModel) -> BertModel | None:
+    from retrieval.encoders.bert import BertModel
+
+    is_default = located.origin == "package" and located.name == DEFAULT_MODEL
+    return forward if is_default and isinstance(forward, BertModel) else None
 
 
 def _load_forward(located: LocatedModel, device: str, cache: Path) -> tuple[ForwardModel, TextTokenizer, str]:

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from generation.language import language_of
 from retrieval.models.hub import DEFAULT_MODEL
 from storage.errors import BadInputError, LogError
 from storage.qdrant.contract import CollectionStore, Searcher, TokenScorer
 from storage.secrets import masked
 from winnow.app import distributed
-from winnow.app.answer_judge import AnswerJudge, load
+from winnow.app.answer_judges.cross_encoder import AnswerJudge, load
+from winnow.app.answer_judges.verifier import AnswerVerifier, opened
 from winnow.app.asked import Asked
 from winnow.app.encoders import Encoders
 from winnow.app.in_parts import ClauseDivider, Divider
@@ -33,6 +35,8 @@ from winnow.app.stages import NotedRetriever, Stages
 from winnow.app.visibility import EVERYTHING
 
 if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
     from generation.base import Generator
     from generation.extractive.answerer import Scale
     from generation.followup import Rewriter
@@ -91,7 +95,7 @@ class Wiring(Parts):
         name, within = asked.collection or self.settings.collection, asked.within or EVERYTHING
         if within.restricted:
             within.check(name, self.stores.names())
-        with self._loading_ahead(name, spec):
+        with self._loading_ahead(name, spec, asked.question):
             store = within.narrowed(self.collection(name))
         encoders = self.encoders_of(store.name, store.fingerprint)
         scores_of = asked.reader.scores_of
@@ -122,8 +126,8 @@ class Wiring(Parts):
         )
 
     @contextmanager
-    def _loading_ahead(self, name: str, spec: str | Reranker) -> Iterator[None]:
-        """Load models of the chain while the collection and its encoder are: a cold question waits for all.
+    def _loading_ahead(self, name: str, spec: str | Reranker, question: str) -> Iterator[None]:
+        """Load a question's models while the collection and its encoder are: a cold one waits for all.
 
         What fails here for want of the encoder, or at all, fails again, and is reported, where it is used.
         """
@@ -138,7 +142,9 @@ class Wiring(Parts):
             with suppress(Exception):
                 load()
 
-        loads = (models, self._score_cache)
+        loads: list[Callable[[], object]] = [models, self._score_cache]
+        if language_of(question) == "zh":
+            loads.append(self._verifying_layers)
         threads = [threading.Thread(target=attempt, args=(load,), daemon=True) for load in loads]
         for thread in threads:
             thread.start()
@@ -292,7 +298,14 @@ class Wiring(Parts):
             from generation.extractive.answerer import ExtractiveAnswerer
 
             scale, judge = similarity_scale(encoders.dense), self.kept("judge", lambda: AnswerJudge(load))
-            return ExtractiveAnswerer(encoders.dense, store, encoders.lexical, scale=scale, judge=judge)
+            return ExtractiveAnswerer(
+                encoders.dense,
+                store,
+                encoders.lexical,
+                scale=scale,
+                judge=judge,
+                verifier=self._verifier(encoders.dense),
+            )
         if name != "openai":
             raise BadInputError(f"there is no answerer {name!r}", way_out="There are: extractive, openai.")
         from generation.chat.answerer import ChatAnswerer
@@ -304,6 +317,13 @@ class Wiring(Parts):
             check=self.settings.answer.check,
             keep_exchanges=self.settings.log.llm_calls,
         )
+
+    def _verifier(self, encoder: Encoder) -> AnswerVerifier | None:
+        """The verifier, whose lowest part is the packaged encoder; it was trained on no other."""
+        return None if encoder.packaged is None else AnswerVerifier(encoder.packaged, self._verifying_layers)
+
+    def _verifying_layers(self) -> InferenceSession:
+        return self.kept("verifier", opened)
 
     def answers_parts(self, answerer: str | None = None) -> bool:
         """True if the answerer takes one question at a time; a chat model answers several at once."""
