@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,16 +81,7 @@ class Log(AnswerLog):
         No vector store is touched. Raises NotFoundError, SpecError.
         """
         original = self.get(id_or_prefix)
-        done = portal.call(
-            lambda: replay(
-                original,
-                self._wiring,
-                rerank=rerank,
-                answerer=answerer,
-                top_k=top_k,
-                scores_of=self.reader.scores_of,
-            )
-        )
+        done = portal.call(self._again(original, rerank, answerer, top_k))
         if save:
             self.save(done.answer, replay_of=original.id)
         return done
@@ -104,18 +96,22 @@ class Log(AnswerLog):
     ) -> Replay:
         """`replay`, saved, for any asyncio loop. Cancelling it cancels the work, which is then not logged."""
         original = await anyio.to_thread.run_sync(lambda: self.get(id_or_prefix))
-        done = await portal.acall(
-            lambda: replay(
-                original,
-                self._wiring,
-                rerank=rerank,
-                answerer=answerer,
-                top_k=top_k,
-                scores_of=self.reader.scores_of,
-            )
-        )
+        done = await portal.acall(self._again(original, rerank, answerer, top_k))
         await anyio.to_thread.run_sync(lambda: self.save(done.answer, replay_of=original.id))
         return done
+
+    def _again(
+        self, original: Answer, rerank: str | None, answerer: str | None, top_k: int | None
+    ) -> Callable[[], Awaitable[Replay]]:
+        return partial(
+            replay,
+            original,
+            self._wiring,
+            rerank=rerank,
+            answerer=answerer,
+            top_k=top_k,
+            scores_of=self.reader.scores_of,
+        )
 
     def compare(
         self,

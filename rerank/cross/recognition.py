@@ -60,11 +60,6 @@ def recognised(folder: Path, *, trust_remote_code: bool = False) -> Form:
         return _modular(folder, modules, trusted=trust_remote_code)
     _refuse_other_forms(folder)
     config = read_config(folder)
-    if not any(found for form in _TOKENIZERS for found in folder.glob(form)):
-        raise ModelError(
-            f"{folder.name} has no tokenizer (looked for {', '.join(_TOKENIZERS)})",
-            way_out="Fetch it again with all of its files.",
-        )
     architecture = str(next(iter(config.get("architectures") or []), ""))
     if config.get("auto_map") and not _known(architecture):
         if not trust_remote_code:
@@ -72,6 +67,7 @@ def recognised(folder: Path, *, trust_remote_code: bool = False) -> Form:
         if not architecture.endswith("ForCausalLM"):  # such a one still has to say how it reranks
             return Form(config, ranks_lists=not architecture.endswith("ForSequenceClassification"))
     if architecture.endswith("ForSequenceClassification"):
+        _check_tokenizer(folder)
         _check_head(folder)
         # what `winnow train` made of a reranker reads pairs, without the template of its base
         own = config.get("winnow_input") == "pair"
@@ -91,7 +87,17 @@ def recognised(folder: Path, *, trust_remote_code: bool = False) -> Form:
             way_out="Save it with sentence-transformers' CrossEncoder, or run it behind a server that knows "
             "it: api(profile=vllm).",
         )
+    _check_tokenizer(folder)
     return Form(config, published)
+
+
+def _check_tokenizer(folder: Path) -> None:
+    """Raise ModelError where the library would make one up."""
+    if not any(found for form in _TOKENIZERS for found in folder.glob(form)):
+        raise ModelError(
+            f"{folder.name} has no tokenizer (looked for {', '.join(_TOKENIZERS)})",
+            way_out="Fetch it again with all of its files.",
+        )
 
 
 def is_late_interaction(folder: Path) -> bool:
