@@ -161,16 +161,29 @@ def test_a_failed_call_costs_one_line_and_a_reindex_asks_for_that_alone(
 
 @pytest.mark.parametrize(
     "unread",
-    [[said("", usage=(9_000, 0))] * 2, [said("", refusal="I cannot.", usage=(9_000, 9))]],
+    [said("", usage=(9_000, 0)), said("", refusal="I cannot.", usage=(9_000, 9))],
     ids=["empty", "refused"],
 )
 def test_a_reply_without_a_line_is_not_kept_and_a_reindex_asks_again(
-    tmp_path: Path, endpoint: Endpoint, docs: Path, unread: list[HttpResponse]
+    tmp_path: Path, endpoint: Endpoint, docs: Path, unread: HttpResponse
 ) -> None:
     """Only what can be used is recalled; everything else of the run is."""
     (docs / "净水器.md").unlink()
-    endpoint.enqueue(written, *unread)
+    seen: list[str] = []
+    lock = threading.Lock()  # several are asked at once
+
+    def second_without(request: Request) -> HttpResponse:
+        prompt = request.body["messages"][0]["content"]
+        with lock:
+            # a second attempt says more behind the same prompt
+            known = [place for place, one in enumerate(seen) if prompt.startswith(one)]
+            if not known:
+                seen.append(prompt)
+            return unread if (known or [len(seen) - 1]) == [1] else written(request)
+
+    endpoint.reply = second_without
     report = ingest(tmp_path, endpoint, docs)
+    endpoint.reply = written
     assert report.context is not None
     assert "have no line of context" in report.context.reason
     asked = len(endpoint.requests)
