@@ -98,7 +98,7 @@ class ReasoningFilter:
         return self._begun(held)
 
     def _undecided(self, text: str) -> int:
-        """How many characters at the end of a text may begin a mark."""
+        """Count the characters at the end of a text that may begin a mark."""
         if self._thinking:
             return min(len(text), _LONGEST_MARK)
         found = _BEGINS.search(text, max(0, len(text) - _LONGEST_MARK))

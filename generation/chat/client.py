@@ -219,7 +219,7 @@ class OpenAIChat:
     def _pieces(
         self, events: Events, came: bytes | None, collected: Reply, shown: ReasoningFilter
     ) -> Iterator[str]:
-        """What to show of the bytes that came; None is the end. Raises ChatError."""
+        """Yield what to show of the bytes that came; None is the end. Raises ChatError."""
         with self._endpoint.translating():
             for chunk in events.feed(came or b"", last=came is None):
                 if piece := shown.feed(collected.add(chunk)):

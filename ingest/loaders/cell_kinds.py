@@ -1,5 +1,4 @@
-"""What the text of a table's cell is: a number, a date, data that is never a name, or a word; and which words
-label a form's fields."""
+"""Tells the cells of tables apart: numbers, dates, data that is never a name, words; and labels of forms."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Row:
 def structured(
     block: list[Row], known: Mapping[int, str], head: int | None
 ) -> tuple[list[Row], dict[int, str] | None, list[Row]]:
-    """What stands above the header, the names (None without a header), and the rows below."""
+    """Return what stands above the header, the names (None without a header), and the rows below."""
     if head is not None:
         if head == 0:
             return [], None, block
@@ -99,8 +99,7 @@ def _names(rows: Sequence[Row]) -> dict[int, str]:
 
 
 def _is_header(row: Row, below: Sequence[Row]) -> tuple[bool, bool]:
-    """Whether a row is a header: surely, by the kinds of cells below it; or perhaps, as nothing speaks
-    against it."""
+    """Tell a header: surely one, by the kinds of cells below it; perhaps one, as nothing speaks against it."""
     if not below:
         return False, False
     strong = colons = _all_end_in_colons(row) and not any(map(_all_end_in_colons, below))

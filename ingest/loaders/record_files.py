@@ -159,7 +159,7 @@ class _Lines:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is to be said about the encoding, once all lines were read."""
+        """Return the warnings about the encoding, once all lines were read."""
         return replace(self.found, broken=self.broken).warnings
 
     def _read(self) -> str:

@@ -93,7 +93,7 @@ class BertModel:
         return found
 
     def embedded(self, ids: Sequence[int]) -> Floats:
-        """What the layers begin with: float32 of shape (1, tokens, dim)."""
+        """Embed tokens, as the layers take them: float32 of shape (1, tokens, dim)."""
         return embedded_words(self.words, np.array([ids])) + self.positions[: len(ids)]
 
     def close(self) -> None:

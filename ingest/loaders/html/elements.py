@@ -1,4 +1,4 @@
-"""What the elements of a page are: by their names, their roles, their attributes and what is in them."""
+"""Tells what the elements of a page are: by their names, their roles, their attributes and what is in them."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _table_of(node: LexborNode) -> int:
 
 
 def has_name_in_front(row: LexborNode) -> set[bool]:
-    """Whether a row is a header cell with one cell beside it; nothing for a row of one cell."""
+    """Tell a header cell with one cell beside it; nothing for a row of one cell."""
     tags = [name for cell in row.iter() if (name := name_of(cell)) in ("td", "th")]
     return {tags == ["th", "td"]} if len(tags) > 1 else set()
 

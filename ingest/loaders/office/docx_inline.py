@@ -132,7 +132,7 @@ class Inline:
         return superscript(text)
 
     def _said(self, run: Any, name: str) -> Any:
-        """What a run's own properties say, or otherwise those of its style."""
+        """Read a run's own properties, or otherwise those of its style."""
         properties = run.find(qn("w:rPr"))
         if properties is None:
             return None

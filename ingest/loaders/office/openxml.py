@@ -177,7 +177,7 @@ def described(properties: Any) -> str:
 
 
 def relations(archive: zipfile.ZipFile, part: str) -> dict[str, tuple[str, str]]:
-    """What a part relates to, by id: the last word of the relation's type, and the other part's name."""
+    """Map ids to what a part relates to: the last word of the relation's type, and the other part's name."""
     folder, name = posixpath.split(part)
     listed = f"{folder}/_rels/{name}.rels".lstrip("/")
     if listed not in archive.namelist():

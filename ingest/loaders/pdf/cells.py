@@ -41,7 +41,7 @@ class Carried:
 
 
 def table_at(rows: list[list[Piece]]) -> tuple[int, Spans]:
-    """How many of the first rows are a table, and its columns; 0 for no table."""
+    """Count the first rows that are a table, and its columns; 0 for no table."""
     columns: Spans = []
     length = 0
     for index, row in enumerate(rows):

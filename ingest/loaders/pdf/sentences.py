@@ -159,7 +159,7 @@ class Vocabulary:
         return f"{before}-{after}" if self._keeps(before, after) else f"{before}{after}"
 
     def _keeps(self, before: str, after: str) -> bool:
-        """Whether the hyphen is part of the word: before a digit or a capital, in a compound of several, or
+        """Tell a hyphen that is part of the word: before a digit or a capital, in a compound of several, or
         where the document has the word so elsewhere."""
         if not after[0].islower() or not before[-1].isalpha() or "-" in before:
             return True
@@ -204,7 +204,7 @@ def paragraphs(block: Block, words: Vocabulary) -> str:
 
 
 def continues(before: str, after: str) -> str | None:
-    """What joins a page's text to the next where a sentence goes on; None where it ended."""
+    """Return what joins a page's text to the next where a sentence goes on; None where it ended."""
     last, first = before.rstrip()[-1:], after.lstrip()[:1]
     if not last or not first or _SENTENCE_END.search(before.rstrip()):
         return None

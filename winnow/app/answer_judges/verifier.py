@@ -37,7 +37,7 @@ class AnswerVerifier:
         self._layers = layers
 
     def log_odds(self, question: str, text: str) -> float:
-        """How likely the text answers the question, in log-odds."""
+        """Return how likely the text answers the question, in log-odds."""
         ids = pair_ids(self._encoder.tokenizer, question, text)
         given = {"embedded": self._encoder.embedded(ids), "lengths": np.array([len(ids)], np.int32)}
         found: Floats = self._layers().run(["log_odds"], given)[0]
