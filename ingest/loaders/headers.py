@@ -99,7 +99,7 @@ def _names(rows: Sequence[Row]) -> dict[int, str]:
 
 
 def _is_header(row: Row, below: Sequence[Row]) -> tuple[bool, bool]:
-    """Tell a header: surely one, by the kinds of cells below it; perhaps one, as nothing speaks against it."""
+    """Tell a header: surely one, by the cells below it; perhaps one, if nothing speaks against it."""
     if not below:
         return False, False
     strong = colons = _all_end_in_colons(row) and not any(map(_all_end_in_colons, below))

@@ -1,4 +1,4 @@
-"""Tells what the elements of a page are: by their names, their roles, their attributes and what is in them."""
+"""Tells what the elements of a page are, by their names, roles, attributes and what is in them."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ class Page:
         self._flush()
 
     def _header_rows(self, rows: int) -> int | None:
-        """Count the rows known to be the header: none where each names the one value beside its name."""
+        """Count the rows that are the header: none where each names the one value beside its name."""
         if 0 < self._head < rows:
             return self._head
         return 0 if self._names_in_front == {True} else None
