@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from generation.extractive.answerer import E5, ExtractiveAnswerer
 from generation.extractive.confidence import Signs, weights_for
 from retrieval.encoders.encoder import Encoder
 from retrieval.lexical import LexicalEncoder
+from storage.errors import ModelError
 from storage.records import Candidate
 from storage.vectors import Floats
 from winnow.app.answer_judges.verifier import LONGEST, AnswerVerifier, opened, pair_ids
@@ -114,3 +116,9 @@ def test_what_the_verifier_says_counts_in_the_confidence() -> None:
 def test_an_encoder_that_is_not_the_packaged_default_has_no_verifier(minilm: Encoder) -> None:
     """The verifier's lowest layers are that encoder's embeddings."""
     assert minilm.packaged is None
+
+
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "verifier.onnx").write_bytes(b"cut")
+    with pytest.raises(ModelError, match=r"verifier\.onnx cannot be loaded"):
+        opened(tmp_path / "verifier.onnx")

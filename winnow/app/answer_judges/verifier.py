@@ -2,7 +2,7 @@
 
 multilingual-e5-small, trained on to tell the sentence that answers from those around it; docs/training.md has
 the data and the command. Its tokenizer and embeddings are the packaged encoder's, so that the file holds only
-the layers above them, in int8 as `retrieval.encoders.bert_graph` writes them: every CPU computes the same.
+the layers above them, in int8 as `retrieval.encoders.bert_graph` writes them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from storage.errors import ModelError
 from storage.vectors import Floats
 
 if TYPE_CHECKING:
@@ -44,14 +45,20 @@ class AnswerVerifier:
         return float(found.item())
 
 
-def opened() -> onnxruntime.InferenceSession:
-    """Load the layers, which takes 60 ms."""
+def opened(file: Path = FILE) -> onnxruntime.InferenceSession:
+    """Load the layers, which takes 60 ms. Raises ModelError."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.enable_cpu_mem_arena = False  # it would keep the most that any pair has needed
-    return onnxruntime.InferenceSession(str(FILE), options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's errors have no common class
+        raise ModelError(
+            f"the verifier of Chinese answers in {file} cannot be loaded: {error}",
+            way_out="Install winnow again: the file comes with it.",
+        ) from error
 
 
 def pair_ids(tokenizer: TextTokenizer, question: str, text: str) -> list[int]:
