@@ -4,6 +4,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 MINUTES ?= 1
+# One more than there are cores: many tests wait for a process or a clock.
+WORKERS ?= $(shell expr 1 + $$(getconf _NPROCESSORS_ONLN))
 
 # The demo has no use for anybody's API keys, so it does not even see them.
 FOREIGN_KEYS := OPENAI_API_KEY ANTHROPIC_API_KEY COHERE_API_KEY JINA_API_KEY VOYAGE_API_KEY
@@ -25,10 +27,10 @@ demo: $(INSTALLED) ## ingest examples/ and ask four questions
 	@env $(foreach key,$(FOREIGN_KEYS),-u $(key)) $(RUN) -m winnow demo
 
 test: $(INSTALLED) check ## lint, types and tests
-	$(RUN) -m pytest -n auto --dist worksteal
+	$(RUN) -m pytest -n $(WORKERS) --dist worksteal
 
 test-fast: $(INSTALLED) ## the tests that start no process, train nothing and open no browser
-	$(RUN) -m pytest -n auto --dist worksteal -m 'not slow and not heavy and not nightly'
+	$(RUN) -m pytest -n $(WORKERS) --dist worksteal -m 'not slow and not heavy and not nightly'
 
 test-slow: $(INSTALLED) ## kills, browsers, big data
 	$(RUN) -m pytest -m slow

@@ -123,6 +123,7 @@ def test_nobody_writes_until_the_new_one_is_in_its_place(path: Path) -> None:
     assert LATE in _answers(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", range(1, 6))
 def test_a_recovery_that_is_killed_leaves_the_old_or_the_new_one(path: Path, moment: int) -> None:
     """Killed before each step of the swap, the same command completes it, with every row."""

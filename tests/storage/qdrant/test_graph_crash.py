@@ -67,6 +67,7 @@ def _until(true: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_builder_ends_with_its_parent_and_its_copy_is_removed(tmp_path: Path) -> None:
     """kill -9 on the process that waits for the graph: the next opening finds one shard, and builds it."""
     with closing(EdgeStores(tmp_path, tuning=LOW).create("a", PRINT)) as collection:

@@ -55,6 +55,7 @@ def watching(folder: Path, data: Path) -> Iterator[Watching]:
         assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_changes_are_followed(tmp_path: Path) -> None:
     """Saved, changed, refused, renamed and deleted files; the shell asks meanwhile."""
     folder = tmp_path / "notes 笔记"

@@ -48,6 +48,7 @@ def _listed(data: Path) -> set[str]:
     return {Path(row["source"]).name for row in as_json("documents", "list", "--data-dir", data)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_accepted_uploads_outlive_the_server(tmp_path: Path, number: signal.Signals) -> None:
     """Whatever ends the server, the next one ingests what was accepted, and doctor names it until then."""

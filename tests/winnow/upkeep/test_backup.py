@@ -313,6 +313,7 @@ def _held_by_another_process(collections: Path) -> Iterator[None]:
         process.communicate("")
 
 
+@pytest.mark.slow
 def test_a_collection_that_a_server_has_open_is_backed_up(tmp_path: Path, encoder: Path) -> None:
     """The files of an embedded collection in use are copied while nobody writes to them."""
     settings = _settings(tmp_path / "data", encoder, EMBEDDED)

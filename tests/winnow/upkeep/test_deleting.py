@@ -106,6 +106,7 @@ HALF_GONE = ("_rmtree_safe_fd", "call")
 GONE = ("Deletions.finish", "call")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("at", "then"),
     [
@@ -140,6 +141,7 @@ def test_a_killed_deletion_of_a_collection_is_finished(
     assert len(list(place.docs.iterdir())) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("then", ["again", "repair", "reindex"])
 @pytest.mark.parametrize("at", [NOTED, GONE])
 def test_a_killed_deletion_of_a_document_is_finished(place: Place, at: tuple[str, str], then: str) -> None:
