@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 from storage.qdrant.conditions import All, Condition, around
 from storage.qdrant.contract import DENSE, TOKENS, Fingerprint, check_legs
 from storage.qdrant.payload_indexes import Indexed
-from storage.qdrant.points import chunk_of, floats, point_of, vector_of
+from storage.qdrant.points import chunk_of, floats, from_payload, point_of, vector_of
 from storage.records import Chunk
 from storage.vectors import Floats, Hit, Leg, Point
 
@@ -23,16 +24,16 @@ _SAME = 2e-6
 _BEYOND = 10
 
 
-def in_order(hits: Sequence[Hit]) -> list[Hit]:
-    """Return hits best first, and those of one score by id, as every store gives them."""
-    found: list[Hit] = []
-    tied: list[Hit] = []
-    for hit in sorted(hits, key=lambda hit: -hit.score):
-        if tied and tied[0].score - hit.score > _SAME * max(1.0, abs(tied[0].score)):
-            found.extend(sorted(tied, key=lambda hit: hit.chunk.id))
+def _in_order(points: Iterable[Any]) -> list[tuple[str, float, Any]]:
+    """Return (id, score, scored point) best first, those of one score by id, as every store gives them."""
+    found: list[tuple[str, float, Any]] = []
+    tied: list[tuple[str, float, Any]] = []
+    for one in sorted(((str(point.id), point.score, point) for point in points), key=lambda one: -one[1]):
+        if tied and tied[0][1] - one[1] > _SAME * max(1.0, abs(tied[0][1])):
+            found += sorted(tied, key=itemgetter(0)) if len(tied) > 1 else tied
             tied = []
-        tied.append(hit)
-    return found + sorted(tied, key=lambda hit: hit.chunk.id)
+        tied.append(one)
+    return found + sorted(tied, key=itemgetter(0))
 
 
 class CollectionReader(ABC):
@@ -47,9 +48,11 @@ class CollectionReader(ABC):
         check_legs(legs, self.fingerprint)
         # a few more, so that a tie at the end is cut alike everywhere
         results = self._query(legs, limit + _BEYOND, where and self._fitted(where))
-        return [
-            in_order([Hit(chunk_of(point), point.score) for point in points])[:limit] for points in results
-        ]
+        ordered = [_in_order(points)[:limit] for points in results]
+        # most of the time of a search: what several legs found is read once
+        found = {id_: point for hits in ordered for id_, _, point in hits}
+        chunks = {id_: from_payload(id_, point.payload) for id_, point in found.items()}
+        return [[Hit(chunks[id_], score) for id_, score, _ in hits] for hits in ordered]
 
     def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
         if not chunk_ids or self.fingerprint.token_dim is None:
