@@ -82,6 +82,7 @@ def test_an_answer_has_citations_usage_and_its_prompt(endpoint: Endpoint) -> Non
         ("Two.", "the answer cites no passage"),
         ("Two [7].", "the answer cites [7], but 3 passages were given"),
         (said("Two [1]", finish_reason="length"), "the answer was cut off after 1024 tokens"),
+        ("Two\ud800 [1]", "1 character of the answer came broken and is shown as \ufffd"),
     ],
 )
 def test_an_answer_with_something_wrong_is_flagged(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rerank.chain import check_spec
 from rerank.registry import STRATEGIES, strategy
 from rerank.spec import Spec, Stage, Value
 from storage.errors import SpecError, WinnowError
@@ -22,10 +23,12 @@ _WORDS = ("method", "scale", "instruction", "field", "where")
 
 
 class Policy:
-    """The choices that the settings allow to requests."""
+    """The choices that the settings allow to requests. Raises SpecError where one of theirs is none."""
 
     def __init__(self, settings: Settings) -> None:
         own = [Spec.parse(text) for text in (settings.rerank.spec, *settings.server.specs)]
+        for spec in own:
+            check_spec(spec)
         self._own = {_bare(stage) for spec in own for stage in spec.stages}
         divides = settings.retrieval.parts in CHAT_PARTS
         self.asks_chat = (

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from storage.errors import SettingsError
+from storage.errors import SettingsError, SpecError
 from tests.support.serving import QUESTION, Server, ingested, serving
 from winnow import RAGPipeline, Settings
 from winnow.cli.app import app
@@ -231,6 +231,15 @@ def test_a_request_names_no_address_model_or_file(local: Server, path: str, spec
 def test_what_the_settings_name_a_request_may_name(sections: dict[str, Any], spec: str) -> None:
     """A request may use local strategies, the settings' specs, and chat models if configured."""
     Policy(Settings.load(**sections)).check_rerank(spec)
+
+
+@pytest.mark.parametrize(
+    "sections", [{"rerank": {"spec": "api(timeout=1)"}}, {"server": {"specs": ["fusion(of=lexical,wait=1)"]}}]
+)
+def test_a_server_does_not_start_with_a_spec_that_is_none(sections: dict[str, Any]) -> None:
+    """Every question would fail; whoever starts the server is told, and can mend it."""
+    with pytest.raises(SpecError, match="has no option"):
+        Policy(Settings.load(**sections))
 
 
 def test_a_replay_spends_nothing_that_the_settings_do_not(local: Server) -> None:
