@@ -147,6 +147,7 @@ class Endpoint:
             "/v1/models": self._models,
             "/v1/embeddings": self._embeddings,
         }
+        self.otherwise: Response | None = None  # the reply for any other path
         self._queue: deque[Replies] = deque()
         self._lock = threading.Lock()
         self.closing = threading.Event()
@@ -181,7 +182,7 @@ class Endpoint:
             self.requests.append(request)
         route = self.routes.get(request.path)
         if route is None:
-            return status(404, f"no such path: {request.path}")
+            return self.otherwise or status(404, f"no such path: {request.path}")
         reply = route(request)
         return reply if isinstance(reply, Response) else said(reply)
 
@@ -248,6 +249,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def do_POST(self) -> None:
+        self._serve()
+
+    def do_PUT(self) -> None:
         self._serve()
 
     def log_message(self, *args: Any) -> None:

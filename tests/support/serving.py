@@ -55,7 +55,11 @@ def ingested(folder: Path, **chosen: Any) -> Path:
 
 @contextmanager
 def serving(
-    settings: Settings, pipeline: RAGPipeline | None = None, *, for_agents: bool = False
+    settings: Settings,
+    pipeline: RAGPipeline | None = None,
+    *,
+    for_agents: bool = False,
+    until_ready: bool = True,
 ) -> Iterator[Server]:
     """Serve on a free port until the block ends; `settings` configure the rest."""
     own = pipeline or RAGPipeline.from_settings(settings)
@@ -66,7 +70,8 @@ def serving(
         thread.start()
         try:
             with Server(address(listener), own) as client:
-                _until_ready(client)
+                if until_ready:
+                    _until_ready(client)
                 yield client
         finally:
             running.should_exit = True

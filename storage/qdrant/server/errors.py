@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import grpc
 import httpx
-from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from storage.errors import (
@@ -102,7 +102,7 @@ class ServerErrors:
             return self.explained(error.source, collection)
         if isinstance(error, UnexpectedResponse):
             return self._from_status(error.status_code or 0, _server_says(error), collection)
-        if isinstance(error, ResourceExhaustedResponse):
+        if isinstance(error, QdrantException):  # also one whose Retry-After is a date or a fraction
             return self._from_status(429, str(error), collection)
         if isinstance(error, grpc.RpcError):
             return self._from_grpc(error, collection)
@@ -207,7 +207,7 @@ def is_transient(error: BaseException) -> bool:
         return error.status_code in _TRANSIENT_HTTP
     if isinstance(error, grpc.RpcError):
         return _grpc_status(error)[0] in _TRANSIENT_GRPC
-    return isinstance(error, ResourceExhaustedResponse)
+    return isinstance(error, QdrantException)
 
 
 def is_timeout(error: BaseException) -> bool:

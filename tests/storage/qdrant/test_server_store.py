@@ -140,6 +140,17 @@ def test_a_server_may_say_when_to_come_back(wire: Wire, collection: ServerCollec
     assert collection.count() == 40
 
 
+@pytest.mark.parametrize("when", ["0.1", "Wed, 21 Oct 2026 07:28:00 GMT"])
+def test_a_proxy_may_say_so_in_other_words(wire: Wire, collection: ServerCollection, when: str) -> None:
+    """A Retry-After that the client cannot read is a busy server all the same, with a way out."""
+    wire.fail(Fault(429, headers={"Retry-After": when}))
+    assert collection.count() == 40
+    wire.fail(*[Fault(429, headers={"Retry-After": when})] * 4)
+    with pytest.raises(StoreUnavailableError) as caught:
+        collection.count()
+    assert caught.value.way_out
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 500])
 def test_what_is_no_passing_trouble_is_not_tried_again(
     wire: Wire, collection: ServerCollection, status: int
