@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -20,12 +20,6 @@ from tests.support.endpoint import Endpoint, Request, Response, completion, even
 QUESTION = [Message("system", "Be brief."), Message("user", "Which tide is highest?")]
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 KEY = "tidal-secret-4711-abcdef"
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with Endpoint() as running:
-        yield running
 
 
 def run(action: Callable[[OpenAIChat], Awaitable[Any]], **options: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,12 +21,6 @@ from tests.support.endpoint import Endpoint, Request, Response, completion, even
 QUESTION = [Message("system", "Be brief."), Message("user", "重排序是什么？")]
 HOST = OpenAIEndpoint("m", "http://host/v1", ChatError, "llm", "llm.model", "chat completions")
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with Endpoint() as running:
-        yield running
 
 
 @asynccontextmanager

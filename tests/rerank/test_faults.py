@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -40,12 +40,6 @@ LLM = (
     "pointwise", "pointwise(scale=yes-no)", "listwise(window=6,step=3)", "listwise(permutations=3)",
     "pairwise", "pairwise(method=sliding)", "pairwise(method=all)", "setwise(size=4)", "tournament",
 )  # fmt: skip
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with Endpoint() as running:
-        yield running
 
 
 def oracle() -> Oracle:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -18,12 +18,6 @@ from tests.support.endpoint import Endpoint, Request, Response
 
 TIDES = ["neap tides", "spring tides", "ebb"]
 KEY = "tidal-secret-4711-abcdef"
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with Endpoint() as running:
-        yield running
 
 
 def score(text: str) -> float:

@@ -25,12 +25,6 @@ TEXTS = ["Late interaction compares token vectors.", "重排序让最相关的�
 
 
 @pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with Endpoint() as running:
-        yield running
-
-
-@pytest.fixture
 def api(endpoint: Endpoint) -> EmbeddingApi:
     endpoint.routes["/v1/embeddings"] = api = EmbeddingApi()
     return api

@@ -56,12 +56,6 @@ def pipeline(ingested: Path) -> Iterator[RAGPipeline]:
 
 
 @pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with Endpoint() as running:
-        yield running
-
-
-@pytest.fixture
 def chatting(ingested: Path, endpoint: Endpoint) -> Iterator[RAGPipeline]:
     """A pipeline with a chat model, which answers nothing by default."""
     llm = {"base_url": endpoint.url, "model": "m", "max_retries": 0}

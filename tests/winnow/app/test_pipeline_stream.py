@@ -41,12 +41,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "data"
 
 
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with Endpoint() as running:
-        yield running
-
-
 def chatting(data: Path, endpoint: Endpoint, folder: Path, **more: object) -> Settings:
     """Settings with a chat model, and a log of their own."""
     return Settings.load(
