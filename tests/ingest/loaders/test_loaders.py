@@ -8,25 +8,14 @@ import json
 import pytest
 
 from ingest.languages import language_of
-from ingest.loaders import FORMATS, Loaded, Source, format_of, load, supported
-from ingest.loaders.base import Limits
+from ingest.loaders import FORMATS, format_of, supported
 from ingest.loaders.decoding import decode
 from ingest.loaders.text import clean
 from storage.errors import DocumentRefusedError
+from tests.support.loading import read, reason
 
 ZH = "第一条 为了保护民事主体的合法权益，调整民事关系，维护社会和经济秩序，制定本法。"
 ZH_TW = "第一條 為了保護民事主體的合法權益，調整民事關係，維護社會和經濟秩序，制定本法。"
-
-
-def read(name: str, text: str | bytes, **limits: int) -> Loaded:
-    data = text if isinstance(text, bytes) else text.encode("utf-8")
-    return load(Source(f"/docs/{name}", data, Limits(**limits)))  # type: ignore[arg-type]
-
-
-def reason(name: str, text: str | bytes, **limits: int) -> str:
-    with pytest.raises(DocumentRefusedError) as refused:
-        read(name, text, **limits)
-    return refused.value.kind.removeprefix("ingest.")
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,7 @@ import zipfile
 
 import pytest
 
-from ingest.loaders import Loaded, Source, load
-
-
-def read(name: str, data: str | bytes) -> Loaded:
-    return load(Source(f"/docs/{name}", data if isinstance(data, bytes) else data.encode()))
+from tests.support.loading import read
 
 
 def page(body: str, head: str = "") -> str:

@@ -11,15 +11,11 @@ from pathlib import Path
 import pytest
 
 from ingest.engines.tasks import Done, Parsed, Setup, Task
-from ingest.loaders import Loaded, Source, load
 from ingest.parse import Parser
 from storage.errors import DocumentRefusedError
 from tests.support import outlook
 from tests.support.ingestion import words_tokenizer
-
-
-def read(name: str, data: str | bytes) -> Loaded:
-    return load(Source(f"/docs/{name}", data if isinstance(data, bytes) else data.encode()))
+from tests.support.loading import read
 
 
 def parsed(path: Path) -> dict[str, Parsed]:

@@ -11,13 +11,10 @@ import pytest
 import xlsxwriter
 from docx.oxml import OxmlElement
 
-from ingest.loaders import Loaded, Source, load
+from ingest.loaders import Source, load
 from ingest.loaders.office.number_formats import elapsed, formatted, is_date
 from ingest.loaders.tables import Grid, rows_of, table_lines
-
-
-def read(name: str, data: str | bytes) -> Loaded:
-    return load(Source(f"/docs/{name}", data if isinstance(data, bytes) else data.encode()))
+from tests.support.loading import read
 
 
 def lines(*rows: str) -> list[str]:

@@ -11,14 +11,11 @@ import xlsxwriter
 from pptx.oxml.ns import qn as pptx_name
 from pptx.util import Inches
 
-from ingest.loaders import Loaded, Source, load
+from ingest.loaders import Loaded
+from tests.support.loading import read
 from tests.support.wordfile import paragraph, run, table, word_file
 
 RAISED = '<w:vertAlign w:val="superscript"/>'
-
-
-def read(name: str, data: str | bytes) -> Loaded:
-    return load(Source(f"/docs/{name}", data if isinstance(data, bytes) else data.encode()))
 
 
 def word(body: str, *, styles: str = "", **parts: str) -> Loaded:
