@@ -17,11 +17,7 @@ OIL = (
     "The 1973 oil crisis began in October 1973. Arab members of OPEC proclaimed an embargo. "
     "By the end of the embargo in March 1974, the price of oil had risen to nearly $12."
 )
-
-
 BRIDGE = "The Golden Gate Bridge opened in 1937. Its towers are 227 metres tall. It is painted orange."
-
-
 RERANK = "重排序把最相关的段落放在前面。交叉编码器比双编码器慢，但更准确。向量检索负责召回五十个候选段落。"
 
 
