@@ -1,4 +1,4 @@
-"""What a chat endpoint refuses of a request is left out, renamed or lowered, and remembered."""
+"""Parts of a request that a chat endpoint refuses are left out, renamed or lowered, and remembered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are refused: remembered, tried again when they change, and what becomes of their passages."""
+"""Files that are refused: remembered, tried again when they change; their passages."""
 
 from __future__ import annotations
 

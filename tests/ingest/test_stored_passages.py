@@ -1,4 +1,4 @@
-"""What a collection holds of a document: place, metadata, and vectors where the encoder reads it."""
+"""Passages in a collection: their place, metadata, and vectors where the encoder reads them."""
 
 from __future__ import annotations
 

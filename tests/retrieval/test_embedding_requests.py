@@ -1,4 +1,4 @@
-"""What an embeddings endpoint is sent: portions that fit, whole characters, prompts, widths and keys."""
+"""Requests to an embeddings endpoint: portions that fit, whole characters, prompts, widths and keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a loader reads in a file, or why it refuses it."""
+"""Files as a loader reads them, and its reasons against them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each rerank API is sent: its own words, batches that fit, keys, instructions; and what it costs."""
+"""Requests to each rerank API: in its own words, in batches that fit, with keys and instructions; their cost."""
 
 from __future__ import annotations
 
