@@ -1,4 +1,4 @@
-"""Requests to each rerank API: in its own words, in batches that fit, with keys and instructions; their cost."""
+"""Requests to rerank APIs: in their own words, in batches that fit, with keys and instructions; costs."""
 
 from __future__ import annotations
 
