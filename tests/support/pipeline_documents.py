@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from retrieval.models.hub import MINILM
+from winnow import RAGPipeline, Settings
 
 DOCUMENTS: Mapping[str, str] = {
     "rerank.md": "# Reranking\n\nReranking reorders the candidates that retrieval found.\n\n"
@@ -21,3 +23,13 @@ TEXTS = {
     "rerank.md": "# Reranking\n\nReranking reorders the candidates that retrieval found.\n",
     "hamlet.txt": "Hamlet was written by William Shakespeare. Shakespeare wrote Hamlet around 1600.\n",
 }
+
+
+def filled(root: Path, documents: Mapping[str, str]) -> Path:
+    """Write documents below `root/docs`, ingest them, and return the data folder."""
+    (root / "docs").mkdir()
+    for name, text in documents.items():
+        (root / "docs" / name).write_text(text, encoding="utf-8")
+    with RAGPipeline.from_settings(Settings.load(data_dir=root / "data")) as pipeline:
+        assert pipeline.ingest(root / "docs").totals["ingested"] == len(documents)
+    return root / "data"
