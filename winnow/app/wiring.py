@@ -362,7 +362,7 @@ class Wiring(Parts):
         situates: Situates | None = None,
     ) -> Ingestor:
         """Make an ingestor into an open collection, in use or being built."""
-        from ingest.chunking.chunker import ChunkSizes, about_of
+        from ingest.chunking.sizes import ChunkSizes, about_of
         from ingest.options import IngestOptions
         from ingest.run import Ingestor
         from storage.manifest.manifest import Manifest
