@@ -26,7 +26,7 @@ from winnow.app.answer_judges.cross_encoder import AnswerJudge, load
 from winnow.app.answer_judges.verifier import AnswerVerifier, opened
 from winnow.app.asked import Asked
 from winnow.app.encoders import Encoders
-from winnow.app.in_parts import ClauseDivider, Divider
+from winnow.app.in_parts.dividing import ClauseDivider, Divider
 from winnow.app.open_collections import OpenCollections
 from winnow.app.parts import Parts, make_prompter
 from winnow.app.setting_defaults import PartsName, RetrievalSettings, answerer_name
@@ -336,7 +336,7 @@ class Wiring(Parts):
         if parts == "clauses":
             return ClauseDivider()
         from generation.chat.templating import Templates
-        from winnow.app.chat_divider import ChatDivider
+        from winnow.app.in_parts.chat_divider import ChatDivider
 
         templates = Templates.load(self.settings.answer.templates)
         return ChatDivider(

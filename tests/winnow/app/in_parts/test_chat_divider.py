@@ -9,7 +9,7 @@ import pytest
 from tests.support.endpoint import Endpoint, Response, status
 from tests.support.questions_in_parts import TWO, ranks, sources
 from winnow import RAGPipeline, Settings
-from winnow.app.chat_divider import questions_of
+from winnow.app.in_parts.chat_divider import questions_of
 
 pytestmark = pytest.mark.heavy
 

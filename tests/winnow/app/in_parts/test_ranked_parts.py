@@ -14,7 +14,8 @@ from rerank.spec import Spec
 from storage.reasons import Reason
 from storage.records import WEAK_MATCH, WEAK_PARTS, Candidate, Generation, Outcome, Retrieval
 from tests.support.questions_in_parts import SAME
-from winnow.app.in_parts import AnswerInParts, ranked, retrieved, seen_by
+from winnow.app.in_parts.answering import AnswerInParts
+from winnow.app.in_parts.ranking import ranked, retrieved, seen_by
 from winnow.app.stages import warnings_of
 from winnow.cli.ask import not_said_above
 

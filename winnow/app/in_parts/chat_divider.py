@@ -20,7 +20,7 @@ from storage.chat import ChatModel, Completion, Message
 from storage.control_tokens import harmless
 from storage.reasons import Reason
 from storage.records import Outcome
-from winnow.app.in_parts import STAGE, Division, asked_in
+from winnow.app.in_parts.dividing import STAGE, Division, asked_in
 
 _MAX_TOKENS = 512
 _LONGEST = 500

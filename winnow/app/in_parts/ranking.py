@@ -1,4 +1,4 @@
-"""A question in parts: each sub-question is retrieved and ranked by itself, and the rankings take turns.
+"""Each sub-question is retrieved and ranked by itself, and the rankings take turns.
 
 A candidate keeps its place in the retrieval of the n-th sub-question as `part-n`, that of each leg as
 `part-n.dense`, and that of a rerank stage as `part-n.STAGE`; `part-n.final` counts the final ones that the
@@ -9,97 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from generation.base import Generator
-from generation.citations import places
 from rerank.base import Reranker, gathered
 from rerank.chain import Chain
 from rerank.twins import folded, without_twins
-from retrieval.clauses import clauses
 from storage.reasons import Reason
-from storage.records import (
-    WEAK_MATCH,
-    Candidate,
-    Citation,
-    Generation,
-    Outcome,
-    Ranking,
-    Retrieval,
-    Usage,
-    worst,
-)
+from storage.records import Candidate, Outcome, Ranking, Retrieval, Usage, worst
 from storage.records import part_name as name_of
+from winnow.app.in_parts.dividing import Division
 
 T = TypeVar("T")
 
-STAGE = "parts"
 _RETRIEVAL = "retrieval"
 _LEGS = ("dense", "lexical", _RETRIEVAL)
 # What reciprocal rank fusion adds to a rank; the usual value.
 _RANK_CONSTANT = 60
 
 Search = Callable[[str], Awaitable[Retrieval]]
-
-
-@dataclass(frozen=True, slots=True)
-class Division:
-    """The questions that a question is searched as, and how that was found out.
-
-    `each`: they ask for different things, and each is ranked and answered; otherwise they are other words
-    for the same. `passage` would answer the question, and is searched with beside it.
-    """
-
-    questions: tuple[str, ...]
-    outcome: Outcome
-    each: bool = True
-    passage: str = ""
-
-
-class Divider(Protocol):
-    """Divides a question."""
-
-    async def divide(self, question: str) -> Division | None:
-        """The division; None for a question that is left as it is, without a trace."""
-        ...
-
-
-class ClauseDivider:
-    """A Divider that looks at clauses, conjunctions and comparisons alone."""
-
-    async def divide(self, question: str) -> Division | None:
-        parts = clauses(question)
-        return Division(parts, Outcome(STAGE, reason=asked_in(parts))) if len(parts) > 1 else None
-
-
-def asked_in(questions: Sequence[str], *, each: bool = True) -> Reason:
-    """The remark that lists the sub-questions, from which `logged_division` reads them."""
-    listed = [_part(n, one) for n, one in enumerate(questions, start=1)]
-    if each:
-        return Reason("winnow.app.asked-in-parts", n=len(listed), parts=listed)
-    return Reason("winnow.app.asked-in-words", n=len(listed), parts=listed)
-
-
-def _part(n: int, question: str) -> Reason:
-    return Reason("winnow.app.part", n=n, question=question)
-
-
-def logged_division(stages: Iterable[Outcome]) -> Division | None:
-    """The division that an answer's stages tell of."""
-    for stage in stages:
-        if stage.name != STAGE:
-            continue
-        # what it cost was paid then, and which passages say the same is found again
-        reasons = [one for one in Reason.of(stage.reason).parts if one.code != "rerank.twins-folded"]
-        again = Outcome(STAGE, stage.status, Reason.all(reasons) if stage.reason else "")
-        for reason in reasons:
-            if reason.code in ("winnow.app.asked-in-parts", "winnow.app.asked-in-words"):
-                questions = tuple(str(part.values["question"]) for part in reason.values["parts"])
-                return Division(questions, again, each=reason.code == "winnow.app.asked-in-parts")
-        return Division((), again)
-    return None
 
 
 async def retrieved(questions: Sequence[str], search: Search, top_k: int) -> Retrieval:
@@ -194,56 +123,6 @@ def seen_by(n: int, candidates: Iterable[Candidate], stage: str = _RETRIEVAL) ->
     return sorted(own, key=lambda candidate: candidate.ranks[stage])
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerInParts:
-    """A Generator that has each sub-question answered from its own passages, and joins the answers."""
-
-    generator: Generator
-    questions: tuple[str, ...]
-
-    async def generate(self, question: str, candidates: Sequence[Candidate]) -> Generation:
-        """See `generation.base.Generator`. The outcome names the sub-questions without a good answer."""
-        places_of = {candidate.id: place for place, candidate in enumerate(candidates, start=1)}
-        answers, missing = list[tuple[Reason, Generation]](), list[Reason]()
-        for n, part in enumerate(self.questions, start=1):
-            own = seen_by(n, candidates, "final")
-            generation = await self.generator.generate(part, own)
-            if not generation.answered:  # the sides of a comparison may answer what it does not as a whole
-                missing += [] if part == question else [Reason("winnow.app.part-unanswered", question=part)]
-                continue
-            markers = {place: places_of[one.id] for place, one in enumerate(own, start=1)}
-            answers.append((_part(n, part), _renumbered(generation, markers)))
-        if not answers:
-            return await self.generator.generate(question, candidates)
-        found = [generation for _, generation in answers]
-        outcomes = [generation.outcome for generation in found]
-        reasons = [*_remarks(answers), *missing]
-        return replace(
-            found[0],
-            text="\n\n".join(dict.fromkeys(generation.text for generation in found)),
-            citations=tuple(
-                dict.fromkeys(citation for generation in found for citation in generation.citations)
-            ),
-            outcome=replace(
-                outcomes[0],
-                status=worst([*(one.status for one in outcomes), "partial" if missing else "ok"]),
-                reason=Reason.all(reasons) if reasons else "",
-                ms=sum(one.ms for one in outcomes),
-                usage=sum((one.usage for one in outcomes), Usage()),
-            ),
-        )
-
-
-def _remarks(found: Sequence[tuple[Reason, Generation]]) -> list[Reason]:
-    """What was said of the answers to the parts; of weak matches once, with the parts that have one."""
-    told = [(part, one) for part, answer in found for one in Reason.of(answer.outcome.reason).parts if one]
-    weak = {part: one.values["percent"] for part, one in told if one.code == WEAK_MATCH}
-    remarks = [one for _, one in told if one.code != WEAK_MATCH]
-    if weak:
-        remarks.append(Reason("winnow.app.weak-parts", parts=list(weak), percents=list(weak.values())))
-    return remarks
-
-
 def as_taken(candidates: Iterable[Candidate], parts: int) -> list[Candidate]:
     """Final candidates with the scores of the part that placed them best, under the stages' usual names."""
     return [_as_taken(candidate, parts) for candidate in candidates]
@@ -302,17 +181,3 @@ def _in_turns(rankings: Sequence[Sequence[Candidate]]) -> list[str]:
             if ids:
                 taken[ids.pop()] = None
     return list(taken)
-
-
-def _renumbered(generation: Generation, markers: Mapping[int, int]) -> Generation:
-    text = generation.text
-    for start, end, numbers in reversed(places(text, generation.citations)):
-        shown = ", ".join(str(markers.get(number, number)) for number in numbers)
-        text = f"{text[:start]}[{shown}]{text[end:]}"
-    return replace(
-        generation, text=text, citations=tuple(_moved(one, markers) for one in generation.citations)
-    )
-
-
-def _moved(citation: Citation, markers: Mapping[int, int]) -> Citation:
-    return replace(citation, marker=markers[citation.marker])
