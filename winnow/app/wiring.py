@@ -25,10 +25,11 @@ from winnow.app import distributed
 from winnow.app.answer_judges.cross_encoder import AnswerJudge, load
 from winnow.app.answer_judges.verifier import AnswerVerifier, opened
 from winnow.app.asked import Asked
+from winnow.app.chat_models import make_prompter
 from winnow.app.encoders import Encoders
 from winnow.app.in_parts.dividing import ClauseDivider, Divider
 from winnow.app.open_collections import OpenCollections
-from winnow.app.parts import Parts, make_prompter
+from winnow.app.parts import Parts
 from winnow.app.setting_defaults import PartsName, RetrievalSettings, answerer_name
 from winnow.app.settings import Settings
 from winnow.app.stages import NotedRetriever, Stages
