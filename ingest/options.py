@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from ingest.chunking.chunker import ChunkSizes
+from ingest.chunking.sizes import ChunkSizes
 from ingest.loaders.base import Columns, Limits
 
 

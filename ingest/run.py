@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ingest.assembly import Assembly
 from ingest.batches import Embedder, Sink, Situates
-from ingest.chunking.chunker import chunker_fingerprint
+from ingest.chunking.sizes import chunker_fingerprint
 from ingest.discover import Paths, discover
 from ingest.dry_run import DryRun
 from ingest.engines.local import LocalEngine

@@ -1,8 +1,9 @@
-"""Fixtures for all tests: a clean environment, and the packaged encoder, loaded once."""
+"""Fixtures for all tests: a clean environment, the packaged encoder, and a server on the loopback."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from retrieval.encoders.encoder import Encoder
     from retrieval.lexical import LexicalEncoder
+    from tests.support.endpoint import Endpoint
 
 # The contract tests' own switches stay.
 _KEPT = ("WINNOW_TEST_",)
@@ -52,3 +54,12 @@ def lexical() -> LexicalEncoder:
     from retrieval.lexical import LexicalEncoder
 
     return LexicalEncoder.load()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    """A server with the part of OpenAI's API that winnow uses."""
+    from tests.support.endpoint import Endpoint
+
+    with Endpoint() as running:
+        yield running

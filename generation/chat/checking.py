@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from generation.citations import located
-from generation.extractive.units import sentence_spans
+from generation.extractive.sentences import sentence_spans
 from generation.language import HAN, language_of
 from storage.reasons import Reason
 from storage.records import Candidate

@@ -1,21 +1,19 @@
 """Cuts a passage into the units that can be quoted: sentences, list items, table rows, records, code.
 
-Blocks are those of CommonMark, found by markdown-it. Sentence ends are found by sentencex (Wikimedia, MIT), a
-compiled rule-based segmenter: 3 µs a paragraph, English abbreviations ("e.g.", "U.S.", "Fig. 3"), Chinese
-ends with closing quotes, spans in characters. pysbd was tried too: a hundred times slower, no release since
-2021, and it cuts 。” before the quotation mark.
+Blocks are those of CommonMark, found by markdown-it; `generation.extractive.sentences` finds sentences.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from generation.extractive import lines
 from generation.extractive.lines import Span
+from generation.extractive.sentences import LONGEST, pieces, sentence_spans
 from generation.language import HAN
 
 if TYPE_CHECKING:
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["prose", "list", "row", "record", "code"]
 
-# Longer "sentences" (lists without full stops, statutes) are cut, at the strongest mark there is.
-LONGEST = 600
-_CUTS = (re.compile(r"\n+"), re.compile(r"[；;]|…+"), re.compile(r"[，,、]"), re.compile(r"\s+"))
 # A list is quoted whole, too, where it is no longer.
 _WHOLE_LIST = 600
 _CODE_LINES = 20
@@ -34,7 +29,6 @@ _CODE_LINES = 20
 _QUESTION = re.compile(r"[?？][\s*_\"'”’」』)）]*\Z")
 _ASKS = re.compile(r"[?？:：][\s*_\"'”’」』)）]*\Z")
 _LEADS = re.compile(r"[:：][\s*_]*\Z")
-_RULE = re.compile(r"[\s|:+-]+\Z")
 # bold words that begin a paragraph as its title
 _LABEL = re.compile(r"\*\*[^*\n]{1,60}\*\*[.:：。]?\Z")
 _WORD = re.compile(rf"{HAN.pattern}|[^\W_]+")
@@ -48,9 +42,6 @@ _LONG_LEAD = 20
 _ANCHOR = re.compile(r"\s*\{[^{}]*\}\s*\Z")
 # "7.1 Memory", and nothing else
 _SECTION = re.compile(r"\d+(?:\.\d+)+[.、]?\s[^.。:：,，;；!！`=]{1,40}\Z")
-# A full stop before Latin letters ends a sentence, too; the number of an item does not.
-_STOP = re.compile(r"(?<=[。！？])(?=[A-Za-z0-9`*])")
-_NUMBER = re.compile(r"(?<=[:：；;。，,])\s*\d{1,2}\.\s*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +139,10 @@ def _paragraph(reading: _Cutting, span: Span, *, numbered: bool | None) -> None:
         if kind == "heading":
             reading.heading, reading.lead, lead = text[slice(*part)].strip(), None, None
         elif kind == "row":
-            for piece in _pieces(text, *part):
+            for piece in pieces(text, *part):
                 reading.add(piece, "row", None)
         elif kind == "record":
-            for piece in _pieces(text, *part):
+            for piece in pieces(text, *part):
                 reading.add(piece, "record", lead)
         elif kind != "junk":
             is_item = was_item or kind == "item"
@@ -197,67 +188,6 @@ def _says(sentence: str) -> bool:
     return len(words) > (6 if HAN.search(sentence) else _SHORTEST - 1)
 
 
-def sentence_spans(text: str, part: Span) -> Iterator[Span]:
-    """The sentences of a part of a text; very long ones in pieces."""
-    from sentencex import get_sentence_boundaries
-
-    start, end = part
-    raw = text[start:end]
-    # the same length; the segmenter panics on "U\u3000.𝕏" and other wide white space
-    plain = re.sub(r"\n[ \t]*(?:> ?)+", lambda found: "\n" + " " * (len(found[0]) - 1), raw)
-    plain = re.sub(r"\s", " ", plain) if HAN.search(raw) is None else re.sub(r"[^\S\n]", " ", plain)
-    found = get_sentence_boundaries("zh" if HAN.search(raw) else "en", lines.closed(plain))
-    ends = [start + one["end_index"] for one in found]
-    ends += [at for match in _STOP.finditer(lines.closed(raw)) if (at := start + match.start()) not in ends]
-    begin = start
-    for at in sorted(ends):
-        if number := _NUMBER.search(text, begin, at):
-            at = number.start()
-        yield from _pieces(text, *_with_emphasis(text, begin, at))
-        begin = at
-
-
-def _with_emphasis(text: str, start: int, end: int) -> Span:
-    """The span of a sentence with the `**` that closes it, and without one whose other half is outside."""
-    while end > start and text[end - 1].isspace():
-        end -= 1
-    if text.startswith("**", start) and text.count("**", start, end) % 2:
-        closes = text.startswith("**", end)
-        opens = text.rfind("**", 0, start)
-        if closes:
-            end += 2
-        elif opens >= 0:  # it closes the sentence before, or runs on into the next
-            start += 2
-    elif text.endswith("**", start, end) and text.count("**", start, end) % 2:
-        end -= 2
-    return start, end
-
-
-def _pieces(text: str, start: int, end: int) -> Iterator[Span]:
-    """The span without white space around it, in parts of at most LONGEST characters."""
-    while end > start and text[start].isspace():
-        start += 1
-    while end > start and text[end - 1].isspace():
-        end -= 1
-    while end - start > LONGEST:
-        cut = _last_cut(text, start, start + LONGEST)
-        yield from _pieces(text, start, cut)
-        start = cut
-        while start < end and text[start].isspace():
-            start += 1
-    if end > start:
-        yield start, end
-
-
-def _last_cut(text: str, start: int, limit: int) -> int:
-    """The end of a piece before `limit`: after the last of the strongest marks not far before it."""
-    for pattern in _CUTS:
-        ends = [match.end() for match in pattern.finditer(text, start, limit)]
-        if ends and ends[-1] - start > LONGEST // 4:
-            return ends[-1]
-    return limit
-
-
 def _table(reading: _Cutting, span: Span) -> None:
     """The rows of a table, each with its column names."""
     own = [line for line in lines.split(reading.text, span) if reading.text[slice(*line)].strip()]
@@ -265,7 +195,7 @@ def _table(reading: _Cutting, span: Span) -> None:
         return
     names = (own[0][0], own[1][1])  # the names and the rule below them, which makes it a table
     for line in own[2:]:
-        row = next(_pieces(reading.text, *line), None)
+        row = next(pieces(reading.text, *line), None)
         if row is not None and _WORD.search(reading.text, *row):
             reading.add(row, "row", names)
     reading.lead = None
@@ -316,6 +246,6 @@ def _whole_list(reading: _Cutting, span: Span) -> None:
     items = [text[slice(*line)].strip(" -*+") for line in lines.split(text, span)]
     if not joined and sum(map(_says, items)) * 2 < len(items):
         return
-    whole = next(_pieces(text, lead[0] if joined and lead else span[0], span[1]), None)
+    whole = next(pieces(text, lead[0] if joined and lead else span[0], span[1]), None)
     if whole is not None and "\n" in text[slice(*whole)]:
         reading.add(whole, "list", None if joined else lead)

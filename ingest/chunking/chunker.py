@@ -9,61 +9,30 @@ about the passage (the document's summary, or what a chat model will write), whe
 from __future__ import annotations
 
 import re
-import unicodedata
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import version
-from typing import Any, Literal, get_args
+from typing import Any
 
+from ingest.chunking.breaks import LONGEST_GRAPHEME, UNBROKEN, breakable, stretches, with_base, without_runs
 from ingest.chunking.code import grammar
 from ingest.chunking.context import Contexts, Path, shortened
 from ingest.chunking.outline import Outline, RowCounter, Span
+from ingest.chunking.sizes import ChunkSizes, tokens_about
 from ingest.chunking.summary import summary_of
 from storage.qdrant.contract import chunk_id
 from storage.records import Chunk, Document, PageStart
 from storage.vectors import TokenCounter
 
-# Grows where ordinary text would be cut otherwise.
-VERSION = 2
 # Bounds text that a tokenizer takes as one unknown word (200,000 letters without a space, say).
 _CHARACTERS_PER_TOKEN = 12
 _SENTENCE_START = re.compile(r"(?:[。！？；…][”’」』）]*|[.!?][\"'”’)]*\s+|\n)(?=\S)")
 # A row of a table is not torn by the sentences in it.
 _LINE_START = re.compile(r"\n(?=\S)")
-_SEMICOLON = str.maketrans("；", "。")
-# Characters that only belong to the one before (marks, joined emoji), more in a row than any writing has.
-_ENDLESS = re.compile(r"[^\w\s\x21-\x7e\u3000-\u303f\uff00-\uffef]{64,}")
-_LONGEST_GRAPHEME = 32
-# Of a run of one character, as much as the longest token could hold: the rest has no other tokens.
-_RUN = re.compile(r"((.)\2{63})\2+")
-_LETTERED = re.compile(rf"(.{{{_LONGEST_GRAPHEME}}}).")
 # A part of this many times the length of an average passage is too long without being counted.
 _SURELY_TOO_LONG = 4
 _SAMPLES, _SAMPLE = 8, 2000
-_STRETCH, _STRETCH_OF_LINE = 32_000, 4_000
-# So much without a place to cut at: the splitter would try them all, again and again.
-_UNBROKEN = re.compile(r"(?<![^\s。！？])[^\s。！？]{2000,}")
-
-
-# Where the line about a passage comes from.
-AboutName = Literal["off", "summary", "chat"]
-# The most tokens of that line.
-ABOUT_TOKENS: dict[AboutName, int] = {"off": 0, "summary": 40, "chat": 64}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkSizes:
-    """In tokens of the encoder. `total` includes the context line and special tokens, and is at most what
-    the encoder reads. `context` is the most of title and heading path, `overlap` of shared sentences. `about`
-    says whose line about each passage has to fit in, too (`ABOUT_TOKENS`)."""
-
-    total: int = 256
-    context: int = 48
-    overlap: int = 24
-    about: AboutName = "off"
 
 
 class Chunker:
@@ -91,8 +60,8 @@ class Chunker:
         """The passages of a document, in order; `rows` as in `ingest.loaders.base.Loaded`."""
         outline = Outline(document)
         text = "\n".join((document.title, document.text))
-        self._length = self._counter.counting(text if len(text) < _STRETCH else _RUN.sub(r"\1", text))
-        self._text = _breakable(document.text)
+        self._length = self._counter.counting(without_runs(text))
+        self._text = breakable(document.text)
         self._start = _LINE_START if rows else _SENTENCE_START
         contexts = Contexts(document.title, self._length, self._context, _CHARACTERS_PER_TOKEN)
         longest = max(contexts.path(headings).tokens for headings in outline.paths())
@@ -102,7 +71,7 @@ class Chunker:
             about, reserved = self._line_about(document)
             self._room -= reserved
         spans = whole or self._within_the_limit(document, outline, contexts, self._room - longest)
-        found = [(_with_base(document.text, span), contexts.path(outline.path(span))) for span in spans]
+        found = [(with_base(document.text, span), contexts.path(outline.path(span))) for span in spans]
         return _numbered(document, found, outline, rows, about)
 
     def _line_about(self, document: Document) -> tuple[str, int]:
@@ -142,7 +111,7 @@ class Chunker:
         splitter = _splitter(self._bounded(text, size), document, size)
         pieces = list[Span]()
         last = 0
-        for run in _UNBROKEN.finditer(self._text):
+        for run in UNBROKEN.finditer(self._text):
             pieces += self._split(splitter, last, run.start())
             pieces += self._cut_by_length(run.span(), size)
             last = run.end()
@@ -151,7 +120,7 @@ class Chunker:
 
     def _split(self, splitter: Any, start: int, end: int) -> Iterator[Span]:
         """The splitter's pieces of a part of the text."""
-        for first, last in _stretches(self._text, start, end):
+        for first, last in stretches(self._text, start, end):
             for at, piece in splitter.chunk_indices(self._text[first:last]):
                 yield from self._not_too_long((first + at, first + at + len(piece)))
 
@@ -161,7 +130,7 @@ class Chunker:
 
         at, characters = run[0], size
         while at < run[1]:
-            ahead = self._text[at : min(run[1], at + characters + _LONGEST_GRAPHEME)]
+            ahead = self._text[at : min(run[1], at + characters + LONGEST_GRAPHEME)]
             piece = TextSplitter(characters).chunks(ahead)[0]
             tokens = self._length(piece)
             if tokens <= size or len(piece) == 1:
@@ -221,67 +190,6 @@ class Chunker:
         parts = TextSplitter(size + 1).chunk_indices(self._text[span[0] : span[1]])
         whole = [(span[0] + start, span[0] + start + len(part)) for start, part in parts]
         return whole if len(whole) > 1 else []
-
-
-def chunker_fingerprint(max_tokens: int, sizes: ChunkSizes | None = None) -> str:
-    """Identifies everything that decides the cuts, except the tokenizer, which the encoder identifies."""
-    sizes = sizes or ChunkSizes()
-    splitter = version("semantic-text-splitter")
-    total = min(sizes.total, max_tokens)
-    about = "" if sizes.about == "off" else f"/{sizes.about}-{ABOUT_TOKENS[sizes.about]}"
-    return (
-        f"winnow-{VERSION}/semantic-text-splitter-{splitter}/{total}-{sizes.context}-{sizes.overlap}{about}"
-    )
-
-
-def tokens_about(counter: TokenCounter, max_tokens: int, sizes: ChunkSizes) -> int:
-    """The most tokens of the line about a passage: it is never more than a quarter of what there is."""
-    return min(ABOUT_TOKENS[sizes.about], (min(sizes.total, max_tokens) - counter.special - 1) // 4)
-
-
-def about_of(fingerprint: str) -> AboutName:
-    """Whose lines the passages of a chunker with that fingerprint have."""
-    last = fingerprint.rpartition("/")[2].partition("-")[0]
-    return next((name for name in get_args(AboutName) if name == last), "off")
-
-
-def _breakable(text: str) -> str:
-    """A copy of the same offsets in which the splitter may cut where it should: semicolons are full stops,
-    and a run of marks without end, which would be one grapheme, has letters in between."""
-    copy = text.translate(_SEMICOLON)
-    return _ENDLESS.sub(lambda run: _LETTERED.sub(r"\1x", run[0]), copy)
-
-
-def _stretches(text: str, start: int, last: int) -> Iterator[Span]:
-    """A part of a text in shorter ones, since the splitter's time grows faster than its text: they end at the
-    last heading, blank line or line before their limit, or, in a line that does not end, at a space soon."""
-    while last - start > _STRETCH:
-        cut = _last_break(text, start, _STRETCH, ("\n\n#", "\n\n", "\n"))
-        cut = cut or _last_break(text, start, _STRETCH_OF_LINE, ("。", " ")) or start + _STRETCH_OF_LINE
-        yield start, cut
-        start = cut
-    if start < last:
-        yield start, last
-
-
-def _last_break(text: str, start: int, length: int, marks: Sequence[str]) -> int:
-    """The end of the last of these marks, the earliest in order, in the second half of a part; 0 if none."""
-    least, end = start + length // 2, start + length
-    breaks = (text.rfind(mark, least, end) + len(mark) - mark.endswith("#") for mark in marks)
-    return next((at for at in breaks if at > least), 0)
-
-
-def _with_base(text: str, span: Span) -> Span:
-    """A span extended to its first base character: trimmed white space may have carried marks."""
-    start = span[0]
-    least = max(0, start - _LONGEST_GRAPHEME)
-    while start > least and _is_mark(text[start]):
-        start -= 1
-    return (span[0] if _is_mark(text[start]) else start), span[1]
-
-
-def _is_mark(character: str) -> bool:
-    return unicodedata.category(character) in ("Mn", "Me", "Mc")
 
 
 def _splitter(length: Callable[[str], int], document: Document, size: int) -> Any:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from ingest.chunking.chunker import ChunkSizes
+from ingest.chunking.sizes import ChunkSizes
 from ingest.loaders.base import Columns, Limits
 from storage.reasons import Reason
 from storage.records import Chunk, Document

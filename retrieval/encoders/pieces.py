@@ -8,26 +8,18 @@ best segmentation (Unigram: Kudo 2018), so that a tokenizer of those gives the s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from storage.vectors import Floats
+from retrieval.encoders.piece_files import Group, PieceTable, beginning
+from retrieval.encoders.unigram import BEGIN, END, SPACE, UNKNOWN, normaliser, unigram_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-    from tokenizers.normalizers import Normalizer
 
-_BEGIN, _PAD, _END, _UNKNOWN = 0, 1, 2, 3
-_SPACE = "▁"
-# Ids of pieces, and the length of the longest.
-_Group = tuple[dict[str, int], int]
-# Unicode's compatibility form folds this character, the model's own normaliser does not.
-_WAVE, _PRIVATE = "\uff5e", "\ue000"
 _REMEMBERED_WORDS = 50_000
 _LONGEST_REMEMBERED = 100
 _MANY_WORDS = 20_000
@@ -54,14 +46,14 @@ class PieceTokenizer:
     Safe to call from several threads. Pickled, it is its folder alone.
     """
 
-    unknown = _UNKNOWN
+    unknown = UNKNOWN
     special = 2
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._words: dict[str, tuple[str, ...]] = {}
         self._word_tokens: dict[str, _WordTokens | None] = {}
-        self._groups: dict[str, _Group] = {}
+        self._groups: dict[str, Group] = {}
         self._reaches: dict[str, dict[str, int]] = {}
 
     def __reduce__(self) -> tuple[type[PieceTokenizer], tuple[Path]]:
@@ -73,12 +65,12 @@ class PieceTokenizer:
         if not add_special_tokens:
             return found
         inside = [0] * len(found.ids)
-        return PieceTokens([_BEGIN, *found.ids, _END], [(0, 0), *found.offsets, (0, 0)], [1, *inside, 1])
+        return PieceTokens([BEGIN, *found.ids, END], [(0, 0), *found.offsets, (0, 0)], [1, *inside, 1])
 
     def encode_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """See `retrieval.encoders.tokenizer.TextTokenizer`."""
         known = self._known(texts)
-        return [[_BEGIN, *(self._joined(text, known) or self._whole(text)).ids, _END] for text in texts]
+        return [[BEGIN, *(self._joined(text, known) or self._whole(text)).ids, END] for text in texts]
 
     def _whole(self, text: str) -> PieceTokens:
         """The tokens of a text, without special ones, as the library finds them."""
@@ -102,7 +94,7 @@ class PieceTokenizer:
             else:  # the mark of a space that is not there has the first character's place
                 spans += [(max(0, first - 1), max(1, last - 1)) for first, last in tokens[1]]
         if end < len(text):
-            ids.append(self._id(_SPACE))
+            ids.append(self._id(SPACE))
             spans.append((len(text) - 1, len(text)))
         return PieceTokens(ids, spans, [0] * len(ids))
 
@@ -191,20 +183,20 @@ class PieceTokenizer:
         """The pieces in a word."""
         length = len(word)
         for start in range(length):
-            key = _key(word, start)
+            key = beginning(word, start)
             ids, longest = self._group(key)
             if length > _LONGEST_REMEMBERED:  # of letters in no language nearly all pieces are short
                 longest = self._reach(key).get(word[start : start + 3], 2)
             for end in range(start + 1, min(length, start + longest) + 1):
                 if (part := word[start:end]) in ids:
                     yield part
-            if word[start] == _SPACE:
-                yield _SPACE
+            if word[start] == SPACE:
+                yield SPACE
 
     def _id(self, piece: str) -> int:
-        return self._group(_key(piece, 0))[0][piece]
+        return self._group(beginning(piece, 0))[0][piece]
 
-    def _group(self, key: str) -> _Group:
+    def _group(self, key: str) -> Group:
         """The ids of the pieces with that beginning, and the length of the longest; read on first use."""
         group = self._groups.get(key)
         if group is None:
@@ -220,65 +212,14 @@ class PieceTokenizer:
         return reach
 
     @cached_property
-    def _table(self) -> _Table:
-        return _Table(self._folder)
-
-
-class _Table:
-    """The pieces of a folder, grouped by their beginnings."""
-
-    def __init__(self, folder: Path) -> None:
-        self._text = (folder / "pieces.txt").read_bytes()
-        self._ids = np.load(folder / "ids.npy")
-        # as a plain array: looking at a memmap's single numbers takes several times as long
-        self.scores = np.asarray(np.load(folder / "scores.npy", mmap_mode="r"))
-        groups = (folder / "groups.txt").read_bytes().decode().split("\0")
-        self._places = dict(zip(groups, np.load(folder / "groups.npy").tolist(), strict=True))
-        *special, self.lowest = (folder / "always.txt").read_bytes().decode().split("\0")
-        self.special = tuple(special)
-
-    @property
-    def keys(self) -> Collection[str]:
-        """The beginnings that there are pieces of."""
-        return self._places.keys()
-
-    def group(self, key: str) -> _Group:
-        if key not in self._places:
-            return {}, 0
-        start, end, first, last, longest = self._places[key]
-        pieces = self._text[start:end].decode().split("\0")
-        return dict(zip(pieces, self._ids[first:last].tolist(), strict=True)), longest
-
-
-def write_pieces(folder: Path, pieces: Sequence[str], scores: Floats) -> None:
-    """Write the files of a PieceTokenizer, of pieces and their log probabilities by id."""
-    grouped: dict[str, list[int]] = {}
-    for number, piece in enumerate(pieces):
-        grouped.setdefault(_key(piece, 0), []).append(number)
-    text, ids = bytearray(), list[int]()
-    places = []
-    for numbers in grouped.values():
-        start, first = len(text), len(ids)
-        text += "\0".join(pieces[number] for number in numbers).encode()
-        ids += numbers
-        places.append((start, len(text), first, len(ids), max(len(pieces[number]) for number in numbers)))
-    (folder / "pieces.txt").write_bytes(text)
-    (folder / "groups.txt").write_bytes("\0".join(grouped).encode())
-    (folder / "always.txt").write_bytes("\0".join([*pieces[:4], pieces[int(np.argmin(scores))]]).encode())
-    np.save(folder / "groups.npy", np.array(places, np.int32))
-    np.save(folder / "ids.npy", np.array(ids, np.int32))
-    np.save(folder / "scores.npy", np.asarray(scores, np.float32))
-
-
-def _key(word: str, start: int) -> str:
-    """Return the beginning that groups pieces: one character, or two where the first marks a space."""
-    return word[start : start + 2] if word[start] == _SPACE else word[start]
+    def _table(self) -> PieceTable:
+        return PieceTable(self._folder)
 
 
 def _words(text: str) -> Iterator[str]:
     """The runs between spaces, as the model sees them: each begins with its mark of a space."""
-    spaced = _normaliser().normalize_str(text).replace(_SPACE, " ")
-    return (_SPACE + word for word in spaced.split(" "))
+    spaced = normaliser().normalize_str(text).replace(SPACE, " ")
+    return (SPACE + word for word in spaced.split(" "))
 
 
 def _stands_alone(word: str) -> bool:
@@ -286,35 +227,5 @@ def _stands_alone(word: str) -> bool:
 
     A space at its end would merge with the next one; a first character that is left out moves the first span.
     """
-    seen, first = (_normaliser().normalize_str(text) for text in (word, word[0]))
-    return first != "" and seen.strip(" ") == seen != "" and _SPACE not in seen
-
-
-@cache
-def _normaliser() -> Normalizer:
-    from tokenizers import Regex, normalizers
-
-    return normalizers.Sequence(
-        [
-            normalizers.Replace(_WAVE, _PRIVATE),
-            normalizers.Nmt(),
-            normalizers.NFKC(),
-            normalizers.Replace(_PRIVATE, _WAVE),
-            normalizers.Replace(Regex(" {2,}"), " "),
-        ]
-    )
-
-
-def unigram_tokenizer(vocabulary: list[tuple[str, float]]) -> Tokenizer:
-    """The library's tokenizer of pieces and scores; the first four are begin, padding, end and unknown."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-
-    tokenizer = Tokenizer(models.Unigram(vocabulary, _UNKNOWN, False))
-    tokenizer.normalizer = _normaliser()
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>",
-        pair="<s> $A </s> </s> $B </s>",
-        special_tokens=[("<s>", _BEGIN), ("</s>", _END)],
-    )
-    return tokenizer
+    seen, first = (normaliser().normalize_str(text) for text in (word, word[0]))
+    return first != "" and seen.strip(" ") == seen != "" and SPACE not in seen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import anyio
@@ -22,12 +22,6 @@ from tests.support.endpoint import Endpoint, Response, events, said, status
 
 PASSAGES = [Candidate.from_text(f"Fact number {n}.", id=f"c{n}") for n in (1, 2, 3)]
 QUESTION = "Which facts are there?"
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with Endpoint() as running:
-        yield running
 
 
 def run(endpoint: Endpoint, action: Callable[[OpenAIChat], Awaitable[Any]]) -> Any:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from generation.extractive.sentences import LONGEST
 from generation.extractive.shown import shown, without_emphasis
-from generation.extractive.units import LONGEST, units
+from generation.extractive.units import units
 from ingest.loaders.base import Source
 from ingest.loaders.registry import load
 

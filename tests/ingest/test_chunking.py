@@ -12,7 +12,8 @@ import regex
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ingest.chunking.chunker import AboutName, Chunker, ChunkSizes, about_of, chunker_fingerprint
+from ingest.chunking.chunker import Chunker
+from ingest.chunking.sizes import AboutName, ChunkSizes, about_of, chunker_fingerprint
 from ingest.chunking.summary import summary_of
 from ingest.loaders import Source, load
 from ingest.loaders.markdown import headings_of

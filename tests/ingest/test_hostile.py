@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -20,12 +19,6 @@ from ingest.options import IngestOptions
 from tests.support.ingestion import World, by_name, words_tokenizer, world
 
 pytestmark = pytest.mark.heavy
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[World]:
-    with world(tmp_path) as made:
-        yield made
 
 
 def test_a_file_that_takes_too_long_is_refused_and_the_run_goes_on(here: World) -> None:

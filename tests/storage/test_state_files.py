@@ -11,7 +11,7 @@ from storage.errors import BadInputError, SettingsError, StoreCorruptError
 from storage.private_files import read_object
 from storage.qdrant.edge.folder import CollectionFolder
 from winnow import Settings
-from winnow.app.parts import open_stores
+from winnow.app.stores import open_stores
 from winnow.server.tokens import TokenBook
 from winnow.upkeep.backup_contents import CONTENTS, BackupContents
 

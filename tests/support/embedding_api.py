@@ -18,6 +18,8 @@ import numpy as np
 
 from tests.support.endpoint import Reply, Request, Response, status
 
+TEXTS = ["Late interaction compares token vectors.", "重排序让最相关的段落排在最前面。", "A fox jumps."]
+
 Mangled = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -86,3 +88,8 @@ def vector_of(text: str, dim: int) -> np.ndarray[tuple[int], np.dtype[np.float64
         seed = int.from_bytes(hashlib.sha256(word.strip(".,?!:").encode()).digest()[:8], "big")
         total += np.random.default_rng(seed).standard_normal(dim)
     return total
+
+
+def unit(vector: Any) -> Any:
+    """Return the vector of that direction whose length is 1."""
+    return vector / np.linalg.norm(vector)

@@ -22,6 +22,10 @@ from storage.qdrant.edge.stores import EdgeCollection, EdgeStores
 from storage.vectors import Encoding, SparseVector, normalised
 
 DIM = 8
+GUIDE = "# Guide\n\nRerank fifty candidates and keep five.\n\n## Costs\n\nEvery call costs money.\n"
+LONG = "# Long\n\n" + "\n\n".join(
+    f"Paragraph {i} says that item {i} matters more than item {i + 1}." for i in range(60)
+)
 
 
 def words_tokenizer() -> WholeTokenizer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from storage.qdrant.contract import CollectionStore
@@ -15,6 +16,16 @@ _WORDS = (
     *("reranker", "reads", "question", "passage", "together", "Late"),
     *("interaction", "compares", "token", "vectors", "Judge", "whether"),
 )
+
+
+@dataclass(frozen=True)
+class Place:
+    """A collection of six documents, made with the encoder `one`."""
+
+    docs: Path
+    data: Path
+    one: Path
+    other: Path
 
 
 def encoders(folder: Path) -> tuple[Path, Path]:

@@ -9,23 +9,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
+from tests.support.pipeline_documents import DOCUMENTS
 from winnow import RAGPipeline, Settings
 from winnow.server.app import create_app
 from winnow.server.run import address, bound, server
 
-DOCUMENTS: Mapping[str, str] = {
-    "rerank.md": "# Reranking\n\nReranking reorders the candidates that retrieval found.\n\n"
-    "## Limits\n\nA reranker cannot bring back a passage that retrieval missed.\n",
-    "fruit.txt": "Bananas are rich in potassium. Apples keep well in a cool cellar.\n",
-    "重排.md": "# 重排序\n\n重排序把最相关的段落排在最前面。召回阶段漏掉的段落，重排序无法找回。\n",
-}
 QUESTION = "Can a reranker bring back a passage that retrieval missed?"
 
 

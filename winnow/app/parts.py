@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
-from storage.errors import ModelError, SettingsError, WinnowError
-from storage.qdrant.contract import CollectionStore, CollectionStores, Fingerprint
+from storage.errors import ModelError, WinnowError
+from storage.qdrant.contract import CollectionStores, Fingerprint
 from winnow.app import portal
+from winnow.app.chat_models import make_chat
 from winnow.app.encoders import Encoders, former_default, make_encoder, way_on
 from winnow.app.settings import Settings
+from winnow.app.stores import open_stores
 
 if TYPE_CHECKING:
     from generation.chat.client import OpenAIChat
     from generation.chat.local import LocalChat
-    from generation.chat.prompts import Prompter
     from retrieval.encoders.encoder import Encoder, ForwardModel
     from retrieval.lexical import LexicalEncoder
     from storage.chat import ChatModel
@@ -145,8 +145,10 @@ class Parts:
 
     @property
     def tracing(self) -> Tracing:
-        """Spans of questions, where the settings ask for them."""
-        return self.kept("tracing", lambda: make_tracing(self.settings))
+        """Spans of questions, where the settings ask for them. Raises MissingDependencyError."""
+        from winnow.app.tracing.spans import Tracing
+
+        return self.kept("tracing", lambda: Tracing.load(self.settings.tracing))
 
     def manifest(self, name: str | None = None) -> Manifest:
         """Return the manifest of a collection: its documents, one by one."""
@@ -231,106 +233,3 @@ class Parts:
     def _made_once(self, name: str) -> AbstractContextManager[object]:
         with self.lock:
             return self._making[name]
-
-
-def open_stores(settings: Settings) -> CollectionStores:
-    """Open the stores of collections: the server of `[store] url`, otherwise the data folder.
-
-    Raises SettingsError where that is a file, in which no collection would ever be found.
-    """
-    chosen = settings.store
-    if chosen.url is None:
-        if settings.data_dir.is_file():
-            raise SettingsError(
-                f"the data folder {settings.data_dir} is a file",
-                way_out="Choose another: --data-dir or WINNOW_DATA_DIR.",
-            )
-        from storage.qdrant.edge.stores import EdgeStores
-
-        return EdgeStores(settings.collections_dir, tuning=chosen.tuning)
-    from storage.qdrant.server.stores import ServerStores
-
-    return ServerStores.connect(
-        chosen.url,
-        api_key=chosen.api_key.get_secret_value() if chosen.api_key else None,
-        prefer_grpc=chosen.prefer_grpc,
-        grpc_port=chosen.grpc_port,
-        timeout_s=chosen.timeout_s,
-        tuning=chosen.tuning,
-    )
-
-
-@contextmanager
-def scratch(name: str, fingerprint: Fingerprint) -> Iterator[CollectionStore]:
-    """Open an empty collection in a temporary folder, for runs that must write nothing.
-
-    It has a generation of its own, so that no manifest knows its documents.
-    """
-    from storage.qdrant.edge.stores import EdgeStores
-
-    with (
-        TemporaryDirectory(prefix="winnow-", ignore_cleanup_errors=True) as folder,
-        EdgeStores(Path(folder)).rebuild(name, fingerprint) as rebuild,
-    ):
-        yield rebuild.store
-
-
-def make_chat(settings: Settings, model: str) -> OpenAIChat | LocalChat:
-    """Make the client of a chat model: at the endpoint of `[llm]`, or of the file that `llm.gguf` names.
-
-    Raises SettingsError for OpenAI's own endpoint without a key (nothing is sent there to be refused) and for
-    a file that is no model. Nothing is started or sent before the first question.
-    """
-    llm = settings.llm
-    if llm.gguf:
-        from generation.chat.llama_server import LlamaServer
-        from generation.chat.local import LocalChat
-
-        server = LlamaServer(llm.gguf, context=llm.holds or 0)
-        return LocalChat(server, lambda url, key: _client(settings, model, url, key))
-    key = settings.chat_api_key()
-    if not key and not llm.headers and "api.openai.com" in llm.base_url:
-        raise SettingsError(
-            f"the chat model {model} at {llm.base_url} needs an API key",
-            way_out="Set llm.api_key or OPENAI_API_KEY, or llm.base_url for a server of your own.",
-        )
-    return _client(settings, model, llm.base_url, key)
-
-
-def _client(settings: Settings, model: str, base_url: str, key: str | None) -> OpenAIChat:
-    from generation.chat.client import OpenAIChat
-
-    llm = settings.llm
-    return OpenAIChat.load(
-        model=model,
-        base_url=base_url,
-        api_key=key,
-        timeout_s=llm.timeout_s,
-        max_retries=llm.max_retries,
-        prices=llm.prices,
-        headers={name: value.get_secret_value() for name, value in llm.headers.items()},
-        query={name: value.get_secret_value() for name, value in llm.query.items()},
-        body=llm.body,
-        max_reply_bytes=llm.max_reply_bytes,
-    )
-
-
-def make_prompter(settings: Settings) -> Prompter:
-    """Make the writer of prompts: the templates, token budget and token counter of `[answer]`."""
-    from generation.chat.prompts import Prompter
-    from generation.chat.templating import Templates
-    from generation.chat.tokens import EstimatedTokens, TokenizerTokens
-
-    chosen = settings.answer
-    counter = TokenizerTokens.load(chosen.tokenizer) if chosen.tokenizer else EstimatedTokens()
-    room = chosen.prompt_tokens
-    if settings.llm.holds is not None:
-        room = min(room, max(256, settings.llm.holds - chosen.max_tokens))
-    return Prompter(Templates.load(chosen.templates), room, counter, chosen.order)
-
-
-def make_tracing(settings: Settings) -> Tracing:
-    """The spans of `[tracing]`; off by default. Raises MissingDependencyError."""
-    from winnow.app.tracing.spans import Tracing
-
-    return Tracing.load(settings.tracing)

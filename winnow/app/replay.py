@@ -17,7 +17,7 @@ from storage.records import Answer, Candidate, part_name
 from winnow.app import asking
 from winnow.app.asked import Asked
 from winnow.app.conversation import Conversation
-from winnow.app.in_parts import logged_division
+from winnow.app.in_parts.dividing import logged_division
 from winnow.app.logged import (
     EncodedPassages,
     LoggedDivider,

@@ -13,7 +13,7 @@ from retrieval.base import Retriever
 from retrieval.expansion import Expands
 from storage.reasons import Reason
 from storage.records import Candidate, Chunk, Outcome, Retrieval
-from winnow.app.in_parts import Divider
+from winnow.app.in_parts.dividing import Divider
 
 if TYPE_CHECKING:
     from retrieval.hybrid import HybridRetriever

@@ -20,8 +20,8 @@ import anyio
 
 from generation.chat.templating import Templates
 from generation.language import language_of
-from ingest.chunking.chunker import ChunkSizes, about_of, tokens_about
 from ingest.chunking.context import shortened
+from ingest.chunking.sizes import ChunkSizes, about_of, tokens_about
 from rerank.llm.budget import Meter, estimated_tokens
 from rerank.llm.calls import CallCounts, Caller, Request
 from rerank.training.journal import DamagedLinesError, Journal

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ingest.batches import Embedder, Encoded
-from ingest.chunking.chunker import about_of
+from ingest.chunking.sizes import about_of
 from ingest.discover import owners
 from ingest.plan import is_readable
 from ingest.report import DocumentResult, IngestReport

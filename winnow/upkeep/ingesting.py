@@ -11,8 +11,9 @@ from ingest.sources.fetching import fetch, is_address
 from storage.errors import BadInputError
 from storage.qdrant.contract import checked_name
 from storage.reasons import Reason
-from winnow.app import distributed, parts
+from winnow.app import distributed
 from winnow.app.deleting import forget_lines
+from winnow.app.stores import scratch
 from winnow.app.wiring import Wiring
 from winnow.upkeep import rebuild
 from winnow.upkeep.chat_lines import ChatLines
@@ -44,7 +45,7 @@ def ingest(wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) -> I
         return act(wiring, name, paths, choices)
     if not wiring.stores.exists(name) and choices.dry_run:
         # not made for an estimate: somebody else may be making one of that name
-        with parts.scratch(name, wiring.collections.fingerprint()) as store:
+        with scratch(name, wiring.collections.fingerprint()) as store:
             ingestor = wiring.ingestor_into(store, columns=choices.columns)
             return ingestor.run(paths, progress=choices.progress, dry_run=True)
     return _in_place(wiring, name, paths, choices)

@@ -21,9 +21,9 @@ from storage.errors import NotFoundError, StoreCorruptError, StoreError, StoreLo
 from storage.manifest.manifest import DocumentRow, Manifest
 from storage.qdrant.contract import CollectionStore, Fingerprint, Rebuild
 from storage.records import Usage
-from winnow.app import parts
 from winnow.app.deleting import finish_document, forget_lines
 from winnow.app.setting_defaults import EngineName
+from winnow.app.stores import scratch
 from winnow.app.wiring import Wiring
 from winnow.upkeep.chat_lines import ChatLines
 from winnow.upkeep.copy_forward import CopyForward, LateWrites
@@ -69,7 +69,7 @@ def estimate(wiring: Wiring, name: str, paths: Paths, choices: IngestChoices) ->
     sources = Sources.of(known_documents(wiring, name).values(), paths, choices.columns)
     if not wiring.stores.exists(name):
         raise NotFoundError(f"there is no collection {name!r}", way_out="Leave out --reindex.")
-    with parts.scratch(name, wiring.collections.fingerprint(_built_with(wiring, name))) as store:
+    with scratch(name, wiring.collections.fingerprint(_built_with(wiring, name))) as store:
         reports = [
             wiring.ingestor_into(store, columns=columns).run(paths, progress=choices.progress, dry_run=True)
             for columns, paths in sources.groups.items()

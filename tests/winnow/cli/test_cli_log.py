@@ -14,11 +14,6 @@ from winnow.cli.app import app
 pytestmark = pytest.mark.heavy
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ingested(tmp_path_factory.mktemp("shell"))
-
-
 def test_log_list_and_show_give_the_same_answer(data: Path) -> None:
     """`log show --json` prints the same answer as `ask --json` did."""
     answer = as_json("ask", QUESTION, "--data-dir", data)

@@ -17,11 +17,6 @@ pytestmark = pytest.mark.heavy
 PASSWORD = "Hunter-Two-22"
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ingested(tmp_path_factory.mktemp("edges"))
-
-
 def _ended(data: Path, *words: str | bytes, **env: str) -> tuple[int, str, str]:
     """Run a command in a process of its own; return its exit code, output and errors."""
     ended = subprocess.run(

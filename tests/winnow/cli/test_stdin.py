@@ -9,15 +9,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tests.support.shell import as_json, ingested, run
+from tests.support.shell import as_json, run
 from winnow.cli.app import app
 
 pytestmark = pytest.mark.heavy
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ingested(tmp_path_factory.mktemp("piped"))
 
 
 def piped(content: str | bytes, *words: object) -> Any:

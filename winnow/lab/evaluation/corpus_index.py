@@ -58,7 +58,8 @@ class CorpusIndex:
         context: ContextName = "off",
     ) -> CorpusIndex:
         """Open or make the index of a corpus below `root`. Raises StoreLockedError, StoreCorruptError."""
-        from ingest.chunking.chunker import Chunker, ChunkSizes, chunker_fingerprint
+        from ingest.chunking.chunker import Chunker
+        from ingest.chunking.sizes import ChunkSizes, chunker_fingerprint
         from storage.qdrant.edge.stores import EdgeStores
 
         sizes = ChunkSizes(about=context)

