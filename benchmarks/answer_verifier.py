@@ -145,7 +145,7 @@ def shared(words: set[str], sentence: str, language: str) -> float:
 
 
 def train(base: Path, batches: Batches, work: Path, minutes: float) -> Path:
-    """Train for so many minutes of this process's time, and return the folder with the model."""
+    """Train for this many minutes of this process's time, and return the folder with the model."""
     from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
     tokenizer = PreTrainedTokenizerFast.from_pretrained(base)

@@ -1,4 +1,4 @@
-"""How often the relevant passage is missing from the Top-50 and the Top-5, with and without lines of context.
+"""Counts the relevant passages that are missing from Top-50 and Top-5, with and without lines of context.
 
 Run from the repository's root, with a folder in BEIR's layout or the examples:
 

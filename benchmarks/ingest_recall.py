@@ -3,7 +3,7 @@
     python benchmarks/ingest_recall.py FOLDER...
 
 The second reading is all text nodes of the parts of an Office file (deleted text left out), all text of an
-HTML page but scripts and what stands around it, and `pdftotext` for a PDF where it is installed, otherwise
+HTML page but scripts and what is around it, and `pdftotext` for a PDF where it is installed, otherwise
 PDFium's own order. Recall is the share of its words, counted with repetition, that winnow's text has too.
 Prints each file below 0.99, each refusal, and the median; exits with 1 if a file is below 0.9 and has no
 warning.

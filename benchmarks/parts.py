@@ -1,4 +1,4 @@
-"""How often all the documents that a question needs are among its final five, for each way of dividing it.
+"""Counts questions that have all documents they need among the final five, for each way of dividing them.
 
 Run from the repository's root, with a collection of the examples:
 

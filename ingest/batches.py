@@ -108,7 +108,7 @@ class Situates(Protocol):
 
     @property
     def outcome(self) -> Outcome:
-        """How it went so far, and what it cost."""
+        """The result so far, and what it cost."""
         ...
 
 

@@ -33,7 +33,7 @@ for _language, _listed in _WORDS.items():
     for _word in _listed.split():
         _OF_WORD.setdefault(_word, []).append(_language)
 _LATIN = re.compile(r"[a-zà-öø-ÿ]+")
-# A language is named where its words are so many, and so many more than those of any other.
+# A language is named where its words are this many, and this many more than those of any other.
 _LEAST, _LEAST_SHARE, _AHEAD = 2, 0.06, 1.3
 
 

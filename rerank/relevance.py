@@ -1,4 +1,4 @@
-"""How relevant earlier stages found candidates, as numbers that later ones can weigh."""
+"""Turns the scores of earlier stages into numbers that later ones can weigh."""
 
 from __future__ import annotations
 

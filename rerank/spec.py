@@ -109,7 +109,7 @@ class _SpecParser:
         name = self.match(_NAME, "expected the name of a strategy")
         if name in PRESETS:
             self.at = start
-            self.fail(f"the preset {name!r} stands alone", f"Write its stages: {PRESETS[name]}")
+            self.fail(f"the preset {name!r} must be the whole spec", f"Write its stages: {PRESETS[name]}")
         options = self.options() if self.taken("(") else ()
         keep = self.keep(available) if self.taken(":") else None
         self.skip()

@@ -23,7 +23,7 @@ _AT_ONCE = 4
 # Tokens of the part in which a passage is read once more: about what passages of MS MARCO have at most, of
 # which most cross-encoders learned.
 _CLOSE = 96
-# Where many questions wait, so many passages are read, and of each one part of so many tokens.
+# Where many questions wait, this many passages are read, and of each one part of this many tokens.
 _FEW, _PART = 2, 64
 # A question longer than this share of the model's input would leave no room for the passage.
 _QUESTION_SHARE = 0.5

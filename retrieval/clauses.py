@@ -31,7 +31,7 @@ _BEGIN = (
     rf"|(?:do|does|did|can|should|will|must)[ ](?:the|a|an|this|these|my)\b"
 )
 _JOINT = re.compile(rf"\s*[,;]?\s+(?:and|then)\s+(?:(?:also|then)\s+)?(?={_BEGIN})|\s*;\s*(?={_BEGIN})", re.I)
-# So many words a question has at least; so many at most one that takes its subject for granted.
+# The fewest words of a question; the most words of one that takes its subject for granted.
 _FEWEST_WORDS, _BRIEF = 3, 6
 
 # The sides of a comparison.
@@ -146,7 +146,7 @@ def _chinese(question: str) -> list[str]:
 
 
 def _chinese_pieces(question: str) -> list[str]:
-    """The clauses that ask, each with what stands before it and does not ask."""
+    """The clauses that ask, each with what comes before it and does not ask."""
     found, start = list[str](), 0
     for joint in _ZH_JOINT.finditer(question):
         left, right = question[start : joint.start()], question[joint.end() :]

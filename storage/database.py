@@ -184,7 +184,7 @@ def _engine(url: URL, patience_s: float) -> Engine:
     if (file := _file_of(url)) is None:
         return create_engine(url)
     make_folder(file.parent)
-    with suppress(OSError, sqlite3.Error):  # the engine says what stands in the way
+    with suppress(OSError, sqlite3.Error):  # the engine says what is in the way
         make_file(file)
     engine = create_engine(url)
     event.listen(engine, "connect", _configure(patience_s))

@@ -1,4 +1,4 @@
-"""What a server says about a failure, out of every usual shape of an error body."""
+"""Reads the message of a failure out of every usual shape of an error body."""
 
 from __future__ import annotations
 

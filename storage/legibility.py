@@ -1,4 +1,4 @@
-"""Which texts a tokenizer can represent. What it cannot, a model does not read."""
+"""Tells which texts a tokenizer can represent: a model does not read the others."""
 
 from __future__ import annotations
 

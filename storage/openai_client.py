@@ -223,7 +223,7 @@ class OpenAIEndpoint:
             raise self._error("APIResponseValidationError", error) from error
 
     def translated(self, error: Exception) -> WinnowError:
-        """The error that stands for an exception of the `openai` package."""
+        """The error for an exception of the `openai` package."""
         names = [
             "too large" if "the reply is larger than" in str(error) else "",
             f"HTTP {getattr(error, 'status_code', '')}",
@@ -277,7 +277,7 @@ def words(error: Exception) -> str:
 
 
 def explained(error: BaseException) -> str:
-    """What failed in a transport, in its own words, with a hint where a certificate is not trusted."""
+    """The failure of a transport in its own words, with a hint where a certificate is not trusted."""
     causes = list(_causes(error, []))
     numbers = [one.errno or 0 for one in causes if isinstance(one, OSError) and (one.errno or 0) > 0]
     found = [str(one) for one in causes if not isinstance(one, BaseExceptionGroup)]

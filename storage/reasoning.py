@@ -16,7 +16,7 @@ _OPEN = (
     rf"|<[|｜](?!end)(?:(?:begin|start)[_▁]of[_▁]|START_)?{_WORDS}(?:_(?:start|begin))?[|｜]>"
     r"|(?:<\|start\|>assistant)?<\|channel\|?>(?:analysis|commentary|thought)(?:<\|message\|>)?"
 )
-# The end of an analysis in harmony is the message after it, whatever stands between.
+# The end of an analysis in harmony is the message after it, whatever is between.
 _CLOSE = (
     rf"[<＜]/{_WORDS}\s*[>＞]|\[/(?:THINK|REASONING)\]|◁/think▷|<unused95>|assistantfinal"
     rf"|<[|｜](?:(?:/|end[_▁]of[_▁]|END_){_WORDS}|{_WORDS}_end)[|｜]>"

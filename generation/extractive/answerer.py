@@ -46,7 +46,7 @@ SUBJECT_FLOOR = 0.36
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How to read the similarities of an encoder's token vectors, whose height and spread are its own.
+    """The scale of an encoder's similarities of token vectors, whose height and spread are its own.
 
     The best sentence reaches `floor` (of Chinese passages `chinese_floor`, by default the same) where the
     passages are about the subject; None: any shared word is enough. `low` and `high`, the similarities of

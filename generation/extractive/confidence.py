@@ -1,4 +1,4 @@
-"""How likely the best unit answers the question: a calibrated probability, from a few signs.
+"""The calibrated probability that the best unit answers the question, from a few signs.
 
 Besides the judge's score: what of the question the passage lacks (names, numbers and codes above all, which
 tell a near miss from an answer), and whether the unit holds what the question asks for (a number for "how
@@ -89,7 +89,7 @@ class Weights:
     suffices: float
 
     def probability(self, signs: Signs) -> float:
-        """How likely the unit answers the question."""
+        """The probability that the unit answers the question."""
         logit = self.start + sum(map(mul, _values(self.signs), _values(signs)))
         return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
 
@@ -145,7 +145,7 @@ def signs(
 ) -> Signs:
     """The signs of the first of the ranked units.
 
-    `passage` is all that stands around it, with title and headings.
+    `passage` is all that is around it, with title and headings.
     """
     best = ranked[0]
     there = passage.casefold()

@@ -19,7 +19,7 @@ from generation.extractive.units import Unit
 # This many units are judged closely, by a cross-encoder and by their own vectors; of the first, this many
 # with the sentences around them.
 BY_PAIRS, BY_COSINE, JOINED = 12, 8, 3
-# Where other questions wait for the cross-encoder: at most so many, alone, and none whose cheap score is so
+# Where other questions wait for the cross-encoder: at most this many, alone, and none whose cheap score is so
 # much lower than the best.
 BY_PAIRS_UNDER_LOAD, CHEAP_UNDER_LOAD = 6, 0.15
 # What a sentence more must be worth, in log-odds.
@@ -43,7 +43,7 @@ CHANGE_LOG_ODDS = 4.0
 CHANGE_SCORE = 0.1
 # Characters of heading and lead that are read with a unit.
 _HEADING, _LEAD = 90, 200
-# Begins with what stands for something in the sentence before.
+# Begins with a word for something in the sentence before.
 _POINTS_BACK = re.compile(
     r"(?:It|He|She|They|This|These|Those|That|His|Her|Its|Their|Such|The (?:latter|former)|Here|Then|Both)\b"
     r"|[其该此这那它他她]|[同]时|前者|后者|該|這|牠|祂|後者"
@@ -61,7 +61,7 @@ class PairJudge(Protocol):
         ...
 
     def log_odds(self, question: str, texts: Sequence[str]) -> list[float]:
-        """How likely each text answers the question, as log-odds."""
+        """The log-odds that each text answers the question."""
         ...
 
 

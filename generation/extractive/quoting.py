@@ -97,7 +97,7 @@ def _near(one: Found, chosen: Sequence[Found], judgement: JudgedUnits, *, sure: 
         return not sure and one.score >= best.score - here
     if one.score >= best.score - other and _adds(one, chosen, judgement.question):
         return True
-    # where the best stands in the best passage, two judges agree
+    # where the best is in the best passage, two judges agree
     return one.score >= best.score - (tied if sure or best.passage == 0 else elsewhere)
 
 

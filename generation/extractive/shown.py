@@ -21,7 +21,7 @@ _BREAK = re.compile(r"[^\S\n]*\n(?:[^\S\n]*>)*\s*")
 _LETTER = re.compile(r"[0-9A-Za-z_]")
 _NAME = re.compile(r"[\x21-\x7e]*")
 _CODE = re.compile(r"(?<!`)(`+)(?!`)[^\n]+?(?<!`)\1(?!`)|\u2e2e")
-# stands for a code span while emphasis is looked for: punctuation, as the backtick is
+# takes the place of a code span while emphasis is looked for: punctuation, as the backtick is
 _PLACE = "\u2e2e"
 _CJK = re.compile(rf"({HAN.pattern}|[，。！？；：、）」』”])\x00(?={HAN.pattern}|[（「『“])")
 _FENCE = re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE)

@@ -54,7 +54,7 @@ class Contexts:
 
 
 def shortened(text: str, tokens: int, count: Callable[[str], int], characters: int) -> str:
-    """As much of a text's beginning as has at most `tokens`, each of at most so many characters."""
+    """As much of a text's beginning as has at most `tokens`, each of a bounded number of characters."""
     if count(text) <= tokens - 4 and len(text) <= tokens * characters:
         return text
     text = text[: tokens * characters]

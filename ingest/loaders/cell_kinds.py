@@ -29,7 +29,7 @@ def _words(listed: str) -> frozenset[str]:
     return frozenset(word.strip() for word in re.split("[|\n]", listed) if word.strip())
 
 
-# Fields of forms, English and Chinese. Below each other in a first column they name what stands beside them.
+# Fields of forms, English and Chinese. Below each other in a first column they name what is beside them.
 _LABELS = _words(
     """
     name|full name|first name|last name|surname|born|date of birth|sex|gender|age|nationality|address

@@ -14,7 +14,7 @@ from ingest.loaders.cell_kinds import is_heading, is_label, kind
 _HEAD_WITHIN = 10
 LONGEST_NAME = 120
 _SENTENCE = re.compile(r"[.!?]\s+\S+.*[.!?]$|[。！？].")
-# A value that stands in one cell with a name.
+# A value in one cell with a name.
 _DECIMAL = re.compile(r"\d[.,]\d")
 
 
@@ -29,7 +29,7 @@ class Row:
 def structured(
     block: list[Row], known: Mapping[int, str], head: int | None
 ) -> tuple[list[Row], dict[int, str] | None, list[Row]]:
-    """Return what stands above the header, the names (None without a header), and the rows below."""
+    """Return what is above the header, the names (None without a header), and the rows below."""
     if head is not None:
         if head == 0:
             return [], None, block
@@ -88,7 +88,7 @@ def _is_new(block: Sequence[Row], index: int) -> bool:
 
 
 def _names(rows: Sequence[Row]) -> dict[int, str]:
-    """The names of the columns; one that stands over several goes before theirs."""
+    """The names of the columns; one above several goes before theirs."""
     names: dict[int, str] = {}
     for row in rows:
         for column, cell in row.cells.items():
@@ -108,7 +108,7 @@ def _is_header(row: Row, below: Sequence[Row]) -> tuple[bool, bool]:
         kinds = [kind(cell) for r in below[:200] if (cell := r.cells.get(column))]
         typed = [one for one in kinds if one != "text"]
         own = kind(text)
-        if own in ("year", "date", "measure"):  # a name only where something else stands below
+        if own in ("year", "date", "measure"):  # a name only where something else is below
             if not _counts_years(row) and (not typed or typed.count(own) * 2 >= len(typed)):
                 return False, False
             strong = True
@@ -144,7 +144,7 @@ def _counts_years(row: Row) -> bool:
 
 
 def _over(first: Row, second: Row, below: Sequence[Row]) -> Row | None:
-    """The upper row of a header of two, each name in all columns that it stands over; None for a header of
+    """The upper row of a header of two, each name in all columns that it is above; None for a header of
     one. The lower row has different names under a span."""
     if any(kind(text) in ("number", "data") for text in second.cells.values()):
         return None

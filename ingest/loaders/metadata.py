@@ -1,4 +1,4 @@
-"""What a document says about itself, as values that a filter can compare."""
+"""Reads the metadata of a document as values that a filter can compare."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def language(tag: str) -> str:
 def front_matter(text: str) -> tuple[dict[str, Meta], str]:
     """The fields at the head of a text (YAML between `---`, TOML between `+++`), and the text after them.
 
-    What stands between two rules and has no `key:` is text.
+    Lines between two rules that have no `key:` are text.
     """
     matter = _FRONT_MATTER.match(text)
     if matter is None or not _KEY.search(matter[2]):

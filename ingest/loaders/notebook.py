@@ -76,7 +76,7 @@ def _fenced(text: str, language: str) -> str:
 
 
 def _outputs(cell: dict[str, Any]) -> Iterator[str]:
-    """What a cell printed or returned, as text; pictures have none."""
+    """The text that a cell printed or returned; pictures have none."""
     for output in cell.get("outputs", ()):
         data = output.get("data", {})
         text = output.get(

@@ -1,4 +1,4 @@
-"""Rewrites RTF so that a reader of plain words finds what stands elsewhere in its groups.
+"""Rewrites RTF so that a reader of plain words finds what is elsewhere in its groups.
 
 Notes, boxes and comments follow the paragraph that they hang on, heads and feet of pages stand at the end;
 deleted and hidden text goes; raised digits become characters.
@@ -21,7 +21,7 @@ BAR = "\ue07c"
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What holds in a group; `moved`: its text goes elsewhere."""
+    """The state of a group; `moved`: its text goes elsewhere."""
 
     hidden: bool = False
     raised: bool = False

@@ -20,7 +20,7 @@ _DELIMITERS = ",;\t|"
 # Where none of these parts the lines, the comma of Chinese texts may.
 _WIDE_COMMA = "，"
 _SAMPLE_LINES = 20
-# After so many quotes without an end all are characters.
+# After this many quotes without an end all are characters.
 _MOST_UNCLOSED = 10
 # A line after the last, which a quote without an end takes in; `clean` leaves none in a text.
 _END = "\x1e"

@@ -16,13 +16,13 @@ from ingest.loaders.text import one_line
 
 # As HTML bounds them; a larger span says nothing that a reader could see.
 _WIDEST, _HIGHEST = 1000, 5000
-# A table is filled with so many copies of cells that span others; further spans are cells like any other.
+# A table is filled with this many copies of cells that span others; further spans are cells like any other.
 _MOST_COPIES = 100_000
 
 
 @dataclass(slots=True)
 class Grid:
-    """Collects cells that may span rows and columns; a span's text stands in every cell of it."""
+    """Collects cells that may span rows and columns; a span's text is in every cell of it."""
 
     _rows: dict[int, dict[int, str]] = field(default_factory=dict)
     _spans: dict[int, set[int]] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Grid:
         return self._rows.get(row - 1, {}).get(column, "")
 
     def rows(self) -> list[Row]:
-        """The rows that cells begin in; a span that fills its row alone stands there once."""
+        """The rows that cells begin in; a span that fills its row alone is there once."""
         return [Row(at + 1, self._filled(at)) for at in sorted(self._rows) if at < self._height]
 
     def _filled(self, at: int) -> dict[int, str]:
@@ -121,7 +121,7 @@ def table_lines(
 
 
 def readable(names: Mapping[int, str], cells: Mapping[int, str]) -> str:
-    """`column: value; ...` without empty cells; a cell of a column without a name stands alone."""
+    """`column: value; ...` without empty cells; a cell of a column without a name is its value alone."""
     text = ""
     for column in sorted(cells):
         if value := cells[column]:

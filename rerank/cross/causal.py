@@ -62,7 +62,7 @@ class NextToken:
 
 
 def _shared(ids: Any, most: int) -> int:
-    """How many tokens all rows begin with, at most `most`; 0 where sharing them gains nothing."""
+    """The number of tokens that all rows begin with, at most `most`; 0 where sharing them gains nothing."""
     differing = np.flatnonzero((ids != ids[:1]).any(axis=0))
     same = min(int(differing[0]) if len(differing) else ids.shape[1], most)
     return same if len(ids) > 1 and same >= _WORTH_SHARING else 0

@@ -64,7 +64,7 @@ class Passes:
 
     @property
     def crowded(self) -> bool:
-        """True where so many questions wait that each should read less."""
+        """True where the waiting questions are too many for each to read all."""
         return self.waiting > _MANY
 
     @property

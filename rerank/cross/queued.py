@@ -1,4 +1,4 @@
-"""The questions that this process was asked and has not begun with: a server lets so many in at once.
+"""The questions that this process was asked and has not begun with: a server lets in a few at once.
 
 Whoever may do less for each question, said in its outcome, looks here.
 """

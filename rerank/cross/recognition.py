@@ -1,4 +1,4 @@
-"""What a model's folder says it is, before anything is loaded. Importing this takes no time.
+"""Recognises a model by its folder, before anything is loaded. Importing this takes no time.
 
 sentence-transformers' files come first (`modules.json`: the modules in their order), then the architecture in
 config.json. A causal model is a reranker only with a template for question and passage: without one in its
@@ -30,7 +30,7 @@ _LATE = "MultiVectorEncoder", "ColBERT"
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What the folder of an older causal reranker leaves out; see `published.toml`."""
+    """Settings that the folder of an older causal reranker leaves out; see `published.toml`."""
 
     name: str
     architectures: tuple[str, ...]
@@ -229,7 +229,7 @@ def _readable(pattern: str) -> str:
 
 
 def _names(folder: Path) -> Iterator[str]:
-    """What the model is called: by its folder, the hub's cache, its card's title, or as its card's base."""
+    """The names of the model: by its folder, the hub's cache, its card's title, or as its card's base."""
     yield folder.name
     yield from (part.rpartition("--")[2] for part in folder.parts if part.startswith("models--"))
     try:

@@ -139,7 +139,7 @@ def _template(folder: Path, transformer: Any) -> Template:
 
 
 def _control_tokens(tokenizer: Any) -> re.Pattern[str]:
-    """What must not come from a text: it would end the passage, and go on as the template does."""
+    """Tokens that must not come from a text: it would end the passage, and go on as the template does."""
     added = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
     known = sorted({*added, "<|im_start|>", "<|im_end|>"}, key=len, reverse=True)
     return re.compile("|".join(re.escape(token) for token in known if len(token) > 1))

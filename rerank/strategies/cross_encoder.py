@@ -47,7 +47,7 @@ class CrossEncoderOptions:
     """`model`: hub id or folder. `max_length`: tokens of one input. `windows`: the most parts of a long
     passage that are read. `window`: the tokens of one, by default what the model reads at once; those that
     are nearest to the question by stored token vectors are read, else the first. `sure`: the log-odds of a
-    passage after which no more are read. `closer`: so many of the best are read once more, in their nearest
+    passage after which no more are read. `closer`: this many of the best are read once more, in their nearest
     part, unless one is sure; the mean of both scores counts. `backend`: what runs the model, by default what
     its folder holds; onnx converts weights for torch to int8 on a CPU. `instruction`: what relevance means,
     for models that take one.
@@ -127,7 +127,7 @@ class CrossEncoder:
 
     @property
     def crowd(self) -> int:
-        """How many questions wait for the model, where each should read less; else, and without `sure`, 0."""
+        """The number of questions that wait for the model, where each should read less; otherwise 0."""
         return self.model.passes.waiting if self.sure is not None and self.model.passes.crowded else 0
 
     def reads(self, text: str) -> bool:

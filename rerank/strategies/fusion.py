@@ -40,7 +40,7 @@ _CHARACTERS = 0.15
 _OTHERS = 0.3
 # So many of the best are judged by their nearest part, too, unless the cross-encoder is sure.
 _CLOSER = 3
-# By so many standard deviations of the best scores the first is clearly ahead of the second.
+# By this many standard deviations of the best scores the first is clearly ahead of the second.
 _CLEAR = 0.5
 
 
@@ -72,7 +72,7 @@ class FusionOptions:
 class Reader(Reranker, Protocol):
     """A reranker that knows what it can read; its scores are log-odds.
 
-    `crowd` is how many questions wait for it, where these are so many that it should read less; or 0.
+    `crowd` is how many questions wait for it, where these are too many for each to read all; or 0.
     """
 
     @property

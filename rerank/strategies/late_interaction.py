@@ -22,7 +22,7 @@ from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking, unreadable_question
 from storage.vectors import Floats, max_sim
 
-# Passages encoded together: a server gives so many a pass of their own, which no question waits for.
+# Passages encoded together: a server gives this many a pass of their own, which no question waits for.
 _AT_ONCE = 64
 
 

@@ -25,7 +25,7 @@ _LONGEST_REMEMBERED = 100
 _MANY_WORDS = 20_000
 # The model's normaliser makes a space of it.
 _ODD_SPACE = "\ufffd"
-# What stands between two of the most ordinary spaces.
+# What is between two of the most ordinary spaces.
 _WORD = re.compile(r"[^ \t\n\r]+")
 # Token ids of a word, and their spans of characters after a space before it.
 _WordTokens = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]

@@ -27,7 +27,7 @@ SCHEMA_VERSION = 1
 DENSE, LEXICAL, TOKENS = "dense", "lexical", "tokens"
 
 _SAFE_NAME = re.compile(r"[\w][\w.-]{0,99}")
-# a file name has 255 bytes, some of them for what stands before and after
+# a file name has 255 bytes, some of them for what comes before and after
 _MOST_BYTES = 200
 _NAMESPACE = UUID("6f0c9f0e-6f2a-5f0e-9c53-77696e6e6f77")
 
@@ -263,7 +263,7 @@ class CollectionStores(Protocol):
     def drop(self, name: str, begin: Callable[[], None] = ...) -> None:
         """Delete a collection, or what an interrupted deletion left of it.
 
-        `begin` is called before the first thing is deleted, when nothing stands in the way any more. Raises
+        `begin` is called before the first thing is deleted, when nothing is in the way any more. Raises
         NotFoundError, StoreLockedError.
         """
 

@@ -1,4 +1,4 @@
-"""Whether a passage in memory meets a filter, as the stores decide it for theirs."""
+"""Applies a filter to a passage in memory as the stores apply it to theirs."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from storage.sqlite.errors import is_hindrance
 
-# Where the end of a table cannot be read, so many keys after the last good one are tried, and
+# Where the end of a table cannot be read, this many keys after the last good one are tried, and
 # single ones up to a distance of two to the power of `_FARTHEST`.
 _BEYOND = 1 << 12
 _FARTHEST = 40

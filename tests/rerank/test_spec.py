@@ -67,7 +67,7 @@ def test_the_second_stage_of_a_strategy_has_its_own_name() -> None:
         ("listwise(window=1e999)", 16, "too large"),
         ("listwise:20,none:30", 17, "leave only 20"),
         ("listwise 5", 9, "expected ',', ':' or the end"),
-        ("listwise:5,local", 11, "stands alone"),
+        ("listwise:5,local", 11, "must be the whole spec"),
     ],
 )
 def test_an_error_points_at_the_character(text: str, at: int, says: str) -> None:

@@ -25,7 +25,7 @@ _FORMER: Mapping[str, EncoderSettings] = {
 
 @dataclass(frozen=True, slots=True)
 class Encoders:
-    """What turns the passages of a collection, and questions to it, into vectors and terms.
+    """The encoders of a collection: passages and questions become vectors and terms.
 
     `note` says how to move the collection on where a former default made it.
     """

@@ -100,7 +100,7 @@ def _print_remarks(stages: Sequence[Outcome], warnings: Sequence[str]) -> None:
 
 
 def not_said_above(warning: str) -> str:
-    """The warning without a weak match, which stands above the answer; empty where nothing is left."""
+    """The warning without a weak match, which is above the answer; empty where nothing is left."""
     told = Reason.of(warning)
     reason = told.values.get("reason")
     if not isinstance(reason, Reason):

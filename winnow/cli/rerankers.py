@@ -57,7 +57,7 @@ def list_(as_json: AsJson = False) -> None:
 
 
 def _facts(model: KnownModel) -> Iterator[str]:
-    """What is known of a model, in few words."""
+    """The facts about a model, in few words."""
     yield from (model.languages, model.size, model.licence)
     if model.quality is not None:
         yield f"nDCG@10 {model.quality:.3f} in English"

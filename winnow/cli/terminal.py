@@ -82,7 +82,7 @@ class _Trimmed:
 
 
 class ByWidth:
-    """What is rendered in the way that suits the columns there are."""
+    """Renders in the way that suits the columns there are."""
 
     def __init__(self, make: Callable[[int], RenderableType]) -> None:
         self._make = make

@@ -1,4 +1,4 @@
-"""A chat model's line about each passage, which says where in its document it stands.
+"""A chat model's line about each passage, which says where in its document it is.
 
 Contextual retrieval (Anthropic, September 2024): the model is shown a document and a passage of it, and
 writes a sentence or two to be indexed with the passage. The document comes first in each prompt, and its
@@ -113,7 +113,7 @@ class ChatLines:
             cut = [
                 (chunks, self._opened(journals, chunks[0].document_id))
                 for chunks in documents
-                if len(chunks) > 1  # a passage that is a document stands nowhere in it
+                if len(chunks) > 1  # a passage that is a document has no place in it
             ]
             self.asked += sum(len(chunks) for chunks, _ in cut)
             portal.call(self._written, cut, found)
@@ -121,7 +121,7 @@ class ChatLines:
 
     @property
     def outcome(self) -> Outcome:
-        """What is missing and why, and the usage; replies of the journal are its `cached`.
+        """The outcome: what is missing and why, and the usage; replies of the journal are its `cached`.
 
         Its name is the model's, with the endpoint.
         """
@@ -213,7 +213,7 @@ class ChatLines:
 
 
 def _shown(part: Sequence[Chunk]) -> dict[str, str]:
-    """What a prompt has of a document: the same for all its passages, so that their prompts begin alike."""
+    """The document in a prompt: the same for all its passages, so that their prompts begin alike."""
     title, document = _one_line(part[0].title or part[0].source), _joined(part)
     fence = _fence(title, document, *(chunk.text for chunk in part))
     return {"fence": fence, "title": title, "document": harmless(document)}

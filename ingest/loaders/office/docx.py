@@ -1,7 +1,7 @@
 """DOCX through python-docx: text in order, headings by style, lists with their numbers, tables by row.
 
 Whatever a reader of the document sees is read: notes, comments, equations, text boxes, charts, and what
-stands at the head and foot of pages. Deleted and hidden text is not.
+is at the head and foot of pages. Deleted and hidden text is not.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class _Body:
             self._paragraph(*before)
 
     def margins(self) -> None:
-        """Read what stands at the head and the foot of pages, each text once."""
+        """Read what is at the head and the foot of pages, each text once."""
         seen: set[str] = set()
         for section in self._document.sections:
             for margin in (

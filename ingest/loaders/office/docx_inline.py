@@ -75,7 +75,7 @@ class Inline:
         self._count = 0
 
     def take(self) -> list[Any]:
-        """What hangs on the text read so far."""
+        """Take the notes, comments and the like that belong to the text read so far."""
         taken, self.attached = self.attached, []
         return taken
 

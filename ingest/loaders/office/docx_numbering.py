@@ -39,7 +39,7 @@ class Numbering:
             for override in own:
                 if (level := override.find(qn("w:lvl"))) is not None:
                     levels[int(override.get(qn("w:ilvl"), "0"))] = level
-            # lists of one definition count on; one that starts anew counts by itself
+            # lists of one definition count on; one that starts again counts by itself
             shared = f"num {item.get(qn('w:numId'))}" if own else base.get(qn("w:abstractNumId"), "")
             self._lists[item.get(qn("w:numId"), "")] = (shared, levels)
 

@@ -44,7 +44,7 @@ _FRACTION = re.compile(r"(?:[#0?]+\s+)?[#0?]+/(?:([#0?]+)|(\d+))")
 _HIGHEST = Decimal(10) ** 20
 # As many digits as the longest code has places.
 _WIDE = Context(prec=_LONGEST + 40)
-_FIXED = "\x00"  # stands for a character that is shown as it is
+_FIXED = "\x00"  # in place of a character that is shown as it is
 
 
 def is_date(code: str) -> bool:

@@ -100,7 +100,7 @@ class _OdtBody:
         self.hidden = 0
 
     def margins(self, styles: Sequence[Any]) -> None:
-        """Read what stands at the head and the foot of pages, each text once."""
+        """Read what is at the head and the foot of pages, each text once."""
         seen: set[str] = set()
         for root in styles:
             for margin in root.iterfind(".//{*}master-page/*"):

@@ -1,4 +1,4 @@
-"""What the styles of an ODT say about words: raised or hidden ones, and the numbers of lists."""
+"""Reads the styles of an ODT: raised and hidden words, and the numbers of lists."""
 
 from __future__ import annotations
 

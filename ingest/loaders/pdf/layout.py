@@ -1,6 +1,6 @@
 """Puts the pieces of a PDF page into reading order: columns one after the other, a table's rows by line.
 
-A page says where each character stands, not what belongs together. Pieces become rows (one height), rows
+A page says where each character is, not what belongs together. Pieces become rows (one height), rows
 blocks: a column of prose beside another is read to its end first; rows whose pieces stand under each other
 are a table.
 """

@@ -1,4 +1,4 @@
-"""The characters of a PDF page as pieces: what stands in one line without a wide gap, and where."""
+"""The characters of a PDF page as pieces: what is in one line without a wide gap, and where."""
 
 from __future__ import annotations
 

@@ -50,16 +50,16 @@ _STANDING_NUMBER = re.compile(
 _DIGITS = re.compile(r"\d+")
 # A rule that is drawn with signs: Markdown would make a heading of the line above it.
 _RULE = re.compile(r"[-=_*~—–\s]{5,}")
-# Running heads are among so many lines, within this share of the page's height.
+# Running heads are among this many lines, within this share of the page's height.
 _EDGE_LINES, _MARGIN = 2, 0.13
-# Text that is wrapped has lines of so many letters; shorter ones are items of a list.
+# Text that is wrapped has lines of this many letters; shorter ones are items of a list.
 _NARROWEST = 20
 
 
 def without_running_heads(
     pages: Sequence[list[Block]], extents: Sequence[tuple[float, float]]
 ) -> list[list[Block]]:
-    """Pages without their numbers; what stands at the same edge of several pages stays on the first.
+    """Pages without their numbers; what is at the same edge of several pages stays on the first.
 
     `extents` are the foot and the top of each page. A line that differs from page to page in nothing but a
     page's number is the same line.

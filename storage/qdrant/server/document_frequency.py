@@ -49,7 +49,7 @@ class DocumentFrequencies:
         self._since = 0.0
 
     def scored(self, query: SparseVector, points: Sequence[models.ScoredPoint]) -> list[models.ScoredPoint]:
-        """Return points, which came with their lexical vectors, scored anew, best first."""
+        """Return points, which came with their lexical vectors, scored again, best first."""
         idf = self._of(query.indices)
         weights = {term: weight * idf[term] for term, weight in zip(query.indices, query.values, strict=True)}
         scored = []

@@ -40,7 +40,7 @@ class AnswerJudge:
         return self._model is not None and self._model.passes.crowded
 
     def log_odds(self, question: str, texts: Sequence[str]) -> list[float]:
-        """How likely each text answers the question, in log-odds."""
+        """The log-odds that each text answers the question."""
         model = self._model
         if model is None:
             return [0.0] * len(texts)

@@ -54,7 +54,7 @@ class AnswerInParts:
 
 
 def _remarks(found: Sequence[tuple[Reason, Generation]]) -> list[Reason]:
-    """What was said of the answers to the parts; of weak matches once, with the parts that have one."""
+    """The warnings of the answers to the parts; of weak matches once, with the parts that have one."""
     told = [(part, one) for part, answer in found for one in Reason.of(answer.outcome.reason).parts if one]
     weak = {part: one.values["percent"] for part, one in told if one.code == WEAK_MATCH}
     remarks = [one for _, one in told if one.code != WEAK_MATCH]

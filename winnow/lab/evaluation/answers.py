@@ -36,7 +36,7 @@ class MeasuredAnswer:
     """The measured parts of an answer. `cited` are documents by the judgements' names.
 
     `first` is the text before the first citation; `weak`: the answerer flagged a weak match; `exact`: what
-    stands before each citation is its quotation, None where nothing is quoted.
+    comes before each citation is its quotation, None where nothing is quoted.
     """
 
     text: str

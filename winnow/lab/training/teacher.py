@@ -114,7 +114,7 @@ class _Asking:
         return self.usage.calls > 0 and self._meter.refusal(Usage(calls=1, cost=0.0)) is not None
 
     def lesson(self, record: TrainingRecord) -> _Lesson | None:
-        """What the teacher says of a question, or None."""
+        """The teacher's scores for a question, or None."""
         texts = [passage.text for passage in record.passages]
         if (known := self._known.get(record.query, texts)) is not None:
             self.recalled += 1

@@ -54,7 +54,7 @@ async def readyz(served: State) -> Any:
 async def _checked(served: Served) -> int:
     """Return the number of collections. Raises NotReadyError, StoreError, LogError."""
     with anyio.move_on_after(_PATIENCE_S):
-        # left to itself where it takes longer: a store that stands still is asked as long as store.timeout_s
+        # left to itself where it takes longer: a store that hangs is asked as long as store.timeout_s
         return await anyio.to_thread.run_sync(served.warm_up.check, abandon_on_cancel=True)
     raise NotReadyError(
         f"the store did not answer within {_PATIENCE_S} s", way_out="Ask again in a few seconds."

@@ -1,4 +1,4 @@
-"""What every tool and resource goes through: a place for the work, its time limit, its errors and scopes."""
+"""Runs every tool and resource: a place for the work, its time limit, its errors and scopes."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def agent_server(served: Served, *, yielding: bool = False) -> AgentServer:
 
 
 def http_routes(server: AgentServer, body_bytes: int) -> Sequence[BaseRoute]:
-    """Return the route at `/mcp`. `Guard` stands before it and checks hosts, origins, tokens."""
+    """Return the route at `/mcp`. `Guard` comes before it and checks hosts, origins, tokens."""
     app = server.streamable_http_app(
         streamable_http_path=PATH,
         stateless_http=True,  # any process may answer any call, and none is lost with a session

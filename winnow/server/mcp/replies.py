@@ -1,4 +1,4 @@
-"""What the tools reply: the names of the wire model, cut to what an agent's context has room for.
+"""Replies of the tools: the names of the wire model, cut to what an agent's context has room for.
 
 The whole of an answer, with all its candidates, is the resource at its `uri`.
 """
@@ -83,7 +83,7 @@ class CitedAnswer(Wire):
 
 
 class StageBrief(Wire):
-    """How a stage went, and why where that is not `ok`."""
+    """The status of a stage, and the reason where that is not `ok`."""
 
     name: str
     status: Status
@@ -168,7 +168,7 @@ class RefusedDocument(BaseModel):
 
 
 class Ingested(BaseModel):
-    """What an ingest did: how many documents met which fate, and those that were refused."""
+    """The result of an ingest: documents by their fate, and those that were refused."""
 
     collection: str
     totals: dict[str, int]

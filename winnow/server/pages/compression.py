@@ -1,7 +1,7 @@
 """Pages, styles and scripts in fewer bytes, for browsers that take gzip.
 
 A page with fifty passages has 100 to 250 kB, and 20 to 50 compressed. Events are not compressed: they are
-read as they come. Nothing that a page repeats of its address stands beside a secret: its length tells none.
+read as they come. Nothing that a page repeats of its address is beside a secret: its length tells none.
 """
 
 from __future__ import annotations
