@@ -65,7 +65,8 @@ class Provenance:
     """The origin of a record; fields that do not apply are empty.
 
     `method`: `queries` (a model wrote the question), `passages` (a model wrote the passages), `labels` (a
-    model graded), `mined`, `feedback` (people graded logged answers). `prompt` is a hash of the templates.
+    model graded), `mined`, `feedback` (people graded logged answers), `teacher` (nobody graded the logged
+    answer; a reranker's first passage counts as relevant). `prompt` is a hash of the templates.
     `origin` names what the record was made from: a file, or the id of a logged answer. `created_at` is ISO
     8601, `cost` that of the record's calls, None where the price is unknown.
     """

@@ -226,6 +226,26 @@ def test_judged_answers_become_records(home: Path, words: list[object], out: Pat
     assert len(next(read_records(out)).passages) == 3
 
 
+def test_answers_that_nobody_judged_are_labelled_by_a_reranker(
+    home: Path, words: list[object], out: Path
+) -> None:
+    """Its first passage counts as relevant, its scores stay; people's grades count where there are any."""
+    data = ["--data-dir", str(home / "data")]
+    questions = [str(QUESTIONS[1]["text"]), "Where was oak used?"]
+    for question in questions:
+        assert CliRunner().invoke(app, ["ask", question, *data]).exit_code == 0
+    mined("--log", "--unjudged", "--rerank", "late-interaction", "--no-margin", "--negatives", 4, *words)
+    records = {record.query: record for record in read_records(out)}
+    assert set(questions) <= set(records)
+    for question in questions:
+        record = records[question]
+        assert (record.provenance.method, record.provenance.model) == ("teacher", "late-interaction")
+        [positive] = record.positives
+        assert positive.score == max(passage.score or 0.0 for passage in record.passages)
+        assert len(record.negatives) == 4
+    assert all(record.provenance.method == "feedback" for record in records.values() if record.top_label == 3)
+
+
 def test_a_person_sees_what_was_left_out(home: Path, words: list[object]) -> None:
     """Without --json the report lists records, negatives, and each reason for leaving out, with counts."""
     result = mine(home / "set 集", *words)
@@ -247,6 +267,8 @@ def test_a_person_sees_what_was_left_out(home: Path, words: list[object]) -> Non
         (["good.jsonl", "--rerank", "crossencoder"], "cross-encoder"),
         (["good.jsonl", "--range-min", 9, "--range-max", 9], "range 9 to 9"),
         (["--log", "--collection", "another"], "judged"),
+        (["--log", "--unjudged"], "--rerank SPEC"),
+        (["good.jsonl", "--unjudged", "--rerank", "late-interaction"], "unjudged answers are the log's"),
     ],
 )
 def test_what_cannot_be_mined_is_said(

@@ -28,6 +28,10 @@ class MineOptions(Options):
         ),
     ] = None
     log: Annotated[bool, Option("--log", help="From logged answers whose passages people graded.")] = False
+    unjudged: Annotated[
+        bool,
+        Option("--unjudged", help="Other logged answers, too: what --rerank puts first counts as relevant."),
+    ] = False
     collection: Collection = None
     split: Annotated[str | None, Option(help="Read queries.SPLIT.jsonl and qrels.SPLIT.tsv.")] = None
     negatives: Annotated[int, Option("--negatives", "-n", help="Negatives per question.", min=0)] = 5

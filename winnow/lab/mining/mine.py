@@ -90,6 +90,8 @@ class _Miner:
             self.skipped[f"not scored: {trouble}"] += 1
             return None
         teacher = scores if self.reranker is not None else {}
+        if not pool.labelled:
+            pool = _labelled_by(pool, scores)
         mined = list(self._mined(pool, scores))
         if not pool.given and not mined:
             self.skipped["no candidate is a safe negative"] += 1
@@ -169,6 +171,13 @@ class _Miner:
         if score > below(positive, margin):
             return "scores too near the positive"
         return ""
+
+
+def _labelled_by(pool: MiningPool, scores: dict[str, float]) -> MiningPool:
+    """The pool whose best candidate, by the reranker's scores, counts as relevant."""
+    best = max(pool.others, key=lambda candidate: scores.get(candidate.id, float("-inf")))
+    others = [candidate for candidate in pool.others if candidate is not best]
+    return replace(pool, labelled=((best, 1),), others=others)
 
 
 def _bounded(pool: MiningPool, stage: str) -> dict[str, float]:

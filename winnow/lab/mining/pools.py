@@ -35,6 +35,8 @@ _TELLING = 40
 class MiningPool:
     """A question, its labelled passages, and the other candidates, best first.
 
+    Where none is labelled, the reranker says which is relevant.
+
     `given`: the labels alone make a record. `stages` names the scores to compare by, the best first.
     `skipped`: why there is nothing to mine for this question.
     """
@@ -216,17 +218,23 @@ def _is(candidate: Candidate, passage: LabelledPassage) -> bool:
 
 
 def _logged(plan: MiningPlan, wiring: Wiring) -> MiningPools:
-    """Answers whose passages people graded; for a passage graded twice, the newest answer counts."""
+    """Answers whose passages people graded; for a passage graded twice, the newest answer counts.
+
+    With `unjudged` the others as well, without labels.
+    """
     from winnow.app.logged import EncodedPassages
 
-    where = AnswerFilter(feedback="judged", collection=plan.collection, replays=False)
+    judged = None if plan.unjudged else "judged"
+    where = AnswerFilter(feedback=judged, collection=plan.collection, replays=False)
     log = wiring.answers
     grouped: dict[tuple[str, str], list[tuple[Answer, dict[str, int]]]] = {}
     for answer in log.answers(where):
-        grouped.setdefault((answer.collection, answer.question), []).append((answer, log.grades(answer)))
+        if answer.candidates:
+            grouped.setdefault((answer.collection, answer.question), []).append((answer, log.grades(answer)))
     if not grouped:
         raise BadInputError(
-            "no answer has judged passages", way_out="Judge some: winnow log feedback ID --passage 1=3"
+            "no answer is logged" if plan.unjudged else "no answer has judged passages",
+            way_out="Ask first." if plan.unjudged else "Judge some: winnow log feedback ID --passage 1=3",
         )
     groups = drawn(list(grouped.values()), plan.sample, plan.seed)
     every = [candidate for group in groups for answer, _ in group for candidate in answer.candidates]
@@ -244,11 +252,11 @@ def _judged_pool(group: Sequence[tuple[Answer, dict[str, int]]]) -> MiningPool:
         grades = {**given, **grades}
     return MiningPool(
         question=newest.question,
-        method="feedback",
+        method="feedback" if grades else "teacher",
         labelled=tuple((candidates[id_], grade) for id_, grade in grades.items()),
         others=[candidate for candidate in newest.candidates if candidate.id not in grades],
-        top_label=TOP_GRADE,
-        given=True,
+        top_label=TOP_GRADE if grades else 1,
+        given=bool(grades),
         stages=tuple(outcome.name for outcome in reversed(newest.stages)),
         origin=newest.id,
         collection=newest.collection,

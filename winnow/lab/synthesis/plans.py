@@ -92,7 +92,8 @@ class MiningPlan:
     """The source to mine, and the definition of a negative.
 
     `source`: a folder of BEIR's layout (its own corpus is searched unless a `collection` is named), or JSONL
-    records with positives; None: the judged answers of the log. Of the candidates, best first and without the
+    records with positives; None: the judged answers of the log, and with `unjudged` the others, for which
+    the passage that `rerank` puts first counts as relevant. Of the candidates, best first and without the
     positives, those from `range_min` (0 is the best) to `range_max` are considered. `relative_margin`:
     a negative scores at least that share below the best positive; None: any score. `max_score`: its highest
     score. Scores come from `rerank`, a spec, if given; otherwise they are cosine similarities, or BM25's
@@ -109,10 +110,16 @@ class MiningPlan:
     relative_margin: float | None = 0.05
     max_score: float | None = None
     rerank: str | None = None
+    unjudged: bool = False
     sample: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.unjudged and (self.source is not None or self.rerank is None):
+            raise BadInputError(
+                "unjudged answers are the log's, and a reranker has to say which passage is relevant",
+                way_out="Give --log and --rerank SPEC with --unjudged.",
+            )
         if self.negatives < 0 or not 0 <= self.range_min < self.range_max:
             raise BadInputError(
                 f"negatives={self.negatives} of range {self.range_min} to {self.range_max}: there are none",
