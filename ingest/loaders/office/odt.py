@@ -22,9 +22,6 @@ from storage.records import Meta
 # Deleted text, and what is written elsewhere.
 _DROPPED = ("tracked-changes", "note-citation", "annotation-end", "sequence-decls", "forms")
 _HIGHEST = 1000
-_MARGINS = tuple(
-    f"{{*}}{place}{pages}" for place in ("header", "footer") for pages in ("", "-first", "-left")
-)
 
 
 def load(source: Source) -> Loaded:
