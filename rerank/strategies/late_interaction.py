@@ -13,14 +13,14 @@ from anyio import to_thread
 
 from rerank.base import by_score, check_top_k, flagged, unchanged
 from rerank.options import read_options
-from rerank.parts import RerankParts, TokenEncoder
+from rerank.parts import RerankParts
 from rerank.spec import Value
 from storage.cancellation import stop_if_cancelled
 from storage.errors import ModelError
 from storage.qdrant.contract import TokenScorer
 from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking, unreadable_question
-from storage.vectors import Floats, max_sim
+from storage.vectors import Floats, TokenEncoder, max_sim
 
 # Passages encoded together: a server gives so many a pass of their own, which no question waits for.
 _AT_ONCE = 64
