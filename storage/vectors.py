@@ -145,10 +145,6 @@ class TermEncoder(Protocol):
         """Term ids and their weights in a passage."""
         ...
 
-    def encode_query(self, text: str) -> SparseVector:
-        """Term ids and their weights in a question."""
-        ...
-
     def terms(self, text: str) -> frozenset[int]:
         """The distinct terms of a text: stemmed words, Chinese words."""
         ...
