@@ -53,7 +53,7 @@ class Sample:
 
 @dataclass(slots=True)
 class Soak:
-    """What was asked, and what came of it."""
+    """The requests so far, and their results."""
 
     url: str
     questions: Iterator[str]

@@ -10,11 +10,11 @@ from typing import Protocol
 
 from generation.chat.templating import Templates
 from generation.language import HAN, language_of
-from storage.chat import ChatModel, Completion, Message
+from storage.chat import ChatModel, Message
 from storage.control_tokens import harmless
 from storage.errors import ChatError
 from storage.reasons import Reason
-from storage.records import Exchange, Outcome
+from storage.records import Outcome
 
 STAGE = "rewrite"
 TURNS = 4
@@ -91,26 +91,22 @@ class ChatRewriter:
         prompt = self.templates.filled(
             "rewrite", language_of(question), turns=_transcript(turns), question=harmless(question.strip())
         )
+        sent = [Message("user", prompt)]
         try:
-            completion = await self.chat.complete([Message("user", prompt)], max_tokens=_MAX_TOKENS)
+            completion = await self.chat.complete(sent, max_tokens=_MAX_TOKENS)
         except ChatError as error:
             ms = (time.perf_counter() - started) * 1000
             reason = Reason("generation.question-joined", error=str(error))
             return Rewrite(_joined(question, turns), Outcome(STAGE, "fallback", reason, ms), prompt)
         rewritten = " ".join(completion.text.split()).strip("\"'“”「」")
-        outcome = Outcome(STAGE, "ok", "", completion.ms, completion.usage, self._kept(prompt, completion))
+        exchanges = (completion.exchange(sent),) if self.keep_exchanges else ()
+        outcome = Outcome(STAGE, "ok", "", completion.ms, completion.usage, exchanges)
         cut_off = bool(completion.cut)
         if completion.refusal or cut_off or not rewritten or len(rewritten) > _LONGEST:
             reason = Reason("generation.question-joined-after-reply")
             outcome = replace(outcome, status="fallback", reason=reason)
             rewritten = _joined(question, turns)
         return Rewrite(rewritten, outcome, prompt)
-
-    def _kept(self, prompt: str, completion: Completion) -> tuple[Exchange, ...]:
-        if not self.keep_exchanges:
-            return ()
-        reply = completion.text or completion.refusal
-        return (Exchange(completion.model, (("user", prompt),), reply, completion.usage, completion.ms),)
 
 
 def _joined(question: str, turns: Sequence[Turn]) -> str:

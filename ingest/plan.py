@@ -182,11 +182,8 @@ def passages_of(row: DocumentRow) -> int:
 def _digest(file: FoundFile, limit: int) -> str:
     if file.size > limit and not is_record_file(file.source):
         return f"{file.size} bytes"
-    digest = hashlib.sha256()
     try:
         with file.path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         return f"{_UNREADABLE}{error.strerror}"
-    return digest.hexdigest()

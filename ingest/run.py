@@ -41,7 +41,6 @@ class Ingestor:
     ) -> None:
         self._store = store
         self._encoder = encoder
-        self._lexical = lexical
         self._manifest = manifest
         self._options = options or IngestOptions()
         self._local = LocalEngine(

@@ -37,6 +37,17 @@ class Reranker(Protocol):
         ...
 
 
+class LocalStrategy:
+    """Base of the strategies that ask nothing over the network."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def calls(n: int, k: int) -> int:  # noqa: ARG004 - none, however many candidates
+        """See `rerank.registry.Strategy`."""
+        return 0
+
+
 def gives_scores(reranker: Reranker) -> bool:
     """True unless the reranker sets `scores = False`: its order then has no scores."""
     return bool(getattr(reranker, "scores", True))

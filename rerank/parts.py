@@ -5,10 +5,10 @@ A strategy that needs a missing part raises an error that names it and says what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 
@@ -16,29 +16,13 @@ from rerank.llm.budget import Budget
 from storage.chat import MAX_REPLY_BYTES, ChatModel, Price
 from storage.errors import SettingsError
 from storage.qdrant.contract import TokenScorer
-from storage.vectors import Encoding, TextEncoder
+from storage.vectors import TextEncoder
 
 if TYPE_CHECKING:
     from storage.log.score_cache import SqlScoreCache
 
 # How many calls of a language model or an API may be in flight at once.
 _IN_FLIGHT = 16
-
-
-class TokenEncoder(Protocol):
-    """A text encoder that also gives one vector per token, for late interaction."""
-
-    def reads(self, text: str) -> bool:
-        """True where the encoder represents the text well enough for its vectors to mean something."""
-        ...
-
-    def encode_query(self, text: str) -> Encoding:
-        """A question; `Encoding.tokens` has shape (n, token_dim)."""
-        ...
-
-    def encode_passages(self, texts: Sequence[str], *, tokens: bool) -> list[Encoding]:
-        """Passages in the order given, with token vectors if requested."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

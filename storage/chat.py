@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from storage.records import Usage
+from storage.records import Exchange, Usage
 
 Role = Literal["system", "user", "assistant"]
 Cut = Literal["", "length", "filter", "other"]
@@ -61,6 +61,11 @@ class Completion:
         if not word or _WHOLE.fullmatch(word):
             return ""
         return "length" if _FULL.search(word) else "filter" if _FILTERED.search(word) else "other"
+
+    def exchange(self, messages: Sequence[Message]) -> Exchange:
+        """Return the whole call, for the log; `messages` were sent."""
+        sent = tuple((message.role, message.content) for message in messages)
+        return Exchange(self.model, sent, self.text or self.refusal, self.usage, self.ms)
 
 
 @dataclass(frozen=True, slots=True)

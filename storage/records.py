@@ -24,6 +24,11 @@ def with_tuples(metadata: Mapping[str, Any]) -> dict[str, Meta]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in metadata.items()}
 
 
+def whole(text: str) -> str:
+    """The text with two halves of a character joined; one alone, which no encoding takes, becomes U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 # From best to worst: a chain has the status of its worst stage.
 STATUS_ORDER: tuple[Status, ...] = ("ok", "repaired", "partial", "fallback")
 

@@ -106,16 +106,8 @@ class TokenCounter(Protocol):
         ...
 
 
-class TextEncoder(Protocol):
-    """A dense encoder with its tokenizer. It reads `max_tokens` of a text, special tokens included."""
-
-    @property
-    def max_tokens(self) -> int: ...
-
-    @property
-    def counter(self) -> TokenCounter:
-        """The counter of its tokens, which can be pickled."""
-        ...
+class TokenEncoder(Protocol):
+    """An encoder that also gives one vector per token, for late interaction."""
 
     def reads(self, text: str) -> bool:
         """True if the tokenizer can represent enough of the text for its vectors to mean something."""
@@ -129,6 +121,18 @@ class TextEncoder(Protocol):
         """One encoding per text, in the same order; with token vectors if `tokens` asks for them."""
         ...
 
+
+class TextEncoder(TokenEncoder, Protocol):
+    """A dense encoder with its tokenizer. It reads `max_tokens` of a text, special tokens included."""
+
+    @property
+    def max_tokens(self) -> int: ...
+
+    @property
+    def counter(self) -> TokenCounter:
+        """The counter of its tokens, which can be pickled."""
+        ...
+
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """The character span of each token vector of a passage's text; (0, 0) for special tokens."""
         ...
@@ -139,10 +143,6 @@ class TermEncoder(Protocol):
 
     def encode_passage(self, text: str) -> SparseVector:
         """Term ids and their weights in a passage."""
-        ...
-
-    def encode_query(self, text: str) -> SparseVector:
-        """Term ids and their weights in a question."""
         ...
 
     def terms(self, text: str) -> frozenset[int]:

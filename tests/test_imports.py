@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("storage", "ingest", "retrieval", "rerank", "generation", "winnow")
 NOUNS = tuple(f"storage.{noun}" for noun in ("records", "errors", "vectors", "chat", "reasons", "secrets"))
-FILES = ("storage.locks", "storage.disk_space", "storage.private_files")
+FILES = ("storage.locks", "storage.disk_space", "storage.memory", "storage.private_files")
 STAGES = ("storage", "ingest", "retrieval", "rerank", "generation")
 
 # The packages that a module may import from; the longest prefix of its name decides.

@@ -15,7 +15,7 @@ from generation.citations import flagged, resolve
 from storage.chat import ChatModel, Completion, cut_prompt
 from storage.errors import ChatError
 from storage.reasons import Reason
-from storage.records import Candidate, Exchange, Generation, Outcome
+from storage.records import Candidate, Generation, Outcome
 
 MAX_TOKENS = 1024
 # The word that the templates ask for, with whatever a model wraps around it.
@@ -120,11 +120,7 @@ class ChatAnswerer:
         )
 
     def _outcome(self, prompt: Prompt, completion: Completion) -> Outcome:
-        exchanges: tuple[Exchange, ...] = ()
-        if self.keep_exchanges:
-            sent = tuple((message.role, message.content) for message in prompt.messages)
-            reply = completion.text or completion.refusal
-            exchanges = (Exchange(completion.model, sent, reply, completion.usage, completion.ms),)
+        exchanges = (completion.exchange(prompt.messages),) if self.keep_exchanges else ()
         return Outcome(STAGE, ms=completion.ms, usage=completion.usage, exchanges=exchanges)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from storage.error_bodies import ReportedError, reported_error, snippet
 from storage.reasoning import has_reasoning
+from storage.records import whole
 
 # Fields that hold reasoning apart from the text.
 _REASONING = ("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks")
@@ -58,20 +59,20 @@ class Reply:
             self.tokens = (_count(usage, "prompt_tokens") + cached, _count(usage, "completion_tokens"))
             details = _of(usage, "completion_tokens_details")
             self.reasoned = self.reasoned or _count(details, "reasoning_tokens") > 0
-        self.model = _whole(str(_of(reply, "model") or self.model))
+        self.model = whole(str(_of(reply, "model") or self.model))
 
     def _choice(self, choice: Any) -> str:
         """Add a choice, whose text is in a `delta`, a `message`, or its own."""
-        self.finish_reason = _whole(str(_of(choice, "finish_reason") or self.finish_reason))
+        self.finish_reason = whole(str(_of(choice, "finish_reason") or self.finish_reason))
         message = _of(choice, "delta") or _of(choice, "message") or {"content": _of(choice, "text")}
         content = _of(message, "content")
         piece = self._half + _content(content)
         self._half = piece[-1:] if "\ud800" <= piece[-1:] < "\udc00" else ""
-        piece = _whole(piece.removesuffix(self._half))
+        piece = whole(piece.removesuffix(self._half))
         self.text += piece
-        self.refusal += _whole(_content(_of(message, "refusal")))
+        self.refusal += whole(_content(_of(message, "refusal")))
         self.reasoned = self.reasoned or _reasons(message, content)
-        self.arguments += _whole("".join(_arguments(message)))
+        self.arguments += whole("".join(_arguments(message)))
         return piece
 
 
@@ -105,11 +106,6 @@ def _raise_reported(reply: Any) -> None:
 def _of(value: Any, name: str) -> Any:
     """A field of a JSON object; None of anything else."""
     return value.get(name) if isinstance(value, dict) else None
-
-
-def _whole(text: str) -> str:
-    """Halves of a character joined; a half alone, which JSON allows and no log takes, is replaced."""
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _content(content: Any) -> str:

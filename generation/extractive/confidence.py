@@ -15,7 +15,8 @@ from operator import mul
 from typing import Protocol
 
 from generation.extractive.judging import Found
-from generation.extractive.kinds import asked, values
+from generation.extractive.kinds import asked, is_named, values
+from generation.extractive.scoring import ASKING
 from generation.language import language_of
 from storage.reasons import Language
 
@@ -36,10 +37,6 @@ _STOP = frozenset(
         whom whose why will with would you your i
         """,
     )
-)
-_ASKING = re.compile(
-    "请问|請問|为什么|為什麼|什么时候|什麼時候|什么|什麼|怎么样|怎麼樣|怎么|怎麼|怎样|怎樣|如何|为何|為何"
-    "|哪一年|哪一|哪年|哪些|哪个|哪個|哪里|哪裡|哪位|哪|多少|几个|幾個|几|幾|谁|誰|何时|何時|何地|的|了|是|吗|嗎|呢|在|有"
 )
 
 
@@ -178,7 +175,7 @@ def _opposing(question: str, ranked: Sequence[Found], near: float) -> int:
 
 def _missing(names: Iterable[str], there: str) -> float:
     """The weight of the names that a text lacks, at most 3."""
-    return min(3.0, sum(_weight(name) for name in names if not _stands(name, there)))
+    return min(3.0, sum(_weight(name) for name in names if not is_named(name, there)))
 
 
 def _names(question: str) -> set[str]:
@@ -197,13 +194,6 @@ def _names(question: str) -> set[str]:
     return found
 
 
-def _stands(name: str, there: str) -> bool:
-    """True if a text holds a name; a number as a whole."""
-    if not name.isdigit():
-        return name in there
-    return re.search(rf"(?<!\d){name}(?!\d)", there) is not None
-
-
 def _weight(name: str) -> float:
     """A number or code that is missing tells more than a name: names are written in several ways."""
     return 2.0 if any(letter.isdigit() for letter in name) else 1.0
@@ -212,7 +202,7 @@ def _weight(name: str) -> float:
 def _lacking(question: str, there: str) -> float:
     """The share (0 to 1) of the question's other words, or pairs of Chinese characters, that is missing."""
     if language_of(question) == "zh":
-        parts = [part for part in re.split(r"[^\u3400-\u9fff]+", _ASKING.sub(" ", question)) if len(part) > 1]
+        parts = [part for part in re.split(r"[^\u3400-\u9fff]+", ASKING.sub(" ", question)) if len(part) > 1]
         pairs = {part[at : at + 2] for part in parts for at in range(len(part) - 1)}
         return sum(pair not in there for pair in pairs) / len(pairs) if pairs else 0.0
     words = {_stem(word) for word in re.findall(r"[a-z]{2,}", question.casefold()) if word not in _STOP}

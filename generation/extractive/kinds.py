@@ -196,15 +196,15 @@ def values(kind: Kind, text: str, question: str) -> frozenset[str]:
     else:
         found = {match[0] for match in (_PERSON_ZH if kind == "person" else _PLACE_ZH).finditer(text)}
     there = question.casefold()
-    return frozenset(value.casefold() for value in found) - {
-        value.casefold() for value in found if _own(value.casefold(), there)
-    }
+    folded = {value.casefold() for value in found}
+    return frozenset(value for value in folded if not is_named(value, there))
 
 
-def _own(value: str, question: str) -> bool:
+def is_named(value: str, there: str) -> bool:
+    """True if a text holds a value; a number as a whole."""
     if not value.isdigit():
-        return value in question
-    return re.search(rf"(?<!\d){value}(?!\d)", question) is not None
+        return value in there
+    return re.search(rf"(?<!\d){value}(?!\d)", there) is not None
 
 
 def _in_words(text: str, question: str) -> bool:

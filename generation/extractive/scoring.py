@@ -29,7 +29,7 @@ def lexical_scores(
 
 
 # Words that mark a Chinese question, in either script, and say nothing about its subject; longer ones first.
-_ASKING = re.compile(
+ASKING = re.compile(
     "请问|請問|为什么|為什麼|什么时候|什麼時候|什么|什麼|怎么样|怎麼樣|怎么|怎麼|怎样|怎樣|如何|为何|為何"
     "|哪一年|哪一|哪年|哪些|哪个|哪個|哪里|哪裡|哪位|哪|多少|几个|幾個|几|幾|谁|誰|何时|何時|何地|的|了|是|吗|嗎|呢|在|有"
 )
@@ -41,7 +41,7 @@ def subject_share(question: str, passages: Sequence[str], terms: TermEncoder) ->
     The subject is the terms that are left without the question words. None if only single characters are
     left, as in 猫是什么.
     """
-    parts = (part for part in _ASKING.split(question) if len(part.strip()) > 1)
+    parts = (part for part in ASKING.split(question) if len(part.strip()) > 1)
     subject = frozenset[int]().union(*map(terms.terms, parts))
     if not subject:
         return None

@@ -130,50 +130,31 @@ def first_problems(problems: list[Reason]) -> list[Reason]:
 
 def record_line(record: Json, source: Source) -> str:
     """A record in one line, `path: value; ...`."""
-    return "; ".join(f"{path}: {scalar}" if path else scalar for path, scalar in _leaves(record, source))
+    return "; ".join(_lines(record, source, within_record=True))
 
 
-def _leaves(value: Json, source: Source) -> Iterator[tuple[str, str]]:
-    """Every scalar with its path, in order; a stack instead of recursion."""
+def _lines(value: Json, source: Source, *, within_record: bool = False) -> Iterator[str]:
+    """A line for every scalar with its path, in order; a stack instead of recursion.
+
+    A list of objects is a blank line, then one line a record under the list's name, but not `within_record`.
+    """
     stack: list[tuple[str, Json, int]] = [("", value, 0)]
     while stack:
         path, item, depth = stack.pop()
-        _check_depth(depth, source)
+        if depth > source.limits.nesting:
+            reason = Reason("ingest.nested-deeper", limit=source.limits.nesting)
+            raise DocumentRefusedError("ingest.too-deep", reason)
         if isinstance(item, dict):
-            children = [(_joined(path, name), child, depth + 1) for name, child in item.items()]
-            stack.extend(reversed(children))
+            named = ((f"{path}.{name}" if path else name, child) for name, child in item.items())
+            stack.extend(reversed([(name, child, depth + 1) for name, child in named]))
         elif isinstance(item, list):
-            stack.extend((path, child, depth + 1) for child in reversed(item))
+            if item and not within_record and all(isinstance(child, dict) for child in item):
+                yield f"\n{clean(path)}:"
+                yield from (record_line(child, source) for child in item)
+            else:
+                stack.extend((path, child, depth + 1) for child in reversed(item))
         elif (text := _scalar(item)) is not None:
-            yield clean(path), text
-
-
-def _lines(value: Json, source: Source) -> Iterator[str]:
-    """A value's lines; a list of objects is a blank line, then one line a record under the list's name."""
-    stack: list[tuple[str, Json, int]] = [("", value, 0)]
-    while stack:
-        path, item, depth = stack.pop()
-        _check_depth(depth, source)
-        if isinstance(item, dict):
-            children = [(_joined(path, name), child, depth + 1) for name, child in item.items()]
-            stack.extend(reversed(children))
-        elif isinstance(item, list) and item and all(isinstance(child, dict) for child in item):
-            yield f"\n{clean(path)}:"
-            yield from (record_line(child, source) for child in item)
-        elif isinstance(item, list):
-            stack.extend((path, child, depth + 1) for child in reversed(item))
-        elif (text := _scalar(item)) is not None:
-            yield f"{clean(path)}: {text}" if path else text
-
-
-def _joined(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
-
-
-def _check_depth(depth: int, source: Source) -> None:
-    if depth > source.limits.nesting:
-        reason = Reason("ingest.nested-deeper", limit=source.limits.nesting)
-        raise DocumentRefusedError("ingest.too-deep", reason)
+            yield f"{name}: {text}" if (name := clean(path)) else text
 
 
 def _scalar(value: Json) -> str | None:

@@ -17,7 +17,6 @@ from storage.reasons import Reason
 
 # Of a cell's output, this many characters: what is longer is data.
 _MOST_OUTPUT = 4000
-_TEXTS = ("text/plain", "text/markdown", "text/latex")
 # What terminals take for colours.
 _COLOUR = re.compile(r"\x1b\[[\d;]*[A-Za-z]")
 

@@ -35,8 +35,7 @@ def load(source: Source) -> Loaded:
         if line.endswith("|"):
             table.append([cell.replace(BAR, "|") for cell in line[:-1].split("|")])
             continue
-        for number, row in table_lines(rows_of(table)):
-            builder.row(number, row, first=number == 1)
+        builder.table(table_lines(rows_of(table)))
         table = []
         builder.block(line.replace(BAR, "|"))
     broken = builder.text.count("\ufffd")

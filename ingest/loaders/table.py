@@ -43,8 +43,8 @@ def _load(source: Source, delimiter: str | None) -> Loaded:
     skipped, delimiter = separator_of(text) if delimiter is None else (0, delimiter)
     rows = list(_rows(source, text[skipped:], delimiter or delimiter_of(text[skipped:])))
     builder = TextBuilder()
-    for number, line in table_lines(rows_of(rows), forms=False):
-        builder.row(number + bool(skipped), line)
+    lines = table_lines(rows_of(rows), forms=False)
+    builder.table((number + bool(skipped), line) for number, line in lines)
     return Loaded(
         text=builder.text,
         rows=builder.rows,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from ingest.loaders.base import Loaded
 from storage.records import Heading, PageStart
@@ -95,18 +96,21 @@ class TextBuilder:
         """Add cleaned text, `gap` before it, and return its offset; blank text adds nothing."""
         return self._add(clean(text).strip("\n").rstrip(), gap)
 
-    def row(self, number: int, line: str, *, first: bool = False) -> None:
-        """Add a table's row as one line; `number` counts from 1.
+    def table(self, lines: Iterable[tuple[int, str]]) -> None:
+        """Add a table's rows, each as one line after its number, which counts from 1.
 
-        A blank line comes before the `first` and where rows are missing in between.
+        A blank line comes before the first and where rows are missing in between.
         """
-        before = self._length
-        apart = first or number != self._row + 1
-        offset = self.block(line, gap="\n\n" if apart else "\n")
-        if self._length > before:
-            if apart or not self._rows:
-                self._rows.append(PageStart(offset, number))
-            self._row = number
+        first = True
+        for number, line in lines:
+            before = self._length
+            apart = first or number != self._row + 1
+            first = False
+            offset = self.block(line, gap="\n\n" if apart else "\n")
+            if self._length > before:
+                if apart or not self._rows:
+                    self._rows.append(PageStart(offset, number))
+                self._row = number
 
     def heading(self, title: str, level: int) -> None:
         """Add a Markdown heading; `level` counts from 1 and is cut at 6."""

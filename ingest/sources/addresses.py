@@ -25,8 +25,8 @@ _TRANSLATED = IPv6Network("64:ff9b::/96")
 _UNICAST, _EXAMPLES = IPv6Network("2000::/3"), IPv6Network("3fff::/20")
 
 
-class PrivateAddressError(Exception):
-    """A host of a private address; the text is a reason."""
+class NotFetchedError(Exception):
+    """Something that is not fetched, such as a page of a private address; the text is a reason."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
@@ -49,7 +49,7 @@ def is_public(address: str) -> bool:
 class CheckedAddresses(httpx2.BaseTransport):
     """Sends requests to addresses that it has checked, with the host's name for the certificate.
 
-    `allows` says which addresses (IPv4 and IPv6, as text) may be asked. Raises PrivateAddressError and
+    `allows` says which addresses (IPv4 and IPv6, as text) may be asked. Raises NotFetchedError and
     httpx2.ConnectError.
     """
 
@@ -62,7 +62,7 @@ class CheckedAddresses(httpx2.BaseTransport):
         host = request.url.host
         addresses = _addresses(host, request.url.port or (443 if request.url.scheme == "https" else 80))
         if closed := [one for one in addresses if not self._allows(one)]:
-            raise PrivateAddressError(Reason("ingest.private-address", host=host, address=closed[0]))
+            raise NotFetchedError(Reason("ingest.private-address", host=host, address=closed[0]))
         failed: httpx2.ConnectError | None = None
         for address in addresses:
             extensions = {**request.extensions, "sni_hostname": host}

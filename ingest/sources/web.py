@@ -20,7 +20,7 @@ from lxml import etree
 
 from ingest.loaders.base import MIB
 from ingest.loaders.registry import FORMATS, format_of
-from ingest.sources.addresses import CheckedAddresses, PrivateAddressError, cut_off, is_public
+from ingest.sources.addresses import CheckedAddresses, NotFetchedError, cut_off, is_public
 from ingest.sources.mirror import MOST_BYTES, Mirror, Origin, Unfetched, flat_name, folder_name
 from storage.reasons import Reason
 
@@ -40,12 +40,6 @@ _SUFFIXES = ("", *dict.fromkeys(_SUFFIX_OF.values()))
 _UNSAID = ("application/octet-stream", "binary/octet-stream", "application/zip", "text/plain", "")
 _XML = ("application/xml", "text/xml")
 _GONE = (404, 410)
-
-
-class _NotFetchedError(Exception):
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(slots=True)
@@ -83,7 +77,7 @@ class Site:
             try:
                 self._wait(page)
                 found.append(self._page(page))
-            except _NotFetchedError as error:
+            except NotFetchedError as error:
                 self.unfetched.append(Unfetched(page, error.reason))
         return found
 
@@ -101,7 +95,7 @@ class Site:
             try:
                 response, data = self._read(place, _SITEMAP_BYTES)
                 kind, listed = _listed(data)
-            except _NotFetchedError as error:
+            except NotFetchedError as error:
                 self.unfetched.append(Unfetched(place, error.reason))
                 continue
             host = host or response.url.host  # a site may have moved to `www.`
@@ -125,7 +119,7 @@ class Site:
             asked["If-Modified-Since"] = origin.modified
         try:
             response, data = self._read(str(place), MOST_BYTES, asked)
-        except _NotFetchedError as error:
+        except NotFetchedError as error:
             if error.reason.values.get("status") in _GONE and known:
                 self.mirrors.drop(known)
             raise
@@ -149,49 +143,47 @@ class Site:
     def _read(
         self, url: str, limit: int, headers: Mapping[str, str] | None = None
     ) -> tuple[httpx2.Response, bytes]:
-        """A reply and its bytes, after redirections. Raises _NotFetchedError."""
+        """A reply and its bytes, after redirections. Raises NotFetchedError."""
         ends = time.monotonic() + self.seconds
         for _ in range(_MOST_REDIRECTIONS + 1):
             if httpx2.URL(url).scheme not in ("http", "https"):
-                raise _NotFetchedError(Reason("ingest.no-web-address", url=url))
+                raise NotFetchedError(Reason("ingest.no-web-address", url=url))
             path = httpx2.URL(url).raw_path.decode()
             if not self._rules(url, ends).can_fetch(AGENT, f"http://host{path}"):
-                raise _NotFetchedError(Reason("ingest.robots"))
+                raise NotFetchedError(Reason("ingest.robots"))
             response, data = self._once(url, limit, ends, headers)
             if response.next_request is None:
                 break
             url = str(response.next_request.url)
         else:
-            raise _NotFetchedError(Reason("ingest.redirections", n=_MOST_REDIRECTIONS))
+            raise NotFetchedError(Reason("ingest.redirections", n=_MOST_REDIRECTIONS))
         if response.status_code >= 400:
-            raise _NotFetchedError(Reason("ingest.http-status", status=response.status_code))
+            raise NotFetchedError(Reason("ingest.http-status", status=response.status_code))
         return response, data
 
     def _once(
         self, url: str, limit: int, ends: float, headers: Mapping[str, str] | None = None
     ) -> tuple[httpx2.Response, bytes]:
         data = bytearray()
-        slow = _NotFetchedError(Reason("ingest.slow-reply", seconds=math.ceil(self.seconds)))
+        slow = NotFetchedError(Reason("ingest.slow-reply", seconds=math.ceil(self.seconds)))
         try:
             with (
                 cut_off(ends) as traced,
                 self._client.stream("GET", url, headers=dict(headers or {}), extensions=traced) as response,
             ):
                 if response.headers.get("Content-Encoding", "identity") != "identity":
-                    raise _NotFetchedError(Reason("ingest.packed-reply"))
+                    raise NotFetchedError(Reason("ingest.packed-reply"))
                 for piece in response.iter_raw(1 << 16):
                     data += piece
                     if len(data) > limit:
-                        raise _NotFetchedError(Reason("ingest.too-many-bytes", size=len(data), limit=limit))
+                        raise NotFetchedError(Reason("ingest.too-many-bytes", size=len(data), limit=limit))
                 if time.monotonic() >= ends:  # what was cut off may look like the end
                     raise slow
                 return response, bytes(data)
-        except PrivateAddressError as error:
-            raise _NotFetchedError(error.reason) from error
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             if time.monotonic() >= ends:
                 raise slow from error
-            raise _NotFetchedError(
+            raise NotFetchedError(
                 Reason("ingest.no-reply", error=str(error) or type(error).__name__)
             ) from error
 
@@ -207,14 +199,14 @@ class Site:
     def _rules(self, url: str, ends: float) -> RobotFileParser:
         """The host's robots.txt; all is allowed where there is none.
 
-        Raises _NotFetchedError where it cannot be had: such a host is asked for nothing.
+        Raises NotFetchedError where it cannot be had: such a host is asked for nothing.
         """
         place = str(httpx2.URL(url).copy_with(raw_path=b"/robots.txt", fragment=None))
         if place not in self._robots:
             self._robots[place] = self._asked_rules(place, ends)
         rules = self._robots[place]
         if isinstance(rules, Reason):
-            raise _NotFetchedError(rules)
+            raise NotFetchedError(rules)
         return rules
 
     def _asked_rules(self, place: str, ends: float) -> RobotFileParser | Reason:
@@ -224,7 +216,7 @@ class Site:
                 if response.next_request is None:
                     break
                 place = str(response.next_request.url)
-        except _NotFetchedError as error:
+        except NotFetchedError as error:
             if error.reason.code in ("ingest.private-address", "ingest.no-reply"):
                 return error.reason  # so says the whole host
             return Reason("ingest.no-robots", why=error.reason)
@@ -272,7 +264,7 @@ def _names(place: httpx2.URL, suffix: str) -> tuple[str, str]:
 def _suffix(url: str, headers: httpx2.Headers) -> str:
     """The suffix of what was sent: its type's, or that of its address where the type says no more.
 
-    Raises _NotFetchedError for a type that no parser reads.
+    Raises NotFetchedError for a type that no parser reads.
     """
     mime = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     path = httpx2.URL(url).path
@@ -284,11 +276,11 @@ def _suffix(url: str, headers: httpx2.Headers) -> str:
         return suffix
     if mime in _XML or mime.startswith("text/"):
         return ".txt"
-    raise _NotFetchedError(Reason("ingest.other-type", mime=mime or "?"))
+    raise NotFetchedError(Reason("ingest.other-type", mime=mime or "?"))
 
 
 def _listed(data: bytes) -> tuple[str, list[str]]:
-    """The kind of a sitemap, and the addresses in it. Raises _NotFetchedError."""
+    """The kind of a sitemap, and the addresses in it. Raises NotFetchedError."""
     try:
         if data.startswith(b"\x1f\x8b"):
             with gzip.open(io.BytesIO(data)) as packed:
@@ -296,8 +288,8 @@ def _listed(data: bytes) -> tuple[str, list[str]]:
         parser = etree.XMLParser(resolve_entities=False, no_network=True, recover=True)
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, OSError, EOFError, zlib.error, ValueError) as error:
-        raise _NotFetchedError(Reason("ingest.no-sitemap")) from error
+        raise NotFetchedError(Reason("ingest.no-sitemap")) from error
     if root is None or etree.QName(root).localname not in ("urlset", "sitemapindex"):
-        raise _NotFetchedError(Reason("ingest.no-sitemap"))
+        raise NotFetchedError(Reason("ingest.no-sitemap"))
     found = [node.text.strip() for node in root.iter("{*}loc") if node.text]
     return etree.QName(root).localname, [url for url in found if url.startswith(("http://", "https://"))]

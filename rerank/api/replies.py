@@ -40,10 +40,7 @@ def read_scores(reply: Any, count: int) -> list[float | None]:
     """
     items = _items(reply, 0)
     if items is None:
-        said = reported_error(reply)
-        raise UnusableRerankReplyError(
-            f"the reply holds no list of results{f': {snippet(said)}' if said else ''}"
-        )
+        raise UnusableRerankReplyError(f"the reply holds no list of results{_reported(reply)}")
     if items and all(_is_number(item) for item in items):
         if len(items) != count:
             raise UnusableRerankReplyError(f"{len(items)} scores came, {count} texts were sent")

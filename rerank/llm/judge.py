@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Generic, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -20,8 +20,10 @@ from pydantic import Field
 from rerank.base import by_score, check_top_k, gathered, in_order, unchanged
 from rerank.llm.calls import CallCounts, Caller, Request, prompt_tokens
 from rerank.llm.templates import RerankPrompts, clipped, fenced, language_of
+from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.score_memory import ScoreMemory, text_key
+from rerank.spec import Value
 from storage.chat import Completion, Message
 from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking, Usage
@@ -97,19 +99,26 @@ class LLMStage(ABC, Generic[Options]):
     """
 
     needs = "a chat model"
+    declares: ClassVar[type[Any]]
     scores = True
     fewest = 2  # fewer candidates are not judged
 
-    def __init__(self, parts: RerankParts, name: str, options: Options, prompt: JudgementPrompt) -> None:
+    def __init__(self, parts: RerankParts, name: str, options: Options) -> None:
         self.constrained = parts.constrained  # replies are held to labels from the first on
         self.name = name
         self.options = options
-        self.prompt = prompt
+        self.prompt = self.asks()
         self.parts = parts
         self.chat = parts.needed_chat(name, options.model)
         self.templates = RerankPrompts(parts.prompts)
         for language in ("en", "zh"):
-            self.templates.messages(prompt.template, language, question="", passages="", count="", top="")
+            self.templates.messages(
+                self.prompt.template, language, question="", passages="", count="", top=""
+            )
+
+    @classmethod
+    def load(cls, parts: RerankParts, name: str, **options: Value) -> Self:
+        return cls(parts, name, read_options(cls.declares, name, options))
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
         check_top_k(top_k)
@@ -117,6 +126,10 @@ class LLMStage(ABC, Generic[Options]):
             return in_order(self.name, [(c, None) for c in candidates], top_k, Outcome(self.name))
         async with PassageJudge(self, query, candidates) as judge:
             return await self.rank(judge, len(candidates), top_k)
+
+    @abstractmethod
+    def asks(self) -> JudgementPrompt:
+        """Its kind of prompt, which its options may choose."""
 
     @abstractmethod
     async def rank(self, judge: PassageJudge, n: int, top_k: int) -> Ranking:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rerank.base import by_score, check_top_k, flagged
+from rerank.base import LocalStrategy, by_score, check_top_k, flagged
 from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.relevance import relevance
@@ -29,7 +29,7 @@ class BoostOptions:
     factor: Annotated[float, Field(gt=0)] = 2.0
 
 
-class Boost:
+class Boost(LocalStrategy):
     """Scores are relevance (0 to 1), times `factor` where the passage meets the filter."""
 
     needs = "a filter"
@@ -52,10 +52,6 @@ class Boost:
             return cls(name, parse_filter(chosen.where), chosen.factor)
         except BadInputError as error:
             raise SpecError(f"{name}: {error}", way_out=error.way_out) from error
-
-    @staticmethod
-    def calls(n: int, k: int) -> int:  # noqa: ARG004 - nothing is asked over the network
-        return 0
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:  # noqa: ARG002
         check_top_k(top_k)

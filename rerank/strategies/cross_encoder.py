@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from anyio import to_thread
 from pydantic import Field
 
-from rerank.base import by_score, check_top_k, probability, unchanged
+from rerank.base import LocalStrategy, by_score, check_top_k, probability, unchanged
 from rerank.cross.loading import Backend, load_pair_model
 from rerank.llm.budget import current_meter
 from rerank.options import read_options
@@ -65,7 +65,7 @@ class CrossEncoderOptions:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CrossEncoder:
+class CrossEncoder(LocalStrategy):
     """Reads long passages in windows; the best window gives the score and is kept as evidence.
 
     A passage is as relevant as its best part (MaxP: Dai & Callan 2019).
@@ -120,10 +120,6 @@ class CrossEncoder:
             near,
             chosen.closer,
         )
-
-    @staticmethod
-    def calls(n: int, k: int) -> int:  # noqa: ARG004 - the model runs here
-        return 0
 
     @property
     def crowd(self) -> int:

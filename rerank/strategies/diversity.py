@@ -15,7 +15,7 @@ import numpy as np
 from anyio import to_thread
 from pydantic import Field
 
-from rerank.base import check_top_k, flagged, in_order
+from rerank.base import LocalStrategy, check_top_k, flagged, in_order
 from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.relevance import relevance
@@ -36,7 +36,7 @@ class DiversityOptions:
     alike: Annotated[float, Field(ge=0.5, le=1)] = ALIKE
 
 
-class Diversity:
+class Diversity(LocalStrategy):
     """Of passages that say the same the newest stays, by the documents' `date`, or else the first.
 
     The others are dropped, and the outcome lists them.
@@ -57,10 +57,6 @@ class Diversity:
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Diversity:
         return cls(name, parts, read_options(DiversityOptions, name, options))
-
-    @staticmethod
-    def calls(n: int, k: int) -> int:  # noqa: ARG004 - nothing is asked over the network
-        return 0
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:  # noqa: ARG002
         check_top_k(top_k)

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 from anyio import to_thread
 
-from rerank.base import by_score, check_top_k, flagged, unchanged
+from rerank.base import LocalStrategy, by_score, check_top_k, flagged, unchanged
 from rerank.options import read_options
-from rerank.parts import RerankParts, TokenEncoder
+from rerank.parts import RerankParts
 from rerank.spec import Value
 from storage.cancellation import stop_if_cancelled
 from storage.errors import ModelError
 from storage.qdrant.contract import TokenScorer
 from storage.reasons import Reason
 from storage.records import Candidate, Outcome, Ranking, unreadable_question
-from storage.vectors import Floats, max_sim
+from storage.vectors import Floats, TokenEncoder, max_sim
 
 # Passages encoded together: a server gives this many a pass of their own, which no question waits for.
 _AT_ONCE = 64
@@ -33,7 +33,7 @@ class LateInteractionOptions:
     model: str | None = None
 
 
-class LateInteraction:
+class LateInteraction(LocalStrategy):
     """Ranks by MaxSim, the mean over the question's tokens: scores lie in [-1, 1].
 
     A question that the encoder cannot read is a `fallback`; passages that it cannot read follow the others
@@ -60,10 +60,6 @@ class LateInteraction:
         return cls(
             load_multi_vector(parts.needed_folder(name, chosen.model), device=parts.device), None, name
         )
-
-    @staticmethod
-    def calls(n: int, k: int) -> int:  # noqa: ARG004 - nothing is asked over the network
-        return 0
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
         check_top_k(top_k)

@@ -19,9 +19,7 @@ from pydantic import Field
 from rerank.base import flagged
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge
 from rerank.llm.permutations import read_permutation
-from rerank.options import read_options
 from rerank.parts import RerankParts
-from rerank.spec import Value
 from storage.chat import Completion
 from storage.reasons import Reason
 from storage.records import Ranking
@@ -58,12 +56,12 @@ class Listwise(LLMStage[ListwiseOptions]):
 
     declares = ListwiseOptions
 
-    @classmethod
-    def load(cls, parts: RerankParts, name: str, **options: Value) -> Listwise:
-        prompt = JudgementPrompt("listwise", _order, lambda n: 16 + 6 * n, schema=SCHEMA)
-        stage = cls(parts, name, read_options(ListwiseOptions, name, options), prompt)
-        stage.scores = stage.options.permutations > 1
-        return stage
+    def __init__(self, parts: RerankParts, name: str, options: ListwiseOptions) -> None:
+        super().__init__(parts, name, options)
+        self.scores = options.permutations > 1
+
+    def asks(self) -> JudgementPrompt:
+        return JudgementPrompt("listwise", _order, lambda n: 16 + 6 * n, schema=SCHEMA)
 
     @staticmethod
     def calls(n: int, k: int) -> int:  # noqa: ARG004 - a pass sees every passage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rerank.base import in_order
+from rerank.base import LocalStrategy, in_order
 from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.spec import Value
@@ -17,7 +17,7 @@ class NoOptions:
     """A strategy without options."""
 
 
-class NoRerank:
+class NoRerank(LocalStrategy):
     """Keeps the incoming order and cuts it to `top_k`."""
 
     needs = "nothing"
@@ -31,10 +31,6 @@ class NoRerank:
     def load(cls, parts: RerankParts, name: str, **options: Value) -> NoRerank:  # noqa: ARG003 - nothing is needed
         read_options(NoOptions, name, options)
         return cls(name)
-
-    @staticmethod
-    def calls(n: int, k: int) -> int:  # noqa: ARG004 - nothing is asked over the network
-        return 0
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:  # noqa: ARG002
         return in_order(self.name, [(candidate, None) for candidate in candidates], top_k, Outcome(self.name))

@@ -13,9 +13,7 @@ from typing import Literal
 
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge
 from rerank.llm.replies import read_choice, settled
-from rerank.options import read_options
 from rerank.parts import RerankParts
-from rerank.spec import Value
 from rerank.strategies.heapsort import best_first, expected_calls
 from storage.chat import Completion
 from storage.records import Ranking
@@ -35,14 +33,14 @@ class Pairwise(LLMStage[PairwiseOptions]):
 
     declares = PairwiseOptions
 
-    @classmethod
-    def load(cls, parts: RerankParts, name: str, **options: Value) -> Pairwise:
-        prompt = JudgementPrompt(
+    def __init__(self, parts: RerankParts, name: str, options: PairwiseOptions) -> None:
+        super().__init__(parts, name, options)
+        self.scores = options.method == "all"
+
+    def asks(self) -> JudgementPrompt:
+        return JudgementPrompt(
             "pairwise", _winner, lambda _n: 32, labels=lambda _n: _LABELS, verdicts=lambda _n, _top: _LABELS
         )
-        stage = cls(parts, name, read_options(PairwiseOptions, name, options), prompt)
-        stage.scores = stage.options.method == "all"
-        return stage
 
     @staticmethod
     def calls(n: int, k: int) -> int:

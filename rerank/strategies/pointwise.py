@@ -13,9 +13,6 @@ from pydantic import Field
 
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge
 from rerank.llm.replies import expected_number, expected_yes, read_number, read_yes_no, settled
-from rerank.options import read_options
-from rerank.parts import RerankParts
-from rerank.spec import Value
 from storage.chat import Completion
 from storage.records import Ranking
 
@@ -37,20 +34,15 @@ class Pointwise(LLMStage[PointwiseOptions]):
     declares = PointwiseOptions
     fewest = 1
 
-    @classmethod
-    def load(cls, parts: RerankParts, name: str, **options: Value) -> Pointwise:
-        chosen = read_options(PointwiseOptions, name, options)
-        template, read = ("pointwise", _number) if chosen.scale == "number" else ("yesno", _yes_no)
-        logprobs = _LOGPROBS if chosen.logprobs else 0
-        yes_no = chosen.scale == "yes-no"
-        prompt = JudgementPrompt(
-            template,
-            read,
+    def asks(self) -> JudgementPrompt:
+        yes_no = self.options.scale == "yes-no"
+        return JudgementPrompt(
+            "yesno" if yes_no else "pointwise",
+            _yes_no if yes_no else _number,
             lambda _n: 32,
-            top_logprobs=logprobs,
+            top_logprobs=_LOGPROBS if self.options.logprobs else 0,
             verdicts=lambda _n, top: ("yes", "no") if yes_no else range(top + 1),
         )
-        return cls(parts, name, chosen, prompt)
 
     @staticmethod
     def calls(n: int, k: int) -> int:  # noqa: ARG004 - every passage is judged

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rerank.base import by_score, check_top_k, flagged
+from rerank.base import LocalStrategy, by_score, check_top_k, flagged
 from rerank.options import read_options
 from rerank.parts import RerankParts
 from rerank.relevance import relevance
@@ -36,7 +36,7 @@ class RecencyOptions:
     weight: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
-class Recency:
+class Recency(LocalStrategy):
     """Scores are relevance (0 to 1) * (1 - weight + weight * 2^(-age / half_life)).
 
     A passage without the field counts as one half-life old, and the outcome says how many there are.
@@ -52,10 +52,6 @@ class Recency:
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Recency:  # noqa: ARG003 - nothing is needed
         return cls(name, read_options(RecencyOptions, name, options))
-
-    @staticmethod
-    def calls(n: int, k: int) -> int:  # noqa: ARG004 - nothing is asked over the network
-        return 0
 
     async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:  # noqa: ARG002
         check_top_k(top_k)

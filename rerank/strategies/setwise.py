@@ -13,9 +13,6 @@ from pydantic import Field
 
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge, numbered
 from rerank.llm.replies import read_choice, settled
-from rerank.options import read_options
-from rerank.parts import RerankParts
-from rerank.spec import Value
 from rerank.strategies.heapsort import best_first, expected_calls
 from storage.chat import Completion
 from storage.records import Ranking
@@ -34,10 +31,8 @@ class Setwise(LLMStage[SetwiseOptions]):
     declares = SetwiseOptions
     scores = False
 
-    @classmethod
-    def load(cls, parts: RerankParts, name: str, **options: Value) -> Setwise:
-        prompt = JudgementPrompt("setwise", _chosen, lambda _n: 32, verdicts=lambda n, _top: numbered(n))
-        return cls(parts, name, read_options(SetwiseOptions, name, options), prompt)
+    def asks(self) -> JudgementPrompt:
+        return JudgementPrompt("setwise", _chosen, lambda _n: 32, verdicts=lambda n, _top: numbered(n))
 
     @staticmethod
     def calls(n: int, k: int) -> int:

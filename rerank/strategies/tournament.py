@@ -19,9 +19,6 @@ from pydantic import Field
 from rerank.base import gathered
 from rerank.llm.judge import Judgement, JudgementPrompt, LLMStage, ModelOptions, PassageJudge
 from rerank.llm.permutations import read_permutation
-from rerank.options import read_options
-from rerank.parts import RerankParts
-from rerank.spec import Value
 from rerank.strategies.listwise import SCHEMA
 from storage.chat import Completion
 from storage.records import Ranking
@@ -44,10 +41,8 @@ class Tournament(LLMStage[TournamentOptions]):
 
     declares = TournamentOptions
 
-    @classmethod
-    def load(cls, parts: RerankParts, name: str, **options: Value) -> Tournament:
-        prompt = JudgementPrompt("tournament", _advancing, lambda n: 16 + 6 * n, schema=SCHEMA)
-        return cls(parts, name, read_options(TournamentOptions, name, options), prompt)
+    def asks(self) -> JudgementPrompt:
+        return JudgementPrompt("tournament", _advancing, lambda n: 16 + 6 * n, schema=SCHEMA)
 
     @staticmethod
     def calls(n: int, k: int) -> int:

@@ -17,6 +17,7 @@ from rerank.llm.replies import json_values
 from rerank.llm.templates import RerankPrompts, clipped, fenced, language_of
 from rerank.training.records import TOP_GRADE, TrainingRecord, read_records
 from storage.chat import Completion, Message
+from storage.records import whole
 
 T = TypeVar("T")
 
@@ -70,8 +71,8 @@ def _field(completion: Completion, name: str) -> Any:
 
 
 def _cleaned(text: str) -> str:
-    """The text in one line; lone surrogates, which JSON allows and no encoding can write, are replaced."""
-    return " ".join(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").split())
+    """The text in one line, without halves of characters."""
+    return " ".join(whole(text).split())
 
 
 def _schema(field: str, kind: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, ClassVar, Self
 
 from rerank.llm.calls import Request
 from storage.chat import Completion
@@ -25,18 +25,21 @@ class DamagedLinesError(BadInputError):
     """A file of lines is there, and has one that is not of its kind."""
 
 
-class AppendedLines:
+class AppendedLines(ABC):
     """A file of JSON Lines that is only appended to: a kill costs the line being written. A context manager.
 
-    `take` gets each line that is there already, and raises ValueError, KeyError or TypeError for one that is
-    not of its kind.
+    `kind` says in a sentence what it is.
     """
 
-    def __init__(self, path: Path, kind: str, take: Callable[[dict[str, Any]], None]) -> None:
+    kind: ClassVar[str]
+
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._kind = kind
-        self._take = take
         self._file: IO[bytes] | None = None
+
+    @abstractmethod
+    def _take(self, entry: dict[str, Any]) -> None:
+        """Take a line that is there already. Raises ValueError, KeyError or TypeError for another kind."""
 
     def __enter__(self) -> Self:
         """Read the file; an incomplete last line is cut off.
@@ -80,7 +83,7 @@ class AppendedLines:
                     self._take(json.loads(raw))
                 except (ValueError, KeyError, TypeError) as error:
                     raise DamagedLinesError(
-                        f"{self._path}:{number} is no line of {self._kind}",
+                        f"{self._path}:{number} is no line of {self.kind}",
                         way_out="Move that file away, or name another output file.",
                     ) from error
                 whole += len(raw)
@@ -88,24 +91,19 @@ class AppendedLines:
                 file.truncate(whole)
 
 
-class Journal:
+class Journal(AppendedLines):
     """Replies by request (see `rerank.llm.calls.Caller`), and creation times. A context manager.
 
     `model` is part of the key: another model's reply is another reply.
     """
 
+    kind = "a journal of winnow's"
+
     def __init__(self, path: Path, model: str) -> None:
+        super().__init__(path)
         self._model = model
         self._known: dict[str, Completion] = {}
         self._times: dict[str, str] = {}
-        self._lines = AppendedLines(path, "a journal of winnow's", self._take)
-
-    def __enter__(self) -> Self:
-        self._lines.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._lines.__exit__()
 
     def recalled(self, request: Request) -> Completion | None:
         """The reply that is paid for already, if there is one."""
@@ -122,14 +120,14 @@ class Journal:
             "model": completion.model,
             "usage": asdict(completion.usage),
         }
-        self._lines.append({"reply": key, "at": _now(), **entry})
+        self.append({"reply": key, "at": _now(), **entry})
 
     def time_of(self, *parts: str) -> str:
         """The time at which the thing that these texts identify was first made; now, if it is new."""
         key = _digest(*parts)
         if key not in self._times:
             self._times[key] = _now()
-            self._lines.append({"made": key, "at": self._times[key]})
+            self.append({"made": key, "at": self._times[key]})
         return self._times[key]
 
     def _key(self, request: Request) -> str:

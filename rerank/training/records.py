@@ -23,7 +23,7 @@ from typing import IO, Any, BinaryIO, Self, TypeVar, cast
 from zlib import error as ZlibError  # noqa: N812 - an exception, named as one
 
 from storage.errors import BadInputError
-from storage.records import Candidate
+from storage.records import Candidate, whole
 
 T = TypeVar("T")
 
@@ -266,12 +266,7 @@ def _checked(name: str, value: Any, kind: str) -> Any:
     types, called = _KINDS[kind]
     if isinstance(value, bool) or not isinstance(value, types):
         raise ValueError(f"{name!r} must be {called}, not {json.dumps(value, ensure_ascii=False)[:40]}")
-    # JSON allows lone surrogates, which no encoding can write
-    return (
-        value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        if isinstance(value, str)
-        else value
-    )
+    return whole(value) if isinstance(value, str) else value
 
 
 def _object(value: Any, what: str) -> dict[str, Any]:

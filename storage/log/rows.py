@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from storage.reasons import Reason, coded
-from storage.records import Answer, Chunk, Citation, Exchange, FollowUp, Outcome, Usage, with_tuples
+from storage.records import Answer, Chunk, Citation, Exchange, FollowUp, Outcome, Usage, whole, with_tuples
 
 # A row on its way into or out of the database: column name → value.
 Row = dict[str, Any]
@@ -23,18 +23,9 @@ def iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def legible(text: str) -> str:
-    """Replace lone surrogates, which no database takes, by U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
 def clean(row: Row) -> Row:
     """Return a row whose texts every database takes."""
-    return {name: legible(value) if isinstance(value, str) else value for name, value in row.items()}
+    return {name: whole(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def to_json(value: object) -> str:

@@ -58,26 +58,15 @@ class SqlScoreCache:
             _bound(connection, self._max_rows)
             connection.commit()
 
-    def prune(self, max_rows: int) -> int:
-        """Delete all but the newest `max_rows` scores; return how many."""
-        with self._database.writing() as connection:
-            gone = _bound(connection, max_rows)
-            connection.commit()
-        return gone
-
-    def count(self) -> int:
-        with self._database.reading() as connection:
-            return connection.execute(select(func.count()).select_from(ScoreRow)).scalar_one()
-
     def _address(self, fingerprint: str, question: str) -> str:
         key = f"{fingerprint}\0{question}" + (f"\0{self._owner}" if self._owner else "")
         return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _bound(connection: Connection, max_rows: int) -> int:
+def _bound(connection: Connection, max_rows: int) -> None:
     """Delete the oldest: numbers only grow, so they lie far behind the last. Gaps make it delete early."""
     last = connection.execute(select(func.max(ScoreRow.number))).scalar() or 0
-    return connection.execute(delete(ScoreRow).where(ScoreRow.number <= last - max_rows)).rowcount
+    connection.execute(delete(ScoreRow).where(ScoreRow.number <= last - max_rows))
 
 
 def _batches(items: Sequence[str]) -> Iterator[Sequence[str]]:

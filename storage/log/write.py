@@ -12,7 +12,7 @@ from storage.log import full_text, tables
 from storage.log import rows as log_rows
 from storage.log.redaction import Redactor
 from storage.log.rows import Row
-from storage.records import Answer, Candidate, FollowUp, Outcome, worst
+from storage.records import Answer, Candidate, FollowUp, Outcome, whole, worst
 from storage.tables import TableBase
 
 _INDEX = text("INSERT INTO answers_fts (rowid, question, text) VALUES (:number, :question, :text)")
@@ -77,7 +77,7 @@ def _belonging_rows(
     """
     found, joined = passages[: len(answer.candidates)], passages[len(answer.candidates) :]
     return {
-        tables.PromptRow: [{"text": log_rows.legible(answer.prompt)}] if answer.prompt else [],
+        tables.PromptRow: [{"text": whole(answer.prompt)}] if answer.prompt else [],
         tables.FollowUpRow: _follow_up_rows(connection, answer.follow_up),
         tables.StageRow: _numbered(map(log_rows.STAGE.row, answer.stages)),
         tables.CallRow: _call_rows(answer.stages),

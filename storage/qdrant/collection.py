@@ -55,18 +55,10 @@ class CollectionReader(ABC):
         return [[Hit(chunks[id_], score) for id_, score, _ in hits] for hits in ordered]
 
     def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
-        if not chunk_ids or self.fingerprint.token_dim is None:
-            return {}
-        records = self._retrieve(chunk_ids, [TOKENS], payload=False)
-        stored = ((str(record.id), floats(vector_of(record, TOKENS))) for record in records)
-        return {id_: vectors for id_, vectors in stored if vectors is not None}
+        return {} if self.fingerprint.token_dim is None else self._vectors(TOKENS, chunk_ids)
 
     def dense_vectors(self, chunk_ids: Sequence[str]) -> dict[str, Floats]:
-        if not chunk_ids:
-            return {}
-        records = self._retrieve(chunk_ids, [DENSE], payload=False)
-        stored = ((str(record.id), floats(vector_of(record, DENSE))) for record in records)
-        return {id_: vector for id_, vector in stored if vector is not None}
+        return self._vectors(DENSE, chunk_ids)
 
     def neighbours(self, chunks: Sequence[Chunk], reach: int, where: Condition | None = None) -> list[Chunk]:
         if not chunks:
@@ -96,6 +88,11 @@ class CollectionReader(ABC):
 
     def points(self, chunk_ids: Sequence[str]) -> list[Point]:
         return [point_of(record) for record in self._retrieve(chunk_ids, True, payload=True)]
+
+    def _vectors(self, name: str, chunk_ids: Sequence[str]) -> dict[str, Floats]:
+        records = self._retrieve(chunk_ids, [name], payload=False) if chunk_ids else ()
+        stored = ((str(record.id), floats(vector_of(record, name))) for record in records)
+        return {id_: vectors for id_, vectors in stored if vectors is not None}
 
     def _fitted(self, where: Condition) -> Condition:
         """Return the condition as the engine is asked. Raises BadInputError for a field that nothing has."""

@@ -11,8 +11,8 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Collection as Container
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from types import TracebackType
 from typing import Protocol
 from uuid import UUID, uuid5
 
@@ -222,7 +222,7 @@ class CollectionStore(Searcher, Writer, TokenScorer, Neighbourhood, Protocol):
         """Flush and release; further calls are an error."""
 
 
-class Rebuild(Protocol):
+class Rebuild(AbstractContextManager["Rebuild"], Protocol):
     """A generation that is being built next to the one in use. A context manager: leaving it closes it."""
 
     @property
@@ -238,12 +238,6 @@ class Rebuild(Protocol):
 
         `old` is the one in use where this process has it open; it answers until it is closed.
         """
-
-    def __enter__(self) -> Rebuild: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
 
 class CollectionStores(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from generation.followup import STAGE as REWRITE
 from generation.followup import Rewrite, Turn
@@ -14,12 +14,9 @@ from retrieval.expansion import STAGE as EXPAND
 from retrieval.expansion import Expander, Expansion
 from storage.reasons import Reason
 from storage.records import Answer, Candidate, Chunk, Outcome, Ranking, Retrieval, part_name, worst
-from storage.vectors import Floats, max_sim
+from storage.vectors import Floats, TokenEncoder, max_sim
 from winnow.app.in_parts.dividing import Division
 from winnow.app.in_parts.ranking import seen_by
-
-if TYPE_CHECKING:
-    from rerank.parts import TokenEncoder
 
 T = TypeVar("T")
 

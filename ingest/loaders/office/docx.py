@@ -162,10 +162,7 @@ class _Body:
             in_head = in_head and row.find(f"{qn('w:trPr')}/{qn('w:tblHeader')}") is not None
             head += in_head
             self._row(grid, number, row, own)
-        first = True
-        for number, line in table_lines(grid.rows(), head=head if 0 < head < len(rows) else None):
-            self.builder.row(number, line, first=first)
-            first = False
+        self.builder.table(table_lines(grid.rows(), head=head if 0 < head < len(rows) else None))
         self._attached()
 
     def _row(self, grid: Grid, number: int, row: Any, cells: list[Any]) -> None:

@@ -22,9 +22,6 @@ from storage.records import Meta
 # Deleted text, and what is written elsewhere.
 _DROPPED = ("tracked-changes", "note-citation", "annotation-end", "sequence-decls", "forms")
 _HIGHEST = 1000
-_MARGINS = tuple(
-    f"{{*}}{place}{pages}" for place in ("header", "footer") for pages in ("", "-first", "-left")
-)
 
 
 def load(source: Source) -> Loaded:
@@ -161,10 +158,7 @@ class _OdtBody:
                     for at in range(column, column + (again if text else 1)):
                         grid.add(number, at, text, height=high, width=wide)
                 column += again
-        first = True
-        for at, line in table_lines(grid.rows(), head=head if 0 < head < len(rows) else None):
-            self.builder.row(at, line, first=first)
-            first = False
+        self.builder.table(table_lines(grid.rows(), head=head if 0 < head < len(rows) else None))
         self._hanging()
 
     def _text(self, element: Any) -> str:

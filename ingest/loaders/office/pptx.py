@@ -157,10 +157,7 @@ def _add_table(builder: TextBuilder, table: Any) -> None:
                 words = " ".join(filter(None, map(_text, cell.text_frame.paragraphs)))
                 high, wide = (cell.span_height, cell.span_width) if cell.is_merge_origin else (1, 1)
                 grid.add(row, column, words, height=high, width=wide)
-    first = True
-    for number, line in table_lines(grid.rows()):
-        builder.row(number, line, first=first)
-        first = False
+    builder.table(table_lines(grid.rows()))
 
 
 def _add_graphic(builder: TextBuilder, slide: Any, shape: Any) -> None:

@@ -100,10 +100,7 @@ def _add_sheet(builder: TextBuilder, book: Workbook, part: str, name: str, numbe
         return
     builder.page(number)
     builder.heading(name, 1)
-    first = True
-    for row, line in table_lines(rows):
-        builder.row(row, line, first=first)
-        first = False
+    builder.table(table_lines(rows))
     for note in notes:
         builder.block(note)
 

@@ -12,6 +12,7 @@ from typing import Any
 import pypdfium2.raw as pdfium
 
 from ingest.loaders.text import superscript
+from storage.records import whole
 
 # A hyphen where a line ends, as PDFium marks it.
 HYPHEN = "\ufffe"
@@ -70,7 +71,7 @@ def pieces(text_page: Any, rotation: int) -> tuple[list[Piece], list[Piece]]:
                 found.append(current)
             space = False
     for piece in (*found, *turned):
-        piece.text = _whole_characters(piece.text)
+        piece.text = whole(piece.text)  # PDFium gives the halves of a character one by one
     return found, turned
 
 
@@ -119,17 +120,6 @@ def _extend(
     piece.text += f" {letter}" if space else letter
     piece.left, piece.right = min(piece.left, left), max(piece.right, right)
     piece.bottom, piece.top = min(piece.bottom, bottom), max(piece.top, top)
-
-
-def _whole_characters(text: str) -> str:
-    """Surrogates that PDFium gives one by one, as characters."""
-    return (
-        text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if any(map(_half, text)) else text
-    )
-
-
-def _half(character: str) -> bool:
-    return "\ud800" <= character <= "\udfff"
 
 
 def joined(row: Sequence[Piece]) -> str:

@@ -17,12 +17,13 @@ import qdrant_edge as qdrant
 from storage.disk_space import OPENING_BYTES, DiskSpace
 from storage.errors import StoreError, StoreLockedError
 from storage.locks import PATIENCE_S, CollectionLock
+from storage.memory import give_back
 from storage.qdrant.collection import MOST_DOCUMENTS, CollectionReader
 from storage.qdrant.conditions import Condition, Equals
 from storage.qdrant.contract import DENSE, TOKENS, Fingerprint
 from storage.qdrant.edge.errors import translated
 from storage.qdrant.edge.folder import CollectionFolder, ShardGeneration
-from storage.qdrant.edge.graph import built_in_copy, give_back_free_memory
+from storage.qdrant.edge.graph import built_in_copy
 from storage.qdrant.edge.layout import GRAPH_PAYS_KB, SCHEMAS, field_index, new_shard
 from storage.qdrant.edge.points import edge_filter, nearest, to_struct
 from storage.qdrant.payload_indexes import Indexed
@@ -170,7 +171,7 @@ class EdgeCollection(CollectionReader):
             self.flush()
             self._terms = 0
             done = self._has_room(times=1) and self._shard.optimize()
-        give_back_free_memory()
+        give_back()
         return done
 
     @property
@@ -185,7 +186,7 @@ class EdgeCollection(CollectionReader):
             if not self._has_room(times=2) or not built_in_copy(self._folder.shard(self._built), place):
                 return False
             self._move(replace(self._built, place=place.name))
-        give_back_free_memory()
+        give_back()
         return True
 
     @contextmanager

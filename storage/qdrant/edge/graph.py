@@ -14,9 +14,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 from storage.errors import StoreError
 
@@ -89,21 +87,3 @@ def _end_with(parent: int) -> None:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended before that
             sys.exit(1)
-
-
-def give_back_free_memory() -> None:
-    """Return freed memory to the system.
-
-    glibc otherwise keeps hundreds of megabytes after large work on threads. Does nothing where the C library
-    has no such call (macOS, Windows, musl).
-    """
-    if trim := _malloc_trim():
-        trim(0)
-
-
-@cache
-def _malloc_trim() -> Any:
-    try:
-        return getattr(ctypes.CDLL(None), "malloc_trim", None)
-    except (OSError, TypeError):  # Windows has no "this program's own symbols"
-        return None

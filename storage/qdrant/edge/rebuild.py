@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
 from secrets import token_hex
-from types import TracebackType
-from typing import Self
 
 from storage.errors import StoreError, StoreLockedError
 from storage.locks import CollectionLock
@@ -18,7 +17,7 @@ from storage.qdrant.edge.layout import new_shard
 from storage.qdrant.tuning import Tuning
 
 
-class EdgeRebuild:
+class EdgeRebuild(AbstractContextManager["EdgeRebuild"]):
     """A `storage.qdrant.contract.Rebuild`. The collection in use may stay open, here or elsewhere."""
 
     def __init__(
@@ -53,18 +52,10 @@ class EdgeRebuild:
         self._finished = True
         return self.store
 
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop here; what was built can be resumed."""
         if not self._finished:
             self.store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def leftovers(root: Path) -> dict[str, tuple[str, ...]]:

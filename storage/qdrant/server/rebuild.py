@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from secrets import token_hex
-from types import TracebackType
-from typing import Self
 
 from storage.errors import (
     FingerprintMismatchError,
@@ -31,7 +29,7 @@ _log = logging.getLogger(__name__)
 _LOOKS, _LOOK_S = 20, 0.25
 
 
-class ServerRebuild:
+class ServerRebuild(AbstractContextManager["ServerRebuild"]):
     """A `storage.qdrant.contract.Rebuild`. `before` is the generation in use when it began.
 
     A claim on the new generation, which names who builds it, keeps two at once apart.
@@ -96,12 +94,7 @@ class ServerRebuild:
         self._leave(self._building.done)
         return self.store
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Leave what was built on the server, to be resumed."""
         if not self._finished:
             self._leave(self._building.end)

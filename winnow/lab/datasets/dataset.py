@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from storage.errors import BadInputError
-from winnow.lab.datasets.reading import LineError, existing, records, text_field, without_surrogates
+from storage.records import whole
+from winnow.lab.datasets.reading import LineError, existing, records, text_field
 from winnow.lab.datasets.trec import Qrels, read_qrels
 
 T = TypeVar("T")
@@ -191,7 +192,7 @@ def _answers(path: Path, line: int, record: dict[str, Any]) -> tuple[str, ...]:
     if not isinstance(answers, list):
         raise LineError(path, line, "'answers' must be a list of texts")
     flat = [part for answer in answers for part in (answer if isinstance(answer, list) else [answer])]
-    return tuple(without_surrogates(str(answer)) for answer in flat if str(answer).strip())
+    return tuple(whole(str(answer)) for answer in flat if str(answer).strip())
 
 
 def _names(stem: str, split: str | None) -> list[str]:

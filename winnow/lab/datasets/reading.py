@@ -10,6 +10,7 @@ from typing import Any
 
 from rerank.training.records import numbered_lines
 from storage.errors import BadInputError
+from storage.records import whole
 
 
 class LineError(BadInputError):
@@ -38,15 +39,10 @@ def text_field(path: Path, line: int, record: dict[str, Any], *names: str) -> st
             value = record[name]
             if isinstance(value, bool) or not isinstance(value, str | int):
                 raise LineError(path, line, f"{name!r} must be text, not {type(value).__name__}")
-            return without_surrogates(str(value))
+            return whole(str(value))
     raise LineError(
         path, line, f"{names[0]!r} is missing", way_out=f"Fields found: {', '.join(record) or 'none'}."
     )
-
-
-def without_surrogates(text: str) -> str:
-    """The text with lone surrogates, which JSON allows and no encoding can write, as U+FFFD."""
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def existing(folder: Path, *names: str) -> Path | None:

@@ -224,8 +224,8 @@ def _logged(plan: MiningPlan, wiring: Wiring) -> MiningPools:
     """
     from winnow.app.logged import EncodedPassages
 
-    judged = None if plan.unjudged else "judged"
-    where = AnswerFilter(feedback=judged, collection=plan.collection, replays=False)
+    where = AnswerFilter(collection=plan.collection, replays=False)
+    where = where if plan.unjudged else replace(where, feedback="judged")
     log = wiring.answers
     grouped: dict[tuple[str, str], list[tuple[Answer, dict[str, int]]]] = {}
     for answer in log.answers(where):

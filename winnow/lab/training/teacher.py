@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from rerank.chain import Chain
 from rerank.llm.budget import CURRENT_METER, Meter
@@ -150,23 +150,18 @@ def _read(ranking: Ranking, stage: str) -> _Lesson:
     return _Lesson([ranks[n] for n in range(len(ranks))], [scores[n] for n in sorted(scores)])
 
 
-class Lessons:
+class Lessons(AppendedLines):
     """A teacher's lessons in a file, by question and passages. A context manager.
 
     `identity` is part of the key: another teacher's scores are other scores.
     """
 
+    kind = "a teacher's scores"
+
     def __init__(self, path: Path, identity: str) -> None:
+        super().__init__(path)
         self._identity = identity
         self._known: dict[str, _Lesson] = {}
-        self._lines = AppendedLines(path, "a teacher's scores", self._take)
-
-    def __enter__(self) -> Self:
-        self._lines.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._lines.__exit__()
 
     def get(self, query: str, texts: Sequence[str]) -> _Lesson | None:
         """The lesson that is there already."""
@@ -174,7 +169,7 @@ class Lessons:
 
     def keep(self, query: str, texts: Sequence[str], lesson: _Lesson) -> None:
         """Append a lesson."""
-        self._lines.append({"asked": self._key(query, texts), **asdict(lesson)})
+        self.append({"asked": self._key(query, texts), **asdict(lesson)})
 
     def _key(self, query: str, texts: Sequence[str]) -> str:
         return text_key("\0".join([self._identity, query, *texts]))
