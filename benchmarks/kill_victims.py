@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -135,15 +136,27 @@ def serve(folder: Path) -> None:
 
 
 def upload(folder: Path) -> None:
-    """Uploads; the server that is started again has taken up those that an earlier one accepted."""
+    """Upload; where the queue is full, again a moment later."""
     for server in _served(folder):
         say("ready")
         for number in range(12):
             file = {"file": (f"up{number}.md", f"# Up {number}\n\nThe boat {number} sails.\n".encode())}
-            if server.post("/v1/ingest", files=file).status_code == 202:
-                say("accepted", f"up{number}.md")
-        while any(job["status"] in ("queued", "running") for job in _jobs(server)):
-            pass
+            while server.post("/v1/ingest", files=file).status_code != 202:
+                time.sleep(0.05)
+            say("accepted", f"up{number}.md")
+        _wait_for_jobs(server)
+
+
+def take_up(folder: Path) -> None:
+    """Start a server that finishes what an earlier one accepted."""
+    for server in _served(folder):
+        say("ready")
+        _wait_for_jobs(server)
+
+
+def _wait_for_jobs(server: httpx2.Client) -> None:
+    while any(job["status"] in ("queued", "running") for job in _jobs(server)):
+        time.sleep(0.05)
 
 
 def _jobs(server: httpx2.Client) -> list[dict[str, Any]]:
@@ -157,4 +170,4 @@ VICTIMS: dict[str, Callable[[Path], None]] = {
 }
 
 if __name__ == "__main__":
-    VICTIMS[sys.argv[1]](Path(sys.argv[2]))
+    {**VICTIMS, "take_up": take_up}[sys.argv[1]](Path(sys.argv[2]))

@@ -142,6 +142,9 @@ def killed_once(
         shown = [words[1] for words in ended.said if words[0] == "shown"]
         row.shown += len(shown)
         row.wrong += [f"{one} is not logged" for one in shown if one not in logged]
+        if accepted := {words[1] for words in ended.said if words[0] == "accepted"}:
+            run("take_up", folder)
+            row.wrong += [f"{one} was accepted and is lost" for one in accepted - {*held(folder)[0]}]
         run(name, folder)
         if (found := held(folder)) != expected:
             row.wrong.append(f"holds {found}, not {expected}")
