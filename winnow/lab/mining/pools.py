@@ -238,12 +238,14 @@ def _logged(plan: MiningPlan, wiring: Wiring) -> MiningPools:
         )
     groups = drawn(list(grouped.values()), plan.sample, plan.seed)
     every = [candidate for group in groups for answer, _ in group for candidate in answer.candidates]
+    most = plan.range_max
     encoder = wiring.encoder
     scorer = EncodedPassages(encoder, every)
-    return MiningPools(len(groups), lambda: (_judged_pool(group) for group in groups), scorer, encoder)
+    return MiningPools(len(groups), lambda: (_judged_pool(group, most) for group in groups), scorer, encoder)
 
 
-def _judged_pool(group: Sequence[tuple[Answer, dict[str, int]]]) -> MiningPool:
+def _judged_pool(group: Sequence[tuple[Answer, dict[str, int]]], most: int) -> MiningPool:
+    """The pool of a question's answers, with the newest one's best `most` candidates: more are not scored."""
     newest, _ = group[0]
     grades: dict[str, int] = {}
     candidates: dict[str, Candidate] = {}
@@ -254,7 +256,7 @@ def _judged_pool(group: Sequence[tuple[Answer, dict[str, int]]]) -> MiningPool:
         question=newest.question,
         method="feedback" if grades else "teacher",
         labelled=tuple((candidates[id_], grade) for id_, grade in grades.items()),
-        others=[candidate for candidate in newest.candidates if candidate.id not in grades],
+        others=[candidate for candidate in newest.candidates if candidate.id not in grades][:most],
         top_label=TOP_GRADE if grades else 1,
         given=bool(grades),
         stages=tuple(outcome.name for outcome in reversed(newest.stages)),
