@@ -10,12 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, func, select
 
 from storage.database import Database
 from storage.errors import LogError
 from storage.log.answer_log import AnswerLog
 from storage.log.score_cache import SqlScoreCache
+from storage.log.tables import ScoreRow
 from storage.manifest.manifest import DocumentRow, Manifest
 from storage.migrations.upgrade import upgrade
 from storage.sqlite.damage import damage_of, set_aside
@@ -66,7 +67,9 @@ def _content(path: Path) -> tuple[set[str], set[str], int]:
         answers = {row.id for row in log.list(limit=10_000)}
         assert [log.get(id_).id for id_ in answers] == list(answers)
         documents = {row.id for row in Manifest(database, "docs").rows()}
-        return answers, documents, SqlScoreCache(database).count()
+        with database.reading() as connection:
+            scores = connection.execute(select(func.count()).select_from(ScoreRow)).scalar_one()
+        return answers, documents, scores
 
 
 def _overwrite(path: Path, start: int, data: bytes) -> None:
