@@ -6,14 +6,15 @@ INSTALLED := $(VENV)/.installed
 SLOW_INSTALLED := $(VENV)/.installed-slow
 MINUTES ?= 1
 # One more than there are cores: many tests wait for a process or a clock.
-WORKERS ?= $(shell expr 1 + $$(getconf _NPROCESSORS_ONLN))
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)))')
 
-# uv installs in a tenth of pip's time. It reads no pip.conf, where mirrors are named, so that is read for it.
+# uv installs in a tenth of pip's time. It reads no pip.conf: a mirror named there is passed on, and where more is set pip installs.
 UV := UV_SYSTEM_CERTS=1 UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(RUN) -m pip config get global.index-url 2>/dev/null || echo https://pypi.org/simple)}}" $(RUN) -m uv
 define install
-@$(RUN) -m pip install --quiet --disable-pip-version-check 'uv>=0.13,<1' && \
+@! $(RUN) -m pip config list | grep -E 'extra-index-url|install.index-url|constraint|no-index' && \
+$(RUN) -m pip install --quiet --disable-pip-version-check 'uv>=0.13,<1' && \
 $(UV) pip install --quiet --python $(1) $(2) || \
-{ echo "uv could not; pip does it, more slowly" && $(1) -m pip install --quiet --disable-pip-version-check $(2); }
+{ echo "pip installs, more slowly than uv" && $(1) -m pip install --quiet --disable-pip-version-check $(2); }
 endef
 
 # What the slow tests run besides: Ray, OCR, a local model, object stores, three frameworks.

@@ -22,7 +22,10 @@ def available_memory() -> int | None:
 
 
 def give_back() -> None:
-    """Return freed memory to the system. The C library of Linux keeps what loading a model leaves: 20 MB."""
+    """Return freed memory to the system.
+
+    The C library of Linux keeps 20 MB of what loading a model leaves, hundreds after large work on threads.
+    """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # another C library, such as musl, keeps none
             ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = ("storage", "ingest", "retrieval", "rerank", "generation", "winnow", "benchmarks")
 # A docstring begins with what the thing does or is.
 QUESTION_WORDS = {"What", "Whether", "How", "Where", "Who", "Which"}
-UNUSUAL = re.compile(r"\b(anew|so many|stands)\b")
+UNUSUAL = re.compile(r"\b(anew|so many|stands)\b", re.IGNORECASE)
 
 
 def _files(*endings: str) -> Iterator[Path]:

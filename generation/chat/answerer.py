@@ -22,7 +22,7 @@ MAX_TOKENS = 1024
 _WORD = "NO_ANSWER"
 _ABSTAINED = re.compile(rf"[\s*_`\"'#]*{_WORD}\b[*_`\"'.:：。]*")
 _DECORATION = 8
-# In place of half a character, or of bytes that are none; passages may hold it, too.
+# In place of half a character, or of bytes that are none; a passage that holds it may be quoted.
 _BROKEN = "\ufffd"
 
 
@@ -103,12 +103,12 @@ class ChatAnswerer:
             outcome = flagged(outcome, Reason("generation.answer-stopped", reason=completion.finish_reason))
         if lost := cut_prompt(prompt.messages, completion.usage):
             outcome = flagged(outcome, Reason("generation.prompt-cut", counted=lost[0], sent=lost[1]))
-        if broken := max(0, text.count(_BROKEN) - prompt.text.count(_BROKEN)):
-            outcome = flagged(outcome, Reason("generation.broken-characters", n=broken))
         if answered:
             looked = checked(question, text, prompt.shown, prompt.given, self.check)
             text, answered = looked.text, bool(looked.text)
             outcome = flagged(outcome, *looked.complaints)
+        if _BROKEN in text and _BROKEN not in prompt.text:
+            outcome = flagged(outcome, Reason("generation.broken-characters", n=text.count(_BROKEN)))
         resolved = resolve(text, prompt.shown, prompt.given)
         return Generation(
             text=text or abstention(question, candidates),

@@ -23,9 +23,9 @@ def fetch(
 ) -> tuple[list[Path], list[Unfetched]]:
     """Fetch into `folder` and return the copies, files and folders, and what could not be fetched.
 
-    `private`: sites on addresses of this machine and its network are allowed. `prune`: a page is for the
-    folder of its site, where copies of pages that are gone are missing. Raises BadInputError for an
-    address of another kind, MissingDependencyError without what its kind needs.
+    `private`: sites on addresses of this machine and its network are allowed. `prune`: in place of a page
+    the folder of its site is returned, where copies of pages that are gone are missing. Raises BadInputError
+    for an address of another kind, MissingDependencyError without what its kind needs.
     """
     from ingest.sources import git, objects
     from ingest.sources.addresses import is_public

@@ -27,7 +27,7 @@ _LONGEST = 1_024
 Forward = Callable[[Any, Any, Any], Floats]
 
 
-# Stands for a passage where the text around it is looked for; no text holds it.
+# Takes the place of a passage where the text around it is looked for; no text holds it.
 _PASSAGE = "\ue000passage\ue000"
 
 

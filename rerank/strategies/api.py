@@ -44,7 +44,7 @@ _BLAMES_DOCUMENTS = re.compile(
     r"|large|character|exceed|utf|encod|过长|为空|空字符|超出|长度|文档",
     re.IGNORECASE,
 )
-# So many texts that say different things are not all equally relevant: the server runs the model wrongly.
+# This many texts that say different things are not all equally relevant: the server runs the model wrongly.
 _ENOUGH, _ALIKE = 3, 1e-9
 # This many documents refused alone, and none scored: the request itself is at fault.
 _REFUSED_ALONE = 3

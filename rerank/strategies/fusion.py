@@ -38,7 +38,7 @@ _LEGS = ("dense", "lexical")
 _CHARACTERS = 0.15
 # The weight of a standard deviation of the others' scores against the cross-encoder's log-odds.
 _OTHERS = 0.3
-# So many of the best are judged by their nearest part, too, unless the cross-encoder is sure.
+# This many of the best are judged by their nearest part, too, unless the cross-encoder is sure.
 _CLOSER = 3
 # By this many standard deviations of the best scores the first is clearly ahead of the second.
 _CLEAR = 0.5

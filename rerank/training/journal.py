@@ -28,7 +28,7 @@ class DamagedLinesError(BadInputError):
 class AppendedLines(ABC):
     """A file of JSON Lines that is only appended to: a kill costs the line being written. A context manager.
 
-    `kind` says in a sentence what it is.
+    `kind` names it, for errors.
     """
 
     kind: ClassVar[str]

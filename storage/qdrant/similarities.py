@@ -24,7 +24,7 @@ _Spans = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 # The tokens of a passage's own text: their characters there, and their vectors, of length 1.
 _Piece = tuple[_Spans, Floats]
 
-# So many passages of a collection are remembered, some 80 KB each.
+# This many passages of a collection are remembered, some 80 KB each.
 _REMEMBERED = 256
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from rerank.chain import check_spec
 from rerank.registry import STRATEGIES, strategy
 from rerank.spec import Spec, Stage, Value
-from storage.errors import SpecError, WinnowError
+from storage.errors import WinnowError
 from storage.records import Answer
 from winnow.app.setting_defaults import CHAT_PARTS
 from winnow.app.settings import Settings
@@ -23,7 +23,7 @@ _WORDS = ("method", "scale", "instruction", "field", "where")
 
 
 class Policy:
-    """The choices that the settings allow to requests. Raises SpecError where one of theirs is none."""
+    """The choices that the settings allow to requests. Raises SpecError for a spec that cannot be used."""
 
     def __init__(self, settings: Settings) -> None:
         own = [Spec.parse(text) for text in (settings.rerank.spec, *settings.server.specs)]
@@ -119,11 +119,4 @@ def _all_stages(spec: Spec) -> Iterator[Stage]:
         of = dict(stage.options).get("of")
         if stage.name == "fusion" and of is not None:
             for text in str(of).split(";"):
-                yield from _all_stages(_parsed(text))
-
-
-def _parsed(text: str) -> Spec:
-    try:
-        return Spec.parse(text)
-    except SpecError:
-        return Spec(())  # loading the fusion reports the error
+                yield from _all_stages(Spec.parse(text))

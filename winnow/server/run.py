@@ -35,7 +35,7 @@ def serve(
 
     The first SIGINT or SIGTERM finishes running work (`say` reports what it waits for), the second ends at
     once. Raises SettingsError where the address is not available, or where other machines reach it and there
-    is no token.
+    is no token; SpecError for a rerank spec in the settings that cannot be used.
     """
     chosen = pipeline.settings.server
     _check_tokens(pipeline.settings)

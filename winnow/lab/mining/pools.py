@@ -220,23 +220,29 @@ def _is(candidate: Candidate, passage: LabelledPassage) -> bool:
 def _logged(plan: MiningPlan, wiring: Wiring) -> MiningPools:
     """Answers whose passages people graded; for a passage graded twice, the newest answer counts.
 
-    With `unjudged` the others as well, without labels.
+    With `unjudged` the other answered questions as well, without labels.
     """
     from winnow.app.logged import EncodedPassages
 
     where = AnswerFilter(collection=plan.collection, replays=False)
     where = where if plan.unjudged else replace(where, feedback="judged")
     log = wiring.answers
-    grouped: dict[tuple[str, str], list[tuple[Answer, dict[str, int]]]] = {}
+    grouped: dict[tuple[str, str], list[tuple[str, dict[str, int]]]] = {}
     for answer in log.answers(where):
-        if answer.candidates:
-            grouped.setdefault((answer.collection, answer.question), []).append((answer, log.grades(answer)))
+        grades = log.grades(answer)
+        if grades or (answer.answered and answer.candidates):
+            key = (answer.collection, _asked(answer))
+            grouped.setdefault(key, []).append((answer.id, grades))
     if not grouped:
         raise BadInputError(
             "no answer is logged" if plan.unjudged else "no answer has judged passages",
             way_out="Ask first." if plan.unjudged else "Judge some: winnow log feedback ID --passage 1=3",
         )
-    groups = drawn(list(grouped.values()), plan.sample, plan.seed)
+    # ids alone until here: a log may be larger than the memory
+    groups = [
+        [(log.get(id_), grades) for id_, grades in _judged_ones(group)]
+        for group in drawn(list(grouped.values()), plan.sample, plan.seed)
+    ]
     every = [candidate for group in groups for answer, _ in group for candidate in answer.candidates]
     most = plan.range_max
     encoder = wiring.encoder
@@ -244,19 +250,30 @@ def _logged(plan: MiningPlan, wiring: Wiring) -> MiningPools:
     return MiningPools(len(groups), lambda: (_judged_pool(group, most) for group in groups), scorer, encoder)
 
 
+def _asked(answer: Answer) -> str:
+    """The question as it was searched: a follow-up's own words say little without the earlier ones."""
+    return answer.follow_up.question if answer.follow_up else answer.question
+
+
+def _judged_ones(group: list[tuple[str, dict[str, int]]]) -> list[tuple[str, dict[str, int]]]:
+    """The graded answers of a question; where there are none, its newest one."""
+    return [one for one in group if one[1]] or group[:1]
+
+
 def _judged_pool(group: Sequence[tuple[Answer, dict[str, int]]], most: int) -> MiningPool:
-    """The pool of a question's answers, with the newest one's best `most` candidates: more are not scored."""
+    """The pool of a question's answers. Unjudged, it has the best candidate and `most` others."""
     newest, _ = group[0]
     grades: dict[str, int] = {}
     candidates: dict[str, Candidate] = {}
     for answer, given in group:
         candidates = {**{c.id: c for c in answer.candidates}, **candidates}
         grades = {**given, **grades}
+    others = [candidate for candidate in newest.candidates if candidate.id not in grades]
     return MiningPool(
-        question=newest.question,
+        question=_asked(newest),
         method="feedback" if grades else "teacher",
         labelled=tuple((candidates[id_], grade) for id_, grade in grades.items()),
-        others=[candidate for candidate in newest.candidates if candidate.id not in grades][:most],
+        others=others if grades else others[: most + 1],
         top_label=TOP_GRADE if grades else 1,
         given=bool(grades),
         stages=tuple(outcome.name for outcome in reversed(newest.stages)),
