@@ -153,7 +153,7 @@ class OpenAIChat:
             said = "" if events.read else f": {snippet(events.beginning)}"
             raise self._unusable(f"the reply broke off before its end{said}")
         collected.finish_reason = collected.finish_reason or "stop"
-        if piece := shown.rest():
+        if piece := shown.feed(collected.end()) + shown.rest():
             yield piece
         yield self._completion(collected, calls, started)
 
@@ -271,6 +271,7 @@ def _read(content: bytes, model: str) -> Reply:
     collected, events = Reply(model, finish_reason="stop"), Events()
     for chunk in events.feed(content, last=True):
         collected.add(chunk)
+    collected.end()
     return collected
 
 

@@ -52,6 +52,12 @@ class Reply:
         pieces = [self._choice(one) for one in choices or () if not _of(one, "index")]
         return "".join(pieces)
 
+    def end(self) -> str:
+        """End the text; return the replacement of half a character whose other half never came."""
+        piece, self._half = whole(self._half), ""
+        self.text += piece
+        return piece
+
     def _usage(self, reply: Any) -> None:
         usage = _of(reply, "usage") or _of(_of(reply, "x_groq"), "usage")
         if isinstance(usage, dict):
@@ -90,6 +96,7 @@ def read(reply: Any, model: str) -> Reply:
     if not any(_of(choices[0], name) is not None for name in ("message", "delta", "text")):
         raise ValueError("it has a choice without a message")
     result._choice(choices[0])
+    result.end()
     if not result.text and _of(choices[0], "error"):
         _raise_reported(choices[0])
     if not result.reasoned and not has_reasoning(result.text):
