@@ -9,11 +9,11 @@ MINUTES ?= 1
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)))')
 
 # uv installs in a tenth of pip's time. It reads no pip.conf: a mirror named there is passed on, and where more is set pip installs.
-UV := UV_SYSTEM_CERTS=1 UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(RUN) -m pip config get global.index-url 2>/dev/null || echo https://pypi.org/simple)}}" $(RUN) -m uv
 define install
 @! $(RUN) -m pip config list | grep -E 'extra-index-url|install.index-url|constraint|no-index' && \
 $(RUN) -m pip install --quiet --disable-pip-version-check 'uv>=0.13,<1' && \
-$(UV) pip install --quiet --python $(1) $(2) || \
+index="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(RUN) -m pip config get global.index-url 2>/dev/null || true)}}" && \
+UV_SYSTEM_CERTS=1 $(RUN) -m uv pip install --quiet $${index:+--default-index "$$index"} --python $(1) $(2) || \
 { echo "pip installs, more slowly than uv" && $(1) -m pip install --quiet --disable-pip-version-check $(2); }
 endef
 
