@@ -1,6 +1,6 @@
 """Checks a model's answer against the passages that it cites, without another model.
 
-A quotation is in a cited passage, numbers and names of a cited sentence do too (or in the question), and
+A quotation is in a cited passage, numbers and names of a cited sentence are too (or in the question), and
 a cited passage shares some word with the sentence, unless that says little. Words and English names are not
 looked for in passages of another language. This finds what was made up; it does not prove the rest.
 """

@@ -31,7 +31,7 @@ def test_pptx_slides_are_pages_and_titles_headings() -> None:
 
 
 def test_pptx_charts_pictures_and_powers_are_read(tmp_path: Path) -> None:
-    """What a chart shows, what a linked picture is said to be, a raised digit; hidden slides are named."""
+    """Values of charts, texts of linked pictures and raised digits are read; hidden slides are named."""
     presentation = pptx.Presentation()
     slide = presentation.slides.add_slide(presentation.slide_layouts[6])
     data = CategoryChartData()

@@ -10,7 +10,7 @@ from tests.support.site import LocalSite, Page, fetched
 
 
 def test_robots_txt_is_obeyed(web: LocalSite, mirrors: Mirror) -> None:
-    """What it disallows is not asked for; a host whose robots.txt fails is left alone."""
+    """Pages that it disallows are not asked for; a host whose robots.txt fails is left alone."""
     web.pages["/robots.txt"] = Page(b"User-agent: *\nDisallow: /guide\nCrawl-delay: 3\n", "text/plain")
     web.pages["/open"] = web.pages["/open2"] = Page(b"<p>Open.")
     url = f"{web.url}/guide/pump"

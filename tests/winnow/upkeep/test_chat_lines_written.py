@@ -163,7 +163,7 @@ def test_a_dead_endpoint_is_given_up_and_the_documents_are_there(
 
 
 def test_a_killed_run_goes_on_without_paying_again(tmp_path: Path, endpoint: Endpoint, docs: Path) -> None:
-    """What was replied before the kill is in the journal."""
+    """Replies that came before the kill are in the journal."""
     waiting = threading.Event()
     replied: list[HttpResponse] = []
 
