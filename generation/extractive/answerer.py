@@ -42,6 +42,8 @@ MANY_WORDS = 0.5
 # The same without token vectors; in Chinese the share of the question's subject in one passage.
 WORDS_FLOOR = 0.17
 SUBJECT_FLOOR = 0.36
+# This many of the best units the verifier reads.
+VERIFIED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +83,14 @@ class ExtractiveAnswerer:
 
     `vectors` are the passages' stored token vectors, made by `encoder` from `Chunk.encoded_text`. Where they
     are missing, or the encoder cannot read the question, shared words alone decide: the outcome is `partial`.
-    `judge`, if any, judges the most promising units where it can read them, and `verifier` tells of the best
-    of others whether it answers.
+    `judge`, if any, judges the most promising units where it can read them; of others `verifier` reads the
+    best few, and the one that most probably answers comes first.
 
     The answerer abstains where the best unit probably does not answer, and flags a weak match.
     """
 
     name = NAME
-    fingerprint = f"{NAME}/5"
+    fingerprint = f"{NAME}/6"
 
     encoder: TextEncoder
     vectors: TokenScorer
@@ -152,7 +154,7 @@ class ExtractiveAnswerer:
         ranked, closely = judged(question, scored, self.judge, self._cosines(question), under_load=busy)
         if closely and busy:
             complaint = complaint or Reason("generation.few-units-read", n=len(ranked))
-        seen = self._signs(question, candidates, ranked, closely)
+        ranked, seen = self._most_probable(question, candidates, ranked, closely)
         if seen is None and not self._related(question, candidates, found, neural):
             ranked = []
         weights = weights_for(question, closely, verified=seen is not None and seen.verified is not None)
@@ -194,6 +196,19 @@ class ExtractiveAnswerer:
         longer += RUN_TOGETHER if is_run_together(one.text) else 0
         words = (1 - NEURAL_WEIGHT) * by_words
         return NEURAL_WEIGHT * neural + words + RANK_WEIGHT * place - LONGER_WEIGHT * longer
+
+    def _most_probable(
+        self, question: str, candidates: Sequence[Candidate], ranked: list[Found], closely: bool
+    ) -> tuple[list[Found], Signs | None]:
+        """The units, of which the most probable answer among those that the verifier reads comes first.
+
+        With them the signs of the first.
+        """
+        read = 1 if closely or self.verifier is None or language_of(question) != "zh" else VERIFIED
+        orders = [[one, *(other for other in ranked if other is not one)] for one in ranked[:read]]
+        seen = [(order, self._signs(question, candidates, order, closely)) for order in orders]
+        weights = weights_for(question, closely, verified=read > 1)
+        return max(seen, key=lambda one: -1.0 if one[1] is None else weights.probability(one[1]))
 
     def _signs(
         self, question: str, candidates: Sequence[Candidate], ranked: Sequence[Found], closely: bool

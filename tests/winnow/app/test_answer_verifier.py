@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from generation.extractive.answerer import E5, ExtractiveAnswerer
+from generation.extractive.answerer import E5, VERIFIED, ExtractiveAnswerer
 from generation.extractive.confidence import Signs, weights_for
 from retrieval.encoders.encoder import Encoder
 from retrieval.lexical import LexicalEncoder
@@ -89,6 +89,37 @@ def test_a_chinese_answer_is_verified_and_a_neighbour_of_it_is_doubted(
         assert judgement.signs.verified is not None
         assert judgement.answers
         assert judgement.is_weak is not sure
+
+
+class Favouring:
+    """A verifier that believes texts with certain words."""
+
+    def __init__(self, words: str) -> None:
+        self._words = words
+        self.read = 0
+
+    def log_odds(self, question: str, text: str) -> float:
+        self.read += 1
+        return 3.0 if self._words in text else -3.0
+
+
+def test_of_the_best_chinese_units_the_one_that_the_verifier_believes_comes_first(
+    encoder: Encoder, lexical: LexicalEncoder
+) -> None:
+    restated = "更换青岚净水器的滤芯之前，请先关闭进水阀并泄压一次。"
+    text = f"{restated}滤芯用满半年即需换新。{BESIDE}净水器的保修期为两年。"
+    passage = Candidate.from_text(text, id="p")
+    firsts = []
+    for words in ("关闭进水阀", "半年"):
+        verifier = Favouring(words)
+        answerer = ExtractiveAnswerer(encoder, Stored(encoder, passage), lexical, scale=E5, verifier=verifier)
+        judgement = answerer.judgement(QUESTION, [passage])
+        firsts.append(judgement.ranked[0].quoted)
+        assert verifier.read == VERIFIED
+        assert judgement.signs is not None
+        assert judgement.signs.verified == 3.0
+        assert len({one.quoted for one in judgement.ranked}) == len(judgement.ranked) == 4
+    assert firsts == [restated, "滤芯用满半年即需换新。"]
 
 
 def test_an_english_question_and_an_answerer_without_a_verifier_are_judged_as_before(
