@@ -115,10 +115,10 @@ class AnswerLog:
         with self._database.reading() as connection:
             return self._threads(connection, [self._number(connection, id_or_prefix)])[0]
 
-    def threads(self, limit: int = 20) -> list[Conversed]:
+    def threads(self, limit: int = 20, *, offset: int = 0) -> list[Conversed]:
         """Return the newest conversations, whole; where one forks, each end is one."""
         with self._database.reading() as connection:
-            ends = log_threads.latest(connection, self.reader, limit)
+            ends = log_threads.latest(connection, self.reader, limit, offset)
             return self._threads(connection, ends)
 
     def rename_thread(self, id_or_prefix: str, name: str) -> None:

@@ -30,7 +30,7 @@ def turns(connection: sa.Connection, number: int) -> list[int]:
     return list(connection.execute(query).scalars())
 
 
-def latest(connection: sa.Connection, reader: LogReader, limit: int) -> list[int]:
+def latest(connection: sa.Connection, reader: LogReader, limit: int, offset: int = 0) -> list[int]:
     """Return the last answers of the newest conversations: replays left out, and those that one follows.
 
     What the reader may not see follows nothing.
@@ -43,7 +43,8 @@ def latest(connection: sa.Connection, reader: LogReader, limit: int) -> list[int
         *visible(reader, later),
     )
     ends = (row.replay_of.is_(None), ~goes_on, *visible(reader))
-    query = sa.select(row.number).where(*ends).order_by(row.created_at.desc(), row.number.desc()).limit(limit)
+    newest = (row.created_at.desc(), row.number.desc())
+    query = sa.select(row.number).where(*ends).order_by(*newest).limit(limit).offset(offset)
     return list(connection.execute(query).scalars())
 
 

@@ -13,6 +13,7 @@ from tests.support.logged_pages import HTML, questions
 from tests.support.serving import Server, serving
 from winnow import Settings
 from winnow.server.pages.answers import PER_PAGE
+from winnow.server.pages.threads import PER_PAGE as THREADS_PER_PAGE
 
 pytestmark = pytest.mark.heavy
 
@@ -99,3 +100,19 @@ def test_a_fallback_is_seen_in_the_list(server: Server) -> None:
         "1 passage judged",
     ]
     assert line.css_first(".verdict").attributes["aria-label"] == "Bad"
+
+
+def test_all_conversations_can_be_paged_to(server: Server) -> None:
+    """Every logged question that is no replay ends a conversation, and is on one page."""
+    link, seen = "/threads", list[str]()
+    while link:
+        page = HTMLParser(server.get(link).text)
+        seen += [str(one.attributes["href"]) for one in page.css("a.thread-name")]
+        following = page.css_first("a[rel=next]")
+        link = str(following.attributes["href"]) if following else ""
+    logged = server.get("/v1/answers", params={"replays": "false", "limit": 200}).json()["answers"]
+    assert seen == [f"/?answer={one['id']}" for one in logged]
+    assert len(seen) > THREADS_PER_PAGE
+    beyond = HTMLParser(server.get("/threads", params={"page": 99}).text)
+    assert not beyond.css("a.thread-name")
+    assert beyond.css_first("main a[href='/threads']") is not None

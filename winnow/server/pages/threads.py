@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from winnow.server.api.answers import Id
@@ -15,14 +15,21 @@ from winnow.server.shared_state import Seen, in_thread
 
 router = APIRouter(include_in_schema=False)
 
-_LISTED = 100
+PER_PAGE = 25
 _SEE_OTHER = 303
 Name = Annotated[str, Form(max_length=1_000)]
 
 
 @router.get("/threads")
-async def page(request: Request, seen: Seen) -> HTMLResponse:
-    return await in_thread(lambda: render(request, "threads.html", threads=seen.log.threads(_LISTED)))
+async def page(
+    request: Request, seen: Seen, page: Annotated[int, Query(ge=1, le=1_000_000)] = 1
+) -> HTMLResponse:
+    def made() -> HTMLResponse:
+        found = seen.log.threads(PER_PAGE + 1, offset=(page - 1) * PER_PAGE)
+        shown, more = found[:PER_PAGE], len(found) > PER_PAGE
+        return render(request, "threads.html", threads=shown, page=page, more=more)
+
+    return await in_thread(made)
 
 
 @router.get("/threads/{answer_id}/text")
