@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -10,6 +11,11 @@ if TYPE_CHECKING:
 # Below this share of readable characters a text is illegible. English text measured 0.91 and more (the lowest
 # of 10,000 passages), Chinese text in BERT's English vocabulary 0.46 (median) to 0.89 (99th percentile).
 LEGIBLE = 0.9
+# The same where a tokenizer has the commonest Chinese characters, so that what it lacks is rare ones, those
+# of names above all: the words around them still mean something. Of 29 questions of CMRC 2018 dev with such a
+# name (0.82 to 0.89), 25 are answered right where they count as legible, 11 where they do not.
+LEGIBLE_BUT_RARE = 0.7
+_COMMON = "的一是不了人在有我他这中大来上国"
 
 
 class Tokens(Protocol):
@@ -38,6 +44,11 @@ def share_read(text: str, tokens: Tokens, unknown: int | None) -> float:
     spans = zip(ids, tokens.offsets, strict=True)
     lost = sum(end - start for token, (start, end) in spans if token == unknown)
     return 1 - lost / sum(map(len, text.split()))
+
+
+def least_legible(legibility_of: Callable[[str], float]) -> float:
+    """The share of readable characters from which on a text is legible, given a tokenizer's `legibility`."""
+    return LEGIBLE_BUT_RARE if legibility_of(_COMMON) == 1 else LEGIBLE
 
 
 def unknown_token(tokenizer: Tokenizer) -> int | None:

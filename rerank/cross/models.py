@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from tokenizers import Tokenizer
 
 from rerank.cross.passes import Found, Passes, Row
 from storage.errors import ModelError
-from storage.legibility import LEGIBLE, share_read, unknown_token
+from storage.legibility import least_legible, legibility, share_read, unknown_token
 from storage.vectors import Floats
 
 if TYPE_CHECKING:
@@ -109,8 +110,9 @@ class PairModel:
     def legible(self, texts: Sequence[str], tokens: Sequence[Tokens]) -> list[bool]:
         """`reads` of texts that are tokenized already."""
         unknown = unknown_token(self.tokenizer)
+        least = least_legible(partial(legibility, self.tokenizer))
         pairs = zip(texts, tokens, strict=True)
-        return [share_read(text, encoded, unknown) >= LEGIBLE for text, encoded in pairs]
+        return [share_read(text, encoded, unknown) >= least for text, encoded in pairs]
 
     def scored(self, query: str, texts: Sequence[str]) -> Generator[Found]:
         """(number of the text, log-odds) of each pass; see `Passes.scored`."""

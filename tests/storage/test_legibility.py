@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from storage.legibility import LEGIBLE, legibility, share_read, unknown_token
+from retrieval.encoders.encoder import Encoder
+from storage.legibility import LEGIBLE, least_legible, legibility, share_read, unknown_token
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +55,22 @@ def test_a_tokenizer_of_bytes_reads_everything() -> None:
     tokenizer = Tokenizer(models.BPE())
     assert unknown_token(tokenizer) is None
     assert legibility(tokenizer, "任何文字") == 1
+
+
+def test_a_tokenizer_of_common_chinese_reads_a_question_with_a_rare_character() -> None:
+    """Where only rare characters are lost, most of a text will do."""
+    common = "的一是不了人在有我他这中大来上国"
+    pieces = ["[UNK]", *common, "谁", "？", "a"]
+    tokenizer = Tokenizer(models.WordPiece(vocab={p: n for n, p in enumerate(pieces)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    assert legibility(tokenizer, "鸲鹟是谁？") < least_legible(partial(legibility, tokenizer))  # names alone
+    assert legibility(tokenizer, "我国的鸲在上中国有谁？") > least_legible(partial(legibility, tokenizer))
+    assert least_legible(lambda text: 0.94) == LEGIBLE
+
+
+def test_the_default_encoder_reads_names_with_rare_characters(encoder: Encoder) -> None:
+    for question in ("新西兰鸲鹟分布在什么地方？", "司马繇是谁的儿子？", "朱厚熜於何年登基?"):
+        assert encoder.legibility(question) < LEGIBLE
+        assert encoder.reads(question)
+    assert not encoder.reads("鸲鹟繇倢")
