@@ -5,10 +5,9 @@
 
 WORK holds the mined records that `benchmarks/bilingual_reranker.py DATA WORK` begins with: questions with a
 passage that answers and some that do not. Three batches of four are sentences: the one that holds the answer
-against its neighbours, the most similar sentences of other passages, itself without the answer, and the
-question as a statement, with and without their titles. The rest are passages, cut around the answer. Listwise
-and pointwise losses, half and half; the embeddings and the lowest layers stay multilingual-e5-small's. A run
-that was interrupted goes on from its last checkpoint.
+against its neighbours and the most similar sentences of other passages, with and without their titles. The
+rest are passages, cut around the answer. Listwise and pointwise losses, half and half; the embeddings and the
+lowest layers stay multilingual-e5-small's. A run that was interrupted goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -36,28 +35,11 @@ SETS = (
     ("dureader-a", None, 0.5),
 )
 GROUP, SENTENCES, PASSAGES = 8, 12, 8  # texts a question; questions a batch
-LACKING = 0.6  # how often a text with the question's words and no answer is among them
 LONGEST, FROZEN, RATE, WARM_UP = 144, 3, 2e-4, 60
 # The share of a passage's length limit that a batch's passages are cut to.
 CUTS = (0.35, 0.45, 0.55, 0.55, 0.8, 1.0)
 CHARACTERS = {"en": 480, "zh": 165}
 _END = re.compile(r"(?<=[。！？；])|(?<=[.!?])\s+(?=[A-Z\"“(\d])")
-_ASKING = {
-    "en": re.compile(
-        r"\b(?:what|which|who|whom|whose|when|where|why|how(?: (?:many|much|long|often|old|far))?)\b"
-        r"|\b(?:did|do|does)\b",
-        re.IGNORECASE,
-    ),
-    "zh": re.compile(
-        r"请问|請問|因?[为為](?:什[么麼]|何)|由[于於]什[么麼]|什[么麼](?:[时時]候|[样樣])?|怎[么麼]?[样樣]?|如何|哪(?:一?[年天月日]|[一几幾]?[个個位些种種座家]|[里裡])?"
-        r"|何[时時地处處人]?|多[少久]|[几幾][个個]|[谁誰]|[吗嗎呢]"
-    ),
-}
-# What may be said in place of an answer; it may also be left out.
-_INSTEAD = {
-    "en": ("", "", "something", "this", "certain ones", "a number of others"),
-    "zh": ("", "", "某个", "有关情况", "这些", "其他方面"),
-}
 _HAN = re.compile(r"[㐀-鿿]")
 
 
@@ -116,12 +98,7 @@ class Batches:
         if not right:
             return []
         beside = [(title, one) for one in sentences if one not in right]
-        answering = self._draws.choice(right)
-        instead = self._draws.choice(_INSTEAD[asked.language])
-        lacking = [
-            (title, one) for one in emptied(answering, asked, instead) if self._draws.random() < LACKING
-        ]
-        chosen = [(title, answering), *lacking, *self._draws.sample(beside, min(4, len(beside)))]
+        chosen = [(title, self._draws.choice(right)), *self._draws.sample(beside, min(4, len(beside)))]
         words = set(asked.question if asked.language == "zh" else asked.question.lower().split())
         while len(chosen) < GROUP:
             other, found = split(self._draws.choice(asked.negatives))
@@ -160,22 +137,6 @@ def titled_body(text: str) -> tuple[str, str]:
 def split(text: str) -> tuple[str, list[str]]:
     title, body = titled_body(text)
     return title, [one.strip() for one in _END.split(body) if len(one.strip()) > 5]
-
-
-def emptied(sentence: str, asked: Asked, instead: str) -> Iterator[str]:
-    """The sentence with other words than its answer, and the question as a statement.
-
-    Both have the words of the question and do not answer it.
-    """
-    answer = max((one for one in asked.answers if one in sentence), key=len)
-    left = re.sub(r"\s+", " ", sentence.replace(answer, instead)).strip()
-    if len(left) > max(5, 0.4 * len(sentence)):
-        yield left
-    stated = _ASKING[asked.language].sub(" ", asked.question).strip(" ?？")
-    if len(stated) > 5:
-        yield (
-            stated.replace(" ", "") + "。" if asked.language == "zh" else f"{stated[0].upper()}{stated[1:]}."
-        )
 
 
 def shared(words: set[str], sentence: str, language: str) -> float:
