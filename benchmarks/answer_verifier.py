@@ -213,10 +213,10 @@ def export(trained: Path, texts: Sequence[tuple[str, str]], file: Path) -> None:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
     from safetensors.numpy import load_file
+    from winnow.app.answer_judges.verifier import pair_ids
 
     from retrieval.encoders.bert_graph import BertShape, measured_peaks, write_graph
     from retrieval.encoders.encoder import load_encoder
-    from winnow.app.answer_judges.verifier import pair_ids
 
     encoder = load_encoder().packaged
     assert encoder is not None

@@ -19,6 +19,7 @@ from storage.qdrant.contract import TokenScorer
 from storage.vectors import TextEncoder
 
 if TYPE_CHECKING:
+    from rerank.cross.models import PairModel
     from storage.log.score_cache import SqlScoreCache
 
 # How many calls of a language model or an API may be in flight at once.
@@ -39,6 +40,7 @@ class RerankParts:
     - `constrained`: the chat model takes a schema, and labels are held to one from the first reply on
     - `keep_exchanges`: keep every call of a language model in the outcome
     - `locate`: maps a model's hub id or path to its folder; `cross_encoder`: the default model
+    - `chinese`: loads winnow's own cross-encoder for Chinese, if the encoder is the one that it builds upon
     - `trust_remote_code`: run code that a model's folder brings along
     - `instruction`: what relevance means, for the stages that take a model's or an API's instruction
     - `device`: auto, cpu, cuda or mps; `exported`: a folder for models that are converted to run faster
@@ -61,6 +63,7 @@ class RerankParts:
     constrained: bool = False
     locate: Callable[[str], Path] | None = None
     cross_encoder: str = "cross-encoder/ms-marco-MiniLM-L12-v2"
+    chinese: Callable[[], PairModel] | None = None
     trust_remote_code: bool = False
     instruction: str | None = None
     device: str = "auto"

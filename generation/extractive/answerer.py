@@ -204,11 +204,22 @@ class ExtractiveAnswerer:
 
         With them the signs of the first.
         """
-        read = 1 if closely or self.verifier is None or language_of(question) != "zh" else VERIFIED
-        orders = [[one, *(other for other in ranked if other is not one)] for one in ranked[:read]]
-        seen = [(order, self._signs(question, candidates, order, closely)) for order in orders]
-        weights = weights_for(question, closely, verified=read > 1)
-        return max(seen, key=lambda one: -1.0 if one[1] is None else weights.probability(one[1]))
+        seen = self._signs(question, candidates, ranked, closely)
+        verifier = self.verifier
+        if seen is None or closely or verifier is None or language_of(question) != "zh":
+            return ranked, seen
+        if not verifier.reads(question):
+            return ranked, seen
+        best = [one for one in ranked[:VERIFIED] if one.similarity is not None]
+        orders = [[one, *(other for other in ranked if other is not one)] for one in best]
+        verified = verifier.log_odds(question, [one.read() for one in best])
+        found = [
+            (order, replace(own, verified=log_odds))
+            for order, log_odds in zip(orders, verified, strict=True)
+            if (own := self._signs(question, candidates, order, closely)) is not None
+        ]
+        weights = weights_for(question, closely, verified=True)
+        return max(found, key=lambda one: weights.probability(one[1]))
 
     def _signs(
         self, question: str, candidates: Sequence[Candidate], ranked: Sequence[Found], closely: bool
@@ -219,10 +230,7 @@ class ExtractiveAnswerer:
         candidate = candidates[best.passage]
         around = f"{candidate.chunk.context} {candidate.text}"
         score = best.score if closely else self.scale.score(best.similarity or 0.0)
-        found = signs(question, ranked, around, score=score, by_cross_encoder=closely)
-        if closely or self.verifier is None or language_of(question) != "zh":
-            return found
-        return replace(found, verified=self.verifier.log_odds(question, best.read()))
+        return signs(question, ranked, around, score=score, by_cross_encoder=closely)
 
     def _related(
         self,

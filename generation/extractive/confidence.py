@@ -64,10 +64,14 @@ class Signs:
 
 
 class Verifier(Protocol):
-    """Tells how likely a quotation answers its question."""
+    """Tells how likely quotations answer their question."""
 
-    def log_odds(self, question: str, text: str) -> float:
-        """The log-odds for one text, read with its heading."""
+    def reads(self, text: str) -> bool:
+        """True for a question that it can read."""
+        ...
+
+    def log_odds(self, question: str, texts: Sequence[str]) -> list[float]:
+        """The log-odds for each text, read with its heading."""
         ...
 
 

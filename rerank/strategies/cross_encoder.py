@@ -29,7 +29,7 @@ from rerank.parts import RerankParts
 from rerank.score_memory import ScoreMemory, text_key
 from rerank.spec import Value
 from rerank.window_reading import Near, WindowReading
-from storage.errors import ModelError, StoreError
+from storage.errors import ModelError, SettingsError, StoreError
 from storage.records import Candidate, Outcome, Ranking
 
 if TYPE_CHECKING:
@@ -38,19 +38,21 @@ if TYPE_CHECKING:
     from storage.qdrant.contract import TokenScorer
     from storage.vectors import TextEncoder
 
+# The name of winnow's own: `rerank.cross.chinese`.
+CHINESE = "winnow/chinese"
 # Files whose change makes another model of a folder.
 _DECISIVE = (".json", ".jinja", ".safetensors", ".bin", ".onnx", ".py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrossEncoderOptions:
-    """`model`: hub id or folder. `max_length`: tokens of one input. `windows`: the most parts of a long
-    passage that are read. `window`: the tokens of one, by default what the model reads at once; those that
-    are nearest to the question by stored token vectors are read, else the first. `sure`: the log-odds of a
-    passage after which no more are read. `closer`: this many of the best are read once more, in their nearest
-    part, unless one is sure; the mean of both scores counts. `backend`: what runs the model, by default what
-    its folder holds; onnx converts weights for torch to int8 on a CPU. `instruction`: what relevance means,
-    for models that take one.
+    """`model`: hub id or folder; `winnow/chinese` is winnow's own. `max_length`: tokens of one input.
+    `windows`: the most parts of a long passage that are read. `window`: the tokens of one, by default what
+    the model reads at once; those that are nearest to the question by stored token vectors are read, else the
+    first. `sure`: the log-odds of a passage after which no more are read. `closer`: this many of the best are
+    read once more, in their nearest part, unless one is sure; the mean of both scores counts. `backend`: what
+    runs the model, by default what its folder holds; onnx converts weights for torch to int8 on a CPU.
+    `instruction`: what relevance means, for models that take one.
     """
 
     model: str | None = None
@@ -89,20 +91,12 @@ class CrossEncoder(LocalStrategy):
     def load(cls, parts: RerankParts, name: str, **options: Value) -> CrossEncoder:
         chosen = read_options(CrossEncoderOptions, name, options)
         wanted = chosen.model or parts.cross_encoder
-        folder = parts.needed_folder(name, wanted)
-        model = load_pair_model(
-            folder,
-            backend=chosen.backend,
-            device=parts.device,
-            max_length=chosen.max_length,
-            exported=parts.exported,
-            trust_remote_code=parts.trust_remote_code,
-        )
+        model, version = _chinese(parts, name) if wanted == CHINESE else _located(parts, name, wanted, chosen)
         if instruction := chosen.instruction or parts.instruction:
             model = model.instructed(instruction)
         told = text_key(model.instruction or "")[:12]
         size = f"{chosen.windows}x{chosen.window}" if chosen.window else f"{chosen.windows}"
-        state = f"{_state(folder)}:{model.precision}:{model.max_tokens}:{size}:{told}"
+        state = f"{version}:{model.precision}:{model.max_tokens}:{size}:{told}"
         fingerprint = f"cross-encoder:{wanted}@{state}"
         cache = None if model.together else parts.cache
         near = None
@@ -153,6 +147,34 @@ class CrossEncoder(LocalStrategy):
         own = self.model.activation or probability
         scores = [logit if self.scale == "logit" else _activated(own, logit) for logit in logits]
         return by_score(self.name, with_evidence, scores, top_k, outcome)
+
+
+def _located(
+    parts: RerankParts, name: str, wanted: str, chosen: CrossEncoderOptions
+) -> tuple[PairModel, str]:
+    """The model of that name or folder, and what changes with its weights."""
+    folder = parts.needed_folder(name, wanted)
+    model = load_pair_model(
+        folder,
+        backend=chosen.backend,
+        device=parts.device,
+        max_length=chosen.max_length,
+        exported=parts.exported,
+        trust_remote_code=parts.trust_remote_code,
+    )
+    return model, _state(folder)
+
+
+def _chinese(parts: RerankParts, name: str) -> tuple[PairModel, str]:
+    """winnow's own model, and the name of its weights."""
+    from rerank.cross.chinese import WEIGHTS
+
+    if parts.chinese is None:
+        raise SettingsError(
+            f"{name}: {CHINESE} builds upon the default encoder, and this collection has another",
+            way_out="Leave encoder.model out and run winnow ingest --reindex, or choose another model.",
+        )
+    return parts.chinese(), WEIGHTS
 
 
 def _near(

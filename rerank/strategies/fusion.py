@@ -6,14 +6,16 @@ standardised scores (docs/evaluation.md has the figures). `rerank.fused_lists` h
 A passage that alone holds a code or name of the question comes first (`rerank.identifiers`).
 
 With `read`, the cross-encoder then reads that many of the best, as far as it can read them, and orders them.
-It is the better judge of what it reads, so that mixing the others in would cost. What it cannot read, such as
-Chinese with an English model, keeps its place among those that it read. Where it cannot read the question,
-the others decide alone: that is how such a question is judged, and no failure. While many questions wait for
-it, it reads only where the others hesitate, and the outcome says so.
+It is the better judge of what it reads, so that mixing the others in would cost. Chinese questions are for
+winnow's own (`rerank.cross.chinese`), which is no better than the others, and with them better than either.
+What it cannot read, such as passages in another language, keeps its place among those that it read. Where
+none can read the question, the others decide alone: that is how such a question is judged, and no failure.
+While many questions wait for it, it reads only where the others hesitate, and the outcome says so.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Sequence
@@ -36,8 +38,9 @@ from storage.records import Candidate, Outcome, Ranking
 _LEGS = ("dense", "lexical")
 # Characters and their pairs, which stand for words in a Chinese question, tell less than words.
 _CHARACTERS = 0.15
-# The weight of a standard deviation of the others' scores against the cross-encoder's log-odds.
-_OTHERS = 0.3
+# The weight of a standard deviation of the others' scores against the cross-encoder's log-odds, and against
+# those of winnow's own: docs/evaluation.md.
+_OTHERS, _OTHERS_CHINESE = 0.3, 4.0
 # This many of the best are judged by their nearest part, too, unless the cross-encoder is sure.
 _CLOSER = 3
 # By this many standard deviations of the best scores the first is clearly ahead of the second.
@@ -94,29 +97,25 @@ class Fusion:
         name: str,
         members: Sequence[Reranker],
         options: FusionOptions,
-        reader: Reader | None = None,
+        readers: Sequence[tuple[Reader, float]] = (),
     ) -> None:
+        """`readers`, each with the weight of the others beside it: the first that reads a question does."""
         self.name = name
         self._members = members
         self._options = options
-        self._reader = reader
+        self._readers = readers
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Fusion:
         from rerank.chain import Chain  # a chain may hold a fusion, which holds chains
 
         chosen = read_options(FusionOptions, name, options)
-        reader = None
-        if chosen.read:
-            from rerank.strategies.cross_encoder import CrossEncoder
-
-            sure = {} if chosen.sure is None else {"sure": chosen.sure}
-            reader = CrossEncoder.load(parts, f"{name}.cross-encoder", scale="logit", closer=_CLOSER, **sure)
+        readers = _readers(parts, f"{name}.cross-encoder", chosen) if chosen.read else ()
         specs = chosen.specs
         if len({spec.stages[-1].name for spec in specs}) < len(specs):
             raise SpecError(f"{name}: two members of `of` end in the same strategy")
         members = [Chain.load(spec, parts, prefix=f"{name}.") for spec in specs]
-        return cls(name, members, chosen, reader)
+        return cls(name, members, chosen, readers)
 
     @staticmethod
     def calls(n: int, k: int) -> int:  # noqa: ARG004 - its default member asks nothing over the network
@@ -145,8 +144,8 @@ class Fusion:
 
     async def _judged(self, query: str, candidates: Sequence[Candidate]) -> Ranking:
         """All candidates, ranked by all judges that can read the question."""
-        reader = self._reader
-        if reader is None or not reader.reads(query):
+        reader, weight = next((one for one in self._readers if one[0].reads(query)), (None, 0.0))
+        if reader is None:
             return await self._by_members(query, candidates)
         searched = any(leg in c.ranks for leg in _LEGS for c in candidates)
         few = len(candidates) <= self._options.read
@@ -155,7 +154,7 @@ class Fusion:
             ranking = Ranking(tuple(candidates), (Outcome(self.name),))
         else:
             ranking = await self._by_members(query, candidates)
-        return await self._read(reader, query, ranking)
+        return await self._read(reader, weight, query, ranking)
 
     async def _by_members(self, query: str, candidates: Sequence[Candidate]) -> Ranking:
         """All candidates, ranked by the members and the legs."""
@@ -174,10 +173,10 @@ class Fusion:
             ranking = by_score(self.name, _merged(candidates, useful), scores, n, outcome)
         return Ranking(ranking.candidates, (*members, *ranking.outcomes))
 
-    async def _read(self, reader: Reader, query: str, ranking: Ranking) -> Ranking:
+    async def _read(self, reader: Reader, weight: float, query: str, ranking: Ranking) -> Ranking:
         """Let the cross-encoder order the first of the candidates, as far as it can read them.
 
-        Those that it cannot read keep their places. The others' judgement decides where it hesitates.
+        Those that it cannot read keep their places. `weight` is that of the others' judgement.
         """
         best = ranking.candidates[: self._options.read]
         if (waiting := reader.crowd) and self._is_clear(best):
@@ -201,7 +200,7 @@ class Fusion:
             {c.id: c.scores[self.name] for c in ranking.candidates if self.name in c.scores}
         )
         scores = {
-            one.id: probability(one.scores[reader.name] + _OTHERS * judged.get(one.id, 0.0))
+            one.id: probability(one.scores[reader.name] + weight * judged.get(one.id, 0.0))
             for one in read.candidates
             if reader.name in one.scores
         }
@@ -244,6 +243,18 @@ class Fusion:
         scores = list_of(candidates, "retrieval", 1).scores
         found.append(ScoreList("retrieval", self._options.retrieval, places, scores))
         return [one for one in found if one.weight and one.ranks]
+
+
+def _readers(parts: RerankParts, name: str, chosen: FusionOptions) -> list[tuple[Reader, float]]:
+    from rerank.strategies.cross_encoder import CHINESE, CrossEncoder
+
+    sure = {} if chosen.sure is None else {"sure": chosen.sure}
+    main = CrossEncoder.load(parts, name, scale="logit", closer=_CLOSER, **sure)
+    if parts.chinese is None:
+        return [(main, _OTHERS)]
+    # never sure, so that it reads all; under load a few at a time
+    own = CrossEncoder.load(parts, name, model=CHINESE, scale="logit", sure=math.inf)
+    return [(main, _OTHERS), (own, _OTHERS_CHINESE)]
 
 
 def _illegible(some: Sequence[Candidate], of: Sequence[Candidate]) -> Reason:

@@ -142,7 +142,7 @@ def read(
 ) -> Ranking:
     """The ranking of all candidates, of which the reader reads the best `count`."""
     options = FusionOptions(of="judge", read=count)
-    fusion = Fusion("fusion", [Fixed(judge)], options, reader)  # type: ignore[list-item]
+    fusion = Fusion("fusion", [Fixed(judge)], options, [(reader, 0.3)])  # type: ignore[list-item]
     return anyio.run(fusion.rerank, query, given, len(given))
 
 
@@ -259,7 +259,7 @@ def test_one_candidate_and_none() -> None:
     assert [one.id for one in read("q", SEARCHED[:1], EnglishReader({"a": 1.0}), JUDGED, 4).candidates] == [
         "a"
     ]
-    fusion = Fusion("fusion", [], FusionOptions(read=4), EnglishReader({}))
+    fusion = Fusion("fusion", [], FusionOptions(read=4), [(EnglishReader({}), 0.3)])
     assert anyio.run(fusion.rerank, "q", [], 5).candidates == ()
 
 

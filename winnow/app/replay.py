@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from winnow.app.wiring import Wiring
 
 # What held before a condition was recorded.
-_UNRECORDED = {"instruction": "none"}
+_UNRECORDED = {"instruction": "none", "cross_encoder_zh": "none"}
 # The usual persistence: the first five places carry about two thirds of the weight.
 PERSISTENCE = 0.9
 
@@ -199,10 +199,11 @@ def _split(
 
 
 def _matters(what: str, stage: Stage) -> bool:
-    """False for another cross-encoder, or an instruction, where the stage has none."""
+    """False for other cross-encoders, or an instruction, where the stage has none."""
     if what == "instruction":
         return stage.name in ("cross-encoder", "api", "decision") or "read" in dict(stage.options)
-    return what != "cross_encoder" or stage.name == "cross-encoder" or "read" in dict(stage.options)
+    reads = stage.name == "cross-encoder" or "read" in dict(stage.options)
+    return reads or not what.startswith("cross_encoder")
 
 
 def _spec(text: str, top_k: int) -> Spec:

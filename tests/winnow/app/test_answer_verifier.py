@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
 from generation.extractive.answerer import E5, VERIFIED, ExtractiveAnswerer
 from generation.extractive.confidence import Signs, weights_for
+from rerank.cross.chinese import load_chinese, opened
 from retrieval.encoders.encoder import Encoder
 from retrieval.lexical import LexicalEncoder
-from storage.errors import ModelError
 from storage.records import Candidate
 from storage.vectors import Floats
-from winnow.app.answer_judges.verifier import LONGEST, AnswerVerifier, opened, pair_ids
+from winnow.app.answer_judges.cross_encoder import AnswerJudge
 
 pytestmark = pytest.mark.heavy
 
@@ -24,10 +23,11 @@ BESIDE = "青岚净水器的滤芯由椰壳活性炭制成，可以回收。"
 
 
 @pytest.fixture(scope="module")
-def verifier(encoder: Encoder) -> AnswerVerifier:
-    assert encoder.packaged is not None
+def verifier(encoder: Encoder) -> AnswerJudge:
+    packaged = encoder.packaged
+    assert packaged is not None
     layers = opened()
-    return AnswerVerifier(encoder.packaged, lambda: layers)
+    return AnswerJudge(lambda: load_chinese(packaged, lambda: layers))
 
 
 @pytest.mark.parametrize(
@@ -39,27 +39,16 @@ def verifier(encoder: Encoder) -> AnswerVerifier:
     ],
 )
 def test_the_sentence_that_answers_scores_above_its_neighbour(
-    verifier: AnswerVerifier, question: str, answers: str, beside: str
+    verifier: AnswerJudge, question: str, answers: str, beside: str
 ) -> None:
-    assert verifier.log_odds(question, answers) > 0
-    assert verifier.log_odds(question, answers) > verifier.log_odds(question, beside) + 1
+    right, wrong = verifier.log_odds(question, [answers, beside])
+    assert right > max(0, wrong + 1)
 
 
-def test_a_score_does_not_depend_on_what_else_is_read(verifier: AnswerVerifier) -> None:
-    texts = [ANSWERS, BESIDE] * 8
-    with ThreadPoolExecutor(4) as threads:
-        scores = list(threads.map(lambda text: verifier.log_odds(QUESTION, text), texts))
-    assert len(set(scores)) == 2
-
-
-def test_what_is_too_long_loses_its_end(verifier: AnswerVerifier, encoder: Encoder) -> None:
-    assert encoder.packaged is not None
-    ids = pair_ids(encoder.packaged.tokenizer, QUESTION, ANSWERS + BESIDE * 100)
-    short = pair_ids(encoder.packaged.tokenizer, QUESTION, ANSWERS)
-    assert len(ids) == LONGEST
-    assert ids[-1] == short[-1]
-    assert ids[: len(short) - 2] == short[:-2]
-    assert verifier.log_odds(QUESTION, ANSWERS + BESIDE * 100) > 0
+def test_a_score_does_not_depend_on_what_else_is_read(verifier: AnswerJudge) -> None:
+    together = verifier.log_odds(QUESTION, [ANSWERS, BESIDE] * 8)
+    alone = [verifier.log_odds(QUESTION, [text])[0] for text in (ANSWERS, BESIDE)]
+    assert together == alone * 8
 
 
 class Stored:
@@ -78,7 +67,7 @@ class Stored:
 
 
 def test_a_chinese_answer_is_verified_and_a_neighbour_of_it_is_doubted(
-    encoder: Encoder, lexical: LexicalEncoder, verifier: AnswerVerifier
+    encoder: Encoder, lexical: LexicalEncoder, verifier: AnswerJudge
 ) -> None:
     """The same question of a passage that answers it, and of one that only speaks of the thing."""
     for text, sure in ((f"{BESIDE}{ANSWERS}", True), (BESIDE, False)):
@@ -98,9 +87,12 @@ class Favouring:
         self._words = words
         self.read = 0
 
-    def log_odds(self, question: str, text: str) -> float:
-        self.read += 1
-        return 3.0 if self._words in text else -3.0
+    def reads(self, text: str) -> bool:
+        return bool(text)
+
+    def log_odds(self, question: str, texts: Sequence[str]) -> list[float]:
+        self.read += len(texts)
+        return [3.0 if self._words in text else -3.0 for text in texts]
 
 
 def test_of_the_best_chinese_units_the_one_that_the_verifier_believes_comes_first(
@@ -123,7 +115,7 @@ def test_of_the_best_chinese_units_the_one_that_the_verifier_believes_comes_firs
 
 
 def test_an_english_question_and_an_answerer_without_a_verifier_are_judged_as_before(
-    encoder: Encoder, lexical: LexicalEncoder, verifier: AnswerVerifier
+    encoder: Encoder, lexical: LexicalEncoder, verifier: AnswerJudge
 ) -> None:
     pump = Candidate.from_text("The pump is checked each spring. It weighs 12 kg.", id="p")
     filters = Candidate.from_text(f"{BESIDE}{ANSWERS}", id="f")
@@ -147,9 +139,3 @@ def test_what_the_verifier_says_counts_in_the_confidence() -> None:
 def test_an_encoder_that_is_not_the_packaged_default_has_no_verifier(minilm: Encoder) -> None:
     """The verifier's lowest layers are that encoder's embeddings."""
     assert minilm.packaged is None
-
-
-def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path) -> None:
-    (tmp_path / "verifier.onnx").write_bytes(b"cut")
-    with pytest.raises(ModelError, match=r"verifier\.onnx cannot be loaded"):
-        opened(tmp_path / "verifier.onnx")

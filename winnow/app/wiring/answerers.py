@@ -8,7 +8,6 @@ from retrieval.models.hub import DEFAULT_MODEL
 from storage.errors import BadInputError
 from storage.qdrant.contract import TokenScorer
 from winnow.app.answer_judges.cross_encoder import AnswerJudge, load
-from winnow.app.answer_judges.verifier import AnswerVerifier, opened
 from winnow.app.chat_models import make_prompter
 from winnow.app.encoders import Encoders
 from winnow.app.in_parts.dividing import ClauseDivider, Divider
@@ -16,8 +15,6 @@ from winnow.app.setting_defaults import PartsName, answerer_name
 from winnow.app.wiring.rerankers import RerankWiring
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
-
     from generation.base import Generator
     from generation.extractive.answerer import Scale
     from generation.followup import Rewriter
@@ -82,13 +79,9 @@ class AnswerWiring(RerankWiring):
             keep_exchanges=self.settings.log.llm_calls,
         )
 
-    def _verifier(self, encoder: Encoder) -> AnswerVerifier | None:
-        """The verifier, whose lowest part is the packaged encoder; it was trained on no other."""
-        return None if encoder.packaged is None else AnswerVerifier(encoder.packaged, self.verifying_layers)
-
-    def verifying_layers(self) -> InferenceSession:
-        """Return the layers of the verifier above the encoder."""
-        return self.kept("verifier", opened)
+    def _verifier(self, encoder: Encoder) -> AnswerJudge | None:
+        load_chinese = self.chinese(encoder)
+        return None if load_chinese is None else self.kept("verifier", lambda: AnswerJudge(load_chinese))
 
     def answers_parts(self, answerer: str | None = None) -> bool:
         """True if the answerer takes one question at a time; a chat model answers several at once."""

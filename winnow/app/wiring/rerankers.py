@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,11 @@ from winnow.app.parts import Parts
 from winnow.app.settings import Settings
 
 if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
     from rerank.base import Reranker
     from rerank.chain import Chain
+    from rerank.cross.models import PairModel
     from rerank.parts import RerankParts
     from rerank.spec import Spec
     from retrieval.encoders.encoder import Encoder
@@ -78,6 +81,7 @@ class RerankWiring(Parts):
 
     def conditions(self, encoder: Encoder) -> dict[str, str]:
         """Return what a rerank stage's result depends on besides its options: models, endpoint, templates."""
+        from rerank.cross.chinese import WEIGHTS
         from retrieval.models.locate import named_weights
 
         llm, chosen = self.settings.llm, self.settings.rerank
@@ -85,6 +89,7 @@ class RerankWiring(Parts):
             "encoder": encoder.id,
             "llm": masked(f"{llm.name} at {llm.place}") + _told(llm.body),
             "cross_encoder": named_weights(chosen.cross_encoder),
+            "cross_encoder_zh": "none" if encoder.packaged is None else WEIGHTS,
             "prompts": str(chosen.prompts or "winnow's"),
             "instruction": chosen.instruction or "none",
         }
@@ -118,6 +123,7 @@ class RerankWiring(Parts):
             constrained=self.settings.llm.gguf is not None,
             locate=checked_folder,
             cross_encoder=chosen.cross_encoder,
+            chinese=self.chinese(encoder),
             trust_remote_code=chosen.trust_remote_code,
             instruction=chosen.instruction,
             device=self.settings.encoder.device,
@@ -126,6 +132,25 @@ class RerankWiring(Parts):
             max_reply_bytes=self.settings.llm.max_reply_bytes,
             on_failure=chosen.on_failure,
         )
+
+    def chinese(self, encoder: Encoder | None) -> Callable[[], PairModel] | None:
+        """Return what loads winnow's own cross-encoder; its embeddings are the packaged encoder's."""
+        if encoder is None or encoder.packaged is None:
+            return None
+        packaged = encoder.packaged
+
+        def load() -> PairModel:
+            from rerank.cross.chinese import load_chinese
+
+            return self.kept("chinese", lambda: load_chinese(packaged, self.chinese_layers))
+
+        return load
+
+    def chinese_layers(self) -> InferenceSession:
+        """Return the layers of winnow's own cross-encoder."""
+        from rerank.cross.chinese import opened
+
+        return self.kept("chinese layers", opened)
 
     def score_cache(self, owner: str = "") -> SqlScoreCache | None:
         """Return the verdicts that the log keeps, where the settings want them and it can be opened."""

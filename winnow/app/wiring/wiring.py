@@ -105,7 +105,7 @@ class Wiring(AnswerWiring):
 
         loads: list[Callable[[], object]] = [models, self.score_cache]
         if language_of(question) == "zh":
-            loads.append(self.verifying_layers)
+            loads.append(self.chinese_layers)
         threads = [threading.Thread(target=attempt, args=(load,), daemon=True) for load in loads]
         for thread in threads:
             thread.start()
