@@ -148,6 +148,7 @@ class OpenAIChat:
                     yield piece
         finally:
             with anyio.CancelScope(shield=True):
+                await arriving.aclose()  # here, and not by the collector of garbage in any thread
                 await response.aclose()
         if not collected.finish_reason and not (events.done and collected.text):
             said = "" if events.read else f": {snippet(events.beginning)}"
