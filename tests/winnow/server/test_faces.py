@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cohere
 import httpx
@@ -200,6 +201,26 @@ def test_a_blank_document_costs_no_other_its_score(server: Server) -> None:
     assert last["index"] == 0
     assert last["relevance_score"] < min(scores.values())
     assert {one["index"] - 1: one["relevance_score"] for one in others} == pytest.approx(scores)
+
+
+def test_documents_are_read_by_the_fields_that_a_request_names(server: Server) -> None:
+    """As in Cohere's first API: `text` by default; of several fields, each that a document has."""
+    body = {"query": FRUIT, "model": "late-interaction"}
+    plain = [{"text": text, "id": i, "tags": ["x"]} for i, text in enumerate(TEXTS)]
+    named = [{"title": text, "text": "A page.", "year": 2019} for text in TEXTS]
+    missing = [{"title": text} for text in TEXTS]
+
+    def best(documents: list[Any], *fields: str) -> tuple[int, str]:
+        asked = {**body, "documents": documents, "return_documents": True, "rank_fields": list(fields)}
+        [first, *_] = server.post("/v1/rerank", json=asked).json()["results"]
+        return first["index"], first["document"]["text"]
+
+    assert best(plain) == (2, TEXTS[2])
+    assert best(named, "title") == (2, TEXTS[2])
+    assert best(named, "title", "year", "none") == (2, f"title: {TEXTS[2]}\nyear: 2019")
+    refused = server.post("/v1/rerank", json={**body, "documents": missing})
+    assert refused.status_code == 422
+    assert "rank_fields" in refused.text
 
 
 def test_equal_documents_all_come_back(server: Server) -> None:
