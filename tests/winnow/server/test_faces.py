@@ -12,6 +12,7 @@ import openai
 import pytest
 
 from retrieval.models.hub import MINILM
+from tests.support.endpoint import Endpoint, said
 from tests.support.serving import QUESTION, Server, ingested, serving
 from winnow import Settings
 from winnow.app.reranking import rerank
@@ -92,6 +93,22 @@ def test_openais_client_streams(client: openai.OpenAI) -> None:
     assert "\n\nSources:\n[1] " in text
     assert [part.choices[0].finish_reason for part in parts if part.choices][-1] == "stop"
     assert parts[-1].usage is not None
+
+
+def test_an_answer_that_met_its_limit_ends_so(tmp_path: Path, endpoint: Endpoint) -> None:
+    """OpenAI's clients look at the reason of the end, whole and in a stream."""
+    endpoint.reply = said("A reranker cannot bring back [1]", finish_reason="length")
+    data = ingested(tmp_path)
+    chosen = {"llm": {"model": "m", "base_url": endpoint.url}, "answer": {"answerer": "openai"}}
+    with (
+        serving(Settings.load(data_dir=data, **chosen)) as server,
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client,
+    ):
+        asked: Any = {"model": "winnow", "messages": [{"role": "user", "content": QUESTION}]}
+        whole = client.chat.completions.create(**asked)
+        parts = list(client.chat.completions.create(**asked, stream=True))
+    assert whole.choices[0].finish_reason == "length"
+    assert parts[-1].choices[0].finish_reason == "length"
 
 
 def test_a_conversation_is_followed(server: Server, client: openai.OpenAI) -> None:
