@@ -84,6 +84,7 @@ REFUSALS = {
     "501": ("response_format", 501, "structured output is not implemented"),
     "FastAPI": ("temperature", 422, {"detail": [{"loc": ["body", "temperature"], "msg": "Extra inputs"}]}),
     "nested": ("temperature", 422, {"message": {"detail": [{"loc": ["body", "temperature"], "msg": "no"}]}}),
+    "a gateway's 200": ("logprobs", 200, {"object": "error", "message": "logprobs: not supported"}),
     "Google's list": ("response_format", 400, [{"error": {"message": "response_format unknown"}}]),
     "param only": ("logprobs", 400, {"error": {"message": "Not supported.", "param": "logprobs"}}),
     "a text": ("temperature", 400, "temperature is deprecated for this model"),
