@@ -188,7 +188,7 @@ class OpenAIChat:
         return body
 
     async def _sent(self, body: dict[str, Any], take: Callable[[Any], T]) -> tuple[T, int]:
-        """What `take` makes of the response, and the number of calls, including those refused for a part of
+        """The response as `take` reads it, and the number of calls, including those refused for a part of
         the request; some gateways refuse with status 200, which `take` raises as ReportedError.
         """
         from openai import APIStatusError
