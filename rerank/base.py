@@ -93,7 +93,7 @@ def by_score(
     """Candidates ordered by score (higher is better), `None` meaning "not scored".
 
     Equal scores keep the incoming order; candidates without a score follow in the incoming order. A score
-    that is not a finite number counts as none and makes the outcome `partial`.
+    that is not a finite number counts as none and makes the outcome `partial`, a fallback if all are so.
     """
     if len(scores) != len(candidates):
         raise StageError(f"{name} gave {len(scores)} scores for {len(candidates)} candidates")
@@ -101,6 +101,8 @@ def by_score(
     finite = [score if score is not None and math.isfinite(score) else None for score in scores]
     if broken := finite.count(None) - sum(score is None for score in scores):
         reason = Reason("rerank.scores-not-numbers", broken=broken, total=len(scores))
+        if broken == len(scores):
+            return unchanged(candidates, top_k, flagged(outcome, "fallback", reason))
         outcome = flagged(outcome, "partial", reason)
     order = sorted(range(len(candidates)), key=lambda i: _descending(finite[i]))
     return in_order(name, [(candidates[i], finite[i]) for i in order], top_k, outcome)

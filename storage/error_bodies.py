@@ -13,7 +13,7 @@ from storage.secrets import masked
 # OpenAI, FastAPI, Cohere, Spring, Google, Baidu, MiniMax, Apigee, iFlytek, RFC 9457 …; in any case.
 _TEXTS = ("message", "msg", "detail", "details", "error", "errors", "error_msg", "error_message")
 _MORE = ("errormessage", "error_description", "status_msg", "base_resp", "title", "reason", "output")
-_REST = ("fault", "faultstring", "header")
+_REST = ("fault", "faultstring", "header", "metadata", "raw", "innererror", "err", "description")
 _HTML = re.compile(r"(?is)<(script|style)\b.*?</\1>|<!--.*?-->|<[^>]*>")
 _DEEPEST = 6
 _SNIPPET = 200

@@ -22,6 +22,7 @@ from storage.retry_after import retry_after
 _PIECE = 1 << 16
 _ENCODINGS = "gzip, deflate"
 _NOT_FOUND = (404, 405)
+_SHORT = 1000  # bytes of an error
 _MOST_REDIRECTIONS = 5
 _VERSION = re.compile(r"v\d+\w*")
 
@@ -62,16 +63,12 @@ class BoundedClient(httpx2.AsyncClient):
 
     async def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:
         response = await self._bounded(self._placed(request, self._prefix), stream=stream, **options)
-        if not (self._may_lack_version and response.status_code in _NOT_FOUND and not self._prefix):
+        if self._prefix or not self._may_lack_version or await _knows_path(response):
             return response
-        if stream:
-            await response.aread()
         other = await self._bounded(self._placed(request, "/v1"), stream=stream, **options)
-        if other.status_code not in _NOT_FOUND:
+        if await _knows_path(other):
             self._prefix = "/v1"
             return other
-        if stream:
-            await other.aread()
         return other if _is_json(other) and not _is_json(response) else response
 
     async def _bounded(self, request: httpx2.Request, *, stream: bool, **options: Any) -> httpx2.Response:
@@ -256,6 +253,16 @@ def is_loopback(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+async def _knows_path(response: httpx2.Response) -> bool:
+    """False where a server does not know the path; LM Studio says so with status 200."""
+    if response.status_code in _NOT_FOUND:
+        await response.aread()
+        return False
+    length = response.headers.get("content-length", "")
+    short = length.isdigit() and int(length) < _SHORT
+    return not short or b"Unexpected endpoint" not in await response.aread()
 
 
 def _is_json(response: httpx2.Response) -> bool:

@@ -8,21 +8,30 @@ from __future__ import annotations
 import re
 
 _WORDS = (
-    r"(?:(?:[a-z]{1,16}[:_])?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratch_?pad|analysis"
-    r"|(?:inner_?|internal_?)?monologue|chain[_-]of[_-]thought|cot)(?:_(?:content|process|trace))?|思考|推理)"
+    r"(?:(?:[a-z]{1,16}[:_]|ant)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratch_?pad|analysis"
+    r"|(?:inner_?|internal_?)?monologue|chain[_-]of[_-]thought|cot)(?:_?(?:content|process|trace|steps?|block))?"
+    r"|(?:思考|推理)(?:过程|内容)?|思维链)"
+)
+# A part of a page that folds: the form in which chat interfaces keep a trace, and hand it on.
+_SUMMARY = r"<summary>[^<>]{0,30}(?:think|thought|reason|思考|推理)[^<>]{0,60}</summary>"
+_FOLDED = (
+    r"<details\s[^<>]{0,60}\btype=[\"']?(?:reason|think)[^<>]{0,100}>"
+    rf"|<details(?:\s[^<>]{{0,100}})?>\s{{0,4}}{_SUMMARY}"
 )
 _OPEN = (
-    rf"[<＜]{_WORDS}(?:\s[^<>]{{0,60}})?[>＞]|\[(?:THINK|REASONING)\]|◁think▷|<unused94>"
+    rf"[<＜]{_WORDS}(?:\s[^<>]{{0,60}})?[>＞]|\[(?:THINK(?:ING)?|REASONING)\]|◁think▷|<unused94>"
     rf"|<[|｜](?!end)(?:(?:begin|start)[_▁]of[_▁]|START_)?{_WORDS}(?:_(?:start|begin))?[|｜]>"
     r"|(?:<\|start\|>assistant)?<\|channel\|?>(?:analysis|commentary|thought)(?:<\|message\|>)?"
 )
 # The end of an analysis in harmony is the message after it, whatever is between.
 _CLOSE = (
-    rf"[<＜]/{_WORDS}\s*[>＞]|\[/(?:THINK|REASONING)\]|◁/think▷|<unused95>|assistantfinal"
+    rf"[<＜]/\s?{_WORDS}(?:\s[^<>]{{0,60}})?[>＞]|\[/(?:THINK(?:ING)?|REASONING)\]|◁/think▷|<unused95>|assistantfinal"
     rf"|<[|｜](?:(?:/|end[_▁]of[_▁]|END_){_WORDS}|{_WORDS}_end)[|｜]>"
     r"|(?:<\|start\|>assistant)?<\|channel\|>final(?:<\|message\|>)?|<channel\|>"
 )
-_MARK = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})", re.IGNORECASE)
+_MARK = re.compile(
+    rf"(?P<open>{_OPEN}|(?P<fold>{_FOLDED}))|(?P<close>{_CLOSE})|(?P<unfold></details>)", re.IGNORECASE
+)
 # Marks around the answer itself, which are no part of it; tags only where they begin it.
 _AROUND = re.compile(
     r"<\|(?:begin_of_solution|end_of_solution|START_RESPONSE|END_RESPONSE|message|return|end|im_end|eot_id)\|>"
@@ -31,9 +40,10 @@ _WRAPPER = r"(?:final_)?answer|output|response|final|solution"
 _WRAPPED = re.compile(rf"\s*<(?:{_WRAPPER})>", re.IGNORECASE)
 _UNWRAPPED = re.compile(rf"</(?:{_WRAPPER})>", re.IGNORECASE)
 # No mark is longer; text that may become one is held back while a reply streams.
-_LONGEST_MARK = 100
+_LONGEST_MARK = 250
 _BEGINS = re.compile(
-    rf"[<＜\[◁](?![\s\d])[^>＞\]▷\s]{{0,63}}\Z|[<＜]/?{_WORDS}\s[^<>]{{0,60}}\Z"
+    rf"[<＜\[◁](?![\s\d])[^>＞\]▷\s]{{0,63}}\Z|[<＜]/?\s?{_WORDS}\s[^<>]{{0,60}}\Z"
+    r"|[<＜]/\s?[a-z]{0,20}\Z|<details(?:\s[^<>]{0,160}|[^<>]{0,160}>\s{0,4}(?:<[a-z]{0,7}|<summary>[^<>]{0,96}(?:</?[a-z]{0,7})?)?)\Z"
     r"|<\|(?:start|channel)\|?>[a-z<>|]{0,40}\Z|assist?a?n?t?f?i?n?a?\Z",
     re.IGNORECASE,
 )
@@ -41,7 +51,7 @@ _BEGINS = re.compile(
 
 def has_reasoning(text: str) -> bool:
     """True where a text begins with a trace, or holds the end of one."""
-    marks = _MARK.finditer(text)
+    marks = (mark for mark in _MARK.finditer(text) if not mark["unfold"])
     return any(mark["close"] or not text[: mark.start()].strip() for mark in marks)
 
 
@@ -67,13 +77,15 @@ class ReasoningFilter:
         self._opened = opened
         self._before: list[str] = []
         self._held = ""
-        self._thinking = False
+        self._thinking = self._folded = False
         self._started = False
         self._wrapped = False
 
     def feed(self, piece: str) -> str:
         text, shown, at = self._held + piece, list[str](), 0
         for mark in _MARK.finditer(text):
+            if mark["unfold"] and not self._folded:
+                continue
             if mark["close"] and not self._thinking:
                 shown, self.unopened, self._opened = [], True, False
                 self._before = []
@@ -81,7 +93,7 @@ class ReasoningFilter:
                 shown.append(text[at : mark.start()])
             elif mark["open"]:
                 continue
-            self._thinking = bool(mark["open"])
+            self._thinking, self._folded = bool(mark["open"]), bool(mark["fold"])
             at = mark.end()
         kept = self._undecided(text[at:])
         if not self._thinking:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import anyio
 
@@ -14,7 +14,7 @@ from generation.chat.events import Events
 from generation.chat.reply import Reply, read
 from generation.chat.wishes import Wishes, fewer_logprobs, refused_by, shorter_limit
 from storage.chat import MAX_REPLY_BYTES, Completion, Message, Price, sendable
-from storage.error_bodies import snippet
+from storage.error_bodies import ReportedError, snippet
 from storage.errors import ChatError
 from storage.openai_client import OPENAI, OpenAIEndpoint, key_headers, said_by, sealed
 from storage.reasoning import ReasoningFilter
@@ -22,6 +22,8 @@ from storage.records import Usage
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
+
+T = TypeVar("T")
 
 # Statuses of a request that is refused for its form, whatever the message, and only if it names a part of it.
 _REFUSED = (400, 422)
@@ -108,8 +110,7 @@ class OpenAIChat:
         started = time.perf_counter()
         body = self._body(messages, max_tokens, schema, top_logprobs)
         with self._endpoint.translating(), anyio.fail_after(self._deadline_s):
-            raw, calls = await self._sent(body)
-            reply = _read(raw.http_response.content, self._model)
+            reply, calls = await self._sent(body, lambda raw: _read(raw.content, self._model))
         if schema is not None and reply.arguments and not reply.text.strip():
             reply.text = reply.arguments  # some servers make a schema the form of a tool
         return self._completion(reply, calls, started)
@@ -129,8 +130,7 @@ class OpenAIChat:
             "stream_options": {"include_usage": True},
         }
         with self._endpoint.translating(), anyio.fail_after(self._deadline_s):
-            raw, calls = await self._sent(body)
-            response = raw.http_response
+            response, calls = await self._sent(body, lambda response: response)
         collected, events = Reply(self._model), Events()
         shown = ReasoningFilter(opened=self._template_opens)
         arriving = response.aiter_bytes()
@@ -148,6 +148,7 @@ class OpenAIChat:
                     yield piece
         finally:
             with anyio.CancelScope(shield=True):
+                await arriving.aclose()  # here, and not by the collector of garbage in any thread
                 await response.aclose()
         if not collected.finish_reason and not (events.done and collected.text):
             said = "" if events.read else f": {snippet(events.beginning)}"
@@ -186,8 +187,10 @@ class OpenAIChat:
             body |= {"logprobs": True, "top_logprobs": top_logprobs}
         return body
 
-    async def _sent(self, body: dict[str, Any]) -> tuple[Any, int]:
-        """The raw response and the number of calls, including those refused for a part of the request."""
+    async def _sent(self, body: dict[str, Any], take: Callable[[Any], T]) -> tuple[T, int]:
+        """The response as `take` reads it, and the number of calls, including those refused for a part of
+        the request; some gateways refuse with status 200, which `take` raises as ReportedError.
+        """
         from openai import APIStatusError
 
         refused = set(self._wishes.refused)
@@ -198,9 +201,11 @@ class OpenAIChat:
                 raw = await self._client.chat.completions.with_raw_response.create(
                     **wanted, extra_headers=key_headers(self._client), extra_body=self._added or None
                 )
-            except APIStatusError as error:
-                said, named_only = said_by(error), error.status_code not in _REFUSED
-                if named_only and error.status_code not in _REFUSED_BY_NAME:
+                taken = take(raw.http_response)
+            except (APIStatusError, ReportedError) as error:
+                code = getattr(error, "status_code", 500)
+                said, named_only = said_by(error), code not in _REFUSED
+                if named_only and code not in _REFUSED_BY_NAME:
                     raise
                 fits = None if named_only or shortened else shorter_limit(said, body["max_tokens"])
                 if fits is not None:
@@ -214,7 +219,7 @@ class OpenAIChat:
                 calls += 1
             else:
                 self._wishes.remember(refused)
-                return raw, calls + raw.retries_taken
+                return taken, calls + raw.retries_taken
 
     def _pieces(
         self, events: Events, came: bytes | None, collected: Reply, shown: ReasoningFilter

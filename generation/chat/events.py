@@ -12,6 +12,8 @@ from storage.error_bodies import ReportedError, error_text
 
 _LINE_END = re.compile(r"\r\n|\n|\r(?!\Z)")
 _DONE = "[done]"
+# Events of no meaning, by their names or by all that they hold.
+_PULSE = re.compile(r"(?i)(?:ping|heart-?beat|keep-?_?alive)?")
 
 
 class Events:
@@ -45,6 +47,8 @@ class Events:
         if self.done:
             return
         field, _, value = line.partition(":")
+        if field == "error":
+            raise ReportedError(error_text(value.strip()))
         if line.startswith(("{", "[DONE]")):  # bare lines of JSON
             field, value = "data", line
         if field == "event":
@@ -60,15 +64,17 @@ class Events:
 
     def _event(self, *, whole: bool) -> Iterator[Any]:
         data = "\n".join(self._data).strip()
-        if data.lower() == _DONE:
+        if data.strip('"').lower() == _DONE:
             self.done = True
+        elif _PULSE.fullmatch(data) or (self._name and _PULSE.fullmatch(self._name)):
+            pass
         elif data:
             try:
                 found = json.loads(data)
             except ValueError:
                 if not whole:
                     return
-                if self._name == "error":
+                if data[0] not in "{[" or self._name == "error":
                     raise ReportedError(error_text(data)) from None
                 raise
             self.read += 1

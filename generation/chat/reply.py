@@ -19,6 +19,8 @@ from storage.records import whole
 # Fields that hold reasoning apart from the text.
 _REASONING = ("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks")
 _SPACES = " \t\r\n\u0120\u010a\u2581"  # also as tokenizers write a space or a line break
+# The log of a probability; a hundred times less likely than another token is none that a model would write.
+_CERTAIN, _UNLIKELY = 1e-6, math.log(100)
 _MARKS = re.compile(r"(?:\s|<[^<>\s]{1,40}>|\[/?[A-Z_]{2,20}\])*")
 
 
@@ -70,7 +72,9 @@ class Reply:
     def _choice(self, choice: Any) -> str:
         """Add a choice, whose text is in a `delta`, a `message`, or its own."""
         self.finish_reason = whole(str(_of(choice, "finish_reason") or self.finish_reason))
-        message = _of(choice, "delta") or _of(choice, "message") or {"content": _of(choice, "text")}
+        message = _of(choice, "delta")
+        if not message and not (self.text and isinstance(message, dict)):  # an end may hold the whole again
+            message = _of(choice, "message") or {"content": _of(choice, "text")}
         content = _of(message, "content")
         piece = self._half + _content(content)
         self._half = piece[-1:] if "\ud800" <= piece[-1:] < "\udc00" else ""
@@ -93,6 +97,7 @@ def read(reply: Any, model: str) -> Reply:
         raise ValueError("it has no choices")
     result = Reply(model, finish_reason="stop")
     result._usage(reply)
+    choices.sort(key=lambda one: bool(_of(one, "index")))  # the first may come later
     if not any(_of(choices[0], name) is not None for name in ("message", "delta", "text")):
         raise ValueError("it has a choice without a message")
     result._choice(choices[0])
@@ -123,7 +128,10 @@ def _content(content: Any) -> str:
         return "".join(_content(part) for part in content if not isinstance(part, list))
     if isinstance(content, int | float) and not isinstance(content, bool):
         return json.dumps(content)
+    if _is_thought(content):
+        return ""
     text = _of(content, "text")
+    text = _of(text, "value") if isinstance(text, dict) else text
     return text if isinstance(text, str) else ""
 
 
@@ -138,10 +146,13 @@ def _count(usage: Any, name: str) -> int:
 def _reasons(message: Any, content: Any) -> bool:
     """True where reasoning comes in a field, or a part of the content, of its own."""
     parts: Iterable[Any] = content if isinstance(content, list) else ()
-    kinds = [_of(part, "type") for part in parts]
-    return any(_of(message, name) for name in _REASONING) or any(
-        "think" in str(kind) or "reason" in str(kind) for kind in kinds
-    )
+    return any(_of(message, name) for name in _REASONING) or any(map(_is_thought, parts))
+
+
+def _is_thought(part: Any) -> bool:
+    """True for a part of a content that holds reasoning."""
+    kind = str(_of(part, "type")).lower()
+    return "think" in kind or "reason" in kind
 
 
 def _arguments(message: Any) -> Iterator[str]:
@@ -166,7 +177,10 @@ def _first_token(choice: Any, text: str) -> Mapping[str, float] | None:
         token, value = _of(entry, "token"), _of(entry, "logprob")
         if isinstance(token, str) and isinstance(value, int | float) and not math.isnan(value):
             found.setdefault(token, float(value))
-    return found or None
+    written = found.get(tokens[0])
+    if written is None or not max(found.values()) - _UNLIKELY <= written or max(found.values()) > _CERTAIN:
+        return None  # of another place than the text's beginning, or probabilities without their logarithm
+    return found
 
 
 def _begins(text: str, tokens: list[str]) -> bool:

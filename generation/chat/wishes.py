@@ -12,10 +12,12 @@ _OPTIONAL: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {
     "schema": (
         ("response_format",),
         re.compile(
-            r"response_?format|json[ _]?(?:schema|mode|object)|schema|structured|guided|grammar|结构化"
+            r"response_?format|json[ _]?(?:schema|mode|object)|schema|structured|guided|grammar|outlines"
+            r"|additional_?properties|constrained (?:decod|generat)|output format"
+            r"|结构化|json\s*(?:模式|输出|格式)|输出格式"
         ),
     ),
-    "logprobs": (("logprobs", "top_logprobs"), re.compile(r"log[ _]?prob|对数概率")),
+    "logprobs": (("logprobs", "top_logprobs"), re.compile(r"log[ _-]?prob|对数概率")),
     "temperature": (("temperature",), re.compile(r"temperature|\btemp\b|sampling param|温度|采样")),
     "usage in streams": (("stream_options",), re.compile(r"stream_options|include_usage")),
 }
@@ -25,16 +27,23 @@ _NAMES_SYSTEM = re.compile(
     r"|['\"`]system['\"`]|roles? must|must alternate|\brole\b[^.]{0,60}\b(?:system|user|assistant)\b"
     r"|\broles? (?:of|in|for) [^.]{0,30}message|unknown role|invalid role"
     r"|\b(?:user|assistant)\b[^.]{0,30}\broles\b"
-    r"|first message must"
+    r"|(?:first message|messages) must (?:be|start|begin)|第一条消息"
+    r"|(?<![a-z])role(?![a-z]).{0,12}(?:不合法|非法|错误|无效|不支持)"
     r"|系统(?:角色|消息|提示)|system\s*(?:角色|消息)|(?:角色|role).{0,12}(?:system|user|交替)"
 )
-# What a refusal without a name may mean, in the order in which it is tried.
-_UNNAMED = ("schema", "logprobs", "usage in streams")
+# What a refusal without a name may mean, in the order in which it is tried; the last two only for one that
+# says nothing but that something is wrong.
+_UNNAMED = ("schema", "logprobs", "usage in streams", "temperature", _SYSTEM)
+_SAYS_NOTHING = re.compile(
+    r"\b(?:the|an?|is|has|contains|some|or|error|code|bad|request|invalid|illegal|malformed|unprocessable"
+    r"|entity|content|message|detail|input|arguments?|parameters?|values?|api|type|\d{3})\b|\W"
+    r"|请求|参数|调用|错误|有误|无效|不合法|非法|异常|请|检查|查看|文档"
+)
 _OTHER_LIMIT = "other limit"
 _LIMITS = ("max_tokens", "max_completion_tokens")
 _UNKNOWN = re.compile(
     r"unsupported|not support|unrecogni[sz]ed|unknown|unexpected|extra|not (?:permitted|allowed)|deprecated"
-    r"|\binvalid (?:parameter|argument|field)|use 'max|use max|不支持"
+    r"|no longer|\binvalid (?:parameter|argument|field)|use 'max|use max|不支持"
 )
 # A router without a server that takes all of a request says neither which part it is, nor 400.
 _ANY_PART = re.compile(r"requested parameters|all parameters")
@@ -46,10 +55,13 @@ _SHORTER = (
     # 'max_tokens' is too large: 4096. This model's maximum context length is 2048 tokens and your request has
     # 1500 input tokens; the first number is the context, the second the prompt
     re.compile(
-        r"context length (?:is|of) (?:only )?(\d+)\D.{0,80}?(?:has|have|\() ?(\d+) (?:input|prompt|in the m)"
+        r"context length (?:is|of) (?:only )?(\d+)\D.{0,80}?(?:has|have|\(|:) ?(\d+) (?:tokens from the )?"
+        r"(?:input|prompt|in the m)"
     ),
     re.compile(
-        r"(?:at most|less than or equal to|<=|no more than|maximum (?:value )?(?:is|of)|up to)\D{0,3}(\d+)"
+        r"(?:at most|less than or equal to|<=|no more than|not (?:be greater than|exceed)|cannot exceed"
+        r"|(?:maximum|max|limit) ?(?:value |tokens )?(?:is|of|:)?|up to|between 1 and|\d+ >"
+        r"|(?:不能|不得|不可)?(?:超过|大于)|最大值?(?:为|是)?|小于(?:等于)?|不高于)\D{0,3}?(\d+)"
     ),
     re.compile(r"\[\s*1\s*,\s*(\d+)\s*\]"),
 )
@@ -100,7 +112,10 @@ def refused_by(message: str, wanted: Mapping[str, Any], refused: set[str], *, na
         named.add(_SYSTEM)
     if named or named_only:
         return named
-    return {next(wish for wish in _UNNAMED if wish in here)} if here.intersection(_UNNAMED) else set()
+    if _SYSTEM not in refused and _has_system(wanted):
+        here.add(_SYSTEM)
+    unnamed = _UNNAMED if not _SAYS_NOTHING.sub("", said.replace("_", " ")) else _UNNAMED[:3]
+    return set([wish for wish in unnamed if wish in here][:1])
 
 
 def fewer_logprobs(message: str, wanted: Mapping[str, Any]) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Literal
@@ -35,10 +35,20 @@ class Profile:
     form: Literal["scores", "decisions"] = "scores"
     price: float | None = None
 
+    @property
+    def optional(self) -> frozenset[str]:
+        """The fields that a server may refuse and still rank."""
+        return frozenset(name for name in (self.top, *self.extra) if name)
+
     def body(
-        self, model: str, query: str, texts: Sequence[str], instruction: str | None = None
+        self,
+        model: str,
+        query: str,
+        texts: Sequence[str],
+        instruction: str | None = None,
+        left_out: Collection[str] = (),
     ) -> dict[str, object]:
-        """The request for all of the texts; they are not returned."""
+        """The request for all of the texts, without the fields `left_out`; they are not returned."""
         named = {"model": model} if model else {}
         if self.form == "decisions":
             asked = {"type": "noul", self.instruction: instruction or _QUESTION}
@@ -53,6 +63,7 @@ class Profile:
             others[self.top] = len(texts)
         if instruction and self.instruction not in ("", "query"):
             others[self.instruction] = instruction
+        others = {name: value for name, value in others.items() if name not in left_out}
         return {**named, **_within(self.input, given), **_within(self.parameters, others)}
 
     def scores(self, reply: Any, count: int) -> list[float | None]:

@@ -39,7 +39,7 @@ def read_scores(reply: Any, count: int) -> list[float | None]:
     range or occurs twice: such a reply is misaligned.
     """
     items = _items(reply, 0)
-    if items is None:
+    if items is None or (not items and _reported(reply)):
         raise UnusableRerankReplyError(f"the reply holds no list of results{_reported(reply)}")
     if items and all(_is_number(item) for item in items):
         if len(items) != count:
@@ -141,11 +141,14 @@ def _is_number(value: Any) -> bool:
 
 
 def _number(score: Any) -> float | None:
-    """A score, also as a text or alone in a list. A NaN stays one: it is counted as such later."""
-    alone = score[0] if isinstance(score, list) and len(score) == 1 else score
+    """A score, also as a text or alone within something. A NaN stays one: it is counted as such later."""
+    within = list(score.values()) if isinstance(score, dict) else score
+    alone = within[0] if isinstance(within, list) and len(within) == 1 else score
     if alone is None:
         return None
     try:
+        if isinstance(alone, str) and alone.endswith("%"):
+            return float(alone[:-1]) / 100
         if isinstance(alone, int | float | str) and not isinstance(alone, bool):
             return float(alone)
     except (ValueError, OverflowError):

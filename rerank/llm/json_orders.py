@@ -20,6 +20,9 @@ _ID = re.compile(
 )
 _RANKS = ("rank", "position", "place", "排名", "名次")
 _SCORES = ("score", "relevance", "relevancescore", "grade", "rating", "similarity", "分数", "得分", "评分")
+_NAMES_SCORES = re.compile(
+    r"(?i)(?:(?!\w*(?:by|rank|order|sort))\w+_)?(?:scores?|grades?|ratings?)|分数|得分|评分"
+)
 _PLACE = re.compile(
     r"(?:rank|place|position|top)[ _#-]*(\d{1,4})|(\d{1,4})(?:st|nd|rd|th)|第(\d{1,4})名?"
     rf"|({'|'.join(PLACES)})"
@@ -31,7 +34,8 @@ def order_of(value: object, n: int, told: Told, key: str = "") -> list[int] | No
     if isinstance(value, str):
         return told(value, n)
     if isinstance(value, list):
-        return _of_list(value, n)
+        scores = _NAMES_SCORES.fullmatch(key) and not any(isinstance(one, list | dict) for one in value)
+        return _of_scores(value, n) if scores else _of_list(value, n)
     if not isinstance(value, Mapping):
         return None
     if (found := _of_places(value) or _of_numbers(value, n, key)) is not None:
@@ -108,6 +112,13 @@ def _of_list(value: Sequence[object], n: int) -> list[int] | None:
     flat = [one[0] if isinstance(one, list) and len(one) == 1 else one for one in value]
     numbers = [_integer(one) for one in flat]
     return [number for number in numbers if number is not None] if None not in numbers else None
+
+
+def _of_scores(values: Sequence[object], n: int) -> list[int] | None:
+    """The ids of passages by a list of their scores, one for each."""
+    scores = [score for one in values if (score := _number(one)) is not None]
+    complete = len(scores) == len(values) == n
+    return by_grade(list(enumerate(scores, start=1)), n, sure=True) if complete else None
 
 
 def _of_records(records: Sequence[Mapping[str, object]]) -> list[int] | None:

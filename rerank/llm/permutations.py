@@ -21,14 +21,15 @@ _NEXT = (
 )
 # "[3] is the best, followed by [1]", 第3段最相关，其次是第1段
 _BEST = r"(?: (?:is |comes |ranks )?(?:the )?(?:best|most relevant|first)|最(?:相关|好|佳)|排第一)?"
-_LINK = rf"{_BEST}[ ]?(?:{_BETTER}|<{{1,2}}|=|~|≈|{_NEXT})[ \n]?"
+_ASIDE = r"(?:[ ]?\([^()\d]{1,60}\))?"  # "[3] (the tide itself) > [1]"
+_LINK = rf"{_BEST}{_ASIDE}[ ]?(?:{_BETTER}|<{{1,2}}|=|~|≈|{_NEXT})[ \n]?"
 _CHAIN = form(f"{ID}(?:{_LINK}{ID})+".replace("(NUMBER)", "NUMBER"))
 _STRONG = re.compile(_BETTER)
 _NAMED = form(rf"[\[(#<{{]{{1,3}}(?:(?:{ID_NAMES})[ :#_=-]{{0,3}})?-?\d|(?:{ID_NAMES})[ :#_=-]{{0,3}}-?\d")
 _NUMBER = re.compile(r"(?<![\w)\]])-?\d+|\d+")
 # A list over lines: its marks, then the id. A mark in brackets needs an id that is marked, too.
 _MARK = (
-    r"(rank\s*#?\d+|(?:place|top)\s*#?\d+|\d+(?:st|nd|rd|th)|第\s*\d+\s*[名位]?|\d+\s*[.):、]"
+    r"(rank\s*#?\d+|(?:place|top|position)\s*#?\d+|\d+(?:st|nd|rd|th)|第\s*\d+\s*[名位]?|\d+\s*[.):、]"
     rf"|#\s*\d+\s*[:.)-]|[\[(]\d+[\])](?=[ ]?(?:[\[(#]|{ID_NAMES}))|[-–—*•·‣▪●+])"
 )
 _LINE = form(rf"^[ *`>]{{0,4}}{_MARK}[ :.)、*|-]{{0,4}}{ID}(?![\w/])", flags=re.MULTILINE)
@@ -48,6 +49,11 @@ _GRADE = form(
     flags=re.MULTILINE,
 )
 _BARE = re.compile(r"(?:[^\d\n]{0,40}:\s*)?-?\d+(?:\s*[,>、;\s]\s*-?\d+)*\s*[.。]?")
+# Two numbers alone on a line, as in a table: neither is the next of the other.
+_PAIRED = re.compile(
+    rf"^\W*(?:(?:{ID_NAMES})[ :#_=-]{{0,3}})?\d+\W+\d+(?:\.\d+)?\W*$", re.MULTILINE | re.IGNORECASE
+)
+_LEFT_OUT = re.compile(r"(?i)\b(?:not|ir|non|un)[ -]?relevant|不相关|无关")
 # What may stand around bare numbers.
 _DRESS = re.compile(
     rf"[\[\]{{}}#*`\"']|</?[a-z_]+>|\\boxed|(?:{ID_NAMES})[ #_=-]{{0,3}}(?=\d)", re.IGNORECASE
@@ -117,9 +123,12 @@ def _ids(text: str, n: int, wanted: int) -> list[int] | None:
         numbers = [int(i) for i in _NUMBER.findall(cut_off[1])]
         # without a comma behind it the last number may be cut off too: "1" may have been going to be "12"
         return numbers if cut_off[2] else numbers[:-1]
-    found = _numbered(text) or _bare(text, n)
+    paired = len(_PAIRED.findall(text)) > max(1, n // 2)
+    found = _numbered(text) or (None if paired else _bare(text, n))
     if found is None:
         chain, strong = _chained(text, wanted)
+        if paired and not strong:
+            chain = None
         graded = _graded(text, n)
         if graded and not (strong and chain and len(chain) >= len(graded)):
             return graded
@@ -168,7 +177,8 @@ def _chained(text: str, wanted: int) -> tuple[list[int] | None, bool]:
             continue  # numbers in a sentence
         ids = [int(i) for i in _NUMBER.findall(found[0])]
         few = len(set(ids)) < wanted or _lacks_one(text, found.start(), ids)
-        if not strong and not whole_line and few:
+        told_apart = _LEFT_OUT.search(_line_at(text, found.start()).partition(":")[0])
+        if not strong and few and (told_apart or not whole_line):
             continue  # passages are mentioned, or the chain's beginning was written in another way
         if (strong, len(ids)) >= standing:
             best, standing = (ids[::-1] if _rises(found[0]) else ids), (strong, len(ids))

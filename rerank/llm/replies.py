@@ -16,7 +16,7 @@ from storage.chat import Completion
 
 # What wraps a label: TeX, tags, emphasis, brackets, quotation marks.
 _WRAPPED = re.compile(r"\\(?:boxed|text(?:bf|rm)?|mathbf|mathrm)\{|[{}$*`#]|</?[a-z_]{1,20}>", re.IGNORECASE)
-_OUTER = " \t\n\"'“”‘’「」[]()<>.。!！,，"
+_OUTER = " \t\n\"'“”‘’「」『』【】《》〈〉[]()<>.。!！,，*•·~≈★☆✓✔✅❌✗✘\ufe0f\u20e3"
 _TOP = r"(?:\s*(?:/|out of|of)\s*(\d+))?"
 _ALONE = re.compile(rf"(-?\d+(?:\.\d+)?){_TOP}\s*(?:分|points?)?")
 # "between 3 and 5", "7-8", "the relevance of passage 3" are no scores.
@@ -32,17 +32,44 @@ _FIRST = re.compile(
     r"(\d+(?:\.\d+)?)(?:\s*(?:/|out of)\s*(\d+)(?!\d)|(?=\s*[:：,，。(]|\.?\s+[-–—]\s|\.\s))"
     r"(?!\s*[-–~.,:，：(]*\s*(?:(?:or|to|或|到|至)\s*)?\d)",
 )
+# "I would rate this passage an 8.", "The relevance of the passage to the question is 8."
+_GIVEN = re.compile(
+    r"\b(?:rate|give|assign|relevance of|score (?:for|of))\b[^.\n\d]{0,80}?\b(?:an?|as|at|of|is)\s+"
+    rf"(-?\d+(?:\.\d+)?)(?!\.?\d){_TOP}(?=\s*[.。]?\s*(?:\n|\Z))",
+    re.IGNORECASE,
+)
 _SECOND_ITEM = re.compile(r"^\s*2\s*[.)、]", re.MULTILINE)
 _SENTENCE = re.compile(r"[\n.!?;。！？；]+")
-_BREAKS = r"[\s.,:;!。，：；！、\"'“”]+"
-_YES = {"yes", "true", "relevant", "y", "是", "是的", "相关", "有关", "能", "对"}
+_BREAKS = r"(?:(?![/-])[\W_])+"
+_YES = {"yes", "true", "relevant", "y", "是", "是的", "相关", "有关", "能", "可以", "对", "有帮助"}
 _EITHER = {"or", "/", "或", "或者", "还是", "and"}
 _ANSWER = re.compile(
     r"\A\s*(?:the |my )?(?:final )?(?:answer|verdict|judge?ment|relevant|relevance|答案|结论|回答|判断|结果"
     r"|相关性)\s*(?:is|是|为|[:=])[\s:]*",
     re.IGNORECASE,
 )
-_NO = {"no", "false", "irrelevant", "n", "否", "不", "不是", "不相关", "无关", "不能", "不对"}
+_NO = {
+    "no",
+    "false",
+    "irrelevant",
+    "n",
+    "否",
+    "不",
+    "不是",
+    "不相关",
+    "无关",
+    "不能",
+    "不可以",
+    "不对",
+    "没有帮助",
+}
+# A verdict as a sentence: "The passage is highly relevant.", 该段落与问题完全不相关
+_STATED = re.compile(
+    r"\A\s*(?:(?:the |this )?(?:passage|document|text|it)(?: is|'s) |[该这此]?(?:段落|段文字|文档|文章|内容)"
+    r"(?:[与和跟](?:该|这个)?(?:问题|查询))?是?)?(?:highly|very|directly|completely|高度|非常|完全|十分|很|直接|毫)?\s*"
+    r"((?:ir)?relevant|(?:不相|相|有|无)关)(?: to the (?:question|query))?(?:\s*[.!。！]|\s*\Z)"
+)
+_FIRST_OF = re.compile(r"[^\w>]*(\w+)[^\w>]*(?:>[^\w>]*\w+[^\w>]*)+")
 _VERDICT_KEYS = re.compile(
     r"answer|score|rating|grade|relevan|verdict|label|choice|choose|best|winner|selected|passage|id|result"
     r"|答案|得分|分数|评分|相关|选择|结果",
@@ -65,10 +92,12 @@ def read_number(reply: str, top: int) -> float | None:
     a word such as "score". A score out of range counts as none.
     """
     text = _verdict(plain(reply))
-    alone = in_digits(text.strip(_OUTER))
+    alone = in_digits(re.sub(r"\A\s*[-–]\s+", "", text).strip(_OUTER))
     # a scale that is told is none of its numbers: "Score (0-10): 7"
     text = re.sub(rf"\b[01]\s*(?:[-–~]|to|到|至)\s*{top}\b", "score", text)
-    found = _ALONE.fullmatch(alone) or _only(_LABELLED.finditer(text)) or _only(_OWN_LINE.finditer(text))
+    found = _ALONE.fullmatch(alone) or next(
+        (one for form in (_LABELLED, _OWN_LINE, _GIVEN) if (one := _only(form.finditer(text)))), None
+    )
     if found is None and not _SECOND_ITEM.search(text):
         found = _FIRST.match(text)
     if found is None or (found[2] is not None and int(found[2]) != top):
@@ -86,8 +115,12 @@ def _only(found: Iterator[re.Match[str]]) -> re.Match[str] | None:
 def read_yes_no(reply: str) -> float | None:
     """1 for yes, 0 for no, in English or Chinese: the first word, or a sentence of its own."""
     text = re.sub(r"\bnot relevant\b", "irrelevant", _verdict(plain(reply)).lower())
+    if stated := _STATED.match(text):
+        return 1.0 if stated[1] in _YES else 0.0
+    if text.strip(_OUTER) in ("0", "1"):
+        return float(text.strip(_OUTER))
     sentences = [re.split(_BREAKS, one.strip()) for one in _SENTENCE.split(_ANSWER.sub("", text))]
-    said = [words for words in ([word for word in one if word] for one in sentences) if words]
+    said = [words for words in ([word for word in one if word.strip("-")] for one in sentences) if words]
     first = said[:1] + [words for words in said if len(words) == 1]
     sure = [words for words in first if words[1:2] == [] or words[1] not in _EITHER]  # "yes or no" is neither
     verdicts = [1.0 if words[0] in _YES else 0.0 for words in sure if words[0] in _YES | _NO]
@@ -112,6 +145,8 @@ def read_choice(reply: str, labels: Sequence[str]) -> int | None:
         exact = in_digits(line.strip(_OUTER)).upper()
         if exact in labels:
             return labels.index(exact)
+    if (best := _FIRST_OF.fullmatch(text)) and best[1].upper() in labels:
+        return labels.index(best[1].upper())
     named = {label for label in labels if re.search(_as_word(label), text)}
     if labels[0].isdigit():  # other numbers may be in a sentence, where the choice is marked
         marked = {label for label in labels if re.search(rf"{_MARKED}{label}(?!\d|\.\d|[A-Za-z])", text)}

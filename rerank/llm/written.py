@@ -17,6 +17,7 @@ NAMES = (
     r"(?:passage|document|doc|chunk|paragraph)[ _-]?(?:ids?|numbers?|no\.?|index)|doc_?ids?|pids?"
     r"|passages?|documents?|docs?|texts?|items?|ids?|identifier|no\.?|numbers?|index|chunks?|paragraphs?|sources?"
     r"|results?|snippets?|candidates?|options?|contexts?|articles?|entry|entries|segments?|p|d"
+    r"|dokumente?|passagen|документ|문서|文書"
     r"|段落|文档|文章|编号|片段|资料|材料|内容|候选|条目|文本|选项|结果"
 )
 # An id as models write it: 2, [2], (2), #2, Passage 2, [ID: 2], doc_2, 第2段.
@@ -48,10 +49,10 @@ _LAST_PLACE = 999
 
 _QUOTED = re.compile(r"[「『《〈〔〖«⟨]\s*(-?\d+)\s*[」』》〉〕〗»⟩]")
 _TAG = re.compile(
-    r"<(?:passage|document|doc|item)\s+(?:id|index)\s*=\s*[\"']?(\d+)[\"']?\s*/?>", re.IGNORECASE
+    r"<(?:passage|document|doc|item)\s+(?:id|index)\s*=\s*[\"'\\]{0,2}(\d+)[\"'\\]{0,2}\s*/?>", re.IGNORECASE
 )
 _BETTER = re.compile(
-    r"\s*(?:[-=]{1,2}>|[→⇒⟶⟹➜➔➡➝▶►⮕≻≽≥⟩〉»›]\ufe0f?|\\(?:succ|gt|geq?|to|(?:long)?rightarrow)(?:eq)?(?![a-z]))\s*",
+    r"\s*(?:[-=]{1,2}>|[→⇒⟶⟹➜➔➡➝▶►⮕≫≻≽≥⟩〉»›]\ufe0f?|\\(?:succ|gt|geq?|to|(?:long)?rightarrow)(?:eq)?(?![a-z]))\s*",
     re.IGNORECASE,
 )
 _WORSE = re.compile(r"\s*(?:[←≺≼≤]|\\(?:prec|lt|leq?)(?:eq)?(?![a-z]))\s*", re.IGNORECASE)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 from urllib.parse import urlsplit, urlunsplit
 
@@ -44,6 +44,8 @@ _BLAMES_DOCUMENTS = re.compile(
     r"|large|character|exceed|utf|encod|过长|为空|空字符|超出|长度|文档",
     re.IGNORECASE,
 )
+# Refusals of a field of the request, which name it.
+_REFUSED_FIELD = (400, 422)
 # This many texts that say different things are not all equally relevant: the server runs the model wrongly.
 _ENOUGH, _ALIKE = 3, 1e-9
 # This many documents refused alone, and none scored: the request itself is at fault.
@@ -82,6 +84,7 @@ class Api:
     profile: Profile
     model: str
     instruction: str | None = None
+    given_up: set[str] = field(default_factory=set)  # optional fields that the server refused
 
     @classmethod
     def load(cls, parts: RerankParts, name: str, **options: Value) -> Self:
@@ -180,6 +183,7 @@ class _ApiQuestion:
     async def _batch(self, group: Sequence[int]) -> None:
         from rerank.api.client import ApiError
 
+        sent = self._api.profile.optional - self._api.given_up
         try:
             reply = await self._attempts(group)
             unasked: list[float | None] = [None] * len(group)
@@ -188,7 +192,11 @@ class _ApiQuestion:
             self._counts.failed_with(str(error), Usage())
         except ApiError as error:
             smaller = 0 if self._hopeless else _smaller(error, len(group))
-            if smaller:
+            refused = {name for name in sent if re.search(rf"\b{name}\b", str(error))}
+            if refused and error.status in _REFUSED_FIELD:
+                self._api.given_up.update(refused)
+                await self._batch(group)
+            elif smaller:
                 await self._batches(group, smaller, in_turn=error.status != 413)
             else:
                 self._refused_alone += len(group) == 1
@@ -227,7 +235,7 @@ class _ApiQuestion:
             spent = replace(wanted, prompt_tokens=0)
             try:
                 api = self._api
-                body = api.profile.body(api.model, self._query, texts, api.instruction)
+                body = api.profile.body(api.model, self._query, texts, api.instruction, api.given_up)
                 reply = await posted(self._client, self._api.address, body)
                 billed, searches = read_usage(reply)
                 spent = self._costed(Usage(1, billed, retries=int(retry)), searches)
@@ -264,7 +272,7 @@ class _ApiQuestion:
 
 def _smaller(error: ApiError, count: int) -> int:
     """The number of documents to send instead, where one of them or their number may be at fault, or 0."""
-    said = str(error)
+    said = str(error).removesuffix("(empty)")
     divisible = error.status == 413 or (error.status in _DIVISIBLE and _BLAMES_DOCUMENTS.search(said))
     if count < 2 or not divisible:
         return 0

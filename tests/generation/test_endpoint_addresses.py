@@ -9,7 +9,7 @@ import pytest
 
 from generation.chat.client import OpenAIChat
 from storage.errors import ChatError, MissingDependencyError
-from tests.support.chat_client import QUESTION, asked, running
+from tests.support.chat_client import QUESTION, asked, running, streamed
 from tests.support.endpoint import Endpoint, Request, Response
 
 KEY = "tidal-secret-4711-abcdef"
@@ -87,6 +87,18 @@ def test_an_address_is_taken_as_people_type_it(endpoint: Endpoint, typed: str) -
     assert asked(endpoint, base_url=endpoint.root + typed, times=2).text == "Fine."
     assert [request.path for request in endpoint.requests[-2:]] == ["/v1/chat/completions"] * 2
     assert len(endpoint.requests) <= 3
+
+
+def test_a_path_that_a_server_refuses_with_status_200_is_tried_with_a_version(endpoint: Endpoint) -> None:
+    """LM Studio's way, whole and in a stream."""
+    endpoint.routes["/chat/completions"] = lambda _request: Response(
+        body={"error": "Unexpected endpoint or method. (POST /chat/completions)"}
+    )
+    endpoint.reply = "Fine."
+    assert asked(endpoint, base_url=endpoint.root, times=2).text == "Fine."
+    paths = [request.path for request in endpoint.requests]
+    assert paths == ["/chat/completions", "/v1/chat/completions", "/v1/chat/completions"]
+    assert "".join(map(str, streamed(endpoint, base_url=endpoint.root)[:-1])) == "Fine."
 
 
 def test_a_path_that_is_not_there_is_named(endpoint: Endpoint) -> None:

@@ -9,6 +9,7 @@ import pytest
 from generation.chat.client import OpenAIChat
 from storage.chat import Completion
 from storage.errors import ChatError
+from storage.reasoning import ReasoningFilter, has_reasoning, without_reasoning
 from tests.support.chat_client import QUESTION, answered, asked, running, streamed
 from tests.support.endpoint import Endpoint, Response, events, said
 
@@ -52,8 +53,40 @@ TRACES = [
     "<思考>否</思考>Yes",
     "<thinking>No</thinking>\n<answer>Yes</answer>",
     "<think>No</think>Yes<think>or No?</think>",
+    '<details type="reasoning" done="true" duration="4">\n<summary>Thought</summary>\n> No\n</details>\nYes',
+    "<details><summary>Thinking for 4 s …</summary>\nNo, </b>3\n</details>\n\nYes",
+    "<details open>\n<summary>思考过程</summary>否</details>Yes",
+    "<思维链>否</思维链>Yes",
+    "<antThinking>No</antThinking>Yes",
+    "<Thinking process>No</Thinking process>Yes",
+    "<reasoning_steps>1. No</reasoning_steps>Yes",
+    "[Thinking]No[/Thinking]Yes",
+    "<think>No</ think>Yes",
     "No wait, says the template.\n</think>\n\nYes",
 ]
+
+
+@pytest.mark.parametrize("size", [1, 9, 200])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "Yes. <details><summary>More</summary>See [1].</details> So [2].",
+        'Yes: <details class="x">folded</details>.',
+        "A </details> alone.",
+        "a < b, and c > d",
+    ],
+)
+def test_what_folds_and_is_no_trace_is_kept(sent: str, size: int) -> None:
+    """Whole, and in pieces."""
+    shown = ReasoningFilter()
+    pieces = [shown.feed(sent[at : at + size]) for at in range(0, len(sent), size)]
+    assert "".join(pieces) + shown.rest() == without_reasoning(sent) == sent
+    assert not has_reasoning(sent)
+
+
+def test_a_folded_trace_without_end_is_no_answer() -> None:
+    """As with any other trace."""
+    assert without_reasoning('<details type="reasoning">\n<summary>Thinking…</summary>\nNo, [3]') == ""
 
 
 @pytest.mark.parametrize("sent", TRACES)

@@ -84,11 +84,19 @@ REFUSALS = {
     "501": ("response_format", 501, "structured output is not implemented"),
     "FastAPI": ("temperature", 422, {"detail": [{"loc": ["body", "temperature"], "msg": "Extra inputs"}]}),
     "nested": ("temperature", 422, {"message": {"detail": [{"loc": ["body", "temperature"], "msg": "no"}]}}),
+    "a gateway's 200": ("logprobs", 200, {"object": "error", "message": "logprobs: not supported"}),
     "Google's list": ("response_format", 400, [{"error": {"message": "response_format unknown"}}]),
     "param only": ("logprobs", 400, {"error": {"message": "Not supported.", "param": "logprobs"}}),
     "a text": ("temperature", 400, "temperature is deprecated for this model"),
     "words apart": ("logprobs", 400, {"message": "This model does not support log probs."}),
     "Chinese": ("temperature", 400, {"error": {"message": "温度参数不合法"}}),
+    "a gateway": (
+        "logprobs",
+        400,
+        {"error": {"message": "Provider returned error", "metadata": {"raw": '{"detail": "no log-probs"}'}}},
+    ),
+    "a backend": ("response_format", 500, {"error": {"message": "outlines: constrained decoding failed"}}),
+    "a mode": ("response_format", 501, {"message": "该模型不支持JSON输出"}),
     "a grammar": ("response_format", 500, {"error": {"message": "failed to compile grammar"}}),
 }
 
@@ -115,6 +123,10 @@ def test_the_part_that_a_refusal_names_is_given_up_and_remembered(endpoint: Endp
         (400, "不支持 system 角色"),
         (400, "messages参数非法。role只支持user和assistant"),
         (400, "messages: first message must be a user message"),
+        (400, "messages must start with a user message"),
+        (400, "messages[0].role 参数不合法"),
+        (422, "role参数错误"),
+        (400, "第一条消息必须为user"),
     ],
 )
 def test_without_a_system_role_its_text_goes_before_the_users(
@@ -144,6 +156,21 @@ def test_a_router_without_a_server_for_all_of_a_request_is_asked_for_less(endpoi
     assert asked(endpoint, schema=SCHEMA, top_logprobs=5).text == "Fine."
 
 
+@pytest.mark.parametrize("part", ["temperature", "messages"])
+@pytest.mark.parametrize(
+    "message",
+    ["Request contains an invalid argument.", "400 Bad Request", "API 调用参数有误，请检查文档。", ""],
+)
+def test_a_refusal_that_says_nothing_may_mean_any_part(endpoint: Endpoint, part: str, message: str) -> None:
+    """Each is left out in turn, the temperature and the system's role at last, until the server takes it."""
+    has_part = lambda request: (  # noqa: E731
+        "temperature" in request.body if part == "temperature" else len(request.body["messages"]) > 1
+    )
+    endpoint.reply = refusing("", 400, {"error": {"message": message}}, within=has_part)
+    assert asked(endpoint, schema=SCHEMA, top_logprobs=5, times=2).text == "Fine."
+    assert len(endpoint.requests) == (5 if part == "temperature" else 6)
+
+
 def test_a_server_error_about_something_else_costs_no_part(endpoint: Endpoint) -> None:
     """A 500 that names no part of the request is reported after one call."""
     endpoint.reply = status(500, "CUDA out of memory")
@@ -163,6 +190,16 @@ def test_a_server_error_about_something_else_costs_no_part(endpoint: Endpoint) -
             "request has 1500 input tokens",
             547,
         ),
+        (
+            "The request exceeds the model's maximum context length of 2048 tokens: 1500 tokens from the "
+            "input messages and 4000 tokens for the completion",
+            547,
+        ),
+        ("max_tokens cannot exceed 512", 512),
+        ("max_tokens: 4000 > 512, the most output tokens of this model", 512),
+        ("max_tokens must be between 1 and 512", 512),
+        ("max_tokens 不能超过 512", 512),
+        ("max_tokens参数不合法，最大值为512", 512),
     ],
 )
 def test_a_limit_that_the_context_refuses_is_lowered_once(

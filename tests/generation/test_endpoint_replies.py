@@ -137,6 +137,11 @@ def test_half_a_character_in_a_prompt_costs_nothing_else(endpoint: Endpoint) -> 
         {"output": completion("High tide")},
         completion(None, content={"type": "text", "text": "High tide"}),
         completion(None, content=["High ", {"type": "output_text", "text": "tide"}]),
+        completion(None, content=[{"type": "text", "text": {"value": "High tide", "annotations": []}}]),
+        completion(
+            None, content=[{"type": "reasoning", "text": "Low?"}, {"type": "text", "text": "High tide"}]
+        ),
+        {"choices": [{"index": 1, "message": {"content": "Low"}}, *completion("High tide")["choices"]]},
         "\n".join(data(*CHUNKS, "[DONE]")).encode(),
     ],
 )
@@ -165,6 +170,12 @@ def test_a_count_of_tokens_that_cannot_be_is_none(endpoint: Endpoint, usage: Any
         {"tokens": ["Yes"], "token_logprobs": [-0.1]},
         [{"token": "Yes", "logprob": -0.1}],
         "none",
+        {"content": [{"token": "Yes", "logprob": 0.9, "top_logprobs": [{"token": "No", "logprob": 0.1}]}]},
+        {
+            "content": [
+                {"token": "Yes", "logprob": -9999.0, "top_logprobs": [{"token": "No", "logprob": -0.1}]}
+            ]
+        },
     ],
 )
 def test_log_probabilities_in_an_odd_form_are_none(endpoint: Endpoint, logprobs: Any) -> None:

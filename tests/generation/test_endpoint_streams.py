@@ -129,6 +129,17 @@ STREAMS = {
     "texts": sent(
         *data('{"choices": [{"text": "High tide"}]}', '{"choices": [{"text": "", "finish_reason": "stop"}]}')
     ),
+    "pulses": sent("event: ping", "data: still here", "", *data("heartbeat", *CHUNKS, '"[DONE]"')),
+    "the whole again at the end": sent(
+        *data(
+            CHUNKS[0],
+            CHUNKS[1],
+            '{"choices": [{"delta": {}, "message": {"content": "High tide"}, "finish_reason": "stop"}]}',
+        )
+    ),
+    "a thought among parts": sent(
+        *data('{"choices": [{"delta": {"content": [{"type": "reasoning", "text": "Low?"}]}}]}', *CHUNKS)
+    ),
     "no stream": said("High tide"),
     "the whole as one event": sent(*data(json.dumps(completion("High tide")), "[DONE]")),
 }
@@ -150,6 +161,8 @@ def test_a_stream_is_read_however_a_server_writes_it(endpoint: Endpoint, case: s
         data('{"object": "error", "message": "out of memory", "code": 500}'),
         data('{"choices": [{"delta": {}, "finish_reason": "error"}], "error": {"message": "out of memory"}}'),
         ["event: error", "data: out of memory", ""],
+        ['error: {"message": "out of memory", "code": 500}', ""],
+        [*data("Internal error: out of memory"), ""],
         ["<html><body>out of memory</body></html>"],
     ],
 )

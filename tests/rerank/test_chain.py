@@ -76,6 +76,8 @@ def test_what_is_no_number_never_ranks_and_is_flagged() -> None:
     assert [c.scores.get("s") for c in ranking.candidates] == [-3.0, None, None, None]
     assert ranking.outcome.status == "partial"
     assert "2 of 4" in ranking.outcome.reason
+    ranking = by_score("s", some(2), [math.nan, math.inf], top_k=2)
+    assert (ranking.outcome.status, ids(ranking.candidates)) == ("fallback", ["c0", "c1"])
 
 
 def test_a_score_missing_for_a_candidate_is_an_error() -> None:

@@ -81,6 +81,16 @@ FORMS = [
     "Passage three, passage one, passage two",
     "[three] > [one] > [two]",
     "3/1/2",
+    "[1] 5\n[2] 1\n[3] 9",
+    '{"scores": [5, 1, 9]}',
+    '{"relevance_scores": [0.5, 0.1, 0.9]}',
+    '{"passages_by_score": [3, 1, 2]}',
+    "Ranking: 3 (most relevant) > 1 > 2 (least relevant)",
+    "[3] (the tide itself) > [1] (its cause) > [2] (no tide)",
+    "Position 1: 3; Position 2: 1; Position 3: 2",
+    '{"ranking": ["<passage id=\\"3\\">", "<passage id=\\"1\\">", "<passage id=\\"2\\">"]}',
+    "Dokument 3 ≫ Dokument 1 ≫ Dokument 2",
+    "문서 3 > 문서 1 > 문서 2",
     "3-1-2",
     # brackets, names and signs
     "《3》>《1》>《2》",
@@ -143,6 +153,11 @@ UNCLEAR = [
     "[[[[[[[[[[",
     '{"ranking": {"1": 3, "2": 1, "3": 2}}',  # passages by rank, or ranks by passage
     "1 - 3\n2 - 1\n3 - 2",
+    "rank,id\n1,3\n2,1\n3,2",  # or an id and a grade
+    "id,score\n1,5\n2,0\n3,9",
+    "1 5\n2 0\n3 9",
+    "Relevant: 3\nNot relevant: 1, 2",
+    "相关：3\n不相关：1、2",
     "In 2019 tides were high; see [1], [2].",  # mentioned, not ordered
     "Passages 3 and 1 are relevant.",
     '{"error": {"code": 429, "message": "at most 3"}}',

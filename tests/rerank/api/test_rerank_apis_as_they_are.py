@@ -73,6 +73,39 @@ def test_a_bad_document_costs_itself_alone(endpoint: Endpoint, case: str, count:
     assert ranking.candidates[0].text.startswith("spring")
 
 
+@pytest.mark.parametrize("profile", ["jina", "xinference", "vllm", "dashscope"])
+def test_an_optional_field_that_is_refused_is_left_out_and_remembered(
+    endpoint: Endpoint, profile: str
+) -> None:
+    """A strict server costs one call more, once, and no document is blamed."""
+
+    def reply(request: Request) -> Response:
+        fields = request.body.get("parameters", request.body)
+        for name in ("top_n", "return_documents", "truncate_prompt_tokens"):
+            if name in fields:
+                told = [{"loc": ["body", name], "msg": "Extra inputs are not permitted"}]
+                return Response(status=422, body={"detail": told})
+        texts = request.body.get("input", request.body)["documents"]
+        found = [{"index": i, "relevance_score": score(one)} for i, one in enumerate(texts)]
+        return Response(body={"results": found})
+
+    endpoint.routes["/rank"] = reply
+    spec = f'api(profile={profile},url="{endpoint.root}/rank",retries=0)'
+    chain = Chain.load(Spec.parse(spec), RerankParts(api_key=lambda _p: KEY))
+    candidates = [Candidate.from_text(text, id=str(i)) for i, text in enumerate(TIDES)]
+    for _ in range(2):
+        ranking = anyio.run(chain.rerank, "Which tide is highest?", candidates, len(TIDES))
+        assert (ranking.outcome.status, ranking.candidates[0].text[:6]) == ("ok", "spring")
+    assert len(endpoint.requests) == 4
+
+
+def test_a_refusal_without_a_word_blames_no_document(endpoint: Endpoint) -> None:
+    """An empty body is no complaint about an empty document."""
+    endpoint.routes["/v1/rerank"] = lambda _request: Response(status=400, body=b"")
+    assert rank(endpoint.root, TIDES).outcome.status == "fallback"
+    assert len(endpoint.requests) == 1
+
+
 def test_a_request_that_is_refused_whatever_it_holds_is_given_up(endpoint: Endpoint) -> None:
     """Fifty documents are not asked for one by one where each alone is refused, too."""
     endpoint.routes["/v1/rerank"] = refusing(lambda _: True, 400, {"message": "bad input"})
@@ -85,6 +118,7 @@ def test_a_request_that_is_refused_whatever_it_holds_is_given_up(endpoint: Endpo
     ("body", "words"),
     [
         ({"error": "model is still loading"}, "model is still loading"),
+        ({"results": [], "error": {"message": "model is still loading"}}, "model is still loading"),
         ({"code": 50000, "message": "quota is used up", "data": None}, "quota is used up"),
         ({"base_resp": {"status_code": 1004, "status_msg": "login fail"}}, "login fail"),
     ],

@@ -44,6 +44,8 @@ FORMS: list[Any] = [
     named("index", "relevance_score", str),
     {"results": [{"index": str(i), "score": [one]} for i, one in enumerate(SCORES)]},
     {"results": [{"index": float(i), "relevance_score": one, "score": 99} for i, one in enumerate(SCORES)]},
+    {"results": [{"index": i, "relevance_score": {"value": one}} for i, one in enumerate(SCORES)]},
+    {"results": [{"index": i, "score": f"{one * 100:g}%"} for i, one in enumerate(SCORES)]},
 ]
 MISALIGNED: list[Any] = [
     {"results": [{"score": 0.9, "document": {"text": "t"}}] * 3},
@@ -56,6 +58,7 @@ MISALIGNED: list[Any] = [
     {"scores": [0.1, 0.9]},
     {"results": [{"index": 0, "score": True}]},
     {"results": [{"index": 0, "score": "high"}]},
+    {"results": [{"index": 0, "score": {"dense": 0.1, "sparse": 0.2}}]},
     {"results": [{"index": 0, "score": 10**400}]},
     {"data": [{"index": 0, "embedding": [1.0]}]},
     {"results": None},

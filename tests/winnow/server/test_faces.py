@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cohere
 import httpx
@@ -11,6 +12,7 @@ import openai
 import pytest
 
 from retrieval.models.hub import MINILM
+from tests.support.endpoint import Endpoint, said
 from tests.support.serving import QUESTION, Server, ingested, serving
 from winnow import Settings
 from winnow.app.reranking import rerank
@@ -91,6 +93,22 @@ def test_openais_client_streams(client: openai.OpenAI) -> None:
     assert "\n\nSources:\n[1] " in text
     assert [part.choices[0].finish_reason for part in parts if part.choices][-1] == "stop"
     assert parts[-1].usage is not None
+
+
+def test_an_answer_that_met_its_limit_ends_so(tmp_path: Path, endpoint: Endpoint) -> None:
+    """OpenAI's clients look at the reason of the end, whole and in a stream."""
+    endpoint.reply = said("A reranker cannot bring back [1]", finish_reason="length")
+    data = ingested(tmp_path)
+    chosen = {"llm": {"model": "m", "base_url": endpoint.url}, "answer": {"answerer": "openai"}}
+    with (
+        serving(Settings.load(data_dir=data, **chosen)) as server,
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client,
+    ):
+        asked: Any = {"model": "winnow", "messages": [{"role": "user", "content": QUESTION}]}
+        whole = client.chat.completions.create(**asked)
+        parts = list(client.chat.completions.create(**asked, stream=True))
+    assert whole.choices[0].finish_reason == "length"
+    assert parts[-1].choices[0].finish_reason == "length"
 
 
 def test_a_conversation_is_followed(server: Server, client: openai.OpenAI) -> None:
@@ -200,6 +218,26 @@ def test_a_blank_document_costs_no_other_its_score(server: Server) -> None:
     assert last["index"] == 0
     assert last["relevance_score"] < min(scores.values())
     assert {one["index"] - 1: one["relevance_score"] for one in others} == pytest.approx(scores)
+
+
+def test_documents_are_read_by_the_fields_that_a_request_names(server: Server) -> None:
+    """As in Cohere's first API: `text` by default; of several fields, each that a document has."""
+    body = {"query": FRUIT, "model": "late-interaction"}
+    plain = [{"text": text, "id": i, "tags": ["x"]} for i, text in enumerate(TEXTS)]
+    named = [{"title": text, "text": "A page.", "year": 2019} for text in TEXTS]
+    missing = [{"title": text} for text in TEXTS]
+
+    def best(documents: list[Any], *fields: str) -> tuple[int, str]:
+        asked = {**body, "documents": documents, "return_documents": True, "rank_fields": list(fields)}
+        [first, *_] = server.post("/v1/rerank", json=asked).json()["results"]
+        return first["index"], first["document"]["text"]
+
+    assert best(plain) == (2, TEXTS[2])
+    assert best(named, "title") == (2, TEXTS[2])
+    assert best(named, "title", "year", "none") == (2, f"title: {TEXTS[2]}\nyear: 2019")
+    refused = server.post("/v1/rerank", json={**body, "documents": missing})
+    assert refused.status_code == 422
+    assert "rank_fields" in refused.text
 
 
 def test_equal_documents_all_come_back(server: Server) -> None:

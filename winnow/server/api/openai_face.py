@@ -18,6 +18,7 @@ from fastapi import APIRouter, Request
 
 from generation.citations import places
 from storage.errors import BadInputError, NotFoundError, WinnowError
+from storage.reasons import Reason
 from storage.records import Answer, Citation
 from winnow.app.asked import Asked
 from winnow.server.api.asking import to_json
@@ -168,7 +169,7 @@ def completion(answer: Answer, reply: ReplyFrame) -> dict[str, Any]:
         "object": "chat.completion",
         "created": int(answer.created_at.timestamp()),
         "model": reply.model,
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
+        "choices": [{"index": 0, "message": message, "finish_reason": _end(answer), "logprobs": None}],
         "usage": _usage(answer),
         "winnow": _extension(answer),
     }
@@ -192,9 +193,15 @@ def last_chunks(answer: Answer, reply: ReplyFrame, created: int, *, usage: bool)
     below = sources(answer)
     delta = {"content": below, "annotations": cited(answer, answer.text + below, reply)}
     end = chunk(reply, created, {}, winnow=_extension(answer))
-    end["choices"][0]["finish_reason"] = "stop"
+    end["choices"][0]["finish_reason"] = _end(answer)
     spent = [{**chunk(reply, created, {}), "choices": [], "usage": _usage(answer)}] if usage else []
     return [chunk(reply, created, delta), end, *spent]
+
+
+def _end(answer: Answer) -> str:
+    """Return OpenAI's word for the end of an answer: that of one which met its limit tells clients so."""
+    told = {part.code for stage in answer.stages for part in Reason.of(stage.reason).parts}
+    return "length" if "generation.answer-cut-off" in told else "stop"
 
 
 def sources(answer: Answer) -> str:

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from storage.chat import sendable
+
 ChatText = Annotated[str, Field(max_length=200_000)]
 # Of all texts of a request together: what a chain reads of them costs minutes, whatever the limit of bytes.
 MOST_CHARACTERS = 1_000_000
@@ -102,21 +104,46 @@ class ChatCompletion(BaseModel):
 
 
 class DocumentText(BaseModel):
-    """A document as an object, as Cohere and Jina allow."""
+    """A document as a text in an object."""
 
     text: Annotated[str, Field(max_length=200_000)]
+
+
+class DocumentFields(BaseModel):
+    """A document as an object, as Cohere and Jina allow: with `text`, or the request's `rank_fields`."""
+
+    text: Annotated[str, Field(max_length=200_000)] | None = None
+
+    model_config = ConfigDict(extra="allow")
+
+    def read(self, names: Sequence[str]) -> str:
+        """The text of the named fields; of several, a line each. Raises ValueError without any."""
+        held = {**(self.model_extra or {}), "text": self.text}
+        found = {
+            name: sendable(str(held[name])) for name in names if isinstance(held.get(name), str | int | float)
+        }
+        if not found:
+            raise ValueError(
+                f"a document has no text in {' or '.join(names)}; rank_fields names other fields"
+            )
+        if len(names) == 1:
+            return found[names[0]]
+        return "\n".join(f"{name}: {text}" for name, text in found.items())
 
 
 class RerankRequest(BaseModel):
     """Documents to order by a question. `model`: a rerank spec; `winnow` means the settings' own.
 
+    `rank_fields` names what is read of documents that are objects (Cohere's first API), by default `text`.
     `top_k` and `truncation` are Voyage's; with one of them the reply has Voyage's `data`, too.
     """
 
     query: Annotated[str, Field(min_length=1, max_length=20_000)]
     documents: Annotated[
-        list[Annotated[str, Field(max_length=200_000)] | DocumentText], Field(min_length=1, max_length=1_000)
+        list[Annotated[str, Field(max_length=200_000)] | DocumentFields],
+        Field(min_length=1, max_length=1_000),
     ]
+    rank_fields: Annotated[list[str], Field(max_length=100)] | None = None
     model: Annotated[str, Field(max_length=2_100)] | None = None
     # vLLM's and LocalAI's clients send a 0 for "all"
     top_n: int | None = Field(default=None, ge=0)
@@ -151,7 +178,8 @@ class RerankRequest(BaseModel):
 
     @property
     def texts(self) -> list[str]:
-        return [one if isinstance(one, str) else one.text for one in self.documents]
+        names = self.rank_fields or ["text"]
+        return [one if isinstance(one, str) else one.read(names) for one in self.documents]
 
 
 class TeiRequest(BaseModel):
