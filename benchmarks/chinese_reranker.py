@@ -1,13 +1,15 @@
-"""Train the model that tells whether a quotation answers its question (winnow/app/answer_judges/verifier.py).
+"""Train winnow's own cross-encoder for Chinese (rerank/cross/chinese.py).
 
-    python -P benchmarks/answer_verifier.py DATA WORK [--minutes 170] [--threads 1]
-    python -P benchmarks/answer_verifier.py DATA WORK --export winnow/app/answer_judges/verifier.onnx
+    python -P benchmarks/chinese_reranker.py DATA WORK --phase sentences --minutes 170 [--threads 1]
+    python -P benchmarks/chinese_reranker.py DATA WORK --phase passages --minutes 100
+    python -P benchmarks/chinese_reranker.py DATA WORK --export rerank/cross/chinese.onnx
 
-WORK holds the mined records that `benchmarks/bilingual_reranker.py DATA WORK` begins with: questions with a
-passage that answers and some that do not. Three batches of four are sentences: the one that holds the answer
+WORK holds what `benchmarks/chinese_reranker_data.py DATA WORK` makes: questions with a passage that answers
+and some that do not. In the first phase three batches of four are sentences: the one that holds the answer
 against its neighbours and the most similar sentences of other passages, with and without their titles. The
-rest are passages, cut around the answer. Listwise and pointwise losses, half and half; the embeddings and the
-lowest layers stay multilingual-e5-small's. A run that was interrupted goes on from its last checkpoint.
+rest, and the second phase, are passages, cut around the answer; DRCD also in simplified characters (OpenCC),
+English as far as the teacher scored it. Listwise and pointwise losses; the embeddings and the lowest layers
+stay multilingual-e5-small's. A run that was interrupted goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -20,25 +22,46 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-# Mined records, the questions that they were mined for, and how often a question is drawn from them.
+# Mined records, the questions that they were mined for, and how often a question is drawn from them in the
+# first and in the second phase.
 SETS = (
-    ("squad-train", "squad-train/queries.jsonl.gz", 4.0),
-    ("drcd-dev", "drcd/dev/queries.jsonl", 1.6),
-    ("drcd-test", "drcd/test/queries.jsonl", 1.4),
-    ("cmrc-trial", "cmrc2018/trial/queries.jsonl", 1.2),
-    ("dureader-a", None, 0.5),
+    ("squad-train", "squad-train/queries.jsonl.gz", 4.0, 1.6),
+    ("drcd-dev", "drcd/dev/queries.jsonl", 1.6, 1.5),
+    ("drcd-test", "drcd/test/queries.jsonl", 1.4, 1.5),
+    ("cmrc-trial", "cmrc2018/trial/queries.jsonl", 1.2, 1.2),
+    ("dureader-a", None, 0.5, 0.6),
+    ("lecoqa-a", None, 0.0, 1.4),
 )
 GROUP, SENTENCES, PASSAGES = 8, 12, 8  # texts a question; questions a batch
-LONGEST, FROZEN, RATE, WARM_UP = 144, 3, 2e-4, 60
-# The share of a passage's length limit that a batch's passages are cut to.
-CUTS = (0.35, 0.45, 0.55, 0.55, 0.8, 1.0)
+FROZEN, WARM_UP = 3, 60
 CHARACTERS = {"en": 480, "zh": 165}
+TEACHER_SCALE, SIMPLIFIED = 1.5, 0.6
+
+
+@dataclass(frozen=True)
+class Phase:
+    """How a phase learns. `cuts`: the lengths of passages as shares of `CHARACTERS`."""
+
+    weights: int  # a column of SETS
+    sentences: float  # the share of batches
+    cuts: tuple[float, ...]
+    longest: int  # tokens
+    rate: float
+    dropout: float
+    pointwise: float  # the weight of that loss beside the listwise
+
+
+PHASES = {
+    "sentences": Phase(2, 0.75, (0.35, 0.45, 0.55, 0.55, 0.8, 1.0), 144, 2e-4, 0.1, 0.5),
+    "passages": Phase(3, 0.0, (0.5, 0.7, 0.9, 1.0, 1.4, 1.6), 192, 1e-4, 0.0, 0.3),
+}
 _END = re.compile(r"(?<=[。！？；])|(?<=[.!?])\s+(?=[A-Z\"“(\d])")
 _HAN = re.compile(r"[㐀-鿿]")
 
@@ -51,6 +74,8 @@ class Asked:
     positives: list[str]
     negatives: list[str]
     answers: list[str] = field(default_factory=list)
+    # All texts with the teacher's log-odds, where it gave any.
+    taught: Sequence[tuple[str, float]] = ()
 
     @property
     def language(self) -> str:
@@ -59,38 +84,64 @@ class Asked:
 
 def read(records: Path, questions: Path | None) -> list[Asked]:
     known = {} if questions is None else {one["id"]: one.get("answers") or [] for one in lines(questions)}
+    scores = records.with_suffix(".taught")
+    taught = list(lines(scores)) if scores.exists() else []
     found = []
-    for one in lines(records):
+    for number, one in enumerate(lines(records)):
         texts: dict[bool, list[str]] = {True: [], False: []}
         for passage in one["passages"]:
             texts[passage["label"] > 0].append(passage["text"])
         if texts[True] and texts[False]:
-            found.append(Asked(one["query"], texts[True], texts[False], known.get(one["id"], [])))
+            every = [passage["text"] for passage in one["passages"]]
+            scored = zip(every, taught[number], strict=True) if number < len(taught) else ()
+            answers = known.get(one["id"], [])
+            found.append(Asked(one["query"], texts[True], texts[False], answers, list(scored)))
     return found
 
 
-def lines(path: Path) -> Iterator[dict[str, Any]]:
+def lines(path: Path) -> Iterator[Any]:
     content = path.read_bytes()
     text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
     return (json.loads(line) for line in text.split("\n") if line)
 
 
-class Batches:
-    """Draws batches of pairs; of each `GROUP` texts the first answers."""
+# The questions and texts of a batch, and of each question how likely each text is the one to be first.
+Batch = tuple[list[str], list[str], list[list[float]]]
 
-    def __init__(self, sets: Sequence[tuple[list[Asked], float]], seed: int) -> None:
+
+class Batches:
+    """Draws batches of pairs; of each `GROUP` texts the first answers, where no teacher says more."""
+
+    def __init__(self, sets: Sequence[tuple[list[Asked], float]], phase: Phase, seed: int) -> None:
         self._draws = random.Random(seed)
         self._sets, self._weights = [one for one, _ in sets], [weight for _, weight in sets]
+        self._phase = phase
 
-    def next(self) -> tuple[list[str], list[str]]:
-        make = self._sentences if self._draws.random() < 0.75 else self._passages
-        groups: list[tuple[str, list[str]]] = []
-        while len(groups) < (SENTENCES if make == self._sentences else PASSAGES):
+    def next(self) -> Batch:
+        of_sentences = self._draws.random() < self._phase.sentences
+        cut = self._draws.choice(self._phase.cuts)
+        questions, found, targets = list[str](), list[str](), list[list[float]]()
+        while len(targets) < (SENTENCES if of_sentences else PASSAGES):
             [drawn] = self._draws.choices(self._sets, self._weights)
             asked = self._draws.choice(drawn)
-            if texts := make(asked):
-                groups.append((asked.question, texts))
-        return [q for q, texts in groups for _ in texts], [text for _, texts in groups for text in texts]
+            target = [1.0] + [0.0] * (GROUP - 1)
+            if of_sentences:
+                texts = self._sentences(asked)
+            elif self._phase.sentences == 0 and cut >= 1 and len(asked.taught) == GROUP:
+                texts = [text for text, _ in asked.taught]
+                scores = torch.tensor([score for _, score in asked.taught])
+                target = torch.softmax(scores / TEACHER_SCALE, 0).tolist()
+            else:
+                texts = self._passages(asked, cut)
+            if not texts:
+                continue
+            question = asked.question
+            if asked.language == "zh" and self._draws.random() < SIMPLIFIED:
+                question, texts = simplified(question), list(map(simplified, texts))
+            questions += [question] * GROUP
+            found += texts
+            targets.append(target)
+        return questions, found, targets
 
     def _sentences(self, asked: Asked) -> list[str]:
         title, sentences = split(self._draws.choice(asked.positives))
@@ -108,8 +159,8 @@ class Batches:
         titled = self._draws.random() < 0.6
         return [f"{title}\n{one}" if titled and title else one for title, one in chosen]
 
-    def _passages(self, asked: Asked) -> list[str]:
-        size = int(CHARACTERS[asked.language] * self._draws.choice(CUTS))
+    def _passages(self, asked: Asked, cut: float) -> list[str]:
+        size = int(CHARACTERS[asked.language] * cut)
         others = self._draws.choices(asked.negatives, k=GROUP - 1)
         return [
             self._cut(self._draws.choice(asked.positives), size, asked.answers),
@@ -139,18 +190,34 @@ def split(text: str) -> tuple[str, list[str]]:
     return title, [one.strip() for one in _END.split(body) if len(one.strip()) > 5]
 
 
+@cache
+def converter() -> Any:
+    import opencc
+
+    return opencc.OpenCC("t2s")
+
+
+def simplified(text: str) -> str:
+    converted: str = converter().convert(text)
+    return converted
+
+
 def shared(words: set[str], sentence: str, language: str) -> float:
     own = set(sentence if language == "zh" else sentence.lower().split())
     return len(words & own) / (8 + len(sentence) ** 0.5)
 
 
-def train(base: Path, batches: Batches, work: Path, minutes: float) -> Path:
-    """Train for this many minutes of this process's time, and return the folder with the model."""
+def train(base: Path, batches: Batches, work: Path, phase: Phase, minutes: float) -> None:
+    """Train for this many minutes of this process's time; `WORK/reranker` is the model."""
     from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
     tokenizer = PreTrainedTokenizerFast.from_pretrained(base)
     model = AutoModelForSequenceClassification.from_pretrained(
-        base, num_labels=1, attn_implementation="eager"
+        base,
+        num_labels=1,
+        attn_implementation="eager",
+        hidden_dropout_prob=phase.dropout,
+        attention_probs_dropout_prob=phase.dropout,
     )
     model.bert.embeddings.requires_grad_(False)
     for layer in model.bert.encoder.layer[:FROZEN]:
@@ -160,8 +227,8 @@ def train(base: Path, batches: Batches, work: Path, minutes: float) -> Path:
         {"params": [one for one in learned if one.dim() > 1], "weight_decay": 0.01},
         {"params": [one for one in learned if one.dim() <= 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(decay, lr=RATE)
-    kept, state = work / "verifier.pt", {"step": 0, "seconds": 0.0}
+    optimizer = torch.optim.AdamW(decay, lr=phase.rate)
+    kept, state = work / "reranker.pt", {"step": 0, "seconds": 0.0}
     if kept.exists():
         saved = torch.load(kept)
         model.load_state_dict(saved["model"])
@@ -171,15 +238,17 @@ def train(base: Path, batches: Batches, work: Path, minutes: float) -> Path:
     last = time.monotonic()
     while (done := state["seconds"] / 60 / minutes) < 1:
         for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1, (state["step"] + 1) / WARM_UP) * (1 - done)
-        scores = scored(model, tokenizer, *batches.next()).view(-1, GROUP)
-        first = torch.zeros(len(scores), dtype=torch.long)
-        answers = torch.nn.functional.one_hot(first, GROUP).float()
-        listwise = torch.nn.functional.cross_entropy(scores, first)
-        pointwise = torch.nn.functional.binary_cross_entropy_with_logits(
-            scores, answers, pos_weight=torch.tensor(4.0)
-        )
-        (listwise + 0.5 * pointwise).backward()
+            group["lr"] = phase.rate * min(1, (state["step"] + 1) / WARM_UP) * (1 - done)
+        questions, texts, wanted = batches.next()
+        scores = scored(model, tokenizer, questions, texts, phase.longest).view(-1, GROUP)
+        targets = torch.tensor(wanted)
+        loss = -(targets * torch.log_softmax(scores, 1)).sum(1).mean()
+        labelled = targets.max(1).values == 1
+        if labelled.any():
+            loss = loss + phase.pointwise * torch.nn.functional.binary_cross_entropy_with_logits(
+                scores[labelled], targets[labelled], pos_weight=torch.tensor(4.0)
+            )
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(learned, 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -187,18 +256,18 @@ def train(base: Path, batches: Batches, work: Path, minutes: float) -> Path:
         state = {"step": state["step"] + 1, "seconds": state["seconds"] + now - last}
         last = now
         if state["step"] % 100 == 0:
-            print(f"step {state['step']}, loss {listwise.item():.3f}", flush=True)
+            print(f"step {state['step']}, loss {loss.item():.3f}", flush=True)
             part = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "state": state}
             torch.save(part, kept.with_suffix(".part"))
             kept.with_suffix(".part").replace(kept)
-    model.save_pretrained(work / "verifier")
-    tokenizer.save_pretrained(work / "verifier")
-    return work / "verifier"
+    model.save_pretrained(work / "reranker")
+    tokenizer.save_pretrained(work / "reranker")
+    kept.unlink(missing_ok=True)
 
 
-def scored(model: Any, tokenizer: Any, questions: list[str], texts: list[str]) -> torch.Tensor:
+def scored(model: Any, tokenizer: Any, questions: list[str], texts: list[str], longest: int) -> torch.Tensor:
     """The scores of a batch, in passes of texts of like length."""
-    ids = tokenizer(questions, texts, truncation="only_second", max_length=LONGEST)["input_ids"]
+    ids = tokenizer(questions, texts, truncation="only_second", max_length=longest)["input_ids"]
     order = sorted(range(len(ids)), key=lambda at: len(ids[at]))
     found = []
     for part in np.array_split(order, 4):
@@ -213,7 +282,6 @@ def export(trained: Path, texts: Sequence[tuple[str, str]], file: Path) -> None:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
     from safetensors.numpy import load_file
-    from winnow.app.answer_judges.verifier import pair_ids
 
     from retrieval.encoders.bert_graph import BertShape, measured_peaks, write_graph
     from retrieval.encoders.encoder import load_encoder
@@ -224,8 +292,9 @@ def export(trained: Path, texts: Sequence[tuple[str, str]], file: Path) -> None:
     weights = {name.removeprefix("bert."): np.asarray(one, np.float32) for name, one in found.items()}
     config = json.loads((trained / "config.json").read_text(encoding="utf-8"))
     sizes = (config["num_hidden_layers"], config["num_attention_heads"], config["layer_norm_eps"])
-    shape, pairs = BertShape(*sizes), (pair_ids(encoder.tokenizer, *one) for one in texts)
-    peaks = measured_peaks(weights, shape, map(encoder.embedded, pairs))
+    shape, read = BertShape(*sizes), map(encoder.tokenizer.encode_ids, map(list, texts))
+    joined = ([*asked, asked[-1], *told[1:]] for asked, told in read)
+    peaks = measured_peaks(weights, shape, map(encoder.embedded, joined))
     write_graph(weights, shape, file, peaks=peaks)
     model = onnx.load(str(file))
     graph, names = (
@@ -251,22 +320,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
+    parser.add_argument("--phase", choices=PHASES, default="passages")
     parser.add_argument("--minutes", type=float, default=170.0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--export", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
+    phase, work = PHASES[options.phase], options.work
     sets = [
-        (read(options.work / f"{name}.jsonl", options.data / asked if asked else None), weight)
-        for name, asked, weight in SETS
+        (read(work / f"{one[0]}.jsonl", options.data / one[1] if one[1] else None), one[phase.weights])
+        for one in SETS
     ]
-    batches = Batches(sets, seed=0)
+    batches = Batches(sets, phase, seed=0)
     if options.export:
-        pairs = [pair for _ in range(2) for pair in zip(*batches.next(), strict=True)]
-        export(options.work / "verifier", pairs, options.export)
+        pairs = [pair for _ in range(2) for pair in zip(*batches.next()[:2], strict=True)]
+        export(work / "reranker", pairs, options.export)
     else:
-        train(base(options.work), batches, options.work, options.minutes)
+        begun = work / "reranker" if options.phase == "passages" else base(work)
+        train(begun, batches, work, phase, options.minutes)
 
 
 def base(work: Path) -> Path:
@@ -275,11 +347,11 @@ def base(work: Path) -> Path:
     from retrieval.models.locate import locate
     from winnow.lab.training.encoder_base import cut_encoder
 
-    if not (folder := work / "verifier-base").exists():
-        texts = (one["query"] for name, _, _ in SETS for one in lines(work / f"{name}.jsonl"))
+    if not (folder := work / "reranker-base").exists():
+        texts = (one["query"] for name, *_ in SETS for one in lines(work / f"{name}.jsonl"))
         passages = (
             passage["text"]
-            for name, _, _ in SETS
+            for name, *_ in SETS
             for one in lines(work / f"{name}.jsonl")
             for passage in one["passages"]
         )
