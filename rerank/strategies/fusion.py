@@ -41,6 +41,8 @@ _CHARACTERS = 0.15
 # The weight of a standard deviation of the others' scores against the cross-encoder's log-odds, and against
 # those of winnow's own: docs/evaluation.md.
 _OTHERS, _OTHERS_CHINESE = 0.3, 4.0
+# Below this weight of the others the cross-encoder may do without them.
+_DECIDES_ALONE = 1.0
 # This many of the best are judged by their nearest part, too, unless the cross-encoder is sure.
 _CLOSER = 3
 # By this many standard deviations of the best scores the first is clearly ahead of the second.
@@ -149,7 +151,8 @@ class Fusion:
             return await self._by_members(query, candidates)
         searched = any(leg in c.ranks for leg in _LEGS for c in candidates)
         few = len(candidates) <= self._options.read
-        if few and not searched and all(reader.reads(c.chunk.encoded_text) for c in candidates):
+        alone = weight < _DECIDES_ALONE and few and not searched
+        if alone and all(reader.reads(c.chunk.encoded_text) for c in candidates):
             # texts that no search brought have no vectors: to encode them costs as much as to read them
             ranking = Ranking(tuple(candidates), (Outcome(self.name),))
         else:

@@ -272,3 +272,31 @@ def test_the_only_holder_of_a_code_is_first_whoever_judges() -> None:
         ranking = read("What does E4711 mean?", given, reader, JUDGED, count)
         assert [one.id for one in ranking.candidates][:2] == ["c", "a"]
         assert ranking.candidates[0].ranks["fusion"] == 1
+
+
+class ChineseReader(EnglishReader):
+    """Reads what the English one does not."""
+
+    def reads(self, text: str) -> bool:
+        return not super().reads(text)
+
+
+def test_each_question_is_for_the_reader_of_its_language_and_its_weight_of_the_others() -> None:
+    """The others' judgement decides beside a reader that is no better than they are."""
+    english = EnglishReader({"a": -2.0, "b": 0.5, "c": 3.0, "d": 0.0})
+    chinese = ChineseReader({"a": 0.0, "b": 1.0, "c": 4.5, "d": -3.0})
+    chinese.name = "chinese"
+    given = [replace(one, chunk=replace(one.chunk, text="重排序的段落")) for one in SEARCHED]
+
+    def ranked(question: str, weight: float) -> list[str]:
+        options = FusionOptions(of="judge", read=4)
+        readers = [(english, 0.3), (chinese, weight)]
+        fusion = Fusion("fusion", [Fixed(JUDGED)], options, readers)  # type: ignore[list-item]
+        return [one.id for one in anyio.run(fusion.rerank, question, given, 4).candidates]
+
+    assert ranked("什么是重排序？", 0.3) == ["c", "b", "a", "d"]
+    assert ranked("什么是重排序？", 4.0) == ["a", "b", "c", "d"]
+    assert chinese.read
+    assert not english.read
+    assert ranked("question", 4.0) == ["a", "b", "c", "d"]  # it reads none of these passages
+    assert not english.read
