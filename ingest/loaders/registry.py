@@ -20,7 +20,7 @@ Loader = Callable[[Source], Loaded]
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 _TEXT = Format("text", "text/plain", "ingest.loaders.decoding:load", version=3)
-_MARKDOWN = Format("markdown", "text/markdown", "ingest.loaders.markdown:load", version=4)
+_MARKDOWN = Format("markdown", "text/markdown", "ingest.loaders.markdown:load", version=5)
 _HTML = Format("html", "text/html", "ingest.loaders.html.load:load", version=4)
 _JSON_LINES = Format("jsonl", "application/jsonl", "ingest.loaders.json_values:load_lines", version=3)
 _DOCX = Format("docx", f"{_OFFICE}.wordprocessingml.document", "ingest.loaders.office.docx:load", version=4)
@@ -75,7 +75,7 @@ FORMATS: dict[str, Format] = {
     ".epub": _EPUB,
     ".eml": _EML,
     ".msg": _MSG,
-    ".ipynb": Format("ipynb", "application/x-ipynb+json", "ingest.loaders.notebook:load", version=2),
+    ".ipynb": Format("ipynb", "application/x-ipynb+json", "ingest.loaders.notebook:load", version=3),
     ".srt": Format("subtitles", "application/x-subrip", "ingest.loaders.subtitles:load", version=2),
     ".vtt": Format("subtitles", "text/vtt", "ingest.loaders.subtitles:load", version=2),
     ".txt": _TEXT,
