@@ -30,7 +30,7 @@ _PDF = Format("pdf", "application/pdf", "ingest.loaders.pdf.load:load", version=
 _RTF = Format("rtf", "application/rtf", "ingest.loaders.rtf:load", version=2)
 _EPUB = Format("epub", "application/epub+zip", "ingest.loaders.epub:load", version=2)
 _ODT = Format("odt", "application/vnd.oasis.opendocument.text", "ingest.loaders.office.odt:load", version=2)
-_EML = Format("eml", "message/rfc822", "ingest.loaders.mail:load", version=2)
+_EML = Format("eml", "message/rfc822", "ingest.loaders.mail:load", version=3)
 _MSG = Format("msg", "application/vnd.ms-outlook", "ingest.loaders.mail:load_outlook", version=2)
 # Source code is text; its language decides where it is cut (`ingest.chunking.code`).
 _CODE = {
