@@ -26,7 +26,7 @@ _JSON_LINES = Format("jsonl", "application/jsonl", "ingest.loaders.json_values:l
 _DOCX = Format("docx", f"{_OFFICE}.wordprocessingml.document", "ingest.loaders.office.docx:load", version=4)
 _PPTX = Format("pptx", f"{_OFFICE}.presentationml.presentation", "ingest.loaders.office.pptx:load", version=4)
 _XLSX = Format("xlsx", f"{_OFFICE}.spreadsheetml.sheet", "ingest.loaders.office.xlsx:load", version=4)
-_PDF = Format("pdf", "application/pdf", "ingest.loaders.pdf.load:load", version=5)
+_PDF = Format("pdf", "application/pdf", "ingest.loaders.pdf.load:load", version=6)
 _RTF = Format("rtf", "application/rtf", "ingest.loaders.rtf:load", version=2)
 _EPUB = Format("epub", "application/epub+zip", "ingest.loaders.epub:load", version=2)
 _ODT = Format("odt", "application/vnd.oasis.opendocument.text", "ingest.loaders.office.odt:load", version=2)

@@ -18,7 +18,7 @@ from ingest.loaders.office.openxml import damaged, little_text
 from ingest.loaders.pdf.cells import Carried
 from ingest.loaders.pdf.layout import Block, as_written, blocks
 from ingest.loaders.pdf.pieces import HYPHEN, Piece, is_vertical, pieces
-from ingest.loaders.pdf.sentences import Vocabulary, continues, paragraphs, without_running_heads
+from ingest.loaders.pdf.sentences import Vocabulary, continues, has_code, paragraphs, without_running_heads
 from ingest.loaders.pdf.streams import check_streams
 from ingest.loaders.text import TextBuilder, one_line
 from storage.errors import DocumentRefusedError
@@ -81,7 +81,10 @@ def _read(source: Source, document: Any) -> Loaded:
     pages, broken, pictures = _pages(document, ocr=source.ocr)
     laid_out = without_running_heads([page.blocks for page in pages], [page.extent for page in pages])
     vocabulary = Vocabulary(line.text for found in laid_out for block in found for line in block.lines)
-    written = [[text for block in found if (text := paragraphs(block, vocabulary))] for found in laid_out]
+    code = has_code(laid_out)
+    written = [
+        [text for block in found if (text := paragraphs(block, vocabulary, code=code))] for found in laid_out
+    ]
     places = [(texts, index) for texts in written for index in range(len(texts))]
     for (texts, index), (following, first) in pairwise(places):
         texts[index], following[first] = vocabulary.across(texts[index], following[first])

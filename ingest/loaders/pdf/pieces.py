@@ -20,10 +20,17 @@ HYPHEN = "\ufffe"
 _CELL_GAP, _MARK_GAP = 1.0, 3.5
 _MARK = re.compile(r"\s*(?:[-*•●▪◦·–○■□➢]|\(?(?:\d{1,2}|[a-zA-Z]|[ivx]{2,4})[.)、])")
 
+# What the fonts of code are called, and what else says that they are.
+_FIXED = re.compile(rb"courier|mono(?!type)|consol|menlo|typewriter|cmtt|inconsolata|code", re.IGNORECASE)
+_FIXED_PITCH, _FONT_NAME = 1, 100
+
 
 @dataclass(slots=True)
 class Piece:
-    """Characters in one line without a wide gap; `height` is that of its letters. y grows upwards."""
+    """Characters in one line without a wide gap; `height` is that of its letters. y grows upwards.
+
+    `fixed`: its letters are all of one width, as those of code are.
+    """
 
     text: str
     left: float
@@ -31,6 +38,7 @@ class Piece:
     right: float
     top: float
     height: float
+    fixed: bool = False
 
     @property
     def middle(self) -> float:
@@ -58,6 +66,7 @@ def pieces(text_page: Any, rotation: int) -> tuple[list[Piece], list[Piece]]:
             letter = chr(code) if code < 0x110000 else "\ufffd"
             if current is not None and _goes_on(current, left, bottom, right, top):
                 _extend(current, letter, left, bottom, right, top, space=space)
+                current.fixed = current.fixed and (not space or _is_fixed(text_page, index))
             elif _is_turned(text_page, index, rotation):
                 if current is not None and turned and current is turned[-1]:
                     current.text += f" {letter}" if space else letter
@@ -66,13 +75,22 @@ def pieces(text_page: Any, rotation: int) -> tuple[list[Piece], list[Piece]]:
                     turned.append(current)
             else:
                 current = Piece(
-                    f" {letter}" if space else letter, left, bottom, right, top, max(top - bottom, 1.0)
+                    f" {letter}" if space else letter,
+                    *(left, bottom, right, top, max(top - bottom, 1.0)),
+                    fixed=_is_fixed(text_page, index),
                 )
                 found.append(current)
             space = False
     for piece in (*found, *turned):
         piece.text = whole(piece.text)  # PDFium gives the halves of a character one by one
     return found, turned
+
+
+def _is_fixed(text_page: Any, index: int) -> bool:
+    """True for a character of a font whose letters are all of one width."""
+    name, flags = ctypes.create_string_buffer(_FONT_NAME), ctypes.c_int()
+    pdfium.FPDFText_GetFontInfo(text_page, index, name, _FONT_NAME, ctypes.byref(flags))
+    return bool(flags.value & _FIXED_PITCH) or _FIXED.search(name.value) is not None
 
 
 def _is_turned(text_page: Any, index: int, rotation: int) -> bool:

@@ -52,6 +52,8 @@ _DIGITS = re.compile(r"\d+")
 _RULE = re.compile(r"[-=_*~—–\s]{5,}")
 # Running heads are among this many lines, within this share of the page's height.
 _EDGE_LINES, _MARGIN = 2, 0.13
+# A document with more lines of letters of one width than this share is written so, prose included.
+_TYPEWRITER = 0.97
 # Text that is wrapped has lines of this many letters; shorter ones are items of a list.
 _NARROWEST = 20
 
@@ -92,21 +94,20 @@ def _edges(blocks: Sequence[Block], extent: tuple[float, float]) -> list[Line]:
     """The highest and lowest lines of a page, in its margins, that are no table's."""
     prose = (line for block in blocks if not block.table for line in block.lines)
     lines = sorted(prose, key=lambda line: -line.middle)
-    if sum(len(block.lines) for block in blocks) < 3 * _EDGE_LINES:
+    number = sum(len(block.lines) for block in blocks)
+    most = _EDGE_LINES if number >= 3 * _EDGE_LINES else 1
+    if number <= _EDGE_LINES:
         lines = [
             line for line in lines if _PAGE_NUMBER.fullmatch(line.text)
         ]  # nothing else is sure to be one
     table = [line.middle for block in blocks if block.table for line in block.lines]
     high, low = max(table, default=float("-inf")), min(table, default=float("inf"))
-    top = next((lines[:n] for n in range(_EDGE_LINES, 0, -1) if n >= len(lines) or not lines[n].tight), [])
-    foot = (
-        next((lines[-n:] for n in range(_EDGE_LINES, 0, -1) if not lines[-n:][0].tight), []) if lines else []
-    )
+    top = next((lines[:n] for n in range(most, 0, -1) if n >= len(lines) or not lines[n].tight), [])
+    foot = next((lines[-n:] for n in range(most, 0, -1) if not lines[-n:][0].tight), []) if lines else []
     margin = _MARGIN * (extent[1] - extent[0])
-    return [
-        *(line for line in top if line.middle > max(high, extent[1] - margin)),
-        *(line for line in foot if line.middle < min(low, extent[0] + margin) and line not in top),
-    ]
+    above = [line for line in top if line.middle > max(high, extent[1] - margin)]
+    below = [line for line in foot if line.middle < min(low, extent[0] + margin) and line not in above]
+    return above + below
 
 
 def _place(line: Line) -> tuple[str, int]:
@@ -145,7 +146,7 @@ class Vocabulary:
     def joined(self, text: str) -> str:
         """Text in which words that a line's end parts are whole."""
         whole = _HYPHENATED.sub(self._one, _HYPHENATED.sub(self._one, text))
-        return (f"{whole[:-1]}-" if whole.endswith(HYPHEN) else whole).replace(HYPHEN, "")
+        return whole.replace(HYPHEN, "-")
 
     def across(self, before: str, after: str) -> tuple[str, str]:
         """Two blocks, or pages, that follow each other; a word that they part is whole in the former."""
@@ -171,23 +172,33 @@ class Vocabulary:
         return head in _COMPOUNDING
 
 
-def paragraphs(block: Block, words: Vocabulary) -> str:
+def has_code(pages: Iterable[Iterable[Block]]) -> bool:
+    """True for a document in which lines of letters of one width are code: not all of it is set so."""
+    fixed = Counter(line.fixed for blocks in pages for block in blocks for line in block.lines)
+    return fixed[True] < _TYPEWRITER * fixed.total()
+
+
+def paragraphs(block: Block, words: Vocabulary, *, code: bool = False) -> str:
     """The text of a block: each row of a table a line, lines of prose joined to paragraphs.
 
-    A rule that is drawn with signs parts paragraphs.
+    A rule that is drawn with signs parts paragraphs. With `code`, lines of letters of one width stay lines
+    and keep their indents.
     """
     if block.table:
         return words.joined("\n".join(_marks(line.text) for line in block.lines))
     left = min(line.left for line in block.lines)
     width = max(line.right for line in block.lines) - left
-    text, full, ruled = "", False, False
+    margin = min((line.left for line in block.lines if line.fixed), default=0.0)
+    text, full, ruled, in_code = "", False, False, False
     for line in block.lines:
-        words_of_line = _marks(line.text)
+        before, in_code = in_code, code and line.fixed
+        words_of_line = f"{_indent(line, margin)}{line.text}" if in_code else _marks(line.text)
         if _RULE.fullmatch(words_of_line):
             ruled = True
             continue
         tight, ruled = line.tight and not ruled, False
         joins = tight and (full or words_of_line[:1].islower()) and not _BEGINS.match(words_of_line)
+        joins = joins and not (before or in_code)
         if not text:
             text = words_of_line
         elif joins and (text.endswith(HYPHEN) or re.fullmatch(r"\w-", text[-2:])):
@@ -201,6 +212,11 @@ def paragraphs(block: Block, words: Vocabulary) -> str:
         wide = line.right - left >= 0.75 * width and width_of(words_of_line) >= _NARROWEST
         full = text.endswith(HYPHEN) or (wide and not ends)
     return words.joined(text)
+
+
+def _indent(line: Line, margin: float) -> str:
+    """The spaces before a line of code."""
+    return " " * round((line.left - margin) * len(line.text) / max(1.0, line.right - line.left))
 
 
 def continues(before: str, after: str) -> str | None:
