@@ -9,7 +9,7 @@ from statistics import median
 
 from ingest.loaders.cell_kinds import kind
 from ingest.loaders.headers import Row
-from ingest.loaders.pdf.pieces import Piece, joined
+from ingest.loaders.pdf.pieces import HYPHEN, Piece, joined
 from ingest.loaders.tables import table_lines
 
 Spans = list[tuple[float, float]]  # left and right of each column
@@ -80,7 +80,8 @@ def table_rows(
         if index and (not begins[index] if begins else _is_wrapped(rows[index - 1], row, columns)):
             for column, text in own.items():
                 before = cells[-1][0].get(column, "")
-                cells[-1][0][column] = f"{before} {text}".strip()
+                gap = "" if before.endswith(HYPHEN) else " "
+                cells[-1][0][column] = f"{before}{gap}{text}".strip()
         else:
             cells.append((dict(own), row))
     table = [Row(number, texts) for number, (texts, _) in enumerate(cells, 1)]
@@ -123,8 +124,8 @@ def _by_white(rows: list[list[Piece]], texts: list[dict[int, str]]) -> list[bool
         if end - start > 1 and sum(0 in own for own in texts[start:end]) != 1:
             return []
         for column, text in (item for own in texts[start:end] for item in own.items()):
-            if kind(text) != "text" and kind(seen.get(column, "x")) != "text":
-                return []  # two numbers below each other are in two rows
+            if column in seen and {kind(text), kind(seen[column])} != {"text"}:
+                return []  # what is above or below a number is in another row
             seen[column] = text
     return begins
 

@@ -119,13 +119,15 @@ def test_a_cell_of_several_lines_is_in_its_row_wherever_the_others_stand(first: 
         canvas.setFont("Helvetica", 10)
         for x, name in ((72, "Code"), (150, "Fault"), (300, "Class")):
             canvas.drawString(x, 680, name)
-        column(canvas, ["Pump makes a noise at", "its start and stops", "after some seconds"], 150, 660, 12)
+        column(
+            canvas, ["Pump makes a strong vib-", "ration and it stops", "after some seconds"], 150, 660, 12
+        )
         for y, cells in ((first, ("E1", "", "B")), (616, ("E2", "Leak", "A")), (596, ("E3", "Dirt", "C"))):
             for x, cell in zip((72, 150, 300), cells, strict=True):
                 canvas.drawString(x, y, cell)
 
     assert drawn(faults).split("\n") == [
-        "Code: E1; Fault: Pump makes a noise at its start and stops after some seconds; Class: B",
+        "Code: E1; Fault: Pump makes a strong vibration and it stops after some seconds; Class: B",
         "Code: E2; Fault: Leak; Class: A",
         "Code: E3; Fault: Dirt; Class: C",
     ]
