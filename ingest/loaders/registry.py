@@ -25,7 +25,7 @@ _HTML = Format("html", "text/html", "ingest.loaders.html.load:load", version=4)
 _JSON_LINES = Format("jsonl", "application/jsonl", "ingest.loaders.json_values:load_lines", version=3)
 _DOCX = Format("docx", f"{_OFFICE}.wordprocessingml.document", "ingest.loaders.office.docx:load", version=4)
 _PPTX = Format("pptx", f"{_OFFICE}.presentationml.presentation", "ingest.loaders.office.pptx:load", version=4)
-_XLSX = Format("xlsx", f"{_OFFICE}.spreadsheetml.sheet", "ingest.loaders.office.xlsx:load", version=4)
+_XLSX = Format("xlsx", f"{_OFFICE}.spreadsheetml.sheet", "ingest.loaders.office.xlsx:load", version=5)
 _PDF = Format("pdf", "application/pdf", "ingest.loaders.pdf.load:load", version=6)
 _RTF = Format("rtf", "application/rtf", "ingest.loaders.rtf:load", version=2)
 _EPUB = Format("epub", "application/epub+zip", "ingest.loaders.epub:load", version=2)
@@ -82,8 +82,8 @@ FORMATS: dict[str, Format] = {
     ".text": _TEXT,
     ".rst": _TEXT,
     ".adoc": _TEXT,
-    ".csv": Format("csv", "text/csv", "ingest.loaders.table:load", version=3),
-    ".tsv": Format("tsv", "text/tab-separated-values", "ingest.loaders.table:load_tabs", version=3),
+    ".csv": Format("csv", "text/csv", "ingest.loaders.table:load", version=4),
+    ".tsv": Format("tsv", "text/tab-separated-values", "ingest.loaders.table:load_tabs", version=4),
     ".json": Format("json", "application/json", "ingest.loaders.json_values:load", version=3),
     ".jsonl": _JSON_LINES,
     ".ndjson": _JSON_LINES,
