@@ -100,8 +100,10 @@ def plain(value: Any) -> Meta:
 
 
 def _scalar(value: Any) -> Scalar:
-    if value is None or isinstance(value, bool | float):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, float):
+        return float(value)  # also of a number that knows how its file writes it
     if isinstance(value, int):
         return value if abs(value) < 1 << 63 else str(value)
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):

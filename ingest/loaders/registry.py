@@ -22,7 +22,7 @@ _OFFICE = "application/vnd.openxmlformats-officedocument"
 _TEXT = Format("text", "text/plain", "ingest.loaders.decoding:load", version=3)
 _MARKDOWN = Format("markdown", "text/markdown", "ingest.loaders.markdown:load", version=5)
 _HTML = Format("html", "text/html", "ingest.loaders.html.load:load", version=4)
-_JSON_LINES = Format("jsonl", "application/jsonl", "ingest.loaders.json_values:load_lines", version=3)
+_JSON_LINES = Format("jsonl", "application/jsonl", "ingest.loaders.json_values:load_lines", version=4)
 _DOCX = Format("docx", f"{_OFFICE}.wordprocessingml.document", "ingest.loaders.office.docx:load", version=4)
 _PPTX = Format("pptx", f"{_OFFICE}.presentationml.presentation", "ingest.loaders.office.pptx:load", version=4)
 _XLSX = Format("xlsx", f"{_OFFICE}.spreadsheetml.sheet", "ingest.loaders.office.xlsx:load", version=5)
@@ -84,7 +84,7 @@ FORMATS: dict[str, Format] = {
     ".adoc": _TEXT,
     ".csv": Format("csv", "text/csv", "ingest.loaders.table:load", version=4),
     ".tsv": Format("tsv", "text/tab-separated-values", "ingest.loaders.table:load_tabs", version=4),
-    ".json": Format("json", "application/json", "ingest.loaders.json_values:load", version=3),
+    ".json": Format("json", "application/json", "ingest.loaders.json_values:load", version=4),
     ".jsonl": _JSON_LINES,
     ".ndjson": _JSON_LINES,
     **_CODE,
