@@ -20,6 +20,8 @@ _MISSING = frozenset(
         r"\S+", "n/a na n.a. none nil null unknown missing tbd tba k.a. 未知 无 無 暂无 待定 不详 未定 缺"
     )
 )
+# One row of so many may have more cells than there are names.
+_RAGGED = 3
 # A value in one cell with a name.
 _DECIMAL = re.compile(r"\d[.,]\d")
 
@@ -52,6 +54,9 @@ def structured(
     if first is None:
         return [], None, block
     row, below = block[first], block[first + 1 :]
+    before = block[first - 1] if first and min(block[first - 1].cells) > min(row.cells) else None
+    if before is not None and (upper := _over(before, row, below)) is not None:
+        return block[: first - 1], _names([upper, row]), below
     if len(below) > 1 and (upper := _over(row, below[0], below[1:])) is not None:
         return block[:first], _names([upper, below[0]]), below[1:]
     return block[:first], _names([row]), below
@@ -78,8 +83,10 @@ def _head_at(block: Sequence[Row], enough: float, *, covered: bool) -> int | Non
 
 
 def _has_nameless(row: Row, below: Sequence[Row]) -> bool:
-    """True if rows below reach further to the right than the names do."""
-    return max((max(r.cells) for r in below), default=0) > max(row.cells)
+    """True if rows below reach further to the right than the names do; a few among full ones may."""
+    further = sum(max(r.cells) > max(row.cells) for r in below)
+    full = sum(len(r.cells) == len(row.cells) for r in below)
+    return further > 0 and (further * _RAGGED > len(below) or full * 2 < len(below))
 
 
 def _is_new(block: Sequence[Row], index: int) -> bool:
@@ -169,8 +176,9 @@ def _is_header(row: Row, below: Sequence[Row]) -> tuple[bool, bool]:
     ):
         return False, False  # `Model | X200`: a pair as those below it
     # an index in front needs no name, any other column does
-    nameless = {column for r in below for column in r.cells} - set(row.cells)
-    return strong, len(set(row.cells.values())) > 1 and all(column < min(row.cells) for column in nameless)
+    nameless = {column for r in below for column in r.cells if column < max(row.cells)} - set(row.cells)
+    named = not _has_nameless(row, below) and all(column < min(row.cells) for column in nameless)
+    return strong, len(set(row.cells.values())) > 1 and named
 
 
 def _all_end_in_colons(row: Row) -> bool:

@@ -193,7 +193,7 @@ def _is_pairs(body: Sequence[Row]) -> bool:
 
 
 def _pair(row: Row) -> str:
-    return ": ".join(row.cells[column] for column in sorted(row.cells))
+    return ": ".join(row.cells[column].rstrip(":：") for column in sorted(row.cells))
 
 
 def _plain(row: Row) -> str:

@@ -116,6 +116,22 @@ def test_the_language_of_a_page_is_found_wherever_it_is_declared(data: str, lang
     assert read("a.html", data).metadata["lang"] == lang
 
 
+def test_boxes_are_read_as_they_are_checked_and_comments_part_no_words() -> None:
+    """As programs write pages: a comment between two pieces of a number, a box that is only a button."""
+    body = (
+        "<ul><li><input type=checkbox checked> Tight<li><input type=checkbox> Dry</ul>"
+        "<p>Price: $<!-- -->1<!-- -->20</p><p><input type=checkbox role=button>Menu</p>"
+    )
+    assert read("a.html", page(body)).text.split("\n") == [
+        "- ☒ Tight",
+        "- ☐ Dry",
+        "",
+        "Price: $120",
+        "",
+        "Menu",
+    ]
+
+
 def test_xhtml_closes_elements_within_their_tag() -> None:
     """An empty title, script or anchor of XHTML takes in nothing of what follows; its declaration counts."""
     body = "<title/></head><body><p>один</p><script/><a id='x'/><p>два</p></body></html>"
