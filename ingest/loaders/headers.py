@@ -54,8 +54,7 @@ def structured(
     if first is None:
         return [], None, block
     row, below = block[first], block[first + 1 :]
-    before = block[first - 1] if first and min(block[first - 1].cells) > min(row.cells) else None
-    if before is not None and (upper := _over(before, row, below)) is not None:
+    if first and _is_even(block[first - 1], row) and (upper := _over(block[first - 1], row, below)):
         return block[: first - 1], _names([upper, row]), below
     if len(below) > 1 and (upper := _over(row, below[0], below[1:])) is not None:
         return block[:first], _names([upper, below[0]]), below[1:]
@@ -208,6 +207,13 @@ def _over(first: Row, second: Row, below: Sequence[Row]) -> Row | None:
     apart = "" not in names and len(set(names)) > 1
     same = all(first.cells.get(column, second.cells[column]) == second.cells[column] for column in others)
     return first if below and (surely or (apart and same)) else None
+
+
+def _is_even(upper: Row, row: Row) -> bool:
+    """True for names that each begin above as many others, up to the last, to the right of the first."""
+    starts = [*sorted(upper.cells), max(row.cells) + 1]
+    steps = {after - before for before, after in itertools.pairwise(starts)}
+    return starts[0] > min(row.cells) and len(upper.cells) > 1 and len(steps) == 1
 
 
 def _spread(first: Row, second: Row) -> Row:

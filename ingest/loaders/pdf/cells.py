@@ -9,7 +9,7 @@ from statistics import median
 
 from ingest.loaders.cell_kinds import kind
 from ingest.loaders.headers import Row
-from ingest.loaders.pdf.pieces import HYPHEN, Piece, joined
+from ingest.loaders.pdf.pieces import HYPHEN, Piece, joined, unspaced
 from ingest.loaders.tables import table_lines
 
 Spans = list[tuple[float, float]]  # left and right of each column
@@ -80,7 +80,7 @@ def table_rows(
         if index and (not begins[index] if begins else _is_wrapped(rows[index - 1], row, columns)):
             for column, text in own.items():
                 before = cells[-1][0].get(column, "")
-                gap = "" if before.endswith(HYPHEN) else " "
+                gap = "" if before.endswith(HYPHEN) or unspaced(before, text) else " "
                 cells[-1][0][column] = f"{before}{gap}{text}".strip()
         else:
             cells.append((dict(own), row))
@@ -111,23 +111,28 @@ def _by_white(rows: list[list[Piece]], texts: list[dict[int, str]]) -> list[bool
     no marks where the white says nothing, or parts the lines otherwise.
     """
     steps = [_step(above, row) for above, row in itertools.pairwise(rows)]
-    sure = [
-        step for step, pair in zip(steps, itertools.pairwise(texts), strict=True) if all(0 in t for t in pair)
-    ]
-    least = min(sure, default=max(steps, default=0.0)) - _CLEARLY * _height(rows[0])
-    begins = [True, *(step > least for step in steps)]
-    if all(begins):
-        return []
+    for least in sorted({round(step, 1) for step in steps}, reverse=True):
+        within = [step for step in steps if step < least - 0.1]
+        if not within:
+            return []
+        begins = [True, *(step >= least - 0.1 for step in steps)]
+        if max(within) < least - _CLEARLY * _height(rows[0]) and _are_rows(begins, texts):
+            return begins
+    return []
+
+
+def _are_rows(begins: list[bool], texts: list[dict[int, str]]) -> bool:
+    """True if all runs of several lines have one first cell, and no line above or below a number."""
     starts = [index for index, begin in enumerate(begins) if begin]
-    for start, end in itertools.pairwise([*starts, len(rows)]):
+    for start, end in itertools.pairwise([*starts, len(texts)]):
         seen: dict[int, str] = {}
         if end - start > 1 and sum(0 in own for own in texts[start:end]) != 1:
-            return []
+            return False
         for column, text in (item for own in texts[start:end] for item in own.items()):
             if column in seen and {kind(text), kind(seen[column])} != {"text"}:
-                return []  # what is above or below a number is in another row
+                return False
             seen[column] = text
-    return begins
+    return True
 
 
 def _by_column(row: list[Piece], columns: Spans) -> dict[int, list[Piece]]:

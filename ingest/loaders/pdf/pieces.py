@@ -18,6 +18,7 @@ from storage.records import whole
 HYPHEN = "\ufffe"
 # In line heights: the gap that parts cells, and that between the sign of a list's item and its text.
 _CELL_GAP, _MARK_GAP = 1.0, 3.5
+_WIDE_PAIR = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\u3000-\u303f]{2}")
 _MARK = re.compile(r"\s*(?:[-*•●▪◦·–○■□➢]|\(?(?:\d{1,2}|[a-zA-Z]|[ivx]{2,4})[.)、])")
 
 # What the fonts of code are called, and what else says that they are.
@@ -158,6 +159,11 @@ def joined(row: Sequence[Piece]) -> str:
 def _from_the_right(text: str) -> bool:
     letters = [character for character in text if character.isalpha()]
     return sum("\u0590" <= letter <= "\u08ff" for letter in letters) * 2 > len(letters)
+
+
+def unspaced(before: str, after: str) -> bool:
+    """True where a broken line goes on without a space: between two wide characters."""
+    return _WIDE_PAIR.fullmatch(before[-1:] + after[:1]) is not None
 
 
 def width(text: str) -> int:

@@ -8,13 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ingest.loaders.pdf.layout import Block, Line
-from ingest.loaders.pdf.pieces import HYPHEN
+from ingest.loaders.pdf.pieces import HYPHEN, unspaced
 from ingest.loaders.pdf.pieces import width as width_of
 from ingest.loaders.text import clean
 
 _SENTENCE_END = re.compile(r"[.!?:;。！？：；…][\"'”’)）」』]*$")
-_WIDE = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\u3000-\u303f"
-_WIDE_JOIN = re.compile(f"[{_WIDE}]\n[{_WIDE}]")
 # A list item or a numbered heading begins a line of its own.
 _BEGINS = re.compile(
     r"^(?:[-*•●▪◦·–]|\(?\d{1,3}[.)、]|\(?[a-z][.)]\s|第[一二三四五六七八九十百千零〇\d]+[章节条編编款])"
@@ -204,8 +202,7 @@ def paragraphs(block: Block, words: Vocabulary, *, code: bool = False) -> str:
         elif joins and (text.endswith(HYPHEN) or re.fullmatch(r"\w-", text[-2:])):
             text += "\n" + words_of_line
         elif joins:
-            unspaced = _WIDE_JOIN.fullmatch(f"{text[-1:]}\n{words_of_line[:1]}")
-            text += words_of_line if unspaced else f" {words_of_line}"
+            text += words_of_line if unspaced(text, words_of_line) else f" {words_of_line}"
         else:
             text += ("\n" if tight else "\n\n") + words_of_line
         ends = _SENTENCE_END.search(words_of_line)
@@ -219,12 +216,15 @@ def _indent(line: Line, margin: float) -> str:
     return " " * round((line.left - margin) * len(line.text) / max(1.0, line.right - line.left))
 
 
-def continues(before: str, after: str) -> str | None:
-    """Return what joins a page's text to the next where a sentence goes on; None where it ended."""
+def continues(before: str, after: str, *, same_page: bool = False) -> str | None:
+    """Return what joins a page's or column's text to the next where a sentence goes on; None where it ended.
+
+    On the same page a Chinese line without a full stop may be a title.
+    """
     last, first = before.rstrip()[-1:], after.lstrip()[:1]
     if not last or not first or _SENTENCE_END.search(before.rstrip()):
         return None
-    if re.fullmatch(f"[{_WIDE}]{{2}}", last + first) and len(before.rsplit("\n", 1)[-1]) > 20:
+    if unspaced(last, first) and (not same_page or "。" in before) and len(before.rsplit("\n", 1)[-1]) > 20:
         return ""
     return " " if first.islower() and len(before.rsplit("\n", 1)[-1]) > 40 else None
 

@@ -129,6 +129,6 @@ def test_a_header_of_two_rows_over_words_is_one() -> None:
     ],
 )
 def test_csv_of_every_program_is_read(data: str, expected: list[str]) -> None:
-    """Doubled line ends, blanks after commas, the comma of Chinese, names above names, a row that is too long,
+    """Doubled line ends, blanks after commas, the comma of Chinese, names above names, a row too long,
     labels with colons, a quote that is never closed."""
     assert set(expected) <= {line for line in text_of("a.csv", data) if line}
