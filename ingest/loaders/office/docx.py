@@ -48,7 +48,7 @@ def load(source: Source) -> Loaded:
     pictures = sum(1 for _ in document.element.body.iter(qn("w:drawing"), qn("w:pict")))
     if not builder.text.strip():
         raise openxml.without_text(pictures)
-    title, metadata = openxml.properties(document.core_properties)
+    title, metadata = openxml.document_properties(document)
     first = next((heading.title for heading in builder.headings), "")
     hidden = [Reason("ingest.hidden-text", n=reading.inline.hidden)] if reading.inline.hidden else []
     left_out = [Reason("ingest.embedded-documents", n=reading.left_out)] if reading.left_out else []
