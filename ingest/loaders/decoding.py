@@ -92,7 +92,8 @@ _FEW = 30
 # The odds (their logarithm) against a misreading that speak for Korean.
 _SURE = 4.0
 _FEWEST_KANA = 4
-# With more broken bytes than this in 1,000 characters, the text is not damaged UTF-8 but something else.
+# With more broken bytes than this in 1,000 characters, and than half of the right ones, the text is not
+# damaged UTF-8 but something else.
 _FLAWS_PER_THOUSAND = 20
 
 
@@ -176,7 +177,8 @@ def _wide(data: bytes) -> str | None:
 def _guess(data: bytes) -> Decoded:
     flawed = _lenient(data, "utf-8", guessed=True)
     beyond_ascii = len(_beyond_ascii(flawed.text)) - flawed.broken
-    if flawed.broken * 1000 <= _FLAWS_PER_THOUSAND * len(flawed.text) and beyond_ascii >= flawed.broken:
+    few = flawed.broken * 1000 <= _FLAWS_PER_THOUSAND * len(flawed.text) and beyond_ascii >= flawed.broken
+    if few or beyond_ascii >= 2 * flawed.broken > 0:
         return flawed
     sample = data if len(data) <= _SAMPLE else b"\n".join(_ODD_LINE.findall(data))[:_SAMPLE]
     found = _japanese(sample) or _korean(sample) or _chinese(sample) or _any_other(sample)

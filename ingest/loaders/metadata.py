@@ -14,7 +14,9 @@ from ingest.loaders.text import one_line
 from storage.records import Meta, Scalar
 
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(\.\d{1,15})?")
-_FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)\n(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+_FRONT_MATTER = re.compile(
+    r"\A(---|\+\+\+)[ \t]*\n(?![ \t]*\n)(.*?)\n(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL
+)
 _KEY = re.compile(r"""^(?:"[^"\n]+"|'[^'\n]+'|[^\W\d][\w .-]*+)[ \t]*+[:=](?:\s|$|(?<==))""", re.MULTILINE)
 _ENTRY = re.compile(r"^([^\W\d][\w.-]*+)[ \t]*+[:=][ \t]*+(.+)$", re.MULTILINE)
 # More than anyone filters on; what is longer is text.
@@ -30,7 +32,7 @@ def front_matter(text: str) -> tuple[dict[str, Meta], str]:
     """The fields at the head of a text (YAML between `---`, TOML between `+++`, JSON), and the text after
     them. Those of a field within a field have both names, `owner.name`.
 
-    Lines between two rules that have no `key:` are text.
+    Lines between two rules that have no `key:`, or begin with a blank one, are text.
     """
     matter = _FRONT_MATTER.match(text)
     if matter is None:

@@ -90,6 +90,13 @@ def test_a_guess_from_a_few_letters_of_any_script_is_said_to_be_weak() -> None:
     assert any("guess" in str(one) for one in read("Насос: стоп.".encode("koi8_r")).warnings)
 
 
+def test_one_line_of_another_program_makes_a_short_text_no_chinese() -> None:
+    """Most letters are right in UTF-8: the one that is not is replaced, with a warning."""
+    loaded = read("Größe\nMaß\n".encode() + "Köln".encode("cp1252"))
+    assert loaded.text == "Größe\nMaß\nK\ufffdln"
+    assert any("replaced" in str(one) for one in loaded.warnings)
+
+
 def test_rare_chinese_characters_are_no_words_of_europe() -> None:
     """Traditional characters in GBK, which no frequent character gives away."""
     assert (
