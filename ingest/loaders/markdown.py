@@ -21,6 +21,8 @@ _TAG = re.compile(r'<img [^>]*?alt="([^"]*)"[^>]*>|<[^>]*>')
 # The second row of a table, and what cmark-gfm writes of tables and code.
 _RULE = re.compile(r"^(?=[^\n]*-)(?=[^\n]*\|)[ \t>|:\d.)*+-]+$", re.MULTILINE)
 _WIDEST = 1000
+# In bytes, of which Chinese has three a character: some 100 to 150 tokens.
+_SHORT = 400
 _TABLE = re.compile(r"<tbody>(.*?)</tbody>", re.DOTALL)
 _ROW = re.compile(r'<tr data-sourcepos="(\d+):(\d+)')
 _CODE = re.compile(r'<pre data-sourcepos="(\d+):\d+-(\d+)')
@@ -77,7 +79,10 @@ def plain(content: str) -> str:
 
 
 def with_rows(text: str) -> str:
-    """Markdown whose tables, also those in HTML, are a line for each row under the names of its columns."""
+    """Markdown whose tables, also those in HTML, are a line for each row under the names of its columns.
+
+    One that is shorter than a passage is never cut, and stays as people write it.
+    """
     if not (_RULE.search(text) or _MARKUP.search(text)):
         return text
     from cmarkgfm.cmark import Options, github_flavored_markdown_to_html
@@ -89,6 +94,7 @@ def with_rows(text: str) -> str:
     lines = text.split("\n")
     starts = [0, *accumulate(len(line) + 1 for line in lines)]
     found = [_table(lines, starts, _ROW.findall(rows)) for rows in _TABLE.findall(page)]
+    found = [table for table in found if len(text[table[0] : table[1]].encode()) > _SHORT]
     code = [(starts[int(first) - 1], starts[int(last)]) for first, last in _CODE.findall(page)]
     found += _tables_in_markup(text, code)
     parts, at = list[str](), 0
