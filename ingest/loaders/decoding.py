@@ -60,6 +60,25 @@ _TRADITIONAL = frozenset(
 _SYLLABLES = frozenset(
     "이다는에의가을를은한고하지도서로사기시대자그인있어리나것해부정수일보제과만들전라상면스장여동년"
 )
+# Further everyday characters of Chinese: what reads as Korean and has few of them is Korean.
+_EVERYDAY = _SIMPLIFIED | frozenset(
+    "分工产种定法民进等部度电力水化高二理物现实加量体制机使点业把性应它合因由其些外政四社义平形相全表间样"
+    "与关各重新线内数正反明原利比或但质气第向命此变条结解问意建月系军很情者最立代通并提直题党程展五果料象"
+    "员革位入常总次品式活设及管特件求基资边流路级少图山统接知较将组计别角期根论运农指几九区强放决西被干做"
+    "必战先回则任取据处队南给色光门即保治北造百规热领七海口东导器压志世金增争济阶油思术极交受联什认六共权"
+    "收证改清己美再采转更单风切打白教速花带安场身车例真务具万每目至达走积示议声报斗完类八离华名确才科张信"
+    "马节话米整空元况今集温传土许步群广石记需段研界拉林律叫且究观越织装影算低持音众书布复容儿须际商非验连"
+    "断深难近矿千周委素技备半办青省列习响约支般史感劳便团往酸历市克何除消构府称太准精值号率族维划选标写存"
+    "候毛亲快效斯院查江型眼王按格养易置派层片始却专状育厂京识适属圆包火住调满县局照参红细引听该铁价严女男"
+    "功德获健康饭店球固牛哪灵唱邦纪阀垫密封圈螺母弹簧齿轮皮龄轴承泵障故栓滤龙飞围鲁亚语依评歌剧演奖赛届曾"
+    "担职士博馆镇村街岛洲湖河湾港站桥楼室厅园森树叶草虫鱼鸟羊猪狗猫虎兔蛇鼠鸡鸭食菜肉蛋奶酒茶糖盐醋粮豆瓜"
+    "橙苹香蕉桃梨杏黄蓝绿黑灰紫粉银铜铝锌钢丝板零配套拆卸修护换补焊磨削钻孔槽键销轨链绳杆臂柄脚爪座架框盖"
+    "壳罩环扣钩锁钥匙窗户墙顶底侧左右春夏秋冬早晚午夜昨码编姓址邮箱网账款额费税息贷借押租售购买卖贸货币亿"
+    "双批袋瓶罐桶盒页份册卷篇章项录索附注释忘载登陆退错误警告停止启闭插拔旋移拖推抬举升降缩膨胀泄漏渗堵塞"
+    "冷燥湿润滑洁污染毒害危险防救灭灾爆炸腐蚀锈氧氢氮碳硫磷氯钠钾钙镁晶液态纯杂混溶析沉淀蒸馏酵胞菌病症疗"
+    "药针剂诊医患血脑肺肝肾胃肠骨肌肤耳鼻牙舌喉颈肩背腰腹腿膝足甲父兄弟姐妹夫妻孙爷叔婚礼宴庆祝假旅游览票"
+    "船航班台驾驶罚检测试审签字印刷扫描拷贝粘贴删添储恢初默择帮助版"
+)
 _ASCII = re.compile("[\x00-\x7f]+")
 _ODD_LINE = re.compile(rb"[^\n]*[\x80-\xff][^\n]*")
 _SAMPLE = 200_000
@@ -70,7 +89,11 @@ _CANDIDATES = (
 )
 # With fewer characters beyond ASCII than this, a guess is weak.
 _FEW = 30
-# With more broken bytes than this in 1,000 characters, the text is not damaged UTF-8 but something else.
+# The odds (their logarithm) against a misreading that speak for Korean.
+_SURE = 4.0
+_FEWEST_KANA = 4
+# With more broken bytes than this in 1,000 characters, and than half of the right ones, the text is not
+# damaged UTF-8 but something else.
 _FLAWS_PER_THOUSAND = 20
 
 
@@ -154,10 +177,11 @@ def _wide(data: bytes) -> str | None:
 def _guess(data: bytes) -> Decoded:
     flawed = _lenient(data, "utf-8", guessed=True)
     beyond_ascii = len(_beyond_ascii(flawed.text)) - flawed.broken
-    if flawed.broken * 1000 <= _FLAWS_PER_THOUSAND * len(flawed.text) and beyond_ascii >= flawed.broken:
+    few = flawed.broken * 1000 <= _FLAWS_PER_THOUSAND * len(flawed.text) and beyond_ascii >= flawed.broken
+    if few or beyond_ascii >= 2 * flawed.broken > 0:
         return flawed
     sample = data if len(data) <= _SAMPLE else b"\n".join(_ODD_LINE.findall(data))[:_SAMPLE]
-    found = _chinese(sample) or _any_other(sample)
+    found = _japanese(sample) or _korean(sample) or _chinese(sample) or _any_other(sample)
     if found is None:
         return _last_resort(flawed)
     return replace(_lenient(data, found.encoding, guessed=True), weak=found.weak)
@@ -192,8 +216,6 @@ def _chinese(data: bytes) -> Decoded | None:
         letters = list(_beyond_ascii(text).replace("\ufffd", ""))
         found = sum(character in common for character in letters)
         share = found / max(1, len(letters))
-        if encoding == "gb18030" and _is_korean(data, found):
-            continue
         if encoding == "big5hkscs" and not any(
             character.encode(encoding)[1:] < b"\x7f" for character in letters
         ):
@@ -204,19 +226,13 @@ def _chinese(data: bytes) -> Decoded | None:
 
 
 def _everyday_chinese(data: bytes) -> Decoded | None:
-    """Text of everyday characters only: in GB2312 by the ranges of its first level, in Big5 likewise.
-
-    Korean lies in the first of these ranges, too: where it reads as Hangul throughout, frequent syllables
-    and characters decide.
-    """
+    """Text of everyday characters only: in GB2312 by the ranges of its first level, in Big5 likewise."""
     for encoding, everyday in (("gb18030", _is_everyday_gb), ("big5hkscs", _is_everyday_big5)):
         text = _strict(data, encoding)
         if text is None:
             continue
         letters = _beyond_ascii(text)
         if not everyday([character.encode(encoding) for character in letters]):
-            continue
-        if encoding == "gb18030" and _is_korean(data, sum(letter in _SIMPLIFIED for letter in letters)):
             continue
         return Decoded(text, encoding, guessed=True, weak=len(letters) < 4 * _FEW)
     return None
@@ -237,11 +253,39 @@ def _is_everyday_big5(pairs: list[bytes]) -> bool:
     return everyday and any(pair[1] < 0x7F for pair in pairs)
 
 
-def _is_korean(data: bytes, chinese: int) -> bool:
-    text = _strict(data, "cp949") or ""
-    letters = _beyond_ascii(text)
-    hangul = all("\uac00" <= letter <= "\ud7a3" for letter in letters)
-    return hangul and sum(letter in _SYLLABLES for letter in letters) > chinese
+def _korean(data: bytes) -> Decoded | None:
+    """Hangul throughout, with more frequent syllables than frequent characters of Chinese, whose bytes they
+    share; or three and more simple syllables, as nearly all are, that are hardly everyday characters."""
+    letters = _beyond_ascii(_strict(data, "cp949") or "")
+    if not letters or not all("\uac00" <= letter <= "\ud7a3" for letter in letters):
+        return None
+    if sum(letter.encode("cp949")[1] < 0xA1 for letter in letters) * 10 > len(letters):
+        return None  # syllables that Korean hardly has: rather Big5
+    chinese = _beyond_ascii(data.decode("gb18030", "replace"))
+    frequent = sum(letter in _SYLLABLES for letter in letters)
+    if frequent <= sum(each in _SIMPLIFIED or each in _TRADITIONAL for each in chinese):
+        odds = sum(0.46 if _is_simple(letter) else -1.66 for letter in letters)
+        odds -= sum(1.35 if each in _EVERYDAY else -1.65 for each in chinese)
+        if len(letters) < 3 or odds < _SURE:
+            return None
+    return Decoded("", "cp949", guessed=True, weak=len(letters) < _FEW)
+
+
+def _is_simple(syllable: str) -> bool:
+    """True without doubled consonants or rare vowels, and with a usual consonant at the end or none."""
+    initial, rest = divmod(ord(syllable) - 0xAC00, 588)
+    vowel, final = divmod(rest, 28)
+    doubled = initial in (1, 4, 8, 10, 13)
+    return not doubled and vowel not in (3, 10, 15) and final in (0, 1, 4, 8, 16, 17, 19, 21)
+
+
+def _japanese(data: bytes) -> Decoded | None:
+    """EUC-JP, whose kana have the bytes of Chinese characters in Big5: a quarter of all, and four of them."""
+    letters = _beyond_ascii(_strict(data, "euc_jp") or "")
+    kana = sum("\u3041" <= letter <= "\u30ff" for letter in letters)
+    if kana < _FEWEST_KANA or kana * 4 < len(letters):
+        return None
+    return Decoded("", "euc_jp", guessed=True, weak=len(letters) < _FEW)
 
 
 def _any_other(data: bytes) -> Decoded | None:
@@ -262,7 +306,9 @@ def _any_other(data: bytes) -> Decoded | None:
     if text is not None and all(map(_is_ideographic, _beyond_ascii(text))):
         return Decoded(text, "gb18030", guessed=True, weak=True)
     decoded = _lenient(data, encoding, guessed=True) if encoding else None
-    return decoded if decoded and decoded.broken * 100 <= len(decoded.text) else None
+    if decoded is None or decoded.broken * 100 > len(decoded.text):
+        return None
+    return replace(decoded, weak=len(_beyond_ascii(decoded.text)) < _FEW)
 
 
 def _is_ideographic(character: str) -> bool:

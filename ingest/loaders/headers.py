@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ingest.loaders.cell_kinds import is_heading, is_label, kind
@@ -14,16 +14,25 @@ from ingest.loaders.cell_kinds import is_heading, is_label, kind
 _HEAD_WITHIN = 10
 LONGEST_NAME = 120
 _SENTENCE = re.compile(r"[.!?]\s+\S+.*[.!?]$|[。！？].")
+# What stands for a value that is not there.
+_MISSING = frozenset(
+    re.findall(
+        r"\S+", "n/a na n.a. none nil null unknown missing tbd tba k.a. 未知 无 無 暂无 待定 不详 未定 缺"
+    )
+)
+# One row of so many may have more cells than there are names.
+_RAGGED = 3
 # A value in one cell with a name.
 _DECIMAL = re.compile(r"\d[.,]\d")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The filled cells of a row by column; `number` counts from 1, as in a spreadsheet."""
+    """The filled cells of a row by column; `number` counts from 1, as in a spreadsheet, `bold` is for all."""
 
     number: int
     cells: Mapping[int, str]
+    bold: bool = False
 
 
 def structured(
@@ -45,6 +54,8 @@ def structured(
     if first is None:
         return [], None, block
     row, below = block[first], block[first + 1 :]
+    if first and _is_even(block[first - 1], row) and (upper := _over(block[first - 1], row, below)):
+        return block[: first - 1], _names([upper, row]), below
     if len(below) > 1 and (upper := _over(row, below[0], below[1:])) is not None:
         return block[:first], _names([upper, below[0]]), below[1:]
     return block[:first], _names([row]), below
@@ -71,8 +82,10 @@ def _head_at(block: Sequence[Row], enough: float, *, covered: bool) -> int | Non
 
 
 def _has_nameless(row: Row, below: Sequence[Row]) -> bool:
-    """True if rows below reach further to the right than the names do."""
-    return max((max(r.cells) for r in below), default=0) > max(row.cells)
+    """True if rows below reach further to the right than the names do; a few among full ones may."""
+    further = sum(max(r.cells) > max(row.cells) for r in below)
+    full = sum(len(r.cells) == len(row.cells) for r in below)
+    return further > 0 and (further * _RAGGED > len(below) or full * 2 < len(below))
 
 
 def _is_new(block: Sequence[Row], index: int) -> bool:
@@ -85,6 +98,40 @@ def _is_new(block: Sequence[Row], index: int) -> bool:
         if any(kind(text) in kinds for r in above if (text := r.cells.get(column)) and len(r.cells) > 1):
             return False
     return True
+
+
+def tables_in(block: list[Row]) -> Iterator[list[Row]]:
+    """The tables of a block: a second header, perhaps under a title, begins one where no blank row does."""
+    start = 0
+    for index in range(2, len(block) - 1):
+        titled = index > start + 2 and len(block[index - 1].cells) == 1
+        above, row, below = block[index - 1 - titled], block[index], block[index + 1]
+        if index - titled > start + 1 and _is_second_header(above, row, below, titled=titled):
+            yield block[start : index - titled]
+            start = index - titled
+    yield block[start:]
+
+
+def _is_second_header(above: Row, row: Row, below: Row, *, titled: bool) -> bool:
+    """True for names in bold, or between rows of numbers: in one column under a title, otherwise in two. A
+    value that is missing is no name."""
+    cells = row.cells
+    if len(cells) < 2 or len(above.cells) < 2 or any(not _is_name(text) for text in cells.values()):
+        return False
+    if row.bold and not below.bold:
+        return True
+    ends = {column for column in cells if kind(above.cells.get(column, "x")) != "text"}
+    begins = {column for column in cells if kind(below.cells.get(column, "x")) != "text"}
+    fresh = {column for column in begins if column in ends or column not in above.cells}
+    turned = fresh | ends
+    if not fresh or len({cells[column].casefold() for column in turned}) < len(turned):
+        return False
+    return len(turned) > 1 or titled
+
+
+def _is_name(text: str) -> bool:
+    missing = text.casefold() in _MISSING or not any(map(str.isalpha, text))
+    return not missing and kind(text) == "text" and len(text) <= LONGEST_NAME and not _SENTENCE.search(text)
 
 
 def _names(rows: Sequence[Row]) -> dict[int, str]:
@@ -103,7 +150,7 @@ def _is_header(row: Row, below: Sequence[Row]) -> tuple[bool, bool]:
     if not below:
         return False, False
     strong = colons = _all_end_in_colons(row) and not any(map(_all_end_in_colons, below))
-    strong = strong or _counts_years(row)
+    strong = strong or _counts_years(row) or (row.bold and not below[0].bold)
     for column, text in row.cells.items():
         kinds = [kind(cell) for r in below[:200] if (cell := r.cells.get(column))]
         typed = [one for one in kinds if one != "text"]
@@ -128,8 +175,9 @@ def _is_header(row: Row, below: Sequence[Row]) -> tuple[bool, bool]:
     ):
         return False, False  # `Model | X200`: a pair as those below it
     # an index in front needs no name, any other column does
-    nameless = {column for r in below for column in r.cells} - set(row.cells)
-    return strong, len(set(row.cells.values())) > 1 and all(column < min(row.cells) for column in nameless)
+    nameless = {column for r in below for column in r.cells if column < max(row.cells)} - set(row.cells)
+    named = not _has_nameless(row, below) and all(column < min(row.cells) for column in nameless)
+    return strong, len(set(row.cells.values())) > 1 and named
 
 
 def _all_end_in_colons(row: Row) -> bool:
@@ -159,6 +207,13 @@ def _over(first: Row, second: Row, below: Sequence[Row]) -> Row | None:
     apart = "" not in names and len(set(names)) > 1
     same = all(first.cells.get(column, second.cells[column]) == second.cells[column] for column in others)
     return first if below and (surely or (apart and same)) else None
+
+
+def _is_even(upper: Row, row: Row) -> bool:
+    """True for names that each begin above as many others, up to the last, to the right of the first."""
+    starts = [*sorted(upper.cells), max(row.cells) + 1]
+    steps = {after - before for before, after in itertools.pairwise(starts)}
+    return starts[0] > min(row.cells) and len(upper.cells) > 1 and len(steps) == 1
 
 
 def _spread(first: Row, second: Row) -> Row:

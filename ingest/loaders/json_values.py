@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import cast
 
 from ingest.loaders.base import Loaded, Source
 from ingest.loaders.decoding import decode, inline_pictures
+from ingest.loaders.tables import rows_of, table_lines
 from ingest.loaders.text import clean, one_line, without_data
 from ingest.loaders.text_column import MOST_ROWS, text_column_hint
 from storage.errors import DocumentRefusedError
@@ -17,7 +18,19 @@ from storage.records import PageStart
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
-_DECODER = json.JSONDecoder()
+
+class Written(float):
+    """A number as its file writes it: 1.10 is not 1.1 to whoever looks for it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+_DECODER = json.JSONDecoder(parse_float=Written)
+# With more fields, an object within another is no record.
+_MOST_FIELDS = 30
+# What the names of the columns are called that stand beside the rows of a table.
+_NAMES = ("columns", "header", "headers", "fields")
 # A string, which stays as it is; a comment; a comma before a closing bracket.
 _SPARE = re.compile(
     r'("(?:[^"\\]|\\.)*+(?:"|\Z))|//[^\n]*|/\*.*?\*/|,(?=\s*+(?:(?://[^\n]*|/\*.*?\*/)\s*+)*+[}\]])',
@@ -32,10 +45,10 @@ def load(source: Source) -> Loaded:
     `path: value`."""
     decoded = decode(source.data)
     value = _parsed(decoded.text)
-    records = isinstance(value, list)
+    records = isinstance(value, list) and not _is_table(value)
     lines = (
         [record_line(record, source) for record in value]
-        if isinstance(value, list)
+        if isinstance(value, list) and records
         else _lines(value, source)
     )
     text, pictures = without_data("\n".join(lines))
@@ -53,7 +66,7 @@ def _parsed(text: str) -> Json:
     """The value of a JSON text; several below each other are a list, and comments and commas too many are
     overlooked. Raises DocumentRefusedError (damaged)."""
     try:
-        return cast(Json, json.loads(text))
+        return cast(Json, _DECODER.decode(text))
     except ValueError as error:
         problem = error
     for candidate in (text, _SPARE.sub(_without_comment, text)):
@@ -114,7 +127,7 @@ def parse_line(line: str) -> tuple[Json, Reason | None]:
     if not line.strip():
         return None, None
     try:
-        value: Json = json.loads(line)
+        value: Json = _DECODER.decode(line)
     except ValueError as error:
         return None, Reason("ingest.line-not-json", error=str(error))
     except RecursionError:
@@ -136,7 +149,8 @@ def record_line(record: Json, source: Source) -> str:
 def _lines(value: Json, source: Source, *, within_record: bool = False) -> Iterator[str]:
     """A line for every scalar with its path, in order; a stack instead of recursion.
 
-    A list of objects is a blank line, then one line a record under the list's name, but not `within_record`.
+    A list of objects is a blank line, then one line a record under the list's name, but not `within_record`;
+    so are objects of the same fields, after their names, and a list of lists, by its columns.
     """
     stack: list[tuple[str, Json, int]] = [("", value, 0)]
     while stack:
@@ -144,20 +158,67 @@ def _lines(value: Json, source: Source, *, within_record: bool = False) -> Itera
         if depth > source.limits.nesting:
             reason = Reason("ingest.nested-deeper", limit=source.limits.nesting)
             raise DocumentRefusedError("ingest.too-deep", reason)
-        if isinstance(item, dict):
-            named = ((f"{path}.{name}" if path else name, child) for name, child in item.items())
+        if not within_record and (rows := list(_records(item, source))):
+            yield from ([f"\n{clean(path)}:"] if path else [])
+            yield from rows
+        elif isinstance(item, dict):
+            named = ((f"{path}.{name}" if path else name, child) for name, child in _with_names(item).items())
             stack.extend(reversed([(name, child, depth + 1) for name, child in named]))
         elif isinstance(item, list):
-            if item and not within_record and all(isinstance(child, dict) for child in item):
-                yield f"\n{clean(path)}:"
-                yield from (record_line(child, source) for child in item)
-            else:
-                stack.extend((path, child, depth + 1) for child in reversed(item))
+            stack.extend((path, child, depth + 1) for child in reversed(item))
         elif (text := _scalar(item)) is not None:
             yield f"{name}: {text}" if (name := clean(path)) else text
+
+
+def _records(item: Json, source: Source) -> Iterator[str]:
+    """A line for each record of a list of objects, an object of like ones, or a list of lists."""
+    if isinstance(item, dict) and len(item) > 1 and _are_alike(item.values()):
+        for name, child in item.items():
+            yield "; ".join((clean(name), record_line(child, source)))
+    elif isinstance(item, list) and item and all(isinstance(child, dict) for child in item):
+        yield from (record_line(child, source) for child in item)
+    elif _is_table(item):
+        cells = [[_scalar(cell) or "" for cell in cast(list[Json], row)] for row in cast(list[Json], item)]
+        yield from (line for _, line in table_lines(rows_of(cells), forms=False))
+
+
+def _are_alike(values: Collection[Json]) -> bool:
+    """True for objects of few plain values that have at least half of their fields in common."""
+    fields = list[set[str]]()
+    for value in values:
+        if not isinstance(value, dict) or not 0 < len(value) <= _MOST_FIELDS:
+            return False
+        if any(isinstance(child, dict | list) for child in value.values()):
+            return False
+        fields.append(set(value))
+    return 2 * len(set.intersection(*fields)) >= len(set.union(*fields))
+
+
+def _is_table(item: Json) -> bool:
+    if not isinstance(item, list) or len(item) < 2:
+        return False
+    return all(
+        isinstance(row, list) and row and not any(isinstance(cell, list | dict) for cell in row)
+        for row in item
+    )
+
+
+def _with_names(item: dict[str, Json]) -> dict[str, Json]:
+    """An object whose names of columns are the first row of its table, as pandas and many services write."""
+    names = next((name for name in item if name.lower() in _NAMES), "")
+    heads = item.get(names)
+    if not isinstance(heads, list) or not all(isinstance(head, str) for head in heads):
+        return item
+    for name, child in item.items():
+        rows = cast(list[list[Json]], child) if _is_table(child) else []
+        if rows and all(len(row) == len(heads) for row in rows):
+            return {key: value for key, value in item.items() if key != names} | {name: [heads, *rows]}
+    return item
 
 
 def _scalar(value: Json) -> str | None:
     if isinstance(value, str):
         return one_line(value) or None
+    if isinstance(value, Written):
+        return value.text
     return None if value is None else json.dumps(value, ensure_ascii=False)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
+import re
 from datetime import datetime
 from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.message import EmailMessage, Message, MIMEPart
 from email.policy import default
 from email.utils import parsedate_to_datetime
-from typing import cast
 
 from ingest.loaders.base import Attachment, Loaded, Source
 from ingest.loaders.decoding import decode
@@ -22,38 +21,64 @@ from storage.records import Meta
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 # The library's parser of addresses copies the rest of a header for every part of it.
 _LONG_HEADER = 10_000
+# Multiparts within each other that are looked into.
+_DEEPEST = 20
+_PREFERRED = ("plain", "html", "calendar")
+# Of an invitation (RFC 5545): a line that goes on, what people want to know of the event, signs for others.
+_FOLD = re.compile(r"\n[ \t]")
+_FIELD = re.compile(
+    r"^(SUMMARY|DTSTART|DTEND|LOCATION|DESCRIPTION|ORGANIZER)[^:\n]*+:(?:MAILTO:)?(.+)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ESCAPED = re.compile(r"\\([nN,;\\])")
 
 
 def load(source: Source) -> Loaded:
     """A message as mail programs save it (RFC 5322): who wrote what to whom, then the body."""
     message = message_from_bytes(source.data, _class=EmailMessage, policy=default)
     headers = {name: _header(message, name) for name in _HEADERS}
-    body = message.get_body(preferencelist=("plain", "html"))
-    if body is None or not _content(body).strip():
-        body = message.get_body(preferencelist=("html",)) or body or _calendar(message)
-    others = list(message.iter_attachments())
-    attached = [part for part in others if not _goes_on(part)]
-    attachments = tuple(_attachment(part, number) for number, part in enumerate(attached, 1))
-    mail = _mail(
-        source,
-        headers,
-        "" if body is None else _content(body),
-        "plain" if body is None else body.get_content_subtype(),
-        attachments,
-    )
-    rest = "\n\n".join(text for part in others if _goes_on(part) and (text := clean(_content(part)).strip()))
-    return replace(mail, text=f"{mail.text}\n\n{rest}") if rest else mail
+    shown, attached = _parts(message, 0)
+    texts = [(_content(part), part.get_content_subtype()) for part in shown]
+    attachments = (_attachment(part, number) for number, part in enumerate(attached, 1))
+    return _mail(source, headers, texts, tuple(attachments))
 
 
-def _calendar(message: EmailMessage) -> MIMEPart | None:
-    """An invitation that is the whole message."""
-    parts = (part for part in message.walk() if part.get_content_type() == "text/calendar")
-    return cast(MIMEPart | None, next(parts, None))
+def _parts(part: MIMEPart, depth: int) -> tuple[list[MIMEPart], list[MIMEPart]]:
+    """The texts that a mail program shows, in order, and what is attached to them.
+
+    Of alternatives the plain text counts, or the first that holds words; an invitation comes besides.
+    """
+    kind = part.get_content_type()
+    if part.get_content_maintype() != "multipart" or not part.is_multipart() or depth > _DEEPEST:
+        named = part.is_attachment() or part.get_filename()
+        is_text = kind == "text/calendar" or (kind in ("text/plain", "text/html") and not named)
+        return ([part], []) if is_text and not part.is_attachment() else ([], [part])
+    inner = [_parts(one, depth + 1) for one in part.iter_parts() if isinstance(one, MIMEPart)]
+    texts = [one for shown, _ in inner for one in shown]
+    attached = [one for _, further in inner for one in further]
+    if kind == "multipart/alternative":
+        said = [shown for shown, _ in inner if any(_content(one).strip() for one in shown)]
+        said.sort(key=lambda shown: _PREFERRED.index(shown[0].get_content_subtype()))
+        texts = (
+            [*said[0], *(one for shown in said[1:] for one in shown if _is_invitation(one))] if said else []
+        )
+    return texts, attached
 
 
-def _goes_on(part: MIMEPart) -> bool:
-    """True for text that goes on after an attachment, or that a mailing list adds: it has no name."""
-    return part.get_content_type() == "text/plain" and not (part.is_attachment() or part.get_filename())
+def _is_invitation(part: MIMEPart) -> bool:
+    return part.get_content_subtype() == "calendar"
+
+
+def _event(calendar: str) -> str:
+    """What an invitation says of its event, a field a line."""
+    lines = _FOLD.sub("", calendar.replace("\r\n", "\n"))
+    event = lines.partition("BEGIN:VEVENT")[2].partition("END:VEVENT")[0]
+    fields = _FIELD.findall(event)
+    return "\n".join(f"{name}: {_ESCAPED.sub(_unescaped, value)}" for name, value in fields) or calendar
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return " " if found[1] in "nN" else found[1]
 
 
 def load_outlook(source: Source) -> Loaded:
@@ -74,21 +99,25 @@ def load_outlook(source: Source) -> Loaded:
             for number, one in enumerate(message.attachments, 1)
             if one.attached_by_value and one.file_bytes
         )
-        body, subtype = message.body or message.html_body or "", "plain" if message.body else "html"
+        body = (message.body or message.html_body or "", "plain" if message.body else "html")
     except Exception as error:  # olefile, struct, KeyError: python-oxmsg translates none of them
         raise damaged("python-oxmsg", error) from error
-    return _mail(source, headers, body, subtype, attachments)
+    return _mail(source, headers, [body], attachments)
 
 
 def _mail(
-    source: Source, headers: dict[str, str], body: str, subtype: str, attachments: tuple[Attachment, ...]
+    source: Source,
+    headers: dict[str, str],
+    texts: list[tuple[str, str]],
+    attachments: tuple[Attachment, ...],
 ) -> Loaded:
     builder = TextBuilder()
     builder.block("\n".join(f"{name}: {value}" for name, value in headers.items() if value))
-    if subtype == "html":
-        builder.embed(load_html(Source(source.path, body.encode("utf-8", "replace"), source.limits)))
-    else:
-        builder.block(clean(body))
+    for text, subtype in texts:
+        if subtype == "html":
+            builder.embed(load_html(Source(source.path, text.encode("utf-8", "replace"), source.limits)))
+        else:
+            builder.block(_event(clean(text)) if subtype == "calendar" else clean(text))
     metadata: dict[str, Meta] = {}
     if headers["From"]:
         metadata["author"] = headers["From"]

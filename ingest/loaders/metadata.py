@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import datetime
+import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from ingest.loaders.text import one_line
 from storage.records import Meta, Scalar
 
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(\.\d{1,15})?")
-_FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)\n(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+_FRONT_MATTER = re.compile(
+    r"\A(---|\+\+\+)[ \t]*\n(?![ \t]*\n)(.*?)\n(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL
+)
 _KEY = re.compile(r"""^(?:"[^"\n]+"|'[^'\n]+'|[^\W\d][\w .-]*+)[ \t]*+[:=](?:\s|$|(?<==))""", re.MULTILINE)
 _ENTRY = re.compile(r"^([^\W\d][\w.-]*+)[ \t]*+[:=][ \t]*+(.+)$", re.MULTILINE)
 # More than anyone filters on; what is longer is text.
-_MOST_FIELDS, _MOST_VALUES, _LONGEST = 50, 100, 1000
+_MOST_FIELDS, _MOST_VALUES, _LONGEST, _DEEPEST = 50, 100, 1000, 4
 
 
 def language(tag: str) -> str:
@@ -25,22 +29,44 @@ def language(tag: str) -> str:
 
 
 def front_matter(text: str) -> tuple[dict[str, Meta], str]:
-    """The fields at the head of a text (YAML between `---`, TOML between `+++`), and the text after them.
+    """The fields at the head of a text (YAML between `---`, TOML between `+++`, JSON), and the text after
+    them. Those of a field within a field have both names, `owner.name`.
 
-    Lines between two rules that have no `key:` are text.
+    Lines between two rules that have no `key:`, or begin with a blank one, are text.
     """
     matter = _FRONT_MATTER.match(text)
-    if matter is None or not _KEY.search(matter[2]):
-        return {}, text
-    fields = _parsed(matter[2], toml=matter[1] == "+++")
+    if matter is None:
+        fields, end = _json_head(text)
+    else:
+        end = matter.end()
+        fields = _parsed(matter[2], toml=matter[1] == "+++") if _KEY.search(matter[2]) else None
     if fields is None or _is_sentence(fields):
         return {}, text
     found: dict[str, Meta] = {}
-    for name, value in list(fields.items())[:_MOST_FIELDS]:
-        key, kept = one_line(str(name)), plain(value)
+    for name, value in islice(_flat(fields), _MOST_FIELDS):
+        key, kept = one_line(name), plain(value)
         if key and kept not in (None, "", ()):
             found[key] = language(kept) if key == "lang" and isinstance(kept, str) else kept
-    return found, text[matter.end() :]
+    return found, text[end:]
+
+
+def _json_head(text: str) -> tuple[Mapping[Any, Any] | None, int]:
+    """An object at the head of a text that goes on below it."""
+    if not text.startswith("{"):
+        return None, 0
+    try:
+        value, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return None, 0
+    return (value, end) if value and text[end:].strip() and text[end : end + 1] == "\n" else (None, 0)
+
+
+def _flat(fields: Mapping[Any, Any], before: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    for name, value in fields.items():
+        if isinstance(value, Mapping) and depth < _DEEPEST:  # YAML may put a field into itself
+            yield from _flat(value, f"{before}{name}.", depth + 1)
+        else:
+            yield f"{before}{name}", value
 
 
 def _is_sentence(fields: Mapping[Any, Any]) -> bool:
@@ -76,8 +102,10 @@ def plain(value: Any) -> Meta:
 
 
 def _scalar(value: Any) -> Scalar:
-    if value is None or isinstance(value, bool | float):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, float):
+        return float(value)  # also of a number that knows how its file writes it
     if isinstance(value, int):
         return value if abs(value) < 1 << 63 else str(value)
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):

@@ -10,7 +10,7 @@ from typing import Any
 from ingest.loaders.base import Loaded, Source
 from ingest.loaders.decoding import decode, inline_pictures
 from ingest.loaders.html.load import load as load_html
-from ingest.loaders.markdown import headings_of
+from ingest.loaders.markdown import headings_of, with_rows
 from ingest.loaders.text import clean, without_data
 from storage.errors import DocumentRefusedError
 from storage.reasons import Reason
@@ -31,6 +31,7 @@ def load(source: Source) -> Loaded:
     except (ValueError, TypeError, AttributeError) as error:
         raise DocumentRefusedError("ingest.damaged", Reason("ingest.bad-json", error=str(error))) from error
     text, pictures = without_data(clean("\n\n".join(block for block in blocks if block.strip())))
+    text = with_rows(text)
     headings = headings_of(text)
     cut = sum(len(output) > _MOST_OUTPUT for cell in cells for output in _outputs(cell))
     return Loaded(

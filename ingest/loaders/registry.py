@@ -20,17 +20,17 @@ Loader = Callable[[Source], Loaded]
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 _TEXT = Format("text", "text/plain", "ingest.loaders.decoding:load", version=3)
-_MARKDOWN = Format("markdown", "text/markdown", "ingest.loaders.markdown:load", version=4)
-_HTML = Format("html", "text/html", "ingest.loaders.html.load:load", version=4)
-_JSON_LINES = Format("jsonl", "application/jsonl", "ingest.loaders.json_values:load_lines", version=3)
-_DOCX = Format("docx", f"{_OFFICE}.wordprocessingml.document", "ingest.loaders.office.docx:load", version=4)
-_PPTX = Format("pptx", f"{_OFFICE}.presentationml.presentation", "ingest.loaders.office.pptx:load", version=4)
-_XLSX = Format("xlsx", f"{_OFFICE}.spreadsheetml.sheet", "ingest.loaders.office.xlsx:load", version=4)
-_PDF = Format("pdf", "application/pdf", "ingest.loaders.pdf.load:load", version=5)
+_MARKDOWN = Format("markdown", "text/markdown", "ingest.loaders.markdown:load", version=5)
+_HTML = Format("html", "text/html", "ingest.loaders.html.load:load", version=5)
+_JSON_LINES = Format("jsonl", "application/jsonl", "ingest.loaders.json_values:load_lines", version=4)
+_DOCX = Format("docx", f"{_OFFICE}.wordprocessingml.document", "ingest.loaders.office.docx:load", version=5)
+_PPTX = Format("pptx", f"{_OFFICE}.presentationml.presentation", "ingest.loaders.office.pptx:load", version=5)
+_XLSX = Format("xlsx", f"{_OFFICE}.spreadsheetml.sheet", "ingest.loaders.office.xlsx:load", version=5)
+_PDF = Format("pdf", "application/pdf", "ingest.loaders.pdf.load:load", version=6)
 _RTF = Format("rtf", "application/rtf", "ingest.loaders.rtf:load", version=2)
 _EPUB = Format("epub", "application/epub+zip", "ingest.loaders.epub:load", version=2)
-_ODT = Format("odt", "application/vnd.oasis.opendocument.text", "ingest.loaders.office.odt:load", version=2)
-_EML = Format("eml", "message/rfc822", "ingest.loaders.mail:load", version=2)
+_ODT = Format("odt", "application/vnd.oasis.opendocument.text", "ingest.loaders.office.odt:load", version=3)
+_EML = Format("eml", "message/rfc822", "ingest.loaders.mail:load", version=3)
 _MSG = Format("msg", "application/vnd.ms-outlook", "ingest.loaders.mail:load_outlook", version=2)
 # Source code is text; its language decides where it is cut (`ingest.chunking.code`).
 _CODE = {
@@ -75,16 +75,16 @@ FORMATS: dict[str, Format] = {
     ".epub": _EPUB,
     ".eml": _EML,
     ".msg": _MSG,
-    ".ipynb": Format("ipynb", "application/x-ipynb+json", "ingest.loaders.notebook:load", version=2),
+    ".ipynb": Format("ipynb", "application/x-ipynb+json", "ingest.loaders.notebook:load", version=3),
     ".srt": Format("subtitles", "application/x-subrip", "ingest.loaders.subtitles:load", version=2),
     ".vtt": Format("subtitles", "text/vtt", "ingest.loaders.subtitles:load", version=2),
     ".txt": _TEXT,
     ".text": _TEXT,
     ".rst": _TEXT,
     ".adoc": _TEXT,
-    ".csv": Format("csv", "text/csv", "ingest.loaders.table:load", version=3),
-    ".tsv": Format("tsv", "text/tab-separated-values", "ingest.loaders.table:load_tabs", version=3),
-    ".json": Format("json", "application/json", "ingest.loaders.json_values:load", version=3),
+    ".csv": Format("csv", "text/csv", "ingest.loaders.table:load", version=4),
+    ".tsv": Format("tsv", "text/tab-separated-values", "ingest.loaders.table:load_tabs", version=4),
+    ".json": Format("json", "application/json", "ingest.loaders.json_values:load", version=4),
     ".jsonl": _JSON_LINES,
     ".ndjson": _JSON_LINES,
     **_CODE,

@@ -109,8 +109,9 @@ def _warnings(rows: Sequence[Sequence[str]]) -> Iterator[Reason]:
     widths = [len(row) for row in rows if row]
     if odd := sum(width != widths[0] for width in widths):
         yield Reason("ingest.ragged-rows", n=odd, of=len(widths))
-    if rows and len(set(rows[0])) < len(rows[0]):
-        yield Reason("ingest.columns-of-one-name")
     if rows:
         names = [one_line(name) for name in rows[0]]
+        named = list(filter(None, names))
+        if len(set(named)) < len(named):
+            yield Reason("ingest.columns-of-one-name")
         yield from text_column_hint(dict(zip(names, row, strict=False)) for row in rows[1:] if row)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ingest.loaders.cell_kinds import kind
-from ingest.loaders.headers import LONGEST_NAME, Row, is_form, structured
+from ingest.loaders.headers import LONGEST_NAME, Row, is_form, structured, tables_in
 from ingest.loaders.text import one_line
 
 # As HTML bounds them; a larger span says nothing that a reader could see.
@@ -86,12 +86,12 @@ def table_lines(
     """A line for each row under the names of its columns, with the row's number.
 
     `head` is the number of rows that are known to be a header; without it a header is looked for, in every
-    part between blank rows. What precedes a header stays a line of its own, and so does each row where
-    there is none. `names` are those of a table that these rows go on from; they become those of the last
-    header. With `forms` labels may stand beside their values instead of above them.
+    part between blank rows or second headers. What precedes a header stays a line of its own, and so does
+    each row where there is none. `names` are those of a table that these rows go on from; they become those
+    of the last header. With `forms` labels may stand beside their values instead of above them.
     """
     names = {} if names is None else names
-    for block in _blocks(rows):
+    for block in itertools.chain.from_iterable(map(tables_in, _blocks(rows))):
         if head is None and len(names) > 1 and max(len(row.cells) for row in block) == 1:
             for row in block:  # a note below the table
                 yield row.number, _plain(row)
@@ -171,7 +171,7 @@ def _beside(block: list[Row]) -> Iterator[list[Row]]:
         for column, text in row.cells.items():
             cells.setdefault(table_of[column], {})[column] = text
         for number, own in cells.items():
-            tables[number].append(Row(row.number, own))
+            tables[number].append(Row(row.number, own, row.bold))
     extents = {(table[0].number, table[-1].number) for table in tables}
     yield from tables if len(extents) > 1 else [block]
 
@@ -193,7 +193,7 @@ def _is_pairs(body: Sequence[Row]) -> bool:
 
 
 def _pair(row: Row) -> str:
-    return ": ".join(row.cells[column] for column in sorted(row.cells))
+    return ": ".join(row.cells[column].rstrip(":：") for column in sorted(row.cells))
 
 
 def _plain(row: Row) -> str:

@@ -42,6 +42,12 @@ _DATA_URI = re.compile(
     rf";base64,{_BASE64}*(?:\s+{_BASE64}{{60,}})*(?:\s+{_BASE64}*=+|=*)|,[^\s\"'()<>]{{100,}})"
 )
 _SHORT_URI = 100
+# Data without such a name: one run of its letters, or many lines of one length.
+_RAW = re.compile(
+    r"(?<![\w+/])[A-Za-z0-9+/]{1000,}+={0,2}"
+    r"|^(?:[A-Za-z0-9+/]{60,76}\n){15,}+(?:[A-Za-z0-9+/]{1,75}={1,2}(?![^\n]))?",
+    re.MULTILINE,
+)
 
 
 def clean(text: str) -> str:
@@ -54,7 +60,8 @@ def clean(text: str) -> str:
 
 
 def without_data(text: str) -> tuple[str, int]:
-    """Text without the data of pictures inside it (`data:image/png;base64,...`), and how many there were."""
+    """Text without the data of pictures and files inside it (`data:image/png;base64,...`, or base64 alone),
+    and how many there were."""
     count = 0
 
     def emptied(match: re.Match[str]) -> str:
@@ -64,7 +71,17 @@ def without_data(text: str) -> tuple[str, int]:
         count += 1
         return ""
 
-    return (_DATA_URI.sub(emptied, text), count) if "data:" in text else (text, 0)
+    def raw(match: re.Match[str]) -> str:
+        return emptied(match) if _is_packed(match[0][:1000]) else match[0]
+
+    text = _DATA_URI.sub(emptied, text) if "data:" in text else text
+    return _RAW.sub(raw, text), count
+
+
+def _is_packed(text: str) -> bool:
+    """True for letters and digits of all kinds, as no writing and no sequence of bases has them."""
+    shares = (sum(map(test, text)) / len(text) for test in (str.isupper, str.islower, str.isdigit))
+    return all(share > 0.05 for share in shares)
 
 
 def one_line(text: str) -> str:

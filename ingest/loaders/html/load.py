@@ -26,9 +26,11 @@ _META = {
     "date": ("date", "article:modified_time", "article:published_time", "dc.date", "last-modified"),
 }
 _INVISIBLE = (
-    "script, style, noscript, template, iframe, object, svg, canvas, math annotation, "
-    "math annotation-xml, rp, [hidden], head"
+    "script, style, template, iframe, object, svg, canvas, video, audio, math annotation, "
+    "math annotation-xml, rp, head"
 )
+# What a reader can open, or a search within the page finds, is no less there.
+_HIDDEN = "noscript, [hidden]:not([role=tabpanel]):not([hidden=until-found])"
 _BOILERPLATE = "nav, button, select, dialog, [role=navigation], [role=banner], [role=contentinfo]"
 # Of the page these are its frame; within an article they are the article's own.
 _FRAME = "header, footer, aside"
@@ -36,6 +38,8 @@ _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGN
 # A page with less text than this outside of its boilerplate is looked at with it, too, and is read with it
 # if there is next to nothing else.
 _ENOUGH, _LEAST_SHARE = 500, 0.2
+# A page with no more text than `Please wait` is read with what is hidden.
+_LOADING = 40
 # XHTML closes any element so; HTML takes it for open, and a title or a script for the rest of the page.
 _XHTML = re.compile(r"\A\s*<\?xml|<html[^>]{0,300}\sxmlns=.http://www\.w3\.org/1999/xhtml", re.IGNORECASE)
 _CLOSED = re.compile(
@@ -64,15 +68,10 @@ def _load(source: Source, *, whole: bool) -> Loaded:
     check_nesting(text)
     tree = LexborHTMLParser(text)
     title, metadata = _head(tree)
-    _drop(tree, _INVISIBLE)
     _drop_hidden(tree)
-    write_equations(tree)
-    _move_feet(tree)
-    page = _read(tree, without_boilerplate=not whole)
-    if not whole and len(page.builder.text) < _ENOUGH:
-        all_of_it = _read(tree, without_boilerplate=False)
-        if len(page.builder.text) < _LEAST_SHARE * len(all_of_it.builder.text):
-            page = all_of_it
+    page = _shown(tree, whole=whole)
+    if len(page.builder.text) < _LOADING:  # a script shows what is hidden
+        page = _shown(LexborHTMLParser(text), whole=whole)
     return Loaded(
         text=page.builder.text,
         title=title or next((heading.title for heading in page.builder.headings), ""),
@@ -81,6 +80,19 @@ def _load(source: Source, *, whole: bool) -> Loaded:
         metadata=decoded.metadata | metadata,
         warnings=decoded.warnings,
     )
+
+
+def _shown(tree: LexborHTMLParser, *, whole: bool) -> Page:
+    """The page without its boilerplate, unless next to nothing remains."""
+    _drop(tree, _INVISIBLE)
+    write_equations(tree)
+    _move_feet(tree)
+    page = _read(tree, without_boilerplate=not whole)
+    if not whole and len(page.builder.text) < _ENOUGH:
+        all_of_it = _read(tree, without_boilerplate=False)
+        if len(page.builder.text) < _LEAST_SHARE * len(all_of_it.builder.text):
+            page = all_of_it
+    return page
 
 
 def _whatwg(label: str) -> str:
@@ -133,7 +145,8 @@ def _drop(tree: LexborHTMLParser, selector: str) -> None:
 
 
 def _drop_hidden(tree: LexborHTMLParser) -> None:
-    for node in tree.css("[style]"):
+    _drop(tree, _HIDDEN)
+    for node in tree.css("[style]:not(html):not(body):not([role=tabpanel])"):
         if _HIDDEN_STYLE.search(node.attributes.get("style") or ""):
             node.remove()
 

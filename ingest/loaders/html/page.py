@@ -64,12 +64,14 @@ class Page:
         elif tag == "img":
             self._inline.append(f" {node.attributes.get('alt') or ''} ")
         elif tag in ("textarea", "input"):
-            self._inline.append(" ")
+            box = (node.attributes.get("type") or "").lower() in ("checkbox", "radio")
+            box = box and "role" not in node.attributes  # a box that is a button is not seen
+            self._inline.append((" ☒ " if "checked" in node.attributes else " ☐ ") if box else " ")
         elif tag == "sup":
             self._raised += 1
         elif tag == "rt":
             self._inline.append("(")
-        elif "-" in tag:  # an element of the page's own, most often a block
+        elif "-" in tag[1:]:  # an element of the page's own, most often a block; comments are `-comment`
             self._inline.append(" ")
         if tag not in _BLOCKS and tag not in _HEADINGS:
             return
@@ -101,7 +103,7 @@ class Page:
             self._raised = max(0, self._raised - 1)
         elif tag == "rt":
             self._inline.append(")")
-        elif "-" in tag:
+        elif "-" in tag[1:]:
             self._inline.append(" ")
         if self._tables and tag != "table":
             if tag in ("td", "th"):

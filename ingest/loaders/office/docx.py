@@ -26,6 +26,9 @@ _HEADING = re.compile(
     re.IGNORECASE,
 )
 _LIST = re.compile(r"^list|列表|^目录", re.IGNORECASE)
+_LIST_LEVEL = re.compile(r"list \w+ ([2-5])$", re.IGNORECASE)
+_WHOLE_NUMBER = re.compile(r"\w[.-]\w")
+_DEEPEST = 8
 # Wrappers whose content belongs to what they are in: content controls, insertions, custom XML.
 _WRAPPERS = frozenset(
     map(qn, ("w:sdt", "w:sdtContent", "w:ins", "w:moveTo", "w:customXml", "w:smartTag", "w:dir", "w:bdo"))
@@ -48,7 +51,7 @@ def load(source: Source) -> Loaded:
     pictures = sum(1 for _ in document.element.body.iter(qn("w:drawing"), qn("w:pict")))
     if not builder.text.strip():
         raise openxml.without_text(pictures)
-    title, metadata = openxml.properties(document.core_properties)
+    title, metadata = openxml.document_properties(document)
     first = next((heading.title for heading in builder.headings), "")
     hidden = [Reason("ingest.hidden-text", n=reading.inline.hidden)] if reading.inline.hidden else []
     left_out = [Reason("ingest.embedded-documents", n=reading.left_out)] if reading.left_out else []
@@ -115,7 +118,9 @@ class _Body:
         if level and text:
             self.builder.heading(f"{label} {text}" if label and label != "-" else text, level)
         elif label or (style is not None and _LIST.match(style.name or "")):
-            self.builder.block(f"{label or '-'} {text}" if text else "", gap="\n")
+            # `1.2.1` says by itself where it is
+            indent = "" if _WHOLE_NUMBER.search(label) else "  " * _depth(paragraph, style)
+            self.builder.block(f"{indent}{label or '-'} {text}" if text else "", gap="\n")
         else:
             self.builder.block(text)
         self._attached()
@@ -219,6 +224,13 @@ def _continues(cell: Any) -> bool:
     """True for a cell that a taller one above it covers."""
     merge = cell.find(f"{qn('w:tcPr')}/{qn('w:vMerge')}")
     return merge is not None and merge.get(qn("w:val"), "continue") == "continue"
+
+
+def _depth(paragraph: Any, style: Any) -> int:
+    """The lists that an item's list is within: by its numbering, or by its style, `List Bullet 2`."""
+    level = paragraph.find(f"{qn('w:pPr')}/{qn('w:numPr')}/{qn('w:ilvl')}")
+    named = _LIST_LEVEL.match("" if style is None else style.name or "")
+    return min(_number(level, 0) or (int(named[1]) - 1 if named else 0), _DEEPEST)
 
 
 def _outline_level(properties: Any) -> int:

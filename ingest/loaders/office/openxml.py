@@ -14,6 +14,7 @@ from typing import Any
 from lxml import etree
 
 from ingest.loaders.base import Source
+from ingest.loaders.office.number_formats import formatted
 from ingest.loaders.tables import Grid, table_lines
 from ingest.loaders.text import one_line
 from storage.errors import DocumentRefusedError
@@ -221,10 +222,16 @@ def chart_lines(chart: Any) -> Iterator[str]:
         grid.add(0, column, one_line(name) or str(column))
         for axis, place in (("cat", 0), ("xVal", 0), ("val", column), ("yVal", column)):
             for point in series.iterfind(f"{{*}}{axis}//{{*}}pt"):
-                value = one_line("".join(v.text or "" for v in point.iter("{*}v")))
+                value = _shown(point, one_line("".join(v.text or "" for v in point.iter("{*}v"))))
                 if grid.free(row := int(point.get("idx") or 0) + 1, place) == place:
                     grid.add(row, place, value)
     yield from (line for _, line in table_lines(grid.rows(), head=1))
+
+
+def _shown(point: Any, value: str) -> str:
+    """A value of a chart; a share as the chart shows it, in per cent."""
+    code = point.get("formatCode") or point.getparent().findtext("{*}formatCode") or ""
+    return formatted(value, code) if "%" in code else value
 
 
 def parsed(data: bytes) -> Any:
@@ -237,6 +244,14 @@ def diagram_lines(data: bytes) -> list[str]:
     points = parsed(data).iter("{*}pt")
     texts = (one_line("".join(t.text or "" for t in point.iter("{*}t"))) for point in points)
     return [text for text in texts if text]
+
+
+def document_properties(document: Any) -> tuple[str, dict[str, Meta]]:
+    """The properties of an opened document; none where it has none, which its library would make up."""
+    relations = document.part.package.iter_rels()
+    if any(relation.reltype.endswith("/core-properties") for relation in relations):
+        return properties(document.core_properties)
+    return "", {}
 
 
 def properties(core: Any) -> tuple[str, dict[str, Meta]]:

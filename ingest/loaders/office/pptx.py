@@ -20,6 +20,8 @@ from storage.reasons import Reason
 _DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _CHART = "{http://schemas.openxmlformats.org/drawingml/2006/chart}chart"
+# The tenth of an inch, in English Metric Units.
+_BESIDE = 91440
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 
 
@@ -45,7 +47,7 @@ def load(source: Source) -> Loaded:
         pictures += _add_slide(builder, slide)
     if not builder.text.strip():
         raise openxml.without_text(pictures)
-    title, metadata = openxml.properties(presentation.core_properties)
+    title, metadata = openxml.document_properties(presentation)
     first = next((heading.title for heading in builder.headings), "")
     left_out = (Reason("ingest.hidden-slides", n=hidden),) if hidden else ()
     return Loaded(
@@ -87,12 +89,19 @@ def _add_slide(builder: TextBuilder, slide: Any) -> int:
 
 
 def _shapes(slide: Any) -> Iterator[Any]:
-    """Shapes from top to bottom and left to right, including those in groups."""
+    """Shapes from top to bottom and left to right, including those in groups; what begins at nearly one
+    height is beside each other."""
     stack, flat = list(slide.shapes), []
     while stack:
         shape = stack.pop()
         stack.extend(shape.shapes) if hasattr(shape, "shapes") else flat.append(shape)
-    yield from sorted(flat, key=lambda shape: (_at(shape.top), _at(shape.left), shape.shape_id))
+    row: list[Any] = []
+    for shape in sorted(flat, key=lambda shape: (_at(shape.top), shape.shape_id)):
+        if row and _at(shape.top) - _at(row[0].top) > _BESIDE:
+            yield from sorted(row, key=lambda shape: _at(shape.left))
+            row = []
+        row.append(shape)
+    yield from sorted(row, key=lambda shape: _at(shape.left))
 
 
 def _at(position: Length | None) -> int:

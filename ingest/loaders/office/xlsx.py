@@ -39,6 +39,7 @@ class Workbook:
     archive: zipfile.ZipFile
     strings: list[str] = field(default_factory=list)
     formats: list[str] = field(default_factory=list)
+    bold: list[bool] = field(default_factory=list)
     epoch: datetime.datetime = _EPOCH
     uncached: int = 0
 
@@ -63,7 +64,7 @@ def _read(archive: zipfile.ZipFile, main: str) -> Loaded:
     book = Workbook(
         archive,
         list(_strings(archive, by_kind.get("sharedStrings"))),
-        _formats(archive, by_kind.get("styles")),
+        *_styles(archive, by_kind.get("styles")),
     )
     if any(item.get("date1904") in ("1", "true") for item in root.iterfind("{*}workbookPr")):
         book.epoch = _MAC_EPOCH
@@ -108,6 +109,7 @@ def _add_sheet(builder: TextBuilder, book: Workbook, part: str, name: str, numbe
 def _rows(book: Workbook, part: str) -> list[Row]:
     """The filled cells of a sheet, row by row, with the text of merged cells in each of them."""
     rows: dict[int, dict[int, str]] = {}
+    not_bold: set[int] = set()
     merged: list[tuple[int, int, int, int]] = []
     row = column = 0
     with book.archive.open(part) as stream:
@@ -122,6 +124,9 @@ def _rows(book: Workbook, part: str) -> list[Row]:
                 column = _column(element.get("r")) or column + 1
                 if text := _text(book, element):
                     rows.setdefault(row, {})[column] = text
+                    style = int(element.get("s") or 0)
+                    if style >= len(book.bold) or not book.bold[style]:
+                        not_bold.add(row)
             elif kind == "mergeCell":
                 merged.append(_span(element.get("ref") or ""))
             else:
@@ -129,7 +134,7 @@ def _rows(book: Workbook, part: str) -> list[Row]:
                 while element.getprevious() is not None:
                     del element.getparent()[0]
     _spread(rows, merged)
-    return [Row(at, rows[at]) for at in sorted(rows)]
+    return [Row(at, rows[at], at not in not_bold) for at in sorted(rows)]
 
 
 def _spread(rows: dict[int, dict[int, str]], merged: list[tuple[int, int, int, int]]) -> None:
@@ -232,14 +237,19 @@ def _unescaped(text: str) -> str:
     return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text) if "_x" in text else text
 
 
-def _formats(archive: zipfile.ZipFile, part: str | None) -> list[str]:
-    """The number format of each cell style."""
+def _styles(archive: zipfile.ZipFile, part: str | None) -> tuple[list[str], list[bool]]:
+    """The number format of each cell style, and the styles that are bold."""
     if part is None:
-        return []
+        return [], []
     root = etree.fromstring(archive.read(part), openxml.PARSER)
     own = {item.get("numFmtId"): item.get("formatCode", "") for item in root.iterfind("{*}numFmts/{*}numFmt")}
-    ids = [item.get("numFmtId", "0") for item in root.iterfind("{*}cellXfs/{*}xf")]
-    return [own.get(id_) or id_ for id_ in ids]
+    marks = [font.find("{*}b") for font in root.iterfind("{*}fonts/{*}font")]
+    bold = {
+        str(number) for number, b in enumerate(marks) if b is not None and b.get("val") not in ("0", "false")
+    }
+    styles = root.findall("{*}cellXfs/{*}xf")
+    ids = [item.get("numFmtId", "0") for item in styles]
+    return [own.get(id_) or id_ for id_ in ids], [item.get("fontId") in bold for item in styles]
 
 
 def _notes(archive: zipfile.ZipFile, part: str) -> Iterator[str]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import median
 
+from ingest.loaders.cell_kinds import kind
 from ingest.loaders.headers import Row
-from ingest.loaders.pdf.pieces import Piece, joined
+from ingest.loaders.pdf.pieces import HYPHEN, Piece, joined, unspaced
 from ingest.loaders.tables import table_lines
 
 Spans = list[tuple[float, float]]  # left and right of each column
@@ -17,6 +18,8 @@ Spans = list[tuple[float, float]]  # left and right of each column
 # cell, and the one that ends a table.
 GUTTER, _CLEAR, _WRAP, _FAR = 0.5, 1.5, 1.5, 3.5
 _FEWEST_ROWS = 3
+# In line heights: how much closer the rest of a cell is than the next row, and what is no line of its own.
+_CLEARLY, _BESIDE = 0.2, 0.8
 # A line that goes on in the next is this full.
 _FULL = 0.65
 _SAME_PLACE = 3.0
@@ -53,7 +56,8 @@ def table_at(rows: list[list[Piece]]) -> tuple[int, Spans]:
         if len(found) < max(2, len(columns)):
             break
         columns = found
-        if len(row) >= 2 or (length == index and _is_wrapped(rows[index - 1], row, columns)):
+        beside = index and _step(rows[index - 1], row) < _BESIDE * _height(row)
+        if len(row) >= 2 or (length == index and (beside or _is_wrapped(rows[index - 1], row, columns))):
             length = index + 1
     several = sum(len(row) >= 2 for row in rows[:length])
     height = rows[0][0].height if rows else 1.0
@@ -69,15 +73,17 @@ def table_rows(
 
     `names` hold until there is a header; after it they are those of the last one.
     """
+    texts = [{column: joined(found) for column, found in _by_column(row, columns).items()} for row in rows]
+    begins = _by_white(rows, texts)
     cells: list[tuple[dict[int, str], list[Piece]]] = []
-    for index, row in enumerate(rows):
-        texts = {column: joined(found) for column, found in _by_column(row, columns).items()}
-        if index and cells and _is_wrapped(rows[index - 1], row, columns):
-            for column, text in texts.items():
+    for index, (row, own) in enumerate(zip(rows, texts, strict=True)):
+        if index and (not begins[index] if begins else _is_wrapped(rows[index - 1], row, columns)):
+            for column, text in own.items():
                 before = cells[-1][0].get(column, "")
-                cells[-1][0][column] = f"{before} {text}".strip()
+                gap = "" if before.endswith(HYPHEN) or unspaced(before, text) else " "
+                cells[-1][0][column] = f"{before}{gap}{text}".strip()
         else:
-            cells.append((texts, row))
+            cells.append((dict(own), row))
     table = [Row(number, texts) for number, (texts, _) in enumerate(cells, 1)]
     for number, text in table_lines(table, names=names):
         yield text, cells[number - 1][1]
@@ -96,6 +102,37 @@ def _is_wrapped(above: list[Piece], row: list[Piece], columns: Spans) -> bool:
         and before[column][-1].right - columns[column][0] > _FULL * (columns[column][1] - columns[column][0])
         for column in own
     )
+
+
+def _by_white(rows: list[list[Piece]], texts: list[dict[int, str]]) -> list[bool]:
+    """Mark the lines that begin a row, where the white between rows tells them from the lines of cells.
+
+    Cells may stand in the middle of their row, or at its foot. Every such row has one line with a first cell;
+    no marks where the white says nothing, or parts the lines otherwise.
+    """
+    steps = [_step(above, row) for above, row in itertools.pairwise(rows)]
+    for least in sorted({round(step, 1) for step in steps}, reverse=True):
+        within = [step for step in steps if step < least - 0.1]
+        if not within:
+            return []
+        begins = [True, *(step >= least - 0.1 for step in steps)]
+        if max(within) < least - _CLEARLY * _height(rows[0]) and _are_rows(begins, texts):
+            return begins
+    return []
+
+
+def _are_rows(begins: list[bool], texts: list[dict[int, str]]) -> bool:
+    """True if all runs of several lines have one first cell, and no line above or below a number."""
+    starts = [index for index, begin in enumerate(begins) if begin]
+    for start, end in itertools.pairwise([*starts, len(texts)]):
+        seen: dict[int, str] = {}
+        if end - start > 1 and sum(0 in own for own in texts[start:end]) != 1:
+            return False
+        for column, text in (item for own in texts[start:end] for item in own.items()):
+            if column in seen and {kind(text), kind(seen[column])} != {"text"}:
+                return False
+            seen[column] = text
+    return True
 
 
 def _by_column(row: list[Piece], columns: Spans) -> dict[int, list[Piece]]:

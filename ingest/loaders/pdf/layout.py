@@ -27,7 +27,8 @@ _FEW_ABOVE = 2
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row of a page as one line of text; `tight`: it goes on in the paragraph of the line before."""
+    """A row of a page as one line of text; `tight`: it goes on in the paragraph of the line before, `fixed`:
+    its letters are all of one width."""
 
     text: str
     left: float
@@ -35,6 +36,7 @@ class Line:
     middle: float
     height: float
     tight: bool = False
+    fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,7 @@ def _prose(rows: list[list[Piece]]) -> Block:
             and before.middle - middle < _STEP * max(height, before.height)
             and 0.85 < height / before.height < 1.18
         )
-        before = Line(joined(row), row[0].left, row[-1].right, middle, height, tight)
+        fixed = all(piece.fixed for piece in row)
+        before = Line(joined(row), row[0].left, row[-1].right, middle, height, tight, fixed)
         lines.append(before)
     return Block(lines)

@@ -18,7 +18,7 @@ from ingest.loaders.office.openxml import damaged, little_text
 from ingest.loaders.pdf.cells import Carried
 from ingest.loaders.pdf.layout import Block, as_written, blocks
 from ingest.loaders.pdf.pieces import HYPHEN, Piece, is_vertical, pieces
-from ingest.loaders.pdf.sentences import Vocabulary, continues, paragraphs, without_running_heads
+from ingest.loaders.pdf.sentences import Vocabulary, continues, has_code, paragraphs, without_running_heads
 from ingest.loaders.pdf.streams import check_streams
 from ingest.loaders.text import TextBuilder, one_line
 from storage.errors import DocumentRefusedError
@@ -81,20 +81,28 @@ def _read(source: Source, document: Any) -> Loaded:
     pages, broken, pictures = _pages(document, ocr=source.ocr)
     laid_out = without_running_heads([page.blocks for page in pages], [page.extent for page in pages])
     vocabulary = Vocabulary(line.text for found in laid_out for block in found for line in block.lines)
-    written = [[text for block in found if (text := paragraphs(block, vocabulary))] for found in laid_out]
+    code = has_code(laid_out)
+    kept = [
+        [(text, block.table) for block in found if (text := paragraphs(block, vocabulary, code=code))]
+        for found in laid_out
+    ]
+    written = [[text for text, _ in found] for found in kept]
     places = [(texts, index) for texts in written for index in range(len(texts))]
     for (texts, index), (following, first) in pairwise(places):
         texts[index], following[first] = vocabulary.across(texts[index], following[first])
     builder, before = TextBuilder(), ""
-    for page, found in zip(pages, written, strict=True):
+    for page, texts, found in zip(pages, written, kept, strict=True):
         builder.page(page.number)
-        texts = found + [one_line(piece.text.replace(HYPHEN, "")) for piece in page.turned]
-        for index, text in enumerate(text for text in texts if text):
-            gap = None if index else continues(before, text)
-            builder.block(text, gap="\n\n" if gap is None else gap)
+        turned = [one_line(piece.text.replace(HYPHEN, "")) for piece in page.turned]
+        alone = [*(table for _, table in found), *(True for _ in turned)]
+        for index, (text, table) in enumerate(zip([*texts, *turned], alone, strict=True)):
+            if text:
+                gap = None if table else continues(before, text, same_page=index > 0)
+                builder.block(text, gap="\n\n" if gap is None else gap)
+                before = "" if table else text
         for more in page.more:
             builder.block(more)
-        before = "" if page.more or not texts else texts[-1]
+            before = ""
     text = builder.text
     if not text.strip():
         raise DocumentRefusedError("ingest.no-text", Reason("ingest.scan", pages=len(document)))

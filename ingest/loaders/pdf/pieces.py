@@ -18,12 +18,20 @@ from storage.records import whole
 HYPHEN = "\ufffe"
 # In line heights: the gap that parts cells, and that between the sign of a list's item and its text.
 _CELL_GAP, _MARK_GAP = 1.0, 3.5
+_WIDE_PAIR = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\u3000-\u303f]{2}")
 _MARK = re.compile(r"\s*(?:[-*•●▪◦·–○■□➢]|\(?(?:\d{1,2}|[a-zA-Z]|[ivx]{2,4})[.)、])")
+
+# What the fonts of code are called, and what else says that they are.
+_FIXED = re.compile(rb"courier|mono(?!type)|consol|menlo|typewriter|cmtt|inconsolata|code", re.IGNORECASE)
+_FIXED_PITCH, _FONT_NAME = 1, 100
 
 
 @dataclass(slots=True)
 class Piece:
-    """Characters in one line without a wide gap; `height` is that of its letters. y grows upwards."""
+    """Characters in one line without a wide gap; `height` is that of its letters. y grows upwards.
+
+    `fixed`: its letters are all of one width, as those of code are.
+    """
 
     text: str
     left: float
@@ -31,6 +39,7 @@ class Piece:
     right: float
     top: float
     height: float
+    fixed: bool = False
 
     @property
     def middle(self) -> float:
@@ -58,6 +67,7 @@ def pieces(text_page: Any, rotation: int) -> tuple[list[Piece], list[Piece]]:
             letter = chr(code) if code < 0x110000 else "\ufffd"
             if current is not None and _goes_on(current, left, bottom, right, top):
                 _extend(current, letter, left, bottom, right, top, space=space)
+                current.fixed = current.fixed and (not space or _is_fixed(text_page, index))
             elif _is_turned(text_page, index, rotation):
                 if current is not None and turned and current is turned[-1]:
                     current.text += f" {letter}" if space else letter
@@ -66,13 +76,22 @@ def pieces(text_page: Any, rotation: int) -> tuple[list[Piece], list[Piece]]:
                     turned.append(current)
             else:
                 current = Piece(
-                    f" {letter}" if space else letter, left, bottom, right, top, max(top - bottom, 1.0)
+                    f" {letter}" if space else letter,
+                    *(left, bottom, right, top, max(top - bottom, 1.0)),
+                    fixed=_is_fixed(text_page, index),
                 )
                 found.append(current)
             space = False
     for piece in (*found, *turned):
         piece.text = whole(piece.text)  # PDFium gives the halves of a character one by one
     return found, turned
+
+
+def _is_fixed(text_page: Any, index: int) -> bool:
+    """True for a character of a font whose letters are all of one width."""
+    name, flags = ctypes.create_string_buffer(_FONT_NAME), ctypes.c_int()
+    pdfium.FPDFText_GetFontInfo(text_page, index, name, _FONT_NAME, ctypes.byref(flags))
+    return bool(flags.value & _FIXED_PITCH) or _FIXED.search(name.value) is not None
 
 
 def _is_turned(text_page: Any, index: int, rotation: int) -> bool:
@@ -140,6 +159,11 @@ def joined(row: Sequence[Piece]) -> str:
 def _from_the_right(text: str) -> bool:
     letters = [character for character in text if character.isalpha()]
     return sum("\u0590" <= letter <= "\u08ff" for letter in letters) * 2 > len(letters)
+
+
+def unspaced(before: str, after: str) -> bool:
+    """True where a broken line goes on without a space: between two wide characters."""
+    return _WIDE_PAIR.fullmatch(before[-1:] + after[:1]) is not None
 
 
 def width(text: str) -> int:

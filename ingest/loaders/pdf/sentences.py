@@ -8,13 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ingest.loaders.pdf.layout import Block, Line
-from ingest.loaders.pdf.pieces import HYPHEN
+from ingest.loaders.pdf.pieces import HYPHEN, unspaced
 from ingest.loaders.pdf.pieces import width as width_of
 from ingest.loaders.text import clean
 
 _SENTENCE_END = re.compile(r"[.!?:;。！？：；…][\"'”’)）」』]*$")
-_WIDE = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\u3000-\u303f"
-_WIDE_JOIN = re.compile(f"[{_WIDE}]\n[{_WIDE}]")
 # A list item or a numbered heading begins a line of its own.
 _BEGINS = re.compile(
     r"^(?:[-*•●▪◦·–]|\(?\d{1,3}[.)、]|\(?[a-z][.)]\s|第[一二三四五六七八九十百千零〇\d]+[章节条編编款])"
@@ -52,6 +50,8 @@ _DIGITS = re.compile(r"\d+")
 _RULE = re.compile(r"[-=_*~—–\s]{5,}")
 # Running heads are among this many lines, within this share of the page's height.
 _EDGE_LINES, _MARGIN = 2, 0.13
+# A document with more lines of letters of one width than this share is written so, prose included.
+_TYPEWRITER = 0.97
 # Text that is wrapped has lines of this many letters; shorter ones are items of a list.
 _NARROWEST = 20
 
@@ -92,21 +92,20 @@ def _edges(blocks: Sequence[Block], extent: tuple[float, float]) -> list[Line]:
     """The highest and lowest lines of a page, in its margins, that are no table's."""
     prose = (line for block in blocks if not block.table for line in block.lines)
     lines = sorted(prose, key=lambda line: -line.middle)
-    if sum(len(block.lines) for block in blocks) < 3 * _EDGE_LINES:
+    number = sum(len(block.lines) for block in blocks)
+    most = _EDGE_LINES if number >= 3 * _EDGE_LINES else 1
+    if number <= _EDGE_LINES:
         lines = [
             line for line in lines if _PAGE_NUMBER.fullmatch(line.text)
         ]  # nothing else is sure to be one
     table = [line.middle for block in blocks if block.table for line in block.lines]
     high, low = max(table, default=float("-inf")), min(table, default=float("inf"))
-    top = next((lines[:n] for n in range(_EDGE_LINES, 0, -1) if n >= len(lines) or not lines[n].tight), [])
-    foot = (
-        next((lines[-n:] for n in range(_EDGE_LINES, 0, -1) if not lines[-n:][0].tight), []) if lines else []
-    )
+    top = next((lines[:n] for n in range(most, 0, -1) if n >= len(lines) or not lines[n].tight), [])
+    foot = next((lines[-n:] for n in range(most, 0, -1) if not lines[-n:][0].tight), []) if lines else []
     margin = _MARGIN * (extent[1] - extent[0])
-    return [
-        *(line for line in top if line.middle > max(high, extent[1] - margin)),
-        *(line for line in foot if line.middle < min(low, extent[0] + margin) and line not in top),
-    ]
+    above = [line for line in top if line.middle > max(high, extent[1] - margin)]
+    below = [line for line in foot if line.middle < min(low, extent[0] + margin) and line not in above]
+    return above + below
 
 
 def _place(line: Line) -> tuple[str, int]:
@@ -145,7 +144,7 @@ class Vocabulary:
     def joined(self, text: str) -> str:
         """Text in which words that a line's end parts are whole."""
         whole = _HYPHENATED.sub(self._one, _HYPHENATED.sub(self._one, text))
-        return (f"{whole[:-1]}-" if whole.endswith(HYPHEN) else whole).replace(HYPHEN, "")
+        return whole.replace(HYPHEN, "-")
 
     def across(self, before: str, after: str) -> tuple[str, str]:
         """Two blocks, or pages, that follow each other; a word that they part is whole in the former."""
@@ -171,30 +170,39 @@ class Vocabulary:
         return head in _COMPOUNDING
 
 
-def paragraphs(block: Block, words: Vocabulary) -> str:
+def has_code(pages: Iterable[Iterable[Block]]) -> bool:
+    """True for a document in which lines of letters of one width are code: not all of it is set so."""
+    fixed = Counter(line.fixed for blocks in pages for block in blocks for line in block.lines)
+    return fixed[True] < _TYPEWRITER * fixed.total()
+
+
+def paragraphs(block: Block, words: Vocabulary, *, code: bool = False) -> str:
     """The text of a block: each row of a table a line, lines of prose joined to paragraphs.
 
-    A rule that is drawn with signs parts paragraphs.
+    A rule that is drawn with signs parts paragraphs. With `code`, lines of letters of one width stay lines
+    and keep their indents.
     """
     if block.table:
         return words.joined("\n".join(_marks(line.text) for line in block.lines))
     left = min(line.left for line in block.lines)
     width = max(line.right for line in block.lines) - left
-    text, full, ruled = "", False, False
+    margin = min((line.left for line in block.lines if line.fixed), default=0.0)
+    text, full, ruled, in_code = "", False, False, False
     for line in block.lines:
-        words_of_line = _marks(line.text)
+        before, in_code = in_code, code and line.fixed
+        words_of_line = f"{_indent(line, margin)}{line.text}" if in_code else _marks(line.text)
         if _RULE.fullmatch(words_of_line):
             ruled = True
             continue
         tight, ruled = line.tight and not ruled, False
         joins = tight and (full or words_of_line[:1].islower()) and not _BEGINS.match(words_of_line)
+        joins = joins and not (before or in_code)
         if not text:
             text = words_of_line
         elif joins and (text.endswith(HYPHEN) or re.fullmatch(r"\w-", text[-2:])):
             text += "\n" + words_of_line
         elif joins:
-            unspaced = _WIDE_JOIN.fullmatch(f"{text[-1:]}\n{words_of_line[:1]}")
-            text += words_of_line if unspaced else f" {words_of_line}"
+            text += words_of_line if unspaced(text, words_of_line) else f" {words_of_line}"
         else:
             text += ("\n" if tight else "\n\n") + words_of_line
         ends = _SENTENCE_END.search(words_of_line)
@@ -203,12 +211,20 @@ def paragraphs(block: Block, words: Vocabulary) -> str:
     return words.joined(text)
 
 
-def continues(before: str, after: str) -> str | None:
-    """Return what joins a page's text to the next where a sentence goes on; None where it ended."""
+def _indent(line: Line, margin: float) -> str:
+    """The spaces before a line of code."""
+    return " " * round((line.left - margin) * len(line.text) / max(1.0, line.right - line.left))
+
+
+def continues(before: str, after: str, *, same_page: bool = False) -> str | None:
+    """Return what joins a page's or column's text to the next where a sentence goes on; None where it ended.
+
+    On the same page a Chinese line without a full stop may be a title.
+    """
     last, first = before.rstrip()[-1:], after.lstrip()[:1]
     if not last or not first or _SENTENCE_END.search(before.rstrip()):
         return None
-    if re.fullmatch(f"[{_WIDE}]{{2}}", last + first) and len(before.rsplit("\n", 1)[-1]) > 20:
+    if unspaced(last, first) and (not same_page or "。" in before) and len(before.rsplit("\n", 1)[-1]) > 20:
         return ""
     return " " if first.islower() and len(before.rsplit("\n", 1)[-1]) > 40 else None
 

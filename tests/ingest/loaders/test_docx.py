@@ -88,6 +88,24 @@ def test_docx_headings_of_own_styles_and_numbers_of_lists_are_read() -> None:
     )
 
 
+def test_items_within_items_are_set_in() -> None:
+    """By the style of a list or the level of its numbering, as on pages and slides."""
+    document = docx.Document()
+    for text, style in (("pump", "List Bullet"), ("rotor", "List Bullet 2"), ("vane", "List Bullet 3")):
+        document.add_paragraph(text, style=style)
+    numbered = document.add_paragraph("valve", style="List Bullet")
+    properties = numbered._p.get_or_add_pPr().get_or_add_numPr()
+    properties.get_or_add_ilvl().val = 1
+    buffer = io.BytesIO()
+    document.save(buffer)
+    assert read("a.docx", buffer.getvalue()).text.split("\n") == [
+        "- pump",
+        "  - rotor",
+        "    - vane",
+        "  - valve",
+    ]
+
+
 @pytest.mark.parametrize("changed", ["strict", "renamed", "macros"])
 def test_a_docx_that_word_opens_is_read(changed: str) -> None:
     """Strict Open XML, a main part of another name, and a file with macros."""

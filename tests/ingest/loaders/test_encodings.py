@@ -22,6 +22,9 @@ def read(data: bytes, name: str = "a.txt") -> Loaded:
         *((CHINESE, name) for name in ("utf-16-le", "utf-16-be", "utf-32-le", "gbk", "gb18030")),
         *((TRADITIONAL, name) for name in ("utf-16-le", "big5")),
         *((JAPANESE, name) for name in ("utf-16-be", "cp932", "iso2022_jp")),
+        (JAPANESE, "euc_jp"),
+        *((text, "euc_kr") for text in ("품명,수량\n밸브,3\n펌프,5\n", "컴퓨터 오류 코드", "서울")),
+        *((text, "gbk") for text in ("阀门,垫片\n密封圈,螺母\n", "年龄", "齿轮 皮带 弹簧")),
         *((CZECH, name) for name in ("cp1250", "iso8859_2")),
         ("Größe der Tür prüfen, Öl wechseln, süß.\n", "mac_roman"),
         ("Größe der Tür prüfen, Öl wechseln, süß.\n", "cp850"),
@@ -80,6 +83,18 @@ def test_a_guess_that_reads_otherwise_too_is_said_to_be_weak() -> None:
     """`Señor` could be Polish, and a person should look; what all encodings read alike needs no warning."""
     assert any("guess" in str(one) for one in read("Señor López\n".encode("cp1252")).warnings)
     assert not read("Größe: 5 mm, süß\n".encode("cp1252")).warnings
+
+
+def test_a_guess_from_a_few_letters_of_any_script_is_said_to_be_weak() -> None:
+    """A few Russian words may be read as Japanese: whoever reads the report can see it."""
+    assert any("guess" in str(one) for one in read("Насос: стоп.".encode("koi8_r")).warnings)
+
+
+def test_one_line_of_another_program_makes_a_short_text_no_chinese() -> None:
+    """Most letters are right in UTF-8: the one that is not is replaced, with a warning."""
+    loaded = read("Größe\nMaß\n".encode() + "Köln".encode("cp1252"))
+    assert loaded.text == "Größe\nMaß\nK\ufffdln"
+    assert any("replaced" in str(one) for one in loaded.warnings)
 
 
 def test_rare_chinese_characters_are_no_words_of_europe() -> None:

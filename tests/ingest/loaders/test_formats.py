@@ -73,6 +73,65 @@ def test_a_mail_of_html_only_is_read() -> None:
     assert "Schlüssel für die Tür" in read("b.eml", raw + "Schlüssel für die Tür".encode()).text
 
 
+def multipart(kind: str, *parts: str) -> str:
+    """A part of parts, or a whole mail, as text."""
+    edge = kind.upper()
+    inner = "".join(f"--{edge}\n{part}\n" for part in parts)
+    return f"Content-Type: multipart/{kind}; boundary={edge}\n\n{inner}--{edge}--\n"
+
+
+def part(kind: str, text: str, more: str = "") -> str:
+    return f"Content-Type: {kind}; charset=utf-8\n{more}\n{text}\n"
+
+
+FOOT = part("text/plain", "You are on the list.")
+
+
+@pytest.mark.parametrize(
+    ("body", "texts"),
+    [
+        (  # a mailing list adds a foot to a page with its picture
+            multipart("mixed", multipart("related", part("text/html", "<p>The page.</p>")), FOOT),
+            ["The page.", "You are on the list."],
+        ),
+        (  # a signed mail with a part of parts
+            multipart("signed", multipart("mixed", part("text/plain", "Signed."), FOOT)),
+            ["Signed.", "You are on the list."],
+        ),
+        (  # the same twice, once with a file in it
+            multipart(
+                "alternative",
+                part("text/plain", "Words."),
+                multipart(
+                    "mixed", part("text/html", "<p>Words.</p>"), part("text/csv; name=a.csv", "a,b\n1,2")
+                ),
+            ),
+            ["Words."],
+        ),
+        (  # a plain text of nothing, and an invitation
+            multipart(
+                "alternative",
+                part("text/plain", " "),
+                part("text/html", "<p>Please come.</p>"),
+                part(
+                    "text/calendar",
+                    "BEGIN:VCALENDAR\nBEGIN:VTIMEZONE\nDTSTART:1970\nEND:VTIMEZONE\nBEGIN:VEVENT\nUID:7\n"
+                    "DTSTART;TZID=Europe/Oslo:20250210T090000\nSUMMARY:Pump\n  review\n"
+                    "LOCATION:Hall 5\\, Bergen\n"
+                    "END:VEVENT\nEND:VCALENDAR",
+                ),
+            ),
+            ["Please come.", "DTSTART: 20250210T090000\nSUMMARY: Pump review\nLOCATION: Hall 5, Bergen"],
+        ),
+    ],
+)
+def test_every_text_that_a_mail_shows_is_read_once(body: str, texts: list[str]) -> None:
+    """Whatever parts are within parts; of the same in several formats only one is read."""
+    loaded = read("a.eml", f"From: li@example.org\nSubject: x\nMIME-Version: 1.0\n{body}")
+    assert loaded.text.split("\n\n")[1:] == texts
+    assert [one.name for one in loaded.attachments] == (["a.csv"] if "a.csv" in body else [])
+
+
 def test_a_message_of_outlook_is_read_with_its_attachments(tmp_path: Path) -> None:
     """Subject, sender and body of an MSG; an attachment by its long name."""
     path = tmp_path / "a.msg"

@@ -116,9 +116,19 @@ def test_a_header_of_two_rows_over_words_is_one() -> None:
             ["part: hose; note: long, red; qty: 3"],
         ),
         ("品名，数量，城市\n软管，3，苏州\n卡箍，5，无锡\n", ["品名: 卡箍; 数量: 5; 城市: 无锡"]),
+        (
+            ",2023,,2024,\nSite,Q1,Q2,Q1,Q2\nOslo,1,2,3,4\n",
+            ["Site: Oslo; 2023 Q1: 1; 2023 Q2: 2; 2024 Q1: 3; 2024 Q2: 4"],
+        ),
+        (
+            "code,is\nE1,leak\nE2,rust,see below\nE3,noise\n",
+            ["code: E1; is: leak", "code: E2; is: rust; see below"],
+        ),
+        ("Name:,Ada\nCity:,London\n", ["Name: Ada", "City: London"]),
         ('part,note\n1,"2 inch\n2,3 inch\n3,4 inch\n', ['part: 1; note: "2 inch', "part: 3; note: 4 inch"]),
     ],
 )
 def test_csv_of_every_program_is_read(data: str, expected: list[str]) -> None:
-    """Doubled line ends, blanks after commas, the comma of Chinese, a quote that is never closed."""
+    """Doubled line ends, blanks after commas, the comma of Chinese, names above names, a row too long,
+    labels with colons, a quote that is never closed."""
     assert set(expected) <= {line for line in text_of("a.csv", data) if line}

@@ -296,6 +296,32 @@ def test_records_within_an_object_are_one_line_each() -> None:
 
 
 @pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ('{"E1": {"is": "leak", "bar": 2}, "E2": {"is": "rust"}}', "E1; is: leak; bar: 2\nE2; is: rust"),
+        ('{"en": {"a": {"b": 1}}, "de": {"a": {"b": 2}}}', "en.a.b: 1\nde.a.b: 2"),
+        (
+            '{"columns": ["no", "is"], "data": [[1, "leak"], [2, "rust"]]}',
+            "data:\nno: 1; is: leak\nno: 2; is: rust",
+        ),
+        ('[["no", "is"], [1, "leak"], [2, "rust"]]', "no: 1; is: leak\nno: 2; is: rust"),
+        ('{"columns": ["no", "is"], "data": [1]}', "columns: no\ncolumns: is\ndata: 1"),
+    ],
+)
+def test_records_are_found_in_whatever_way_json_holds_them(data: str, expected: str) -> None:
+    """By their names, or as rows under the names of columns; other objects are none."""
+    assert read("a.json", data).text == expected
+
+
+def test_numbers_are_read_as_json_has_them_written() -> None:
+    """A version 1.10 is not 1.1; as a field of a record it is a number like any other."""
+    assert read("a.json", '{"v": 1.10, "e": 1e-7, "n": 12345678901234567890}').text == (
+        "v: 1.10\ne: 1e-7\nn: 12345678901234567890"
+    )
+    assert read("a.jsonl", '{"v": 2.50}').text == "v: 2.50"
+
+
+@pytest.mark.parametrize(
     ("text", "language"),
     [
         ("The pump is primed before each start, and the valve is shut.", "en"),

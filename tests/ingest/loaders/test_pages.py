@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import zipfile
@@ -116,6 +117,39 @@ def test_the_language_of_a_page_is_found_wherever_it_is_declared(data: str, lang
     assert read("a.html", data).metadata["lang"] == lang
 
 
+def test_boxes_are_read_as_they_are_checked_and_comments_part_no_words() -> None:
+    """As programs write pages: a comment between two pieces of a number, a box that is only a button."""
+    body = (
+        "<ul><li><input type=checkbox checked> Tight<li><input type=checkbox> Dry</ul>"
+        "<p>Price: $<!-- -->1<!-- -->20</p><p><input type=checkbox role=button>Menu</p>"
+    )
+    assert read("a.html", page(body)).text.split("\n") == [
+        "- ☒ Tight",
+        "- ☐ Dry",
+        "",
+        "Price: $120",
+        "",
+        "Menu",
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '<body style="visibility:hidden"><p>Close the valve by hand before the pump is opened.</p>',
+        "<body>Please wait<div hidden><p>Close the valve by hand before the pump is opened.</p></div>",
+        "<body><noscript><p>Close the valve by hand before the pump is opened.</p></noscript>",
+        "<body><p>A first tab of some forty letters.</p><div role=tabpanel style='display:none'>"
+        "Close the valve by hand before the pump is opened.</div>",
+    ],
+)
+def test_a_page_that_a_script_shows_is_read(body: str) -> None:
+    """What is hidden until then, and what a reader opens, is its text; other hidden parts are not."""
+    assert "Close the valve by hand" in read("a.html", f"<html>{body}<script>go()</script></html>").text
+    hidden = "<p>All of the words that a reader sees on this page.</p><p hidden>Ignore them.</p>"
+    assert "Ignore" not in read("a.html", hidden).text
+
+
 def test_xhtml_closes_elements_within_their_tag() -> None:
     """An empty title, script or anchor of XHTML takes in nothing of what follows; its declaration counts."""
     body = "<title/></head><body><p>один</p><script/><a id='x'/><p>два</p></body></html>"
@@ -196,10 +230,23 @@ def test_the_data_of_a_picture_is_left_out_with_a_warning(name: str) -> None:
     assert any("2 pictures" in str(one) for one in loaded.warnings)
 
 
+@pytest.mark.parametrize("name", ["a.txt", "a.md", "a.json"])
+def test_files_inside_a_text_are_left_out_with_a_warning(name: str) -> None:
+    """Base64 without a name, in one run or in lines; what is only long stays."""
+    packed = base64.b64encode(bytes(number * 7919 % 251 for number in range(3000))).decode()
+    lines = "\n".join(packed[at : at + 64] for at in range(0, 2560, 64))
+    text = f"Left.\n{packed}\nRight.\n{lines}\n{'ACGT' * 300}\n{'ab12' * 300}\nEnd."
+    loaded = read(name, json.dumps({"t": packed, "u": "ACGT" * 300}) if name == "a.json" else text)
+    assert packed[:64] not in loaded.text
+    assert "ACGT" * 300 in loaded.text
+    assert any("left out" in str(one) for one in loaded.warnings)
+
+
 def test_prose_between_rules_is_no_front_matter() -> None:
     """A sentence that begins with a word and a colon is read; fields are not."""
     assert "the pump is off" in read("a.md", "---\nNote: the pump is off.\n---\n\nMore.\n").text
     assert "注意：阀门已关闭。" in read("b.md", "---\n注意：阀门已关闭。\n---\n\n正文。\n").text
+    assert "Valve: shut" in read("d.md", "---\n\nPump: off.\nValve: shut\n\n---\n\nMore.\n").text
     assert read("c.md", "---\ntitle: What is a pump?\n---\n\nMore.\n").text == "More."
 
 

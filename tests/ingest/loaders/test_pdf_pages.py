@@ -6,10 +6,14 @@ import io
 import random
 from collections.abc import Callable
 
+import pytest
 from reportlab.lib.pagesizes import A4
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen.canvas import Canvas
 
 from ingest.loaders import Source, load
+from tests.support.pdfs import column, drawn
 
 WORDS = ("pump", "valve", "motor", "seal", "water", "flow", "steel", "pipe", "open", "close", "oil", "plant")
 
@@ -46,7 +50,7 @@ def test_a_word_that_two_pages_part_is_whole() -> None:
 
 
 def test_a_word_that_two_columns_part_is_whole() -> None:
-    """Its end goes to the column where it began."""
+    """Its end goes to the column where it began, and the sentence goes on."""
 
     def draw(canvas: Canvas) -> None:
         for line in range(25):
@@ -56,7 +60,7 @@ def test_a_word_that_two_columns_part_is_whole() -> None:
                 end = " instal-" if left == 50 and line == 24 else ""
                 canvas.drawString(left, 760 - 14 * line, f"{start}{text[: 36 - len(start) - len(end)]}{end}")
 
-    assert "installation\n\nis done." in text_of(draw)
+    assert "installation is done." in text_of(draw)
 
 
 def test_a_running_head_with_a_page_of_pages_is_read_once() -> None:
@@ -82,3 +86,104 @@ def test_items_of_few_words_are_lines() -> None:
             canvas.drawString(60, 760 - 14 * line, text)
 
     assert text_of(draw).split("\n") == ["7 hoses red", "4 clamps big", "9 rings old"]
+
+
+def test_lines_of_code_stay_lines_with_their_indents() -> None:
+    """Letters of one width are code beside prose in another font; a text all of them is prose."""
+    code = ["while open(valve) > limits.bar_now:", "    close(valve) # one turn at a time", "", "stop()"]
+
+    def manual(canvas: Canvas) -> None:
+        column(canvas, ["This program closes a valve step by step until the", "pressure is low enough."])
+        canvas.setFont("Courier", 10)
+        column(canvas, code, x=90, top=660, step=12)
+        canvas.setFont("Helvetica", 12)
+        column(canvas, ["It runs once a minute on the small computer of the", "pump."], top=600)
+
+    assert drawn(manual).split("\n\n") == [
+        "This program closes a valve step by step until the pressure is low enough.",
+        "\n".join(code[:2]),
+        "stop()",
+        "It runs once a minute on the small computer of the pump.",
+    ]
+
+    def typed(canvas: Canvas) -> None:
+        canvas.setFont("Courier", 12)
+        column(canvas, ["A letter from a typewriter goes on over the end", "of its lines."])
+
+    assert drawn(typed) == "A letter from a typewriter goes on over the end of its lines."
+
+
+@pytest.mark.parametrize("first", [660, 654, 648], ids=["head", "middle", "foot"])
+def test_a_cell_of_several_lines_is_in_its_row_wherever_the_others_stand(first: int) -> None:
+    """The white between the rows says which lines belong together."""
+
+    def faults(canvas: Canvas) -> None:
+        canvas.setFont("Helvetica", 10)
+        for x, name in ((72, "Code"), (150, "Fault"), (300, "Class")):
+            canvas.drawString(x, 680, name)
+        column(
+            canvas, ["Pump makes a strong vib-", "ration and it stops", "after some seconds"], 150, 660, 12
+        )
+        for y, cells in ((first, ("E1", "", "B")), (616, ("E2", "Leak", "A")), (596, ("E3", "Dirt", "C"))):
+            for x, cell in zip((72, 150, 300), cells, strict=True):
+                canvas.drawString(x, y, cell)
+
+    assert drawn(faults).split("\n") == [
+        "Code: E1; Fault: Pump makes a strong vibration and it stops after some seconds; Class: B",
+        "Code: E2; Fault: Leak; Class: A",
+        "Code: E3; Fault: Dirt; Class: C",
+    ]
+
+
+def test_a_sentence_goes_on_in_the_next_column_and_chinese_in_its_cell() -> None:
+    """A title in Chinese does not; a cell's line that the column broke gets no space."""
+    pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
+    title = "离心式水泵轴承故障诊断方法的研究与工程应用分析"
+    left = [
+        "本文讨论水泵。轴承在运行时会发热，因",
+        "此必须每月检查一次油位，并且在温度过",
+        "高时立即停机，否则密封圈会损坏，而电",
+    ]
+    right = [
+        "机也会过载。第二节说明测量的方法，其",
+        "中包括振动和温度。所有的数据都来自现",
+        "场的记录，每分钟保存一次，共有三年。",
+    ]
+
+    def paper(canvas: Canvas) -> None:
+        canvas.setFont("STSong-Light", 12)
+        canvas.drawString(72, 780, title)
+        column(canvas, left, x=72, top=740)
+        column(canvas, right, x=320, top=740)
+        for y, cells in (
+            (500, ("编号", "故障", "等级")),
+            (478, ("E1", "启动后停机并且面", "甲")),
+            (440, ("E2", "漏水", "乙")),
+        ):
+            for x, cell in zip((72, 150, 300), cells, strict=True):
+                canvas.drawString(x, y, cell)
+        canvas.drawString(150, 462, "板报警")
+
+    assert drawn(paper).split("\n\n") == [
+        title,
+        "".join(left + right),
+        "编号: E1; 故障: 启动后停机并且面板报警; 等级: 甲\n编号: E2; 故障: 漏水; 等级: 乙",
+    ]
+
+
+def test_short_pages_have_running_heads_and_numbers_too() -> None:
+    """One line at each edge is enough to see that it comes back; a hyphen before a gap stays."""
+
+    def page(number: int) -> Callable[[Canvas], None]:
+        def draw(canvas: Canvas) -> None:
+            canvas.drawString(72, 810, f"Operating manual XR-2000 Chapter {number}")
+            column(canvas, [f"Valve {number} is opened by hand before the pump is under pres-"])
+            canvas.drawString(72, 600, "Valves are checked once a year.")
+            canvas.drawString(280, 30, f"- {number} -")
+
+        return draw
+
+    text = drawn(page(1), page(2), page(3))
+    assert text.count("Operating manual") == 1
+    assert "- 2 -" not in text
+    assert "under pres-\n" in text

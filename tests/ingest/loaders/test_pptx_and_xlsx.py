@@ -10,6 +10,7 @@ import xlsxwriter
 from PIL import Image
 from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
+from pptx.util import Inches
 
 from tests.support.loading import read
 
@@ -59,6 +60,23 @@ def test_pptx_charts_pictures_and_powers_are_read(tmp_path: Path) -> None:
         and "10⁴" in loaded.text
     )
     assert any("hidden slide" in warning for warning in loaded.warnings)
+
+
+def test_boxes_beside_each_other_are_read_from_the_left_and_shares_in_per_cent() -> None:
+    """Whoever places boxes by hand does not place them at one height; a chart's format counts."""
+    presentation = pptx.Presentation()
+    slide = presentation.slides.add_slide(presentation.slide_layouts[6])
+    for text, left, top in (("right", 5, 2), ("left", 0, 2.05), ("below", 5, 3)):
+        slide.shapes.add_textbox(Inches(left), Inches(top), Inches(2), Inches(0.5)).text_frame.text = text
+    data = CategoryChartData(number_format="0%")
+    data.categories = ["pump", "valve"]
+    data.add_series("share", (0.25, 0.755))
+    slide.shapes.add_chart(XL_CHART_TYPE.PIE, 0, Inches(4), Inches(3), Inches(3), data)
+    buffer = io.BytesIO()
+    presentation.save(buffer)
+    assert read("a.pptx", buffer.getvalue()).text.split("\n\n") == [
+        "left", "right", "below", "pump; share: 25%\nvalve; share: 76%",
+    ]  # fmt: skip
 
 
 def workbook(path: Path) -> bytes:

@@ -65,6 +65,46 @@ def test_several_tables_of_a_sheet_have_names_of_their_own() -> None:
     ]
 
 
+def test_a_second_header_begins_a_table_where_no_blank_row_does() -> None:
+    """Names between numbers in two columns, or in one under a title; a missing value is no name."""
+    assert lines("Pump|Bar", "A|4", "B|6", "Valve|Inch|Litres", "C|2|30", "D|3|40") == [
+        "Pump: A; Bar: 4",
+        "Pump: B; Bar: 6",
+        "Valve: C; Inch: 2; Litres: 30",
+        "Valve: D; Inch: 3; Litres: 40",
+    ]
+    assert lines("Pumps", "Pump|Bar", "A|4", "B|6", "Valves", "Valve|Inch", "C|2", "D|3") == [
+        "Pumps",
+        "Pump: A; Bar: 4",
+        "Pump: B; Bar: 6",
+        "Valves",
+        "Valve: C; Inch: 2",
+        "Valve: D; Inch: 3",
+    ]
+    assert lines("Pump|Bar|Litres", "A|4|9", "B|n/a|unknown", "C|open|open", "D|6|7")[1:3] == [
+        "Pump: B; Bar: n/a; Litres: unknown",
+        "Pump: C; Bar: open; Litres: open",
+    ]
+    assert lines("Pump|Bar", "A|4", "B|open", "C|6")[1] == "Pump: B; Bar: open"
+
+
+def test_a_header_in_bold_begins_a_table_of_words(tmp_path: Path) -> None:
+    """In a spreadsheet nothing else tells a second header from a row; a bold sum is none."""
+    book = xlsxwriter.Workbook(tmp_path / "a.xlsx")
+    sheet, bold = book.add_worksheet("S"), book.add_format({"bold": True})
+    rows = [("Pump", "Maker"), ("A", "Li"), ("Sum", 1), ("Valve", "Site"), ("C", "Bergen")]
+    for number, row in enumerate(rows):
+        sheet.write_row(number, 0, row, bold if number in (0, 2, 3) else None)
+    book.close()
+    loaded = read("a.xlsx", (tmp_path / "a.xlsx").read_bytes())
+    assert loaded.text.split("\n")[2:] == [
+        "Pump: A; Maker: Li",
+        "Pump: Sum; Maker: 1",
+        "",
+        "Valve: C; Site: Bergen",
+    ]
+
+
 def test_spans_are_filled_and_a_header_of_two_rows_is_one() -> None:
     """A name over two columns goes before theirs; a tall cell stands in every row that it covers."""
     grid = Grid()

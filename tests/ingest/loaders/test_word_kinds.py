@@ -32,6 +32,13 @@ def test_what_was_deleted_in_a_review_is_not_read() -> None:
     assert word(body).text.split("\n\n") == ["open the valve", "Part: clamp; Qty: 5"]
 
 
+def test_a_file_without_properties_has_none() -> None:
+    """The library would call it `Word Document`, of today."""
+    loaded = word(paragraph("Open the valve."))
+    assert loaded.title == "a"
+    assert "date" not in loaded.metadata
+
+
 def test_the_fields_of_old_forms_are_read() -> None:
     """A box that is checked or not, and the choice of a list."""
 
