@@ -84,8 +84,8 @@ class Asked:
 
 def read(records: Path, questions: Path | None) -> list[Asked]:
     known = {} if questions is None else {one["id"]: one.get("answers") or [] for one in lines(questions)}
-    scores = records.with_suffix(".taught")
-    taught = list(lines(scores)) if scores.exists() else []
+    file = records.with_suffix(".taught")
+    taught = list(lines(file)) if file.exists() else []
     found = []
     for number, one in enumerate(lines(records)):
         texts: dict[bool, list[str]] = {True: [], False: []}
@@ -93,7 +93,8 @@ def read(records: Path, questions: Path | None) -> list[Asked]:
             texts[passage["label"] > 0].append(passage["text"])
         if texts[True] and texts[False]:
             every = [passage["text"] for passage in one["passages"]]
-            scored = zip(every, taught[number], strict=True) if number < len(taught) else ()
+            scores = taught[number] if number < len(taught) else None  # None: the teacher could not read it
+            scored = zip(every, scores, strict=True) if scores else ()
             answers = known.get(one["id"], [])
             found.append(Asked(one["query"], texts[True], texts[False], answers, list(scored)))
     return found

@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def _teach(records: Path, questions: int) -> None:
-    """Write the teacher's log-odds of each passage, a line a question."""
+    """Write the teacher's log-odds of each passage, a line a question; null where it could not read all."""
     from rerank.chain import Chain
     from rerank.spec import Spec
     from storage.records import Candidate
@@ -79,8 +79,9 @@ def _teach(records: Path, questions: int) -> None:
                 Candidate.from_text(one["text"], id=str(n)) for n, one in enumerate(record["passages"])
             ]
             ranking = portal.call(chain.rerank, record["query"], passages, len(passages))
-            scores = {int(one.id): one.scores[chain.scored_by] for one in ranking.everything}
-            lines.append(json.dumps([scores[n] for n in range(len(passages))]))
+            scores = {int(one.id): one.scores.get(chain.scored_by) for one in ranking.everything}
+            read = ranking.outcome.status == "ok"
+            lines.append(json.dumps([scores[n] for n in range(len(passages))] if read else None))
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from storage.legibility import Tokens
 
 # Another file has another name: scores of one are not those of another.
-WEIGHTS = "winnow/chinese 2026-12-01"
+WEIGHTS = "winnow/chinese 1"
 FILE = Path(__file__).with_name("chinese.onnx")
 _LONGEST = 512
 _TOKENS_A_CORE = 2_048
