@@ -46,7 +46,7 @@ def test_doctor_describes_the_server(settings: Settings, wire: Wire, tmp_path: P
     version, state = _server(settings)
     assert version[:2] == ("ok", "Qdrant 1.20.0")
     assert state[0] == "ok"
-    assert state[1].startswith("default: 1 shards, optimizer ok")
+    assert state[1] == "default: 1 shards, optimizer ok, copies: 1 Active"
     wire.version = "1.19.2"
     wire.strict = {"max_query_limit": 1_000}
     del wire.indexes["default"]["ordinal"]
