@@ -123,8 +123,8 @@ def test_memory_is_the_systems_own_figure(tmp_path: Path) -> None:
 def test_health_speaks_the_readers_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In Chinese, every name, finding and advice is; what stays are names, versions, paths and commands."""
     monkeypatch.setenv("JINA_API_KEY", SECRETS[1])
-    monkeypatch.setenv("WINNOW_LLM__API_KEY", SECRETS[0])
-    (data := tmp_path / SECRETS[0]).mkdir(mode=0o755)
+    monkeypatch.setenv("WINNOW_LLM__API_KEY", SECRETS[2])
+    (data := tmp_path / SECRETS[2]).mkdir(mode=0o755)
     settings = Settings.load(data_dir=data, answer={"answerer": "openai"})
     with serving(settings) as server:
         english, chinese = _page(server, lang="en"), _page(server, lang="zh")
@@ -139,7 +139,7 @@ def test_health_speaks_the_readers_language(tmp_path: Path, monkeypatch: pytest.
         assert texts
         for text in texts:
             assert re.search("[\u4e00-\u9fff]", text)
-            assert SECRETS[0] not in text
+            assert SECRETS[2] not in text
     assert "；还没有文档库" in told[2][1]
     assert told[2][2] == "运行 winnow ingest PATH 即可建立。"
     # no English sentence: four words in a row that are no command's

@@ -15,6 +15,7 @@ import pytest
 
 from retrieval.models.hub import DEFAULT_MODEL
 from storage.manifest.uploads import AcceptedUpload
+from storage.qdrant.server.state import Cluster, CollectionState
 from storage.reasons import Reason
 from storage.tables import TableBase
 from tests.support.tiny_models import bert_encoder
@@ -224,3 +225,12 @@ def test_an_error_is_passed_on_with_its_way_out(tmp_path: Path) -> None:
     assert checks["encoder"].state == "bad"
     assert "nobody/nothing?api_key=***" in checks["encoder"].finding
     assert "hunter22" not in checks["encoder"].finding + checks["encoder"].advice
+
+
+def test_a_server_is_described_in_both_languages() -> None:
+    """Nodes, copies and strict mode are told where there are any."""
+    state = CollectionState(2, {"Dead": 1, "Active": 3}, "ok", strict=True, lacking=())
+    assert state.described == "2 shards, optimizer ok, copies: 3 Active, 1 Dead, strict mode"
+    assert state.described.render("zh") == "2 个分片，优化器状态 ok，副本：3 Active, 1 Dead，严格模式"
+    assert Cluster("1.20.0", 3).described == "Qdrant 1.20.0, 3 nodes"
+    assert Cluster("1.20.0", 0).described == "Qdrant 1.20.0"
