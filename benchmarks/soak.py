@@ -163,7 +163,8 @@ def drawn(samples: Sequence[Sample]) -> None:
     axes[1, 1].plot(minutes, slow, label="p95")
     for axis in axes.flat:
         axis.set_ylim(bottom=0)
-        axis.legend(loc="lower right")
+        # above the axes: within them it lies over a curve
+        axis.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, frameon=False, ncols=2)
     for axis in axes[1]:
         axis.set_xlabel("minutes")
     figure.tight_layout()

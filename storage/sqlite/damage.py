@@ -10,6 +10,7 @@ from pathlib import Path
 import storage.log.tables
 import storage.manifest.tables  # noqa: F401 - both enter their tables into TableBase.metadata
 from storage.migrations.upgrade import known_revisions
+from storage.reasons import Reason
 from storage.sqlite.errors import is_damage
 from storage.tables import TableBase
 
@@ -26,11 +27,11 @@ def damage_of(path: Path) -> str | None:
     another reason: it is locked, or this user may not, or the disk fails.
     """
     if path.is_dir():
-        return "a folder is in its place"
+        return Reason("storage.database-folder")
     if not path.exists():
         return None
     if path.stat().st_size == 0:
-        return "it is empty"
+        return Reason("storage.database-empty")
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
             return _examined(connection)
@@ -56,11 +57,13 @@ def _examined(connection: sqlite3.Connection) -> str | None:
     there = columns_of(connection)
     if revision is None:
         ours = sorted(set(there) & set(TableBase.metadata.tables))
-        return f"it has tables ({', '.join(ours)}) but no schema's number" if ours else None
+        return Reason("storage.database-unnumbered", tables=ours) if ours else None
     for name, table in TableBase.metadata.tables.items():
         missing = {column.name for column in table.columns} - set(there.get(name, ()))
         if missing:
-            return f"the table {name} has no {', '.join(sorted(missing))}" if name in there else f"no {name}"
+            if name in there:
+                return Reason("storage.table-lacks", table=name, columns=sorted(missing))
+            return Reason("storage.no-table", table=name)
     return None
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 from storage.database import file_of
 from storage.errors import NotFoundError, WinnowError
 from storage.private_files import is_open_to_others
-from storage.secrets import masked
+from storage.reasons import Reason
 from storage.sqlite.damage import damage_of, set_aside
 from storage.sqlite.errors import translated
 from winnow.app.encoders import way_on
@@ -30,7 +30,10 @@ _ROOMY_BYTES = 2 * 1024**3
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A finding. `bad`: something will not work. `note`: worth knowing. Secrets in it are masked."""
+    """A finding. `bad`: something will not work. `note`: worth knowing.
+
+    Finding and advice are reasons: they read as English, and the page words them in its reader's language.
+    """
 
     name: str
     state: Literal["ok", "note", "bad"]
@@ -39,7 +42,7 @@ class Check:
 
     def __post_init__(self) -> None:
         for field in ("finding", "advice"):
-            object.__setattr__(self, field, masked(getattr(self, field)))
+            object.__setattr__(self, field, Reason.of(getattr(self, field)))
 
     def to_dict(self) -> dict[str, str]:
         return asdict(self)
@@ -85,15 +88,15 @@ def _guarded(name: str, checks: Iterable[Check]) -> Iterator[Check]:
 
 
 def _versions() -> Check:
-    found = ", ".join(f"{name} {_version(name)}" for name in _VERSIONS)
-    return Check("versions", "ok", f"Python {platform.python_version()}, {found}")
+    found = {name: _version(name) for name in _VERSIONS}
+    return Check("versions", "ok", Reason("winnow.upkeep.versions", found, python=platform.python_version()))
 
 
 def _version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        return "missing"
+        return Reason("winnow.upkeep.package-missing")
 
 
 def _encoder(wiring: Wiring) -> Iterator[Check]:
@@ -102,29 +105,26 @@ def _encoder(wiring: Wiring) -> Iterator[Check]:
 
     encoder = wiring.encoder
     chinese = encoder.legibility("重排序让最相关的段落排在最前面。")
-    finding = f"{encoder.id}, {encoder.dim} dimensions, reads {encoder.max_tokens} tokens"
+    known = {"encoder": encoder.id, "dimensions": encoder.dim, "tokens": encoder.max_tokens}
     if chinese >= LEGIBLE:
-        yield Check("encoder", "ok", f"{finding}, English and Chinese")
+        yield Check("encoder", "ok", Reason("winnow.upkeep.encoder-reads-both", known))
         return
-    yield Check(
-        "encoder",
-        "note",
-        f"{finding}; of Chinese it reads {chinese:.0%}, so Chinese is searched lexically only",
-        f"The default, {DEFAULT_MODEL}, reads both: leave encoder.model out.",
-    )
+    finding = Reason("winnow.upkeep.encoder-reads-no-chinese", known, share=f"{chinese:.0%}")
+    yield Check("encoder", "note", finding, Reason("winnow.upkeep.default-encoder", model=DEFAULT_MODEL))
 
 
 def _store(wiring: Wiring) -> Iterator[Check]:
     url, chosen = wiring.settings.store.url, wiring.settings.collection
     names = wiring.stores.names()
-    place = url or f"embedded, in {wiring.settings.collections_dir}"
-    finding = f"{place}; collections: {', '.join(names)}"
+    place = url or Reason("winnow.upkeep.embedded", folder=str(wiring.settings.collections_dir))
     if not names:
-        yield Check("store", "note", f"{place}; no collection yet", "winnow ingest PATH makes one.")
+        finding = Reason("winnow.upkeep.no-collection", place=place)
+        yield Check("store", "note", finding, Reason("winnow.upkeep.ingest-makes-collection"))
     elif chosen not in names:
-        yield Check("store", "note", f"{finding}; none is called {chosen!r}", "Choose one with --collection.")
+        finding = Reason("winnow.upkeep.another-collection", place=place, names=names, chosen=repr(chosen))
+        yield Check("store", "note", finding, Reason("winnow.upkeep.choose-collection"))
     else:
-        yield Check("store", "ok", finding)
+        yield Check("store", "ok", Reason("winnow.upkeep.collections", place=place, names=names))
     yield from _server(wiring)
 
 
@@ -137,22 +137,22 @@ def _server(wiring: Wiring) -> Iterator[Check]:
         return
     cluster = stores.cluster()
     if cluster.is_older:
-        advice = "There `contains` works on fields with an index of text only; a newer server does the rest."
-        yield Check("server", "note", f"{cluster}; winnow is written for Qdrant 1.20", advice)
+        finding = Reason("winnow.upkeep.older-server", server=cluster.described)
+        yield Check("server", "note", finding, Reason("winnow.upkeep.newer-server"))
     else:
-        yield Check("server", "ok", str(cluster))
+        yield Check("server", "ok", cluster.described)
     try:
         state = stores.state(chosen)
     except NotFoundError:
         return
+    finding = Reason("winnow.upkeep.state", collection=chosen, state=state.described)
     if state.stale:
-        advice = "Run the last ingest again once its nodes are back: they may lack what was written then."
-        yield Check("server", "note", f"{chosen}: {state}", advice)
+        yield Check("server", "note", finding, Reason("winnow.upkeep.ingest-again"))
     else:
-        yield Check("server", "ok", f"{chosen}: {state}")
+        yield Check("server", "ok", finding)
     if state.lacking:
-        finding = f"{chosen} has no payload index over {', '.join(state.lacking)}"
-        yield Check("server", "note", finding, "The next winnow ingest makes it.")
+        finding = Reason("winnow.upkeep.no-index", collection=chosen, fields=state.lacking)
+        yield Check("server", "note", finding, Reason("winnow.upkeep.ingest-makes-index"))
 
 
 def _collections(wiring: Wiring, progress: Progress | None) -> Iterator[Check]:
@@ -167,14 +167,15 @@ def _collections(wiring: Wiring, progress: Progress | None) -> Iterator[Check]:
         yield from _guarded(name, _fits(wiring, found))
     for other, left in wiring.stores.leftovers().items():
         if other != chosen:
-            advice = f"winnow doctor --repair -c {other} removes it."
-            yield Check(f"collection {other}", "note", f"left behind: {'; '.join(left)}", advice)
+            finding = Reason("winnow.upkeep.left-behind", left=left)
+            yield Check(f"collection {other}", "note", finding, Reason("winnow.upkeep.removes", name=other))
 
 
 def _fits(wiring: Wiring, found: ExaminedCollection) -> Iterator[Check]:
     """Open the collection as a question does, which fails where other settings built it."""
     store = wiring.collection(found.name)
-    finding = f"{found.stored.passages} passages of {len(found.stored.ids)} documents"
+    stored = found.stored
+    finding = Reason("winnow.upkeep.whole", passages=stored.passages, documents=len(stored.ids))
     yield Check(f"collection {found.name}", "ok", finding)
     if note := way_on(wiring.settings, found.name, store.fingerprint):
         yield Check(f"collection {found.name}", "note", note)
@@ -182,13 +183,9 @@ def _fits(wiring: Wiring, found: ExaminedCollection) -> Iterator[Check]:
 
 def _uploads(wiring: Wiring) -> Iterator[Check]:
     for upload in wiring.uploads.all() if wiring.has_database else ():
-        names = ", ".join(path.name for path in upload.paths)
-        yield Check(
-            f"collection {upload.collection}",
-            "note",
-            f"accepted {upload.created_at:%Y-%m-%d %H:%M} and not ingested yet: {names}",
-            "winnow serve goes on with it when it starts.",
-        )
+        when, names = f"{upload.created_at:%Y-%m-%d %H:%M}", [path.name for path in upload.paths]
+        finding = Reason("winnow.upkeep.upload-waits", when=when, names=names)
+        yield Check(f"collection {upload.collection}", "note", finding, Reason("winnow.upkeep.serve-goes-on"))
 
 
 def _database(settings: Settings) -> Iterator[Check]:
@@ -199,38 +196,40 @@ def _database(settings: Settings) -> Iterator[Check]:
     with translated(str(path)):
         damage = damage_of(path)
     if damage is not None:
-        advice = "winnow doctor --repair saves what can be read and sets the file aside."
-        yield Check("database", "bad", f"{path} is damaged: {damage}", advice)
-    for aside in set_aside(path):
-        advice = f"Delete it when nothing in it is missed any more: rm -r '{aside}'*"
-        yield Check("database", "note", f"{aside} was damaged, and is kept", advice)
+        finding = Reason("winnow.upkeep.database-damaged", path=str(path), damage=damage)
+        yield Check("database", "bad", finding, Reason("winnow.upkeep.repair-saves"))
+    for aside in map(str, set_aside(path)):
+        finding = Reason("winnow.upkeep.set-aside", path=aside)
+        yield Check("database", "note", finding, Reason("winnow.upkeep.delete-aside", path=aside))
 
 
 def _log(wiring: Wiring) -> Iterator[Check]:
     if not wiring.settings.log.enabled:
-        yield Check("log", "note", "switched off", "log.enabled = true keeps every answer.")
+        yield Check("log", "note", Reason("winnow.upkeep.log-disabled"), Reason("winnow.upkeep.log-enabled"))
     elif not wiring.settings.logging:
-        advice = "`winnow log on` keeps every answer."
-        yield Check("log", "note", "switched off by `winnow log off`", advice)
+        yield Check("log", "note", Reason("winnow.upkeep.log-off"), Reason("winnow.upkeep.log-on"))
     else:
         with wiring.database.writing():
             pass  # a log that can be read only keeps nothing
-        answers = wiring.answers.list(limit=1)
-        newest = f"newest answer {answers[0].id}" if answers else "no answer yet"
-        yield Check("log", "ok", f"{wiring.database.shown}; {newest}")
+        finding = Reason("winnow.upkeep.no-answer", log=wiring.database.shown)
+        for newest in wiring.answers.list(limit=1):
+            finding = Reason("winnow.upkeep.newest-answer", log=wiring.database.shown, id=newest.id)
+        yield Check("log", "ok", finding)
 
 
 def _chat(settings: Settings) -> Iterator[Check]:
-    model, file = f"{settings.llm.name} at {settings.llm.place}", settings.llm.gguf
+    model, file = {"model": settings.llm.name, "place": settings.llm.place}, settings.llm.gguf
     lacks_key = settings.chat_api_key() is None and "api.openai.com" in settings.llm.base_url
     if settings.answer.answerer == "extractive" and not _rerank_asks_chat(settings):
-        yield Check("chat model", "ok", "none is used: answers are quoted from the passages")
+        yield Check("chat model", "ok", Reason("winnow.upkeep.chat-unused"))
     elif file and not file.expanduser().is_file():
-        yield Check("chat model", "bad", f"{file} is no file", "Set llm.gguf to a GGUF file.")
+        finding = Reason("winnow.upkeep.chat-no-file", file=str(file))
+        yield Check("chat model", "bad", finding, Reason("winnow.upkeep.set-gguf"))
     elif not file and lacks_key:
-        yield Check("chat model", "bad", f"{model} needs a key", "Set OPENAI_API_KEY.")
+        finding = Reason("winnow.upkeep.chat-no-key", model)
+        yield Check("chat model", "bad", finding, Reason("winnow.upkeep.set-key"))
     else:
-        yield Check("chat model", "ok", f"{model} (not asked by this check)")
+        yield Check("chat model", "ok", Reason("winnow.upkeep.chat-not-asked", model))
 
 
 def _rerank_asks_chat(settings: Settings) -> bool:
@@ -246,21 +245,21 @@ def _disk(settings: Settings) -> Check:
     while not folder.exists():
         folder = folder.parent
     if not os.access(folder, os.W_OK):
-        advice = "Nothing can be ingested or logged there: let this user write, or choose another --data-dir."
-        return Check("disk", "bad", f"{settings.data_dir} is read-only", advice)
+        finding = Reason("winnow.upkeep.disk-read-only", folder=str(settings.data_dir))
+        return Check("disk", "bad", finding, Reason("winnow.upkeep.let-write"))
     free = shutil.disk_usage(folder).free
-    finding = f"{free / 1024**3:.0f} GB free for {settings.data_dir}"
+    finding = Reason("winnow.upkeep.disk-free", free=f"{free / 1024**3:.0f}", folder=str(settings.data_dir))
     if free < _ROOMY_BYTES:
-        return Check("disk", "note", finding, "A passage with token vectors takes about 60 KB.")
+        return Check("disk", "note", finding, Reason("winnow.upkeep.disk-need"))
     return Check("disk", "ok", finding)
 
 
 def _privacy(settings: Settings) -> Iterator[Check]:
-    if is_open_to_others(settings.data_dir):
-        finding = f"other users of this machine can read {settings.data_dir}"
-        yield Check("privacy", "note", finding, f"chmod -R go= {settings.data_dir} keeps it to you.")
+    if is_open_to_others(folder := settings.data_dir):
+        finding = Reason("winnow.upkeep.open-to-others", folder=str(folder))
+        yield Check("privacy", "note", finding, Reason("winnow.upkeep.keep-to-you", folder=str(folder)))
 
 
 def _keys(settings: Settings) -> Iterator[Check]:
     if keys := settings.unused_keys():
-        yield Check("keys", "note", f"{', '.join(keys)} is set; nothing is sent there unless you choose it")
+        yield Check("keys", "note", Reason("winnow.upkeep.keys-unused", keys=keys))

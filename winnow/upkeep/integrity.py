@@ -17,6 +17,7 @@ from storage.errors import NotFoundError, StoreError, StoreLockedError, StoreUna
 from storage.manifest.deletions import Deletion
 from storage.manifest.manifest import PENDING, DocumentRow
 from storage.qdrant.contract import CollectionStore, chunk_id
+from storage.reasons import Reason
 from storage.records import Chunk
 from winnow.app.deleting import unfinished
 from winnow.app.wiring import Wiring
@@ -103,14 +104,15 @@ def examine(wiring: Wiring, name: str, progress: Progress | None = None) -> Exam
 
 def _deletions(begun: Sequence[Deletion], name: str) -> Iterable[Damage]:
     if begun:
-        finding = f"a deletion was interrupted: {_some([str(deletion) for deletion in begun])}"
-        yield Damage("deletion", finding, "tidy", f"The next use of the collection or {_finishes(name)}")
+        what = _some([str(deletion) for deletion in begun])
+        finding = Reason("winnow.upkeep.deletion-interrupted", what=what)
+        yield Damage("deletion", finding, "tidy", Reason("winnow.upkeep.finishes", name=name))
 
 
 def _leftovers(wiring: Wiring, name: str) -> Iterable[Damage]:
     left = wiring.stores.leftovers().get(name, ())
     if left:
-        yield Damage("leftovers", f"left behind: {'; '.join(left)}", "tidy", _repair(name))
+        yield Damage("leftovers", Reason("winnow.upkeep.left-behind", left=left), "tidy", _repair(name))
 
 
 def _contents(
@@ -127,7 +129,7 @@ def _contents(
             yield from _vectors(store, stored)
     except NotFoundError as error:
         if documents := _ingested(known):
-            finding = f"{error}, but the manifest names {len(documents)} documents of it"
+            finding = Reason("winnow.upkeep.collection-missing", error=str(error), n=len(documents))
             yield Damage("missing", finding, "rebuild", _repair(name))
         return
     except (StoreLockedError, StoreUnavailableError) as error:
@@ -137,7 +139,7 @@ def _contents(
         yield Damage("corrupt", str(error), "rebuild", _repair(name))
         return
     if stored.altered:
-        finding = f"the text of {stored.altered} passages is not what was stored"
+        finding = Reason("winnow.upkeep.text-altered", n=stored.altered)
         yield Damage("corrupt", finding, "rebuild", _repair(name))
     yield from _against(known, stored, name)
 
@@ -162,7 +164,7 @@ def _vectors(store: CollectionStore, stored: StoredDocuments) -> Iterable[Damage
         elif point.chunk.legible:
             wrong += 1
     if wrong:
-        finding = f"{wrong} of {min(len(ids), _SAMPLE)} vectors that were looked at are damaged"
+        finding = Reason("winnow.upkeep.vectors-damaged", n=wrong, of=len(sample))
         yield Damage("corrupt", finding, "rebuild", _repair(store.name))
 
 
@@ -170,18 +172,17 @@ def _against(known: Mapping[str, DocumentRow], stored: StoredDocuments, name: st
     """Hold the manifest against the store."""
     lost = [row.source for row in _ingested(known) if not set(row.chunk_ids) <= stored.ids.get(row.id, set())]
     if lost:
-        finding = f"{len(lost)} documents of the manifest lack passages: {_some(lost)}"
+        finding = Reason("winnow.upkeep.documents-lack-passages", n=len(lost), documents=_some(lost))
         yield Damage("lost", finding, "rebuild", _repair(name))
     if stale := stale_passages(known, stored):
-        finding = f"{len(stale)} documents have passages that the manifest does not know of"
+        finding = Reason("winnow.upkeep.passages-unknown", n=len(stale))
         yield Damage("stale", finding, "tidy", _repair(name))
     if cut_off := [row.source for row in known.values() if row.status == PENDING]:
-        finding = f"{len(cut_off)} documents are being ingested, or were cut off: {_some(cut_off)}"
-        yield Damage("pending", finding, "tidy", "Where no ingest is running, run the last one again.")
+        finding = Reason("winnow.upkeep.documents-cut-off", n=len(cut_off), documents=_some(cut_off))
+        yield Damage("pending", finding, "tidy", Reason("winnow.upkeep.run-again"))
     if unlisted := [stored.first[one].source for one in stored.ids if one not in known]:
-        finding = f"{len(unlisted)} documents are in no manifest here: {_some(unlisted)}"
-        advice = f"Ingested elsewhere, or winnow.db was lost. {_repair(name)}"
-        yield Damage("unlisted", finding, "tidy", advice)
+        finding = Reason("winnow.upkeep.documents-unlisted", n=len(unlisted), documents=_some(unlisted))
+        yield Damage("unlisted", finding, "tidy", Reason("winnow.upkeep.enters-unlisted", name=name))
 
 
 def stale_passages(known: Mapping[str, DocumentRow], stored: StoredDocuments) -> list[DocumentRow]:
@@ -205,12 +206,8 @@ def _is_its_own(chunk: Chunk) -> bool:
     )
 
 
-def _repair(name: str) -> str:
-    return f"winnow doctor --repair -c {name} mends it."
-
-
-def _finishes(name: str) -> str:
-    return f"winnow doctor --repair -c {name} finishes it."
+def _repair(name: str) -> Reason:
+    return Reason("winnow.upkeep.mends", name=name)
 
 
 def _some(sources: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from storage.qdrant.edge.errors import translated
 from storage.qdrant.edge.folder import CollectionFolder, ShardGeneration
 from storage.qdrant.edge.layout import new_shard
 from storage.qdrant.tuning import Tuning
+from storage.reasons import Reason
 
 
 class EdgeRebuild(AbstractContextManager["EdgeRebuild"]):
@@ -64,7 +65,7 @@ def leftovers(root: Path) -> dict[str, tuple[str, ...]]:
     found = {folder.name: tuple(_described(folder)) for folder in folders}
     for trash in sorted(root.glob(".*.dropped-*")):
         name = trash.name[1:].rpartition(".dropped-")[0]
-        found[name] = (*found.get(name, ()), f"{trash.name}: an interrupted deletion")
+        found[name] = (*found.get(name, ()), Reason("storage.left-deletion", name=trash.name))
     return {name: what for name, what in found.items() if what}
 
 
@@ -81,20 +82,20 @@ def sweep(folder: CollectionFolder, patience_s: float) -> None:
             _remove_half_made(folder, patience_s)
 
 
-def _described(folder: CollectionFolder) -> list[str]:
+def _described(folder: CollectionFolder) -> list[Reason]:
     draft = folder.draft()
     if draft is not None and _under_way(folder):
         return []
-    found = [f"{path.name}: {_why(folder)}" for path in folder.strays()]
+    strays = [path.name for path in folder.strays()]
+    if folder.exists:
+        found = [Reason("storage.left-unused", name=name) for name in strays]
+    else:
+        found = [Reason("storage.left-unfinished", name=name) for name in strays]
     if draft is not None:
-        found.append(f"{folder.shard(draft).name}: an interrupted re-index; --reindex resumes it")
+        found.append(Reason("storage.left-reindex", name=folder.shard(draft).name))
     if not folder.exists and not found and not folder.foreign:
-        found.append("an empty folder")
+        found.append(Reason("storage.left-empty"))
     return found
-
-
-def _why(folder: CollectionFolder) -> str:
-    return "not in use" if folder.exists else "a collection that was never finished"
 
 
 def _under_way(folder: CollectionFolder) -> bool:

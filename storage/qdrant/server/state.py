@@ -11,6 +11,7 @@ from storage.qdrant.server.limits import StrictLimits
 from storage.qdrant.server.link import ServerLink
 from storage.qdrant.server.substrings import SINCE, number
 from storage.qdrant.server.writes import describe
+from storage.reasons import Reason
 
 _ACTIVE = "Active"
 
@@ -36,8 +37,11 @@ class Cluster:
         """True below the version that winnow is written for."""
         return SINCE > number(self.version) > ()
 
-    def __str__(self) -> str:
-        return f"Qdrant {self.version}" + (f", {self.nodes} nodes" if self.nodes else "")
+    @property
+    def described(self) -> Reason:
+        if self.nodes:
+            return Reason("storage.qdrant-cluster", version=self.version, nodes=self.nodes)
+        return Reason("storage.qdrant-server", version=self.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +77,13 @@ class CollectionState:
             tuple(limits.indexed(info).lacking()),
         )
 
-    def __str__(self) -> str:
-        found = f"{self.shards} shards, optimizer {self.optimizer}"
+    @property
+    def described(self) -> Reason:
+        found = Reason("storage.qdrant-shards", shards=self.shards, optimizer=self.optimizer)
         if self.replicas:
-            copies = ", ".join(f"{count} {state}" for state, count in sorted(self.replicas.items()))
-            found += f", copies: {copies}"
-        return f"{found}, strict mode" if self.strict else found
+            copies = [f"{count} {state}" for state, count in sorted(self.replicas.items())]
+            found = Reason("storage.qdrant-copies", state=found, copies=copies)
+        return Reason("storage.qdrant-strict", state=found) if self.strict else found
 
     @property
     def stale(self) -> int:

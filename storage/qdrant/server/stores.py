@@ -18,6 +18,7 @@ from storage.qdrant.server.rebuild import ServerRebuild
 from storage.qdrant.server.state import Cluster, CollectionState
 from storage.qdrant.server.writes import being_built
 from storage.qdrant.tuning import Tuning
+from storage.reasons import Reason
 
 __all__ = ["ServerCollection", "ServerStores"]
 
@@ -143,7 +144,7 @@ class ServerStores:
         found = Generations.of(self._link)
         others = {split(physical)[0]: found.others(split(physical)[0]) for physical in found.physical}
         return {
-            name: tuple(f"{physical}: not in use" for physical in physicals)
+            name: tuple(Reason("storage.left-unused", name=physical) for physical in physicals)
             for name, left in sorted(others.items())
             if (physicals := self._physical.idle(left))
         }

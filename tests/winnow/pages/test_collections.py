@@ -263,8 +263,11 @@ def test_a_collection_that_cannot_be_asked_hides_no_other(tmp_path: Path) -> Non
     other = fingerprint.read_text("utf-8").replace(DEFAULT_MODEL, "another-model")
     fingerprint.write_text(other, "utf-8")
     (settings.collections_dir / "damaged" / "fingerprint.json").write_text("{", "utf-8")
+    (settings.collections_dir / "default" / "shard-0a1b2c3d").mkdir()
     with serving(Settings.load(data_dir=data, collection="fresh")) as server:
-        text = _page(server, "/collections")
+        # looking at it opens it, which tidies it up
+        assert "shard-0a1b2c3d：未在使用" in _page(server, "/collections/default", lang="zh")
+        text = _page(server, "/collections", lang="en")
         assert "It was built with different settings" in text
         assert "--reindex -c default" in text
         assert 'href="/collections/damaged"' in text

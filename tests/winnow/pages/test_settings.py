@@ -118,3 +118,35 @@ def test_memory_is_the_systems_own_figure(tmp_path: Path) -> None:
     assert memory(status) == (1 << 20, 2 << 20)
     status.write_text("Name:\twinnow\n", "utf-8")
     assert memory(status) is None
+
+
+def test_health_speaks_the_readers_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Chinese, every name, finding and advice is; what stays are names, versions, paths and commands."""
+    monkeypatch.setenv("JINA_API_KEY", SECRETS[1])
+    monkeypatch.setenv("WINNOW_LLM__API_KEY", SECRETS[2])
+    (data := tmp_path / SECRETS[2]).mkdir(mode=0o755)
+    settings = Settings.load(data_dir=data, answer={"answerer": "openai"})
+    with serving(settings) as server:
+        english, chinese = _page(server, lang="en"), _page(server, lang="zh")
+    assert [name for name, *_ in _checks(english)] == [
+        *("versions", "encoder", "store", "log", "chat model", "disk", "privacy", "keys")
+    ]
+    told = _checks(chinese)
+    assert [name for name, *_ in told] == [
+        *("版本", "编码器", "存储", "日志", "对话模型", "磁盘", "隐私", "密钥")
+    ]
+    for _, *texts in told:
+        assert texts
+        for text in texts:
+            assert re.search("[\u4e00-\u9fff]", text)
+            assert SECRETS[2] not in text
+    assert "；还没有文档库" in told[2][1]
+    assert told[2][2] == "运行 winnow ingest PATH 即可建立。"
+    # no English sentence: four words in a row that are no command's
+    assert not re.findall(r"(?:\b[a-z]+ ){3}[a-z]+\b", " ".join(text for _, *texts in told for text in texts))
+
+
+def _checks(page: str) -> list[list[str]]:
+    """Return name, finding and advice, if there is any, of every check on the page."""
+    found = re.findall(r'<strong>(.*?)</strong> (.*?)(?:<p class="hint">(.*?)</p>)?</div>', page)
+    return [[html.unescape(part) for part in check if part] for check in found]

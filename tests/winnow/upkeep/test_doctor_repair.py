@@ -125,7 +125,7 @@ def test_a_half_made_collection_is_named_and_removed(place: Place) -> None:
     """A collection without a fingerprint or documents is named, and removed by --repair."""
     half = place.data / "collections" / "half"
     (half / "shard" / "segments").mkdir(parents=True)
-    assert any("never finished" in finding for finding in place.findings())
+    assert "left behind: shard: a collection that was never finished" in place.findings()
     assert place.doctor("--repair", "-c", "half").exit_code == 0
     assert not half.exists()
     assert list(place.findings().values()) == ["ok"]
@@ -154,15 +154,16 @@ def test_the_reading_says_how_far_it_is(place: Place) -> None:
 
 def test_leftovers_of_a_reindex_are_a_note_and_removed(place: Place) -> None:
     """An older shard and an unfinished re-index are a note, and --repair removes them."""
-    (place.folder / "shard-0a1b2c3d").mkdir()
     with (
         pipeline(place.data, place.encoder) as rag,
         rag.wiring.stores.rebuild("default", rag.wiring.collections.fingerprint()) as rebuild,
     ):
-        left = rebuild.store.generation
+        left = f"shard-{rebuild.store.generation}"
+    (place.folder / "shard-0a1b2c3d").mkdir()
     findings = place.findings()
     assert sorted(findings.values()) == ["note", "ok"]
-    assert any(left in finding and "interrupted" in finding for finding in findings)
+    strays = "left behind: shard-0a1b2c3d: not in use"
+    assert f"{strays}; {left}: an interrupted re-index; --reindex resumes it" in findings
     code, said = place.repaired()
     assert (code, said["report"]) == (0, None)
     assert [path.name for path in place.folder.glob("shard*")] == ["shard"]
@@ -175,7 +176,7 @@ def test_documents_that_lack_passages_are_read_again(place: Place) -> None:
         row = next(iter(rag.wiring.manifest().rows()))
         with closing(rag.wiring.stores.open("default")) as store:
             store.delete_document(row.id)
-    assert any("lack passages" in finding for finding in place.findings())
+    assert f"1 documents of the manifest lack passages: {row.source}" in place.findings()
     assert place.repaired()[0] == 0
     assert place.content() == before
 
@@ -189,8 +190,8 @@ def test_passages_without_a_row_are_entered_or_removed(place: Place) -> None:
         manifest.remove(first.id)
         manifest.put(replace(second, chunk_ids=second.chunk_ids[:1]))
     findings = place.findings()
-    assert any("in no manifest" in finding for finding in findings)
-    assert any("does not know of" in finding for finding in findings)
+    assert f"1 documents are in no manifest here: {first.source}" in findings
+    assert "1 documents have passages that the manifest does not know of" in findings
     code, said = place.repaired()
     assert (code, said["report"]) == (0, None)
     ids, rows, _ = place.content()

@@ -76,6 +76,7 @@ def fragment(request: Request, template: str, **values: Any) -> str:
             tn=words.counted,
             reason=words.reason,
             stage_name=words.stage,
+            check_name=words.check,
             ordinal=words.ordinal,
             lang=chosen.language,
             theme=chosen.theme,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
@@ -15,9 +15,6 @@ from winnow.app.settings import FILE, Settings
 from winnow.server.pages.rendering import render
 from winnow.server.pages.views.in_effect import in_effect
 from winnow.server.shared_state import Seen, Served, State, in_thread
-
-if TYPE_CHECKING:
-    from winnow.upkeep.doctor_checks import Check
 
 router = APIRouter(include_in_schema=False)
 
@@ -46,7 +43,8 @@ def _values(served: Served) -> Mapping[str, Any]:
     settings = served.pipeline.settings
     return {
         "not_ready": _not_ready(served),
-        "checks": [_masked(served, check) for check in doctor_checks.quick(served.pipeline.wiring)],
+        "checks": doctor_checks.quick(served.pipeline.wiring),
+        "shown": served.problems.shown,
         "jobs": sum(not job.ended for job in [*served.jobs.all(), *served.comparisons.all()]),
         "memory": memory(Path("/proc/self/status")),
         "models": [
@@ -66,11 +64,6 @@ def _not_ready(served: Served) -> str:
     except WinnowError as error:
         return served.problems.sentence(error)
     return ""
-
-
-def _masked(served: Served, check: Check) -> Check:
-    finding, advice = (served.problems.shown(text) for text in (check.finding, check.advice))
-    return replace(check, finding=finding, advice=advice)
 
 
 def _paths(settings: Settings) -> dict[str, Path | None]:

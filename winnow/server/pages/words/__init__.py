@@ -56,6 +56,13 @@ class Words:
         key = f"stage.{name}"
         return self(key) if key in WORDS else name
 
+    def check(self, name: str) -> str:
+        """Return the name of one of doctor's checks in this language; a collection keeps its own."""
+        key = f"doctor.{name}"
+        if key in WORDS:
+            return self(key)
+        return self("doctor.collection", name=name.removeprefix("collection "))
+
     def problem(self, status: int) -> str:
         """Return the heading of an error page."""
         key = f"problem.{status}"
