@@ -47,7 +47,7 @@ TEACHER_SCALE, SIMPLIFIED = 1.5, 0.6
 
 @dataclass(frozen=True)
 class Phase:
-    """How a phase learns. `cuts`: the lengths of passages as shares of `CHARACTERS`."""
+    """Options of a phase. `cuts`: the lengths of passages as shares of `CHARACTERS`."""
 
     weights: int  # a column of SETS
     sentences: float  # the share of batches

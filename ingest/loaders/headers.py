@@ -14,13 +14,13 @@ from ingest.loaders.cell_kinds import is_heading, is_label, kind
 _HEAD_WITHIN = 10
 LONGEST_NAME = 120
 _SENTENCE = re.compile(r"[.!?]\s+\S+.*[.!?]$|[。！？].")
-# What stands for a value that is not there.
+# Written in place of a value that is not there.
 _MISSING = frozenset(
     re.findall(
         r"\S+", "n/a na n.a. none nil null unknown missing tbd tba k.a. 未知 无 無 暂无 待定 不详 未定 缺"
     )
 )
-# One row of so many may have more cells than there are names.
+# In one row of three there may be more cells than names.
 _RAGGED = 3
 # A value in one cell with a name.
 _DECIMAL = re.compile(r"\d[.,]\d")

@@ -70,7 +70,7 @@ def _is_invitation(part: MIMEPart) -> bool:
 
 
 def _event(calendar: str) -> str:
-    """What an invitation says of its event, a field a line."""
+    """The event of an invitation, a field a line."""
     lines = _FOLD.sub("", calendar.replace("\r\n", "\n"))
     event = lines.partition("BEGIN:VEVENT")[2].partition("END:VEVENT")[0]
     fields = _FIELD.findall(event)

@@ -36,7 +36,7 @@ _TOKENS_A_CORE = 2_048
 _CHINESE = re.compile(r"\A(?!.*[\u3041-\u30ff]).*[\u3400-\u4dbf\u4e00-\u9fff]", re.DOTALL)
 
 
-class Embedder(Protocol):
+class TokenEmbeddings(Protocol):
     """The packaged encoder below its layers."""
 
     @property
@@ -47,7 +47,7 @@ class Embedder(Protocol):
         ...
 
 
-def load_chinese(encoder: Embedder, layers: Callable[[], onnxruntime.InferenceSession]) -> PairModel:
+def load_chinese(encoder: TokenEmbeddings, layers: Callable[[], onnxruntime.InferenceSession]) -> PairModel:
     """The model above the packaged encoder's embeddings. `layers` gives `opened()`, once it is needed."""
     cores = available_cores()
     return PairModel(
@@ -86,7 +86,7 @@ class _Layers:
 
     def __init__(
         self,
-        encoder: Embedder,
+        encoder: TokenEmbeddings,
         layers: Callable[[], onnxruntime.InferenceSession],
         pool: ThreadPoolExecutor,
     ) -> None:

@@ -131,7 +131,7 @@ def test_an_english_question_and_an_answerer_without_a_verifier_are_judged_as_be
 
 def test_what_the_verifier_says_counts_in_the_confidence() -> None:
     weights = weights_for(QUESTION, by_cross_encoder=False, verified=True)
-    doubtful, sure = (Signs(score=0.9, cosine=0.9, verified=said) for said in (-2.0, 4.0))
+    doubtful, sure = (Signs(score=0.9, cosine=0.9, verified=said) for said in (-3.0, 4.0))
     assert weights.probability(doubtful) < 0.1
     assert weights.probability(sure) > 0.7
 

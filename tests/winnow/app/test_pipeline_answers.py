@@ -34,6 +34,7 @@ def test_a_chinese_question_is_answered_as_an_english_one(pipeline: RAGPipeline)
     assert "重排序无法找回" in answer.text
     assert {stage.status for stage in answer.stages} == {"ok"}
     stages = ("dense", "lexical", "retrieval", "fusion.late-interaction", "fusion", "diversity", "final")
+    stages = (*stages, "fusion.cross-encoder")
     assert answer.candidates[0].ranks == dict.fromkeys(stages, 1)
 
 

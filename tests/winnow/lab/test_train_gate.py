@@ -37,7 +37,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("gate")
     base = tiny_models.bert(root / "base")
     data = lessons.write(root / "data.jsonl", range(40))
-    words = ["train", data, "--base", base, "-o", root / "taught", "--epochs", 3]
+    words = ["train", data, "--base", base, "-o", root / "taught", "--epochs", 8]
     words += ["--learning-rate", "0.01", "--batch", "8"]
     result = CliRunner().invoke(app, [str(word) for word in words])
     assert result.exit_code == 0, result.output
