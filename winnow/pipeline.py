@@ -219,6 +219,8 @@ class RAGPipeline:
         """
         if self._ready is None:
             self._wiring.present_encoders(self.settings.collection).dense.encode_query("warm")
+            self._wiring.reranker(None, None, self.settings.rerank.spec, remembering=False)
+            self._wiring.chinese_layers()
             with suppress(NotFoundError):
                 self._wiring.stages(Asked("warm"))
 

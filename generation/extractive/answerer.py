@@ -150,8 +150,10 @@ class ExtractiveAnswerer:
             )
             for one, words, more, near in zip(found, lexical, beyond, neural, strict=True)
         ]
-        busy = self.judge is not None and self.judge.busy
-        ranked, closely = judged(question, scored, self.judge, self._cosines(question), under_load=busy)
+        # to ask the judge whether it reads Chinese would load it
+        judge = None if self.verifier is not None and language_of(question) == "zh" else self.judge
+        busy = judge is not None and judge.busy
+        ranked, closely = judged(question, scored, judge, self._cosines(question), under_load=busy)
         if closely and busy:
             complaint = complaint or Reason("generation.few-units-read", n=len(ranked))
         ranked, seen = self._most_probable(question, candidates, ranked, closely)

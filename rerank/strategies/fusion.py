@@ -18,9 +18,9 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Annotated, Protocol
 
 from pydantic import Field
@@ -41,6 +41,8 @@ _CHARACTERS = 0.15
 # The weight of a standard deviation of the others' scores against the cross-encoder's log-odds, and against
 # those of winnow's own: docs/evaluation.md.
 _OTHERS, _OTHERS_CHINESE = 0.3, 4.0
+# From this many scores on a standard deviation of them is worth its weight.
+_MANY = 16
 # Below this weight of the others the cross-encoder may do without them.
 _DECIDES_ALONE = 1.0
 # This many of the best are judged by their nearest part, too, unless the cross-encoder is sure.
@@ -202,6 +204,7 @@ class Fusion:
         judged = standardised(
             {c.id: c.scores[self.name] for c in ranking.candidates if self.name in c.scores}
         )
+        weight *= min(1.0, len(judged) / _MANY)  # of few scores any difference is large
         scores = {
             one.id: probability(one.scores[reader.name] + weight * judged.get(one.id, 0.0))
             for one in read.candidates
@@ -252,12 +255,35 @@ def _readers(parts: RerankParts, name: str, chosen: FusionOptions) -> list[tuple
     from rerank.strategies.cross_encoder import CHINESE, CrossEncoder
 
     sure = {} if chosen.sure is None else {"sure": chosen.sure}
-    main = CrossEncoder.load(parts, name, scale="logit", closer=_CLOSER, **sure)
+    load = partial(CrossEncoder.load, parts, name, scale="logit", closer=_CLOSER, **sure)
     if parts.chinese is None:
-        return [(main, _OTHERS)]
+        return [(load(), _OTHERS)]
     # never sure, so that it reads all; under load a few at a time
     own = CrossEncoder.load(parts, name, model=CHINESE, scale="logit", sure=math.inf)
-    return [(main, _OTHERS), (own, _OTHERS_CHINESE)]
+    parts.needed_folder(name, parts.cross_encoder)  # one that is missing is an error here, not at a question
+    return [(own, _OTHERS_CHINESE), (_Later(name, load), _OTHERS)]
+
+
+class _Later:
+    """A reader that is loaded for the first question that another does not read."""
+
+    def __init__(self, name: str, load: Callable[[], Reader]) -> None:
+        self.name = name
+        self._load = load
+
+    @cached_property
+    def _reader(self) -> Reader:
+        return self._load()
+
+    @property
+    def crowd(self) -> int:
+        return self._reader.crowd
+
+    def reads(self, text: str) -> bool:
+        return self._reader.reads(text)
+
+    async def rerank(self, query: str, candidates: Sequence[Candidate], top_k: int) -> Ranking:
+        return await self._reader.rerank(query, candidates, top_k)
 
 
 def _illegible(some: Sequence[Candidate], of: Sequence[Candidate]) -> Reason:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import anyio
 import numpy as np
 import pytest
 
 from rerank.cross.chinese import load_chinese, opened
 from rerank.cross.models import PairModel
+from rerank.parts import RerankParts
+from rerank.strategies.fusion import Fusion
 from retrieval.encoders.encoder import Encoder
 from storage.errors import ModelError
+from storage.records import Candidate
 
 pytestmark = pytest.mark.heavy
 
@@ -102,6 +106,26 @@ def test_scores_are_those_of_the_layers(model: PairModel, encoder: Encoder) -> N
         [(ids, _)] = model._rows(QUESTION, [text])
         given = {"embedded": packaged.embedded(ids), "lengths": np.array([len(ids)], np.int32)}
         assert scores(model, QUESTION, text) == [session.run(["log_odds"], given)[0].item()]
+
+
+def test_a_chinese_question_loads_no_other_cross_encoder(
+    model: PairModel, encoder: Encoder, tmp_path: Path
+) -> None:
+    """The other one is damaged, which only a question in English finds out."""
+    (tmp_path / "model.onnx").write_bytes(b"cut")
+    (tmp_path / "tokenizer.json").write_text("{}", encoding="utf-8")
+    parts = RerankParts(encoder=encoder, chinese=lambda: model, locate=lambda _: tmp_path)
+    fusion = Fusion.load(parts, "fusion", read=4)
+    given = [Candidate.from_text(text, id=text) for text in (BESIDE, ANSWERS)]
+    ranking = anyio.run(fusion.rerank, QUESTION, given, 2)
+    assert [one.id for one in ranking.candidates] == [ANSWERS, BESIDE]
+    assert {outcome.name: outcome.status for outcome in ranking.outcomes} == {
+        "fusion.late-interaction": "ok",
+        "fusion.cross-encoder": "ok",
+        "fusion": "ok",
+    }
+    with pytest.raises(Exception, match="Model missing"):
+        anyio.run(fusion.rerank, "When is the filter changed?", given, 2)
 
 
 def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path) -> None:

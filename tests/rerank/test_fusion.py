@@ -295,7 +295,7 @@ def test_each_question_is_for_the_reader_of_its_language_and_its_weight_of_the_o
         return [one.id for one in anyio.run(fusion.rerank, question, given, 4).candidates]
 
     assert ranked("什么是重排序？", 0.3) == ["c", "b", "a", "d"]
-    assert ranked("什么是重排序？", 4.0) == ["a", "b", "c", "d"]
+    assert ranked("什么是重排序？", 16.0) == ["a", "b", "c", "d"]  # four scores count a quarter
     assert chinese.read
     assert not english.read
     assert ranked("question", 4.0) == ["a", "b", "c", "d"]  # it reads none of these passages

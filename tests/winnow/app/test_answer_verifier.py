@@ -45,12 +45,6 @@ def test_the_sentence_that_answers_scores_above_its_neighbour(
     assert right > max(0, wrong + 1)
 
 
-def test_a_score_does_not_depend_on_what_else_is_read(verifier: AnswerJudge) -> None:
-    together = verifier.log_odds(QUESTION, [ANSWERS, BESIDE] * 8)
-    alone = [verifier.log_odds(QUESTION, [text])[0] for text in (ANSWERS, BESIDE)]
-    assert together == alone * 8
-
-
 class Stored:
     """Token vectors of passages as the encoder makes them."""
 

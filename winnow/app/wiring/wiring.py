@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from generation.language import language_of
+from rerank.spec import PRESETS
 from storage.qdrant.contract import CollectionStore, Searcher
 from storage.secrets import masked
 from winnow.app import distributed
@@ -103,9 +104,11 @@ class Wiring(AnswerWiring):
             with suppress(Exception):
                 load()
 
-        loads: list[Callable[[], object]] = [models, self.score_cache]
-        if language_of(question) == "zh":
-            loads.append(self.chinese_layers)
+        # a preset reads a Chinese question with winnow's own cross-encoder, and needs no other
+        chinese = language_of(question) == "zh"
+        own = [self.chinese_layers] if chinese else []
+        others = [] if chinese and spec in PRESETS else [models]
+        loads: list[Callable[[], object]] = [*others, *own, self.score_cache]
         threads = [threading.Thread(target=attempt, args=(load,), daemon=True) for load in loads]
         for thread in threads:
             thread.start()
