@@ -32,8 +32,16 @@ WEIGHTS = "winnow/chinese 1"
 FILE = Path(__file__).with_name("chinese.onnx")
 _LONGEST = 512
 _TOKENS_A_CORE = 2_048
-# Text with Chinese characters and without kana. Of other languages little is known of it.
-_CHINESE = re.compile(r"\A(?!.*[\u3041-\u30ff]).*[\u3400-\u4dbf\u4e00-\u9fff]", re.DOTALL)
+_HAN, _KANA = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]"), re.compile("[\u3041-\u30ff]")
+_LATIN_WORD = re.compile("[A-Za-z]+")
+# With this many Chinese characters a text is Chinese, whatever code and names are in it.
+_PLENTY = 20
+
+
+def is_chinese(text: str) -> bool:
+    """True where Chinese characters carry a text. Of other languages little is known of the model."""
+    han = len(_HAN.findall(text))
+    return (han >= _PLENTY or han > len(_LATIN_WORD.findall(text))) and not _KANA.search(text)
 
 
 class TokenEmbeddings(Protocol):
@@ -59,7 +67,7 @@ def load_chinese(encoder: TokenEmbeddings, layers: Callable[[], onnxruntime.Infe
         0,
         cores * _TOKENS_A_CORE,
         precision="int8",
-        only=_CHINESE,
+        only=is_chinese,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -60,7 +59,7 @@ class PairModel:
     weights are run: scores of one are not those of another. `activation` is the model's own last function,
     where that is not the logistic one or none. `instruction` says what relevance means: it goes into the
     template, or before the question where the model was trained with such a prompt (`prompted`). `together`:
-    a score depends on the passages that are read with it. `only`: texts that do not match it are not read.
+    a score depends on the passages that are read with it. `only` tells which texts are read at all.
     """
 
     name: str
@@ -76,7 +75,7 @@ class PairModel:
     instruction: str | None = None
     prompted: bool = False
     together: bool = False
-    only: re.Pattern[str] | None = None
+    only: Callable[[str], bool] | None = None
     passes: Passes = field(init=False, default_factory=Passes)
 
     def instructed(self, instruction: str) -> PairModel:
@@ -117,7 +116,7 @@ class PairModel:
         return [self._takes(text) and share_read(text, encoded, unknown) >= least for text, encoded in pairs]
 
     def _takes(self, text: str) -> bool:
-        return self.only is None or self.only.match(text) is not None
+        return self.only is None or self.only(text)
 
     def scored(self, query: str, texts: Sequence[str]) -> Generator[Found]:
         """(number of the text, log-odds) of each pass; see `Passes.scored`."""

@@ -72,6 +72,8 @@ def test_a_score_does_not_depend_on_what_else_is_read(model: PairModel) -> None:
         ("LoRA 是什么？", True),
         ("檢索與重排序", True),
         ("What does the filter cost?", False),
+        ("What does 重排序 mean, and where is it described?", False),
+        (f"def rerank(query, passages, top_k): return sorted(passages)  # {ANSWERS}", True),
         ("フィルターの交換時期は？", False),
         ("필터는 언제 교체하나요?", False),
         ("鸲鹟繇倢", False),  # none of these is in the vocabulary
