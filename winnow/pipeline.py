@@ -219,10 +219,9 @@ class RAGPipeline:
         """
         if self._ready is None:
             self._wiring.present_encoders(self.settings.collection).dense.encode_query("warm")
-            self._wiring.reranker(None, None, self.settings.rerank.spec, remembering=False)
-            self._wiring.chinese_layers()
             with suppress(NotFoundError):
                 self._wiring.stages(Asked("warm"))
+            self._wiring.load_readers(self.settings.rerank.spec)
 
     def close(self) -> None:
         """Flush and close collections and log. A second call does nothing."""

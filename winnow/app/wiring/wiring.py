@@ -100,16 +100,12 @@ class Wiring(AnswerWiring):
         def models() -> None:
             self.reranker(None, None, spec, remembering=False)
 
-        def attempt(load: Callable[[], object]) -> None:
-            with suppress(Exception):
-                load()
-
         # a preset reads a Chinese question with winnow's own cross-encoder, and needs no other
         chinese = language_of(question) == "zh"
         own = [self.chinese_layers] if chinese else []
         others = [] if chinese and spec in PRESETS else [models]
         loads: list[Callable[[], object]] = [*others, *own, self.score_cache]
-        threads = [threading.Thread(target=attempt, args=(load,), daemon=True) for load in loads]
+        threads = [threading.Thread(target=_attempt, args=(load,), daemon=True) for load in loads]
         for thread in threads:
             thread.start()
         try:
@@ -117,6 +113,11 @@ class Wiring(AnswerWiring):
         finally:
             for thread in threads:
                 thread.join()
+
+    def load_readers(self, spec: str) -> None:
+        """Load what a chain loads only for a question of its language, as far as it is there."""
+        for load in (lambda: self.reranker(None, None, spec, remembering=False), self.chinese_layers):
+            _attempt(load)
 
     def _retriever(
         self, store: Searcher, encoders: Encoders, chosen: RetrievalSettings, asked: Asked
@@ -184,3 +185,9 @@ def worker_parts(settings: Settings, name: str) -> RayParts:
     store = wiring.collection(name)
     encoders = wiring.encoders_of(name, store.fingerprint)
     return RayParts(encoders.dense, encoders.lexical, store)
+
+
+def _attempt(load: Callable[[], object]) -> None:
+    """Load something ahead: what fails here fails again, and is reported, where it is used."""
+    with suppress(Exception):
+        load()
