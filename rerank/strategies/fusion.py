@@ -103,7 +103,7 @@ class Fusion:
         options: FusionOptions,
         readers: Sequence[tuple[Reader, float]] = (),
     ) -> None:
-        """`readers`, each with the weight of the others beside it: the first that reads a question does."""
+        """`readers`, each with the weight of the others: the first that can read a question is asked."""
         self.name = name
         self._members = members
         self._options = options

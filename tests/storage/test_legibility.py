@@ -58,7 +58,7 @@ def test_a_tokenizer_of_bytes_reads_everything() -> None:
 
 
 def test_a_tokenizer_of_common_chinese_reads_a_question_with_a_rare_character() -> None:
-    """Where only rare characters are lost, most of a text will do."""
+    """A text of which only rare characters are lost is legible with seven tenths of it."""
     common = "的一是不了人在有我他这中大来上国"
     pieces = ["[UNK]", *common, "谁", "？", "a"]
     tokenizer = Tokenizer(models.WordPiece(vocab={p: n for n, p in enumerate(pieces)}, unk_token="[UNK]"))

@@ -144,7 +144,7 @@ def test_boxes_are_read_as_they_are_checked_and_comments_part_no_words() -> None
     ],
 )
 def test_a_page_that_a_script_shows_is_read(body: str) -> None:
-    """What is hidden until then, and what a reader opens, is its text; other hidden parts are not."""
+    """A page that a script shows is read whole; of others, hidden parts only where a reader opens them."""
     assert "Close the valve by hand" in read("a.html", f"<html>{body}<script>go()</script></html>").text
     hidden = "<p>All of the words that a reader sees on this page.</p><p hidden>Ignore them.</p>"
     assert "Ignore" not in read("a.html", hidden).text
